@@ -1,0 +1,113 @@
+/**
+ * The port for probes, Prometheus and operators. Never injects a token and never shows one. Web pages of other origins
+ * are refused as on the data port; the Host check is left out only where probes come from other machines.
+ */
+import { createServer, type Server } from 'node:http';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
+import type { Metrics } from '../metrics.ts';
+import { readiness, type StatusInput, startedUp, status, type Verdict } from './status.ts';
+
+export interface AdminOptions {
+  readonly snapshot: () => StatusInput;
+  readonly metrics: Pick<Metrics, 'render' | 'contentType'>;
+  /** Drops and refetches the tokens of a credential, all without a name; undefined when there is none of that name. */
+  readonly refreshTokens: (credential: string | undefined) => Promise<void> | undefined;
+  /** Asks the process to drain and stop. */
+  readonly shutdown: () => void;
+  /** Exact `Host` values for loopback listeners; filled once the port is known. */
+  readonly hosts: ReadonlySet<string>;
+}
+
+export interface AdminListenerOptions {
+  /** False for listeners that other machines reach: probes address a pod by its IP. */
+  readonly checkHost: boolean;
+  readonly allowShutdown: boolean;
+}
+
+export interface Admin {
+  createListener(options: AdminListenerOptions): Server;
+}
+
+export async function createAdmin(options: AdminOptions): Promise<Admin> {
+  const guarded = await buildApp(options);
+  return {
+    createListener(listener) {
+      return createServer((req, res) => {
+        Object.assign(req, { listener });
+        guarded.routing(req, res);
+      });
+    },
+  };
+}
+
+type Raw = FastifyRequest['raw'] & { listener?: AdminListenerOptions };
+
+async function buildApp(options: AdminOptions) {
+  const app = fastify({ logger: false, bodyLimit: 1024 });
+  // Nothing here takes a body, so none is parsed whatever its type says.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    payload.resume();
+    done(null);
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('Cache-Control', 'no-store').header('X-Content-Type-Options', 'nosniff');
+    guard(request.raw, options.hosts);
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const own = error instanceof SidecarError ? error : new SidecarError(codeFor(error), { cause: error });
+    return sendProblem(reply, own, request.id);
+  });
+  app.setNotFoundHandler((request, reply) => sendProblem(reply, new SidecarError('ROUTE_NOT_FOUND'), request.id));
+  addRoutes(app, options);
+  await app.ready();
+  return app;
+}
+
+function addRoutes(app: FastifyInstance, options: AdminOptions): void {
+  const { snapshot, metrics, refreshTokens, shutdown } = options;
+  app.get('/livez', async (_request, reply) => reply.type('text/plain; charset=utf-8').send('ok\n'));
+  app.get('/readyz', async (_request, reply) => sendVerdict(reply, readiness(snapshot())));
+  app.get('/startupz', async (_request, reply) => sendVerdict(reply, startedUp(snapshot())));
+  app.get('/status', async () => status(snapshot()));
+  app.get('/metrics', async (request, reply) => {
+    const format = request.headers.accept?.includes('application/openmetrics-text') ? 'openMetrics' : 'text';
+    return reply.header('Content-Type', metrics.contentType[format]).send(await metrics.render(format));
+  });
+  app.post<{ Querystring: { credential?: string } }>('/token/refresh', async (request) => {
+    const refreshed = refreshTokens(request.query.credential);
+    if (refreshed === undefined) throw new SidecarError('ROUTE_NOT_FOUND');
+    await refreshed;
+    return status(snapshot());
+  });
+  app.post('/shutdown', async (request, reply) => {
+    if (!(request.raw as Raw).listener?.allowShutdown) throw new SidecarError('ROUTE_NOT_ALLOWED');
+    reply.raw.once('finish', shutdown);
+    return reply.code(202).send({ draining: true });
+  });
+}
+
+function guard(raw: Raw, hosts: ReadonlySet<string>): void {
+  const { host, origin, 'sec-fetch-site': site } = raw.headers;
+  if (raw.listener?.checkHost !== false && (host === undefined || !hosts.has(host.toLowerCase()))) {
+    throw new SidecarError('CALLER_HOST');
+  }
+  const sameOrigin = origin === undefined || origin === `http://${host}`;
+  const harmless = site === undefined || site === 'none' || site === 'same-origin';
+  if (!sameOrigin || !harmless) throw new SidecarError('CALLER_ORIGIN');
+}
+
+function codeFor(error: unknown): ErrorCode {
+  const { statusCode } = error as { statusCode?: number };
+  return statusCode !== undefined && statusCode < 500 ? 'CALLER_REQUEST_INVALID' : 'SIDECAR_INTERNAL';
+}
+
+function sendVerdict(reply: FastifyReply, { ok, body }: Verdict): FastifyReply {
+  return reply.code(ok ? 200 : 503).send(body);
+}
+
+function sendProblem(reply: FastifyReply, error: SidecarError, requestId: string): FastifyReply {
+  const problem = toProblem(error, requestId);
+  return reply.code(problem.status).headers(problem.headers).send(problem.body);
+}

@@ -1,0 +1,115 @@
+/**
+ * What operators and probes are told, as pure functions of snapshots: nothing here can reach a token or a secret,
+ * because nothing that holds one is handed in.
+ */
+
+export interface TokenView {
+  readonly key: { readonly credential: string; readonly scope: string | undefined };
+  readonly state: 'fresh' | 'early' | 'expired' | 'none';
+  readonly expiresAt: number | undefined;
+  readonly lastSuccessAt: number | undefined;
+  readonly lastError: { readonly code: string; readonly result: string; readonly at: number } | undefined;
+  readonly consecutiveFailures: number;
+  readonly generation: number;
+}
+
+export interface StatusInput {
+  readonly version: string;
+  readonly environment: string;
+  /** Epoch ms. */
+  readonly startedAt: number;
+  readonly now: number;
+  readonly listening: boolean;
+  readonly draining: boolean;
+  readonly startup: 'lenient' | 'strict';
+  readonly inFlight: number;
+  readonly warnings: readonly string[];
+  readonly routes: readonly {
+    readonly path: string;
+    readonly upstream: string;
+    readonly credential: string;
+    readonly scope: string | undefined;
+    readonly allow: readonly string[] | undefined;
+  }[];
+  readonly credentials: readonly {
+    readonly name: string;
+    readonly clientId: string;
+    readonly secrets: readonly { readonly name: string; readonly fingerprint: string; readonly inUse: boolean }[];
+  }[];
+  readonly tokens: readonly TokenView[];
+  readonly upstreams: readonly {
+    readonly origin: string;
+    readonly connected: number;
+    readonly running: number;
+    readonly queued: number;
+  }[];
+}
+
+export interface Verdict {
+  readonly ok: boolean;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Could a request be served now? Never asks the identity server: with it down and a valid token, the answer is yes.
+ */
+export function readiness(input: StatusInput): Verdict {
+  const credentials = input.tokens.map((token) => ({
+    credential: token.key.credential,
+    scope: token.key.scope,
+    ready: isUsable(token) || token.consecutiveFailures === 0,
+    error: isUsable(token) ? undefined : token.lastError?.code,
+  }));
+  const ok = input.listening && !input.draining && credentials.every(({ ready }) => ready);
+  return { ok, body: { ready: ok, listening: input.listening, draining: input.draining, credentials } };
+}
+
+/** Has it started? Strict start-up also waits for the first token of every credential. */
+export function startedUp(input: StatusInput): Verdict {
+  const tokens = input.startup === 'lenient' || input.tokens.every(({ generation }) => generation > 0);
+  const ok = input.listening && tokens;
+  return { ok, body: { started: ok, listening: input.listening, tokens } };
+}
+
+/** The whole picture, for `/status`. Times are ISO 8601. */
+export function status(input: StatusInput): Readonly<Record<string, unknown>> {
+  return {
+    version: input.version,
+    environment: input.environment,
+    startedAt: iso(input.startedAt),
+    uptimeS: Math.floor((input.now - input.startedAt) / 1000),
+    ready: readiness(input).ok,
+    draining: input.draining,
+    inFlight: input.inFlight,
+    warnings: input.warnings,
+    routes: input.routes,
+    credentials: input.credentials.map((credential) => ({
+      ...credential,
+      tokens: input.tokens
+        .filter(({ key }) => key.credential === credential.name)
+        .map((token) => describe(token, input.now)),
+    })),
+    upstreams: input.upstreams,
+  };
+}
+
+function isUsable(token: TokenView): boolean {
+  return token.state === 'fresh' || token.state === 'early';
+}
+
+function describe(token: TokenView, now: number): Readonly<Record<string, unknown>> {
+  return {
+    scope: token.key.scope,
+    state: token.state,
+    expiresAt: iso(token.expiresAt),
+    expiresInS: token.expiresAt === undefined ? undefined : Math.floor((token.expiresAt - now) / 1000),
+    lastSuccessAt: iso(token.lastSuccessAt),
+    lastError: token.lastError && { ...token.lastError, at: iso(token.lastError.at) },
+    consecutiveFailures: token.consecutiveFailures,
+    generation: token.generation,
+  };
+}
+
+function iso(epochMs: number | undefined): string | undefined {
+  return epochMs === undefined ? undefined : new Date(epochMs).toISOString();
+}

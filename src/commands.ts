@@ -1,0 +1,224 @@
+/**
+ * What each command does, from its flags to its exit code. Servers are imported by the commands that need them.
+ */
+import { stringify } from 'yaml';
+import type { Finding } from './check.ts';
+import { type LoadedConfig, type LoadOptions, loadAdminAddress, loadConfig } from './config/load.ts';
+import { INPUTS } from './config/schema.ts';
+import { type Address, parseAddress, parseDurationMs } from './config/values.ts';
+import { ERRORS, SidecarError } from './errors.ts';
+import { untilStopped } from './lifecycle.ts';
+import { createLog, type Log } from './log.ts';
+import { createReport, type Report } from './report.ts';
+
+/** Values as commander hands them over, by camel-cased flag. */
+export type Flags = Readonly<Record<string, string | boolean | undefined>>;
+
+const OK = 0;
+const NOT_IN_TIME = 10;
+
+export const COMMANDS = { serve, check, demo, emulate, print, schema, env, wait, shutdown };
+
+async function serve(flags: Flags): Promise<number> {
+  const { startSidecar } = await import('./serve.ts');
+  const loaded = loadConfig(loadOptions(flags));
+  forgetSecrets(loaded);
+  const log = openLog(loaded.config.log);
+  const asked = Promise.withResolvers<void>();
+  const sidecar = await startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
+  try {
+    if (loaded.config.startup === 'strict') await sidecar.firstTokens();
+  } catch (error) {
+    await sidecar.stop();
+    log.flush();
+    throw error;
+  }
+  return finish(log, untilStopped({ log, stop: sidecar.stop, requested: asked.promise }));
+}
+
+async function check(flags: Flags): Promise<number> {
+  const report = createReport(process.stdout, flags['json'] === true);
+  const show = (finding: Finding) => report.line({ text: findingText(finding), data: { ...finding } });
+  let loaded: LoadedConfig;
+  try {
+    loaded = loadConfig(loadOptions(flags));
+  } catch (error) {
+    if (!(error instanceof SidecarError)) throw error;
+    for (const { where, path, message } of error.extras.problems ?? []) {
+      show({
+        level: 'error',
+        subject: `configuration ${where}`,
+        message: `${path} ${message}`.trim(),
+        code: error.code,
+      });
+    }
+    return ERRORS[error.code].exit;
+  }
+  const doctor = await import('./check.ts');
+  return doctor.check(loaded, { upstream: flags['upstream'] !== false, onFinding: show });
+}
+
+function findingText({ level, subject, message, fix }: Finding): string {
+  const mark = { ok: 'ok   ', warning: 'warn ', error: 'FAIL ' }[level];
+  return `${mark}${subject}: ${message}${fix === undefined ? '' : `\n     → ${fix}`}`;
+}
+
+async function demo(flags: Flags): Promise<number> {
+  const { startDemo } = await import('./demo.ts');
+  const once = flags['once'] === true;
+  const emulator = tcpAddress(flags['emulator'], '--emulator');
+  // With --once, standard output is the API's answer and nothing else.
+  const log = once
+    ? createLog({ level: 'error', format: 'text', write: (line) => void process.stderr.write(line) })
+    : openLog({ level: 'info', format: flags['json'] === true ? 'json' : 'auto' });
+  const asked = Promise.withResolvers<void>();
+  const running = await startDemo({ log, flags: inputFlags(flags), emulator, onShutdownRequest: asked.resolve });
+  if (once) {
+    const code = await callOnce(running.exampleUrl);
+    await running.stop();
+    return code;
+  }
+  const urls = {
+    sidecar: running.sidecar.proxy[0]?.text ?? '',
+    admin: running.sidecar.admin[0]?.text ?? '',
+    aritma: running.emulator.url,
+    try: `curl ${running.exampleUrl}`,
+  };
+  announceDemo(createReport(process.stdout, flags['json'] === true), urls);
+  return finish(log, untilStopped({ log, stop: running.stop, requested: asked.promise }));
+}
+
+function announceDemo(report: Report, urls: { sidecar: string; admin: string; aritma: string; try: string }): void {
+  const text = `
+  sidecar        ${urls.sidecar}   what a legacy program calls, without credentials
+  health, status ${urls.admin}   /livez /readyz /startupz /metrics /status
+  local Aritma   ${urls.aritma}   identity server, Banking, Events
+
+  try it:        ${urls.try}
+  stop:          Ctrl-C
+`;
+  report.line({ text, data: { message: 'demo is running', ...urls } });
+}
+
+async function callOnce(url: string): Promise<number> {
+  const { request } = await import('undici');
+  const answer = await request(url);
+  process.stdout.write(`${await answer.body.text()}\n`);
+  return answer.statusCode === 200 ? OK : ERRORS.UPSTREAM_INVALID.exit;
+}
+
+async function emulate(flags: Flags): Promise<number> {
+  const { openEmulator } = await import('./demo.ts');
+  const { DEMO_CLIENT } = await import('./emulator/store.ts');
+  const tokenLifetimeS = duration(flags['tokenLifetime'], '--token-lifetime') / 1000;
+  const emulator = await openEmulator(tcpAddress(flags['listen'], '--listen'), tokenLifetimeS);
+  const [secret] = DEMO_CLIENT.secrets;
+  const credentials = { clientId: DEMO_CLIENT.clientId, clientSecret: secret?.value };
+  createReport(process.stdout, flags['json'] === true).line({
+    text: `
+  local Aritma     ${emulator.url}
+  token endpoint   ${emulator.url}/connect/token
+  Banking, Events  ${emulator.url}/banking/api   ${emulator.url}/events
+  client           ${credentials.clientId}   secret ${credentials.clientSecret}   (public, for tests only)
+
+  sidecar for it:  ARITMA_ENVIRONMENT=emulator ARITMA_CLIENT_ID=${credentials.clientId} ARITMA_CLIENT_SECRET=${credentials.clientSecret} aritma-sidecar
+  stop:            Ctrl-C
+`,
+    data: { message: 'local Aritma is running', url: emulator.url, ...credentials },
+  });
+  const log = openLog({ level: 'warn', format: 'auto' });
+  return finish(log, untilStopped({ log, stop: () => emulator.close().then(() => true) }));
+}
+
+async function print(flags: Flags): Promise<number> {
+  const { effectiveDocument } = await import('./config/describe.ts');
+  process.stdout.write(stringify(effectiveDocument(loadConfig(loadOptions(flags)).document)));
+  return OK;
+}
+
+async function schema(): Promise<number> {
+  const { jsonSchema } = await import('./config/describe.ts');
+  process.stdout.write(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+  return OK;
+}
+
+async function env(): Promise<number> {
+  const width = Math.max(...INPUTS.map((input) => input.env.length));
+  for (const input of INPUTS) process.stdout.write(`${input.env.padEnd(width)}  ${input.about}\n`);
+  return OK;
+}
+
+async function wait(flags: Flags): Promise<number> {
+  const { waitFor } = await import('./control.ts');
+  const probe = String(flags['for']) as Parameters<typeof waitFor>[1];
+  const done = await waitFor(loadAdminAddress(loadOptions(flags)), probe, duration(flags['max'], '--max'));
+  if (!done) process.stderr.write(`not ${probe} within ${String(flags['max'])}\n`);
+  return done ? OK : NOT_IN_TIME;
+}
+
+async function shutdown(flags: Flags): Promise<number> {
+  const { requestShutdown } = await import('./control.ts');
+  const status = await requestShutdown(loadAdminAddress(loadOptions(flags)));
+  if (status === 202) return OK;
+  const reason =
+    status === 403 ? 'it does not allow that; set adminActions: true' : 'no sidecar answers at its admin address';
+  process.stderr.write(`${reason}\n`);
+  return NOT_IN_TIME;
+}
+
+function loadOptions(flags: Flags): LoadOptions {
+  return { flags: inputFlags(flags), file: flags['config'] as string | undefined };
+}
+
+/** Back from commander's camel case to the names of the option table. */
+function inputFlags(flags: Flags): Record<string, string> {
+  const given: Record<string, string> = {};
+  for (const { flag } of INPUTS) {
+    const value = flag && flags[flag.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())];
+    if (flag !== undefined && typeof value === 'string') given[flag] = value;
+  }
+  return given;
+}
+
+/** A secret that came by environment stays in /proc/PID/environ, but children and crash reports need not get it. */
+function forgetSecrets({ config }: LoadedConfig): void {
+  for (const { secrets } of Object.values(config.credentials)) {
+    for (const { env: name } of secrets) {
+      // biome-ignore lint/style/noProcessEnv: removes, never reads
+      if (name !== undefined) delete process.env[name];
+    }
+  }
+}
+
+function openLog({ level, format }: LoadedConfig['config']['log']): Log {
+  const text = format === 'text' || (format === 'auto' && process.stdout.isTTY);
+  return createLog({ level, format: text ? 'text' : 'json' });
+}
+
+async function finish(log: Log, code: Promise<number>): Promise<number> {
+  const result = await code;
+  log.flush();
+  return result;
+}
+
+function tcpAddress(value: unknown, flag: string): Extract<Address, { kind: 'tcp' }> {
+  const address = usable(() => parseAddress(String(value)), flag);
+  if (address.kind !== 'tcp') throw invalidFlag(flag, 'must be host:port');
+  return address;
+}
+
+function duration(value: unknown, flag: string): number {
+  return usable(() => parseDurationMs(String(value)), flag);
+}
+
+function usable<T>(parse: () => T, flag: string): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw invalidFlag(flag, (error as Error).message);
+  }
+}
+
+function invalidFlag(flag: string, message: string): SidecarError {
+  return new SidecarError('CONFIG_INVALID', { problems: [{ where: `flag ${flag}`, path: '', message }] });
+}

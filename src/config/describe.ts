@@ -1,0 +1,101 @@
+/**
+ * Describes the configuration from the option table: JSON Schema for editors, the effective document for operators,
+ * rows for the README. Holds no knowledge of any option.
+ */
+import { z } from 'zod';
+import type { Doc } from './layers.ts';
+import { unwrap } from './problems.ts';
+import { ConfigSchema } from './schema.ts';
+
+export interface OptionRow {
+  /** `credentials.<name>.clientId`, `routes[].path`. */
+  readonly path: string;
+  /** As written in a file; undefined = none. */
+  readonly fallback: string | undefined;
+  readonly required: boolean;
+  readonly description: string;
+  /** Closed list of values, if there is one. */
+  readonly values: readonly string[] | undefined;
+}
+
+/** JSON Schema (2020-12) of a configuration file. */
+export function jsonSchema(): object {
+  return z.toJSONSchema(ConfigSchema, { io: 'input', unrepresentable: 'any' });
+}
+
+/** The document with every default filled in. Secrets appear only as where they come from. */
+export function effectiveDocument(document: Doc): Doc {
+  return fill(ConfigSchema, document) as Doc;
+}
+
+/** One row per option, in the order of the table. */
+export function optionRows(): OptionRow[] {
+  return rowsOf(ConfigSchema, '');
+}
+
+type Schema = z.core.$ZodType;
+
+interface Def {
+  readonly type: string;
+  readonly innerType?: Schema;
+  readonly defaultValue?: unknown;
+  readonly element?: Schema;
+  readonly valueType?: Schema;
+  readonly entries?: Readonly<Record<string, string>>;
+}
+
+const defOf = (schema: Schema): Def => schema._zod.def as unknown as Def;
+
+function shapeOf(schema: Schema): Readonly<Record<string, Schema>> | undefined {
+  return defOf(schema).type === 'object' ? (schema as z.ZodObject).shape : undefined;
+}
+
+function defaultOf(schema: Schema): unknown {
+  const def = defOf(schema);
+  return def.type === 'default' || def.type === 'prefault' ? def.defaultValue : undefined;
+}
+
+function fill(schema: Schema, value: unknown): unknown {
+  const given = value ?? defaultOf(schema);
+  const inner = unwrap(schema);
+  const { element, valueType } = defOf(inner);
+  const shape = shapeOf(inner);
+  if (Array.isArray(given)) return given.map((item) => (element ? fill(element, item) : item));
+  if (typeof given !== 'object' || given === null) return given;
+  const doc = given as Doc;
+  const keys = shape ? Object.keys(shape) : Object.keys(doc);
+  const filled = keys.map((key) => [key, fill(shape?.[key] ?? valueType ?? inner, doc[key])] as const);
+  return Object.fromEntries(filled.filter(([, item]) => item !== undefined));
+}
+
+function rowsOf(schema: Schema, path: string): OptionRow[] {
+  const inner = unwrap(schema);
+  const { element, valueType } = defOf(inner);
+  const shape = shapeOf(inner);
+  if (shape) {
+    const prefix = path === '' ? '' : `${path}.`;
+    return Object.entries(shape).flatMap(([key, child]) => rowsOf(child, prefix + key));
+  }
+  const nested = element ?? valueType;
+  if (nested && shapeOf(unwrap(nested))) return rowsOf(nested, valueType ? `${path}.<name>` : `${path}[]`);
+  return [leafRow(schema, path)];
+}
+
+function leafRow(schema: Schema, path: string): OptionRow {
+  const fallback = defaultOf(schema);
+  const { entries } = defOf(unwrap(schema));
+  return {
+    path,
+    fallback: fallback === undefined ? undefined : typeof fallback === 'string' ? fallback : JSON.stringify(fallback),
+    required: fallback === undefined && schema._zod.optin !== 'optional',
+    description: describe(schema),
+    values: entries && Object.values(entries),
+  };
+}
+
+/** Descriptions hang on whichever wrapper was outermost when they were given. */
+function describe(schema: Schema): string {
+  const text = z.globalRegistry.get(schema)?.description;
+  const { innerType } = defOf(schema);
+  return text ?? (innerType ? describe(innerType) : '');
+}

@@ -1,0 +1,105 @@
+/**
+ * Puts configuration layers on top of each other, as plain data and without I/O: preset under file under environment
+ * under flags. A file that lists routes means exactly those; the preset then only fills in their missing upstreams.
+ */
+import { PRESETS } from './presets.ts';
+
+export type Doc = Readonly<Record<string, unknown>>;
+
+export interface Override {
+  /** Steps into the document; a step `route:/x` picks the route with that path. */
+  readonly path: readonly string[];
+  readonly value: string;
+  /** For messages: `flag --listen`, `environment variable ARITMA_LISTEN`. */
+  readonly source: string;
+}
+
+/** The file over the preset that flags, environment or the file itself name. */
+export function layer(file: Doc, overrides: readonly Override[]): Doc {
+  const chosen = overrides.find((override) => override.path[0] === 'environment')?.value ?? file['environment'];
+  const preset: Doc = isPresetName(chosen) ? { ...PRESETS[chosen] } : {};
+  const merged = merge(preset, file) as Record<string, unknown>;
+  const listed = file['routes'];
+  if (Array.isArray(listed)) {
+    const known = (preset['routes'] ?? []) as readonly Doc[];
+    merged['routes'] = listed.map((route) => (isDoc(route) ? fill(route, known) : route));
+  }
+  return merged;
+}
+
+/** The overrides on top. Returns a new document. */
+export function applyInputs(doc: Doc, overrides: readonly Override[]): Doc {
+  const result = structuredClone(doc) as Record<string, unknown>;
+  for (const secret of ['0', '1']) {
+    if (overrides.some(({ path }) => path.at(-2) === secret)) clearSecret(result, Number(secret));
+  }
+  for (const override of overrides) set(result, override.path, override.value);
+  return result;
+}
+
+function isPresetName(name: unknown): name is keyof typeof PRESETS {
+  return typeof name === 'string' && Object.hasOwn(PRESETS, name);
+}
+
+function isDoc(value: unknown): value is Doc {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function merge(under: unknown, over: unknown): unknown {
+  if (!isDoc(under) || !isDoc(over)) return over === undefined ? under : over;
+  const keys = new Set([...Object.keys(under), ...Object.keys(over)]);
+  return Object.fromEntries([...keys].map((key) => [key, merge(own(under, key), own(over, key))]));
+}
+
+function own(doc: Doc, key: string): unknown {
+  return Object.hasOwn(doc, key) ? doc[key] : undefined;
+}
+
+function fill(route: Doc, known: readonly Doc[]): Doc {
+  return { ...known.find((preset) => preset['path'] === route['path']), ...route };
+}
+
+/** An environment secret replaces the file's source as a whole: `{file}` and `{env}` must not end up in one entry. */
+function clearSecret(doc: Record<string, unknown>, index: number): void {
+  const credential = child(child(doc, 'credentials'), 'default');
+  const secrets = Array.isArray(credential['secrets']) ? [...credential['secrets']] : [];
+  // A secondary alone becomes the first entry rather than leaving a hole.
+  secrets[Math.min(index, secrets.length)] = {};
+  credential['secrets'] = secrets;
+}
+
+function child(doc: Record<string, unknown>, key: string): Record<string, unknown> {
+  const value = doc[key];
+  const next = isDoc(value) ? { ...value } : {};
+  doc[key] = next;
+  return next;
+}
+
+function set(doc: Record<string, unknown>, path: readonly string[], value: string): void {
+  const [key, ...rest] = path;
+  if (key === undefined) return;
+  const at = doc[key];
+  if (rest.length === 0) doc[key] = value;
+  else if (rest[0]?.startsWith('route:')) setRoute(doc, key, rest, value);
+  else if (Array.isArray(at)) setInList(at, rest, value);
+  else set(child(doc, key), rest, value);
+}
+
+function setInList(list: unknown[], [index, ...rest]: readonly string[], value: string): void {
+  const position = Math.min(Number(index), list.length - 1);
+  const entry = { ...(list[position] as Record<string, unknown>) };
+  list[position] = entry;
+  set(entry, rest, value);
+}
+
+function setRoute(doc: Record<string, unknown>, key: string, path: readonly string[], value: string): void {
+  const [step = '', ...rest] = path;
+  const routePath = step.slice('route:'.length);
+  const routes = Array.isArray(doc[key]) ? [...doc[key]] : [];
+  let index = routes.findIndex((route) => isDoc(route) && route['path'] === routePath);
+  if (index === -1) index = routes.push({ path: routePath }) - 1;
+  const route = { ...(routes[index] as Record<string, unknown>) };
+  set(route, rest, value);
+  routes[index] = route;
+  doc[key] = routes;
+}

@@ -1,0 +1,35 @@
+/**
+ * What `environment: dev|prod|emulator` stands for: ordinary configuration under the file, so every value can be
+ * overridden. Hosts are Aritma's published ones; both zdata.io and aritma.io names exist, hence never constants elsewhere.
+ */
+import type { z } from 'zod';
+import type { ConfigSchema } from './schema.ts';
+
+type Environment = NonNullable<z.input<typeof ConfigSchema>['environment']>;
+
+interface Preset {
+  readonly credentials?: { readonly default: { readonly tokenEndpoint: string; readonly scope: string } };
+  readonly routes?: readonly { readonly path: string; readonly upstream: string }[];
+}
+
+export const PRESETS: Readonly<Record<Environment, Preset>> = {
+  dev: preset('https://id.dev.aritma.io', 'https://banking.dev.zdata.io/api', 'https://events.dev.aritma.io'),
+  prod: preset('https://id.aritma.io', 'https://banking.zdata.io/api', 'https://events.aritma.io'),
+  emulator: emulatorPreset('http://127.0.0.1:7100'),
+  none: {},
+};
+
+/** The local Aritma at another address than its default one. */
+export function emulatorPreset(origin: string): Preset {
+  return preset(origin, `${origin}/banking/api`, `${origin}/events`);
+}
+
+function preset(identity: string, banking: string, events: string): Preset {
+  return {
+    credentials: { default: { tokenEndpoint: `${identity}/connect/token`, scope: 'api' } },
+    routes: [
+      { path: '/banking', upstream: banking },
+      { path: '/events', upstream: events },
+    ],
+  };
+}

@@ -1,0 +1,247 @@
+/**
+ * THE option table: one strict zod schema from which types, validation, JSON Schema and the README's tables follow,
+ * and INPUTS, the environment variables and flags that reach into it. Pure: nothing here touches the outside.
+ */
+import { z } from 'zod';
+import { parseAddress, parseBaseUrl, parseDurationMs, parseSizeBytes } from './values.ts';
+
+type Meta = { readonly description: string; readonly examples?: readonly string[] };
+
+const meta = (description: string, extra: Omit<Meta, 'description'> = {}): Meta => ({ description, ...extra });
+
+/** A string option with a parser that either returns the typed value or throws an Error saying what is allowed. */
+function parsed<T>(parse: (text: string) => T, about: Meta) {
+  return z
+    .string()
+    .transform((text, context): T => {
+      try {
+        return parse(text);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message });
+        return z.NEVER;
+      }
+    })
+    .meta(about);
+}
+
+const duration = (fallback: string, description: string) =>
+  parsed(parseDurationMs, meta(description)).prefault(fallback);
+const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
+
+const addresses = (fallback: string, description: string) =>
+  z
+    .preprocess(
+      (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
+      z.array(parsed(parseAddress, meta('`host:port`, `[v6]:port` or `unix:/path`'))).min(1),
+    )
+    .prefault(fallback)
+    .meta(meta(description));
+
+const NAME = /^[a-z0-9][a-z0-9_-]{0,31}$/;
+const name = z.string().regex(NAME, 'must be 1 to 32 of a-z 0-9 _ -, starting with a letter or digit');
+
+/** RFC 6749 §3.3: scope tokens separated by single spaces. */
+const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/;
+const scope = z.string().regex(SCOPE, 'must be scope names separated by single spaces (RFC 6749 §3.3)');
+const VISIBLE = /^[\x20-\x7e]+$/;
+const visible = z.string().regex(VISIBLE, 'must be printable ASCII and not empty');
+
+const secretSource = z
+  .strictObject({
+    file: z.string().min(1).optional().meta(meta('File holding the secret; one trailing newline is ignored')),
+    env: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+      .optional()
+      .meta(meta('Environment variable holding the secret')),
+  })
+  .refine((source) => (source.file === undefined) !== (source.env === undefined), {
+    message: 'must have exactly one of: file, env',
+  });
+
+const credential = z.strictObject({
+  tokenEndpoint: parsed(
+    parseBaseUrl,
+    meta('URL of the token endpoint', { examples: ['https://id.aritma.io/connect/token'] }),
+  ),
+  clientId: visible.max(100).meta(meta('OAuth client id')),
+  auth: z
+    .enum(['client_secret_post', 'client_secret_basic'])
+    .default('client_secret_post')
+    .meta(meta('How the client authenticates; Aritma documents client_secret_post')),
+  secrets: z
+    .array(secretSource)
+    .min(1)
+    .max(5)
+    .meta(meta('Client secrets, tried in order: the next one when the server says invalid_client')),
+  scope: scope.optional().meta(meta('Scope to ask for; absent = all the client may have')),
+  audience: visible.optional().meta(meta('Sent as `audience` when set')),
+  resource: visible.optional().meta(meta('Sent as `resource` when set (RFC 8707)')),
+});
+
+const ALLOW = /^[A-Z*]+ \/[^\s?#]*$/;
+
+const route = z.strictObject({
+  path: z
+    .string()
+    .regex(
+      /^\/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)?$/,
+      'must be a plain path such as /banking, without a trailing slash',
+    )
+    .meta(meta('Prefix callers use; the longest match wins and is stripped')),
+  upstream: parsed(parseBaseUrl, meta('Base URL of the API', { examples: ['https://banking.zdata.io/api'] })),
+  credential: name.default('default').meta(meta('Which credential’s token is injected')),
+  scope: scope.optional().meta(meta('Overrides the credential’s scope')),
+  audience: visible.optional().meta(meta('Overrides the credential’s audience')),
+  resource: visible.optional().meta(meta('Overrides the credential’s resource')),
+  replayOn401: z
+    .enum(['once', 'never'])
+    .default('once')
+    .meta(meta('Send a request again with a new token when the API says 401 to the token')),
+  allow: z
+    .array(z.string().regex(ALLOW, 'must be "METHOD /glob", for example "GET /accounts/**"'))
+    .optional()
+    .meta(meta('`METHOD /glob` entries (`*` one segment, `**` the rest, method `*` any); absent = everything')),
+});
+
+/** The whole configuration. `z.input` is what a file may hold, `z.output` what the program uses. */
+export const ConfigSchema = z.strictObject({
+  environment: z
+    .enum(['dev', 'prod', 'emulator', 'none'])
+    .default('none')
+    .meta(meta('Preset for token endpoint, scope and the two routes')),
+  listen: addresses('127.0.0.1:7080', 'Where callers connect: loopback or `unix:/path`, or a list'),
+  admin: addresses('127.0.0.1:7090', 'Where probes and Prometheus connect, or a list'),
+  credentials: z.record(name, credential).default({}).meta(meta('OAuth clients by name')),
+  routes: z
+    .array(route)
+    .min(1, 'needs at least one route: list routes, or set environment')
+    .meta(meta('Path prefixes and the APIs behind them')),
+  callers: z
+    .strictObject({
+      hosts: z.array(visible).default([]).meta(meta('Further `Host` values to accept, for example `sidecar:7080`')),
+      allowForwarded: z.boolean().default(false).meta(meta('Accept requests with Forwarded, X-Forwarded-* or Via')),
+    })
+    .prefault({}),
+  token: z
+    .strictObject({
+      attemptTimeout: duration('5s', 'Total time for one token request, from connecting to the last byte'),
+      refreshBefore: duration('5m', 'Refresh this long before expiry, or at half-life if that is later'),
+    })
+    .prefault({}),
+  timeouts: z
+    .strictObject({
+      callerHeaders: duration('10s', 'Time a caller has to send its request headers'),
+      connect: duration('5s', 'Time to connect to an API, TLS included'),
+      firstByte: duration('60s', 'Time an API has to begin its answer'),
+      idle: duration('60s', 'Longest pause in the middle of a body, either way'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      replayBody: size('64KiB', 'Request bodies up to this size are held in memory so they can be sent again'),
+      upstreamConnections: z.int().min(1).max(10_000).default(256).meta(meta('Connections to each API at most')),
+    })
+    .prefault({}),
+  drain: z
+    .strictObject({
+      minimum: duration('0s', 'Keep accepting this long after a stop signal'),
+      limit: duration('30s', 'Then give running requests this long to finish'),
+    })
+    .prefault({}),
+  startup: z
+    .enum(['lenient', 'strict'])
+    .default('lenient')
+    .meta(meta('strict: exit 5 or 6 when no first token can be had; lenient: start, not ready, and keep trying')),
+  adminActions: z.boolean().default(false).meta(meta('Allow POST /shutdown on a TCP admin listener')),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .meta(meta('Least severe level written')),
+      format: z
+        .enum(['auto', 'json', 'text'])
+        .default('auto')
+        .meta(meta('auto: text on a terminal, JSON lines elsewhere')),
+    })
+    .prefault({}),
+  unsafe: z
+    .strictObject({
+      plainTextHttp: z
+        .boolean()
+        .default(false)
+        .meta(meta('Allow http:// to hosts other than this machine: anyone on the way can read secret and token')),
+    })
+    .prefault({}),
+});
+
+export type Config = z.output<typeof ConfigSchema>;
+export type RouteConfig = Config['routes'][number];
+export type CredentialConfig = Config['credentials'][string];
+
+interface Input {
+  readonly env: string;
+  /** Absent for secrets: those never come by command line (`ps` shows it to everyone). */
+  readonly flag?: string;
+  /** Where it lands; `route:/x` is the list entry with that path. */
+  readonly path: readonly string[];
+  readonly about: string;
+}
+
+const CREDENTIAL = ['credentials', 'default'] as const;
+
+/** Environment variables and flags. Flags win over the environment, both over the file. */
+export const INPUTS: readonly Input[] = [
+  { env: 'ARITMA_ENVIRONMENT', flag: '--environment', path: ['environment'], about: 'dev, prod, emulator or none' },
+  { env: 'ARITMA_LISTEN', flag: '--listen', path: ['listen'], about: 'address callers connect to' },
+  { env: 'ARITMA_ADMIN', flag: '--admin', path: ['admin'], about: 'address of health and metrics' },
+  { env: 'ARITMA_LOG_LEVEL', flag: '--log-level', path: ['log', 'level'], about: 'debug, info, warn, error or silent' },
+  {
+    env: 'ARITMA_TOKEN_ENDPOINT',
+    flag: '--token-endpoint',
+    path: [...CREDENTIAL, 'tokenEndpoint'],
+    about: 'token endpoint of the default credential',
+  },
+  {
+    env: 'ARITMA_CLIENT_ID',
+    flag: '--client-id',
+    path: [...CREDENTIAL, 'clientId'],
+    about: 'client id of the default credential',
+  },
+  { env: 'ARITMA_SCOPE', flag: '--scope', path: [...CREDENTIAL, 'scope'], about: 'scope of the default credential' },
+  {
+    env: 'ARITMA_CLIENT_SECRET_FILE',
+    flag: '--client-secret-file',
+    path: [...CREDENTIAL, 'secrets', '0', 'file'],
+    about: 'file with the client secret',
+  },
+  {
+    env: 'ARITMA_CLIENT_SECRET',
+    path: [...CREDENTIAL, 'secrets', '0', 'env'],
+    about: 'the client secret itself; prefer the file',
+  },
+  {
+    env: 'ARITMA_CLIENT_SECRET_SECONDARY_FILE',
+    flag: '--client-secret-secondary-file',
+    path: [...CREDENTIAL, 'secrets', '1', 'file'],
+    about: 'file with the secret to try second',
+  },
+  {
+    env: 'ARITMA_CLIENT_SECRET_SECONDARY',
+    path: [...CREDENTIAL, 'secrets', '1', 'env'],
+    about: 'the secret to try second',
+  },
+  {
+    env: 'ARITMA_BANKING_URL',
+    flag: '--banking-url',
+    path: ['routes', 'route:/banking', 'upstream'],
+    about: 'upstream of /banking',
+  },
+  {
+    env: 'ARITMA_EVENTS_URL',
+    flag: '--events-url',
+    path: ['routes', 'route:/events', 'upstream'],
+    about: 'upstream of /events',
+  },
+];

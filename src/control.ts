@@ -1,0 +1,48 @@
+/**
+ * Talks to a running sidecar through its admin listener: waits until it is ready, asks it to stop.
+ */
+import { Agent, request } from 'undici';
+import type { Address } from './config/values.ts';
+import { formatAddress } from './listen.ts';
+
+export type Probe = 'live' | 'started' | 'ready';
+
+const PATHS: Readonly<Record<Probe, string>> = { live: '/livez', started: '/startupz', ready: '/readyz' };
+const POLL_MS = 100;
+const ATTEMPT_MS = 2000;
+
+/** Polls until the probe says 200. False when `maxMs` pass first; asks at least once. */
+export async function waitFor(admin: Address, probe: Probe, maxMs: number): Promise<boolean> {
+  const giveUpAt = performance.now() + maxMs;
+  for (;;) {
+    if ((await call(admin, 'GET', PATHS[probe])) === 200) return true;
+    if (performance.now() + POLL_MS > giveUpAt) return false;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Asks for a drain and stop. The status of the answer: 202 accepted, 403 switched off, undefined nobody answers. */
+export function requestShutdown(admin: Address): Promise<number | undefined> {
+  return call(admin, 'POST', '/shutdown');
+}
+
+async function call(admin: Address, method: 'GET' | 'POST', path: string): Promise<number | undefined> {
+  const dispatcher = new Agent(admin.kind === 'unix' ? { connect: { socketPath: admin.path } } : {});
+  const origin = admin.kind === 'unix' ? 'http://localhost' : `http://${formatAddress(reachable(admin))}`;
+  try {
+    const answer = await request(origin + path, { method, dispatcher, signal: AbortSignal.timeout(ATTEMPT_MS) });
+    await answer.body.dump();
+    return answer.statusCode;
+  } catch {
+    // Not there yet, or not answering: both are what the caller is waiting out.
+    return undefined;
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+/** A listener on every address is reached on loopback. */
+function reachable(address: Extract<Address, { kind: 'tcp' }>): Address {
+  if (address.host === '0.0.0.0') return { ...address, host: '127.0.0.1' };
+  return address.host === '::' ? { ...address, host: '::1' } : address;
+}

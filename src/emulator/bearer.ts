@@ -1,0 +1,52 @@
+// The gate in front of every emulated API: no request passes without a live token of this emulator that carries a
+// fitting scope. Hides the challenge wording of ASP.NET Core and keeps the two counters of refusals.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { sendProblem } from './problem.ts';
+import type { Store } from './store.ts';
+import type { Tokens, TokenVerdict } from './tokens.ts';
+
+export interface Gate {
+  tokens: Tokens;
+  store: Store;
+}
+
+type RefusedVerdict = Exclude<TokenVerdict, { state: 'valid' }>;
+
+/**
+ * Makes the onRequest hook of one API: any of `scopes` opens it. Answers 401 without a usable token and 403 without
+ * the scope. Source: RFC 6750 §3, ASP.NET Core JwtBearerHandler.
+ */
+export function requireScope({ tokens, store }: Gate, scopes: readonly string[]) {
+  function challenge(reply: FastifyReply, description?: string): FastifyReply {
+    store.counters.unauthorized += 1;
+    const parameters = description === undefined ? '' : ` error="invalid_token", error_description="${description}"`;
+    return sendProblem(reply.header('www-authenticate', `Bearer${parameters}`), 401);
+  }
+
+  return async function checkToken(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    const token = /^Bearer (.+)$/i.exec(readAuthorization(request))?.[1]?.trim();
+    if (!token) return challenge(reply);
+    const verdict = await tokens.verify(token);
+    if (verdict.state === 'expired') store.counters.expiredTokensSeen += 1;
+    if (verdict.state !== 'valid') return challenge(reply, describe(verdict));
+    if (scopes.some((scope) => verdict.scopes.includes(scope))) return undefined;
+    return sendProblem(reply.header('www-authenticate', 'Bearer error="insufficient_scope"'), 403);
+  };
+}
+
+/** Two Authorization fields become one bad value. Node alone would keep the first and hide a proxy that adds its own. */
+function readAuthorization({ raw }: FastifyRequest): string {
+  const values: string[] = [];
+  raw.rawHeaders.forEach((name, index) => {
+    if (index % 2 === 0 && name.length === 13 && name.toLowerCase() === 'authorization') {
+      values.push(raw.rawHeaders[index + 1] ?? '');
+    }
+  });
+  return values.join(',');
+}
+
+function describe(verdict: RefusedVerdict): string {
+  if (verdict.state === 'expired') return `The token expired at '${verdict.expiredAt.toISOString()}'`;
+  if (verdict.state === 'revoked') return 'The token has been revoked';
+  return 'The signature key was not found';
+}

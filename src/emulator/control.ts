@@ -1,0 +1,76 @@
+// The control plane under `/_emulator`: how a test scripts faults, revokes tokens, reads counters and changes secrets.
+// Needs no token and exists only here; nothing in the real service answers at these paths.
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { FAULT_SCHEMA, type Faults } from './faults.ts';
+import { readValid, sendProblem } from './problem.ts';
+import type { NewSecret, Store } from './store.ts';
+import type { Tokens } from './tokens.ts';
+
+export interface ControlDeps {
+  store: Store;
+  tokens: Tokens;
+  faults: Faults;
+}
+
+const SECRET_SCHEMA = z.strictObject({
+  value: z.string().min(1).max(100),
+  description: z.string().default('Added by a test'),
+  expiration: z.iso.datetime({ offset: true }).optional(),
+});
+
+interface SecretPath {
+  clientId: string;
+  clientSecretId: string;
+}
+
+/** Registers the control plane. */
+export function registerControl(app: FastifyInstance, { store, tokens, faults }: ControlDeps): void {
+  registerFaults(app, faults);
+  registerSecrets(app, store);
+  app.post('/tokens/revoke', async (_request, reply) => {
+    tokens.revokeAll();
+    return reply.code(204).send();
+  });
+  app.get('/counters', async () => store.counters);
+  app.delete('/counters', async (_request, reply) => {
+    store.resetCounters();
+    return reply.code(204).send();
+  });
+}
+
+function registerFaults(app: FastifyInstance, faults: Faults): void {
+  app.get('/faults', async () => ({ pending: faults.pending() }));
+  app.post('/faults', async (request, reply) => {
+    const fault = readValid(FAULT_SCHEMA, request.body);
+    if ('errors' in fault) return sendProblem(reply, 400, { errors: fault.errors });
+    faults.add(fault.value);
+    return reply.code(201).send(fault.value);
+  });
+  app.delete('/faults', async (_request, reply) => {
+    faults.clear();
+    return reply.code(204).send();
+  });
+}
+
+function registerSecrets(app: FastifyInstance, store: Store): void {
+  app.post<{ Params: SecretPath }>('/clients/:clientId/secrets', async (request, reply) => {
+    const secret = readValid(SECRET_SCHEMA, request.body);
+    if ('errors' in secret) return sendProblem(reply, 400, { errors: secret.errors });
+    const { value, description, expiration } = secret.value;
+    const added: NewSecret = { value, description, ...(expiration !== undefined && { expiration }) };
+    const clientSecretId = store.addSecret(request.params.clientId, added);
+    if (clientSecretId === undefined) return refuseUnknown(reply, 'client');
+    // The value is not repeated: it is never readable again, not even here.
+    return reply.code(201).send({ clientSecretId, description, expiration });
+  });
+  app.delete<{ Params: SecretPath }>('/clients/:clientId/secrets/:clientSecretId', async (request, reply) => {
+    const { clientId, clientSecretId } = request.params;
+    if (!store.removeSecret(clientId, clientSecretId)) return refuseUnknown(reply, 'client or secret');
+    return reply.code(204).send();
+  });
+}
+
+function refuseUnknown(reply: FastifyReply, what: string): FastifyReply {
+  return sendProblem(reply, 404, { detail: `There is no such ${what}.` });
+}

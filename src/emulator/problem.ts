@@ -1,0 +1,65 @@
+// How every API of the emulator says no: RFC 9457 bodies in the shape ASP.NET Core writes them. Hides the title and
+// link tables and the translation of a zod complaint into the `errors` member.
+import { randomBytes } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { FastifyReply } from 'fastify';
+import type { z } from 'zod';
+
+/** Field path (dotted, `$` for the whole body) → what is wrong with it. */
+export type FieldErrors = Record<string, string[]>;
+
+export interface ProblemExtras {
+  detail?: string;
+  errors?: FieldErrors;
+}
+
+/** RFC 9457 §3.1 members, with `traceId` in the W3C form `00-<trace>-<span>-00` as ASP.NET Core adds it. */
+export interface Problem extends ProblemExtras {
+  type: string;
+  title: string;
+  status: number;
+  traceId: string;
+}
+
+const RFC_9110 = 'https://tools.ietf.org/html/rfc9110#section-';
+const TYPE_LINKS: Readonly<Record<number, string>> = {
+  400: `${RFC_9110}15.5.1`,
+  401: `${RFC_9110}15.5.2`,
+  403: `${RFC_9110}15.5.4`,
+  404: `${RFC_9110}15.5.5`,
+  413: `${RFC_9110}15.5.14`,
+  415: `${RFC_9110}15.5.16`,
+  422: 'https://tools.ietf.org/html/rfc4918#section-11.2',
+  500: `${RFC_9110}15.6.1`,
+};
+
+/** Builds a problem body for an HTTP status. Each call has its own `traceId`, as each real failure has. */
+export function createProblem(status: number, extras: ProblemExtras = {}): Problem {
+  return {
+    type: TYPE_LINKS[status] ?? 'about:blank',
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    ...extras,
+    traceId: `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-00`,
+  };
+}
+
+/** Answers with a problem. The body goes out as a string, or Fastify would write its own media type over ours. */
+export function sendProblem(reply: FastifyReply, status: number, extras: ProblemExtras = {}): FastifyReply {
+  return reply
+    .code(status)
+    .header('content-type', 'application/problem+json')
+    .send(JSON.stringify(createProblem(status, extras)));
+}
+
+/** Reads outside input through a schema: either the typed value, or the complaint per field for a 400 answer. */
+export function readValid<T>(schema: z.ZodType<T>, input: unknown): { value: T } | { errors: FieldErrors } {
+  const result = schema.safeParse(input);
+  if (result.success) return { value: result.data };
+  const errors: FieldErrors = {};
+  for (const issue of result.error.issues) {
+    const path = issue.path.join('.') || '$';
+    errors[path] = [...(errors[path] ?? []), issue.message];
+  }
+  return { errors };
+}

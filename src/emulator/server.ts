@@ -1,0 +1,140 @@
+// A stand-in for Aritma on one local port: identity server, Banking API, Events API and an echo, with a control plane
+// for tests. Composes the parts; whatever no part answers ends here as a problem.
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyPluginCallback,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
+import { checkApiVersion, registerAccounts } from './banking.ts';
+import { type Gate, requireScope } from './bearer.ts';
+import { registerControl } from './control.ts';
+import { registerDiscovery } from './discovery.ts';
+import { registerEcho, routeEcho } from './echo.ts';
+import { registerEvents } from './events.ts';
+import { createFaults, injectFaults, type Target } from './faults.ts';
+import { registerTokenEndpoint } from './identity.ts';
+import { createLedger } from './ledger.ts';
+import { registerPayments } from './payments.ts';
+import { sendProblem } from './problem.ts';
+import { type Counters, createStore, DEMO_CLIENT, type EmulatorClient } from './store.ts';
+import { createTokens } from './tokens.ts';
+
+export interface EmulatorOptions {
+  /** Default 127.0.0.1. */
+  host?: string;
+  /** Default 7100; 0 = any free port. */
+  port?: number;
+  /** Seconds, default 3600; a client may have its own. */
+  tokenLifetimeS?: number;
+  /** Default: the demo client alone. */
+  clients?: readonly EmulatorClient[];
+  /** Epoch ms. */
+  now?: () => number;
+}
+
+export interface Emulator {
+  /** Origin without a slash at the end, `http://127.0.0.1:7100`. */
+  readonly url: string;
+  /** Ends open connections too; resolves when the port is free. */
+  close(): Promise<void>;
+}
+
+const KEEP_ALIVE_MS = 75_000;
+
+/** Starts an emulator with a key and a memory of its own. Rejects with the original error if it cannot listen. */
+export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
+  const { host = '127.0.0.1', port = 7100 } = options;
+  const app = createApp();
+  await registerParts(app, options);
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  return { url: app.listeningOrigin, close: () => app.close() };
+}
+
+function createApp(): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    forceCloseConnections: true,
+    // Longer than a proxy in front keeps its own, so that it never writes into a connection closing here.
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    rewriteUrl: (request) => routeEcho(request.url ?? '/'),
+    routerOptions: { caseSensitive: true, ignoreTrailingSlash: false },
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply as FastifyReply, error.statusCode ?? 400),
+  });
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404));
+  app.setErrorHandler((error: FastifyError, _request, reply) => sendProblem(reply, error.statusCode ?? 500));
+  acceptJsonOnly(app);
+  return app;
+}
+
+/** The media types an ASP.NET Core API reads; anything else is answered 415. */
+function acceptJsonOnly(app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('text/plain');
+  app.addContentTypeParser('text/json', { parseAs: 'string' }, parseJson);
+  app.addContentTypeParser(/^application\/[^;]+\+json/, { parseAs: 'string' }, parseJson);
+}
+
+async function registerParts(app: FastifyInstance, options: EmulatorOptions): Promise<void> {
+  const { now = Date.now, tokenLifetimeS = 3600, clients = [DEMO_CLIENT] } = options;
+  const tokens = await createTokens(now);
+  const store = createStore(clients, now);
+  const faults = createFaults();
+
+  app.addHook(
+    'onRequest',
+    injectFaults(faults, (target) => countArrival(store.counters, target)),
+  );
+  await app.register(
+    scope((part) => registerControl(part, { store, tokens, faults })),
+    { prefix: '/_emulator' },
+  );
+  await app.register(scope((part) => registerTokenEndpoint(part, { store, tokens, tokenLifetimeS, originOf })));
+  registerDiscovery(app, { publishedKey: tokens.publishedKey, originOf });
+  await registerApis(app, { tokens, store });
+}
+
+async function registerApis(app: FastifyInstance, gate: Gate): Promise<void> {
+  const banking = scope((part) => {
+    part.addHook('onRequest', requireScope(gate, ['api', 'services.banking']));
+    part.addHook('onRequest', checkApiVersion);
+    registerAccounts(part, createLedger());
+    registerPayments(part, gate.store.counters);
+  });
+  const events = scope((part) => {
+    part.addHook('onRequest', requireScope(gate, ['api']));
+    part.addHook('onRequest', checkApiVersion);
+    registerEvents(part);
+  });
+  const echo = scope((part) => {
+    part.addHook('onRequest', requireScope(gate, ['api']));
+    registerEcho(part);
+  });
+  await app.register(banking, { prefix: '/banking/api' });
+  await app.register(events, { prefix: '/events' });
+  await app.register(echo, { prefix: '/echo' });
+}
+
+/** A Fastify scope: the hooks and parsers set inside hold for the routes inside and for nothing else. */
+function scope(build: (part: FastifyInstance) => void): FastifyPluginCallback {
+  return (part, _options, done) => {
+    build(part);
+    done();
+  };
+}
+
+/** The issuer is the origin the request was made to, as with IdentityServer, so it is right behind any host name. */
+function originOf({ host }: FastifyRequest): string {
+  return `http://${host}`.toLowerCase();
+}
+
+function countArrival(counters: Counters, target: Target): void {
+  if (target === 'token') counters.tokenRequests += 1;
+  else if (target !== 'discovery') counters.requests[target] += 1;
+}

@@ -1,0 +1,130 @@
+// The signing key of one emulator run and the access tokens made with it. Hides the JWT format, the cache that makes
+// checking cheap, and revocation; a token of another run never passes, because each start has a fresh key.
+import { randomBytes } from 'node:crypto';
+import { type CryptoKey, compactVerify, exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { LRUCache } from 'lru-cache';
+
+/** API scope → API resource, the `aud` of its tokens. The only scopes this identity server knows. */
+export const API_RESOURCES: ReadonlyMap<string, string> = new Map([
+  ['api', 'aritma.api'],
+  ['services.banking', 'aritma.banking'],
+  ['services.iam', 'aritma.iam'],
+]);
+
+export interface TokenOrder {
+  issuer: string;
+  clientId: string;
+  scopes: readonly string[];
+  lifetimeS: number;
+}
+
+export type TokenVerdict =
+  | { state: 'valid'; clientId: string; scopes: readonly string[] }
+  | { state: 'expired'; expiredAt: Date }
+  | { state: 'revoked' }
+  | { state: 'unknown' };
+
+/** Public half of the key, as IdentityServer's JwksDocument publishes it. */
+export interface PublishedKey {
+  kty: string;
+  use: 'sig';
+  kid: string;
+  e: string;
+  n: string;
+  alg: 'RS256';
+}
+
+export interface Tokens {
+  readonly publishedKey: PublishedKey;
+  /** Signs a fresh token; never hands out one twice. */
+  issue(order: TokenOrder): Promise<string>;
+  /** Judges a token at this moment, with no clock skew. */
+  verify(token: string): Promise<TokenVerdict>;
+  /** Everything issued until now is refused from now on. */
+  revokeAll(): void;
+}
+
+interface Claims {
+  exp: number;
+  jti: string;
+  client_id: string;
+  scope: readonly string[];
+}
+
+const CACHED_TOKENS = 10_000;
+const BATCH_LENGTH = 8;
+
+const createId = (bytes: number): string => randomBytes(bytes).toString('hex').toUpperCase();
+
+/**
+ * Creates the key and the functions around it. `now` is epoch milliseconds.
+ * Token format: IdentityServer DefaultTokenCreationService; RFC 9068 `typ`.
+ */
+export async function createTokens(now: () => number): Promise<Tokens> {
+  const { publicKey, privateKey } = await generateKeyPair('RS256', { modulusLength: 2048 });
+  const publishedKey = await publish(publicKey);
+  const seen = new LRUCache<string, Claims>({ max: CACHED_TOKENS });
+  // A jti begins with the batch it was issued in, so revoking needs no list of what was issued.
+  let batch = createId(BATCH_LENGTH / 2);
+
+  async function readClaims(token: string): Promise<Claims | undefined> {
+    const cached = seen.get(token);
+    if (cached) return cached;
+    const claims = await checkSignature(token, publicKey);
+    if (claims) seen.set(token, claims);
+    return claims;
+  }
+
+  return {
+    publishedKey,
+    issue: (order) => sign(order, { privateKey, kid: publishedKey.kid, batch, issuedAtMs: now() }),
+    async verify(token) {
+      const claims = await readClaims(token);
+      if (!claims) return { state: 'unknown' };
+      // Both are asked again each time: they change while the signature cannot.
+      if (now() >= claims.exp * 1000) return { state: 'expired', expiredAt: new Date(claims.exp * 1000) };
+      if (!claims.jti.startsWith(batch)) return { state: 'revoked' };
+      return { state: 'valid', clientId: claims.client_id, scopes: claims.scope };
+    },
+    revokeAll() {
+      batch = createId(BATCH_LENGTH / 2);
+    },
+  };
+}
+
+async function publish(publicKey: CryptoKey): Promise<PublishedKey> {
+  const { kty = '', e = '', n = '' } = await exportJWK(publicKey);
+  return { kty, use: 'sig', kid: createId(16), e, n, alg: 'RS256' };
+}
+
+interface Stamp {
+  privateKey: CryptoKey;
+  kid: string;
+  batch: string;
+  issuedAtMs: number;
+}
+
+function sign(order: TokenOrder, stamp: Stamp): Promise<string> {
+  const issuedAt = Math.floor(stamp.issuedAtMs / 1000);
+  const audiences = order.scopes.flatMap((scope) => API_RESOURCES.get(scope) ?? []);
+  const [onlyAudience = ''] = audiences;
+  const claims = {
+    iss: order.issuer,
+    nbf: issuedAt,
+    iat: issuedAt,
+    exp: issuedAt + order.lifetimeS,
+    // One audience is a string, several are an array: a reader that knows only one form breaks here, not in production.
+    aud: audiences.length === 1 ? onlyAudience : audiences,
+    scope: order.scopes,
+    client_id: order.clientId,
+    jti: stamp.batch + createId(16 - BATCH_LENGTH / 2),
+  };
+  return new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: stamp.kid, typ: 'at+jwt' }).sign(stamp.privateKey);
+}
+
+async function checkSignature(token: string, publicKey: CryptoKey): Promise<Claims | undefined> {
+  // Any failure means the same to the caller of an API: not a token of ours.
+  const verified = await compactVerify(token, publicKey, { algorithms: ['RS256'] }).catch(() => undefined);
+  if (verified?.protectedHeader.typ !== 'at+jwt') return undefined;
+  return JSON.parse(new TextDecoder().decode(verified.payload)) as Claims;
+}

@@ -1,0 +1,215 @@
+/**
+ * Every error the sidecar can answer with or exit with, in one table: the code is the API (RFC 9457 member `code`,
+ * header `X-Sidecar-Error`, metric label, `check` finding). Text here is static and public; evidence travels in
+ * `fields` (logged by allow-list) and the original in `cause` (never leaves the process).
+ */
+
+interface ErrorRow {
+  /** HTTP status when a caller sees it. */
+  readonly status: number;
+  /** Process exit code when a command ends with it. */
+  readonly exit: number;
+  readonly title: string;
+  /** What happened and what to do about it, for a person. */
+  readonly detail: string;
+}
+
+export const ERRORS = {
+  CONFIG_INVALID: {
+    status: 500,
+    exit: 2,
+    title: 'Configuration is not valid',
+    detail: 'Correct every problem listed, then start again. `aritma-sidecar config schema` prints what is allowed.',
+  },
+  SIDECAR_LISTEN_FAILED: {
+    status: 500,
+    exit: 3,
+    title: 'Cannot listen',
+    detail:
+      'Another program has the address, or it is not one of this machine. Stop that program or change the address.',
+  },
+  SIDECAR_DRAINING: {
+    status: 503,
+    exit: 1,
+    title: 'The sidecar is stopping',
+    detail: 'It finishes running requests and takes no new ones. Try again once it runs again.',
+  },
+  SIDECAR_INTERNAL: {
+    status: 500,
+    exit: 1,
+    title: 'Unexpected error in the sidecar',
+    detail: 'This is a defect in the sidecar. Its log has the details under this request id; please report them.',
+  },
+  CALLER_REQUEST_INVALID: {
+    status: 400,
+    exit: 1,
+    title: 'The request is malformed',
+    detail: 'Host, request target or headers are not valid HTTP/1.1 (RFC 9112). Correct the calling program.',
+  },
+  CALLER_HEADERS_TOO_LARGE: {
+    status: 431,
+    exit: 1,
+    title: 'Request headers are too large',
+    detail: 'Send fewer or shorter headers: at most 100 of them and 16 KiB in all.',
+  },
+  CALLER_TARGET_TOO_LONG: {
+    status: 414,
+    exit: 1,
+    title: 'The request target is too long',
+    detail: 'Send at most 8192 characters of path and query.',
+  },
+  CALLER_METHOD_REFUSED: {
+    status: 405,
+    exit: 1,
+    title: 'The method is never forwarded',
+    detail: 'TRACE and CONNECT would expose the token or bypass the gate, so they are refused.',
+  },
+  CALLER_TIMEOUT: {
+    status: 408,
+    exit: 1,
+    title: 'The request did not arrive in time',
+    detail: 'The calling program stopped in the middle of its request. Nothing incomplete was passed on as complete.',
+  },
+  CALLER_ABORTED: {
+    status: 499,
+    exit: 1,
+    title: 'The caller went away',
+    detail: 'The calling program closed the connection before the answer was complete; seen in log and metrics only.',
+  },
+  CALLER_EXPECTATION: {
+    status: 417,
+    exit: 1,
+    title: 'Unknown expectation',
+    detail: 'The only expectation understood is `Expect: 100-continue`.',
+  },
+  CALLER_HOST: {
+    status: 421,
+    exit: 1,
+    title: 'Not a name of this sidecar',
+    detail: 'The Host header must be an address the sidecar listens on. Add other names under `callers.hosts`.',
+  },
+  CALLER_ORIGIN: {
+    status: 403,
+    exit: 1,
+    title: 'Browsers are refused',
+    detail: 'The request carries Origin or Sec-Fetch-Site: it came from a web page. Only programs may call this port.',
+  },
+  CALLER_FORWARDED: {
+    status: 403,
+    exit: 1,
+    title: 'Forwarded requests are refused',
+    detail: 'Another proxy sent this request. Set `callers.allowForwarded: true` if that proxy is yours.',
+  },
+  ROUTE_NOT_FOUND: {
+    status: 404,
+    exit: 1,
+    title: 'No route for this path',
+    detail: 'The path starts with none of the configured route prefixes. `/status` on the admin port lists them.',
+  },
+  ROUTE_NOT_ALLOWED: {
+    status: 403,
+    exit: 1,
+    title: 'Method and path are not on the route’s allow-list',
+    detail: 'Add an entry to the route’s `allow` if this call is wanted.',
+  },
+  TOKEN_UNAVAILABLE: {
+    status: 503,
+    exit: 6,
+    title: 'No access token can be had at the moment',
+    detail:
+      'The identity server cannot be reached or its answer makes no sense. The request was not sent on; try again later.',
+  },
+  CREDENTIALS_REJECTED: {
+    status: 503,
+    exit: 5,
+    title: 'The identity server refuses the credentials',
+    detail:
+      'Client id, secret, grant or scope is not accepted. The request was not sent on; run `aritma-sidecar check`.',
+  },
+  UPSTREAM_UNREACHABLE: {
+    status: 502,
+    exit: 7,
+    title: 'The API cannot be reached',
+    detail: 'No connection could be made (DNS, network or TLS). Nothing was sent, so trying again is safe.',
+  },
+  UPSTREAM_RESET: {
+    status: 502,
+    exit: 7,
+    title: 'The API broke the connection before it answered',
+    detail: 'If `mayHaveExecuted` is true, ask the API what became of the request before you send it again.',
+  },
+  UPSTREAM_TIMEOUT: {
+    status: 504,
+    exit: 7,
+    title: 'The API did not answer in time',
+    detail: 'If `mayHaveExecuted` is true, ask the API what became of the request before you send it again.',
+  },
+  UPSTREAM_INVALID: {
+    status: 502,
+    exit: 7,
+    title: 'The API’s answer is not valid HTTP',
+    detail: 'If `mayHaveExecuted` is true, ask the API what became of the request before you send it again.',
+  },
+  UPSTREAM_REFUSED_TOKEN: {
+    status: 502,
+    exit: 7,
+    title: 'The API refuses the token',
+    detail: 'The token was issued but the API answers 401 or 403: check scope and audience, and the client’s policies.',
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export interface ErrorExtras {
+  /** Seconds; becomes `Retry-After`. */
+  readonly retryAfterS?: number;
+  /** For UPSTREAM_ errors: whether the upstream may have acted on the request. */
+  readonly mayHaveExecuted?: boolean;
+  /** Evidence for the log (allow-listed there), never for a caller. */
+  readonly fields?: Readonly<Record<string, string | number | boolean>>;
+  readonly cause?: unknown;
+  /** For CONFIG_INVALID: everything that is wrong, for people. Holds no values. */
+  readonly problems?: readonly { readonly where: string; readonly path: string; readonly message: string }[];
+}
+
+/** An expected failure with a stable code; whatever else is thrown counts as SIDECAR_INTERNAL. */
+export class SidecarError extends Error {
+  readonly code: ErrorCode;
+  readonly extras: ErrorExtras;
+
+  constructor(code: ErrorCode, extras: ErrorExtras = {}) {
+    super(`${code}: ${ERRORS[code].title}`, { cause: extras.cause });
+    this.name = 'SidecarError';
+    this.code = code;
+    this.extras = extras;
+  }
+}
+
+/**
+ * Renders an error as status, headers and RFC 9457 body. Only table text and `extras.mayHaveExecuted` reach the body.
+ */
+export function toProblem(
+  error: SidecarError,
+  requestId: string,
+): { status: number; headers: Record<string, string>; body: string } {
+  const row = ERRORS[error.code];
+  const { retryAfterS, mayHaveExecuted } = error.extras;
+  const body = JSON.stringify({
+    type: `urn:aritma-sidecar:error:${error.code}`,
+    title: row.title,
+    status: row.status,
+    code: error.code,
+    detail: row.detail,
+    requestId,
+    ...(mayHaveExecuted === undefined ? {} : { mayHaveExecuted }),
+  });
+  const headers: Record<string, string> = {
+    'Content-Type': 'application/problem+json',
+    'Content-Length': String(Buffer.byteLength(body)),
+    'Cache-Control': 'no-store',
+    'X-Sidecar-Error': error.code,
+    'X-Request-Id': requestId,
+  };
+  if (retryAfterS !== undefined) headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfterS)));
+  return { status: row.status, headers, body };
+}

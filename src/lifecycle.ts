@@ -1,0 +1,40 @@
+/**
+ * From "it runs" to an exit code: waits for a stop signal, drains, and makes a second signal mean now.
+ */
+import type { Log } from './log.ts';
+
+export interface LifecycleOptions {
+  readonly log: Log;
+  /** Drains and closes; true when everything running could finish. */
+  readonly stop: () => Promise<boolean>;
+  /** Resolves when somebody asks for a stop by other means than a signal. */
+  readonly requested?: Promise<void>;
+}
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGBREAK'] as const;
+const DRAINED = 0;
+const CUT_SHORT = 4;
+
+/** Resolves with the exit code: 0 asked to stop and drained, 4 drain limit hit or second signal. */
+export function untilStopped({ log, stop, requested }: LifecycleOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let stopping = false;
+    const begin = (reason: string) => {
+      if (stopping) {
+        log.warn('second signal, stopping at once', { signal: reason });
+        resolve(CUT_SHORT);
+        return;
+      }
+      stopping = true;
+      log.info('stopping', { signal: reason });
+      stop().then((drained) => {
+        log.info(drained ? 'stopped' : 'drain limit reached, running requests were cut off');
+        resolve(drained ? DRAINED : CUT_SHORT);
+      }, reject);
+    };
+    for (const signal of SIGNALS) process.on(signal, () => begin(signal));
+    // Without a listener a hang-up would end the process and every request in it.
+    process.on('SIGHUP', () => log.warn('SIGHUP ignored; restart to load a changed configuration'));
+    requested?.then(() => begin('POST /shutdown'), reject);
+  });
+}

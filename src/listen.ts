@@ -1,0 +1,81 @@
+/**
+ * Binds a server to an address from the configuration: TCP, or a Unix socket that only its owner and group may open.
+ */
+import { chmodSync, existsSync, unlinkSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import type { Address } from './config/values.ts';
+import { SidecarError } from './errors.ts';
+
+/** Owner and group may connect; the group is how access is given (`chgrp erp /run/aritma.sock`). */
+const SOCKET_MODE = 0o660;
+
+/** An address that is being listened on; `port` is the real one where 0 was asked for. */
+export interface Bound {
+  readonly address: Address;
+  /** `http://127.0.0.1:7080` or `unix:/path`, for people. */
+  readonly text: string;
+}
+
+/**
+ * @throws SidecarError SIDECAR_LISTEN_FAILED naming the address and the system's reason
+ */
+export async function bind(server: Server, address: Address): Promise<Bound> {
+  if (address.kind === 'unix') await removeStaleSocket(address.path);
+  await new Promise<void>((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException) => {
+      const fields = { address: formatAddress(address), errno: error.code ?? 'unknown' };
+      reject(new SidecarError('SIDECAR_LISTEN_FAILED', { cause: error, fields }));
+    };
+    server.once('error', failed);
+    const listening = () => {
+      server.off('error', failed);
+      resolve();
+    };
+    if (address.kind === 'tcp') server.listen({ host: address.host, port: address.port, exclusive: true }, listening);
+    else listenUnix(server, address.path, listening);
+  });
+  const actual = server.address();
+  if (address.kind === 'unix' || actual === null || typeof actual === 'string') {
+    return { address, text: formatAddress(address) };
+  }
+  const bound: Address = { ...address, port: actual.port };
+  return { address: bound, text: `http://${formatAddress(bound)}` };
+}
+
+/** `host:port`, `[v6]:port` or `unix:/path`. */
+export function formatAddress(address: Address): string {
+  return address.kind === 'unix' ? `unix:${address.path}` : `${formatHost(address)}:${address.port}`;
+}
+
+/** As it stands in a URL or a Host header; a Unix socket has no name of its own. */
+export function formatHost(address: Address): string {
+  if (address.kind === 'unix') return 'localhost';
+  return address.host.includes(':') ? `[${address.host}]` : address.host;
+}
+
+/** The umask closes the moment between bind and chmod in which others could connect. */
+function listenUnix(server: Server, path: string, listening: () => void): void {
+  const before = process.umask(0o117);
+  try {
+    server.listen({ path }, () => {
+      chmodSync(path, SOCKET_MODE);
+      listening();
+    });
+  } finally {
+    process.umask(before);
+  }
+}
+
+/** A socket file outlives a killed process; one that nobody answers on may go. */
+async function removeStaleSocket(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect({ path });
+    probe
+      .once('connect', () => resolve(true))
+      .once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+    probe.once('connect', () => probe.destroy());
+  });
+  if (!alive) unlinkSync(path);
+}

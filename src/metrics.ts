@@ -1,0 +1,167 @@
+/**
+ * Every metric in one table, behind typed record functions. Label sets stay bounded whatever callers or servers send:
+ * routes and credentials come from the configuration, methods and results from closed lists.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client';
+import type { ErrorCode } from './errors.ts';
+
+interface MetricRow {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly buckets?: readonly number[];
+}
+
+/** Seconds; from a cache hit on loopback (0.5 ms) to the longest answer worth waiting for. */
+const REQUEST_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const TOKEN_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export const METRICS = {
+  requests_total: {
+    type: 'counter',
+    help: 'Requests answered, by route, method and HTTP status',
+    labels: ['route', 'method', 'code'],
+  },
+  request_duration_seconds: {
+    type: 'histogram',
+    help: 'From the first byte of a request to the last byte of its answer',
+    labels: ['route'],
+    buckets: REQUEST_BUCKETS,
+  },
+  requests_in_flight: { type: 'gauge', help: 'Requests being served now', labels: [] },
+  errors_total: { type: 'counter', help: 'Answers of the sidecar’s own, by error code', labels: ['code'] },
+  upstream_replays_total: { type: 'counter', help: 'Requests sent upstream a second time', labels: ['reason'] },
+  token_requests_total: {
+    type: 'counter',
+    help: 'Token requests, by result: ok, an OAuth error code or a transport class',
+    labels: ['credential', 'result'],
+  },
+  token_request_duration_seconds: {
+    type: 'histogram',
+    help: 'Duration of token requests',
+    labels: ['credential'],
+    buckets: TOKEN_BUCKETS,
+  },
+  token_lookups_total: {
+    type: 'counter',
+    help: 'Token look-ups: hit, early (refresh behind), join (a fetch under way) or miss',
+    labels: ['credential', 'result'],
+  },
+  token_expiry_timestamp_seconds: {
+    type: 'gauge',
+    help: 'When the current token expires, Unix time',
+    labels: ['credential', 'scope'],
+  },
+  token_last_success_timestamp_seconds: {
+    type: 'gauge',
+    help: 'When a token was last obtained, Unix time',
+    labels: ['credential'],
+  },
+  token_consecutive_failures: {
+    type: 'gauge',
+    help: 'Token requests failed since the last success',
+    labels: ['credential'],
+  },
+  secret_in_use: {
+    type: 'gauge',
+    help: '1 for the secret the identity server last accepted, 0 for the others',
+    labels: ['credential', 'secret'],
+  },
+  build_info: { type: 'gauge', help: 'Always 1', labels: ['version', 'node'] },
+} as const satisfies Record<string, MetricRow>;
+
+export type MetricName = keyof typeof METRICS;
+export const METRIC_PREFIX = 'aritma_sidecar_';
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+type Labels = Record<string, string>;
+type Child = { inc(): void };
+
+export interface RouteMetrics {
+  /** @param seconds duration of the whole exchange */
+  record(method: string, status: number, seconds: number): void;
+}
+
+export interface Metrics {
+  readonly contentType: { text: string; openMetrics: string };
+  render(format: 'text' | 'openMetrics'): Promise<string>;
+  /** Resolve once per route, not per request. */
+  forRoute(route: string): RouteMetrics;
+  inFlight(delta: 1 | -1): void;
+  error(code: ErrorCode): void;
+  replay(reason: 'unauthorized' | 'stale_connection'): void;
+  count(name: 'token_requests_total', labels: Labels): void;
+  /** Resolves the labels once; the result counts one each call. */
+  counter(name: 'token_lookups_total', labels: Labels): () => void;
+  observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
+  set(name: GaugeName, labels: Labels, value: number): void;
+}
+
+type GaugeName =
+  | 'token_expiry_timestamp_seconds'
+  | 'token_last_success_timestamp_seconds'
+  | 'token_consecutive_failures'
+  | 'secret_in_use';
+
+/** Builds one registry with all metrics and prom-client's process metrics. */
+export function createMetrics(version: string): Metrics {
+  const text = new Registry();
+  const openMetrics = new Registry<OpenMetricsContentType>();
+  openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  collectDefaultMetrics({ register: text });
+  const built = Object.fromEntries(
+    Object.entries(METRICS).map(([name, row]) => [name, build(name, row, text)]),
+  ) as unknown as Built;
+  // prom-client renames counters in place when it renders OpenMetrics, which would take `_total` away from the text
+  // format from then on: it gets objects of its own that inherit everything else.
+  for (const metric of text.getMetricsAsArray()) openMetrics.registerMetric(Object.create(metric));
+  built.build_info.set({ version, node: process.versions.node }, 1);
+  return {
+    contentType: { text: Registry.PROMETHEUS_CONTENT_TYPE, openMetrics: Registry.OPENMETRICS_CONTENT_TYPE },
+    render: (format) => (format === 'text' ? text : openMetrics).metrics(),
+    forRoute: (route) => routeMetrics(built, route),
+    inFlight: (delta) => built.requests_in_flight.inc(delta),
+    error: (code) => built.errors_total.inc({ code }),
+    replay: (reason) => built.upstream_replays_total.inc({ reason }),
+    count: (name, labels) => built[name].inc(labels),
+    counter(name, labels) {
+      const child = built[name].labels(labels);
+      return () => child.inc();
+    },
+    observe: (name, labels, seconds) => built[name].observe(labels, seconds),
+    set: (name, labels, value) => built[name].set(labels, value),
+  };
+}
+
+type Built = {
+  [name in MetricName]: (typeof METRICS)[name]['type'] extends 'counter'
+    ? Counter
+    : (typeof METRICS)[name]['type'] extends 'gauge'
+      ? Gauge
+      : Histogram;
+};
+
+function build(name: string, row: MetricRow, register: Registry): Counter | Gauge | Histogram {
+  const options = { name: METRIC_PREFIX + name, help: row.help, labelNames: [...row.labels], registers: [register] };
+  if (row.type === 'counter') return new Counter(options);
+  if (row.type === 'gauge') return new Gauge(options);
+  return new Histogram({ ...options, buckets: [...(row.buckets ?? [])] });
+}
+
+function routeMetrics(built: Built, route: string): RouteMetrics {
+  const children = new Map<string, Child>();
+  const duration = built.request_duration_seconds.labels(route);
+  return {
+    record(method, status, seconds) {
+      const key = method + status;
+      let child = children.get(key);
+      if (!child) {
+        child = built.requests_total.labels(route, METHODS.has(method) ? method : 'other', String(status));
+        // A caller chooses the method: only known ones may take a place in this map.
+        if (METHODS.has(method)) children.set(key, child);
+      }
+      child.inc();
+      duration.observe(seconds);
+    },
+  };
+}

@@ -1,0 +1,52 @@
+/**
+ * Token sources by what their tokens are for. Routes that want the same token share one source; sources with any
+ * difference in credential, scope, audience or resource share nothing.
+ */
+import { LRUCache } from 'lru-cache';
+import type { TokenAnswer } from './token-endpoint.ts';
+import {
+  type SourceOptions,
+  type TokenEvents,
+  type TokenKey,
+  type TokenSnapshot,
+  TokenSource,
+} from './token-source.ts';
+
+export interface TokenCache {
+  /** The source for a key; the first call for a key starts fetching. */
+  open(key: TokenKey): TokenSource;
+  /** All sources, or those of one credential. */
+  sources(credential?: string): TokenSource[];
+  snapshots(): TokenSnapshot[];
+  close(): void;
+}
+
+export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'events'> {
+  readonly fetchToken: (key: TokenKey) => Promise<TokenAnswer>;
+  readonly eventsFor: (key: TokenKey) => TokenEvents;
+}
+
+/** Keys come from the configuration, so this bound is never met; it keeps a mistake from growing without end. */
+const MAX_KEYS = 1000;
+
+export function createTokenCache(options: TokenCacheOptions): TokenCache {
+  const { fetchToken, eventsFor, ...rest } = options;
+  const sources = new LRUCache<string, TokenSource>({ max: MAX_KEYS, dispose: (source) => source.close() });
+  const list = (credential?: string) =>
+    [...sources.values()].filter((source) => credential === undefined || source.key.credential === credential);
+  return {
+    open(key) {
+      // JSON keeps the parts apart whatever characters they hold.
+      const id = JSON.stringify([key.credential, key.scope ?? null, key.audience ?? null, key.resource ?? null]);
+      let source = sources.get(id);
+      if (!source) {
+        source = new TokenSource(key, { ...rest, events: eventsFor(key), fetchToken: () => fetchToken(key) });
+        sources.set(id, source);
+      }
+      return source;
+    },
+    sources: list,
+    snapshots: () => list().map((source) => source.snapshot()),
+    close: () => sources.clear(),
+  };
+}

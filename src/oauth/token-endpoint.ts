@@ -1,0 +1,186 @@
+/**
+ * One token request and the judgement of its answer, kept apart: `sendTokenRequest` needs a network, `judgeTokenAnswer`
+ * is a pure function of what came back. Every outcome is a value; nothing of an answer's body gets into an error or log.
+ */
+import { decodeJwt } from 'jose';
+import type { Dispatcher } from 'undici';
+import { Secret } from '../secret.ts';
+
+/** What the identity server's answer amounts to. */
+export type TokenAnswer =
+  | {
+      readonly kind: 'token';
+      readonly authorization: Secret;
+      readonly lifetimeS: number;
+      readonly assumedLifetime: boolean;
+    }
+  /** The server understood and said no; asking again changes nothing. `result` is the OAuth error code. */
+  | { readonly kind: 'rejected'; readonly result: string }
+  /** Network, overload, server error: asking again later may work. */
+  | { readonly kind: 'unavailable'; readonly result: string; readonly retryAfterS?: number | undefined }
+  /** Something that is not a token response (RFC 6749 §5) came back. */
+  | { readonly kind: 'nonsense'; readonly result: string };
+
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+export interface TokenRequest {
+  readonly dispatcher: Dispatcher;
+  readonly path: string;
+  readonly form: URLSearchParams;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Covers everything from connecting to the last byte, in ms. */
+  readonly deadlineMs: number;
+}
+
+/** A token response is a few KiB; whatever is larger is not one. */
+const MAX_BODY_BYTES = 64 * 1024;
+const MAX_TOKEN_CHARS = 12 * 1024;
+const MAX_LIFETIME_S = 24 * 3600;
+/** RFC 6749 §5.1 only RECOMMENDS expires_in; without it and without a JWT `exp` this is a safe guess. */
+const ASSUMED_LIFETIME_S = 300;
+const MAX_RETRY_AFTER_S = 300;
+/** RFC 6750 §2.1 b64token: anything else could break out of the header line. */
+const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+/** RFC 6749 §5.2, RFC 8707 §2 and the one of §4.1.2.1 that servers also use here. */
+const REJECTIONS: ReadonlySet<string> = new Set([
+  'invalid_client',
+  'invalid_request',
+  'invalid_grant',
+  'invalid_scope',
+  'invalid_target',
+  'unauthorized_client',
+  'unsupported_grant_type',
+  'access_denied',
+]);
+
+/** Sends one grant (RFC 6749 §4.4.2) and judges the answer. Never throws, never follows a redirect. */
+export async function sendTokenRequest(request: TokenRequest): Promise<TokenAnswer> {
+  const signal = AbortSignal.timeout(request.deadlineMs);
+  try {
+    const answer = await request.dispatcher.request({
+      method: 'POST',
+      path: request.path,
+      // A compressed answer could be a decompression bomb, so none is asked for and none is unpacked.
+      headers: {
+        accept: 'application/json',
+        'accept-encoding': 'identity',
+        'content-type': 'application/x-www-form-urlencoded',
+        ...request.headers,
+      },
+      body: request.form.toString(),
+      signal,
+    });
+    const body = await readCapped(answer.body);
+    if (body === undefined) return { kind: 'nonsense', result: 'body_too_large' };
+    return judgeTokenAnswer({ status: answer.statusCode, headers: answer.headers, body }, Date.now());
+  } catch (error) {
+    return { kind: 'unavailable', result: signal.aborted ? 'timeout' : transportClass(error) };
+  }
+}
+
+async function readCapped(body: AsyncIterable<Buffer>): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  // Leaving the loop early destroys the stream and with it the connection.
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > MAX_BODY_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** A closed list, because it becomes a metric label. */
+function transportClass(error: unknown): string {
+  const code = String((error as { code?: unknown }).code);
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') return 'timeout';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'dns';
+  if (code === 'ECONNREFUSED') return 'refused';
+  if (/^(CERT_|ERR_TLS|ERR_SSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH)/.test(code)) return 'tls';
+  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_HEADERS_OVERFLOW')) return 'not_http';
+  return 'network';
+}
+
+/**
+ * Decides what an answer means.
+ * @param nowMs epoch ms, for Retry-After dates and tokens without `expires_in`
+ */
+export function judgeTokenAnswer(answer: RawAnswer, nowMs: number): TokenAnswer {
+  const { status } = answer;
+  if (status === 429 || status === 408 || status >= 500) {
+    return { kind: 'unavailable', result: `http_${statusLabel(status)}`, retryAfterS: retryAfter(answer, nowMs) };
+  }
+  if (status !== 200 && status !== 400 && status !== 401 && status !== 403) {
+    return { kind: 'nonsense', result: status >= 300 && status < 400 ? 'redirect' : 'http_other' };
+  }
+  const body = parseObject(answer.body);
+  if (!body) return { kind: 'nonsense', result: 'not_json' };
+  const { error } = body;
+  if (typeof error === 'string') {
+    if (REJECTIONS.has(error)) return { kind: 'rejected', result: error };
+    return { kind: 'unavailable', result: 'oauth_other', retryAfterS: retryAfter(answer, nowMs) };
+  }
+  return status === 200 ? judgeToken(body, nowMs) : { kind: 'nonsense', result: 'no_error_code' };
+}
+
+function statusLabel(status: number): string {
+  return status === 429 || status === 408 || [500, 502, 503, 504].includes(status) ? String(status) : '5xx';
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function judgeToken(body: Record<string, unknown>, nowMs: number): TokenAnswer {
+  const { access_token: token, token_type: type } = body;
+  if (typeof token !== 'string' || token.length > MAX_TOKEN_CHARS || !B64TOKEN.test(token)) {
+    return { kind: 'nonsense', result: 'bad_token' };
+  }
+  if (typeof type !== 'string' || type.toLowerCase() !== 'bearer')
+    return { kind: 'nonsense', result: 'bad_token_type' };
+  const stated = body['expires_in'] === undefined ? undefined : toSeconds(body['expires_in']);
+  if (stated !== undefined && !(stated >= 1)) return { kind: 'nonsense', result: 'bad_expires_in' };
+  const claimed = claimedLifetimeS(token, nowMs);
+  const lifetimeS = Math.min(stated ?? claimed ?? ASSUMED_LIFETIME_S, claimed ?? Infinity, MAX_LIFETIME_S);
+  if (lifetimeS < 1) return { kind: 'nonsense', result: 'bad_expires_in' };
+  const assumedLifetime = stated === undefined && claimed === undefined;
+  return { kind: 'token', authorization: new Secret(`Bearer ${token}`), lifetimeS, assumedLifetime };
+}
+
+/** Number or numeric string, rounded down; NaN for everything else. */
+function toSeconds(value: unknown): number {
+  if (typeof value === 'number') return Math.floor(value);
+  return typeof value === 'string' && /^\d{1,15}(\.\d+)?$/.test(value) ? Math.floor(Number(value)) : Number.NaN;
+}
+
+/**
+ * The lifetime a JWT states of itself, undefined for an opaque token. With `iat` it is a difference of two server
+ * times, so a clock that differs from ours does not matter.
+ */
+function claimedLifetimeS(token: string, nowMs: number): number | undefined {
+  try {
+    const { exp, iat } = decodeJwt(token);
+    return typeof exp === 'number' ? Math.floor(exp - (iat ?? nowMs / 1000)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** RFC 9110 §10.2.3: seconds or a date; absent or garbage = undefined; bounded. */
+function retryAfter({ headers }: RawAnswer, nowMs: number): number | undefined {
+  const value = headers['retry-after'];
+  if (typeof value !== 'string') return undefined;
+  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : (Date.parse(value) - nowMs) / 1000;
+  return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;
+}

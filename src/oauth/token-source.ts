@@ -1,0 +1,229 @@
+/**
+ * One kept token: at most one fetch under way however many ask, refreshed behind the callers' backs while still valid,
+ * in use until it expires however long the identity server is away, never handed out after that.
+ */
+import { SidecarError } from '../errors.ts';
+import type { Secret } from '../secret.ts';
+import type { TokenTarget } from './credentials.ts';
+import {
+  backoffMs,
+  type Clock,
+  elapsedMs,
+  type Lifespan,
+  type Phase,
+  phaseOf,
+  planLifespan,
+  rejectionBackoffMs,
+} from './refresh-policy.ts';
+import type { TokenAnswer } from './token-endpoint.ts';
+
+export interface Token extends Lifespan {
+  /** The whole header value, `Bearer …`. */
+  readonly authorization: Secret;
+  /** Epoch ms. */
+  readonly expiresAt: number;
+}
+
+export interface TokenKey extends TokenTarget {
+  readonly credential: string;
+}
+
+export type LookupResult = 'hit' | 'early' | 'join' | 'miss';
+
+/** What happens to a key, for log and metrics. None of it may throw. */
+export interface TokenEvents {
+  lookup(result: LookupResult): void;
+  obtained(token: Token, assumedLifetime: boolean): void;
+  failed(error: SidecarError, consecutiveFailures: number, retryInMs: number): void;
+}
+
+export interface TokenSnapshot {
+  readonly key: TokenKey;
+  readonly state: Phase | 'none';
+  /** Epoch ms of the current token's expiry. */
+  readonly expiresAt: number | undefined;
+  readonly lastSuccessAt: number | undefined;
+  readonly lastError: { readonly code: string; readonly result: string; readonly at: number } | undefined;
+  readonly consecutiveFailures: number;
+  /** Tokens obtained so far. */
+  readonly generation: number;
+}
+
+export interface SourceOptions {
+  readonly fetchToken: () => Promise<TokenAnswer>;
+  readonly events: TokenEvents;
+  readonly refreshBeforeMs: number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+type Outcome = { readonly token: Token } | { readonly error: SidecarError };
+
+interface Failure {
+  readonly error: SidecarError;
+  readonly result: string;
+  /** Epoch ms. */
+  readonly at: number;
+  /** Monotonic ms. */
+  readonly retryAtMs: number;
+}
+
+/** Timers past 2^31 ms fire at once; a source looks again at least this often instead. */
+const MAX_TIMER_MS = 3_600_000;
+/** A token younger than this is not refetched because an upstream refused it: a storm of 401 costs one fetch. */
+const MIN_RENEW_AGE_MS = 1000;
+
+export class TokenSource {
+  readonly key: TokenKey;
+  readonly #options: SourceOptions;
+  #token: Token | undefined;
+  #flight: Promise<Outcome> | undefined;
+  #failure: Failure | undefined;
+  #failures = 0;
+  #lastSuccessAt: number | undefined;
+  #generation = 0;
+  #closed = false;
+  #cancelTimer: (() => void) | undefined;
+
+  /** Starts fetching at once. */
+  constructor(key: TokenKey, options: SourceOptions) {
+    this.key = key;
+    this.#options = options;
+    void this.#fly();
+  }
+
+  /**
+   * The token to send now; a promise only where there is none.
+   * @throws SidecarError TOKEN_UNAVAILABLE | CREDENTIALS_REJECTED with `retryAfterS`, thrown or as rejection
+   */
+  get(): Token | Promise<Token> {
+    const { events } = this.#options;
+    const phase = this.#phase();
+    if (this.#token && phase !== 'expired') {
+      events.lookup(phase === 'fresh' ? 'hit' : 'early');
+      if (phase === 'early' && this.#retryInMs() === 0) void this.#fly();
+      return this.#token;
+    }
+    if (this.#flight !== undefined) events.lookup('join');
+    else {
+      events.lookup('miss');
+      const waitMs = this.#retryInMs();
+      if (this.#failure && waitMs > 0) throw withRetryAfter(this.#failure.error, waitMs);
+    }
+    return this.#fly().then(unwrap);
+  }
+
+  /**
+   * For an upstream that refused `stale`: the current token if that is another one by now, else a newly fetched one;
+   * undefined when `stale` is so new that fetching again cannot help. Throws like `get`.
+   */
+  renew(stale: Token): Token | Promise<Token> | undefined {
+    if (this.#token === stale) {
+      if (elapsedMs(stale.since, this.#options.clock.now()) < MIN_RENEW_AGE_MS) return undefined;
+      this.#token = undefined;
+    }
+    return this.get();
+  }
+
+  /** Drops the token and fetches another now, whatever the back-off says. */
+  refresh(): Promise<Token> {
+    this.#token = undefined;
+    this.#failure = undefined;
+    return this.#fly().then(unwrap);
+  }
+
+  snapshot(): TokenSnapshot {
+    const failure = this.#failure;
+    return {
+      key: this.key,
+      state: this.#token === undefined ? 'none' : this.#phase(),
+      expiresAt: this.#token?.expiresAt,
+      lastSuccessAt: this.#lastSuccessAt,
+      lastError: failure && { code: failure.error.code, result: failure.result, at: failure.at },
+      consecutiveFailures: this.#failures,
+      generation: this.#generation,
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelTimer?.();
+  }
+
+  #phase(): Phase {
+    return this.#token === undefined ? 'expired' : phaseOf(this.#token, this.#options.clock.now());
+  }
+
+  #retryInMs(): number {
+    return Math.max(0, (this.#failure?.retryAtMs ?? 0) - this.#options.clock.now().monotonicMs);
+  }
+
+  /** Starts or joins the one flight. It never rejects, so a flight nobody waits for needs no handler. */
+  #fly(): Promise<Outcome> {
+    this.#flight ??= this.#land().finally(() => {
+      this.#flight = undefined;
+      this.#schedule();
+    });
+    return this.#flight;
+  }
+
+  async #land(): Promise<Outcome> {
+    const { clock, events, random, refreshBeforeMs, fetchToken } = this.#options;
+    const since = clock.now();
+    const answer = await fetchToken();
+    if (answer.kind !== 'token') return this.#fail(answer);
+    const { authorization, lifetimeS } = answer;
+    const lifespan = planLifespan(since, lifetimeS, { refreshBeforeMs, random: random() });
+    const token: Token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
+    this.#token = token;
+    this.#failure = undefined;
+    this.#failures = 0;
+    this.#generation += 1;
+    this.#lastSuccessAt = clock.now().wallMs;
+    events.obtained(token, answer.assumedLifetime);
+    return { token };
+  }
+
+  #fail(answer: Exclude<TokenAnswer, { kind: 'token' }>): Outcome {
+    const { clock, events, random } = this.#options;
+    this.#failures += 1;
+    const asked = answer.kind === 'unavailable' ? (answer.retryAfterS ?? 0) * 1000 : 0;
+    const own = answer.kind === 'rejected' ? rejectionBackoffMs(random()) : backoffMs(this.#failures, random());
+    const waitMs = Math.max(asked, own);
+    const error = new SidecarError(answer.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE', {
+      retryAfterS: waitMs / 1000,
+      fields: { credential: this.key.credential, result: answer.result },
+    });
+    const now = clock.now();
+    this.#failure = { error, result: answer.result, at: now.wallMs, retryAtMs: now.monotonicMs + waitMs };
+    events.failed(error, this.#failures, waitMs);
+    return { error };
+  }
+
+  /** Looks again when the token turns early or the back-off ends, with or without callers. */
+  #schedule(): void {
+    this.#cancelTimer?.();
+    if (this.#closed) return;
+    const { clock } = this.#options;
+    const token = this.#phase() === 'fresh' ? this.#token : undefined;
+    const dueMs = token ? token.refreshAfterMs - elapsedMs(token.since, clock.now()) : 0;
+    const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), 1));
+    this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, delayMs), () => this.#wake());
+  }
+
+  #wake(): void {
+    if (this.#flight !== undefined) return;
+    if (this.#phase() !== 'fresh' && this.#retryInMs() === 0) void this.#fly();
+    else this.#schedule();
+  }
+}
+
+function unwrap(outcome: Outcome): Token {
+  if ('error' in outcome) throw outcome.error;
+  return outcome.token;
+}
+
+function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
+  return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
+}

@@ -1,0 +1,155 @@
+/**
+ * The gate: decides from a request's line and headers whether it may spend the company's money, and on which route.
+ * Default deny. Nothing here is parsed as a URL: a request target is an opaque string that is checked, cut at the
+ * route's prefix and put behind a constant origin, so no spelling of it can reach another host.
+ */
+import { SidecarError } from '../errors.ts';
+import type { RequestHead } from './headers.ts';
+
+export interface RoutePattern {
+  /** `/` or `/banking`. */
+  readonly path: string;
+  /** Put in front of what follows the prefix: `` or `/api`. */
+  readonly basePath: string;
+  /** `METHOD /glob` entries; undefined = everything. */
+  readonly allow: readonly string[] | undefined;
+}
+
+export interface AdmissionOptions<Route extends RoutePattern> {
+  readonly routes: readonly Route[];
+  /** Exact `Host` values in lower case. */
+  readonly hosts: ReadonlySet<string>;
+  readonly allowForwarded: boolean;
+}
+
+export interface RequestLine {
+  readonly method: string;
+  readonly target: string;
+  readonly httpVersion: string;
+  readonly headerCount: number;
+}
+
+export interface Admitted<Route> {
+  readonly route: Route;
+  /** Path and query for the upstream's request line. */
+  readonly path: string;
+}
+
+const MAX_HEADERS = 100;
+const MAX_TARGET_CHARS = 8192;
+const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/;
+/** Visible ASCII without `#` and `\`: no fragment, no whitespace, no control, nothing a server reads in two ways. */
+const TARGET = /^\/(?!\/)[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
+const BAD_PATH = /\/\/|%(?![0-9A-Fa-f]{2})|%(?:00|0[aAdD])/;
+const MAYBE_DOT_SEGMENT = /\.|%2e/i;
+const SEPARATOR = /\/|%2f|%5c/i;
+const ENCODED_SEPARATOR = /%2f|%5c/i;
+
+/**
+ * @throws SidecarError CALLER_REQUEST_INVALID | CALLER_METHOD_REFUSED | CALLER_HEADERS_TOO_LARGE | CALLER_TARGET_TOO_LONG |
+ * CALLER_HOST | CALLER_ORIGIN | CALLER_FORWARDED | CALLER_EXPECTATION | ROUTE_NOT_FOUND | ROUTE_NOT_ALLOWED
+ */
+export type Admit<Route> = (line: RequestLine, head: RequestHead) => Admitted<Route>;
+
+export function createAdmission<Route extends RoutePattern>(options: AdmissionOptions<Route>): Admit<Route> {
+  const routes = options.routes
+    .map((route) => ({ route, allow: route.allow?.map(compileAllow) }))
+    .sort((a, b) => b.route.path.length - a.route.path.length);
+  return (line, head) => {
+    checkMessage(line, head);
+    checkCaller(line, head, options);
+    const target = originForm(line.target, options.hosts);
+    if (!TARGET.test(target)) throw new SidecarError('CALLER_REQUEST_INVALID');
+    const queryAt = target.indexOf('?');
+    const path = queryAt === -1 ? target : target.slice(0, queryAt);
+    checkPath(path);
+    const match = routes.find(({ route }) => isUnder(path, route.path));
+    if (!match) throw new SidecarError('ROUTE_NOT_FOUND');
+    const rest = match.route.path === '/' ? path : path.slice(match.route.path.length);
+    if (match.allow && !isAllowed(match.allow, line.method, rest || '/')) throw new SidecarError('ROUTE_NOT_ALLOWED');
+    const query = queryAt === -1 ? '' : target.slice(queryAt);
+    return { route: match.route, path: (match.route.basePath + rest || '/') + query };
+  };
+}
+
+function checkMessage(line: RequestLine, head: RequestHead): void {
+  if (line.method === 'TRACE' || line.method === 'CONNECT') throw new SidecarError('CALLER_METHOD_REFUSED');
+  if (line.httpVersion !== '1.1' && line.httpVersion !== '1.0') throw new SidecarError('CALLER_REQUEST_INVALID');
+  if (line.headerCount > MAX_HEADERS) throw new SidecarError('CALLER_HEADERS_TOO_LARGE');
+  if (line.target.length > MAX_TARGET_CHARS) throw new SidecarError('CALLER_TARGET_TOO_LONG');
+  checkFraming(line, head);
+}
+
+/** RFC 9112 §6.1: only plain `chunked` can be decoded here, and HTTP/1.0 has no transfer codings. */
+function checkFraming({ httpVersion }: RequestLine, { transferEncoding, contentLength, expect }: RequestHead): void {
+  if (transferEncoding !== undefined) {
+    const plain = transferEncoding.trim().toLowerCase() === 'chunked';
+    if (!plain || httpVersion === '1.0' || contentLength !== undefined)
+      throw new SidecarError('CALLER_REQUEST_INVALID');
+  }
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw new SidecarError('CALLER_EXPECTATION');
+}
+
+function checkCaller(
+  { httpVersion }: RequestLine,
+  head: RequestHead,
+  { hosts, allowForwarded }: Pick<AdmissionOptions<RoutePattern>, 'hosts' | 'allowForwarded'>,
+): void {
+  const [host] = head.hosts;
+  if (head.hosts.length > 1 || (host === undefined && httpVersion === '1.1')) {
+    throw new SidecarError('CALLER_REQUEST_INVALID');
+  }
+  // HTTP/1.0 callers may leave Host out (RFC 9110 §7.2); no browser speaks HTTP/1.0, so rebinding cannot.
+  if (host !== undefined && !hosts.has(host.toLowerCase())) {
+    const port = HOST.exec(host)?.[1] ?? '0';
+    throw new SidecarError(HOST.test(host) && Number(port) <= 65_535 ? 'CALLER_HOST' : 'CALLER_REQUEST_INVALID');
+  }
+  if (head.fromBrowser) throw new SidecarError('CALLER_ORIGIN');
+  if (head.forwarded && !allowForwarded) throw new SidecarError('CALLER_FORWARDED');
+}
+
+/** Absolute-form (RFC 9112 §3.2.2) is taken for our own authority only; asterisk and authority forms never. */
+function originForm(target: string, hosts: ReadonlySet<string>): string {
+  if (target.startsWith('/')) return target;
+  const absolute = /^http:\/\/([^/?#@\\]+)(.*)$/i.exec(target);
+  if (!absolute) throw new SidecarError('CALLER_REQUEST_INVALID');
+  const [, authority = '', rest = ''] = absolute;
+  if (!hosts.has(authority.toLowerCase())) throw new SidecarError('CALLER_HOST');
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+function checkPath(path: string): void {
+  const escapes = MAYBE_DOT_SEGMENT.test(path) && path.split(SEPARATOR).some(isDotSegment);
+  if (BAD_PATH.test(path) || escapes) throw new SidecarError('CALLER_REQUEST_INVALID');
+}
+
+/** `.` and `..` in every spelling some server takes for them: encoded, or with path parameters (`..;x`). */
+function isDotSegment(segment: string): boolean {
+  const plain = segment.replace(/%2e/gi, '.').replace(/(?:;|%3b).*$/i, '');
+  return plain === '.' || plain === '..';
+}
+
+function isUnder(path: string, prefix: string): boolean {
+  return prefix === '/' || path === prefix || (path.startsWith(prefix) && path[prefix.length] === '/');
+}
+
+interface Allow {
+  readonly method: string;
+  readonly path: RegExp;
+}
+
+function compileAllow(entry: string): Allow {
+  const [method = '', glob = ''] = entry.split(' ');
+  const pattern = glob.replace(/\/\*\*$|\*\*|\*|[.+?^${}()|[\]\\]/g, (token) => {
+    if (token === '/**') return '(?:/.*)?';
+    if (token === '**') return '.*';
+    return token === '*' ? '[^/]*' : `\\${token}`;
+  });
+  return { method, path: new RegExp(`^${pattern}$`) };
+}
+
+/** An encoded separator may be a `/` to the upstream, so such a path is never on an allow-list. */
+function isAllowed(allow: readonly Allow[], method: string, path: string): boolean {
+  if (ENCODED_SEPARATOR.test(path)) return false;
+  return allow.some((entry) => (entry.method === '*' || entry.method === method) && entry.path.test(path));
+}

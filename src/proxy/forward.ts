@@ -1,0 +1,213 @@
+/**
+ * Sends an admitted request to its upstream with the token injected last, and streams the answer back with
+ * backpressure; an end on either side ends the other. An upstream 401 that blames the token is answered by one replay
+ * with a new one, where the body is at hand and nothing has gone down to the caller yet.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Dispatcher, errors } from 'undici';
+import { SidecarError } from '../errors.ts';
+import type { RouteMetrics } from '../metrics.ts';
+import type { Token, TokenSource } from '../oauth/token-source.ts';
+import type { RoutePattern } from './admission.ts';
+import type { RequestBody } from './body.ts';
+import { type AnswerHead, type RequestHead, readAnswerHead, VIA } from './headers.ts';
+
+/** A configured route, ready to be used; its dispatcher is bound to one origin for life. */
+export interface Route extends RoutePattern {
+  readonly dispatcher: Dispatcher;
+  readonly tokens: TokenSource;
+  readonly metrics: RouteMetrics;
+  readonly replayOn401: 'once' | 'never';
+}
+
+/** One caller's request on its way. */
+export interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly head: RequestHead;
+  readonly requestId: string;
+  readonly route: Route;
+  /** Path and query for the upstream. */
+  readonly path: string;
+  readonly body: RequestBody;
+  /** Longest time the caller may leave our answer unread, ms. */
+  readonly stallMs: number;
+  bytesOut: number;
+  replayed: boolean;
+}
+
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+/** More of a discarded 401 is not worth a connection. */
+const MAX_DISCARD_BYTES = 64 * 1024;
+
+/**
+ * Resolves when the whole answer has been handed to the caller's connection.
+ * @throws SidecarError UPSTREAM_* with `mayHaveExecuted`, CALLER_ABORTED, CALLER_TIMEOUT, or what `renew` throws. If the
+ * answer had begun, `res.headersSent` is true and the caller's connection has to be cut.
+ */
+export function forward(exchange: Exchange, token: Token): Promise<void> {
+  return new Promise((resolve, reject) => new Attempt(exchange, token, { resolve, reject }).send());
+}
+
+interface Settle {
+  readonly resolve: (value?: Promise<void>) => void;
+  readonly reject: (error: SidecarError) => void;
+}
+
+/** One try on the upstream; undici's handler object, because it is the hottest object there is. */
+class Attempt implements Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange;
+  readonly #token: Token;
+  readonly #settle: Settle;
+  #controller: Dispatcher.DispatchController | undefined;
+  /** Bytes of a 401 that is thrown away; undefined while answering. */
+  #discarded: number | undefined;
+  #stall: NodeJS.Timeout | undefined;
+
+  constructor(exchange: Exchange, token: Token, settle: Settle) {
+    this.#exchange = exchange;
+    this.#token = token;
+    this.#settle = settle;
+  }
+
+  send(): void {
+    const { req, res, route, path, body } = this.#exchange;
+    if (res.destroyed) {
+      this.#settle.reject(new SidecarError('CALLER_ABORTED'));
+      return;
+    }
+    res.on('close', this.#onCallerClose);
+    const options: Dispatcher.DispatchOptions = {
+      method: req.method ?? 'GET',
+      path,
+      headers: this.#headers(),
+      body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
+    };
+    route.dispatcher.dispatch(options, this);
+  }
+
+  #headers(): string[] {
+    const { head, requestId, body } = this.#exchange;
+    const headers = [...head.forward, 'Via', VIA, 'X-Request-Id', requestId];
+    if (body.kind === 'stream' && body.length !== undefined) headers.push('Content-Length', String(body.length));
+    headers.push('Authorization', this.#token.authorization.reveal());
+    return headers;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    // It may have waited for a connection; what nobody waits for any more is not sent.
+    if (this.#exchange.res.destroyed) controller.abort(new SidecarError('CALLER_ABORTED'));
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusMessage?: string,
+  ): void {
+    if (status < 200) return;
+    // 407 would be our own proxy speaking, never the API (RFC 9110 §11.7.1).
+    if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
+    const head = readAnswerHead(controller.rawHeaders as Buffer[], status);
+    if (status === 401 && this.#renew(head)) return;
+    const { res, requestId } = this.#exchange;
+    head.headers.push('X-Request-Id', requestId);
+    const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
+    if (reason === undefined) res.writeHead(status, head.headers);
+    else res.writeHead(status, reason, head.headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#discarded !== undefined) {
+      this.#discarded += chunk.length;
+      if (this.#discarded > MAX_DISCARD_BYTES) controller.abort(new errors.RequestAbortedError());
+      return;
+    }
+    const { res } = this.#exchange;
+    this.#exchange.bytesOut += chunk.length;
+    if (res.write(chunk)) return;
+    controller.pause();
+    this.#stall = setTimeout(() => this.#abort('CALLER_TIMEOUT'), this.#exchange.stallMs);
+    res.once('drain', this.#onDrain);
+  }
+
+  onResponseEnd(): void {
+    if (this.#discarded !== undefined) return;
+    this.#release();
+    this.#exchange.res.end();
+    this.#settle.resolve();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#discarded !== undefined) return;
+    this.#release();
+    this.#settle.reject(translate(error, this.#controller !== undefined));
+  }
+
+  readonly #onDrain = (): void => {
+    clearTimeout(this.#stall);
+    this.#controller?.resume();
+  };
+
+  readonly #onCallerClose = (): void => {
+    if (this.#exchange.res.writableFinished) return;
+    this.#abort('CALLER_ABORTED');
+    // Not dispatched yet: undici cannot take it back, `onRequestStart` will.
+    if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
+  };
+
+  #abort(code: 'CALLER_ABORTED' | 'CALLER_TIMEOUT'): void {
+    this.#controller?.abort(new SidecarError(code));
+  }
+
+  #release(): void {
+    clearTimeout(this.#stall);
+    this.#exchange.res.off('close', this.#onCallerClose).off('drain', this.#onDrain);
+  }
+
+  /** Starts the one replay if this 401 allows it; true when it did. */
+  #renew(head: AnswerHead): boolean {
+    const { route, body, replayed, req } = this.#exchange;
+    if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return false;
+    if (!blamesToken(head.challenges, req.method ?? '')) return false;
+    const renewed = attempt(() => route.tokens.renew(this.#token));
+    if (renewed === undefined) return false;
+    this.#discarded = 0;
+    this.#release();
+    this.#exchange.replayed = true;
+    this.#settle.resolve(Promise.resolve(renewed).then((token) => forward(this.#exchange, token)));
+    return true;
+  }
+}
+
+/** `renew` throws at once while it backs off; as a promise it goes the same way as a failed fetch. */
+function attempt<T>(run: () => T): T | Promise<never> {
+  try {
+    return run();
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/** A Bearer challenge says the token was not accepted, so nothing ran; without any, only safe methods may go again. */
+function blamesToken(challenges: readonly string[], method: string): boolean {
+  if (challenges.length === 0) return SAFE.has(method);
+  return challenges.some(
+    (challenge) => /(?:^|,)\s*bearer\b/i.test(challenge) && !/insufficient_scope/i.test(challenge),
+  );
+}
+
+/** Foreign errors become ours here and nowhere else. `started`: bytes may have been written. */
+function translate(error: Error & { code?: string }, started: boolean): SidecarError {
+  if (error instanceof SidecarError) return error;
+  const code = error.code ?? '';
+  if (code === 'UND_ERR_INVALID_ARG') return new SidecarError('CALLER_REQUEST_INVALID', { cause: error });
+  const extras = { mayHaveExecuted: started, cause: error, fields: { errno: code } };
+  if (!started) return new SidecarError('UPSTREAM_UNREACHABLE', extras);
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+    return new SidecarError('UPSTREAM_TIMEOUT', extras);
+  }
+  const notHttp = code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP');
+  return new SidecarError(notHttp ? 'UPSTREAM_INVALID' : 'UPSTREAM_RESET', extras);
+}

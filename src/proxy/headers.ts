@@ -1,0 +1,165 @@
+/**
+ * Header policy both ways, on raw header lines so that order, case and repetition survive. What belongs to a single
+ * connection (RFC 9110 §7.6.1) or could pose as ours is taken out before anything is put in: a `Connection` option
+ * can never remove the injected token.
+ */
+
+/** What the gate and the forwarder need to know of a request's headers, found in one pass. */
+export interface RequestHead {
+  /** Flat name, value, …: what may go upstream, without host, framing and credentials. */
+  readonly forward: readonly string[];
+  readonly hosts: readonly string[];
+  /** `Origin` or a `Sec-Fetch-Site` that says a web page is calling. */
+  readonly fromBrowser: boolean;
+  /** `Forwarded`, `X-Forwarded-*` or `Via` is present. */
+  readonly forwarded: boolean;
+  readonly expect: string | undefined;
+  readonly transferEncoding: string | undefined;
+  readonly contentLength: string | undefined;
+  /** The caller's `X-Request-Id`, if it is fit to be logged and passed on. */
+  readonly requestId: string | undefined;
+}
+
+export const VIA = '1.1 aritma-sidecar';
+const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
+
+/** `drop` is never forwarded, `note` is kept for our own use, the rest is forwarded but tells something of the caller. */
+type Treatment = 'drop' | 'note' | 'origin' | 'site' | 'forwarded';
+
+const TREATMENTS = new Map<string, Treatment>([
+  ...names('note', 'host', 'connection', 'expect', 'content-length', 'transfer-encoding', 'x-request-id'),
+  // Hop-by-hop fields (RFC 9110 §7.6.1).
+  ...names('drop', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'http2-settings'),
+  // What only the sidecar says, to the API or to the caller.
+  ...names('drop', 'authorization', 'proxy-authorization', 'proxy-authenticate', 'x-sidecar-key', 'x-sidecar-error'),
+  ...names('forwarded', 'via', 'forwarded'),
+  ['origin', 'origin'],
+  ['sec-fetch-site', 'site'],
+]);
+
+function names(treatment: Treatment, ...list: readonly string[]): [string, Treatment][] {
+  return list.map((name) => [name, treatment]);
+}
+
+/** Reads `IncomingMessage.rawHeaders`. Node has already refused lines that are not header fields. */
+export function readRequestHead(raw: readonly string[]): RequestHead {
+  const sorted: Sorted = { noted: new Map(), forward: [], fromBrowser: false, forwarded: false };
+  for (let index = 0; index < raw.length; index += 2) sort(sorted, raw[index] ?? '', raw[index + 1] ?? '');
+  const { noted, forward, fromBrowser, forwarded } = sorted;
+  const named = connectionOptions(noted.get('connection'));
+  const requestId = noted.get('x-request-id')?.[0];
+  return {
+    forward: named ? without(forward, named) : forward,
+    hosts: noted.get('host') ?? [],
+    fromBrowser,
+    forwarded,
+    expect: noted.get('expect')?.join(', '),
+    transferEncoding: noted.get('transfer-encoding')?.join(', '),
+    contentLength: noted.get('content-length')?.[0],
+    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : undefined,
+  };
+}
+
+interface Sorted {
+  readonly noted: Map<string, string[]>;
+  readonly forward: string[];
+  fromBrowser: boolean;
+  forwarded: boolean;
+}
+
+function sort(into: Sorted, line: string, value: string): void {
+  const name = plainName(line);
+  const treatment = TREATMENTS.get(name);
+  if (treatment === 'drop') return;
+  if (treatment === 'note') {
+    // `Content_Length` and the like are neither believed nor passed on.
+    if (!line.includes('_')) note(into.noted, name, value);
+    return;
+  }
+  if (treatment === 'origin' || (treatment === 'site' && !isHarmless(value))) into.fromBrowser = true;
+  if (treatment === 'forwarded' || name.startsWith('x-forwarded')) into.forwarded = true;
+  into.forward.push(line, value);
+}
+
+function note(noted: Map<string, string[]>, name: string, value: string): void {
+  const values = noted.get(name);
+  if (values) values.push(value);
+  else noted.set(name, [value]);
+}
+
+/** A person's own navigation (`none`) is no cross-site request. */
+function isHarmless(site: string): boolean {
+  return site === 'none' || site === 'same-origin';
+}
+
+/** Lower case, and `_` as `-`: CGI-style servers do not tell `Authorization_`-like names apart from ours. */
+function plainName(line: string): string {
+  const name = line.toLowerCase();
+  return name.includes('_') ? name.replaceAll('_', '-').replace(/-+$/, '') : name;
+}
+
+/** The header names that `Connection` nominates, or undefined when there are none but the usual two. */
+function connectionOptions(lines: readonly string[] | undefined): ReadonlySet<string> | undefined {
+  if (lines === undefined) return undefined;
+  const options = new Set(
+    lines
+      .join(',')
+      .toLowerCase()
+      .split(',')
+      .map((option) => option.trim()),
+  );
+  for (const usual of ['close', 'keep-alive', '']) options.delete(usual);
+  return options.size > 0 ? options : undefined;
+}
+
+function without(flat: readonly string[], names: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let index = 0; index < flat.length; index += 2) {
+    const name = flat[index] ?? '';
+    if (!names.has(name.toLowerCase())) kept.push(name, flat[index + 1] ?? '');
+  }
+  return kept;
+}
+
+/** Never passed on to a caller. */
+const DROPPED_FROM_ANSWER: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'x-sidecar-error',
+]);
+
+export interface AnswerHead {
+  /** Flat name, value, … for `writeHead`. */
+  readonly headers: string[];
+  readonly challenges: readonly string[];
+}
+
+/**
+ * Filters an upstream's raw header lines.
+ * @param raw flat names and values as undici received them
+ */
+export function readAnswerHead(raw: readonly (Buffer | string)[], status: number): AnswerHead {
+  let headers: string[] = [];
+  const challenges: string[] = [];
+  const connection: string[] = [];
+  for (let index = 0; index < raw.length; index += 2) {
+    const line = String(raw[index]);
+    const field = raw[index + 1] ?? '';
+    const value = typeof field === 'string' ? field : field.toString('latin1');
+    const name = line.toLowerCase();
+    if (name === 'connection') connection.push(value);
+    if (name === 'www-authenticate') challenges.push(value);
+    // A length on an answer that has no content would be read as the start of the next one (RFC 9110 §8.6).
+    if (DROPPED_FROM_ANSWER.has(name) || (name === 'content-length' && status === 204)) continue;
+    headers.push(line, value);
+  }
+  const named = connectionOptions(connection.length > 0 ? connection : undefined);
+  if (named) headers = without(headers, named);
+  return { headers, challenges };
+}

@@ -1,0 +1,221 @@
+/**
+ * The port callers use: plain node:http, nothing between a caller and the bank but the files of this folder. Holds the
+ * order of steps for one request, the one place where errors become answers, and drains on the way out.
+ */
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Metrics, RouteMetrics } from '../metrics.ts';
+import type { Admit } from './admission.ts';
+import { type BodyLimits, receiveBody } from './body.ts';
+import { type Exchange, forward, type Route } from './forward.ts';
+import { readRequestHead } from './headers.ts';
+
+export interface ProxyOptions {
+  readonly admit: Admit<Route>;
+  readonly limits: BodyLimits & { readonly headersMs: number };
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export interface Proxy {
+  /** A new listener for every address; all of them share the counters. */
+  createListener(): Server;
+  inFlight(): number;
+  /** Answers from now on close their connection; resolves once no request is running. */
+  drain(): Promise<void>;
+}
+
+/** What the access log and the metrics want to know when a request is over. */
+interface Trace {
+  readonly requestId: string;
+  readonly startedAt: number;
+  route?: Route;
+  exchange?: Exchange;
+  error?: SidecarError;
+}
+
+const MAX_HEADER_BYTES = 16 * 1024;
+/** How often Node looks for callers that are too slow with their headers. */
+const CHECK_INTERVAL_MS = 2000;
+/** Longer than the pools of common HTTP clients keep a connection, so it is they who close first. */
+const KEEP_ALIVE_MS = 75_000;
+
+export function createProxy(options: ProxyOptions): Proxy {
+  const { metrics } = options;
+  const nextRequestId = requestIds();
+  const unrouted = metrics.forRoute('none');
+  const running = new Set<ServerResponse>();
+  let draining = false;
+  let idle: (() => void) | undefined;
+
+  const begin: Begin = (req, res, expectsContinue) => {
+    const head = readRequestHead(req.rawHeaders);
+    const trace: Trace = { requestId: head.requestId ?? nextRequestId(), startedAt: performance.now() };
+    running.add(res);
+    metrics.inFlight(1);
+    if (draining) res.shouldKeepAlive = false;
+    res.once('close', () => {
+      running.delete(res);
+      metrics.inFlight(-1);
+      record(req, res, trace, { ...options, routeMetrics: trace.route?.metrics ?? unrouted });
+      if (running.size === 0) idle?.();
+    });
+    run({ req, res, head, trace, expectsContinue }, options).catch((thrown: unknown) => {
+      trace.error = fail(res, trace.requestId, thrown, options);
+    });
+  };
+
+  return {
+    createListener: () => createListener(begin, options.limits.headersMs),
+    inFlight: () => running.size,
+    drain() {
+      draining = true;
+      for (const res of running) res.shouldKeepAlive = false;
+      return new Promise((resolve) => {
+        idle = resolve;
+        if (running.size === 0) resolve();
+      });
+    },
+  };
+}
+
+/** The one place where a failure becomes an answer. */
+function fail(res: ServerResponse, requestId: string, thrown: unknown, { log, metrics }: ProxyOptions): SidecarError {
+  const error = thrown instanceof SidecarError ? thrown : new SidecarError('SIDECAR_INTERNAL', { cause: thrown });
+  metrics.error(error.code);
+  if (error.code === 'SIDECAR_INTERNAL') log.error('unexpected error', { requestId, reason: nameOf(thrown) });
+  // A half-sent answer must look broken to the caller, never complete.
+  if (res.headersSent || res.destroyed) {
+    res.destroy();
+    return error;
+  }
+  const problem = toProblem(error, requestId);
+  res.writeHead(problem.status, problem.headers).end(problem.body);
+  return error;
+}
+
+function record(
+  req: IncomingMessage,
+  res: ServerResponse,
+  { requestId, startedAt, route, exchange, error }: Trace,
+  { log, routeMetrics }: { log: Log; routeMetrics: RouteMetrics },
+): void {
+  const ms = performance.now() - startedAt;
+  const complete = res.writableFinished;
+  const status = complete ? res.statusCode : 499;
+  const method = req.method ?? '';
+  routeMetrics.record(method, status, ms / 1000);
+  log.info('request', {
+    requestId,
+    route: route?.path,
+    method,
+    path: pathOnly(req.url),
+    status,
+    code: error?.code ?? (complete ? undefined : 'CALLER_ABORTED'),
+    errno: error?.extras.fields?.['errno'],
+    bytesOut: exchange?.bytesOut,
+    replayed: exchange?.replayed || undefined,
+    ms: Math.round(ms * 100) / 100,
+  });
+}
+
+interface Incoming {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly head: ReturnType<typeof readRequestHead>;
+  readonly trace: Trace;
+  readonly expectsContinue: boolean;
+}
+
+/** The life of one request, in order. Whatever it throws ends in the one catch above. */
+async function run(
+  { req, res, head, trace, expectsContinue }: Incoming,
+  { admit, limits }: ProxyOptions,
+): Promise<void> {
+  const { method = '', url: target = '', httpVersion } = req;
+  const { route, path } = admit({ method, target, httpVersion, headerCount: req.rawHeaders.length / 2 }, head);
+  trace.route = route;
+  const found = route.tokens.get();
+  const token = found instanceof Promise ? await found : found;
+  if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
+  // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
+  if (expectsContinue) res.writeContinue();
+  const received = receiveBody(req, head, limits);
+  const body = received instanceof Promise ? await received : received;
+  const { requestId } = trace;
+  const exchange: Exchange = {
+    req,
+    res,
+    head,
+    requestId,
+    route,
+    path,
+    body,
+    stallMs: limits.idleMs,
+    bytesOut: 0,
+    replayed: false,
+  };
+  trace.exchange = exchange;
+  await forward(exchange, token);
+}
+
+type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
+
+function createListener(begin: Begin, headersTimeout: number): Server {
+  const server = createServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout,
+    // Bodies have an idle limit instead: a large upload over a slow line is not an attack.
+    requestTimeout: 0,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // We answer a missing Host ourselves, with a reason.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+    noDelay: true,
+  });
+  server.on('request', (req, res) => begin(req, res, false));
+  server.on('checkContinue', (req, res) => begin(req, res, true));
+  server.on('checkExpectation', (req, res) => begin(req, res, false));
+  server.on('connect', (_req, socket) => socket.end(rawProblem('CALLER_METHOD_REFUSED')));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
+    else socket.end(rawProblem(parserFault(error.code)));
+  });
+  return server;
+}
+
+function parserFault(code: string | undefined): ErrorCode {
+  if (code === 'HPE_HEADER_OVERFLOW') return 'CALLER_HEADERS_TOO_LARGE';
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'CALLER_TIMEOUT' : 'CALLER_REQUEST_INVALID';
+}
+
+/** For connections where Node has no response object. */
+function rawProblem(code: ErrorCode): string {
+  const { status, headers, body } = toProblem(new SidecarError(code), 'none');
+  const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${code}\r\n${lines.join('')}\r\n${body}`;
+}
+
+function requestIds(): () => string {
+  const boot = randomBytes(6).toString('hex');
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${boot}-${count.toString(36)}`;
+  };
+}
+
+/** Query strings hold account numbers and names; they are never logged. */
+function pathOnly(url: string | undefined): string {
+  const [path = ''] = (url ?? '').split('?', 1);
+  return path.length > 256 ? `${path.slice(0, 256)}…` : path;
+}
+
+/** Of an unforeseen error only its class and code are shown: its message may quote anything. */
+function nameOf(thrown: unknown): string {
+  const { name, code } = thrown as { name?: unknown; code?: unknown };
+  return [name, code].filter((part) => typeof part === 'string').join(' ');
+}

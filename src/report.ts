@@ -1,0 +1,28 @@
+/**
+ * What commands print: text for a person at a terminal, one JSON object a line for everything else, from one call.
+ */
+export interface Line {
+  /** For people. */
+  readonly text: string;
+  /** For programs. */
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface Report {
+  readonly json: boolean;
+  line(line: Line): void;
+}
+
+export interface Output {
+  readonly isTTY?: boolean | undefined;
+  write(text: string): unknown;
+}
+
+/** @param forceJson what `--json` says */
+export function createReport(output: Output, forceJson: boolean): Report {
+  const json = forceJson || output.isTTY !== true;
+  return {
+    json,
+    line: ({ text, data }) => void output.write(json ? `${JSON.stringify(data)}\n` : `${text}\n`),
+  };
+}

@@ -1,0 +1,184 @@
+/**
+ * Composition root: turns a loaded configuration into running objects and back. The only place that knows how the
+ * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
+ */
+import type { Server } from 'node:http';
+import { createAdmin } from './admin/server.ts';
+import type { StatusInput } from './admin/status.ts';
+import type { LoadedConfig } from './config/load.ts';
+import type { Config } from './config/schema.ts';
+import { type Address, isLoopback } from './config/values.ts';
+import { createGeneration, type Generation } from './generation.ts';
+import { type Bound, bind, formatHost } from './listen.ts';
+import type { Log } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { type Clock, systemClock } from './oauth/refresh-policy.ts';
+import { createAdmission } from './proxy/admission.ts';
+import { createProxy } from './proxy/server.ts';
+import { VERSION } from './version.ts';
+
+export interface SidecarOptions {
+  readonly loaded: LoadedConfig;
+  readonly log: Log;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  /** Called when `POST /shutdown` asks for it. */
+  readonly onShutdownRequest?: () => void;
+}
+
+export interface Sidecar {
+  readonly proxy: readonly Bound[];
+  readonly admin: readonly Bound[];
+  /** Resolves when the first token of every route is there. @throws SidecarError the first failure */
+  firstTokens(): Promise<void>;
+  /** Drains as configured. True when every running request finished within the limit. */
+  stop(): Promise<boolean>;
+}
+
+interface Listener {
+  readonly server: Server;
+  readonly bound: Bound;
+}
+
+/** Starts everything and listens. @throws SidecarError SIDECAR_LISTEN_FAILED */
+export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
+  const { loaded, log, clock = systemClock, random = Math.random } = options;
+  const { config } = loaded;
+  const metrics = createMetrics(VERSION);
+  const generation = createGeneration({ loaded, log, metrics, clock, random });
+  const state = { listening: false, draining: false, startedAt: Date.now() };
+  const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
+  const { allowForwarded } = config.callers;
+  const proxy = createProxy({
+    admit: createAdmission({ routes: generation.routes, hosts, allowForwarded }),
+    limits: proxyLimits(config),
+    log,
+    metrics,
+  });
+  const adminHosts = new Set<string>();
+  const admin = await createAdmin({
+    snapshot: () => ({ ...state, ...describe(loaded, generation), inFlight: proxy.inFlight(), now: Date.now() }),
+    metrics,
+    refreshTokens: (credential) => refreshTokens(generation, credential),
+    shutdown: () => options.onShutdownRequest?.(),
+    hosts: adminHosts,
+  });
+  const admins: Listener[] = [];
+  const proxies: Listener[] = [];
+  try {
+    for (const address of config.admin) {
+      admins.push(await open(address, admin.createListener(adminRules(address, config)), adminHosts));
+    }
+    for (const address of config.listen) proxies.push(await open(address, proxy.createListener(), hosts));
+  } catch (error) {
+    await closeAll([...admins, ...proxies], generation);
+    throw error;
+  }
+  state.listening = true;
+  announce({ admins, proxies }, options);
+  return {
+    proxy: proxies.map(({ bound }) => bound),
+    admin: admins.map(({ bound }) => bound),
+    firstTokens: async () => void (await Promise.all(generation.tokens.sources().map((source) => source.get()))),
+    async stop() {
+      state.draining = true;
+      await sleep(config.drain.minimum);
+      for (const { server } of proxies) server.close();
+      const drained = await within(config.drain.limit, proxy.drain());
+      await closeAll([...admins, ...proxies], generation);
+      return drained;
+    },
+  };
+}
+
+function proxyLimits(config: Config) {
+  return {
+    replayBytes: config.limits.replayBody,
+    idleMs: config.timeouts.idle,
+    headersMs: config.timeouts.callerHeaders,
+  };
+}
+
+/** Probes come from the node by pod address, so only a loopback listener can insist on its names. */
+function adminRules(address: Address, config: Config) {
+  const local = address.kind === 'unix' || isLoopback(address.host);
+  return { checkHost: local && address.kind === 'tcp', allowShutdown: config.adminActions || address.kind === 'unix' };
+}
+
+/** Binds, and adds every name under which callers on this machine may address the listener. */
+async function open(address: Address, server: Server, hosts: Set<string>): Promise<Listener> {
+  const bound = await bind(server, address);
+  const port = bound.address.kind === 'tcp' ? bound.address.port : 80;
+  for (const name of ['127.0.0.1', 'localhost', '[::1]', formatHost(bound.address)]) {
+    hosts.add(`${name}:${port}`);
+    if (port === 80) hosts.add(name);
+  }
+  return { server, bound };
+}
+
+async function closeAll(listeners: readonly Listener[], generation: Generation): Promise<void> {
+  for (const { server } of listeners) {
+    server.close();
+    server.closeAllConnections();
+  }
+  await generation.close();
+}
+
+function announce(
+  { admins, proxies }: { admins: readonly Listener[]; proxies: readonly Listener[] },
+  { log, loaded }: SidecarOptions,
+): void {
+  for (const { bound } of admins) log.info('listening for operators', { address: bound.text });
+  for (const { bound } of proxies) log.info('listening for callers', { address: bound.text });
+  for (const warning of loaded.warnings) log.warn('configuration', { problem: warning });
+}
+
+function describe({ config, warnings }: LoadedConfig, { tokens, credentials, routes, pools }: Generation) {
+  return {
+    version: VERSION,
+    environment: config.environment,
+    startup: config.startup,
+    warnings,
+    routes: config.routes.map(({ path, upstream, credential, allow }, index) => ({
+      path,
+      upstream: upstream.origin + upstream.basePath,
+      credential,
+      scope: routes[index]?.tokens.key.scope,
+      allow,
+    })),
+    credentials: credentials.map(({ name, secretsInUse }) => ({
+      name,
+      clientId: config.credentials[name]?.clientId ?? '',
+      secrets: secretsInUse(),
+    })),
+    tokens: tokens.snapshots(),
+    upstreams: [...pools].map(([origin, { stats }]) => ({
+      origin,
+      connected: stats.connected,
+      running: stats.running,
+      queued: stats.queued,
+    })),
+  } satisfies Partial<StatusInput>;
+}
+
+function refreshTokens({ tokens }: Generation, credential: string | undefined): Promise<void> | undefined {
+  const sources = tokens.sources(credential);
+  return sources.length === 0
+    ? undefined
+    : Promise.all(sources.map((source) => source.refresh())).then(() => undefined);
+}
+
+function sleep(ms: number): Promise<void> {
+  return ms === 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** True when `work` is done within the time. */
+async function within(ms: number, work: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const done = await Promise.race([work.then(() => true as const), late]);
+  clearTimeout(timer);
+  return done;
+}

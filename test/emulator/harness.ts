@@ -1,0 +1,63 @@
+// One running emulator per test, with the few calls every test of it makes. Disposed with `await using`.
+
+import { type EmulatorOptions, startEmulator } from '../../src/emulator/server.ts';
+import { DEMO_CLIENT, type EmulatorClient } from '../../src/emulator/store.ts';
+
+export const DEMO_SECRET = 'demo-secret-not-for-production';
+
+export const FULL_CLIENT: EmulatorClient = {
+  ...DEMO_CLIENT,
+  clientId: 'full',
+  allowedScopes: ['services.iam', 'api', 'openid', 'services.banking', 'offline_access'],
+};
+
+export interface World extends AsyncDisposable {
+  readonly url: string;
+  readonly clock: { ms: number };
+  /** A token of the demo client, or of another one with the demo secret. */
+  token(scope?: string, clientId?: string): Promise<string>;
+  askToken(form: Record<string, string>, headers?: Record<string, string>): Promise<Response>;
+  /** A request with a token of scope `api`. */
+  call(path: string, init?: RequestInit): Promise<Response>;
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  counters(): Promise<Record<string, unknown>>;
+}
+
+export async function createWorld(options: EmulatorOptions = {}): Promise<World> {
+  const clock = { ms: Date.UTC(2026, 5, 1, 12) };
+  const emulator = await startEmulator({
+    port: 0,
+    now: () => clock.ms,
+    clients: [DEMO_CLIENT, FULL_CLIENT],
+    ...options,
+  });
+  const { url } = emulator;
+
+  const askToken: World['askToken'] = (form, headers = {}) =>
+    fetch(`${url}/connect/token`, { method: 'POST', body: new URLSearchParams(form), headers });
+  const token: World['token'] = async (scope = 'api', clientId = 'demo-erp') => {
+    const form = { grant_type: 'client_credentials', client_id: clientId, client_secret: DEMO_SECRET, scope };
+    const { access_token } = (await (await askToken(form)).json()) as { access_token: string };
+    return access_token;
+  };
+  const call: World['call'] = async (path, init = {}) => {
+    const headers = new Headers(init.headers);
+    headers.set('authorization', `Bearer ${await token()}`);
+    return fetch(`${url}${path}`, { ...init, headers });
+  };
+  return {
+    url,
+    clock,
+    token,
+    askToken,
+    call,
+    post: (path, body, headers = {}) =>
+      call(path, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json', ...headers },
+      }),
+    counters: async () => (await fetch(`${url}/_emulator/counters`)).json() as Promise<Record<string, unknown>>,
+    [Symbol.asyncDispose]: () => emulator.close(),
+  };
+}
