@@ -1,0 +1,56 @@
+/** A clock that stands still until it is told otherwise. */
+import type { Clock } from '../../src/oauth/refresh-policy.ts';
+
+export interface FakeClock extends Clock {
+  /** Moves both clocks and fires what has become due, in order; lets promises settle in between. */
+  advance(ms: number): Promise<void>;
+  /** Somebody sets the wall clock; no time passes. */
+  jumpWall(ms: number): void;
+  /** The machine sleeps: the wall clock goes on, the monotonic one and the timers stand still. */
+  sleep(ms: number): void;
+  readonly timers: number;
+}
+
+interface Timer {
+  readonly at: number;
+  readonly run: () => void;
+}
+
+export function createFakeClock(wallMs = Date.UTC(2026, 0, 1)): FakeClock {
+  let wall = wallMs;
+  let monotonic = 1000;
+  const timers = new Set<Timer>();
+  const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+  return {
+    now: () => ({ wallMs: wall, monotonicMs: monotonic }),
+    startTimer(delayMs, run) {
+      const timer = { at: monotonic + delayMs, run };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
+    async advance(ms) {
+      const end = monotonic + ms;
+      for (;;) {
+        await settle();
+        const [next] = [...timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
+        if (!next) break;
+        wall += Math.max(0, next.at - monotonic);
+        monotonic = Math.max(monotonic, next.at);
+        timers.delete(next);
+        next.run();
+      }
+      wall += end - monotonic;
+      monotonic = end;
+      await settle();
+    },
+    jumpWall(ms) {
+      wall += ms;
+    },
+    sleep(ms) {
+      wall += ms;
+    },
+    get timers() {
+      return timers.size;
+    },
+  };
+}

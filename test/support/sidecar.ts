@@ -1,0 +1,85 @@
+/** A whole sidecar in this process on free ports, configured by a file in a folder of its own. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLog } from '../../src/log.ts';
+import type { Clock } from '../../src/oauth/refresh-policy.ts';
+import { startSidecar } from '../../src/serve.ts';
+
+export interface TestSidecarOptions {
+  /** `http://127.0.0.1:PORT` of the API. */
+  readonly upstream: string;
+  /** Whole URL of the token endpoint. */
+  readonly tokenEndpoint: string;
+  /** Further top-level options; `routes` and `credentials` replace the defaults. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly clientId?: string;
+  readonly secret?: string;
+  readonly clock?: Clock;
+}
+
+export interface TestSidecar {
+  /** `http://127.0.0.1:PORT` for callers; one route, `/api`. */
+  readonly url: string;
+  readonly port: number;
+  readonly adminUrl: string;
+  /** Everything logged so far, parsed. */
+  readonly logs: readonly Record<string, unknown>[];
+  /** Every log line as written. */
+  readonly rawLogs: readonly string[];
+  /** Drains; true when nothing had to be cut off. */
+  stop(): Promise<boolean>;
+}
+
+export const TEST_CLIENT_ID = 'test-erp';
+export const TEST_SECRET = 'canary-secret-4711-never-printed';
+
+export async function startTestSidecar(options: TestSidecarOptions): Promise<TestSidecar> {
+  const folder = mkdtempSync(join(tmpdir(), 'aritma-sidecar-test-'));
+  const secretFile = join(folder, 'secret');
+  const file = join(folder, 'config.yaml');
+  writeFileSync(secretFile, `${options.secret ?? TEST_SECRET}\n`, { mode: 0o600 });
+  // YAML 1.2 reads JSON.
+  writeFileSync(file, JSON.stringify(testConfig(options, secretFile)));
+  const rawLogs: string[] = [];
+  const logs: Record<string, unknown>[] = [];
+  const write = (line: string) => {
+    rawLogs.push(line);
+    logs.push(JSON.parse(line) as Record<string, unknown>);
+  };
+  const loaded = loadConfig({ file, env: {}, cwd: folder });
+  const log = createLog({ level: 'debug', format: 'json', write });
+  const sidecar = await startSidecar({ loaded, log, ...(options.clock && { clock: options.clock }) });
+  const [proxy] = sidecar.proxy;
+  return {
+    url: proxy?.text ?? '',
+    port: proxy?.address.kind === 'tcp' ? proxy.address.port : 0,
+    adminUrl: sidecar.admin[0]?.text ?? '',
+    logs,
+    rawLogs,
+    async stop() {
+      const drained = await sidecar.stop();
+      rmSync(folder, { recursive: true, force: true });
+      return drained;
+    },
+  };
+}
+
+function testConfig(options: TestSidecarOptions, secretFile: string): Record<string, unknown> {
+  return {
+    listen: '127.0.0.1:0',
+    admin: '127.0.0.1:0',
+    credentials: {
+      default: {
+        tokenEndpoint: options.tokenEndpoint,
+        clientId: options.clientId ?? TEST_CLIENT_ID,
+        secrets: [{ file: secretFile }],
+        scope: 'api',
+      },
+    },
+    routes: [{ path: '/api', upstream: options.upstream }],
+    drain: { limit: '2s' },
+    ...options.config,
+  };
+}
