@@ -3,7 +3,7 @@
  * is a pure function of what came back. Every outcome is a value; nothing of an answer's body gets into an error or log.
  */
 import { decodeJwt } from 'jose';
-import type { Dispatcher } from 'undici';
+import { type Dispatcher, errors } from 'undici';
 import { Secret } from '../secret.ts';
 
 /** What the identity server's answer amounts to. */
@@ -101,7 +101,7 @@ function transportClass(error: unknown): string {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'dns';
   if (code === 'ECONNREFUSED') return 'refused';
   if (/^(CERT_|ERR_TLS|ERR_SSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH)/.test(code)) return 'tls';
-  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_HEADERS_OVERFLOW')) return 'not_http';
+  if (error instanceof errors.HTTPParserError || code === 'UND_ERR_HEADERS_OVERFLOW') return 'not_http';
   return 'network';
 }
 

@@ -208,6 +208,7 @@ function translate(error: Error & { code?: string }, started: boolean): SidecarE
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
     return new SidecarError('UPSTREAM_TIMEOUT', extras);
   }
-  const notHttp = code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP');
+  // undici leaves `code` of a parser error undefined; ERR_HTTP_* is Node refusing to write such an answer on.
+  const notHttp = error instanceof errors.HTTPParserError || /^(?:UND_ERR_HEADERS_OVERFLOW|ERR_HTTP_)/.test(code);
   return new SidecarError(notHttp ? 'UPSTREAM_INVALID' : 'UPSTREAM_RESET', extras);
 }

@@ -1,0 +1,102 @@
+import { Pool } from 'undici';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { CLIENT_AUTH } from '../../src/oauth/client-auth.ts';
+import { createCredential } from '../../src/oauth/credentials.ts';
+import { Secret } from '../../src/secret.ts';
+import { grant, json, startTokenServer } from '../support/token-server.ts';
+
+const TARGET = { scope: 'api', audience: undefined, resource: undefined };
+
+/** A credential with two secrets at a server that accepts those in `accepted`. */
+async function setUp(values = ['first-secret', 'second-secret']) {
+  const server = await startTokenServer();
+  const accepted = new Set(values);
+  server.answerWith((res, call, count) => {
+    const known = accepted.has(call.form.get('client_secret') ?? '');
+    (known ? grant(`token-${count}`) : json(400, { error: 'invalid_client' }))(res, call, count);
+  });
+  const url = new URL(server.url);
+  const dispatcher = new Pool(url.origin);
+  const results: string[] = [];
+  const credential = createCredential({
+    name: 'default',
+    clientId: 'my-erp',
+    auth: CLIENT_AUTH.client_secret_post,
+    secrets: values.map((value, index) => ({ name: String(index + 1), value: new Secret(value) })),
+    dispatcher,
+    path: url.pathname,
+    deadlineMs: 2000,
+    onRequest: (result) => results.push(result),
+  });
+  onTestFinished(async () => {
+    await dispatcher.destroy();
+    await server.close();
+  });
+  const inUse = () =>
+    credential
+      .secretsInUse()
+      .filter((secret) => secret.inUse)
+      .map(({ name }) => name);
+  return { server, accepted, credential, results, inUse };
+}
+
+describe('src/oauth/credentials.ts', () => {
+  it('uses the first secret while the server accepts it', async () => {
+    const { credential, results, inUse, server } = await setUp();
+    expect((await credential.fetchToken(TARGET)).kind).toBe('token');
+    expect(results).toEqual(['ok']);
+    expect(inUse()).toEqual(['1']);
+    expect(server.calls[0]?.form.get('client_id')).toBe('my-erp');
+  });
+
+  it('falls over to the second on invalid_client, within the same fetch, and stays with it', async () => {
+    const { credential, accepted, results, inUse } = await setUp();
+    accepted.delete('first-secret');
+    expect((await credential.fetchToken(TARGET)).kind).toBe('token');
+    expect(inUse()).toEqual(['2']);
+    await credential.fetchToken(TARGET);
+    expect(results).toEqual(['invalid_client', 'ok', 'ok']);
+  });
+
+  it('comes back to the first when the second is refused', async () => {
+    const { credential, accepted, inUse } = await setUp();
+    accepted.delete('first-secret');
+    await credential.fetchToken(TARGET);
+    accepted.add('first-secret').delete('second-secret');
+    expect((await credential.fetchToken(TARGET)).kind).toBe('token');
+    expect(inUse()).toEqual(['1']);
+  });
+
+  it('tries every secret once and then reports the rejection', async () => {
+    const { credential, accepted, results, inUse } = await setUp();
+    accepted.clear();
+    expect(await credential.fetchToken(TARGET)).toEqual({ kind: 'rejected', result: 'invalid_client' });
+    expect(results).toEqual(['invalid_client', 'invalid_client']);
+    expect(inUse()).toEqual([]);
+  });
+
+  it.each(['invalid_scope', 'unauthorized_client'])('does not try another secret on %s', async (error) => {
+    const { credential, server, results } = await setUp();
+    server.answerWith(json(400, { error }));
+    expect(await credential.fetchToken(TARGET)).toEqual({ kind: 'rejected', result: error });
+    expect(results).toEqual([error]);
+  });
+
+  it('does not try another secret when the server has trouble', async () => {
+    const { credential, server, results } = await setUp();
+    server.answerWith(json(503, {}));
+    expect((await credential.fetchToken(TARGET)).kind).toBe('unavailable');
+    expect(results).toEqual(['http_503']);
+  });
+
+  it('sends scope, audience and resource when set and leaves them out when not', async () => {
+    const { credential, server } = await setUp();
+    await credential.fetchToken({ scope: 'a b', audience: 'aud', resource: 'urn:r' });
+    await credential.fetchToken({ scope: undefined, audience: undefined, resource: undefined });
+    const sent = server.calls.map(({ form }) => ['scope', 'audience', 'resource'].map((name) => form.get(name)));
+    expect(sent).toEqual([
+      ['a b', 'aud', 'urn:r'],
+      [null, null, null],
+    ]);
+  });
+});

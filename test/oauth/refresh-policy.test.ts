@@ -1,0 +1,68 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { backoffMs, elapsedMs, phaseOf, planLifespan, rejectionBackoffMs } from '../../src/oauth/refresh-policy.ts';
+
+const START = { wallMs: 1_700_000_000_000, monotonicMs: 5000 };
+const REFRESH_BEFORE_MS = 300_000;
+const later = (ms: number) => ({ wallMs: START.wallMs + ms, monotonicMs: START.monotonicMs + ms });
+const plan = (lifetimeS: number, random = 0) =>
+  planLifespan(START, lifetimeS, { refreshBeforeMs: REFRESH_BEFORE_MS, random });
+
+describe('src/oauth/refresh-policy.ts', () => {
+  it.each([
+    ['an hour: five minutes before the end, stop 30 s before it', 3600, 3_300_000, 3_570_000],
+    ['ten minutes: half-life and five minutes before the end are the same', 600, 300_000, 570_000],
+    ['four seconds: half-life, stop a second before the end', 4, 2000, 3000],
+    ['five seconds: four fifths usable', 5, 2500, 4000],
+    ['one second: half of it', 1, 500, 500],
+  ])('plans %s', (_what, lifetimeS, refreshAfterMs, usableForMs) => {
+    expect(plan(lifetimeS)).toEqual({ since: START, refreshAfterMs, usableForMs });
+  });
+
+  it('delays the refresh by at most half of the time that is left to do it in', () => {
+    expect(plan(3600, 0.999_999).refreshAfterMs).toBeLessThanOrEqual(3_300_000 + 135_000);
+    expect(plan(3600, 0.5).refreshAfterMs).toBe(3_300_000 + 67_500);
+  });
+
+  it('calls a token fresh, early and expired exactly at the planned moments', () => {
+    const lifespan = plan(3600);
+    expect(phaseOf(lifespan, later(3_299_999))).toBe('fresh');
+    expect(phaseOf(lifespan, later(3_300_000))).toBe('early');
+    expect(phaseOf(lifespan, later(3_569_999))).toBe('early');
+    expect(phaseOf(lifespan, later(3_570_000))).toBe('expired');
+  });
+
+  it('believes the clock that has gone further, so neither a set-back clock nor a sleep prolongs a token', () => {
+    const lifespan = plan(3600);
+    const setBack = { wallMs: START.wallMs - 3_600_000, monotonicMs: START.monotonicMs + 3_600_000 };
+    const slept = { wallMs: START.wallMs + 3_600_000, monotonicMs: START.monotonicMs + 10 };
+    expect(phaseOf(lifespan, setBack)).toBe('expired');
+    expect(phaseOf(lifespan, slept)).toBe('expired');
+    expect(elapsedMs(START, setBack)).toBe(3_600_000);
+  });
+
+  it('never plans use beyond the lifetime or a refresh after the end of use, whatever the numbers', () => {
+    const lifetimes = fc.integer({ min: 1, max: 86_400 });
+    const randoms = fc.double({ min: 0, max: 0.999_999, noNaN: true });
+    const leads = fc.integer({ min: 0, max: 7_200_000 });
+    fc.assert(
+      fc.property(lifetimes, randoms, leads, (lifetimeS, random, refreshBeforeMs) => {
+        const { refreshAfterMs, usableForMs } = planLifespan(START, lifetimeS, { refreshBeforeMs, random });
+        expect(usableForMs).toBeLessThan(lifetimeS * 1000);
+        expect(refreshAfterMs).toBeGreaterThanOrEqual(Math.min(lifetimeS * 500, usableForMs));
+        expect(refreshAfterMs).toBeLessThanOrEqual(usableForMs);
+      }),
+    );
+  });
+
+  it('backs off from one second to sixty with full jitter and never less than a tenth of a second', () => {
+    expect([1, 2, 3, 7, 8, 10_000].map((failures) => backoffMs(failures, 1))).toEqual([
+      1000, 2000, 4000, 60_000, 60_000, 60_000,
+    ]);
+    expect(backoffMs(9, 0)).toBe(100);
+  });
+
+  it('waits between 60 and 90 s after a clear no', () => {
+    expect([rejectionBackoffMs(0), rejectionBackoffMs(1)]).toEqual([60_000, 90_000]);
+  });
+});

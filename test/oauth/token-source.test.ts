@@ -1,0 +1,222 @@
+import { describe, expect, it } from 'vitest';
+import type { SidecarError } from '../../src/errors.ts';
+import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+import { type LookupResult, type Token, TokenSource } from '../../src/oauth/token-source.ts';
+import { Secret } from '../../src/secret.ts';
+import { createFakeClock } from '../support/clock.ts';
+
+const KEY = { credential: 'default', scope: 'api', audience: undefined, resource: undefined };
+const DOWN: TokenAnswer = { kind: 'unavailable', result: 'refused' };
+const REFUSED: TokenAnswer = { kind: 'rejected', result: 'invalid_client' };
+
+/** A source whose fetches wait until the test answers them. */
+function setUp({ random = (): number => 0 } = {}) {
+  const clock = createFakeClock();
+  const waiting: ((answer: TokenAnswer) => void)[] = [];
+  const lookups: LookupResult[] = [];
+  const failures: number[] = [];
+  let fetches = 0;
+  const source = new TokenSource(KEY, {
+    fetchToken() {
+      fetches += 1;
+      return new Promise((resolve) => waiting.push(resolve));
+    },
+    events: {
+      lookup: (result) => lookups.push(result),
+      obtained: () => undefined,
+      failed: (_error, count) => failures.push(count),
+    },
+    refreshBeforeMs: 300_000,
+    clock,
+    random,
+  });
+  const answer = async (value: TokenAnswer) => {
+    for (const resolve of waiting.splice(0)) resolve(value);
+    await clock.advance(0);
+  };
+  return { clock, source, lookups, failures, answer, fetches: () => fetches };
+}
+
+function token(name: string, lifetimeS = 3600): TokenAnswer {
+  return { kind: 'token', authorization: new Secret(`Bearer ${name}`), lifetimeS, assumedLifetime: false };
+}
+
+async function outcome(get: () => Token | Promise<Token>): Promise<string> {
+  try {
+    return (await get()).authorization.reveal();
+  } catch (error) {
+    return (error as SidecarError).code;
+  }
+}
+
+describe('src/oauth/token-source.ts', () => {
+  it('makes one fetch for any number of callers at a cold start, and all get its token', async () => {
+    const { source, answer, fetches, lookups } = setUp();
+    const callers = Array.from({ length: 1000 }, () => outcome(() => source.get()));
+    await answer(token('one'));
+    expect(new Set(await Promise.all(callers))).toEqual(new Set(['Bearer one']));
+    expect(fetches()).toBe(1);
+    expect(new Set(lookups)).toEqual(new Set(['join']));
+  });
+
+  it('hands a kept token out at once, without a promise', async () => {
+    const { source, answer, lookups } = setUp();
+    await answer(token('one'));
+    expect(source.get()).not.toBeInstanceOf(Promise);
+    expect(lookups).toEqual(['hit']);
+  });
+
+  it('refreshes by itself when the token turns early, while callers go on with the old one', async () => {
+    const { clock, source, answer, fetches, lookups } = setUp();
+    await answer(token('one'));
+    await clock.advance(3_300_000);
+    expect(fetches()).toBe(2);
+    expect(await outcome(() => source.get())).toBe('Bearer one');
+    expect(lookups).toEqual(['early']);
+    await answer(token('two'));
+    expect(await outcome(() => source.get())).toBe('Bearer two');
+  });
+
+  it('keeps the old token in use until it expires when the server is down, then fails at once with Retry-After', async () => {
+    const { clock, source, answer, failures } = setUp({ random: () => 0.5 });
+    await answer(token('one'));
+    for (let waited = 0; waited < 3_569_000; waited += 1000) {
+      await clock.advance(1000);
+      await answer(DOWN);
+      expect(await outcome(() => source.get())).toBe('Bearer one');
+    }
+    expect(failures.length).toBeGreaterThan(3);
+    await clock.advance(1000);
+    await answer(DOWN);
+    expect(await outcome(() => source.get())).toBe('TOKEN_UNAVAILABLE');
+  });
+
+  it('never hands out an expired token, even when no timer fired because the machine slept', async () => {
+    const { clock, source, answer } = setUp();
+    await answer(token('one'));
+    clock.sleep(3_600_000);
+    const asked = outcome(() => source.get());
+    await answer(token('two'));
+    expect(await asked).toBe('Bearer two');
+  });
+
+  it('refetches once when the wall clock jumps ten years ahead, and works on', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    clock.jumpWall(10 * 365 * 86_400_000);
+    const asked = [outcome(() => source.get()), outcome(() => source.get())];
+    await answer(token('two'));
+    expect(await Promise.all(asked)).toEqual(['Bearer two', 'Bearer two']);
+    expect(source.get()).not.toBeInstanceOf(Promise);
+    expect(fetches()).toBe(2);
+  });
+
+  it('does not use a token longer because the wall clock was set back', async () => {
+    const { clock, source, answer } = setUp();
+    await answer(token('one'));
+    clock.jumpWall(-86_400_000);
+    await clock.advance(3_300_000);
+    await answer(DOWN);
+    await clock.advance(270_000);
+    await answer(DOWN);
+    expect(await outcome(() => source.get())).toBe('TOKEN_UNAVAILABLE');
+  });
+
+  it('tries again after a back-off without being asked, and not before', async () => {
+    const { clock, source, answer, fetches } = setUp({ random: () => 0.999_999 });
+    await answer(DOWN);
+    expect(await outcome(() => source.get())).toBe('TOKEN_UNAVAILABLE');
+    expect(fetches()).toBe(1);
+    await clock.advance(900);
+    expect(fetches()).toBe(1);
+    await clock.advance(200);
+    expect(fetches()).toBe(2);
+    await answer(token('one'));
+    expect(await outcome(() => source.get())).toBe('Bearer one');
+    expect(source.snapshot()).toMatchObject({ state: 'fresh', consecutiveFailures: 0, lastError: undefined });
+  });
+
+  it('honours a Retry-After that is longer than its own back-off', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer({ kind: 'unavailable', result: 'http_429', retryAfterS: 40 });
+    const error = await Promise.resolve()
+      .then(() => source.get())
+      .catch((thrown: SidecarError) => thrown);
+    expect(error).toMatchObject({ code: 'TOKEN_UNAVAILABLE', extras: { retryAfterS: 40 } });
+    await clock.advance(39_000);
+    expect(fetches()).toBe(1);
+    await clock.advance(1000);
+    expect(fetches()).toBe(2);
+  });
+
+  it('waits at least a minute after rejected credentials, and says so to callers', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(REFUSED);
+    for (let second = 0; second < 59; second += 1) {
+      await clock.advance(1000);
+      expect(await outcome(() => source.get())).toBe('CREDENTIALS_REJECTED');
+    }
+    expect(fetches()).toBe(1);
+    await clock.advance(1000);
+    expect(fetches()).toBe(2);
+  });
+
+  it('fails all who wait for one flight together, and a later caller can succeed', async () => {
+    const { clock, source, answer } = setUp();
+    const callers = [outcome(() => source.get()), outcome(() => source.get())];
+    await answer(DOWN);
+    expect(await Promise.all(callers)).toEqual(['TOKEN_UNAVAILABLE', 'TOKEN_UNAVAILABLE']);
+    await clock.advance(100);
+    const later = outcome(() => source.get());
+    await answer(token('one'));
+    expect(await later).toBe('Bearer one');
+  });
+
+  it('renews once for any number of upstreams that refused the same token', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    const stale = (await source.get()) as Token;
+    await clock.advance(1000);
+    const renewed = Array.from({ length: 50 }, () => outcome(() => source.renew(stale) ?? source.get()));
+    await answer(token('two'));
+    expect(new Set(await Promise.all(renewed))).toEqual(new Set(['Bearer two']));
+    expect(await outcome(() => source.renew(stale) ?? source.get())).toBe('Bearer two');
+    expect(fetches()).toBe(2);
+  });
+
+  it('does not renew a token younger than a second: a storm of refusals must not become a storm of fetches', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    const stale = (await source.get()) as Token;
+    await clock.advance(999);
+    expect(source.renew(stale)).toBeUndefined();
+    expect(fetches()).toBe(1);
+  });
+
+  it('refreshes on request even while it backs off from rejected credentials', async () => {
+    const { source, answer } = setUp();
+    await answer(REFUSED);
+    const asked = outcome(() => source.refresh());
+    await answer(token('one'));
+    expect(await asked).toBe('Bearer one');
+  });
+
+  it('leaves no timer behind when closed, during a flight too', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    source.close();
+    await answer(token('one'));
+    expect(clock.timers).toBe(0);
+    await clock.advance(86_400_000);
+    expect(fetches()).toBe(1);
+  });
+
+  it('looks at long-lived tokens at least hourly, so no timer is too long for Node', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one', 86_400));
+    await clock.advance(80_000_000);
+    expect(fetches()).toBe(1);
+    expect(source.snapshot().state).toBe('fresh');
+    await clock.advance(6_100_000);
+    expect(fetches()).toBe(2);
+  });
+});
