@@ -5,8 +5,9 @@
 import type { Dispatcher } from 'undici';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
+import { createPool } from './egress.ts';
 import { ERRORS, type ErrorCode } from './errors.ts';
-import { buildCredentials, createPool, tokenKey } from './generation.ts';
+import { buildCredentials, tokenKey } from './generation.ts';
 import type { Credential } from './oauth/credentials.ts';
 import type { TokenAnswer } from './oauth/token-endpoint.ts';
 import type { TokenKey } from './oauth/token-source.ts';

@@ -3,7 +3,13 @@
  */
 import { stringify } from 'yaml';
 import type { Finding } from './check.ts';
-import { type LoadedConfig, type LoadOptions, loadAdminAddress, loadConfig } from './config/load.ts';
+import {
+  forgetSecretVariables,
+  type LoadedConfig,
+  type LoadOptions,
+  loadAdminAddress,
+  loadConfig,
+} from './config/load.ts';
 import { INPUTS } from './config/schema.ts';
 import { type Address, parseAddress, parseDurationMs } from './config/values.ts';
 import { ERRORS, SidecarError } from './errors.ts';
@@ -22,7 +28,7 @@ export const COMMANDS = { serve, check, demo, emulate, print, schema, env, wait,
 async function serve(flags: Flags): Promise<number> {
   const { startSidecar } = await import('./serve.ts');
   const loaded = loadConfig(loadOptions(flags));
-  forgetSecrets(loaded);
+  forgetSecretVariables(loaded.config);
   const log = openLog(loaded.config.log);
   const asked = Promise.withResolvers<void>();
   const sidecar = await startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
@@ -178,16 +184,6 @@ function inputFlags(flags: Flags): Record<string, string> {
     if (flag !== undefined && typeof value === 'string') given[flag] = value;
   }
   return given;
-}
-
-/** A secret that came by environment stays in /proc/PID/environ, but children and crash reports need not get it. */
-function forgetSecrets({ config }: LoadedConfig): void {
-  for (const { secrets } of Object.values(config.credentials)) {
-    for (const { env: name } of secrets) {
-      // biome-ignore lint/style/noProcessEnv: removes, never reads
-      if (name !== undefined) delete process.env[name];
-    }
-  }
 }
 
 function openLog({ level, format }: LoadedConfig['config']['log']): Log {

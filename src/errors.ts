@@ -28,12 +28,6 @@ export const ERRORS = {
     detail:
       'Another program has the address, or it is not one of this machine. Stop that program or change the address.',
   },
-  SIDECAR_DRAINING: {
-    status: 503,
-    exit: 1,
-    title: 'The sidecar is stopping',
-    detail: 'It finishes running requests and takes no new ones. Try again once it runs again.',
-  },
   SIDECAR_INTERNAL: {
     status: 500,
     exit: 1,

@@ -2,16 +2,16 @@
  * One generation of the configuration as running objects: pools, credentials, token sources and routes. Built whole,
  * used whole, closed whole, so that a request keeps one generation for its lifetime.
  */
-import { Pool } from 'undici';
+import type { Pool } from 'undici';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config, RouteConfig } from './config/schema.ts';
-import type { BaseUrl } from './config/values.ts';
+import { createPool } from './egress.ts';
 import { ERRORS, SidecarError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { CLIENT_AUTH } from './oauth/client-auth.ts';
+import type { Clock } from './oauth/clock.ts';
 import { type Credential, createCredential } from './oauth/credentials.ts';
-import type { Clock } from './oauth/refresh-policy.ts';
 import { createTokenCache, type TokenCache } from './oauth/token-cache.ts';
 import type { TokenEvents, TokenKey } from './oauth/token-source.ts';
 import type { Route } from './proxy/forward.ts';
@@ -119,20 +119,6 @@ export function tokenKey(route: RouteConfig, config: Config): TokenKey {
     audience: route.audience ?? credential?.audience,
     resource: route.resource ?? credential?.resource,
   };
-}
-
-/** Bound to one origin for life: nothing a caller sends can choose where a request goes. */
-export function createPool({ origin }: BaseUrl, config: Config, connections: number): Pool {
-  return new Pool(origin, {
-    connections,
-    // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix answers up.
-    allowH2: false,
-    pipelining: 1,
-    useMilo: false,
-    connect: { timeout: config.timeouts.connect },
-    headersTimeout: config.timeouts.firstByte,
-    bodyTimeout: config.timeouts.idle,
-  });
 }
 
 interface EventContext {

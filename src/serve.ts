@@ -12,7 +12,7 @@ import { createGeneration, type Generation } from './generation.ts';
 import { type Bound, bind, formatHost } from './listen.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
-import { type Clock, systemClock } from './oauth/refresh-policy.ts';
+import { type Clock, systemClock } from './oauth/clock.ts';
 import { createAdmission } from './proxy/admission.ts';
 import { createProxy } from './proxy/server.ts';
 import { VERSION } from './version.ts';

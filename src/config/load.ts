@@ -34,7 +34,7 @@ export interface LoadedConfig {
   readonly warnings: readonly string[];
 }
 
-export const DEFAULT_FILE = 'aritma-sidecar.yaml';
+const DEFAULT_FILE = 'aritma-sidecar.yaml';
 
 /**
  * @throws SidecarError CONFIG_INVALID with `problems`, all of them
@@ -55,6 +55,17 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const secrets = config ? loadSecrets(config, { env, where, problems, warnings }) : new Map();
   if (!config || problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
   return { config, secrets, file: file.name, document: doc, warnings: [...warnings, ...advise(config)] };
+}
+
+/**
+ * Removes the variables that held secrets, so that children and crash reports do not get them. What the process was
+ * started with stays readable in /proc/PID/environ: files are the better source.
+ */
+export function forgetSecretVariables({ credentials }: Config): void {
+  for (const { env } of Object.values(credentials).flatMap(({ secrets }) => secrets)) {
+    // biome-ignore lint/style/noProcessEnv: removes, never reads
+    if (env !== undefined) delete process.env[env];
+  }
 }
 
 /**

@@ -1,22 +1,8 @@
 /**
- * When a token is used, refreshed and given up, and when a failed fetch is tried again: pure arithmetic on an injected
- * clock. A token is judged by two clocks at once, monotonic and wall, and the one that says "later" wins: neither a
+ * When a token is used, refreshed and given up: pure arithmetic on clock readings. A token is judged by two clocks at once, monotonic and wall, and the one that says "later" wins: neither a
  * clock set back nor a machine that slept can make an expired token look fresh.
  */
-
-/** One reading of both clocks. */
-export interface Instant {
-  /** Epoch ms; can jump either way when somebody sets the clock. */
-  readonly wallMs: number;
-  /** Never goes back, but stands still while the machine sleeps. */
-  readonly monotonicMs: number;
-}
-
-export interface Clock {
-  now(): Instant;
-  /** Calls `run` once after about `delayMs` (does not keep the process alive); returns its cancellation. */
-  startTimer(delayMs: number, run: () => void): () => void;
-}
+import type { Instant } from './clock.ts';
 
 /** `fresh`: use it · `early`: use it, refresh behind · `expired`: never send it. */
 export type Phase = 'fresh' | 'early' | 'expired';
@@ -30,8 +16,6 @@ export interface Lifespan {
 
 const MAX_MARGIN_MS = 30_000;
 const MIN_MARGIN_MS = 1000;
-/** Longest wait between attempts after transient failures. */
-const MAX_BACKOFF_MS = 60_000;
 
 /**
  * Plans a token's life: refresh at half-life or `refreshBeforeMs` before expiry, whichever is later, plus up to half of
@@ -61,23 +45,3 @@ export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
   if (age >= lifespan.usableForMs) return 'expired';
   return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }
-
-/** Full jitter between a tenth of a second and a bound that doubles from 1 s to 60 s. `failures` counts from 1. */
-export function backoffMs(failures: number, random: number): number {
-  const bound = Math.min(MAX_BACKOFF_MS, 1000 * 2 ** Math.min(failures - 1, 16));
-  return 100 + (bound - 100) * random;
-}
-
-/** After a clear no: 60 to 90 s, because servers lock clients out that keep asking. */
-export function rejectionBackoffMs(random: number): number {
-  return MAX_BACKOFF_MS * (1 + random / 2);
-}
-
-/** The real clocks. */
-export const systemClock: Clock = {
-  now: () => ({ wallMs: Date.now(), monotonicMs: performance.now() }),
-  startTimer(delayMs, run) {
-    const timer = setTimeout(run, delayMs).unref();
-    return () => clearTimeout(timer);
-  },
-};

@@ -4,17 +4,10 @@
  */
 import { SidecarError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
+import { backoffMs, rejectionBackoffMs } from './backoff.ts';
+import type { Clock } from './clock.ts';
 import type { TokenTarget } from './credentials.ts';
-import {
-  backoffMs,
-  type Clock,
-  elapsedMs,
-  type Lifespan,
-  type Phase,
-  phaseOf,
-  planLifespan,
-  rejectionBackoffMs,
-} from './refresh-policy.ts';
+import { elapsedMs, type Lifespan, type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import type { TokenAnswer } from './token-endpoint.ts';
 
 export interface Token extends Lifespan {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { backoffMs, elapsedMs, phaseOf, planLifespan, rejectionBackoffMs } from '../../src/oauth/refresh-policy.ts';
+import { elapsedMs, phaseOf, planLifespan } from '../../src/oauth/refresh-policy.ts';
 
 const START = { wallMs: 1_700_000_000_000, monotonicMs: 5000 };
 const REFRESH_BEFORE_MS = 300_000;
@@ -53,16 +53,5 @@ describe('src/oauth/refresh-policy.ts', () => {
         expect(refreshAfterMs).toBeLessThanOrEqual(usableForMs);
       }),
     );
-  });
-
-  it('backs off from one second to sixty with full jitter and never less than a tenth of a second', () => {
-    expect([1, 2, 3, 7, 8, 10_000].map((failures) => backoffMs(failures, 1))).toEqual([
-      1000, 2000, 4000, 60_000, 60_000, 60_000,
-    ]);
-    expect(backoffMs(9, 0)).toBe(100);
-  });
-
-  it('waits between 60 and 90 s after a clear no', () => {
-    expect([rejectionBackoffMs(0), rejectionBackoffMs(1)]).toEqual([60_000, 90_000]);
   });
 });

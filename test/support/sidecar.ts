@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/log.ts';
-import type { Clock } from '../../src/oauth/refresh-policy.ts';
+import type { Clock } from '../../src/oauth/clock.ts';
 import { startSidecar } from '../../src/serve.ts';
 
 export interface TestSidecarOptions {

@@ -1,0 +1,17 @@
+/**
+ * How long to wait after a failed token request, so that an identity server in trouble is not attacked by its clients.
+ */
+
+/** Longest wait after transient failures. */
+const MAX_BACKOFF_MS = 60_000;
+
+/** Full jitter between a tenth of a second and a bound that doubles from 1 s to 60 s. `failures` counts from 1. */
+export function backoffMs(failures: number, random: number): number {
+  const bound = Math.min(MAX_BACKOFF_MS, 1000 * 2 ** Math.min(failures - 1, 16));
+  return 100 + (bound - 100) * random;
+}
+
+/** After a clear no: 60 to 90 s, because servers lock clients out that keep asking. */
+export function rejectionBackoffMs(random: number): number {
+  return MAX_BACKOFF_MS * (1 + random / 2);
+}

@@ -1,0 +1,26 @@
+/**
+ * Time as the token engine sees it, injected so that tests decide what time it is.
+ */
+
+/** One reading of both clocks. */
+export interface Instant {
+  /** Epoch ms; can jump either way when somebody sets the clock. */
+  readonly wallMs: number;
+  /** Never goes back, but stands still while the machine sleeps. */
+  readonly monotonicMs: number;
+}
+
+export interface Clock {
+  now(): Instant;
+  /** Calls `run` once after about `delayMs` (does not keep the process alive); returns its cancellation. */
+  startTimer(delayMs: number, run: () => void): () => void;
+}
+
+/** The real clocks. */
+export const systemClock: Clock = {
+  now: () => ({ wallMs: Date.now(), monotonicMs: performance.now() }),
+  startTimer(delayMs, run) {
+    const timer = setTimeout(run, delayMs).unref();
+    return () => clearTimeout(timer);
+  },
+};
