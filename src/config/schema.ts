@@ -28,12 +28,12 @@ const duration = (fallback: string, description: string) =>
   parsed(parseDurationMs, meta(description)).prefault(fallback);
 const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
 
+/** One address, a comma-separated list of them, or a YAML list. */
 const addresses = (fallback: string, description: string) =>
   z
-    .preprocess(
-      (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
-      z.array(parsed(parseAddress, meta('`host:port`, `[v6]:port` or `unix:/path`'))).min(1),
-    )
+    .union([z.string(), z.array(z.string()).min(1)], { error: 'must be an address, or a list of at least one' })
+    .transform((value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value))
+    .pipe(z.array(parsed(parseAddress, meta('`host:port`, `[v6]:port` or `unix:/path`'))))
     .prefault(fallback)
     .meta(meta(description));
 
