@@ -20,8 +20,8 @@ describe('README.md', () => {
     for (const line of block.split('\n')) {
       const heading = /^src\/(\S*)/.exec(line);
       if (heading) folder = heading[1] ?? '';
-      for (const [file] of line.replace(/ {2,}[^ ].*$/, '').matchAll(/[a-z-]+\.ts/g))
-        named.push(`src/${folder}${file}`);
+      const entry = /^ {2}([a-z-]+\.ts) /.exec(line);
+      if (entry) named.push(`src/${folder}${entry[1]}`);
     }
     expect(named.sort()).toEqual(globSync('src/**/*.ts', { cwd: ROOT }).sort());
   });
