@@ -80,8 +80,11 @@ export function createLog(options: LogOptions): Log {
   };
 }
 
+/** What a reader that has stalled may cost in memory before lines are dropped. */
+const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
+
 function openStdout(): { write: (line: string) => void; flush: () => void } {
-  const destination = pino.destination({ dest: 1, sync: false, minLength: 0 });
+  const destination = pino.destination({ dest: 1, sync: false, minLength: 0, maxLength: MAX_BUFFERED_BYTES });
   let broken = false;
   destination.on('error', () => {
     broken = true;

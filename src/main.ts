@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 /**
- * Command line to exit code: the only reader of argv and the only place that ends the process.
+ * From argv to exit code: the only reader of argv and the only place that ends the process.
  */
-import { CommanderError } from 'commander';
-import { createProgram } from './cli.ts';
 import { ERRORS, SidecarError } from './errors.ts';
 
 const CRASHED = 1;
 const USAGE = 2;
+/** The first release of the 24 line with the TLS and response-queue fixes of June 2026; package.json says the same. */
+const OLDEST_NODE = [24, 17] as const;
 
 process.on('uncaughtException', (error) => crash('unexpected error', error));
 process.on('unhandledRejection', (reason) => crash('unhandled rejection', reason));
@@ -15,16 +15,34 @@ process.on('unhandledRejection', (reason) => crash('unhandled rejection', reason
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
-createProgram({ exit: (code) => process.exit(code) })
-  .parseAsync(process.argv)
-  .catch((error: unknown) => {
-    if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : USAGE);
-    if (!(error instanceof SidecarError)) crash('unexpected error', error);
-    else {
+requireNode();
+await main();
+
+async function main(): Promise<void> {
+  try {
+    // Only now, because on an old Node the libraries behind it do not even load.
+    const { createProgram } = await import('./cli.ts');
+    await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);
+  } catch (error) {
+    if (error instanceof SidecarError) {
       process.stderr.write(explain(error));
       process.exit(ERRORS[error.code].exit);
     }
-  });
+    // Commander has already said what is wrong with the arguments.
+    const { code, exitCode } = error as { code?: unknown; exitCode?: number };
+    if (typeof code === 'string' && code.startsWith('commander.')) process.exit(exitCode === 0 ? 0 : USAGE);
+    crash('unexpected error', error);
+  }
+}
+
+function requireNode(): void {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = OLDEST_NODE;
+  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
+  const needed = OLDEST_NODE.join('.');
+  process.stderr.write(`aritma-sidecar needs Node ${needed} or later; this is ${process.versions.node}\n`);
+  process.exit(USAGE);
+}
 
 /** What went wrong, where, and what to do; never a value. */
 function explain({ code, extras }: SidecarError): string {

@@ -112,7 +112,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     const head = readAnswerHead(controller.rawHeaders as Buffer[], status);
     if (status === 401 && this.#renew(head)) return;
     const { res, requestId } = this.#exchange;
-    head.headers.push('X-Request-Id', requestId);
+    if (!head.hasRequestId) head.headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     if (reason === undefined) res.writeHead(status, head.headers);
     else res.writeHead(status, reason, head.headers);

@@ -134,10 +134,13 @@ const DROPPED_FROM_ANSWER: ReadonlySet<string> = new Set([
   'x-sidecar-error',
 ]);
 
+const NOTED_IN_ANSWER: ReadonlySet<string> = new Set(['connection', 'www-authenticate', 'x-request-id']);
+
 export interface AnswerHead {
   /** Flat name, value, … for `writeHead`. */
   readonly headers: string[];
   readonly challenges: readonly string[];
+  readonly hasRequestId: boolean;
 }
 
 /**
@@ -145,21 +148,22 @@ export interface AnswerHead {
  * @param raw flat names and values as undici received them
  */
 export function readAnswerHead(raw: readonly (Buffer | string)[], status: number): AnswerHead {
-  let headers: string[] = [];
-  const challenges: string[] = [];
-  const connection: string[] = [];
+  const headers: string[] = [];
+  const noted = new Map<string, string[]>();
   for (let index = 0; index < raw.length; index += 2) {
     const line = String(raw[index]);
     const field = raw[index + 1] ?? '';
     const value = typeof field === 'string' ? field : field.toString('latin1');
     const name = line.toLowerCase();
-    if (name === 'connection') connection.push(value);
-    if (name === 'www-authenticate') challenges.push(value);
+    if (NOTED_IN_ANSWER.has(name)) note(noted, name, value);
     // A length on an answer that has no content would be read as the start of the next one (RFC 9110 §8.6).
     if (DROPPED_FROM_ANSWER.has(name) || (name === 'content-length' && status === 204)) continue;
     headers.push(line, value);
   }
-  const named = connectionOptions(connection.length > 0 ? connection : undefined);
-  if (named) headers = without(headers, named);
-  return { headers, challenges };
+  const named = connectionOptions(noted.get('connection'));
+  return {
+    headers: named ? without(headers, named) : headers,
+    challenges: noted.get('www-authenticate') ?? [],
+    hasRequestId: noted.has('x-request-id'),
+  };
 }

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics, RouteMetrics } from '../metrics.ts';
@@ -68,7 +69,10 @@ export function createProxy(options: ProxyOptions): Proxy {
   };
 
   return {
-    createListener: () => createListener(begin, options.limits.headersMs),
+    createListener() {
+      const onSocket = (socket: Duplex) => [...running].filter((res) => res.req.socket === socket);
+      return createListener(begin, onSocket, options.limits.headersMs);
+    },
     inFlight: () => running.size,
     drain() {
       draining = true;
@@ -163,7 +167,11 @@ async function run(
 
 type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
 
-function createListener(begin: Begin, headersTimeout: number): Server {
+function createListener(
+  begin: Begin,
+  runningOn: (socket: Duplex) => readonly ServerResponse[],
+  headersTimeout: number,
+): Server {
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout,
@@ -181,10 +189,19 @@ function createListener(begin: Begin, headersTimeout: number): Server {
   server.on('checkExpectation', (req, res) => begin(req, res, false));
   server.on('connect', (_req, socket) => socket.end(rawProblem('CALLER_METHOD_REFUSED')));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
-    else socket.end(rawProblem(parserFault(error.code)));
+    const mayAnswer = socket.writable && error.code !== 'ECONNRESET' && isOwnFault(runningOn(socket));
+    if (mayAnswer) socket.end(rawProblem(parserFault(error.code)));
+    else socket.destroy();
   });
   return server;
+}
+
+/**
+ * Malformed bytes may be answered when nothing is running on the connection, or when they are the body of the one
+ * request that is. Behind a complete request they may not: the caller would take our 400 for the answer to its payment.
+ */
+function isOwnFault([first, ...others]: readonly ServerResponse[]): boolean {
+  return first === undefined || (others.length === 0 && !first.req.complete && !first.headersSent);
 }
 
 function parserFault(code: string | undefined): ErrorCode {
