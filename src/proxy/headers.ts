@@ -100,7 +100,7 @@ function plainName(line: string): string {
 
 /** The header names that `Connection` nominates, or undefined when there are none but the usual two. */
 function connectionOptions(lines: readonly string[] | undefined): ReadonlySet<string> | undefined {
-  if (lines === undefined) return undefined;
+  if (lines === undefined || (lines.length === 1 && /^(?:keep-alive|close)$/i.test(lines[0] ?? ''))) return undefined;
   const options = new Set(
     lines
       .join(',')
