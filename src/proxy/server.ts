@@ -187,10 +187,10 @@ function createListener(
   server.on('request', (req, res) => begin(req, res, false));
   server.on('checkContinue', (req, res) => begin(req, res, true));
   server.on('checkExpectation', (req, res) => begin(req, res, false));
-  server.on('connect', (_req, socket) => socket.end(rawProblem('CALLER_METHOD_REFUSED')));
+  server.on('connect', (_req, socket) => refuse(socket, 'CALLER_METHOD_REFUSED'));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const mayAnswer = socket.writable && error.code !== 'ECONNRESET' && isOwnFault(runningOn(socket));
-    if (mayAnswer) socket.end(rawProblem(parserFault(error.code)));
+    if (mayAnswer) refuse(socket, parserFault(error.code));
     else socket.destroy();
   });
   return server;
@@ -209,11 +209,12 @@ function parserFault(code: string | undefined): ErrorCode {
   return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'CALLER_TIMEOUT' : 'CALLER_REQUEST_INVALID';
 }
 
-/** For connections where Node has no response object. */
-function rawProblem(code: ErrorCode): string {
+/** For connections where Node has no response object, and no listener for errors any more. */
+function refuse(socket: Duplex, code: ErrorCode): void {
+  socket.on('error', () => socket.destroy());
   const { status, headers, body } = toProblem(new SidecarError(code), 'none');
   const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${status} ${code}\r\n${lines.join('')}\r\n${body}`;
+  socket.end(`HTTP/1.1 ${status} ${code}\r\n${lines.join('')}\r\n${body}`);
 }
 
 function requestIds(): () => string {
