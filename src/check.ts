@@ -5,7 +5,7 @@
 import type { Dispatcher } from 'undici';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
-import { createPool } from './egress.ts';
+import { createEgress } from './egress.ts';
 import { ERRORS, type ErrorCode } from './errors.ts';
 import { buildCredentials, tokenKey } from './generation.ts';
 import type { Credential } from './oauth/credentials.ts';
@@ -128,7 +128,7 @@ async function checkUpstreams(config: Config, tokens: Tokens, report: (finding: 
   for (const route of config.routes) {
     const authorization = tokens.get(idOf(tokenKey(route, config)));
     if (authorization === undefined) continue;
-    const pool = createPool(route.upstream, config, 1);
+    const { pool } = createEgress(route.upstream, config, 1);
     const subject = `upstream ${route.path} → ${route.upstream.origin}${route.upstream.basePath}`;
     report({ subject, ...(await probe(pool, route.upstream.basePath || '/', authorization)) });
     await pool.destroy();

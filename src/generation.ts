@@ -5,7 +5,7 @@
 import type { Pool } from 'undici';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config, RouteConfig } from './config/schema.ts';
-import { createPool } from './egress.ts';
+import { createEgress, type Egress } from './egress.ts';
 import { ERRORS, SidecarError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -47,8 +47,9 @@ export function createGeneration({ loaded, log, metrics, clock, random }: Genera
     clock,
     random,
   });
-  const pools = new Map<string, Pool>();
-  const routes = config.routes.map((route) => buildRoute(route, { config, pools, tokens, metrics }));
+  const egresses = new Map<string, Egress>();
+  const routes = config.routes.map((route) => buildRoute(route, { config, egresses, tokens, metrics }));
+  const pools = new Map([...egresses].map(([origin, { pool }]) => [origin, pool]));
   const close = async () => {
     tokens.close();
     await Promise.all([...pools.values(), ...tokenPools].map((pool) => pool.destroy()));
@@ -66,14 +67,14 @@ export function buildCredentials(
 ): { credentials: Credential[]; pools: Pool[] } {
   const pools: Pool[] = [];
   const credentials = Object.entries(config.credentials).map(([name, credential]) => {
-    const dispatcher = createPool(credential.tokenEndpoint, config, TOKEN_CONNECTIONS);
-    pools.push(dispatcher);
+    const { pool } = createEgress(credential.tokenEndpoint, config, TOKEN_CONNECTIONS);
+    pools.push(pool);
     return createCredential({
       name,
       clientId: credential.clientId,
       auth: CLIENT_AUTH[credential.auth],
       secrets: secrets.get(name) ?? [],
-      dispatcher,
+      dispatcher: pool,
       path: credential.tokenEndpoint.basePath || '/',
       deadlineMs: config.token.attemptTimeout,
       onRequest: (result, seconds) => onRequest(name, result, seconds),
@@ -90,23 +91,25 @@ function requireCredential(credentials: readonly Credential[], name: string): Cr
 
 interface RouteContext {
   readonly config: Config;
-  readonly pools: Map<string, Pool>;
+  readonly egresses: Map<string, Egress>;
   readonly tokens: TokenCache;
   readonly metrics: Metrics;
 }
 
-function buildRoute(route: RouteConfig, { config, pools, tokens, metrics }: RouteContext): Route {
+function buildRoute(route: RouteConfig, { config, egresses, tokens, metrics }: RouteContext): Route {
   const { origin, basePath } = route.upstream;
-  const dispatcher = pools.get(origin) ?? createPool(route.upstream, config, config.limits.upstreamConnections);
-  pools.set(origin, dispatcher);
+  const egress = egresses.get(origin) ?? createEgress(route.upstream, config, config.limits.upstreamConnections);
+  egresses.set(origin, egress);
   return {
     path: route.path,
     basePath,
     allow: route.allow,
-    dispatcher,
+    dispatcher: egress.pool,
+    wasReused: egress.wasReused,
     tokens: tokens.open(tokenKey(route, config)),
     metrics: metrics.forRoute(route.path),
     replayOn401: route.replayOn401,
+    onReplay: metrics.replay,
   };
 }
 

@@ -83,11 +83,13 @@ function checkMessage(line: RequestLine, head: RequestHead): void {
 /** RFC 9112 §6.1: only plain `chunked` can be decoded here, and HTTP/1.0 has no transfer codings. */
 function checkFraming({ httpVersion }: RequestLine, { transferEncoding, contentLength, expect }: RequestHead): void {
   if (transferEncoding !== undefined) {
-    const plain = transferEncoding.trim().toLowerCase() === 'chunked';
+    const plain = /^[\t ]*chunked[\t ]*$/i.test(transferEncoding);
     if (!plain || httpVersion === '1.0' || contentLength !== undefined)
       throw new SidecarError('CALLER_REQUEST_INVALID');
   }
-  if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw new SidecarError('CALLER_EXPECTATION');
+  // HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).
+  const expected = httpVersion === '1.0' ? undefined : expect?.toLowerCase();
+  if (expected !== undefined && expected !== '100-continue') throw new SidecarError('CALLER_EXPECTATION');
 }
 
 function checkCaller(
@@ -111,7 +113,7 @@ function checkCaller(
 /** Absolute-form (RFC 9112 §3.2.2) is taken for our own authority only; asterisk and authority forms never. */
 function originForm(target: string, hosts: ReadonlySet<string>): string {
   if (target.startsWith('/')) return target;
-  const absolute = /^http:\/\/([^/?#@\\]+)(.*)$/i.exec(target);
+  const absolute = /^http:\/\/([^/?#@\\]+)(|[/?].*)$/i.exec(target);
   if (!absolute) throw new SidecarError('CALLER_REQUEST_INVALID');
   const [, authority = '', rest = ''] = absolute;
   if (!hosts.has(authority.toLowerCase())) throw new SidecarError('CALLER_HOST');

@@ -114,6 +114,8 @@ class CallerBody extends Readable {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#stopWaiting();
     this.#req.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
+    // The upstream wants no more, but a caller that sends everything before it reads must get to our answer.
+    this.#req.resume();
     done(error);
   }
 }

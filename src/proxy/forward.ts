@@ -1,7 +1,8 @@
 /**
  * Sends an admitted request to its upstream with the token injected last, and streams the answer back with
- * backpressure; an end on either side ends the other. An upstream 401 that blames the token is answered by one replay
- * with a new one, where the body is at hand and nothing has gone down to the caller yet.
+ * backpressure; an end on either side ends the other. Sends at most one request a second time, and only where nothing has
+ * gone down to the caller: with a new token after a 401 that blames the token, or a safe one whose kept connection
+ * turned out to be dead.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Dispatcher, errors } from 'undici';
@@ -11,13 +12,18 @@ import type { Token, TokenSource } from '../oauth/token-source.ts';
 import type { RoutePattern } from './admission.ts';
 import type { RequestBody } from './body.ts';
 import { type AnswerHead, type RequestHead, readAnswerHead, VIA } from './headers.ts';
+import { translate } from './upstream-errors.ts';
 
 /** A configured route, ready to be used; its dispatcher is bound to one origin for life. */
 export interface Route extends RoutePattern {
   readonly dispatcher: Dispatcher;
+  /** True for the failure of a connection that had carried an answer before. */
+  readonly wasReused: (error: Error) => boolean;
   readonly tokens: TokenSource;
   readonly metrics: RouteMetrics;
   readonly replayOn401: 'once' | 'never';
+  /** For metrics. */
+  readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
 }
 
 /** One caller's request on its way. */
@@ -62,6 +68,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   /** Bytes of a 401 that is thrown away; undefined while answering. */
   #discarded: number | undefined;
+  #answered = false;
   #stall: NodeJS.Timeout | undefined;
 
   constructor(exchange: Exchange, token: Token, settle: Settle) {
@@ -109,13 +116,17 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (status < 200) return;
     // 407 would be our own proxy speaking, never the API (RFC 9110 §11.7.1).
     if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
-    const head = readAnswerHead(controller.rawHeaders as Buffer[], status);
+    const head = readAnswerHead(controller.rawHeaders as Buffer[], status, this.#bearer);
     if (status === 401 && this.#renew(head)) return;
     const { res, requestId } = this.#exchange;
     if (!head.hasRequestId) head.headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     if (reason === undefined) res.writeHead(status, head.headers);
     else res.writeHead(status, reason, head.headers);
+  }
+
+  onResponseStarted(): void {
+    this.#answered = true;
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -142,7 +153,10 @@ class Attempt implements Dispatcher.DispatchHandler {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#discarded !== undefined) return;
     this.#release();
-    this.#settle.reject(translate(error, this.#controller !== undefined));
+    // undici leaves the body of a request it never began alone; the rest of it has to go somewhere.
+    if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
+    if (this.#mayTryAgain(error)) this.#again('stale_connection', Promise.resolve(this.#token));
+    else this.#settle.reject(translate(error, this.#controller !== undefined));
   }
 
   readonly #onDrain = (): void => {
@@ -175,9 +189,26 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (renewed === undefined) return false;
     this.#discarded = 0;
     this.#release();
-    this.#exchange.replayed = true;
-    this.#settle.resolve(Promise.resolve(renewed).then((token) => forward(this.#exchange, token)));
+    this.#again('unauthorized', Promise.resolve(renewed));
     return true;
+  }
+
+  /** RFC 9110 §9.2.2: only what is safe, and only when no byte of an answer has come over a connection used before. */
+  #mayTryAgain(error: Error): boolean {
+    const { replayed, body, req, route } = this.#exchange;
+    const untouched = !replayed && !this.#answered && body.kind !== 'stream';
+    return untouched && SAFE.has(req.method ?? '') && route.wasReused(error);
+  }
+
+  #again(reason: 'unauthorized' | 'stale_connection', token: Promise<Token>): void {
+    this.#exchange.replayed = true;
+    this.#exchange.route.onReplay(reason);
+    this.#settle.resolve(token.then((next) => forward(this.#exchange, next)));
+  }
+
+  /** The token alone, which an upstream might repeat in a header. */
+  get #bearer(): string {
+    return this.#token.authorization.reveal().slice('Bearer '.length);
   }
 }
 
@@ -196,19 +227,4 @@ function blamesToken(challenges: readonly string[], method: string): boolean {
   return challenges.some(
     (challenge) => /(?:^|,)\s*bearer\b/i.test(challenge) && !/insufficient_scope/i.test(challenge),
   );
-}
-
-/** Foreign errors become ours here and nowhere else. `started`: bytes may have been written. */
-function translate(error: Error & { code?: string }, started: boolean): SidecarError {
-  if (error instanceof SidecarError) return error;
-  const code = error.code ?? '';
-  if (code === 'UND_ERR_INVALID_ARG') return new SidecarError('CALLER_REQUEST_INVALID', { cause: error });
-  const extras = { mayHaveExecuted: started, cause: error, fields: { errno: code } };
-  if (!started) return new SidecarError('UPSTREAM_UNREACHABLE', extras);
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
-    return new SidecarError('UPSTREAM_TIMEOUT', extras);
-  }
-  // undici leaves `code` of a parser error undefined; ERR_HTTP_* is Node refusing to write such an answer on.
-  const notHttp = error instanceof errors.HTTPParserError || /^(?:UND_ERR_HEADERS_OVERFLOW|ERR_HTTP_)/.test(code);
-  return new SidecarError(notHttp ? 'UPSTREAM_INVALID' : 'UPSTREAM_RESET', extras);
 }

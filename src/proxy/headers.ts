@@ -146,8 +146,9 @@ export interface AnswerHead {
 /**
  * Filters an upstream's raw header lines.
  * @param raw flat names and values as undici received them
+ * @param token taken out of values, should the upstream repeat what it was sent
  */
-export function readAnswerHead(raw: readonly (Buffer | string)[], status: number): AnswerHead {
+export function readAnswerHead(raw: readonly (Buffer | string)[], status: number, token: string): AnswerHead {
   const headers: string[] = [];
   const noted = new Map<string, string[]>();
   for (let index = 0; index < raw.length; index += 2) {
@@ -158,7 +159,7 @@ export function readAnswerHead(raw: readonly (Buffer | string)[], status: number
     if (NOTED_IN_ANSWER.has(name)) note(noted, name, value);
     // A length on an answer that has no content would be read as the start of the next one (RFC 9110 §8.6).
     if (DROPPED_FROM_ANSWER.has(name) || (name === 'content-length' && status === 204)) continue;
-    headers.push(line, value);
+    headers.push(line, value.includes(token) ? value.replaceAll(token, '[token]') : value);
   }
   const named = connectionOptions(noted.get('connection'));
   return {

@@ -92,12 +92,19 @@ function fail(res: ServerResponse, requestId: string, thrown: unknown, { log, me
   if (error.code === 'SIDECAR_INTERNAL') log.error('unexpected error', { requestId, reason: nameOf(thrown) });
   // A half-sent answer must look broken to the caller, never complete.
   if (res.headersSent || res.destroyed) {
-    res.destroy();
+    cut(res);
     return error;
   }
   const problem = toProblem(error, requestId);
   res.writeHead(problem.status, problem.headers).end(problem.body);
   return error;
+}
+
+/** By reset where there is such a thing: to an HTTP/1.0 caller an orderly close would mean a complete answer. */
+function cut(res: ServerResponse): void {
+  const { socket } = res;
+  if (socket?.remoteFamily !== undefined && !socket.destroyed) socket.resetAndDestroy();
+  res.destroy();
 }
 
 function record(
@@ -187,7 +194,10 @@ function createListener(
   server.on('request', (req, res) => begin(req, res, false));
   server.on('checkContinue', (req, res) => begin(req, res, true));
   server.on('checkExpectation', (req, res) => begin(req, res, false));
-  server.on('connect', (_req, socket) => refuse(socket, 'CALLER_METHOD_REFUSED'));
+  server.on('connect', (_req, socket) => {
+    if (isOwnFault(runningOn(socket))) refuse(socket, 'CALLER_METHOD_REFUSED');
+    else socket.destroy();
+  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const mayAnswer = socket.writable && error.code !== 'ECONNRESET' && isOwnFault(runningOn(socket));
     if (mayAnswer) refuse(socket, parserFault(error.code));
@@ -214,7 +224,7 @@ function refuse(socket: Duplex, code: ErrorCode): void {
   socket.on('error', () => socket.destroy());
   const { status, headers, body } = toProblem(new SidecarError(code), 'none');
   const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${code}\r\n${lines.join('')}\r\n${body}`);
+  socket.end(`HTTP/1.1 ${status} ${code}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy());
 }
 
 function requestIds(): () => string {
