@@ -115,9 +115,15 @@ function tokenFinding(key: TokenKey, answer: TokenAnswer): Finding {
     subject,
     code: rejected ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE',
     message: `${words?.message ?? otherwise(answer.kind)} (${answer.result})`,
-    fix: words?.fix ?? 'compare tokenEndpoint, clientId, auth and scope with what Aritma gave you',
+    fix: words?.fix ?? FIX[answer.kind],
   };
 }
+
+const FIX = {
+  rejected: 'compare clientId, auth, scope, audience and resource with what Aritma gave you',
+  nonsense: 'compare tokenEndpoint, path included, with what Aritma gave you: something else answers there',
+  unavailable: 'try again later; if it stays so, check the way to tokenEndpoint, or ask Aritma about its state',
+} as const;
 
 function otherwise(kind: TokenAnswer['kind']): string {
   if (kind === 'rejected') return 'the identity server refuses the request';

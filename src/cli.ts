@@ -30,7 +30,11 @@ export function createProgram({ exit }: Cli): Command {
       .allowExcessArguments(false)
       // Loaded when asked for: a health check must not pay for a server.
       .action(async (flags: Flags) => exit(await (await import('./commands.ts')).COMMANDS[name](flags)));
-  withInputs(add('serve', 'run the sidecar (default)'));
+  const serve = withInputs(add('serve', 'run the sidecar (default)')).allowExcessArguments(true);
+  // As the default command it is handed every word that is no command.
+  serve.hook('preAction', ({ args: [word] }) => {
+    if (word !== undefined) program.error(`error: unknown command '${word}'; there are: ${namesOf(program)}`);
+  });
   withInputs(add('check', 'try configuration, credentials and APIs; says what to do about each finding'))
     .option('--no-upstream', 'do not call the APIs')
     .option(...JSON_OPTION);
@@ -57,6 +61,10 @@ export function createProgram({ exit }: Cli): Command {
     .option('--admin <address>', 'its admin address')
     .option(...CONFIG_OPTION);
   return program;
+}
+
+function namesOf(program: Command): string {
+  return program.commands.map((command) => command.name()).join(', ');
 }
 
 function createRoot(): Command {

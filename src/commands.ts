@@ -32,14 +32,16 @@ async function serve(flags: Flags): Promise<number> {
   const log = openLog(loaded.config.log);
   const asked = Promise.withResolvers<void>();
   const sidecar = await startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
+  // From here on a signal counts, during a strict start-up too.
+  const stopped = untilStopped({ log, stop: sidecar.stop, requested: asked.promise });
   try {
-    if (loaded.config.startup === 'strict') await sidecar.firstTokens();
+    if (loaded.config.startup === 'strict') await Promise.race([sidecar.firstTokens(), stopped]);
   } catch (error) {
     await sidecar.stop();
-    log.flush();
+    await log.flush();
     throw error;
   }
-  return finish(log, untilStopped({ log, stop: sidecar.stop, requested: asked.promise }));
+  return finish(log, stopped);
 }
 
 async function check(flags: Flags): Promise<number> {
@@ -73,6 +75,7 @@ async function demo(flags: Flags): Promise<number> {
   const { startDemo } = await import('./demo.ts');
   const once = flags['once'] === true;
   const emulator = tcpAddress(flags['emulator'], '--emulator');
+  for (const flag of ['listen', 'admin']) if (flags[flag] !== undefined) tcpAddress(flags[flag], `--${flag}`);
   // With --once, standard output is the API's answer and nothing else.
   const log = once
     ? createLog({ level: 'error', format: 'text', write: (line) => void process.stderr.write(line) })
@@ -149,8 +152,9 @@ async function schema(): Promise<number> {
 }
 
 async function env(): Promise<number> {
-  const width = Math.max(...INPUTS.map((input) => input.env.length));
-  for (const input of INPUTS) process.stdout.write(`${input.env.padEnd(width)}  ${input.about}\n`);
+  const inputs = [{ env: 'ARITMA_CONFIG', about: 'path of the configuration file' }, ...INPUTS];
+  const width = Math.max(...inputs.map((input) => input.env.length));
+  for (const input of inputs) process.stdout.write(`${input.env.padEnd(width)}  ${input.about}\n`);
   return OK;
 }
 
@@ -166,10 +170,14 @@ async function shutdown(flags: Flags): Promise<number> {
   const { requestShutdown } = await import('./control.ts');
   const status = await requestShutdown(loadAdminAddress(loadOptions(flags)));
   if (status === 202) return OK;
-  const reason =
-    status === 403 ? 'it does not allow that; set adminActions: true' : 'no sidecar answers at its admin address';
-  process.stderr.write(`${reason}\n`);
+  process.stderr.write(`${refusal(status)}\n`);
   return NOT_IN_TIME;
+}
+
+function refusal(status: number | undefined): string {
+  if (status === undefined) return 'no sidecar answers at its admin address; see --admin, ARITMA_ADMIN and --config';
+  if (status === 403) return 'it does not allow that; set adminActions: true';
+  return `what answers at the admin address is no admin listener of a sidecar (HTTP ${status})`;
 }
 
 function loadOptions(flags: Flags): LoadOptions {
@@ -193,7 +201,7 @@ function openLog({ level, format }: LoadedConfig['config']['log']): Log {
 
 async function finish(log: Log, code: Promise<number>): Promise<number> {
   const result = await code;
-  log.flush();
+  await log.flush();
   return result;
 }
 

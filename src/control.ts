@@ -15,7 +15,8 @@ const ATTEMPT_MS = 2000;
 export async function waitFor(admin: Address, probe: Probe, maxMs: number): Promise<boolean> {
   const giveUpAt = performance.now() + maxMs;
   for (;;) {
-    if ((await call(admin, 'GET', PATHS[probe])) === 200) return true;
+    const attemptMs = Math.min(ATTEMPT_MS, Math.max(POLL_MS, giveUpAt - performance.now()));
+    if ((await call(admin, 'GET', PATHS[probe], attemptMs)) === 200) return true;
     if (performance.now() + POLL_MS > giveUpAt) return false;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
@@ -26,11 +27,16 @@ export function requestShutdown(admin: Address): Promise<number | undefined> {
   return call(admin, 'POST', '/shutdown');
 }
 
-async function call(admin: Address, method: 'GET' | 'POST', path: string): Promise<number | undefined> {
+async function call(
+  admin: Address,
+  method: 'GET' | 'POST',
+  path: string,
+  timeoutMs = ATTEMPT_MS,
+): Promise<number | undefined> {
   const dispatcher = new Agent(admin.kind === 'unix' ? { connect: { socketPath: admin.path } } : {});
   const origin = admin.kind === 'unix' ? 'http://localhost' : `http://${formatAddress(reachable(admin))}`;
   try {
-    const answer = await request(origin + path, { method, dispatcher, signal: AbortSignal.timeout(ATTEMPT_MS) });
+    const answer = await request(origin + path, { method, dispatcher, signal: AbortSignal.timeout(timeoutMs) });
     await answer.body.dump();
     return answer.statusCode;
   } catch {

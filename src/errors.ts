@@ -26,7 +26,7 @@ export const ERRORS = {
     exit: 3,
     title: 'Cannot listen',
     detail:
-      'Another program has the address, or it is not one of this machine. Stop that program or change the address.',
+      'EADDRINUSE: another program has the address. EACCES: no permission for it. EADDRNOTAVAIL: not an address of this machine. ENOENT: the folder is missing.',
   },
   SIDECAR_INTERNAL: {
     status: 500,
@@ -104,7 +104,7 @@ export const ERRORS = {
     status: 403,
     exit: 1,
     title: 'Method and path are not on the route’s allow-list',
-    detail: 'Add an entry to the route’s `allow` if this call is wanted.',
+    detail: 'Add an entry to the route’s `allow` if this call is wanted. `POST /shutdown` needs `adminActions: true`.',
   },
   TOKEN_UNAVAILABLE: {
     status: 503,
@@ -148,7 +148,7 @@ export const ERRORS = {
     status: 502,
     exit: 7,
     title: 'The API refuses the token',
-    detail: 'The token was issued but the API answers 401 or 403: check scope and audience, and the client’s policies.',
+    detail: 'The token was issued but the API answers 401: check scope and audience.',
   },
 } as const satisfies Record<string, ErrorRow>;
 

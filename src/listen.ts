@@ -1,7 +1,7 @@
 /**
  * Binds a server to an address from the configuration: TCP, or a Unix socket that only its owner and group may open.
  */
-import { chmodSync, existsSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import type { Address } from './config/values.ts';
@@ -67,9 +67,9 @@ function listenUnix(server: Server, path: string, listening: () => void): void {
   }
 }
 
-/** A socket file outlives a killed process; one that nobody answers on may go. */
+/** A socket file outlives a killed process; one nobody answers on may go. Nothing but a socket is ever removed. */
 async function removeStaleSocket(path: string): Promise<void> {
-  if (!existsSync(path)) return;
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
   const alive = await new Promise<boolean>((resolve) => {
     const probe = connect({ path });
     probe

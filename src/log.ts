@@ -43,8 +43,8 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** Blocks until every line is written; for use before the process ends. */
-  flush(): void;
+  /** Resolves when every line is written or a second has passed; for use before the process ends. */
+  flush(): Promise<void>;
 }
 
 export interface LogOptions {
@@ -59,7 +59,7 @@ const ALLOWED: ReadonlySet<string> = new Set(FIELDS);
 
 /** Builds the log. A broken pipe on standard output stops the writing, never the process. */
 export function createLog(options: LogOptions): Log {
-  const { write, flush } = options.write ? { write: options.write, flush: () => undefined } : openStdout();
+  const { write, flush } = options.write ? { write: options.write, flush: async () => undefined } : openStdout();
   const format = options.format === 'text' ? (line: string) => write(toText(line)) : write;
   const logger = pino(
     {
@@ -80,29 +80,42 @@ export function createLog(options: LogOptions): Log {
   };
 }
 
-/** What a reader that has stalled may cost in memory before lines are dropped. */
+/** What a reader that has stalled may cost in memory before lines are dropped, because callers come first. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
+const FLUSH_MS = 1000;
 
-function openStdout(): { write: (line: string) => void; flush: () => void } {
+/**
+ * Writes behind the caller's back and never blocks: a full disk, a closed pipe or a reader that stands still costs log
+ * lines, never a request and never the stop. pino's own flush would retry for ever, so it is replaced.
+ */
+function openStdout(): { write: (line: string) => void; flush: () => Promise<void> } {
   const destination = pino.destination({ dest: 1, sync: false, minLength: 0, maxLength: MAX_BUFFERED_BYTES });
-  let broken = false;
-  destination.on('error', () => {
-    broken = true;
-  });
-  return {
-    write: (line) => {
-      if (!broken) destination.write(line);
-    },
-    flush: () => {
-      if (!broken) destination.flushSync();
-    },
+  let waiting = false;
+  destination
+    .on('error', () => undefined)
+    .on('drain', () => {
+      waiting = false;
+    });
+  destination.flushSync = () => undefined;
+  const write = (line: string) => {
+    waiting = true;
+    destination.write(line);
   };
+  const flush = () =>
+    new Promise<void>((resolve) => {
+      if (!waiting) resolve();
+      destination.once('drain', resolve).once('error', () => resolve());
+      setTimeout(resolve, FLUSH_MS);
+    });
+  return { write, flush };
 }
 
 function pick(fields: LogFields | undefined): Record<string, unknown> {
   const picked: Record<string, unknown> = {};
   for (const name in fields) {
-    if (ALLOWED.has(name)) picked[name] = fields[name as FieldName];
+    const value: unknown = fields[name as FieldName];
+    // An object could bring anything along.
+    if (ALLOWED.has(name) && typeof value !== 'object') picked[name] = value;
   }
   return picked;
 }
@@ -116,5 +129,11 @@ function toText(line: string): string {
 /** A caller chooses paths and methods: quoting them keeps escape sequences from reaching the operator's terminal. */
 function printable(value: unknown): string {
   const text = String(value);
-  return /^[\x21-\x7e]+$/.test(text) ? text : JSON.stringify(text);
+  if (/^[\x21-\x7e]+$/.test(text)) return text;
+  // JSON leaves DEL, C1 controls, direction overrides and line separators as they are.
+  return JSON.stringify(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) =>
+    [...Array(character.length).keys()]
+      .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }

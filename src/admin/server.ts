@@ -44,7 +44,12 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
 type Raw = FastifyRequest['raw'] & { listener?: AdminListenerOptions };
 
 async function buildApp(options: AdminOptions) {
-  const app = fastify({ logger: false, bodyLimit: 1024 });
+  const app = fastify({
+    logger: false,
+    bodyLimit: 1024,
+    // What the router itself cannot read (`/%zz`) comes by no hook and no error handler.
+    frameworkErrors: (error, request, reply) => sendProblem(reply, new SidecarError(codeFor(error)), request.id),
+  });
   // Nothing here takes a body, so none is parsed whatever its type says.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => {

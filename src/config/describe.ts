@@ -4,8 +4,8 @@
  */
 import { z } from 'zod';
 import type { Doc } from './layers.ts';
-import { unwrap } from './problems.ts';
 import { ConfigSchema } from './schema.ts';
+import { unwrap } from './walk.ts';
 
 export interface OptionRow {
   /** `credentials.<name>.clientId`, `routes[].path`. */

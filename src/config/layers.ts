@@ -27,14 +27,34 @@ export function layer(file: Doc, overrides: readonly Override[]): Doc {
   return merged;
 }
 
-/** The overrides on top. Returns a new document. */
-export function applyInputs(doc: Doc, overrides: readonly Override[]): Doc {
-  const result = structuredClone(doc) as Record<string, unknown>;
-  for (const secret of ['0', '1']) {
-    if (overrides.some(({ path }) => path.at(-2) === secret)) clearSecret(result, Number(secret));
+export interface Applied {
+  readonly doc: Doc;
+  /** The overrides at the places they ended up in. */
+  readonly sources: readonly Override[];
+}
+
+/** The overrides on top, in a new document. */
+export function applyInputs(base: Doc, overrides: readonly Override[]): Applied {
+  const doc = structuredClone(base) as Record<string, unknown>;
+  for (const slot of ['0', '1']) {
+    if (overrides.some(({ path }) => path.at(-2) === slot)) clearSecret(doc, Number(slot));
   }
-  for (const override of overrides) set(result, override.path, override.value);
-  return result;
+  for (const override of overrides) set(doc, override.path, override.value);
+  return { doc, sources: overrides.map((override) => ({ ...override, path: placeOf(doc, override.path) })) };
+}
+
+/** With list positions instead of `route:/x`, and of the entry that a second secret without a first became. */
+function placeOf(doc: Doc, path: readonly string[]): string[] {
+  let at: unknown = doc;
+  return path.map((step) => {
+    let place = step;
+    if (Array.isArray(at)) {
+      const index = at.findIndex((item) => isDoc(item) && `route:${String(item['path'])}` === step);
+      place = String(index === -1 ? Math.min(Number(step), at.length - 1) : index);
+    }
+    at = (at as Record<string, unknown> | undefined)?.[place];
+    return place;
+  });
 }
 
 function isPresetName(name: unknown): name is keyof typeof PRESETS {
@@ -71,7 +91,8 @@ function clearSecret(doc: Record<string, unknown>, index: number): void {
 function child(doc: Record<string, unknown>, key: string): Record<string, unknown> {
   const value = doc[key];
   const next = isDoc(value) ? { ...value } : {};
-  doc[key] = next;
+  // What is there and no mapping stays, for the schema to complain about.
+  if (value === undefined || value === null || isDoc(value)) doc[key] = next;
   return next;
 }
 
@@ -94,6 +115,7 @@ function setInList(list: unknown[], [index, ...rest]: readonly string[], value: 
 
 function setRoute(doc: Record<string, unknown>, key: string, path: readonly string[], value: string): void {
   const [step = '', ...rest] = path;
+  if (doc[key] !== undefined && doc[key] !== null && !Array.isArray(doc[key])) return;
   const routePath = step.slice('route:'.length);
   const routes = Array.isArray(doc[key]) ? [...doc[key]] : [];
   let index = routes.findIndex((route) => isDoc(route) && route['path'] === routePath);

@@ -3,15 +3,17 @@
  * reader of the environment. Finds every problem before it gives up, each with its place and what is allowed, and no
  * message ever repeats a value.
  */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import { SidecarError } from '../errors.ts';
+import { type ConfigFile, readConfigFile } from './file.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
-import { allowedKeys, locate, type Problem } from './problems.ts';
+import { locate, type Problem, wording } from './problems.ts';
+import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema, INPUTS } from './schema.ts';
 import { type LoadedSecret, loadSecrets } from './secrets.ts';
-import { type Address, isLoopback } from './values.ts';
+import type { Address } from './values.ts';
+import { allowedKeys } from './walk.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
 
 export interface LoadOptions {
   /** Values of flags by flag name, `--listen` → value. */
@@ -19,7 +21,8 @@ export interface LoadOptions {
   /** Path given by `--config`. */
   readonly file?: string | undefined;
   /** Defaults to the process environment. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly env?: Env;
+  /** Where relative file names start; the working directory by default. */
   readonly cwd?: string;
 }
 
@@ -34,26 +37,22 @@ export interface LoadedConfig {
   readonly warnings: readonly string[];
 }
 
-const DEFAULT_FILE = 'aritma-sidecar.yaml';
-
 /**
  * @throws SidecarError CONFIG_INVALID with `problems`, all of them
  */
 export function loadConfig(options: LoadOptions = {}): LoadedConfig {
-  // biome-ignore lint/style/noProcessEnv: this is the one place that reads it
-  const env = options.env ?? process.env;
-  const problems: Problem[] = refuseEnvironment(env);
-  const file = readConfigFile(options, env, problems);
-  const overrides = collectOverrides(options.flags ?? {}, env, problems);
-  const doc = applyInputs(layer(file.doc, overrides), overrides);
-  const where = (path: readonly PropertyKey[]) => locate(path, overrides, file);
-  const result = ConfigSchema.safeParse(doc);
-  if (!result.success) problems.push(...fromZod(result.error.issues, where));
-  const config = result.data;
-  if (config) problems.push(...crossCheck(config, where));
+  const { file, overrides, problems, env, cwd } = readInputs(options);
+  const { doc, sources } = applyInputs(layer(file.doc, overrides), overrides);
+  const where = (path: readonly PropertyKey[]) => locate(path, sources, file);
+  const report: Report = (path, message) => problems.push({ where: where(path), path: path.join('.'), message });
+  const result = ConfigSchema.safeParse(doc, { error: wording });
+  for (const issue of result.error?.issues ?? []) reportIssue(issue, report);
+  const parts = validParts(doc);
+  checkRules(parts, report);
   const warnings: string[] = [];
-  const secrets = config ? loadSecrets(config, { env, where, problems, warnings }) : new Map();
-  if (!config || problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
+  const secrets = loadSecrets(parts.credentials, { env, cwd, report, warnings });
+  if (!result.success || problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
+  const config = result.data;
   return { config, secrets, file: file.name, document: doc, warnings: [...warnings, ...advise(config)] };
 }
 
@@ -74,143 +73,75 @@ export function forgetSecretVariables({ credentials }: Config): void {
  * @throws SidecarError CONFIG_INVALID
  */
 export function loadAdminAddress(options: LoadOptions = {}): Address {
-  // biome-ignore lint/style/noProcessEnv: this is the one place that reads it
-  const env = options.env ?? process.env;
-  const problems: Problem[] = [];
-  const file = readConfigFile(options, env, problems);
-  const overrides = collectOverrides(options.flags ?? {}, env, []).filter(({ path }) => path[0] === 'admin');
-  const result = ConfigSchema.shape.admin.safeParse(applyInputs(file.doc, overrides)['admin']);
+  const { file, overrides } = readInputs(options);
+  const { doc, sources } = applyInputs(
+    file.doc,
+    overrides.filter(({ path }) => path[0] === 'admin'),
+  );
+  const result = ConfigSchema.shape.admin.safeParse(doc['admin'], { error: wording });
   const [address] = result.data ?? [];
-  if (!result.success) {
-    const where = locate(['admin'], overrides, file);
-    problems.push(...result.error.issues.map(({ message }) => ({ where, path: 'admin', message })));
-  }
-  if (address === undefined || problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
-  return address;
+  if (address !== undefined) return address;
+  const where = locate(['admin'], sources, file);
+  const problems = (result.error?.issues ?? []).map(({ message }) => ({ where, path: 'admin', message }));
+  throw new SidecarError('CONFIG_INVALID', { problems });
 }
 
-interface ConfigFile {
-  readonly name: string | undefined;
-  readonly doc: Doc;
-  readonly yaml: Document | undefined;
-  readonly lines: LineCounter;
+interface Inputs {
+  readonly file: ConfigFile;
+  readonly overrides: readonly Override[];
+  readonly env: Env;
+  readonly cwd: string;
+  /** What was wrong with the inputs themselves; more is added. */
+  readonly problems: Problem[];
 }
 
-function readConfigFile(options: LoadOptions, env: NonNullable<LoadOptions['env']>, problems: Problem[]): ConfigFile {
-  const lines = new LineCounter();
-  const asked = options.file ?? (env['ARITMA_CONFIG'] || undefined);
-  const name = asked ?? DEFAULT_FILE;
-  const none = { name: undefined, doc: {}, yaml: undefined, lines };
-  let text: string;
-  try {
-    text = readFileSync(resolve(options.cwd ?? '.', name), 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (asked === undefined && code === 'ENOENT') return none;
-    problems.push({ where: name, path: '', message: `cannot be read (${code}); check path and permissions` });
-    return none;
-  }
-  // prettyErrors would quote the offending line, and that line may hold what must not be shown.
-  const yaml = parseDocument(text, { version: '1.2', lineCounter: lines, prettyErrors: false, uniqueKeys: true });
-  for (const error of yaml.errors) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    problems.push({ where: `${name}:${line}`, path: '', message: `YAML syntax error ${error.code}, column ${col}` });
-  }
-  if (yaml.errors.length > 0) return { ...none, name };
-  if (yaml.contents !== null && !isMap(yaml.contents)) {
-    problems.push({
-      where: `${name}:1`,
-      path: '',
-      message: 'must be a mapping of options, such as `environment: dev`',
-    });
-    return { ...none, name };
-  }
-  return { name, doc: (yaml.toJS() ?? {}) as Doc, yaml, lines };
+/** A file that cannot be understood ends it here: everything else would be a consequence. */
+function readInputs(options: LoadOptions): Inputs {
+  // biome-ignore lint/style/noProcessEnv: this is the one place that reads it
+  const { flags = {}, env = process.env, cwd = '.' } = options;
+  const problems = refuseEnvironment(env);
+  const file = readConfigFile({ asked: options.file ?? (env['ARITMA_CONFIG'] || undefined), cwd });
+  if ('problems' in file) throw new SidecarError('CONFIG_INVALID', { problems: [...problems, ...file.problems] });
+  return { file, overrides: collectOverrides(flags, env, problems), env, cwd, problems };
 }
 
-function collectOverrides(
-  flags: Readonly<Record<string, string>>,
-  env: NonNullable<LoadOptions['env']>,
-  problems: Problem[],
-): Override[] {
-  const overrides: Override[] = [];
-  for (const input of INPUTS) {
+function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, problems: Problem[]): Override[] {
+  const given = INPUTS.flatMap((input) => {
     const flag = input.flag === undefined ? undefined : flags[input.flag];
+    if (flag !== undefined) return [{ path: input.path, value: flag, source: `flag ${input.flag}`, byFlag: true }];
     // Compose files and service managers pass unset variables as empty ones.
-    const variable = env[input.env] || undefined;
-    const isSecretItself = input.path.at(-1) === 'env';
-    if (flag !== undefined) overrides.push({ path: input.path, value: flag, source: `flag ${input.flag}` });
-    else if (variable !== undefined) {
-      const value = isSecretItself ? input.env : variable;
-      overrides.push({ path: input.path, value, source: `environment variable ${input.env}` });
-      const other = `${input.env}_FILE`;
-      if (isSecretItself && env[other]) {
-        problems.push({
-          where: `environment variable ${other}`,
-          path: '',
-          message: `is set and so is ${input.env}; set one`,
-        });
-      }
+    const value = env[input.env];
+    if (!value) return [];
+    const source = `environment variable ${input.env}`;
+    return [{ path: input.path, value: input.path.at(-1) === 'env' ? input.env : value, source, byFlag: false }];
+  });
+  const slotOf = ({ path }: Override) => (path.includes('secrets') ? path.slice(0, -1).join('.') : path.join('.'));
+  return [...Map.groupBy(given, slotOf).values()].flatMap((rivals) => {
+    const [first, second] = rivals.toSorted((a, b) => Number(b.byFlag) - Number(a.byFlag));
+    if (first && second && first.byFlag === second.byFlag) {
+      problems.push({ where: first.source, path: '', message: `is set and so is ${second.source}; set one of them` });
     }
-  }
-  return overrides;
+    return first ? [first] : [];
+  });
 }
 
-type Where = (path: readonly PropertyKey[]) => string;
-
-function fromZod(issues: readonly ZodIssue[], where: Where): Problem[] {
-  return issues.flatMap((issue) => {
-    const path = issue.path.join('.');
-    if (issue.code === 'unrecognized_keys') {
-      const allowed = allowedKeys(issue.path).join(', ');
-      return issue.keys.map((key) => ({
-        where: where([...issue.path, key]),
-        path: [...issue.path, key].join('.'),
-        message: `unknown option; allowed here: ${allowed}`,
-      }));
-    }
-    const missing = issue.code === 'invalid_type' && issue.input === undefined && issue.message.endsWith('undefined');
-    return [{ where: where(issue.path), path, message: missing ? 'is required' : issue.message }];
-  });
+function reportIssue(issue: ZodIssue, report: Report): void {
+  if (issue.code !== 'unrecognized_keys') {
+    report(issue.path, issue.message);
+    return;
+  }
+  const allowed = allowedKeys(issue.path).join(', ');
+  for (const key of issue.keys) {
+    // In a hurry, people put the secret itself where its source belongs; a plain word is none.
+    const hidden = issue.path.includes('secrets') && !/^[a-z]{1,10}$/i.test(key);
+    report(hidden ? issue.path : [...issue.path, key], `unknown option; allowed here: ${allowed}`);
+  }
 }
 
 type ZodIssue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];
 
-function crossCheck(config: Config, where: Where): Problem[] {
-  const problems: Problem[] = [];
-  const add = (path: readonly PropertyKey[], message: string) =>
-    problems.push({ where: where(path), path: path.join('.'), message });
-  const plain = 'is http:// to another machine; use https://, or set unsafe.plainTextHttp: true';
-  const exposed = ({ secure, hostname }: { secure: boolean; hostname: string }) =>
-    !secure && !isLoopback(hostname) && !config.unsafe.plainTextHttp;
-  for (const [name, credential] of Object.entries(config.credentials)) {
-    if (exposed(credential.tokenEndpoint)) add(['credentials', name, 'tokenEndpoint'], plain);
-  }
-  const seen = new Set<string>();
-  config.routes.forEach((route, index) => {
-    if (exposed(route.upstream)) add(['routes', index, 'upstream'], plain);
-    if (seen.has(route.path)) add(['routes', index, 'path'], 'is listed twice; each path needs one route');
-    seen.add(route.path);
-    if (!Object.hasOwn(config.credentials, route.credential)) {
-      add(
-        ['routes', index, 'credential'],
-        `names no credential; there are: ${Object.keys(config.credentials).join(', ') || 'none'}`,
-      );
-    }
-  });
-  config.listen.forEach((address, index) => {
-    if (address.kind === 'tcp' && !isLoopback(address.host)) {
-      add(
-        ['listen', index],
-        'is not a loopback address: whoever reaches it spends the company’s money; use 127.0.0.1, [::1] or unix:/path',
-      );
-    }
-  });
-  return problems;
-}
-
 /** Variables that would undo what the sidecar promises, whatever the configuration says. */
-function refuseEnvironment(env: NonNullable<LoadOptions['env']>): Problem[] {
+function refuseEnvironment(env: Env): Problem[] {
   const refuse = (name: string, message: string) => ({ where: `environment variable ${name}`, path: '', message });
   const problems: Problem[] = [];
   if (env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
@@ -224,11 +155,4 @@ function refuseEnvironment(env: NonNullable<LoadOptions['env']>): Problem[] {
   if (env['NODE_DEBUG'])
     problems.push(refuse('NODE_DEBUG', 'makes Node print headers, the token among them; unset it'));
   return problems;
-}
-
-function advise(config: Config): string[] {
-  const open = config.routes.filter((route) => route.allow === undefined).map((route) => route.path);
-  return open.length === 0
-    ? []
-    : [`no allow-list on ${open.join(', ')}: every method and path of the API can be called`];
 }

@@ -5,7 +5,6 @@
 import { type Document, isNode, type LineCounter } from 'yaml';
 import type { z } from 'zod';
 import type { Override } from './layers.ts';
-import { ConfigSchema } from './schema.ts';
 
 export interface Problem {
   /** `aritma-sidecar.yaml:12`, `environment variable ARITMA_SCOPE`, `flag --listen` or `configuration`. */
@@ -48,24 +47,30 @@ function lineOf(path: readonly PropertyKey[], { yaml, lines }: Source): number |
   return isNode(node) && node.range ? lines.linePos(node.range[0]).line : undefined;
 }
 
-/** The option names a strict object at `path` takes. */
-export function allowedKeys(path: readonly PropertyKey[]): string[] {
-  let schema: z.core.$ZodType = ConfigSchema;
-  for (const step of path) schema = descend(unwrap(schema), step) ?? schema;
-  const object = unwrap(schema);
-  return object._zod.def.type === 'object' ? Object.keys((object as z.ZodObject).shape) : [];
+/** In an operator's words; undefined leaves the issue to the schema's own message. */
+export function wording(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_type') {
+    if (issue.input === undefined) return 'is required';
+    const wanted = TYPES[issue.expected] ?? issue.expected;
+    return `must be ${wanted}${issue.expected === 'string' && typeof issue.input === 'number' ? '; put it in quotes' : ''}`;
+  }
+  if (issue.code === 'invalid_value') return `must be one of: ${issue.values.join(', ')}`;
+  if (issue.code === 'too_small') return `must be at least ${bound(issue.minimum, issue.origin)}`;
+  if (issue.code === 'too_big') return `must be at most ${bound(issue.maximum, issue.origin)}`;
+  return undefined;
 }
 
-/** Takes off default, prefault, optional and preprocess wrappers. */
-export function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
-  const def = schema._zod.def as { type: string; innerType?: z.core.$ZodType; out?: z.core.$ZodType };
-  if (def.innerType) return unwrap(def.innerType);
-  if (def.type === 'pipe' && def.out && def.out._zod.def.type !== 'transform') return unwrap(def.out);
-  return schema;
-}
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'text',
+  boolean: 'true or false',
+  number: 'a number',
+  int: 'a whole number',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+};
 
-function descend(schema: z.core.$ZodType, step: PropertyKey): z.core.$ZodType | undefined {
-  const def = schema._zod.def as { type: string; element?: z.core.$ZodType; valueType?: z.core.$ZodType };
-  if (def.type === 'object') return (schema as z.ZodObject).shape[String(step)];
-  return def.type === 'array' ? def.element : def.valueType;
+function bound(value: number | bigint, origin: string): string {
+  if (origin === 'string') return `${value} characters long`;
+  return origin === 'array' ? `${value} entries long` : String(value);
 }

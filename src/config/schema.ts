@@ -3,7 +3,7 @@
  * and INPUTS, the environment variables and flags that reach into it. Pure: nothing here touches the outside.
  */
 import { z } from 'zod';
-import { parseAddress, parseBaseUrl, parseDurationMs, parseSizeBytes } from './values.ts';
+import { parseAddress, parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './values.ts';
 
 type Meta = { readonly description: string; readonly examples?: readonly string[] };
 
@@ -25,7 +25,7 @@ function parsed<T>(parse: (text: string) => T, about: Meta) {
 }
 
 const duration = (fallback: string, description: string) =>
-  parsed(parseDurationMs, meta(description)).prefault(fallback);
+  parsed(parsePositiveDurationMs, meta(description)).prefault(fallback);
 const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
 
 /** One address, a comma-separated list of them, or a YAML list. */
@@ -59,7 +59,7 @@ const secretSource = z
     message: 'must have exactly one of: file, env',
   });
 
-const credential = z.strictObject({
+export const CredentialSchema = z.strictObject({
   tokenEndpoint: parsed(
     parseBaseUrl,
     meta('URL of the token endpoint', { examples: ['https://id.aritma.io/connect/token'] }),
@@ -81,7 +81,7 @@ const credential = z.strictObject({
 
 const ALLOW = /^[A-Z*]+ \/[^\s?#]*$/;
 
-const route = z.strictObject({
+export const RouteSchema = z.strictObject({
   path: z
     .string()
     .regex(
@@ -104,6 +104,8 @@ const route = z.strictObject({
     .meta(meta('`METHOD /glob` entries (`*` one segment, `**` the rest, method `*` any); absent = everything')),
 });
 
+const NO_ROUTES = 'needs at least one route: set environment to dev, prod or emulator, or list routes';
+
 /** The whole configuration. `z.input` is what a file may hold, `z.output` what the program uses. */
 export const ConfigSchema = z.strictObject({
   environment: z
@@ -112,10 +114,10 @@ export const ConfigSchema = z.strictObject({
     .meta(meta('Preset for token endpoint, scope and the two routes')),
   listen: addresses('127.0.0.1:7080', 'Where callers connect: loopback or `unix:/path`, or a list'),
   admin: addresses('127.0.0.1:7090', 'Where probes and Prometheus connect, or a list'),
-  credentials: z.record(name, credential).default({}).meta(meta('OAuth clients by name')),
+  credentials: z.record(name, CredentialSchema).default({}).meta(meta('OAuth clients by name')),
   routes: z
-    .array(route)
-    .min(1, 'needs at least one route: list routes, or set environment')
+    .array(RouteSchema, { error: ({ input }) => (input === undefined ? NO_ROUTES : undefined) })
+    .min(1, NO_ROUTES)
     .meta(meta('Path prefixes and the APIs behind them')),
   callers: z
     .strictObject({
@@ -145,7 +147,7 @@ export const ConfigSchema = z.strictObject({
     .prefault({}),
   drain: z
     .strictObject({
-      minimum: duration('0s', 'Keep accepting this long after a stop signal'),
+      minimum: parsed(parseDurationMs, meta('Keep accepting this long after a stop signal')).prefault('0s'),
       limit: duration('30s', 'Then give running requests this long to finish'),
     })
     .prefault({}),

@@ -3,9 +3,9 @@
  * all: no message holds any part of one.
  */
 import { readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Secret } from '../secret.ts';
-import type { Problem } from './problems.ts';
-import type { Config } from './schema.ts';
+import type { Report, ValidParts } from './rules.ts';
 
 export interface LoadedSecret {
   /** Position in `secrets`, from 1: the bounded name used in metrics. */
@@ -17,23 +17,26 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 export interface SecretContext {
   readonly env: Env;
-  readonly where: (path: readonly PropertyKey[]) => string;
-  /** Both are added to. */
-  readonly problems: Problem[];
+  /** Relative file names start here. */
+  readonly cwd: string;
+  readonly report: Report;
+  /** Added to. */
   readonly warnings: string[];
 }
 
 /** By credential name, in the order they are tried. */
-export function loadSecrets(config: Config, context: SecretContext): Map<string, LoadedSecret[]> {
+export function loadSecrets(
+  credentials: ValidParts['credentials'],
+  context: SecretContext,
+): Map<string, LoadedSecret[]> {
   const secrets = new Map<string, LoadedSecret[]>();
-  for (const [credential, { secrets: sources }] of Object.entries(config.credentials)) {
+  for (const [credential, { secrets: sources }] of credentials) {
     const loaded: LoadedSecret[] = [];
     sources.forEach((source, index) => {
       const path = ['credentials', credential, 'secrets', index];
-      const read =
-        source.file === undefined ? fromEnv(context.env, source.env ?? '') : fromFile(source.file, context.warnings);
+      const read = source.file === undefined ? fromEnv(context.env, source.env ?? '') : fromFile(source.file, context);
       if (read.text !== undefined) loaded.push({ name: String(index + 1), value: new Secret(read.text) });
-      else context.problems.push({ where: context.where(path), path: path.join('.'), message: read.problem });
+      else context.report(path, read.problem);
     });
     secrets.set(credential, loaded);
   }
@@ -42,21 +45,22 @@ export function loadSecrets(config: Config, context: SecretContext): Map<string,
 
 type Read = { text: string; problem?: never } | { text?: never; problem: string };
 
+/** No message names the variable or the file: in a hurry, people put the secret itself there. */
 function fromEnv(env: Env, name: string): Read {
-  return usable(env[name] ?? '', `environment variable ${name}`);
+  return usable(env[name] ?? '', 'the environment variable');
 }
 
-function fromFile(file: string, warnings: string[]): Read {
+function fromFile(file: string, { cwd, warnings }: SecretContext): Read {
+  const path = resolve(cwd, file);
   try {
-    const { mode } = statSync(file);
+    const { mode } = statSync(path);
     if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-      warnings.push(`secret file ${file} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`);
+      warnings.push(`secret file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`);
     }
-    return usable(readFileSync(file, 'utf8'), `secret file ${file}`);
+    return usable(readFileSync(path, 'utf8'), 'the secret file');
   } catch (error) {
-    return {
-      problem: `secret file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); check path and permissions`,
-    };
+    const { code } = error as NodeJS.ErrnoException;
+    return { problem: `the secret file cannot be read (${code}); check path and permissions` };
   }
 }
 

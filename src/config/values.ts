@@ -21,11 +21,23 @@ export interface BaseUrl {
 const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
 const DURATION_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** `500ms`, `30s`, `5m`, `1h`, `60d` → milliseconds. */
+/** Timers count in 32 bits and would take anything longer for no time at all. */
+const MAX_DURATION_MS = 24 * DURATION_MS.d;
+
+/** `500ms`, `30s`, `5m`, `1h`, `24d` → milliseconds. */
 export function parseDurationMs(text: string): number {
   const match = DURATION.exec(text);
-  if (!match) throw new Error('must be a whole number with a unit: 500ms, 30s, 5m, 1h or 60d');
-  return Number(match[1]) * DURATION_MS[match[2] as keyof typeof DURATION_MS];
+  if (!match) throw new Error('must be a whole number with a unit: 500ms, 30s, 5m, 1h or 2d');
+  const ms = Number(match[1]) * DURATION_MS[match[2] as keyof typeof DURATION_MS];
+  if (ms > MAX_DURATION_MS) throw new Error('must be at most 24d');
+  return ms;
+}
+
+/** As `parseDurationMs`, for limits, where nothing would mean everything. */
+export function parsePositiveDurationMs(text: string): number {
+  const ms = parseDurationMs(text);
+  if (ms === 0) throw new Error('must be longer than nothing');
+  return ms;
 }
 
 const SIZE = /^(\d{1,9})(B|KiB|MiB|GiB)$/;

@@ -115,7 +115,8 @@ export function judgeTokenAnswer(answer: RawAnswer, nowMs: number): TokenAnswer 
     return { kind: 'unavailable', result: `http_${statusLabel(status)}`, retryAfterS: retryAfter(answer, nowMs) };
   }
   if (status !== 200 && status !== 400 && status !== 401 && status !== 403) {
-    return { kind: 'nonsense', result: status >= 300 && status < 400 ? 'redirect' : 'http_other' };
+    const redirect = status >= 300 && status < 400;
+    return { kind: 'nonsense', result: redirect ? 'redirect' : status === 404 ? 'http_404' : 'http_other' };
   }
   const body = parseObject(answer.body);
   if (!body) return { kind: 'nonsense', result: 'not_json' };

@@ -1,0 +1,62 @@
+/**
+ * Reads the configuration file: YAML 1.2, so JSON too. Remembers where everything stood, and quotes nothing of it, since
+ * the line that is wrong may be the one with a password on it.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import type { Doc } from './layers.ts';
+import type { Problem } from './problems.ts';
+
+export interface ConfigFile {
+  readonly name: string | undefined;
+  readonly doc: Doc;
+  readonly yaml: Document | undefined;
+  readonly lines: LineCounter;
+}
+
+export interface FileRequest {
+  /** Asked for by flag or variable; undefined = the default, which may be missing. */
+  readonly asked: string | undefined;
+  readonly cwd: string;
+}
+
+const DEFAULT_FILE = 'aritma-sidecar.yaml';
+
+/** What the file holds, or what is wrong with it as a whole. */
+export function readConfigFile({ asked, cwd }: FileRequest): ConfigFile | { readonly problems: Problem[] } {
+  const name = asked ?? DEFAULT_FILE;
+  try {
+    return parse(name, readFileSync(resolve(cwd, name), 'utf8'));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (asked === undefined && code === 'ENOENT') {
+      return { name: undefined, doc: {}, yaml: undefined, lines: new LineCounter() };
+    }
+    return { problems: [{ where: name, path: '', message: `cannot be read (${code}); check path and permissions` }] };
+  }
+}
+
+function parse(name: string, text: string): ConfigFile | { readonly problems: Problem[] } {
+  const lines = new LineCounter();
+  const yaml = parseDocument(text.replace(/^\uFEFF/, ''), { version: '1.2', lineCounter: lines, prettyErrors: false });
+  const at = (line: number, message: string): Problem => ({ where: `${name}:${line}`, path: '', message });
+  if (yaml.errors.length > 0) {
+    return {
+      problems: yaml.errors.map(({ code, pos }) => {
+        const { line, col } = lines.linePos(pos[0]);
+        return at(line, `is no valid YAML at column ${col} (${code})`);
+      }),
+    };
+  }
+  const empty = yaml.contents === null || (isScalar(yaml.contents) && yaml.contents.value === null);
+  if (!empty && !isMap(yaml.contents)) {
+    return { problems: [at(1, 'must be a mapping of options, such as `environment: dev`')] };
+  }
+  try {
+    return { name, doc: (yaml.toJS() ?? {}) as Doc, yaml, lines };
+  } catch {
+    // The library's message names the alias.
+    return { problems: [at(1, 'has an alias (*) without an anchor (&), or far too many of them')] };
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Rules between options, beyond what a schema can say. They run on whatever parts of a configuration are valid by
+ * themselves, so that one mistake does not hide another.
+ */
+import type { Doc } from './layers.ts';
+import {
+  type Config,
+  ConfigSchema,
+  type CredentialConfig,
+  CredentialSchema,
+  type RouteConfig,
+  RouteSchema,
+} from './schema.ts';
+import { type Address, type BaseUrl, isLoopback, parseAddress } from './values.ts';
+
+/** What can be used of a configuration, valid as a whole or not. */
+export interface ValidParts {
+  readonly credentials: readonly (readonly [name: string, credential: CredentialConfig])[];
+  readonly routes: readonly (readonly [index: number, route: RouteConfig])[];
+  readonly listen: readonly (readonly [index: number, address: Address])[];
+  readonly plainTextHttp: boolean;
+  /** Every name under `credentials`, valid or not. */
+  readonly credentialNames: readonly string[];
+}
+
+/** Reports a problem at an option. */
+export type Report = (path: readonly PropertyKey[], message: string) => void;
+
+const PLAIN = 'is http:// to another machine; use https://, or set unsafe.plainTextHttp: true';
+const EXPOSED =
+  'is not a loopback address: whoever reaches it spends the company’s money; use 127.0.0.1, [::1] or unix:/path';
+
+export function validParts(doc: Doc): ValidParts {
+  const credentials = Object.entries(isDoc(doc['credentials']) ? doc['credentials'] : {});
+  const routes = Array.isArray(doc['routes']) ? doc['routes'] : [];
+  const unsafe = ConfigSchema.shape.unsafe.safeParse(doc['unsafe']);
+  return {
+    credentials: credentials.flatMap(([name, raw]) => {
+      const { data } = CredentialSchema.safeParse(raw);
+      return data ? [[name, data] as const] : [];
+    }),
+    routes: routes.flatMap((raw, index) => {
+      const { data } = RouteSchema.safeParse(raw);
+      return data ? [[index, data] as const] : [];
+    }),
+    listen: [doc['listen'] ?? []].flat().flatMap((raw, index) => {
+      const address = typeof raw === 'string' ? tryAddress(raw) : undefined;
+      return address ? [[index, address] as const] : [];
+    }),
+    plainTextHttp: unsafe.data?.plainTextHttp ?? false,
+    credentialNames: credentials.map(([name]) => name),
+  };
+}
+
+export function checkRules(parts: ValidParts, report: Report): void {
+  const exposed = ({ secure, hostname }: BaseUrl) => !secure && !isLoopback(hostname) && !parts.plainTextHttp;
+  for (const [name, { tokenEndpoint }] of parts.credentials) {
+    if (exposed(tokenEndpoint)) report(['credentials', name, 'tokenEndpoint'], PLAIN);
+  }
+  const seen = new Set<string>();
+  for (const [index, route] of parts.routes) {
+    if (exposed(route.upstream)) report(['routes', index, 'upstream'], PLAIN);
+    if (seen.has(route.path)) report(['routes', index, 'path'], 'is listed twice; each path needs one route');
+    seen.add(route.path);
+    if (!parts.credentialNames.includes(route.credential)) {
+      const known = parts.credentialNames.join(', ') || 'none';
+      report(['routes', index, 'credential'], `names no credential; there are: ${known}`);
+    }
+  }
+  for (const [index, address] of parts.listen) {
+    if (address.kind === 'tcp' && !isLoopback(address.host)) report(['listen', index], EXPOSED);
+  }
+}
+
+/** Things that work but should not stay so. */
+export function advise(config: Config): string[] {
+  const open = config.routes.filter((route) => route.allow === undefined).map((route) => route.path);
+  if (open.length === 0) return [];
+  return [`no allow-list on ${open.join(', ')}: every method and path of the API can be called`];
+}
+
+function isDoc(value: unknown): value is Doc {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function tryAddress(text: string): Address | undefined {
+  try {
+    return parseAddress(text);
+  } catch {
+    // The schema reports it.
+    return undefined;
+  }
+}
