@@ -1,0 +1,135 @@
+// The judgements behind probes and /status as pure functions, and the whole of /status over the wire.
+import { describe, expect, it } from 'vitest';
+import { readiness, type StatusInput, startedUp, status, type TokenView } from '../../src/admin/status.ts';
+import { createAdminWorld } from '../support/admin-world.ts';
+import { TEST_CLIENT_ID } from '../support/sidecar.ts';
+
+const NOW = Date.UTC(2026, 0, 1);
+
+const TOKEN: TokenView = {
+  key: { credential: 'default', scope: 'api' },
+  state: 'fresh',
+  expiresAt: NOW + 60_500,
+  lastSuccessAt: NOW - 1000,
+  lastError: undefined,
+  consecutiveFailures: 0,
+  generation: 1,
+};
+
+const FAILED = {
+  lastError: { code: 'TOKEN_UNAVAILABLE', result: 'timeout', at: NOW - 500 },
+  consecutiveFailures: 3,
+};
+
+function input(tokens: readonly Partial<TokenView>[], rest: Partial<StatusInput> = {}): StatusInput {
+  return {
+    version: '1.2.3',
+    environment: 'dev',
+    startedAt: NOW - 90_900,
+    now: NOW,
+    listening: true,
+    draining: false,
+    startup: 'lenient',
+    inFlight: 2,
+    warnings: [],
+    routes: [],
+    credentials: [],
+    tokens: tokens.map((token) => ({ ...TOKEN, ...token })),
+    upstreams: [],
+    ...rest,
+  };
+}
+
+describe('admin/status', () => {
+  it.each([
+    ['a fresh token', {}, true],
+    ['a token due for refresh', { state: 'early' }, true],
+    ['a valid token and failing refreshes', { state: 'early', ...FAILED }, true],
+    ['no token yet and no failure', { state: 'none', generation: 0 }, true],
+    ['an expired token that nobody has tried to replace', { state: 'expired' }, true],
+    ['no token and a failure', { state: 'none', ...FAILED }, false],
+    ['an expired token and a failure', { state: 'expired', ...FAILED }, false],
+  ] as const)('with %s says ready = %s', (_what, token, ok) => {
+    expect(readiness(input([token])).ok).toBe(ok);
+    expect(readiness(input([{}, token])).ok).toBe(ok);
+  });
+
+  it.each([
+    ['before it listens', { listening: false }],
+    ['while draining', { draining: true }],
+  ])('is never ready %s', (_what, rest) => {
+    expect(readiness(input([{}], rest)).ok).toBe(false);
+  });
+
+  it('has started with the first token of every credential where start-up is strict, else with listening', () => {
+    const one = [{}, { generation: 0 }];
+    expect(startedUp(input(one, { startup: 'strict' })).ok).toBe(false);
+    expect(startedUp(input([{}, {}], { startup: 'strict' })).ok).toBe(true);
+    expect(startedUp(input(one, { startup: 'lenient' })).ok).toBe(true);
+    expect(startedUp(input([{}], { listening: false })).ok).toBe(false);
+  });
+
+  it('shows times as ISO 8601 and durations in seconds', () => {
+    const credentials = [{ name: 'default', clientId: 'x', secrets: [] }];
+    const shown = status(input([FAILED, { key: { credential: 'other', scope: undefined } }], { credentials }));
+    expect(shown).toMatchObject({ startedAt: '2025-12-31T23:58:29.100Z', uptimeS: 90, inFlight: 2 });
+    expect(shown['credentials']).toEqual([
+      {
+        ...credentials[0],
+        tokens: [
+          {
+            scope: 'api',
+            state: 'fresh',
+            expiresAt: '2026-01-01T00:01:00.500Z',
+            expiresInS: 60,
+            lastSuccessAt: '2025-12-31T23:59:59.000Z',
+            lastError: { code: 'TOKEN_UNAVAILABLE', result: 'timeout', at: '2025-12-31T23:59:59.500Z' },
+            consecutiveFailures: 3,
+            generation: 1,
+          },
+        ],
+      },
+    ]);
+  });
+
+  it('is answered at GET /status with routes, credentials, secrets by fingerprint, and upstreams', async () => {
+    await using world = await createAdminWorld();
+    expect((await fetch(`${world.sidecar.url}/api/x`)).status).toBe(200);
+    const answer = await world.admin('/status');
+    expect(answer.headers).toMatchObject({
+      'cache-control': 'no-store',
+      'content-type': expect.stringMatching(/^application\/json/),
+    });
+    const origin = expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/);
+    expect(answer.json()).toEqual({
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      environment: 'none',
+      startedAt: expect.stringMatching(/Z$/),
+      uptimeS: expect.any(Number),
+      ready: true,
+      draining: false,
+      inFlight: 0,
+      warnings: [expect.stringContaining('/api')],
+      routes: [{ path: '/api', upstream: origin, credential: 'default', scope: 'api' }],
+      credentials: [
+        {
+          name: 'default',
+          clientId: TEST_CLIENT_ID,
+          secrets: [{ name: '1', fingerprint: expect.stringMatching(/^[0-9a-f]{8}$/), inUse: true }],
+          tokens: [
+            {
+              scope: 'api',
+              state: 'fresh',
+              expiresAt: expect.stringMatching(/Z$/),
+              expiresInS: expect.any(Number),
+              lastSuccessAt: expect.stringMatching(/Z$/),
+              consecutiveFailures: 0,
+              generation: 1,
+            },
+          ],
+        },
+      ],
+      upstreams: [{ origin, connected: 1, running: 0, queued: 0 }],
+    });
+  });
+});

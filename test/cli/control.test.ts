@@ -1,0 +1,106 @@
+// The commands that talk to a running sidecar: wait for it, ask it to stop.
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { waitFor } from '../../src/control.ts';
+import { run } from '../support/cli.ts';
+import { json } from '../support/token-server.ts';
+import { createWorld } from '../support/world.ts';
+
+const bare = (url: string) => url.replace('http://', '');
+
+async function listening(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+describe('wait', () => {
+  it('exits 0 as soon as the sidecar is ready, and over a Unix socket too', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const admin = `unix:${world.folder.path}/admin.sock`;
+    const sidecar = await world.serve({ admin: ['127.0.0.1:0', admin] });
+    for (const address of [bare(sidecar.adminUrl), admin]) {
+      for (const probe of ['ready', 'started', 'live']) {
+        const ended = await run(['wait', '--admin', address, '--for', probe, '--max', '5s']);
+        expect(ended, `${probe} ${address}`).toEqual({ code: 0, stdout: '', stderr: '' });
+      }
+    }
+  });
+
+  it('exits 10 and says so when the sidecar does not become ready in time', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    world.identity.answerWith(json(401, { error: 'invalid_client' }));
+    const sidecar = await world.serve();
+    await sidecar.untilStdout(/CREDENTIALS_REJECTED/);
+    const admin = ['--admin', bare(sidecar.adminUrl)];
+    expect(await run(['wait', ...admin, '--max', '300ms'])).toMatchObject({
+      code: 10,
+      stderr: expect.stringMatching(/not ready within 300ms/),
+    });
+    expect((await run(['wait', ...admin, '--for', 'live', '--max', '0s'])).code).toBe(0);
+  });
+
+  it('exits 10 when nobody listens', async () => {
+    expect((await run(['wait', '--admin', '127.0.0.1:9', '--max', '200ms'])).code).toBe(10);
+  });
+
+  it('gives up after --max even where somebody accepts and never answers', async () => {
+    const silent = createServer(() => undefined);
+    const [host = '', port] = (await listening(silent)).split(':');
+    const startedAt = performance.now();
+    expect(await waitFor({ kind: 'tcp', host, port: Number(port) }, 'ready', 100)).toBe(false);
+    expect(performance.now() - startedAt).toBeLessThan(1500);
+    silent.closeAllConnections();
+    silent.close();
+  });
+
+  it('finds the sidecar by its configuration file, although its secrets cannot be read here', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const sidecar = await world.serve();
+    const file = world.folder.write(
+      'wait.yaml',
+      `admin: ${bare(sidecar.adminUrl)}\nenvironment: dev\ncredentials: { default: { clientId: x, secrets: [{ file: /nonexistent }] } }\n`,
+    );
+    expect((await run(['wait', '--config', file, '--max', '5s'])).code).toBe(0);
+  });
+});
+
+describe('shutdown', () => {
+  it('exits 0 and the sidecar stops with 0 where adminActions allow it', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const sidecar = await world.serve({ adminActions: true });
+    expect((await run(['shutdown', '--admin', bare(sidecar.adminUrl)])).code).toBe(0);
+    expect(await sidecar.ended).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('exits 0 over a Unix socket without any setting', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const admin = `unix:${world.folder.path}/admin.sock`;
+    const sidecar = await world.serve({ admin });
+    expect((await run(['shutdown', '--admin', admin])).code).toBe(0);
+    expect((await sidecar.ended).code).toBe(0);
+  });
+
+  it('exits 10 and names the setting where it is switched off', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const sidecar = await world.serve();
+    const ended = await run(['shutdown', '--admin', bare(sidecar.adminUrl)]);
+    expect(ended).toMatchObject({ code: 10, stderr: expect.stringMatching(/adminActions: true/) });
+    expect((await fetch(`${sidecar.adminUrl}/livez`)).status).toBe(200);
+  });
+
+  it('exits 10 where nobody listens', async () => {
+    expect(await run(['shutdown', '--admin', '127.0.0.1:9'])).toMatchObject({
+      code: 10,
+      stderr: expect.stringMatching(/no sidecar answers/),
+    });
+  });
+
+  it('says that something else has the address where something else has it', async () => {
+    const other = createServer((_req, res) => res.writeHead(404).end());
+    const admin = await listening(other);
+    expect(await run(['shutdown', '--admin', admin])).toMatchObject({ code: 10, stderr: expect.stringMatching(/404/) });
+    other.closeAllConnections();
+    other.close();
+  });
+});

@@ -1,0 +1,62 @@
+// The first minute of a newcomer: the demo prints what it promises and ends when told.
+import { describe, expect, it } from 'vitest';
+import { addressesOf, jsonLines, run, start } from '../support/cli.ts';
+
+const ANY_PORTS = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--emulator', '127.0.0.1:0'];
+
+describe('demo', () => {
+  it('with --once prints the API’s JSON, nothing else, and exits 0', async () => {
+    const { code, stdout, stderr } = await run(['demo', '--once', ...ANY_PORTS]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout.trim().split('\n')).toHaveLength(1);
+    expect(Object.keys(JSON.parse(stdout) as object).length).toBeGreaterThan(0);
+  });
+
+  it('prints three addresses and a curl line that works, and exits 0 on Ctrl-C', async () => {
+    await using demo = start(['demo', ...ANY_PORTS]);
+    const [line] = await demo.untilStdout(/^.*"demo is running".*\n/m);
+    const { sidecar, admin, aritma, try: curl } = JSON.parse(line) as Record<string, string>;
+    for (const url of [sidecar, admin, aritma]) expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+    const [, url = ''] = /^curl (http:\S+)$/.exec(curl ?? '') ?? [];
+    const answer = await fetch(url);
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, expect.stringMatching(/json/)]);
+    demo.kill('SIGINT');
+    const ended = await demo.ended;
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(jsonLines(ended.stdout).length).toBeGreaterThan(3);
+  });
+
+  it('sends none of the machine’s own credentials anywhere', async () => {
+    const env = {
+      ARITMA_ENVIRONMENT: 'prod',
+      ARITMA_CLIENT_ID: 'CANARY',
+      ARITMA_CLIENT_SECRET: 'CANARY',
+      ARITMA_TOKEN_ENDPOINT: 'https://CANARY.invalid',
+      ARITMA_CONFIG: '/nonexistent',
+    };
+    expect(await run(['demo', '--once', ...ANY_PORTS], { env })).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('exits 3 and names the address where a port is taken', async () => {
+    await using first = start(['demo', ...ANY_PORTS]);
+    const { url } = await addressesOf(first);
+    const taken = url.replace('http://', '');
+    for (const flag of ['--listen', '--admin', '--emulator']) {
+      const ended = await run(['demo', '--once', ...ANY_PORTS, flag, taken]);
+      expect(ended, flag).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining(taken) });
+    }
+  });
+});
+
+describe('emulate', () => {
+  it('prints where it listens and the command of a sidecar for it, and exits 0 on SIGTERM', async () => {
+    await using emulator = start(['emulate', '--listen', '127.0.0.1:0', '--token-lifetime', '5m']);
+    const [line] = await emulator.untilStdout(/^.*\n/);
+    const { url, clientId, clientSecret } = JSON.parse(line) as Record<string, string>;
+    const form = { grant_type: 'client_credentials', client_id: clientId ?? '', client_secret: clientSecret ?? '' };
+    const answer = await fetch(`${url}/connect/token`, { method: 'POST', body: new URLSearchParams(form) });
+    expect(await answer.json()).toMatchObject({ expires_in: 300 });
+    emulator.kill('SIGTERM');
+    expect(await emulator.ended).toMatchObject({ code: 0, stderr: '' });
+  });
+});

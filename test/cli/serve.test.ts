@@ -1,0 +1,173 @@
+// The life of the process: how it starts, refuses to start, drains, is cut short and comes back.
+import { type AddressInfo, createServer } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { jsonLines, run } from '../support/cli.ts';
+import { createFolder } from '../support/folder.ts';
+import { ok, startRawUpstream } from '../support/raw.ts';
+import { json } from '../support/token-server.ts';
+import { createWorld } from '../support/world.ts';
+
+/** An API that answers when it is told to. */
+async function startSlowApi() {
+  const waiting: (() => void)[] = [];
+  const raw = await startRawUpstream((socket, received) => {
+    if (received.endsWith('\r\n\r\n')) waiting.push(() => void socket.write(ok('late but whole')));
+  });
+  return {
+    url: raw.url,
+    untilAsked: () => raw.until((received) => received.some((bytes) => bytes.endsWith('\r\n\r\n'))),
+    answer() {
+      for (const send of waiting) send();
+    },
+    [Symbol.asyncDispose]: () => raw.close(),
+  };
+}
+
+const status = async (url: string) => (await fetch(url)).status;
+
+describe('serve', () => {
+  it('exits 2 on a wrong configuration, names every problem on standard error and no value', async () => {
+    using folder = createFolder();
+    const config = folder.write('config.yaml', 'environment: dev\nbogus: CANARY\ntimeouts: { connect: CANARY }\n');
+    const env = { ARITMA_CLIENT_ID: 'x', ARITMA_CLIENT_SECRET: 'CANARY' };
+    const { code, stdout, stderr } = await run(['serve', '--config', config], { env });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('2 problems');
+    expect(stderr).toContain(`${config}:2: bogus`);
+    expect(stderr).toContain(`${config}:3: timeouts.connect`);
+    expect(stderr).not.toContain('CANARY');
+  });
+
+  it.each(['listen', 'admin'])('exits 3 and names the address when that of %s is taken', async (option) => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const { code, stderr } = await world.launch({ [option]: address }).ended;
+    other.close();
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/^SIDECAR_LISTEN_FAILED/);
+    expect(stderr).toContain(address);
+    expect(stderr).toContain('EADDRINUSE');
+  });
+
+  it('exits 3 when the socket belongs to another sidecar, which goes on serving', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const listen = `unix:${world.folder.path}/sidecar.sock`;
+    const first = await world.serve({ listen });
+    const second = await world.launch({ listen }).ended;
+    expect(second).toMatchObject({ code: 3, stderr: expect.stringContaining(listen) });
+    expect(await status(`${first.adminUrl}/livez`)).toBe(200);
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('finishes a running request on %s and exits 0', async (signal) => {
+    await using api = await startSlowApi();
+    await using world = await createWorld(api.url);
+    const sidecar = await world.serve();
+    const answer = fetch(`${sidecar.url}/api/x`);
+    await api.untilAsked();
+    sidecar.kill(signal);
+    await sidecar.untilStdout(/"stopping"/);
+    expect(await status(`${sidecar.adminUrl}/readyz`)).toBe(503);
+    await expect(fetch(`${sidecar.url}/api/y`)).rejects.toThrow();
+    api.answer();
+    expect(await (await answer).text()).toBe('late but whole');
+    const { code, stderr, stdout } = await sidecar.ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const messages = jsonLines(stdout).map(({ message }) => message);
+    expect(
+      messages.filter((message) => message === 'stopped'),
+      messages.join(),
+    ).toHaveLength(1);
+  });
+
+  it('keeps accepting for drain.minimum while it is no longer ready', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const sidecar = await world.serve({ drain: { minimum: '1s' } });
+    sidecar.kill('SIGTERM');
+    await sidecar.untilStdout(/"stopping"/);
+    expect(await status(`${sidecar.adminUrl}/readyz`)).toBe(503);
+    expect(await status(`${sidecar.url}/unknown`)).toBe(404);
+    expect((await sidecar.ended).code).toBe(0);
+  });
+
+  it('exits 4 at once on a second signal', async () => {
+    await using api = await startSlowApi();
+    await using world = await createWorld(api.url);
+    const sidecar = await world.serve();
+    const answer = fetch(`${sidecar.url}/api/x`).catch(() => 'cut');
+    await api.untilAsked();
+    sidecar.kill('SIGTERM');
+    await sidecar.untilStdout(/"stopping"/);
+    sidecar.kill('SIGTERM');
+    expect((await sidecar.ended).code).toBe(4);
+    expect(await answer).toBe('cut');
+  });
+
+  it('exits 4 when the drain limit is hit, and cuts what still runs', async () => {
+    await using api = await startSlowApi();
+    await using world = await createWorld(api.url);
+    const sidecar = await world.serve({ drain: { limit: '200ms' } });
+    const answer = fetch(`${sidecar.url}/api/x`).catch(() => 'cut');
+    await api.untilAsked();
+    sidecar.kill('SIGTERM');
+    const { code, stdout } = await sidecar.ended;
+    expect(code).toBe(4);
+    expect(await answer).toBe('cut');
+    expect(jsonLines(stdout).map(({ message }) => message)).toContainEqual(expect.stringMatching(/drain limit/));
+  });
+
+  it('goes on after a hang-up of its terminal', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const sidecar = await world.serve();
+    sidecar.kill('SIGHUP');
+    await sidecar.untilStdout(/SIGHUP/);
+    expect(await status(`${sidecar.adminUrl}/livez`)).toBe(200);
+  });
+
+  it('starts again on the same port, and the same socket, after kill -9', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const socket = `unix:${world.folder.path}/sidecar.sock`;
+    const first = await world.serve({ listen: ['127.0.0.1:0', socket] });
+    const [, port = ''] = /"http:\/\/127\.0\.0\.1:(\d+)","message":"listening for callers"/.exec(first.stdout()) ?? [];
+    const listen = [`127.0.0.1:${port}`, socket];
+    // A connection that is open when it dies.
+    await status(`http://127.0.0.1:${port}/unknown`);
+    first.kill('SIGKILL');
+    await first.ended;
+    await world.serve({ listen });
+    expect(await status(`http://127.0.0.1:${port}/unknown`)).toBe(404);
+  });
+
+  it.each([
+    ['5 on refused credentials', json(401, { error: 'invalid_client' }), 5, /CREDENTIALS_REJECTED/],
+    ['6 on an identity server in trouble', json(503, {}), 6, /TOKEN_UNAVAILABLE/],
+    ['6 on nonsense', json(200, { hello: 1 }), 6, /TOKEN_UNAVAILABLE/],
+  ])('with strict start-up exits %s', async (_what, answerer, code, message) => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    world.identity.answerWith(answerer);
+    const ended = await world.launch({ startup: 'strict' }).ended;
+    expect(ended.code).toBe(code);
+    expect(ended.stderr).toMatch(message);
+    expect(ended.stderr + ended.stdout).not.toContain('CANARY');
+  });
+
+  it('with lenient start-up listens whatever the identity server says', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    world.identity.answerWith(json(401, { error: 'invalid_client' }));
+    const { url, adminUrl } = await world.serve();
+    expect(await status(`${adminUrl}/startupz`)).toBe(200);
+    const answer = await fetch(`${url}/api/x`);
+    expect([answer.status, answer.headers.get('x-sidecar-error')]).toEqual([503, 'CREDENTIALS_REJECTED']);
+  });
+
+  it('survives the longest durations that a configuration may hold', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const timeouts = { callerHeaders: '24d', connect: '24d', firstByte: '24d', idle: '24d' };
+    const token = { attemptTimeout: '24d', refreshBefore: '24d' };
+    const sidecar = await world.serve({ timeouts, token, drain: { limit: '24d' } });
+    await sidecar.untilStdout(/"token obtained"/);
+    sidecar.kill('SIGTERM');
+    expect(await sidecar.ended).toMatchObject({ code: 0, stderr: '' });
+  });
+});

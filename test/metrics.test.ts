@@ -1,0 +1,94 @@
+// The metric table as Prometheus sees it: names, formats, and labels that nobody outside can multiply.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createMetrics, METRIC_PREFIX, METRICS, type Metrics } from '../src/metrics.ts';
+
+/** Everything recorded once, so that every family has a sample. */
+function record(metrics: Metrics): void {
+  metrics.forRoute('/banking').record('GET', 200, 0.01);
+  metrics.inFlight(1);
+  metrics.error('ROUTE_NOT_FOUND');
+  metrics.replay('unauthorized');
+  metrics.count('token_requests_total', { credential: 'default', result: 'ok' });
+  metrics.counter('token_lookups_total', { credential: 'default', result: 'hit' })();
+  metrics.observe('token_request_duration_seconds', { credential: 'default' }, 0.1);
+  metrics.set('token_expiry_timestamp_seconds', { credential: 'default', scope: 'api' }, 1);
+  metrics.set('token_last_success_timestamp_seconds', { credential: 'default' }, 1);
+  metrics.set('token_consecutive_failures', { credential: 'default' }, 0);
+  metrics.set('secret_in_use', { credential: 'default', secret: '1' }, 1);
+}
+
+const samplesOf = (text: string, family: string) =>
+  text.split('\n').filter((line) => line.startsWith(METRIC_PREFIX + family));
+
+describe('metrics', () => {
+  it('has every row of the table with help, type and a sample', async () => {
+    const metrics = createMetrics('1.2.3');
+    record(metrics);
+    const text = await metrics.render('text');
+    for (const [name, { type, labels }] of Object.entries(METRICS)) {
+      const full = METRIC_PREFIX + name;
+      expect(text).toContain(`# TYPE ${full} ${type}\n`);
+      expect(text).toMatch(new RegExp(`^# HELP ${full} \\S`, 'm'));
+      const [sample = ''] = samplesOf(text, name);
+      for (const label of labels) expect(sample, full).toContain(`${label}="`);
+    }
+    expect(text).toContain(`build_info{version="1.2.3",node="${process.versions.node}"} 1`);
+    expect(text).toMatch(/^process_cpu_seconds_total /m);
+  });
+
+  it('keeps the names of the text format after OpenMetrics was asked for, however often', async () => {
+    const metrics = createMetrics('1.2.3');
+    record(metrics);
+    const namesOf = (text: string) => [...text.matchAll(/^# TYPE (\S+) \S+$/gm)].map(([, name]) => name);
+    const first = namesOf(await metrics.render('text'));
+    const openMetrics = await metrics.render('openMetrics');
+    for (let round = 0; round < 3; round += 1) {
+      expect(namesOf(await metrics.render('text'))).toEqual(first);
+      expect(namesOf(await metrics.render('openMetrics'))).toEqual(namesOf(openMetrics));
+    }
+    expect(first).toContain('aritma_sidecar_requests_total');
+    // OpenMetrics 1.0: the family has no suffix, its sample has.
+    expect(openMetrics).toContain('# TYPE aritma_sidecar_requests counter\n');
+    expect(openMetrics).toMatch(/^aritma_sidecar_requests_total\{.*\} 1$/m);
+    expect(openMetrics.endsWith('# EOF\n')).toBe(true);
+  });
+
+  it('counts on in both formats', async () => {
+    const metrics = createMetrics('1.2.3');
+    const route = metrics.forRoute('/banking');
+    for (let count = 1; count <= 3; count += 1) {
+      route.record('GET', 200, 0.01);
+      for (const format of ['text', 'openMetrics'] as const) {
+        const samples = samplesOf(await metrics.render(format), 'requests_total');
+        expect(samples).toEqual([`aritma_sidecar_requests_total{route="/banking",method="GET",code="200"} ${count}`]);
+      }
+    }
+  });
+
+  it('holds as many series after a flood of invented methods as the known ones make', async () => {
+    const metrics = createMetrics('1.2.3');
+    const route = metrics.forRoute('/banking');
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.constantFrom('get', 'GET ', 'PROPFIND', '__proto__')), (method) =>
+        route.record(method, 405, 0),
+      ),
+      { numRuns: 500 },
+    );
+    const samples = samplesOf(await metrics.render('text'), 'requests_total');
+    expect(samples.length).toBeLessThanOrEqual(8);
+    expect(samples).toContainEqual(expect.stringContaining('method="other"'));
+  });
+
+  it('escapes a route that holds quotes, as the formats want it', async () => {
+    const metrics = createMetrics('1.2.3');
+    metrics.forRoute('/a"b\\c\n').record('GET', 200, 0);
+    expect(samplesOf(await metrics.render('text'), 'requests_total')[0]).toContain('route="/a\\"b\\\\c\\n"');
+  });
+
+  it('shares nothing between two registries', async () => {
+    const [one, two] = [createMetrics('1'), createMetrics('2')];
+    one.error('ROUTE_NOT_FOUND');
+    expect(samplesOf(await two.render('text'), 'errors_total')).toEqual([]);
+  });
+});

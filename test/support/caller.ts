@@ -1,0 +1,95 @@
+/** One caller's connection: sends exact bytes, reads whole answers, and tells how the connection ended. */
+import { connect, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
+import { vi } from 'vitest';
+import { announcedEnd, type Message, readMessage, statusOf, valuesOf } from './messages.ts';
+
+export interface Answer extends Message {
+  readonly status: number;
+  header(name: string): string | undefined;
+  /** The body as JSON. */
+  json(): Record<string, unknown>;
+}
+
+export interface Caller extends Disposable {
+  readonly socket: Socket;
+  /** Everything received, latin1. */
+  readonly received: string;
+  /** How the other side ended the connection; undefined while it is open. */
+  readonly ending: 'end' | 'reset' | undefined;
+  send(bytes: string | Buffer): void;
+  /** Starts reading where the connection was opened paused. */
+  read(): void;
+  /** The next answer, 1xx included. Rejects when it is not complete in time or the connection ends within it. */
+  answer(options?: { readonly toHead?: boolean; readonly timeoutMs?: number }): Promise<Answer>;
+  /** Resolves when the other side has ended the connection. */
+  ended(timeoutMs?: number): Promise<'end' | 'reset'>;
+}
+
+/** Opens a connection that stays open for writing when the other side half-closes it. */
+export async function openCaller(port: number, { paused = false } = {}): Promise<Caller> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+  let received = '';
+  let ending: 'end' | 'reset' | undefined;
+  let readTo = 0;
+  let worthReadingAt = 0;
+  const read = () => {
+    socket.on('data', (chunk) => {
+      received += chunk.toString('latin1');
+    });
+  };
+  if (!paused) read();
+  const next = (toHead: boolean, closed: boolean): Message | undefined => {
+    if (!closed && received.length < worthReadingAt) return undefined;
+    const message = readMessage(received, readTo, { kind: 'response', toHead, closed });
+    worthReadingAt = message || toHead ? 0 : announcedEnd(received, readTo);
+    readTo = message?.end ?? readTo;
+    return message;
+  };
+  socket.on('end', () => {
+    ending ??= 'end';
+  });
+  socket.on('error', () => {
+    ending ??= 'reset';
+  });
+  await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  return {
+    socket,
+    get received() {
+      return received;
+    },
+    get ending() {
+      return ending;
+    },
+    read,
+    send: (bytes) => void socket.write(bytes, 'latin1'),
+    async answer({ toHead = false, timeoutMs = 5000 } = {}) {
+      for (const deadline = Date.now() + timeoutMs; ; await setTimeout(2)) {
+        const over = ending;
+        const message = next(toHead, over === 'end');
+        if (message) return toAnswer(message);
+        if (over !== undefined || Date.now() > deadline) {
+          throw new Error(`no whole answer (${over ?? 'open'}): ${JSON.stringify(received.slice(-300))}`);
+        }
+      }
+    },
+    ended: (timeoutMs = 5000) =>
+      vi.waitFor(
+        () => {
+          if (ending === undefined) throw new Error(`still open after ${JSON.stringify(received.slice(-300))}`);
+          return ending;
+        },
+        { timeout: timeoutMs, interval: 2 },
+      ),
+    [Symbol.dispose]: () => void socket.destroy(),
+  };
+}
+
+function toAnswer(message: Message): Answer {
+  return {
+    ...message,
+    status: statusOf(message),
+    header: (name) => valuesOf(message, name)[0],
+    json: () => JSON.parse(message.body) as Record<string, unknown>,
+  };
+}

@@ -1,0 +1,95 @@
+/** The program as its users start it: a child process with an environment of the test's choosing, never without a limit. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { vi } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../..');
+const MAIN = join(ROOT, 'src/main.ts');
+const LIMIT_MS = 15_000;
+
+export interface Ended {
+  /** null when a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running extends AsyncDisposable {
+  readonly child: ChildProcess;
+  stdout(): string;
+  stderr(): string;
+  readonly ended: Promise<Ended>;
+  /** Resolves with the match once standard output has it. */
+  untilStdout(pattern: RegExp): Promise<RegExpExecArray>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface CliOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** File descriptor for standard output instead of a pipe that is read. */
+  readonly stdout?: number;
+}
+
+/** Starts the program; disposing kills it if it still runs. */
+export function start(args: readonly string[], { env = {}, cwd = '/', stdout }: CliOptions = {}): Running {
+  const child = spawn(process.execPath, [MAIN, ...args], { env, cwd, stdio: ['ignore', stdout ?? 'pipe', 'pipe'] });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
+      output[name] += chunk;
+    });
+  }
+  const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
+  const ended = new Promise<Ended>((resolve) => {
+    child.once('close', (code) => {
+      clearTimeout(limit);
+      resolve({ code, ...output });
+    });
+  });
+  return {
+    child,
+    stdout: () => output.stdout,
+    stderr: () => output.stderr,
+    ended,
+    untilStdout: (pattern) =>
+      vi.waitFor(
+        () => {
+          const match = pattern.exec(output.stdout);
+          if (!match) throw new Error(`no ${pattern} in: ${output.stdout}${output.stderr}`);
+          return match;
+        },
+        { timeout: 8000, interval: 10 },
+      ),
+    kill: (signal) => void child.kill(signal),
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** Runs the program to its end. */
+export function run(args: readonly string[], options: CliOptions = {}): Promise<Ended> {
+  return start(args, options).ended;
+}
+
+/** Every line as JSON; fails when one is not. */
+export function jsonLines(output: string): Record<string, unknown>[] {
+  return output
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+export interface Addresses {
+  readonly url: string;
+  readonly adminUrl: string;
+}
+
+/** Where a started sidecar listens, from its log. */
+export async function addressesOf(running: Running): Promise<Addresses> {
+  const [, adminUrl = ''] = await running.untilStdout(/"address":"([^"]+)","message":"listening for operators"/);
+  const [, url = ''] = await running.untilStdout(/"address":"([^"]+)","message":"listening for callers"/);
+  return { url, adminUrl };
+}

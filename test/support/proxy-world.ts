@@ -1,0 +1,76 @@
+/** A whole sidecar between a scripted API and a scripted token endpoint, disposed together. */
+import { vi } from 'vitest';
+import type { Clock } from '../../src/oauth/clock.ts';
+import { type Answer, type Caller, openCaller } from './caller.ts';
+import { ok } from './raw.ts';
+import { startTestSidecar, type TestSidecar } from './sidecar.ts';
+import { startTokenServer, type TokenServer } from './token-server.ts';
+import { type Answerer, type ScriptedUpstream, startUpstream, type UpstreamHooks } from './upstream.ts';
+
+export interface ProxyWorldOptions extends UpstreamHooks {
+  /** Default: 200 with the body `fine`. */
+  readonly answer?: Answerer;
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly clock?: Clock;
+  /** Put behind the API's origin. */
+  readonly basePath?: string;
+  /** Instead of the scripted API's own address. */
+  readonly upstream?: string;
+}
+
+export interface ProxyWorld extends AsyncDisposable {
+  readonly upstream: ScriptedUpstream;
+  readonly tokens: TokenServer;
+  readonly sidecar: TestSidecar;
+  /** The `Host` line callers send, with its end. */
+  readonly host: string;
+  open(options?: { readonly paused?: boolean }): Promise<Caller>;
+  /** One request on a connection of its own; the bytes after the request line's and Host's. */
+  call(requestLine: string, rest?: string, options?: CallOptions): Promise<Answer>;
+  /** The gauge of requests under way. */
+  inFlight(): Promise<number>;
+}
+
+export interface CallOptions {
+  readonly toHead?: boolean;
+  readonly timeoutMs?: number;
+}
+
+/** Resolves when the first token is there. */
+export async function createProxyWorld(options: ProxyWorldOptions = {}): Promise<ProxyWorld> {
+  const { answer = () => ok('fine'), basePath = '', config = {}, clock } = options;
+  const upstream = await startUpstream(answer, options);
+  const tokens = await startTokenServer();
+  const sidecar = await startTestSidecar({
+    upstream: options.upstream ?? upstream.url + basePath,
+    tokenEndpoint: tokens.url,
+    config,
+    ...(clock && { clock }),
+  });
+  await vi.waitFor(() => {
+    if (!sidecar.logs.some(({ message }) => message === 'token obtained')) throw new Error('no first token yet');
+  });
+  const host = `Host: 127.0.0.1:${sidecar.port}\r\n`;
+  const open: ProxyWorld['open'] = (opening) => openCaller(sidecar.port, opening);
+  return {
+    upstream,
+    tokens,
+    sidecar,
+    host,
+    open,
+    async call(requestLine, rest = '\r\n', reading = {}) {
+      using caller = await open();
+      caller.send(`${requestLine}\r\n${host}${rest}`);
+      return await caller.answer(reading);
+    },
+    async inFlight() {
+      const text = await (await fetch(`${sidecar.adminUrl}/metrics`)).text();
+      return Number(/^aritma_sidecar_requests_in_flight (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
+    },
+    async [Symbol.asyncDispose]() {
+      await sidecar.stop();
+      await tokens.close();
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+}
