@@ -3,15 +3,17 @@
  * order of steps for one request, the one place where errors become answers, and drains on the way out.
  */
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
+import { SidecarError, toProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics, RouteMetrics } from '../metrics.ts';
 import type { Admit } from './admission.ts';
 import { type BodyLimits, receiveBody } from './body.ts';
 import { type Exchange, forward, type Route } from './forward.ts';
 import { readRequestHead } from './headers.ts';
+import { type Begin, createListener } from './listener.ts';
 
 export interface ProxyOptions {
   readonly admit: Admit<Route>;
@@ -37,17 +39,13 @@ interface Trace {
   error?: SidecarError;
 }
 
-const MAX_HEADER_BYTES = 16 * 1024;
-/** How often Node looks for callers that are too slow with their headers. */
-const CHECK_INTERVAL_MS = 2000;
-/** Longer than the pools of common HTTP clients keep a connection, so it is they who close first. */
-const KEEP_ALIVE_MS = 75_000;
-
 export function createProxy(options: ProxyOptions): Proxy {
   const { metrics } = options;
   const nextRequestId = requestIds();
   const unrouted = metrics.forRoute('none');
   const running = new Set<ServerResponse>();
+  /** Pipelined requests run one after the other: the next payment must not start before the fate of the last is known. */
+  const latest = new WeakMap<Socket, ServerResponse>();
   let draining = false;
   let idle: (() => void) | undefined;
 
@@ -63,9 +61,13 @@ export function createProxy(options: ProxyOptions): Proxy {
       record(req, res, trace, { ...options, routeMetrics: trace.route?.metrics ?? unrouted });
       if (running.size === 0) idle?.();
     });
-    run({ req, res, head, trace, expectsContinue }, options).catch((thrown: unknown) => {
-      trace.error = fail(res, trace.requestId, thrown, options);
-    });
+    const before = latest.get(req.socket);
+    latest.set(req.socket, res);
+    afterClose(before)
+      .then(() => run({ req, res, head, trace, expectsContinue }, options))
+      .catch((thrown: unknown) => {
+        trace.error = fail(res, trace.requestId, thrown, options);
+      });
   };
 
   return {
@@ -84,6 +86,14 @@ export function createProxy(options: ProxyOptions): Proxy {
     },
   };
 }
+
+/** RFC 9112 §9.3.2. */
+function afterClose(res: ServerResponse | undefined): Promise<void> {
+  if (res === undefined || res.closed) return DONE;
+  return new Promise((resolve) => res.once('close', resolve));
+}
+
+const DONE = Promise.resolve();
 
 /** The one place where a failure becomes an answer. */
 function fail(res: ServerResponse, requestId: string, thrown: unknown, { log, metrics }: ProxyOptions): SidecarError {
@@ -170,61 +180,6 @@ async function run(
   };
   trace.exchange = exchange;
   await forward(exchange, token);
-}
-
-type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
-
-function createListener(
-  begin: Begin,
-  runningOn: (socket: Duplex) => readonly ServerResponse[],
-  headersTimeout: number,
-): Server {
-  const server = createServer({
-    maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout,
-    // Bodies have an idle limit instead: a large upload over a slow line is not an attack.
-    requestTimeout: 0,
-    connectionsCheckingInterval: CHECK_INTERVAL_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    // We answer a missing Host ourselves, with a reason.
-    requireHostHeader: false,
-    insecureHTTPParser: false,
-    noDelay: true,
-  });
-  server.on('request', (req, res) => begin(req, res, false));
-  server.on('checkContinue', (req, res) => begin(req, res, true));
-  server.on('checkExpectation', (req, res) => begin(req, res, false));
-  server.on('connect', (_req, socket) => {
-    if (isOwnFault(runningOn(socket))) refuse(socket, 'CALLER_METHOD_REFUSED');
-    else socket.destroy();
-  });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    const mayAnswer = socket.writable && error.code !== 'ECONNRESET' && isOwnFault(runningOn(socket));
-    if (mayAnswer) refuse(socket, parserFault(error.code));
-    else socket.destroy();
-  });
-  return server;
-}
-
-/**
- * Malformed bytes may be answered when nothing is running on the connection, or when they are the body of the one
- * request that is. Behind a complete request they may not: the caller would take our 400 for the answer to its payment.
- */
-function isOwnFault([first, ...others]: readonly ServerResponse[]): boolean {
-  return first === undefined || (others.length === 0 && !first.req.complete && !first.headersSent);
-}
-
-function parserFault(code: string | undefined): ErrorCode {
-  if (code === 'HPE_HEADER_OVERFLOW') return 'CALLER_HEADERS_TOO_LARGE';
-  return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'CALLER_TIMEOUT' : 'CALLER_REQUEST_INVALID';
-}
-
-/** For connections where Node has no response object, and no listener for errors any more. */
-function refuse(socket: Duplex, code: ErrorCode): void {
-  socket.on('error', () => socket.destroy());
-  const { status, headers, body } = toProblem(new SidecarError(code), 'none');
-  const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${code}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy());
 }
 
 function requestIds(): () => string {

@@ -1,0 +1,100 @@
+// A slow reader slows its own upload or download down, on both connections, and holds little memory meanwhile.
+import { setTimeout } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { createProxyWorld } from '../support/proxy-world.ts';
+import { ok } from '../support/raw.ts';
+import { untilStill } from '../support/until-still.ts';
+
+const MIB = 1024 * 1024;
+const DOWNLOAD = 64 * MIB;
+/** What kernels hold of a loopback connection, on both sides of the sidecar, and more. */
+const IN_BUFFERS = 24 * MIB;
+
+describe('backpressure', () => {
+  it('stops reading the API while the caller reads nothing, and loses nothing', async () => {
+    const block = Buffer.from(Array.from({ length: MIB }, (_, index) => index % 251));
+    await using world = await createProxyWorld({
+      answer({ socket }) {
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${DOWNLOAD}\r\n\r\n`);
+        for (let sent = 0; sent < DOWNLOAD; sent += MIB) socket.write(block);
+        return undefined;
+      },
+    });
+    using caller = await world.open({ paused: true });
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await world.upstream.untilRequests(1);
+    const unsent = () => world.upstream.requests[0]?.socket.writableLength ?? 0;
+    await untilStill(unsent);
+    expect(unsent()).toBeGreaterThan(DOWNLOAD - IN_BUFFERS);
+    caller.read();
+    const answer = await caller.answer({ timeoutMs: 15_000 });
+    expect(Buffer.from(answer.body.slice(-MIB), 'latin1').equals(block)).toBe(true);
+    expect(answer.body.length).toBe(DOWNLOAD);
+  });
+
+  it('stops reading the caller while the API reads nothing, and loses nothing', async () => {
+    const UPLOAD = 48 * MIB;
+    let paused = false;
+    await using world = await createProxyWorld({
+      onBytes(socket) {
+        if (!paused) socket.pause();
+        paused = true;
+      },
+      answer: ({ body }) => ok(String(body.length)),
+      config: { timeouts: { idle: '300ms' } },
+    });
+    using caller = await world.open();
+    caller.send(`PUT /api/x HTTP/1.1\r\n${world.host}Content-Length: ${UPLOAD}\r\n\r\n`);
+    for (let sent = 0; sent < UPLOAD; sent += MIB) caller.send(Buffer.alloc(MIB));
+    await untilStill(() => caller.socket.writableLength);
+    expect(caller.socket.writableLength).toBeGreaterThan(UPLOAD - IN_BUFFERS);
+    // Longer than the caller may be idle: it is not the caller who is slow.
+    await setTimeout(500);
+    expect(caller.received).toBe('');
+    for (const socket of world.upstream.sockets) socket.resume();
+    expect((await caller.answer({ timeoutMs: 15_000 })).body).toBe(String(UPLOAD));
+  });
+
+  it('does not cut off a caller that reads slowly but steadily', async () => {
+    await using world = await createProxyWorld({
+      answer: ({ socket }) => {
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${DOWNLOAD}\r\n\r\n`);
+        socket.write(Buffer.alloc(DOWNLOAD));
+        return undefined;
+      },
+      config: { timeouts: { idle: '400ms' } },
+    });
+    using caller = await world.open({ paused: true });
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    let read = 0;
+    caller.socket.on('data', (chunk) => {
+      read += chunk.length;
+    });
+    const startedAt = Date.now();
+    while (read < DOWNLOAD && caller.ending === undefined) {
+      caller.socket.resume();
+      await setTimeout(5);
+      caller.socket.pause();
+      // Slow for a few times as long as it may be idle, then as fast as it can.
+      await setTimeout(Date.now() - startedAt < 2000 ? 60 : 0);
+    }
+    expect([read >= DOWNLOAD, caller.ending]).toEqual([true, undefined]);
+  });
+
+  it('cuts off a caller that does not read at all any more', async () => {
+    await using world = await createProxyWorld({
+      answer: ({ socket }) => {
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${DOWNLOAD}\r\n\r\n`);
+        socket.write(Buffer.alloc(DOWNLOAD));
+        return undefined;
+      },
+      config: { timeouts: { idle: '300ms' } },
+    });
+    using caller = await world.open({ paused: true });
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await world.upstream.untilRequests(1);
+    await expect.poll(() => world.upstream.closed, { timeout: 5000 }).toBe(1);
+    await expect.poll(world.inFlight).toBe(0);
+    expect(world.sidecar.logs.at(-1)).toMatchObject({ message: 'request', code: 'CALLER_TIMEOUT', status: 499 });
+  });
+});

@@ -1,0 +1,231 @@
+// Callers that leave, stall, half-close, send nonsense or ask for a tunnel: the API never takes half a request for a
+// whole one, nobody else notices, and no answer is mistaken for another.
+import type { Socket } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { createProxyWorld } from '../support/proxy-world.ts';
+import { ok } from '../support/raw.ts';
+import { untilStill } from '../support/until-still.ts';
+
+const MIB = 1024 * 1024;
+
+describe('a caller that leaves', () => {
+  it.each([
+    ['a length', 'Content-Length: 3000000\r\n\r\n'],
+    ['chunks', 'Transfer-Encoding: chunked\r\n\r\n200000\r\n'],
+  ])(
+    'in the middle of a large upload with %s closes the connection to the API, whole request or none',
+    async (_case, head) => {
+      for (const leave of ['destroy', 'end', 'resetAndDestroy'] as const) {
+        await using world = await createProxyWorld();
+        using caller = await world.open();
+        caller.send(`POST /api/x HTTP/1.1\r\n${world.host}${head}${'x'.repeat(MIB)}`);
+        await expect.poll(() => world.upstream.received.join('').length).toBeGreaterThan(MIB / 2);
+        caller.socket[leave]();
+        await expect.poll(() => world.upstream.closed, { timeout: 2000 }).toBe(1);
+        expect(world.upstream.requests).toEqual([]);
+        expect(world.upstream.received.join('').endsWith('0\r\n\r\n')).toBe(false);
+        await expect.poll(world.inFlight).toBe(0);
+      }
+    },
+  );
+
+  it('in the middle of a small upload never reaches the API', async () => {
+    await using world = await createProxyWorld();
+    using caller = await world.open();
+    caller.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: 10\r\n\r\nhalf`);
+    await expect.poll(world.inFlight).toBe(1);
+    caller.socket.destroy();
+    await expect.poll(world.inFlight).toBe(0);
+    expect(world.upstream.connections).toBe(0);
+  });
+
+  it('in the middle of a download closes the connection to the API within a second', async () => {
+    await using world = await createProxyWorld({
+      answer: () => `HTTP/1.1 200 OK\r\nContent-Length: ${10 * MIB}\r\n\r\n${'x'.repeat(MIB)}`,
+    });
+    using caller = await world.open();
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await expect.poll(() => caller.received.length).toBeGreaterThan(MIB);
+    caller.socket.destroy();
+    await expect.poll(() => world.upstream.closed, { timeout: 1000 }).toBe(1);
+    await expect.poll(world.inFlight).toBe(0);
+  });
+
+  it('while the API is thinking closes the connection to the API', async () => {
+    await using world = await createProxyWorld({ answer: () => undefined });
+    using caller = await world.open();
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await world.upstream.untilRequests(1);
+    caller.socket.resetAndDestroy();
+    await expect.poll(() => world.upstream.closed).toBe(1);
+    expect(world.sidecar.logs.at(-1)).toMatchObject({ message: 'request', status: 499, code: 'CALLER_ABORTED' });
+  });
+
+  it('with several requests under way is forgotten with all of them', async () => {
+    await using world = await createProxyWorld({ answer: () => undefined });
+    using caller = await world.open();
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`.repeat(5));
+    await world.upstream.untilRequests(1);
+    caller.socket.resetAndDestroy();
+    await expect.poll(world.inFlight).toBe(0);
+    expect(await world.sidecar.stop()).toBe(true);
+  });
+});
+
+describe('a caller that half-closes', () => {
+  it.each(['1.0', '1.1'])('after its request counts as one that left (HTTP/%s)', async (version) => {
+    await using world = await createProxyWorld({ answer: () => undefined });
+    using caller = await world.open();
+    caller.send(`POST /api/x HTTP/${version}\r\n${world.host}Content-Length: 2\r\n\r\nhi`);
+    await world.upstream.untilRequests(1);
+    caller.socket.end();
+    expect(await caller.ended()).toBe('end');
+    expect(caller.received).toBe('');
+    await expect.poll(() => world.upstream.closed).toBe(1);
+    expect(world.sidecar.logs.at(-1)).toMatchObject({ message: 'request', status: 499, code: 'CALLER_ABORTED' });
+  });
+});
+
+describe('a caller that stalls', () => {
+  it('in a small body gets 408 and the API sees nothing', async () => {
+    await using world = await createProxyWorld({ config: { timeouts: { idle: '200ms' } } });
+    const answer = await world.call('POST /api/x HTTP/1.1', 'Content-Length: 10\r\n\r\nhalf');
+    expect([answer.status, answer.header('x-sidecar-error')]).toEqual([408, 'CALLER_TIMEOUT']);
+    expect(world.upstream.connections).toBe(0);
+  });
+
+  it('in a large body gets 408 and the API no whole request', async () => {
+    await using world = await createProxyWorld({ config: { timeouts: { idle: '200ms' } } });
+    const half = 'x'.repeat(100_000);
+    const answer = await world.call('POST /api/x HTTP/1.1', `Content-Length: 200000\r\n\r\n${half}`);
+    expect([answer.status, answer.header('x-sidecar-error')]).toEqual([408, 'CALLER_TIMEOUT']);
+    await expect.poll(() => world.upstream.closed).toBe(1);
+    expect(world.upstream.requests).toEqual([]);
+  });
+
+  it('within its headers gets 408', async () => {
+    await using world = await createProxyWorld({ config: { timeouts: { callerHeaders: '200ms' } } });
+    using caller = await world.open();
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}`);
+    expect((await caller.answer()).status).toBe(408);
+    expect(await caller.ended()).toBe('end');
+  });
+});
+
+describe('a caller that sends nonsense', () => {
+  it('behind a running request leaves that request its own answer', async () => {
+    await using world = await createProxyWorld({
+      answer: ({ socket }) => {
+        setTimeout(() => socket.write(ok('paid')), 200);
+        return undefined;
+      },
+    });
+    using caller = await world.open();
+    caller.send(`POST /api/pay HTTP/1.1\r\n${world.host}Content-Length: 2\r\n\r\nhi`);
+    await world.upstream.untilRequests(1);
+    caller.send('\0 nonsense\r\n\r\n');
+    await caller.ended();
+    // The payment was made: its answer, or none, but never a 400 that says it was not.
+    expect(caller.received).not.toContain('HTTP/1.1 400');
+    await expect.poll(world.inFlight).toBe(0);
+  });
+
+  it('or a CONNECT behind a running request is not answered as if that were the answer', async () => {
+    await using world = await createProxyWorld({ answer: () => undefined });
+    using caller = await world.open();
+    caller.send(`POST /api/pay HTTP/1.1\r\n${world.host}Content-Length: 2\r\n\r\nhi`);
+    await world.upstream.untilRequests(1);
+    caller.send(`CONNECT evil:443 HTTP/1.1\r\n${world.host}\r\n`);
+    await caller.ended();
+    expect(caller.received).toBe('');
+    await expect.poll(world.inFlight).toBe(0);
+  });
+
+  it('behind a half-sent answer gets nothing mixed into it', async () => {
+    await using world = await createProxyWorld({
+      answer: () => 'HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\nhalf',
+    });
+    using caller = await world.open();
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await expect.poll(() => caller.received.endsWith('half')).toBe(true);
+    caller.send('\0 nonsense\r\n\r\n');
+    world.upstream.requests[0]?.socket.destroy();
+    await caller.ended();
+    expect(caller.received.endsWith('half')).toBe(true);
+  });
+
+  it('is not kept waiting on a connection that is of no use any more', async () => {
+    await using world = await createProxyWorld();
+    using caller = await world.open();
+    caller.send('\0 nonsense\r\n\r\n');
+    expect((await caller.answer()).status).toBe(400);
+    expect(await caller.ended()).toBe('end');
+  });
+});
+
+describe('a caller that asks for a tunnel', () => {
+  it('and resets the connection at once does no harm', async () => {
+    await using world = await createProxyWorld();
+    for (let round = 0; round < 20; round += 1) {
+      using caller = await world.open();
+      caller.send(`CONNECT evil:443 HTTP/1.1\r\n${world.host}\r\n${'x'.repeat(10_000)}`);
+      caller.socket.resetAndDestroy();
+    }
+    using caller = await world.open();
+    caller.send(`CONNECT evil:443 HTTP/1.1\r\n${world.host}\r\n`);
+    expect((await caller.answer()).status).toBe(405);
+    expect(await caller.ended()).toBe('end');
+    caller.socket.resetAndDestroy();
+    expect((await world.call('GET /api/x HTTP/1.1')).status).toBe(200);
+  });
+});
+
+describe('a caller that uploads while the answer is there already', () => {
+  const UPLOAD = 50 * MIB;
+
+  it.each([
+    ['/api/x HTTP/1.1', '', 413],
+    ['/api/x HTTP/1.1', 'Connection: close\r\n', 413],
+    ['/api/x HTTP/1.0', '', 413],
+    ['/other HTTP/1.1', '', 404],
+    ['/other HTTP/1.1', 'Connection: close\r\n', 404],
+    ['/other HTTP/1.0', '', 404],
+  ])('to %s with %j sees the status %i of API or sidecar', async (line, header, status) => {
+    let told = false;
+    await using world = await createProxyWorld({
+      onBytes: (socket, received) => {
+        if (told || received.length < 200_000) return;
+        told = true;
+        socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno');
+      },
+    });
+    using caller = await world.open();
+    caller.send(`POST ${line}\r\n${world.host}${header}Content-Length: ${UPLOAD}\r\n\r\n`);
+    caller.send(Buffer.alloc(UPLOAD));
+    const answer = await caller.answer();
+    expect(answer.status).toBe(status);
+    expect(world.upstream.requests).toEqual([]);
+  });
+
+  it.each([
+    ['answers', (socket: Socket) => socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno'), 413],
+    ['breaks off', (socket: Socket) => socket.resetAndDestroy(), 502],
+  ])('is not blocked when it reads nothing before all is sent and the API %s', async (_case, act, status) => {
+    let api: Socket | undefined;
+    await using world = await createProxyWorld({
+      onBytes(socket, received) {
+        // From here on it reads nothing, so the upload backs up to the caller.
+        if (received.length > 200_000) api = socket.pause();
+      },
+    });
+    using caller = await world.open({ paused: true });
+    caller.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: ${UPLOAD}\r\n\r\n`);
+    for (let sent = 0; sent < UPLOAD; sent += MIB) caller.send(Buffer.alloc(MIB));
+    await untilStill(() => caller.socket.writableLength);
+    expect(caller.socket.writableLength).toBeGreaterThan(MIB);
+    act(api ?? caller.socket);
+    await expect.poll(() => caller.socket.writableLength, { timeout: 5000 }).toBe(0);
+    caller.read();
+    expect((await caller.answer()).status).toBe(status);
+  });
+});
