@@ -31,9 +31,10 @@ async function serve(flags: Flags): Promise<number> {
   forgetSecretVariables(loaded.config);
   const log = openLog(loaded.config.log);
   const asked = Promise.withResolvers<void>();
-  const sidecar = await startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
-  // From here on a signal counts, during a strict start-up too.
-  const stopped = untilStopped({ log, stop: sidecar.stop, requested: asked.promise });
+  const starting = startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
+  // Signals count from the first moment somebody can know that it runs.
+  const stopped = untilStopped({ log, stop: async () => (await starting).stop(), requested: asked.promise });
+  const sidecar = await starting;
   try {
     if (loaded.config.startup === 'strict') await Promise.race([sidecar.firstTokens(), stopped]);
   } catch (error) {
@@ -81,7 +82,9 @@ async function demo(flags: Flags): Promise<number> {
     ? createLog({ level: 'error', format: 'text', write: (line) => void process.stderr.write(line) })
     : openLog({ level: 'info', format: flags['json'] === true ? 'json' : 'auto' });
   const asked = Promise.withResolvers<void>();
-  const running = await startDemo({ log, flags: inputFlags(flags), emulator, onShutdownRequest: asked.resolve });
+  const starting = startDemo({ log, flags: inputFlags(flags), emulator, onShutdownRequest: asked.resolve });
+  const stopped = untilStopped({ log, stop: async () => (await starting).stop(), requested: asked.promise });
+  const running = await starting;
   if (once) {
     const code = await callOnce(running.exampleUrl);
     await running.stop();
@@ -94,7 +97,7 @@ async function demo(flags: Flags): Promise<number> {
     try: `curl ${running.exampleUrl}`,
   };
   announceDemo(createReport(process.stdout, flags['json'] === true), urls);
-  return finish(log, untilStopped({ log, stop: running.stop, requested: asked.promise }));
+  return finish(log, stopped);
 }
 
 function announceDemo(report: Report, urls: { sidecar: string; admin: string; aritma: string; try: string }): void {

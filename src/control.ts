@@ -10,12 +10,14 @@ export type Probe = 'live' | 'started' | 'ready';
 const PATHS: Readonly<Record<Probe, string>> = { live: '/livez', started: '/startupz', ready: '/readyz' };
 const POLL_MS = 100;
 const ATTEMPT_MS = 2000;
+/** Even a process that is busy answers within this. */
+const LEAST_ATTEMPT_MS = 500;
 
 /** Polls until the probe says 200. False when `maxMs` pass first; asks at least once. */
 export async function waitFor(admin: Address, probe: Probe, maxMs: number): Promise<boolean> {
   const giveUpAt = performance.now() + maxMs;
   for (;;) {
-    const attemptMs = Math.min(ATTEMPT_MS, Math.max(POLL_MS, giveUpAt - performance.now()));
+    const attemptMs = Math.min(ATTEMPT_MS, Math.max(LEAST_ATTEMPT_MS, giveUpAt - performance.now()));
     if ((await call(admin, 'GET', PATHS[probe], attemptMs)) === 200) return true;
     if (performance.now() + POLL_MS > giveUpAt) return false;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
