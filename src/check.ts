@@ -7,10 +7,11 @@ import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { createEgress } from './egress.ts';
 import { ERRORS, type ErrorCode } from './errors.ts';
-import { buildCredentials, tokenKey } from './generation.ts';
+import { createIdentity, tokenKey } from './identity.ts';
+import { systemClock } from './oauth/clock.ts';
 import type { Credential } from './oauth/credentials.ts';
+import type { TokenKey } from './oauth/token.ts';
 import type { TokenAnswer } from './oauth/token-endpoint.ts';
-import type { TokenKey } from './oauth/token-source.ts';
 import type { Secret } from './secret.ts';
 
 export interface Finding {
@@ -48,6 +49,19 @@ const REJECTED: Readonly<Record<string, { message: string; fix: string }>> = {
 
 /** Plain words for what happens on the way. */
 const UNAVAILABLE: Readonly<Record<string, { message: string; fix: string }>> = {
+  discovery: {
+    message: 'the issuer’s discovery document cannot be had or names no usable token endpoint',
+    fix: 'open ISSUER/.well-known/openid-configuration; if there is none, configure tokenEndpoint instead of issuer',
+  },
+  discovery_mismatch: {
+    message: 'the discovery document speaks for another issuer than the configured one',
+    fix: 'write issuer exactly as the document states it',
+  },
+  not_verified: {
+    message: 'the token does not verify: signature, issuer or audience is not the expected one',
+    fix: 'compare issuer and audience with the token’s claims, or set verify: false for tokens that are no JWTs',
+  },
+  jwks: { message: 'the issuer’s keys cannot be had', fix: 'check the way to the jwks_uri of the discovery document' },
   dns: {
     message: 'the host name of the token endpoint cannot be resolved',
     fix: 'check tokenEndpoint and this machine’s DNS',
@@ -71,12 +85,12 @@ export async function check(loaded: LoadedConfig, options: CheckOptions): Promis
   const from = loaded.file === undefined ? 'environment, flags and presets' : loaded.file;
   report({ level: 'ok', subject: 'configuration', message: `valid, from ${from}` });
   for (const message of loaded.warnings) report({ level: 'warning', subject: 'configuration', message });
-  const { credentials, pools } = buildCredentials(loaded, () => undefined);
+  const identity = createIdentity({ loaded, clock: systemClock, onRequest: () => undefined });
   try {
-    const tokens = await checkTokens(config, credentials, report);
-    if (options.upstream) await checkUpstreams(config, tokens, report);
+    const tokens = await checkTokens(config, identity.credentials, report);
+    if (options.upstream) await checkUpstreams(loaded, tokens, report);
   } finally {
-    await Promise.all(pools.map((pool) => pool.destroy()));
+    await identity.end('destroy');
   }
   const codes = findings.flatMap(({ level, code }) => (level === 'error' && code ? [ERRORS[code].exit] : []));
   return codes.length === 0 ? 0 : Math.min(...codes);
@@ -130,22 +144,23 @@ function otherwise(kind: TokenAnswer['kind']): string {
   return kind === 'nonsense' ? 'the answer is not a token response' : 'the token endpoint is not available';
 }
 
-async function checkUpstreams(config: Config, tokens: Tokens, report: (finding: Finding) => void): Promise<void> {
+async function checkUpstreams(loaded: LoadedConfig, tokens: Tokens, report: (finding: Finding) => void): Promise<void> {
+  const { config } = loaded;
   for (const route of config.routes) {
     const authorization = tokens.get(idOf(tokenKey(route, config)));
     if (authorization === undefined) continue;
-    const { pool } = createEgress(route.upstream, config, 1);
+    const egress = createEgress(route.upstream, { loaded, connections: 1, owner: `route ${route.path}` });
     const subject = `upstream ${route.path} → ${route.upstream.origin}${route.upstream.basePath}`;
-    report({ subject, ...(await probe(pool, route.upstream.basePath || '/', authorization)) });
-    await pool.destroy();
+    report({ subject, ...(await probe(egress.dispatcher, route.upstream.basePath || '/', authorization)) });
+    await egress.destroy();
   }
 }
 
 /** Any answer but 401 shows that the API is there and takes the token; what it thinks of its root path is its own affair. */
-async function probe(pool: Dispatcher, path: string, authorization: Secret): Promise<Omit<Finding, 'subject'>> {
+async function probe(upstream: Dispatcher, path: string, authorization: Secret): Promise<Omit<Finding, 'subject'>> {
   try {
     const headers = { authorization: authorization.reveal(), accept: 'application/json' };
-    const answer = await pool.request({ method: 'GET', path, headers });
+    const answer = await upstream.request({ method: 'GET', path, headers });
     await answer.body.dump();
     if (answer.statusCode !== 401) return { level: 'ok', message: `reached (HTTP ${answer.statusCode})` };
     const { title, detail } = ERRORS.UPSTREAM_REFUSED_TOKEN;

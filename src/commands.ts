@@ -33,7 +33,12 @@ async function serve(flags: Flags): Promise<number> {
   const asked = Promise.withResolvers<void>();
   const starting = startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
   // Signals count from the first moment somebody can know that it runs.
-  const stopped = untilStopped({ log, stop: async () => (await starting).stop(), requested: asked.promise });
+  const stopped = untilStopped({
+    log,
+    stop: async () => (await starting).stop(),
+    requested: asked.promise,
+    onHangup: () => void starting.then((sidecar) => sidecar.reload('SIGHUP')),
+  });
   const sidecar = await starting;
   try {
     if (loaded.config.startup === 'strict') await Promise.race([sidecar.firstTokens(), stopped]);

@@ -1,27 +1,31 @@
 /**
- * One generation of the configuration as running objects: pools, credentials, token sources and routes. Built whole,
- * used whole, closed whole, so that a request keeps one generation for its lifetime.
+ * One generation of the configuration as running objects: egress, credentials, token sources, routes and the gate. Built
+ * whole, used whole, closed whole, so that a request keeps one generation for its lifetime.
  */
-import type { Pool } from 'undici';
 import type { LoadedConfig } from './config/load.ts';
-import type { Config, RouteConfig } from './config/schema.ts';
+import type { RouteConfig } from './config/schema.ts';
 import { createEgress, type Egress } from './egress.ts';
-import { ERRORS, SidecarError } from './errors.ts';
+import { ERRORS } from './errors.ts';
+import { createIdentity, tokenKey } from './identity.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { CLIENT_AUTH } from './oauth/client-auth.ts';
 import type { Clock } from './oauth/clock.ts';
-import { type Credential, createCredential } from './oauth/credentials.ts';
+import type { Credential } from './oauth/credentials.ts';
+import type { Token, TokenEvents, TokenKey } from './oauth/token.ts';
 import { createTokenCache, type TokenCache } from './oauth/token-cache.ts';
-import type { TokenEvents, TokenKey } from './oauth/token-source.ts';
 import type { Route } from './proxy/forward.ts';
 
 export interface Generation {
+  readonly loaded: LoadedConfig;
   readonly tokens: TokenCache;
   readonly credentials: readonly Credential[];
   readonly routes: readonly Route[];
-  readonly pools: ReadonlyMap<string, Pool>;
-  close(): Promise<void>;
+  /** By origin and route, for `/status`. */
+  upstreams(): { origin: string; connected: number; running: number; queued: number }[];
+  /** Takes no new requests; resolves when the running ones are done. */
+  retire(): Promise<void>;
+  /** Ends what still runs. */
+  destroy(): Promise<void>;
 }
 
 export interface GenerationOptions {
@@ -31,97 +35,97 @@ export interface GenerationOptions {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
+  /** The generation this one replaces: its tokens serve until there are new ones. */
+  readonly previous?: Generation | undefined;
 }
 
 /** Builds everything and starts fetching the first tokens. */
-export function createGeneration({ loaded, log, metrics, clock, random }: GenerationOptions): Generation {
+export function createGeneration(options: GenerationOptions): Generation {
+  const { loaded, metrics, clock, random, previous } = options;
   const { config } = loaded;
-  const { credentials, pools: tokenPools } = buildCredentials(loaded, (credential, result, seconds) => {
-    metrics.count('token_requests_total', { credential, result });
-    metrics.observe('token_request_duration_seconds', { credential }, seconds);
+  const identity = createIdentity({
+    loaded,
+    clock,
+    onRequest(credential, result, seconds) {
+      metrics.count('token_requests_total', { credential, result });
+      metrics.observe('token_request_duration_seconds', { credential }, seconds);
+    },
   });
   const tokens = createTokenCache({
-    fetchToken: (key) => requireCredential(credentials, key.credential).fetchToken(key),
-    eventsFor: (key) => tokenEvents(key, { log, metrics, credential: requireCredential(credentials, key.credential) }),
+    fetchToken: (key) => identity.credential(key.credential).fetchToken(key),
+    eventsFor: (key) => tokenEvents(key, { ...options, credential: identity.credential(key.credential) }),
+    seedFor: (key) => previous && inherited(key, loaded, previous),
     refreshBeforeMs: config.token.refreshBefore,
+    waitMs: config.token.waitTimeout,
     clock,
     random,
   });
-  const egresses = new Map<string, Egress>();
-  const routes = config.routes.map((route) => buildRoute(route, { config, egresses, tokens, metrics }));
-  const pools = new Map([...egresses].map(([origin, { pool }]) => [origin, pool]));
-  const close = async () => {
-    tokens.close();
-    await Promise.all([...pools.values(), ...tokenPools].map((pool) => pool.destroy()));
-  };
-  return { tokens, credentials, routes, pools, close };
-}
-
-/** A credential makes one request per secret and key at a time; more connections would only be idle ones. */
-const TOKEN_CONNECTIONS = 4;
-
-/** The credentials with connections of their own, never those that callers' requests use. */
-export function buildCredentials(
-  { config, secrets }: LoadedConfig,
-  onRequest: (credential: string, result: string, seconds: number) => void,
-): { credentials: Credential[]; pools: Pool[] } {
-  const pools: Pool[] = [];
-  const credentials = Object.entries(config.credentials).map(([name, credential]) => {
-    const { pool } = createEgress(credential.tokenEndpoint, config, TOKEN_CONNECTIONS);
-    pools.push(pool);
-    return createCredential({
-      name,
-      clientId: credential.clientId,
-      auth: CLIENT_AUTH[credential.auth],
-      secrets: secrets.get(name) ?? [],
-      dispatcher: pool,
-      path: credential.tokenEndpoint.basePath || '/',
-      deadlineMs: config.token.attemptTimeout,
-      onRequest: (result, seconds) => onRequest(name, result, seconds),
-    });
+  const egresses = new Map<string, { origin: string; egress: Egress }>();
+  const routes = config.routes.map((route) => {
+    const egress = egressFor(route, loaded, egresses);
+    return buildRoute(route, { egress, loaded, tokens, metrics });
   });
-  return { credentials, pools };
+  const all = () => [...egresses.values()];
+  const end = async (how: 'close' | 'destroy') => {
+    tokens.close();
+    await Promise.all([...all().map(({ egress }) => egress[how]()), identity.end(how)]);
+  };
+  return {
+    loaded,
+    tokens,
+    credentials: identity.credentials,
+    routes,
+    upstreams: () => all().map(({ origin, egress }) => ({ origin, ...egress.stats() })),
+    retire: () => end('close'),
+    destroy: () => end('destroy'),
+  };
 }
 
-function requireCredential(credentials: readonly Credential[], name: string): Credential {
-  const found = credentials.find((credential) => credential.name === name);
-  if (!found) throw new SidecarError('SIDECAR_INTERNAL', { fields: { credential: name } });
-  return found;
+/** Routes to one origin share connections, unless they have TLS files of their own. */
+function egressFor(
+  route: RouteConfig,
+  loaded: LoadedConfig,
+  known: Map<string, { origin: string; egress: Egress }>,
+): Egress {
+  const { origin } = route.upstream;
+  const owner = `route ${route.path}`;
+  const id = loaded.tls.has(owner) ? `${origin} ${route.path}` : origin;
+  const connections = loaded.config.limits.upstreamConnections;
+  const entry = known.get(id) ?? { origin, egress: createEgress(route.upstream, { loaded, connections, owner }) };
+  known.set(id, entry);
+  return entry.egress;
 }
 
 interface RouteContext {
-  readonly config: Config;
-  readonly egresses: Map<string, Egress>;
+  readonly egress: Egress;
+  readonly loaded: LoadedConfig;
   readonly tokens: TokenCache;
   readonly metrics: Metrics;
 }
 
-function buildRoute(route: RouteConfig, { config, egresses, tokens, metrics }: RouteContext): Route {
-  const { origin, basePath } = route.upstream;
-  const egress = egresses.get(origin) ?? createEgress(route.upstream, config, config.limits.upstreamConnections);
-  egresses.set(origin, egress);
+function buildRoute(route: RouteConfig, { egress, loaded, tokens, metrics }: RouteContext): Route {
   return {
     path: route.path,
-    basePath,
+    basePath: route.upstream.basePath,
     allow: route.allow,
-    dispatcher: egress.pool,
+    dispatcher: egress.dispatcher,
     wasReused: egress.wasReused,
-    tokens: tokens.open(tokenKey(route, config)),
+    tokens: tokens.open(tokenKey(route, loaded.config)),
     metrics: metrics.forRoute(route.path),
     replayOn401: route.replayOn401,
     onReplay: metrics.replay,
   };
 }
 
-/** What a route's token is for: its own wishes, else its credential's. */
-export function tokenKey(route: RouteConfig, config: Config): TokenKey {
-  const credential = config.credentials[route.credential];
-  return {
-    credential: route.credential,
-    scope: route.scope ?? credential?.scope,
-    audience: route.audience ?? credential?.audience,
-    resource: route.resource ?? credential?.resource,
+/** The old generation's token for the same purpose, if it was issued to the same client by the same server. */
+function inherited(key: TokenKey, loaded: LoadedConfig, previous: Generation): Token | undefined {
+  const identityOf = ({ config }: LoadedConfig) => {
+    const credential = config.credentials[key.credential];
+    return JSON.stringify([credential?.tokenEndpoint, credential?.issuer, credential?.clientId]);
   };
+  if (identityOf(loaded) !== identityOf(previous.loaded)) return undefined;
+  const wishes = (one: TokenKey) => JSON.stringify([one.scope, one.audience, one.resource]);
+  return previous.tokens.sources(key.credential).find((source) => wishes(source.key) === wishes(key))?.token;
 }
 
 interface EventContext {

@@ -9,6 +9,8 @@ export interface LifecycleOptions {
   readonly stop: () => Promise<boolean>;
   /** Resolves when somebody asks for a stop by other means than a signal. */
   readonly requested?: Promise<void>;
+  /** What SIGHUP does; absent = nothing but a line in the log. */
+  readonly onHangup?: () => void;
 }
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGBREAK'] as const;
@@ -16,7 +18,7 @@ const DRAINED = 0;
 const CUT_SHORT = 4;
 
 /** Resolves with the exit code: 0 asked to stop and drained, 4 drain limit hit or second signal. */
-export function untilStopped({ log, stop, requested }: LifecycleOptions): Promise<number> {
+export function untilStopped({ log, stop, requested, onHangup }: LifecycleOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     let stopping = false;
     const begin = (reason: string) => {
@@ -34,7 +36,7 @@ export function untilStopped({ log, stop, requested }: LifecycleOptions): Promis
     };
     for (const signal of SIGNALS) process.on(signal, () => begin(signal));
     // Without a listener a hang-up would end the process and every request in it.
-    process.on('SIGHUP', () => log.warn('SIGHUP ignored; restart to load a changed configuration'));
+    process.on('SIGHUP', onHangup ?? (() => log.warn('SIGHUP ignored')));
     requested?.then(() => begin('POST /shutdown'), reject);
   });
 }

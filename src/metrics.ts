@@ -67,6 +67,12 @@ export const METRICS = {
     help: '1 for the secret the identity server last accepted, 0 for the others',
     labels: ['credential', 'secret'],
   },
+  config_reloads_total: {
+    type: 'counter',
+    help: 'Reloads of the configuration: ok, unchanged, or invalid (the last good one stays in force)',
+    labels: ['result'],
+  },
+  config_generation: { type: 'gauge', help: 'Configurations in force so far, counted from 1', labels: [] },
   build_info: { type: 'gauge', help: 'Always 1', labels: ['version', 'node'] },
 } as const satisfies Record<string, MetricRow>;
 
@@ -90,7 +96,7 @@ export interface Metrics {
   inFlight(delta: 1 | -1): void;
   error(code: ErrorCode): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
-  count(name: 'token_requests_total', labels: Labels): void;
+  count(name: 'token_requests_total' | 'config_reloads_total', labels: Labels): void;
   /** Resolves the labels once; the result counts one each call. */
   counter(name: 'token_lookups_total', labels: Labels): () => void;
   observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
@@ -101,7 +107,8 @@ type GaugeName =
   | 'token_expiry_timestamp_seconds'
   | 'token_last_success_timestamp_seconds'
   | 'token_consecutive_failures'
-  | 'secret_in_use';
+  | 'secret_in_use'
+  | 'config_generation';
 
 /** Builds one registry with all metrics and prom-client's process metrics. */
 export function createMetrics(version: string): Metrics {

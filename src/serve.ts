@@ -3,18 +3,20 @@
  * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
  */
 import type { Server } from 'node:http';
-import { createAdmin } from './admin/server.ts';
+import { type Admin, createAdmin } from './admin/server.ts';
 import type { StatusInput } from './admin/status.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { type Address, isLoopback } from './config/values.ts';
-import { createGeneration, type Generation } from './generation.ts';
+import { watchFiles } from './config/watch.ts';
+import type { Generation } from './generation.ts';
 import { type Bound, bind, formatHost } from './listen.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { type Clock, systemClock } from './oauth/clock.ts';
 import { createAdmission } from './proxy/admission.ts';
-import { createProxy } from './proxy/server.ts';
+import { type Proxy as CallerPort, createProxy, type Gate } from './proxy/server.ts';
+import { createGenerations, type Generations } from './reload.ts';
 import { VERSION } from './version.ts';
 
 export interface SidecarOptions {
@@ -31,6 +33,8 @@ export interface Sidecar {
   readonly admin: readonly Bound[];
   /** Resolves when the first token of every route is there. @throws SidecarError the first failure */
   firstTokens(): Promise<void>;
+  /** Reads configuration and secrets again and uses them, if they are valid. */
+  reload(reason: string): void;
   /** Drains as configured. True when every running request finished within the limit. */
   stop(): Promise<boolean>;
 }
@@ -45,24 +49,75 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const { config } = loaded;
   const metrics = createMetrics(VERSION);
-  const generation = createGeneration({ loaded, log, metrics, clock, random });
+  const generations = createGenerations({ loaded, log, metrics, clock, random });
   const state = { listening: false, draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
-  const { allowForwarded } = config.callers;
-  const proxy = createProxy({
-    admit: createAdmission({ routes: generation.routes, hosts, allowForwarded }),
-    limits: proxyLimits(config),
-    log,
-    metrics,
-  });
   const adminHosts = new Set<string>();
+  const headersMs = config.timeouts.callerHeaders;
+  const proxy = createProxy({ gate: gates(generations, hosts), headersMs, log, metrics });
   const admin = await createAdmin({
-    snapshot: () => ({ ...state, ...describe(loaded, generation), inFlight: proxy.inFlight(), now: Date.now() }),
+    snapshot: () => ({ ...state, ...describe(generations), inFlight: proxy.inFlight(), now: Date.now() }),
     metrics,
-    refreshTokens: (credential) => refreshTokens(generation, credential),
+    refreshTokens: (credential) => refreshTokens(generations.current(), credential),
     shutdown: () => options.onShutdownRequest?.(),
     hosts: adminHosts,
   });
+  const opening = { config, proxy, admin, hosts, adminHosts };
+  const { proxies, admins } = await openAll(opening).catch(async (error: unknown) => {
+    await generations.current().destroy();
+    throw error;
+  });
+  state.listening = true;
+  announce({ admins, proxies }, options);
+  const changed = () => void generations.reload('file change', false);
+  const unwatch = watchFiles(() => generations.current().loaded.files, changed);
+  return {
+    proxy: proxies.map(({ bound }) => bound),
+    admin: admins.map(({ bound }) => bound),
+    firstTokens: () => firstTokens(generations.current()),
+    reload: (reason) => void generations.reload(reason, true),
+    async stop() {
+      state.draining = true;
+      unwatch();
+      await sleep(config.drain.minimum);
+      for (const { server } of proxies) server.close();
+      const drained = await within(config.drain.limit, proxy.drain());
+      closeAll([...admins, ...proxies]);
+      await generations.current().destroy();
+      return drained;
+    },
+  };
+}
+
+/** The gate of the current generation, built once for each. */
+function gates(generations: Generations, hosts: ReadonlySet<string>): () => Gate {
+  const built = new WeakMap<Generation, Gate>();
+  return () => {
+    const generation = generations.current();
+    const gate = built.get(generation) ?? buildGate(generation, hosts);
+    built.set(generation, gate);
+    return gate;
+  };
+}
+
+function buildGate({ routes, loaded: { config } }: Generation, hosts: ReadonlySet<string>): Gate {
+  const { allowForwarded } = config.callers;
+  return {
+    admit: createAdmission({ routes, hosts, allowForwarded }),
+    limits: { replayBytes: config.limits.replayBody, idleMs: config.timeouts.idle },
+  };
+}
+
+interface Opening {
+  readonly config: Config;
+  readonly proxy: CallerPort;
+  readonly admin: Admin;
+  readonly hosts: Set<string>;
+  readonly adminHosts: Set<string>;
+}
+
+/** All listeners or none. */
+async function openAll({ config, proxy, admin, hosts, adminHosts }: Opening) {
   const admins: Listener[] = [];
   const proxies: Listener[] = [];
   try {
@@ -71,32 +126,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     }
     for (const address of config.listen) proxies.push(await open(address, proxy.createListener(), hosts));
   } catch (error) {
-    await closeAll([...admins, ...proxies], generation);
+    closeAll([...admins, ...proxies]);
     throw error;
   }
-  state.listening = true;
-  announce({ admins, proxies }, options);
-  return {
-    proxy: proxies.map(({ bound }) => bound),
-    admin: admins.map(({ bound }) => bound),
-    firstTokens: async () => void (await Promise.all(generation.tokens.sources().map((source) => source.get()))),
-    async stop() {
-      state.draining = true;
-      await sleep(config.drain.minimum);
-      for (const { server } of proxies) server.close();
-      const drained = await within(config.drain.limit, proxy.drain());
-      await closeAll([...admins, ...proxies], generation);
-      return drained;
-    },
-  };
-}
-
-function proxyLimits(config: Config) {
-  return {
-    replayBytes: config.limits.replayBody,
-    idleMs: config.timeouts.idle,
-    headersMs: config.timeouts.callerHeaders,
-  };
+  return { admins, proxies };
 }
 
 /** Probes come from the node by pod address, so only a loopback listener can insist on its names. */
@@ -116,12 +149,11 @@ async function open(address: Address, server: Server, hosts: Set<string>): Promi
   return { server, bound };
 }
 
-async function closeAll(listeners: readonly Listener[], generation: Generation): Promise<void> {
+function closeAll(listeners: readonly Listener[]): void {
   for (const { server } of listeners) {
     server.close();
     server.closeAllConnections();
   }
-  await generation.close();
 }
 
 function announce(
@@ -133,8 +165,11 @@ function announce(
   for (const warning of loaded.warnings) log.warn('configuration', { problem: warning });
 }
 
-function describe({ config, warnings }: LoadedConfig, { tokens, credentials, routes, pools }: Generation) {
+function describe(generations: Generations) {
+  const { loaded, tokens, credentials, routes, upstreams } = generations.current();
+  const { config, warnings } = loaded;
   return {
+    ...generations.snapshot(),
     version: VERSION,
     environment: config.environment,
     startup: config.startup,
@@ -152,13 +187,12 @@ function describe({ config, warnings }: LoadedConfig, { tokens, credentials, rou
       secrets: secretsInUse(),
     })),
     tokens: tokens.snapshots(),
-    upstreams: [...pools].map(([origin, { stats }]) => ({
-      origin,
-      connected: stats.connected,
-      running: stats.running,
-      queued: stats.queued,
-    })),
+    upstreams: upstreams(),
   } satisfies Partial<StatusInput>;
+}
+
+async function firstTokens({ tokens }: Generation): Promise<void> {
+  await Promise.all(tokens.sources().map((source) => source.get()));
 }
 
 function refreshTokens({ tokens }: Generation, credential: string | undefined): Promise<void> | undefined {

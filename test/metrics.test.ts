@@ -15,6 +15,8 @@ function record(metrics: Metrics): void {
   metrics.set('token_expiry_timestamp_seconds', { credential: 'default', scope: 'api' }, 1);
   metrics.set('token_last_success_timestamp_seconds', { credential: 'default' }, 1);
   metrics.set('token_consecutive_failures', { credential: 'default' }, 0);
+  metrics.count('config_reloads_total', { result: 'ok' });
+  metrics.set('config_generation', {}, 1);
   metrics.set('secret_in_use', { credential: 'default', secret: '1' }, 1);
 }
 

@@ -24,6 +24,11 @@ export interface StatusInput {
   readonly startup: 'lenient' | 'strict';
   readonly inFlight: number;
   readonly warnings: readonly string[];
+  /** Of the configuration, from 1. */
+  readonly generation: number;
+  readonly lastReload:
+    | { readonly at: number; readonly result: string; readonly problems: readonly string[] }
+    | undefined;
   readonly routes: readonly {
     readonly path: string;
     readonly upstream: string;
@@ -82,6 +87,8 @@ export function status(input: StatusInput): Readonly<Record<string, unknown>> {
     draining: input.draining,
     inFlight: input.inFlight,
     warnings: input.warnings,
+    generation: input.generation,
+    lastReload: input.lastReload && { ...input.lastReload, at: iso(input.lastReload.at) },
     routes: input.routes,
     credentials: input.credentials.map((credential) => ({
       ...credential,

@@ -10,6 +10,7 @@ import type { Problem } from './problems.ts';
 
 export interface ConfigFile {
   readonly name: string | undefined;
+  readonly path: string | undefined;
   readonly doc: Doc;
   readonly yaml: Document | undefined;
   readonly lines: LineCounter;
@@ -27,17 +28,20 @@ const DEFAULT_FILE = 'aritma-sidecar.yaml';
 export function readConfigFile({ asked, cwd }: FileRequest): ConfigFile | { readonly problems: Problem[] } {
   const name = asked ?? DEFAULT_FILE;
   try {
-    return parse(name, readFileSync(resolve(cwd, name), 'utf8'));
+    const path = resolve(cwd, name);
+    return parse({ name, path }, readFileSync(path, 'utf8'));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (asked === undefined && code === 'ENOENT') {
-      return { name: undefined, doc: {}, yaml: undefined, lines: new LineCounter() };
+      return { name: undefined, path: undefined, doc: {}, yaml: undefined, lines: new LineCounter() };
     }
     return { problems: [{ where: name, path: '', message: `cannot be read (${code}); check path and permissions` }] };
   }
 }
 
-function parse(name: string, text: string): ConfigFile | { readonly problems: Problem[] } {
+type Named = { readonly name: string; readonly path: string };
+
+function parse({ name, path }: Named, text: string): ConfigFile | { readonly problems: Problem[] } {
   const lines = new LineCounter();
   const yaml = parseDocument(text.replace(/^\uFEFF/, ''), { version: '1.2', lineCounter: lines, prettyErrors: false });
   const at = (line: number, message: string): Problem => ({ where: `${name}:${line}`, path: '', message });
@@ -54,7 +58,7 @@ function parse(name: string, text: string): ConfigFile | { readonly problems: Pr
     return { problems: [at(1, 'must be a mapping of options, such as `environment: dev`')] };
   }
   try {
-    return { name, doc: (yaml.toJS() ?? {}) as Doc, yaml, lines };
+    return { name, path, doc: (yaml.toJS() ?? {}) as Doc, yaml, lines };
   } catch {
     // The library's message names the alias.
     return { problems: [at(1, 'has an alias (*) without an anchor (&), or far too many of them')] };

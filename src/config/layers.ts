@@ -18,7 +18,7 @@ export interface Override {
 export function layer(file: Doc, overrides: readonly Override[]): Doc {
   const chosen = overrides.find((override) => override.path[0] === 'environment')?.value ?? file['environment'];
   const preset: Doc = isPresetName(chosen) ? { ...PRESETS[chosen] } : {};
-  const merged = merge(preset, file) as Record<string, unknown>;
+  const merged = merge(withoutRivals(preset, file), file) as Record<string, unknown>;
   const listed = file['routes'];
   if (Array.isArray(listed)) {
     const known = (preset['routes'] ?? []) as readonly Doc[];
@@ -55,6 +55,19 @@ function placeOf(doc: Doc, path: readonly string[]): string[] {
     at = (at as Record<string, unknown> | undefined)?.[place];
     return place;
   });
+}
+
+/** A file that names an issuer has said where tokens come from; the preset's endpoint must not contradict it. */
+function withoutRivals(preset: Doc, file: Doc): Doc {
+  const named = at(at(file['credentials'], 'default'), 'issuer');
+  const standard = at(preset['credentials'], 'default');
+  if (named === undefined || !isDoc(standard)) return preset;
+  const { tokenEndpoint: _replaced, ...rest } = standard;
+  return { ...preset, credentials: { default: rest } };
+}
+
+function at(value: unknown, key: string): unknown {
+  return isDoc(value) ? own(value, key) : undefined;
 }
 
 function isPresetName(name: unknown): name is keyof typeof PRESETS {

@@ -4,12 +4,13 @@
  * message ever repeats a value.
  */
 import { SidecarError } from '../errors.ts';
+import { type ProxySettings, readProxy, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
 import { locate, type Problem, wording } from './problems.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema, INPUTS } from './schema.ts';
-import { type LoadedSecret, loadSecrets } from './secrets.ts';
+import { type LoadedSecret, loadSecrets, loadTls, type TlsFiles } from './secrets.ts';
 import type { Address } from './values.ts';
 import { allowedKeys } from './walk.ts';
 
@@ -35,6 +36,14 @@ export interface LoadedConfig {
   readonly document: Doc;
   /** Things that work but should not stay so. */
   readonly warnings: readonly string[];
+  /** TLS files by owner, `credential NAME` or `route PATH`. */
+  readonly tls: ReadonlyMap<string, TlsFiles>;
+  /** From HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
+  readonly proxy: ProxySettings | undefined;
+  /** Every file that was read, for watching. */
+  readonly files: readonly string[];
+  /** Reads everything again from the same inputs. @throws like `loadConfig` */
+  reload(): LoadedConfig;
 }
 
 /**
@@ -42,6 +51,7 @@ export interface LoadedConfig {
  */
 export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const { file, overrides, problems, env, cwd } = readInputs(options);
+  const snapshot = { ...env };
   const { doc, sources } = applyInputs(layer(file.doc, overrides), overrides);
   const where = (path: readonly PropertyKey[]) => locate(path, sources, file);
   const report: Report = (path, message) => problems.push({ where: where(path), path: path.join('.'), message });
@@ -50,10 +60,25 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const parts = validParts(doc);
   checkRules(parts, report);
   const warnings: string[] = [];
-  const secrets = loadSecrets(parts.credentials, { env, cwd, report, warnings });
+  const files: string[] = file.path === undefined ? [] : [file.path];
+  const context = { env, cwd, report, warnings, files };
+  const secrets = loadSecrets(parts.credentials, context);
+  const tls = loadTls(parts, context);
+  const proxy = readProxy(env, problems);
   if (!result.success || problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
   const config = result.data;
-  return { config, secrets, file: file.name, document: doc, warnings: [...warnings, ...advise(config)] };
+  return {
+    config,
+    secrets,
+    tls,
+    proxy,
+    file: file.name,
+    files,
+    document: doc,
+    warnings: [...warnings, ...advise(config)],
+    // The environment as it was: variables that held secrets are removed from the process once they are read.
+    reload: () => loadConfig({ ...options, env: snapshot }),
+  };
 }
 
 /**
@@ -139,20 +164,3 @@ function reportIssue(issue: ZodIssue, report: Report): void {
 }
 
 type ZodIssue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];
-
-/** Variables that would undo what the sidecar promises, whatever the configuration says. */
-function refuseEnvironment(env: Env): Problem[] {
-  const refuse = (name: string, message: string) => ({ where: `environment variable ${name}`, path: '', message });
-  const problems: Problem[] = [];
-  if (env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
-    problems.push(
-      refuse(
-        'NODE_TLS_REJECT_UNAUTHORIZED',
-        'turns certificate checks off; unset it and add the CA with NODE_EXTRA_CA_CERTS',
-      ),
-    );
-  }
-  if (env['NODE_DEBUG'])
-    problems.push(refuse('NODE_DEBUG', 'makes Node print headers, the token among them; unset it'));
-  return problems;
-}

@@ -53,13 +53,9 @@ export function validParts(doc: Doc): ValidParts {
 }
 
 export function checkRules(parts: ValidParts, report: Report): void {
-  const exposed = ({ secure, hostname }: BaseUrl) => !secure && !isLoopback(hostname) && !parts.plainTextHttp;
-  for (const [name, { tokenEndpoint }] of parts.credentials) {
-    if (exposed(tokenEndpoint)) report(['credentials', name, 'tokenEndpoint'], PLAIN);
-  }
+  checkTransport(parts, report);
   const seen = new Set<string>();
   for (const [index, route] of parts.routes) {
-    if (exposed(route.upstream)) report(['routes', index, 'upstream'], PLAIN);
     if (seen.has(route.path)) report(['routes', index, 'path'], 'is listed twice; each path needs one route');
     seen.add(route.path);
     if (!parts.credentialNames.includes(route.credential)) {
@@ -70,6 +66,18 @@ export function checkRules(parts: ValidParts, report: Report): void {
   for (const [index, address] of parts.listen) {
     if (address.kind === 'tcp' && !isLoopback(address.host)) report(['listen', index], EXPOSED);
   }
+}
+
+/** RFC 6750 §5.3: neither secret nor token in clear over a network, unless that is spelled out. */
+function checkTransport({ credentials, routes, plainTextHttp }: ValidParts, report: Report): void {
+  const check = (path: readonly PropertyKey[], url: BaseUrl | undefined) => {
+    if (url && !url.secure && !isLoopback(url.hostname) && !plainTextHttp) report(path, PLAIN);
+  };
+  for (const [name, { tokenEndpoint, issuer }] of credentials) {
+    check(['credentials', name, 'tokenEndpoint'], tokenEndpoint);
+    check(['credentials', name, 'issuer'], issuer);
+  }
+  for (const [index, { upstream }] of routes) check(['routes', index, 'upstream'], upstream);
 }
 
 /** Things that work but should not stay so. */

@@ -54,30 +54,67 @@ const secretSource = z
       .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
       .optional()
       .meta(meta('Environment variable holding the secret')),
+    kid: visible.optional().meta(meta('Key id, for private_key_jwt; by default what a JWK states')),
+    alg: z
+      .enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'])
+      .optional()
+      .meta(meta('Signature algorithm, for private_key_jwt; by default what fits the key')),
   })
   .refine((source) => (source.file === undefined) !== (source.env === undefined), {
     message: 'must have exactly one of: file, env',
   });
 
-export const CredentialSchema = z.strictObject({
-  tokenEndpoint: parsed(
-    parseBaseUrl,
-    meta('URL of the token endpoint', { examples: ['https://id.aritma.io/connect/token'] }),
-  ),
-  clientId: visible.max(100).meta(meta('OAuth client id')),
-  auth: z
-    .enum(['client_secret_post', 'client_secret_basic'])
-    .default('client_secret_post')
-    .meta(meta('How the client authenticates; Aritma documents client_secret_post')),
-  secrets: z
-    .array(secretSource)
-    .min(1)
-    .max(5)
-    .meta(meta('Client secrets, tried in order: the next one when the server says invalid_client')),
-  scope: scope.optional().meta(meta('Scope to ask for; absent = all the client may have')),
-  audience: visible.optional().meta(meta('Sent as `audience` when set')),
-  resource: visible.optional().meta(meta('Sent as `resource` when set (RFC 8707)')),
-});
+const file = (description: string) => z.string().min(1).optional().meta(meta(description));
+
+const tls = z
+  .strictObject({
+    ca: file('PEM file with the only CAs to trust, for a private CA'),
+    cert: file('PEM file with a client certificate (mTLS, RFC 8705)'),
+    key: file('PEM file with its private key'),
+  })
+  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), 'needs both cert and key, or neither')
+  .optional();
+
+/** Parameters that the sidecar sets itself. */
+const RESERVED = /^(?:grant_type|scope|audience|resource|client_(?:id|secret|assertion|assertion_type))$/;
+const parameter = visible.refine((key) => !RESERVED.test(key), 'is set by the sidecar itself');
+
+export const CredentialSchema = z
+  .strictObject({
+    tokenEndpoint: parsed(parseBaseUrl, meta('URL of the token endpoint; or give `issuer`')).optional(),
+    issuer: parsed(parseBaseUrl, meta('Issuer whose discovery document names the token endpoint')).optional(),
+    clientId: visible.max(100).meta(meta('OAuth client id')),
+    auth: z
+      .enum(['client_secret_post', 'client_secret_basic', 'private_key_jwt'])
+      .default('client_secret_post')
+      .meta(meta('How the client authenticates; Aritma documents client_secret_post')),
+    secrets: z
+      .array(secretSource)
+      .min(1)
+      .max(5)
+      .meta(meta('Secrets, or keys for private_key_jwt, in order: the next one when the server says invalid_client')),
+    scope: scope.optional().meta(meta('Scope to ask for; absent = all the client may have')),
+    audience: visible.optional().meta(meta('Sent as `audience` when set')),
+    resource: visible.optional().meta(meta('Sent as `resource` when set (RFC 8707)')),
+    parameters: z.record(parameter, visible).default({}).meta(meta('Further parameters of the token request')),
+    verify: z
+      .boolean()
+      .default(false)
+      .meta(meta('Check signature, issuer and `audience` of every token, which must be a JWT; needs `issuer`')),
+    tls,
+  })
+  .refine(({ tokenEndpoint, issuer }) => (tokenEndpoint === undefined) !== (issuer === undefined), {
+    message: 'is required, or issuer; not both',
+    path: ['tokenEndpoint'],
+  })
+  .refine(({ verify, issuer }) => !verify || issuer !== undefined, {
+    message: 'needs issuer, which says where the keys are',
+    path: ['verify'],
+  })
+  .refine(({ auth, secrets }) => auth === 'private_key_jwt' || secrets.every(({ kid, alg }) => !kid && !alg), {
+    message: 'has kid or alg, which belong to private_key_jwt',
+    path: ['secrets'],
+  });
 
 const ALLOW = /^[A-Z*]+ \/[^\s?#]*$/;
 
@@ -102,6 +139,7 @@ export const RouteSchema = z.strictObject({
     .array(z.string().regex(ALLOW, 'must be "METHOD /glob", for example "GET /accounts/**"'))
     .optional()
     .meta(meta('`METHOD /glob` entries (`*` one segment, `**` the rest, method `*` any); absent = everything')),
+  tls,
 });
 
 const NO_ROUTES = 'needs at least one route: set environment to dev, prod or emulator, or list routes';
@@ -128,6 +166,7 @@ export const ConfigSchema = z.strictObject({
   token: z
     .strictObject({
       attemptTimeout: duration('5s', 'Total time for one token request, from connecting to the last byte'),
+      waitTimeout: duration('10s', 'How long a caller waits for a token before it gets 503'),
       refreshBefore: duration('5m', 'Refresh this long before expiry, or at half-life if that is later'),
     })
     .prefault({}),

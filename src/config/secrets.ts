@@ -1,9 +1,10 @@
 /**
- * Reads client secrets from where the configuration says they are. A secret leaves this file as a `Secret` or not at
- * all: no message holds any part of one.
+ * Reads client secrets, keys and certificates from where the configuration says they are. A secret leaves this file as a
+ * `Secret` or not at all: no message holds any part of one.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { parsePrivateKey } from '../private-key.ts';
 import { Secret } from '../secret.ts';
 import type { Report, ValidParts } from './rules.ts';
 
@@ -11,6 +12,16 @@ export interface LoadedSecret {
   /** Position in `secrets`, from 1: the bounded name used in metrics. */
   readonly name: string;
   readonly value: Secret;
+  /** Both for private_key_jwt. */
+  readonly kid: string | undefined;
+  readonly alg: string | undefined;
+}
+
+/** What undici's connector takes. */
+export interface TlsFiles {
+  ca?: Buffer;
+  cert?: Buffer;
+  key?: Buffer;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -22,6 +33,8 @@ export interface SecretContext {
   readonly report: Report;
   /** Added to. */
   readonly warnings: string[];
+  /** Added to: every file that was asked for, whether it could be read or not. */
+  readonly files: string[];
 }
 
 /** By credential name, in the order they are tried. */
@@ -30,44 +43,96 @@ export function loadSecrets(
   context: SecretContext,
 ): Map<string, LoadedSecret[]> {
   const secrets = new Map<string, LoadedSecret[]>();
-  for (const [credential, { secrets: sources }] of credentials) {
+  for (const [credential, { secrets: sources, auth }] of credentials) {
     const loaded: LoadedSecret[] = [];
-    sources.forEach((source, index) => {
-      const path = ['credentials', credential, 'secrets', index];
-      const read = source.file === undefined ? fromEnv(context.env, source.env ?? '') : fromFile(source.file, context);
-      if (read.text !== undefined) loaded.push({ name: String(index + 1), value: new Secret(read.text) });
-      else context.report(path, read.problem);
+    sources.forEach(({ file, env = '', kid, alg }, index) => {
+      const text = file === undefined ? fromEnv(context.env, env) : fromFile(file, context);
+      const read = auth === 'private_key_jwt' ? asKey(text) : asSecret(text);
+      if (read.value) loaded.push({ name: String(index + 1), value: read.value, kid, alg });
+      else context.report(['credentials', credential, 'secrets', index], read.problem);
     });
     secrets.set(credential, loaded);
   }
   return secrets;
 }
 
-type Read = { text: string; problem?: never } | { text?: never; problem: string };
-
-/** No message names the variable or the file: in a hurry, people put the secret itself there. */
-function fromEnv(env: Env, name: string): Read {
-  return usable(env[name] ?? '', 'the environment variable');
+/** By owner: `credential NAME` or `route PATH`. */
+export function loadTls({ credentials, routes }: ValidParts, context: SecretContext): Map<string, TlsFiles> {
+  const loaded = new Map<string, TlsFiles>();
+  for (const [name, { tls }] of credentials) {
+    if (tls) loaded.set(`credential ${name}`, readTls(['credentials', name, 'tls'], tls, context));
+  }
+  for (const [index, { path, tls }] of routes) {
+    if (tls) loaded.set(`route ${path}`, readTls(['routes', index, 'tls'], tls, context));
+  }
+  return loaded;
 }
 
-function fromFile(file: string, { cwd, warnings }: SecretContext): Read {
+type Text =
+  | { readonly text: string; readonly what: string; problem?: never }
+  | { readonly problem: string; text?: never };
+type Read = { readonly value: Secret; problem?: never } | { readonly problem: string; value?: never };
+
+/** No message names the variable or the file: in a hurry, people put the secret itself there. */
+function fromEnv(env: Env, name: string): Text {
+  return { text: env[name] ?? '', what: 'the environment variable' };
+}
+
+function fromFile(file: string, { cwd, warnings, files }: SecretContext): Text {
   const path = resolve(cwd, file);
+  files.push(path);
   try {
     const { mode } = statSync(path);
     if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
       warnings.push(`secret file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`);
     }
-    return usable(readFileSync(path, 'utf8'), 'the secret file');
+    return { text: readFileSync(path, 'utf8'), what: 'the secret file' };
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return { problem: `the secret file cannot be read (${code}); check path and permissions` };
+    return { problem: `the secret file cannot be read (${codeOf(error)}); check path and permissions` };
   }
 }
 
 /** Editors add a newline, Windows ones a byte order mark; neither belongs to the secret. */
-function usable(text: string, what: string): Read {
-  const secret = text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
-  if (secret === '') return { problem: `${what} is empty or not set` };
-  if (/[^\x20-\x7e]/.test(secret)) return { problem: `${what} holds line breaks or characters that are not ASCII` };
-  return { text: secret };
+function asSecret(read: Text): Read {
+  if (read.text === undefined) return read;
+  const secret = read.text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
+  if (secret === '') return { problem: `${read.what} is empty or not set` };
+  if (/[^\x20-\x7e]/.test(secret)) {
+    return { problem: `${read.what} holds line breaks or characters that are not ASCII` };
+  }
+  return { value: new Secret(secret) };
+}
+
+function asKey(read: Text): Read {
+  if (read.text === undefined) return read;
+  const value = new Secret(read.text.replace(/^\uFEFF/, ''));
+  try {
+    parsePrivateKey(value);
+    return { value };
+  } catch (error) {
+    return { problem: `${read.what} ${(error as Error).message}` };
+  }
+}
+
+type TlsSettings = Readonly<Partial<Record<keyof TlsFiles, string | undefined>>>;
+
+function readTls(path: readonly PropertyKey[], settings: TlsSettings, { cwd, files, report }: SecretContext): TlsFiles {
+  const read: TlsFiles = {};
+  for (const kind of ['ca', 'cert', 'key'] as const) {
+    const file = settings[kind];
+    if (file === undefined) continue;
+    const resolved = resolve(cwd, file);
+    files.push(resolved);
+    try {
+      read[kind] = readFileSync(resolved);
+      if (!read[kind].includes('-----BEGIN ')) report([...path, kind], 'holds no PEM');
+    } catch (error) {
+      report([...path, kind], `cannot be read (${codeOf(error)}); check path and permissions`);
+    }
+  }
+  return read;
+}
+
+function codeOf(error: unknown): string {
+  return String((error as NodeJS.ErrnoException).code);
 }

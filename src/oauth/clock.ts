@@ -24,3 +24,8 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Milliseconds since then; the larger of both clocks. */
+export function elapsedSince(since: Instant, now: Instant): number {
+  return Math.max(now.wallMs - since.wallMs, now.monotonicMs - since.monotonicMs);
+}

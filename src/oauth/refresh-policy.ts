@@ -2,7 +2,7 @@
  * When a token is used, refreshed and given up: pure arithmetic on clock readings. A token is judged by two clocks at once, monotonic and wall, and the one that says "later" wins: neither a
  * clock set back nor a machine that slept can make an expired token look fresh.
  */
-import type { Instant } from './clock.ts';
+import { elapsedSince, type Instant } from './clock.ts';
 
 /** `fresh`: use it · `early`: use it, refresh behind · `expired`: never send it. */
 export type Phase = 'fresh' | 'early' | 'expired';
@@ -35,13 +35,8 @@ export function planLifespan(
   return { since, usableForMs, refreshAfterMs: earliest + (usableForMs - earliest) * 0.5 * policy.random };
 }
 
-/** Milliseconds since then; the larger of both clocks. */
-export function elapsedMs(since: Instant, now: Instant): number {
-  return Math.max(now.wallMs - since.wallMs, now.monotonicMs - since.monotonicMs);
-}
-
 export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
-  const age = elapsedMs(lifespan.since, now);
+  const age = elapsedSince(lifespan.since, now);
   if (age >= lifespan.usableForMs) return 'expired';
   return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }

@@ -3,14 +3,9 @@
  * difference in credential, scope, audience or resource share nothing.
  */
 import { LRUCache } from 'lru-cache';
+import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenAnswer } from './token-endpoint.ts';
-import {
-  type SourceOptions,
-  type TokenEvents,
-  type TokenKey,
-  type TokenSnapshot,
-  TokenSource,
-} from './token-source.ts';
+import { type SourceOptions, TokenSource } from './token-source.ts';
 
 export interface TokenCache {
   /** The source for a key; the first call for a key starts fetching. */
@@ -21,16 +16,18 @@ export interface TokenCache {
   close(): void;
 }
 
-export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'events'> {
+export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'events' | 'seed'> {
   readonly fetchToken: (key: TokenKey) => Promise<TokenAnswer>;
   readonly eventsFor: (key: TokenKey) => TokenEvents;
+  /** A token that may serve until the first one has been fetched. */
+  readonly seedFor?: ((key: TokenKey) => Token | undefined) | undefined;
 }
 
 /** Keys come from the configuration, so this bound is never met; it keeps a mistake from growing without end. */
 const MAX_KEYS = 1000;
 
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
-  const { fetchToken, eventsFor, ...rest } = options;
+  const { fetchToken, eventsFor, seedFor, ...rest } = options;
   const sources = new LRUCache<string, TokenSource>({ max: MAX_KEYS, dispose: (source) => source.close() });
   const list = (credential?: string) =>
     [...sources.values()].filter((source) => credential === undefined || source.key.credential === credential);
@@ -40,7 +37,8 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
       const id = JSON.stringify([key.credential, key.scope ?? null, key.audience ?? null, key.resource ?? null]);
       let source = sources.get(id);
       if (!source) {
-        source = new TokenSource(key, { ...rest, events: eventsFor(key), fetchToken: () => fetchToken(key) });
+        const own = { events: eventsFor(key), fetchToken: () => fetchToken(key), seed: seedFor?.(key) };
+        source = new TokenSource(key, { ...rest, ...own });
         sources.set(id, source);
       }
       return source;

@@ -5,6 +5,7 @@
 import { decodeJwt } from 'jose';
 import { type Dispatcher, errors } from 'undici';
 import { Secret } from '../secret.ts';
+import { parseObject, readCapped } from './capped-body.ts';
 
 /** What the identity server's answer amounts to. */
 export type TokenAnswer =
@@ -74,24 +75,12 @@ export async function sendTokenRequest(request: TokenRequest): Promise<TokenAnsw
       body: request.form.toString(),
       signal,
     });
-    const body = await readCapped(answer.body);
+    const body = await readCapped(answer.body, MAX_BODY_BYTES);
     if (body === undefined) return { kind: 'nonsense', result: 'body_too_large' };
     return judgeTokenAnswer({ status: answer.statusCode, headers: answer.headers, body }, Date.now());
   } catch (error) {
     return { kind: 'unavailable', result: signal.aborted ? 'timeout' : transportClass(error) };
   }
-}
-
-async function readCapped(body: AsyncIterable<Buffer>): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  // Leaving the loop early destroys the stream and with it the connection.
-  for await (const chunk of body) {
-    length += chunk.length;
-    if (length > MAX_BODY_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** A closed list, because it becomes a metric label. */
@@ -130,17 +119,6 @@ export function judgeTokenAnswer(answer: RawAnswer, nowMs: number): TokenAnswer 
 
 function statusLabel(status: number): string {
   return status === 429 || status === 408 || [500, 502, 503, 504].includes(status) ? String(status) : '5xx';
-}
-
-function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function judgeToken(body: Record<string, unknown>, nowMs: number): TokenAnswer {

@@ -3,52 +3,23 @@
  * in use until it expires however long the identity server is away, never handed out after that.
  */
 import { SidecarError } from '../errors.ts';
-import type { Secret } from '../secret.ts';
 import { backoffMs, rejectionBackoffMs } from './backoff.ts';
-import type { Clock } from './clock.ts';
-import type { TokenTarget } from './credentials.ts';
-import { elapsedMs, type Lifespan, type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
+import { type Clock, elapsedSince } from './clock.ts';
+import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
+import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenAnswer } from './token-endpoint.ts';
-
-export interface Token extends Lifespan {
-  /** The whole header value, `Bearer …`. */
-  readonly authorization: Secret;
-  /** Epoch ms. */
-  readonly expiresAt: number;
-}
-
-export interface TokenKey extends TokenTarget {
-  readonly credential: string;
-}
-
-export type LookupResult = 'hit' | 'early' | 'join' | 'miss';
-
-/** What happens to a key, for log and metrics. None of it may throw. */
-export interface TokenEvents {
-  lookup(result: LookupResult): void;
-  obtained(token: Token, assumedLifetime: boolean): void;
-  failed(error: SidecarError, consecutiveFailures: number, retryInMs: number): void;
-}
-
-export interface TokenSnapshot {
-  readonly key: TokenKey;
-  readonly state: Phase | 'none';
-  /** Epoch ms of the current token's expiry. */
-  readonly expiresAt: number | undefined;
-  readonly lastSuccessAt: number | undefined;
-  readonly lastError: { readonly code: string; readonly result: string; readonly at: number } | undefined;
-  readonly consecutiveFailures: number;
-  /** Tokens obtained so far. */
-  readonly generation: number;
-}
 
 export interface SourceOptions {
   readonly fetchToken: () => Promise<TokenAnswer>;
   readonly events: TokenEvents;
   readonly refreshBeforeMs: number;
+  /** How long one caller waits for a token. */
+  readonly waitMs: number;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
+  /** A token from before a reload: callers go on using it until this source has one of its own. */
+  readonly seed?: Token | undefined;
 }
 
 type Outcome = { readonly token: Token } | { readonly error: SidecarError };
@@ -64,6 +35,8 @@ interface Failure {
 
 /** Timers past 2^31 ms fire at once; a source looks again at least this often instead. */
 const MAX_TIMER_MS = 3_600_000;
+/** More callers than this do not wait for one token; each costs memory and a connection. */
+const MAX_WAITING = 20_000;
 /** A token younger than this is not refetched because an upstream refused it: a storm of 401 costs one fetch. */
 const MIN_RENEW_AGE_MS = 1000;
 
@@ -77,13 +50,20 @@ export class TokenSource {
   #lastSuccessAt: number | undefined;
   #generation = 0;
   #closed = false;
+  #waiting = 0;
   #cancelTimer: (() => void) | undefined;
 
   /** Starts fetching at once. */
   constructor(key: TokenKey, options: SourceOptions) {
     this.key = key;
     this.#options = options;
+    this.#token = options.seed;
     void this.#fly();
+  }
+
+  /** What a source that takes over from this one can start with. */
+  get token(): Token | undefined {
+    return this.#token;
   }
 
   /**
@@ -104,7 +84,7 @@ export class TokenSource {
       const waitMs = this.#retryInMs();
       if (this.#failure && waitMs > 0) throw withRetryAfter(this.#failure.error, waitMs);
     }
-    return this.#fly().then(unwrap);
+    return this.#wait();
   }
 
   /**
@@ -113,7 +93,7 @@ export class TokenSource {
    */
   renew(stale: Token): Token | Promise<Token> | undefined {
     if (this.#token === stale) {
-      if (elapsedMs(stale.since, this.#options.clock.now()) < MIN_RENEW_AGE_MS) return undefined;
+      if (elapsedSince(stale.since, this.#options.clock.now()) < MIN_RENEW_AGE_MS) return undefined;
       this.#token = undefined;
     }
     return this.get();
@@ -144,8 +124,31 @@ export class TokenSource {
     this.#cancelTimer?.();
   }
 
+  /** Every caller has a deadline of its own; one that gives up leaves the flight to the others. */
+  #wait(): Promise<Token> {
+    if (this.#waiting >= MAX_WAITING) throw this.#unavailable('queue_full');
+    this.#waiting += 1;
+    const { promise, resolve, reject } = Promise.withResolvers<Token>();
+    const giveUp = () => reject(this.#unavailable('wait_timeout'));
+    const cancel = this.#options.clock.startTimer(this.#options.waitMs, giveUp);
+    this.#fly().then(unwrap).then(resolve, reject);
+    return promise.finally(() => {
+      cancel();
+      this.#waiting -= 1;
+    });
+  }
+
+  #unavailable(result: string): SidecarError {
+    return new SidecarError('TOKEN_UNAVAILABLE', {
+      retryAfterS: 1,
+      fields: { credential: this.key.credential, result },
+    });
+  }
+
   #phase(): Phase {
-    return this.#token === undefined ? 'expired' : phaseOf(this.#token, this.#options.clock.now());
+    if (this.#token === undefined) return 'expired';
+    const phase = phaseOf(this.#token, this.#options.clock.now());
+    return phase === 'fresh' && this.#token === this.#options.seed ? 'early' : phase;
   }
 
   #retryInMs(): number {
@@ -200,7 +203,7 @@ export class TokenSource {
     if (this.#closed) return;
     const { clock } = this.#options;
     const token = this.#phase() === 'fresh' ? this.#token : undefined;
-    const dueMs = token ? token.refreshAfterMs - elapsedMs(token.since, clock.now()) : 0;
+    const dueMs = token ? token.refreshAfterMs - elapsedSince(token.since, clock.now()) : 0;
     const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), 1));
     this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, delayMs), () => this.#wake());
   }

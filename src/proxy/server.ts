@@ -15,9 +15,17 @@ import { type Exchange, forward, type Route } from './forward.ts';
 import { readRequestHead } from './headers.ts';
 import { type Begin, createListener } from './listener.ts';
 
-export interface ProxyOptions {
+/** What one generation of the configuration lets in, and how. */
+export interface Gate {
   readonly admit: Admit<Route>;
-  readonly limits: BodyLimits & { readonly headersMs: number };
+  readonly limits: BodyLimits;
+}
+
+export interface ProxyOptions {
+  /** The gate in force; a request keeps the one it came in through. */
+  readonly gate: () => Gate;
+  /** Time a caller has for its request headers, ms. */
+  readonly headersMs: number;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -64,7 +72,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     const before = latest.get(req.socket);
     latest.set(req.socket, res);
     afterClose(before)
-      .then(() => run({ req, res, head, trace, expectsContinue }, options))
+      .then(() => run({ req, res, head, trace, expectsContinue }, options.gate()))
       .catch((thrown: unknown) => {
         trace.error = fail(res, trace.requestId, thrown, options);
       });
@@ -73,7 +81,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   return {
     createListener() {
       const onSocket = (socket: Duplex) => [...running].filter((res) => res.req.socket === socket);
-      return createListener(begin, onSocket, options.limits.headersMs);
+      return createListener(begin, onSocket, options.headersMs);
     },
     inFlight: () => running.size,
     drain() {
@@ -151,10 +159,7 @@ interface Incoming {
 }
 
 /** The life of one request, in order. Whatever it throws ends in the one catch above. */
-async function run(
-  { req, res, head, trace, expectsContinue }: Incoming,
-  { admit, limits }: ProxyOptions,
-): Promise<void> {
+async function run({ req, res, head, trace, expectsContinue }: Incoming, { admit, limits }: Gate): Promise<void> {
   const { method = '', url: target = '', httpVersion } = req;
   const { route, path } = admit({ method, target, httpVersion, headerCount: req.rawHeaders.length / 2 }, head);
   trace.route = route;

@@ -31,6 +31,8 @@ function input(tokens: readonly Partial<TokenView>[], rest: Partial<StatusInput>
     draining: false,
     startup: 'lenient',
     inFlight: 2,
+    generation: 1,
+    lastReload: undefined,
     warnings: [],
     routes: [],
     credentials: [],
@@ -109,6 +111,7 @@ describe('admin/status', () => {
       ready: true,
       draining: false,
       inFlight: 0,
+      generation: 1,
       warnings: [expect.stringContaining('/api')],
       routes: [{ path: '/api', upstream: origin, credential: 'default', scope: 'api' }],
       credentials: [

@@ -7,7 +7,7 @@ import { COMPLETE_ENV, createFolder, load, revealed } from '../support/folder.ts
 
 const DEFAULTS = {
   callers: { hosts: [], allowForwarded: false },
-  token: { attemptTimeout: '5s', refreshBefore: '5m' },
+  token: { attemptTimeout: '5s', waitTimeout: '10s', refreshBefore: '5m' },
   timeouts: { callerHeaders: '10s', connect: '5s', firstByte: '60s', idle: '60s' },
   limits: { replayBody: '64KiB', upstreamConnections: 256 },
   drain: { minimum: '0s', limit: '30s' },
@@ -54,6 +54,8 @@ const PRECEDENCE = [
           tokenEndpoint: 'https://id.aritma.io/connect/token',
           clientId: 'my-erp',
           auth: 'client_secret_post',
+          parameters: {},
+          verify: false,
           secrets: [{ env: 'ARITMA_CLIENT_SECRET' }],
           scope: 'api',
         },
@@ -75,6 +77,8 @@ const PRECEDENCE = [
           tokenEndpoint: 'https://id.dev.aritma.io/connect/token',
           clientId: 'by-file',
           auth: 'client_secret_post',
+          parameters: {},
+          verify: false,
           secrets: [{ env: 'ARITMA_CLIENT_SECRET' }],
           scope: 'by-file',
         },
@@ -96,6 +100,8 @@ const PRECEDENCE = [
           tokenEndpoint: 'https://id.dev.aritma.io/connect/token',
           clientId: 'by-environment',
           auth: 'client_secret_post',
+          parameters: {},
+          verify: false,
           secrets: [{ env: 'ARITMA_CLIENT_SECRET' }],
           scope: 'by-flag',
         },
@@ -117,7 +123,7 @@ describe('config/load', () => {
   it('lets the preset follow the flag, else the variable, else the file', () => {
     using folder = createFolder();
     const endpoint = (env: Record<string, string>, flags: Record<string, string> = {}) =>
-      load(folder, { yaml: FILE, env: { ...ENV, ...env }, flags }).config.credentials['default']?.tokenEndpoint.origin;
+      load(folder, { yaml: FILE, env: { ...ENV, ...env }, flags }).config.credentials['default']?.tokenEndpoint?.origin;
     expect(endpoint({})).toBe('https://id.dev.aritma.io');
     expect(endpoint({ ARITMA_ENVIRONMENT: 'prod' })).toBe('https://id.aritma.io');
     expect(endpoint({ ARITMA_ENVIRONMENT: 'prod' }, { '--environment': 'emulator' })).toBe('http://127.0.0.1:7100');

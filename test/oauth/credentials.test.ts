@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLIENT_AUTH } from '../../src/oauth/client-auth.ts';
 import { createCredential } from '../../src/oauth/credentials.ts';
 import { Secret } from '../../src/secret.ts';
+import { createFakeClock } from '../support/clock.ts';
 import { grant, json, startTokenServer } from '../support/token-server.ts';
 
 const TARGET = { scope: 'api', audience: undefined, resource: undefined };
@@ -18,14 +19,17 @@ async function setUp(values = ['first-secret', 'second-secret']) {
   const url = new URL(server.url);
   const dispatcher = new Pool(url.origin);
   const results: string[] = [];
+  const clock = createFakeClock();
   const credential = createCredential({
     name: 'default',
-    clientId: 'my-erp',
-    auth: CLIENT_AUTH.client_secret_post,
-    secrets: values.map((value, index) => ({ name: String(index + 1), value: new Secret(value) })),
-    dispatcher,
-    path: url.pathname,
+    proofs: values.map((value, index) => ({
+      name: String(index + 1),
+      fingerprint: `fingerprint-${index}`,
+      authenticate: CLIENT_AUTH.client_secret_post({ clientId: 'my-erp', secret: new Secret(value) }),
+    })),
+    locate: async () => ({ dispatcher, path: url.pathname, audience: server.url }),
     deadlineMs: 2000,
+    clock,
     onRequest: (result) => results.push(result),
   });
   onTestFinished(async () => {
@@ -37,7 +41,7 @@ async function setUp(values = ['first-secret', 'second-secret']) {
       .secretsInUse()
       .filter((secret) => secret.inUse)
       .map(({ name }) => name);
-  return { server, accepted, credential, results, inUse };
+  return { server, accepted, credential, results, inUse, clock };
 }
 
 describe('src/oauth/credentials.ts', () => {
@@ -65,6 +69,20 @@ describe('src/oauth/credentials.ts', () => {
     accepted.add('first-secret').delete('second-secret');
     expect((await credential.fetchToken(TARGET)).kind).toBe('token');
     expect(inUse()).toEqual(['1']);
+  });
+
+  it('goes back to the first when that works again, asking for it every ten minutes at most', async () => {
+    const { credential, accepted, results, inUse, clock } = await setUp();
+    accepted.delete('first-secret');
+    await credential.fetchToken(TARGET);
+    accepted.add('first-secret');
+    await clock.advance(599_000);
+    await credential.fetchToken(TARGET);
+    expect(inUse()).toEqual(['2']);
+    await clock.advance(1000);
+    await credential.fetchToken(TARGET);
+    expect(inUse()).toEqual(['1']);
+    expect(results).toEqual(['invalid_client', 'ok', 'ok', 'ok']);
   });
 
   it('tries every secret once and then reports the rejection', async () => {

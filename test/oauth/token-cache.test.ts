@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { TokenKey } from '../../src/oauth/token.ts';
 import { createTokenCache } from '../../src/oauth/token-cache.ts';
-import type { TokenKey } from '../../src/oauth/token-source.ts';
 import { Secret } from '../../src/secret.ts';
 import { createFakeClock } from '../support/clock.ts';
 
@@ -21,6 +21,7 @@ function setUp() {
     },
     eventsFor: () => ({ lookup: () => undefined, obtained: () => undefined, failed: () => undefined }),
     refreshBeforeMs: 300_000,
+    waitMs: 10_000,
     clock,
     random: () => 0,
   });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { SidecarError } from '../../src/errors.ts';
+import type { LookupResult, Token } from '../../src/oauth/token.ts';
 import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
-import { type LookupResult, type Token, TokenSource } from '../../src/oauth/token-source.ts';
+import { TokenSource } from '../../src/oauth/token-source.ts';
 import { Secret } from '../../src/secret.ts';
 import { createFakeClock } from '../support/clock.ts';
 
@@ -27,6 +28,7 @@ function setUp({ random = (): number => 0 } = {}) {
       failed: (_error, count) => failures.push(count),
     },
     refreshBeforeMs: 300_000,
+    waitMs: 10_000,
     clock,
     random,
   });
@@ -127,7 +129,7 @@ describe('src/oauth/token-source.ts', () => {
     await answer(DOWN);
     expect(await outcome(() => source.get())).toBe('TOKEN_UNAVAILABLE');
     expect(fetches()).toBe(1);
-    await clock.advance(900);
+    await clock.advance(1900);
     expect(fetches()).toBe(1);
     await clock.advance(200);
     expect(fetches()).toBe(2);
@@ -166,7 +168,7 @@ describe('src/oauth/token-source.ts', () => {
     const callers = [outcome(() => source.get()), outcome(() => source.get())];
     await answer(DOWN);
     expect(await Promise.all(callers)).toEqual(['TOKEN_UNAVAILABLE', 'TOKEN_UNAVAILABLE']);
-    await clock.advance(100);
+    await clock.advance(1000);
     const later = outcome(() => source.get());
     await answer(token('one'));
     expect(await later).toBe('Bearer one');

@@ -24,6 +24,11 @@ export interface TestSidecar {
   readonly url: string;
   readonly port: number;
   readonly adminUrl: string;
+  /** Its configuration file and the file with its secret. */
+  readonly file: string;
+  readonly secretFile: string;
+  /** As SIGHUP does. */
+  reload(): void;
   /** Everything logged so far, parsed. */
   readonly logs: readonly Record<string, unknown>[];
   /** Every log line as written. */
@@ -55,6 +60,9 @@ export async function startTestSidecar(options: TestSidecarOptions): Promise<Tes
   return {
     url: proxy?.text ?? '',
     port: proxy?.address.kind === 'tcp' ? proxy.address.port : 0,
+    file,
+    secretFile,
+    reload: () => sidecar.reload('test'),
     adminUrl: sidecar.admin[0]?.text ?? '',
     logs,
     rawLogs,

@@ -1,0 +1,54 @@
+/**
+ * Standard variables of Node and of companies' networks, as far as they matter here: what would undo the sidecar's
+ * promises is refused, proxies are taken over.
+ */
+import { Secret } from '../secret.ts';
+import type { Problem } from './problems.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+export interface ProxySettings {
+  /** Whole URLs; they may hold a password. */
+  readonly https: Secret | undefined;
+  readonly http: Secret | undefined;
+  readonly noProxy: string;
+}
+
+/** Variables that would undo what the sidecar promises, whatever the configuration says. */
+export function refuseEnvironment(env: Env): Problem[] {
+  const problems: Problem[] = [];
+  const refuse = (name: string, message: string) =>
+    problems.push({ where: `environment variable ${name}`, path: '', message });
+  if (env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+    refuse(
+      'NODE_TLS_REJECT_UNAUTHORIZED',
+      'turns certificate checks off; unset it and add the CA with NODE_EXTRA_CA_CERTS',
+    );
+  }
+  if (env['NODE_DEBUG']) refuse('NODE_DEBUG', 'makes Node print headers, the token among them; unset it');
+  if (/--(?:inspect|tls-keylog|heapsnapshot-signal)/.test(env['NODE_OPTIONS'] ?? '')) {
+    refuse(
+      'NODE_OPTIONS',
+      'opens a way to read tokens from the process; take --inspect, --tls-keylog and the like out',
+    );
+  }
+  return problems;
+}
+
+/** Upper or lower case names, as curl has them; undefined when no proxy is set. */
+export function readProxy(env: Env, problems: Problem[]): ProxySettings | undefined {
+  const read = (name: string): Secret | undefined => {
+    const value = env[name] || env[name.toLowerCase()];
+    if (!value) return undefined;
+    if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return new Secret(value);
+    problems.push({
+      where: `environment variable ${name}`,
+      path: '',
+      message: 'must be a URL such as http://proxy:3128',
+    });
+    return undefined;
+  };
+  const settings = { https: read('HTTPS_PROXY'), http: read('HTTP_PROXY') };
+  if (!settings.https && !settings.http) return undefined;
+  return { ...settings, noProxy: env['NO_PROXY'] || env['no_proxy'] || '' };
+}

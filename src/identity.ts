@@ -1,0 +1,157 @@
+/**
+ * The credentials of a configuration, connected: each finds its token endpoint, proves itself and judges what comes back
+ * over connections of its own, never those that callers' requests use.
+ */
+import type { Dispatcher } from 'undici';
+import type { LoadedConfig } from './config/load.ts';
+import type { Config, CredentialConfig, RouteConfig } from './config/schema.ts';
+import { type BaseUrl, isLoopback, parseBaseUrl } from './config/values.ts';
+import { createEgress, type Egress } from './egress.ts';
+import { SidecarError } from './errors.ts';
+import { CLIENT_AUTH } from './oauth/client-auth.ts';
+import type { Clock } from './oauth/clock.ts';
+import { type Credential, createCredential, type Endpoint, type Proof } from './oauth/credentials.ts';
+import { createDiscovery, type Discovery } from './oauth/discovery.ts';
+import type { TokenKey } from './oauth/token.ts';
+import { createVerifier, type Verify } from './oauth/verifier.ts';
+
+export interface Identity {
+  readonly credentials: readonly Credential[];
+  /** The credential of that name, which validation has made sure of. */
+  credential(name: string): Credential;
+  /** `close` lets running token requests finish, `destroy` ends them. */
+  end(how: 'close' | 'destroy'): Promise<void>;
+}
+
+export interface IdentityOptions {
+  readonly loaded: LoadedConfig;
+  readonly clock: Clock;
+  /** Told of every request to a token endpoint. */
+  readonly onRequest: (credential: string, result: string, seconds: number) => void;
+}
+
+/** A credential makes one request a key at a time; more connections would only be idle ones. */
+const CONNECTIONS = 4;
+
+export function createIdentity(options: IdentityOptions): Identity {
+  const { loaded } = options;
+  const egresses: Egress[] = [];
+  const credentials = Object.entries(loaded.config.credentials).map(([name, settings]) => {
+    const owner = `credential ${name}`;
+    const connect = (base: BaseUrl) => {
+      const egress = createEgress(base, { loaded, connections: CONNECTIONS, owner });
+      egresses.push(egress);
+      return egress.dispatcher;
+    };
+    return buildCredential(name, { ...options, settings, connect });
+  });
+  return {
+    credentials,
+    credential(name) {
+      const found = credentials.find((credential) => credential.name === name);
+      if (!found) throw new SidecarError('SIDECAR_INTERNAL', { fields: { credential: name } });
+      return found;
+    },
+    end: async (how) => void (await Promise.all(egresses.map((egress) => egress[how]()))),
+  };
+}
+
+/** What a route's token is for: its own wishes, else its credential's. */
+export function tokenKey(route: RouteConfig, config: Config): TokenKey {
+  const credential = config.credentials[route.credential];
+  return {
+    credential: route.credential,
+    scope: route.scope ?? credential?.scope,
+    audience: route.audience ?? credential?.audience,
+    resource: route.resource ?? credential?.resource,
+  };
+}
+
+interface Context extends IdentityOptions {
+  readonly settings: CredentialConfig;
+  readonly connect: (base: BaseUrl) => Dispatcher;
+}
+
+function buildCredential(name: string, context: Context): Credential {
+  const { loaded, clock, settings, onRequest } = context;
+  const discovery = settings.issuer && discover(settings.issuer, context);
+  return createCredential({
+    name,
+    proofs: buildProofs(name, context),
+    locate: locator(context, discovery),
+    onUnusable: () => discovery?.forget(),
+    verify: buildVerifier(context, discovery),
+    parameters: settings.parameters,
+    deadlineMs: loaded.config.token.attemptTimeout,
+    clock,
+    onRequest: (result, seconds) => onRequest(name, result, seconds),
+  });
+}
+
+function buildProofs(name: string, { loaded, settings: { auth, clientId } }: Context): Proof[] {
+  return (loaded.secrets.get(name) ?? []).map(({ name: position, value, kid, alg }) => ({
+    name: position,
+    fingerprint: value.fingerprint(),
+    authenticate: CLIENT_AUTH[auth]({ clientId, secret: value, kid, alg }),
+  }));
+}
+
+function urlOf({ origin, basePath }: BaseUrl): string {
+  return origin + basePath;
+}
+
+function discover(issuer: BaseUrl, { loaded: { config }, connect }: Context): Discovery {
+  return createDiscovery({
+    issuer: urlOf(issuer),
+    basePath: issuer.basePath,
+    dispatcher: connect(issuer),
+    deadlineMs: config.token.attemptTimeout,
+    isAcceptable: (url) => isAcceptable(url, config),
+  });
+}
+
+/** The same rule as for configured URLs: what a server names must not be worse than what an operator may write. */
+function isAcceptable(url: string, config: Config): boolean {
+  try {
+    const { secure, hostname } = parseBaseUrl(url);
+    return secure || isLoopback(hostname) || config.unsafe.plainTextHttp;
+  } catch {
+    // Not a URL that could be configured: the caller treats it as absent.
+    return false;
+  }
+}
+
+function buildVerifier({ settings, loaded, connect }: Context, discovery: Discovery | undefined): Verify | undefined {
+  const { verify, issuer, audience } = settings;
+  if (!verify || !issuer || !discovery) return undefined;
+  return createVerifier({
+    issuer: urlOf(issuer),
+    audience,
+    async jwksUri() {
+      const outcome = await discovery.find();
+      return 'found' in outcome ? outcome.found.jwksUri : undefined;
+    },
+    dispatcherFor: (url) => connect(parseBaseUrl(new URL(url).origin)),
+    deadlineMs: loaded.config.token.attemptTimeout,
+  });
+}
+
+/** The endpoint as configured, or as discovered; connections are kept per origin. */
+function locator({ settings: { tokenEndpoint, issuer }, connect }: Context, discovery: Discovery | undefined) {
+  const dispatchers = new Map<string, Dispatcher>();
+  const endpoint = (base: BaseUrl, audience: string): Endpoint => {
+    const dispatcher = dispatchers.get(base.origin) ?? connect(base);
+    dispatchers.set(base.origin, dispatcher);
+    return { dispatcher, path: base.basePath || '/', audience };
+  };
+  if (tokenEndpoint) {
+    const fixed = endpoint(tokenEndpoint, urlOf(tokenEndpoint));
+    return async () => fixed;
+  }
+  return async () => {
+    const outcome = (await discovery?.find()) ?? { failed: 'discovery' as const };
+    if ('found' in outcome) return endpoint(parseBaseUrl(outcome.found.tokenEndpoint), issuer ? urlOf(issuer) : '');
+    const kind = outcome.failed === 'discovery' ? ('unavailable' as const) : ('nonsense' as const);
+    return { kind, result: outcome.failed };
+  };
+}

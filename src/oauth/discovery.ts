@@ -1,0 +1,79 @@
+/**
+ * Where an issuer has its token endpoint and keys (RFC 8414, OpenID Connect Discovery): fetched once, kept, and fetched
+ * again after a failure. A document that does not speak for the configured issuer is refused, so a misdirected request
+ * cannot move the secret to another server.
+ */
+import type { Dispatcher } from 'undici';
+import { parseObject, readCapped } from './capped-body.ts';
+
+export interface Discovered {
+  readonly tokenEndpoint: string;
+  readonly jwksUri: string | undefined;
+}
+
+/** `failed` is from a closed list, because it becomes a metric label. */
+export type DiscoveryOutcome = { readonly found: Discovered } | { readonly failed: 'discovery' | 'discovery_mismatch' };
+
+export interface DiscoveryOptions {
+  /** As configured, `https://id.aritma.io`, without a trailing slash. */
+  readonly issuer: string;
+  /** Bound to the issuer's origin. */
+  readonly dispatcher: Dispatcher;
+  /** Path of the issuer, `` or `/tenant`. */
+  readonly basePath: string;
+  readonly deadlineMs: number;
+  /** Whether a secret may be sent to this URL: https, or loopback, or spelled unsafe. */
+  readonly isAcceptable: (url: string) => boolean;
+}
+
+export interface Discovery {
+  /** Never rejects; concurrent callers share one fetch. */
+  find(): Promise<DiscoveryOutcome>;
+  /** What was found did not work: ask again next time. */
+  forget(): void;
+}
+
+const MAX_BODY_BYTES = 256 * 1024;
+
+export function createDiscovery(options: DiscoveryOptions): Discovery {
+  let kept: Promise<DiscoveryOutcome> | undefined;
+  return {
+    async find() {
+      const asked = kept ?? fetchDocument(options);
+      kept = asked;
+      const outcome = await asked;
+      if ('failed' in outcome && kept === asked) kept = undefined;
+      return outcome;
+    },
+    forget() {
+      kept = undefined;
+    },
+  };
+}
+
+async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcome> {
+  try {
+    const answer = await options.dispatcher.request({
+      method: 'GET',
+      path: `${options.basePath}/.well-known/openid-configuration`,
+      headers: { accept: 'application/json', 'accept-encoding': 'identity' },
+      signal: AbortSignal.timeout(options.deadlineMs),
+    });
+    const document = parseObject((await readCapped(answer.body, MAX_BODY_BYTES)) ?? '');
+    return answer.statusCode === 200 && document ? judgeDocument(document, options) : { failed: 'discovery' };
+  } catch {
+    // Network or deadline: for the caller both are "not now".
+    return { failed: 'discovery' };
+  }
+}
+
+/** RFC 8414 §3.3: the issuer in the document must be the one it was asked of, character by character. */
+function judgeDocument(
+  { issuer: stated, token_endpoint, jwks_uri }: Readonly<Record<string, unknown>>,
+  { issuer, isAcceptable }: DiscoveryOptions,
+): DiscoveryOutcome {
+  if (stated !== issuer) return { failed: 'discovery_mismatch' };
+  if (typeof token_endpoint !== 'string' || !isAcceptable(token_endpoint)) return { failed: 'discovery' };
+  const jwksUri = typeof jwks_uri === 'string' && isAcceptable(jwks_uri) ? jwks_uri : undefined;
+  return { found: { tokenEndpoint: token_endpoint, jwksUri } };
+}

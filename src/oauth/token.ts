@@ -1,0 +1,39 @@
+/**
+ * A kept token: what it is for, how long it lives, and what may be told of it.
+ */
+import type { SidecarError } from '../errors.ts';
+import type { Secret } from '../secret.ts';
+import type { TokenTarget } from './credentials.ts';
+import type { Lifespan, Phase } from './refresh-policy.ts';
+
+export interface Token extends Lifespan {
+  /** The whole header value, `Bearer …`. */
+  readonly authorization: Secret;
+  /** Epoch ms. */
+  readonly expiresAt: number;
+}
+
+export interface TokenKey extends TokenTarget {
+  readonly credential: string;
+}
+
+export type LookupResult = 'hit' | 'early' | 'join' | 'miss';
+
+/** What happens to a key, for log and metrics. None of it may throw. */
+export interface TokenEvents {
+  lookup(result: LookupResult): void;
+  obtained(token: Token, assumedLifetime: boolean): void;
+  failed(error: SidecarError, consecutiveFailures: number, retryInMs: number): void;
+}
+
+export interface TokenSnapshot {
+  readonly key: TokenKey;
+  readonly state: Phase | 'none';
+  /** Epoch ms of the current token's expiry. */
+  readonly expiresAt: number | undefined;
+  readonly lastSuccessAt: number | undefined;
+  readonly lastError: { readonly code: string; readonly result: string; readonly at: number } | undefined;
+  readonly consecutiveFailures: number;
+  /** Tokens obtained so far. */
+  readonly generation: number;
+}

@@ -1,0 +1,57 @@
+/**
+ * Optional proof that a token really is the issuer's and for us: signature against the issuer's keys, issuer, audience,
+ * expiry (RFC 9068 §4). The API checks all that itself; this finds a misconfiguration before the API does.
+ */
+import { createRemoteJWKSet, customFetch, errors, jwtVerify } from 'jose';
+import { type Dispatcher, fetch } from 'undici';
+import type { Secret } from '../secret.ts';
+import type { TokenAnswer } from './token-endpoint.ts';
+
+export interface VerifierOptions {
+  readonly issuer: string;
+  /** Undefined = any audience. */
+  readonly audience: string | undefined;
+  /** The issuer's key set, from discovery; undefined when there is none to be had now. */
+  readonly jwksUri: () => Promise<string | undefined>;
+  /** Connections to where the keys are. */
+  readonly dispatcherFor: (url: string) => Dispatcher;
+  readonly deadlineMs: number;
+}
+
+export type Verify = (authorization: Secret) => Promise<Exclude<TokenAnswer, { kind: 'token' }> | undefined>;
+
+/** Clocks of server and sidecar may differ; expiry is kept by elapsed time anyway. */
+const CLOCK_TOLERANCE_S = 300;
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'];
+
+/** Resolves with why a token must not be used, undefined when it may. Keys are kept and refetched for an unknown `kid`. */
+export function createVerifier(options: VerifierOptions): Verify {
+  let keys: { uri: string; resolve: ReturnType<typeof createRemoteJWKSet> } | undefined;
+  return async (authorization) => {
+    const uri = await options.jwksUri();
+    if (uri === undefined) return { kind: 'unavailable', result: 'jwks' };
+    if (keys?.uri !== uri) keys = { uri, resolve: remoteKeys(uri, options) };
+    try {
+      await jwtVerify(authorization.reveal().slice('Bearer '.length), keys.resolve, {
+        issuer: options.issuer,
+        algorithms: ALGORITHMS,
+        clockTolerance: CLOCK_TOLERANCE_S,
+        requiredClaims: ['exp'],
+        ...(options.audience !== undefined && { audience: options.audience }),
+      });
+      return undefined;
+    } catch (error) {
+      const ours = error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError);
+      return ours ? { kind: 'unavailable', result: 'jwks' } : { kind: 'nonsense', result: 'not_verified' };
+    }
+  };
+}
+
+function remoteKeys(uri: string, { dispatcherFor, deadlineMs }: VerifierOptions) {
+  const dispatcher = dispatcherFor(uri);
+  return createRemoteJWKSet(new URL(uri), {
+    timeoutDuration: deadlineMs,
+    [customFetch]: async (url, init) =>
+      (await fetch(url, { ...(init as object), dispatcher, redirect: 'manual' })) as unknown as Response,
+  });
+}
