@@ -3,8 +3,9 @@
  * expiry (RFC 9068 §4). The API checks all that itself; this finds a misconfiguration before the API does.
  */
 import { createRemoteJWKSet, customFetch, errors, jwtVerify } from 'jose';
-import { type Dispatcher, fetch } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Secret } from '../secret.ts';
+import { readCapped } from './capped-body.ts';
 import type { TokenAnswer } from './token-endpoint.ts';
 
 export interface VerifierOptions {
@@ -22,6 +23,7 @@ export type Verify = (authorization: Secret) => Promise<Exclude<TokenAnswer, { k
 
 /** Clocks of server and sidecar may differ; expiry is kept by elapsed time anyway. */
 const CLOCK_TOLERANCE_S = 300;
+const MAX_KEYS_BYTES = 256 * 1024;
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'];
 
 /** Resolves with why a token must not be used, undefined when it may. Keys are kept and refetched for an unknown `kid`. */
@@ -47,11 +49,17 @@ export function createVerifier(options: VerifierOptions): Verify {
   };
 }
 
+/** Fetched over the credential's own connections, with its proxy and CA, never following a redirect. */
 function remoteKeys(uri: string, { dispatcherFor, deadlineMs }: VerifierOptions) {
   const dispatcher = dispatcherFor(uri);
+  const { pathname, search } = new URL(uri);
+  const headers = { accept: 'application/json', 'accept-encoding': 'identity' };
   return createRemoteJWKSet(new URL(uri), {
-    timeoutDuration: deadlineMs,
-    [customFetch]: async (url, init) =>
-      (await fetch(url, { ...(init as object), dispatcher, redirect: 'manual' })) as unknown as Response,
+    async [customFetch]() {
+      const signal = AbortSignal.timeout(deadlineMs);
+      const answer = await dispatcher.request({ method: 'GET', path: pathname + search, headers, signal });
+      const body = await readCapped(answer.body, MAX_KEYS_BYTES);
+      return answer.statusCode === 200 ? new Response(body ?? '') : new Response(null, { status: 502 });
+    },
   });
 }

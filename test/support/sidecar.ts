@@ -14,6 +14,8 @@ export interface TestSidecarOptions {
   readonly tokenEndpoint: string;
   /** Further top-level options; `routes` and `credentials` replace the defaults. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Fields of the default credential, over the usual ones. */
+  readonly credential?: Readonly<Record<string, unknown>>;
   readonly clientId?: string;
   readonly secret?: string;
   readonly clock?: Clock;
@@ -84,6 +86,7 @@ function testConfig(options: TestSidecarOptions, secretFile: string): Record<str
         clientId: options.clientId ?? TEST_CLIENT_ID,
         secrets: [{ file: secretFile }],
         scope: 'api',
+        ...options.credential,
       },
     },
     routes: [{ path: '/api', upstream: options.upstream }],
