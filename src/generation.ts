@@ -142,6 +142,7 @@ function tokenEvents(key: TokenKey, { log, metrics, credential: owner }: EventCo
     join: metrics.counter('token_lookups_total', { credential, result: 'join' }),
     miss: metrics.counter('token_lookups_total', { credential, result: 'miss' }),
   };
+  let warned = false;
   return {
     lookup: (result) => lookups[result](),
     obtained(token, assumedLifetime) {
@@ -153,7 +154,9 @@ function tokenEvents(key: TokenKey, { log, metrics, credential: owner }: EventCo
       }
       const expiresInS = Math.round((token.expiresAt - token.since.wallMs) / 1000);
       log.info('token obtained', { credential, expiresInS });
-      if (assumedLifetime) log.warn('the server states no token lifetime, assuming one', { credential, expiresInS });
+      if (assumedLifetime && !warned)
+        log.warn('the server states no token lifetime, assuming one', { credential, expiresInS });
+      warned ||= assumedLifetime;
     },
     failed(error, consecutiveFailures, retryInMs) {
       metrics.set('token_consecutive_failures', { credential }, consecutiveFailures);

@@ -61,6 +61,13 @@ const REJECTIONS: ReadonlySet<string> = new Set([
 /** Sends one grant (RFC 6749 §4.4.2) and judges the answer. Never throws, never follows a redirect. */
 export async function sendTokenRequest(request: TokenRequest): Promise<TokenAnswer> {
   const signal = AbortSignal.timeout(request.deadlineMs);
+  // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
+  const { promise: late, resolve } = Promise.withResolvers<TokenAnswer>();
+  signal.addEventListener('abort', () => resolve({ kind: 'unavailable', result: 'timeout' }), { once: true });
+  return Promise.race([send(request, signal), late]);
+}
+
+async function send(request: TokenRequest, signal: AbortSignal): Promise<TokenAnswer> {
   try {
     const answer = await request.dispatcher.request({
       method: 'POST',
@@ -160,6 +167,8 @@ function claimedLifetimeS(token: string, nowMs: number): number | undefined {
 function retryAfter({ headers }: RawAnswer, nowMs: number): number | undefined {
   const value = headers['retry-after'];
   if (typeof value !== 'string') return undefined;
-  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : (Date.parse(value) - nowMs) / 1000;
+  // Date.parse makes a date of almost anything; an HTTP-date begins with the day's name.
+  const dateMs = /^[A-Z][a-z]{2}/.test(value) ? Date.parse(value) : Number.NaN;
+  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : (dateMs - nowMs) / 1000;
   return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;
 }

@@ -171,6 +171,9 @@ export class TokenSource {
     if (answer.kind !== 'token') return this.#fail(answer);
     const { authorization, lifetimeS } = answer;
     const lifespan = planLifespan(since, lifetimeS, { refreshBeforeMs, random: random() });
+    // The machine may have slept while the answer was on its way.
+    if (phaseOf(lifespan, clock.now()) === 'expired')
+      return this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
     const token: Token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
     this.#token = token;
     this.#failure = undefined;

@@ -1,0 +1,126 @@
+/** One row of the token fault matrix, played by either subject: what is found wrong is collected, so that a control's failures can be compared with those on record. */
+
+import type { Fault } from './fault-server.ts';
+import { type FaultWorld, type FaultWorldOptions, openFaultWorld, type SubjectName } from './fault-world.ts';
+
+export interface FaultRow {
+  readonly id: string;
+  /** The fault and its outcome, in the present tense. */
+  readonly name: string;
+  /** How the control fails, as one of the complaints; or that it passes; or why it is not asked. */
+  readonly control: { readonly fails: string } | 'passes' | { readonly leftOut: string };
+  /** What the sidecar still does wrong here; the row then has to fail for it. */
+  readonly defect?: string;
+  readonly play: (stage: Stage) => Promise<void>;
+}
+
+export interface Stage {
+  readonly subject: SubjectName;
+  open(options?: Omit<FaultWorldOptions, 'subject'>): Promise<FaultWorld>;
+  check(complaint: string, fine: boolean): void;
+}
+
+export const HAMMERS = 'the token endpoint is asked again and again';
+export const NOT_503 = 'a caller without a token does not get 503 in time';
+export const NOT_KEPT = 'the kept token does not go on serving';
+export const MORE_THAN_ONE = 'one event costs more than one token request';
+export const NOT_BACK = 'no recovery after the fault';
+export const LEAKS = 'a secret or token is in the log';
+export const MISUSE = 'the API saw a request without a token in force';
+
+/** Plays a row and returns its complaints, each once. */
+export async function playRow(row: FaultRow, subject: SubjectName): Promise<string[]> {
+  const complaints = new Set<string>();
+  const worlds: FaultWorld[] = [];
+  const check: Stage['check'] = (complaint, fine) => void (fine || complaints.add(complaint));
+  try {
+    await row.play({
+      subject,
+      check,
+      async open(options = {}) {
+        const world = await openFaultWorld({ subject, ...options });
+        worlds.push(world);
+        return world;
+      },
+    });
+  } finally {
+    for (const world of worlds) {
+      check(MISUSE, world.misuse().length === 0);
+      check(LEAKS, !world.leaks());
+      await world[Symbol.asyncDispose]();
+    }
+  }
+  return [...complaints];
+}
+
+/** With a token kept and a refresh due, then with that token expired, then with the fault gone. */
+export interface OutageOptions {
+  readonly code?: 'TOKEN_UNAVAILABLE' | 'CREDENTIALS_REJECTED';
+  readonly begin: (world: FaultWorld) => void | Promise<void>;
+  readonly end?: (world: FaultWorld) => void | Promise<void>;
+}
+
+/** A token of an hour is due for its refresh by then, whatever the jitter. */
+export const REFRESH_DUE_MS = 3_440_000;
+
+/** Longer than every back-off but one told by the server. */
+const BACK_OFF_MS = 100_000;
+
+export async function keptThenExpired(stage: Stage, options: OutageOptions): Promise<void> {
+  const world = await stage.open();
+  await world.settled('obtained', 1);
+  const first = await world.ask();
+  stage.check('the first token does not serve', first.status === 200);
+  await options.begin(world);
+  await world.clock.advance(REFRESH_DUE_MS);
+  await world.settled('failed', 1);
+  await expectServing(stage, world);
+  await world.clock.advance(BACK_OFF_MS);
+  await world.settled('failed', 2);
+  await expectServing(stage, world);
+  await world.clock.advance(BACK_OFF_MS + 1);
+  await world.settled('failed', 3);
+  await expectRefused(stage, world, options.code);
+  await (options.end ?? (({ identity, grant }) => identity.behave(grant())))(world);
+  await world.clock.advance(BACK_OFF_MS);
+  await world.settled('obtained', 2);
+  stage.check(NOT_BACK, (await world.ask()).status === 200);
+}
+
+async function expectServing(stage: Stage, world: FaultWorld): Promise<void> {
+  for (const { status } of await world.askMany(3)) stage.check(NOT_KEPT, status === 200);
+}
+
+/** Ten callers, five of them at once: all get 503 in time, and all together cost at most two token requests. */
+export async function expectRefused(stage: Stage, world: FaultWorld, code = 'TOKEN_UNAVAILABLE'): Promise<void> {
+  const before = world.identity.connections + world.identity.requests.length;
+  const forwarded = world.upstream.requests.length;
+  const seen = await world.askMany(5);
+  for (let index = 0; index < 5 && seen.at(-1)?.status !== 0; index += 1) seen.push(await world.ask());
+  for (const answer of seen) {
+    stage.check(NOT_503, answer.status === 503);
+    const told = answer.retryAfterS >= 1 && answer.retryAfterS <= 300;
+    stage.check('a 503 does not say when to come back', answer.status !== 503 || told);
+    if (stage.subject === 'sidecar') stage.check(`a 503 is not ${code} but ${answer.code}`, answer.code === code);
+  }
+  stage.check(MISUSE, world.upstream.requests.length === forwarded);
+  stage.check(HAMMERS, world.identity.connections + world.identity.requests.length - before <= 4);
+}
+
+/** With the fault from the very start, then without it. */
+export async function coldThenBack(stage: Stage, fault: Fault, code?: OutageOptions['code']): Promise<FaultWorld> {
+  const world = await stage.open({ fault });
+  await expectRefused(stage, world, code);
+  await world.settled('failed', 1);
+  world.identity.behave(world.grant());
+  await world.clock.advance(BACK_OFF_MS);
+  await world.settled('obtained', 1);
+  stage.check(NOT_BACK, (await world.ask()).status === 200);
+  return world;
+}
+
+/** Both halves of a row whose fault is an answer. */
+export async function bothHalves(stage: Stage, fault: Fault, code?: OutageOptions['code']): Promise<void> {
+  await keptThenExpired(stage, { begin: ({ identity }) => identity.behave(fault), ...(code && { code }) });
+  await coldThenBack(stage, fault, code);
+}

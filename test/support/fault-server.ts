@@ -1,0 +1,179 @@
+/** An identity server on raw sockets that misbehaves as it is told, byte by byte, and remembers what it was asked. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
+import { gzipSync } from 'node:zlib';
+import { type Message, readMessage } from './messages.ts';
+
+/** What happens to one whole token request. `count` is its number, from 1. */
+export type Fault = (socket: Socket, count: number) => void;
+
+export interface FaultServer {
+  /** Whole URL of the token endpoint. */
+  readonly url: string;
+  readonly requests: readonly Message[];
+  readonly connections: number;
+  /** Connections open now. */
+  readonly open: number;
+  /** Bytes of endless bodies handed to the system so far. */
+  readonly sent: { bytes: number };
+  behave(fault: Fault): void;
+  /** Nobody listens any more, and what was connected is cut. */
+  refuse(): Promise<void>;
+  /** Listens again on the same port. */
+  resume(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startFaultServer(
+  initial: Fault,
+  { secure = false }: { secure?: boolean } = {},
+): Promise<FaultServer> {
+  const requests: Message[] = [];
+  const sockets = new Set<Socket>();
+  const sent = { bytes: 0 };
+  let fault = initial;
+  let connections = 0;
+  const server: Server = secure ? createTlsServer(selfSigned()) : createServer();
+  server.on('connection', (socket: Socket) => {
+    connections += 1;
+    sockets.add(socket);
+    socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+  });
+  server.on('tlsClientError', () => undefined);
+  server.on(secure ? 'secureConnection' : 'connection', (socket: Socket) => {
+    let received = '';
+    let parsedTo = 0;
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      received += chunk.toString('latin1');
+      const message = readMessage(received, parsedTo, { kind: 'request' });
+      if (!message) return;
+      parsedTo = message.end;
+      fault(counted(socket, sent), requests.push(message));
+    });
+  });
+  const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  const refuse = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      for (const socket of sockets) socket.destroy();
+    });
+  return {
+    url: `${secure ? 'https' : 'http'}://127.0.0.1:${port}/connect/token`,
+    requests,
+    get connections() {
+      return connections;
+    },
+    get open() {
+      return sockets.size;
+    },
+    sent,
+    behave(next) {
+      fault = next;
+    },
+    refuse,
+    resume: () => listen(port),
+    close: () => (server.listening ? refuse() : Promise.resolve()),
+  };
+}
+
+const totals = new WeakMap<Socket, { bytes: number }>();
+
+function counted(socket: Socket, sent: { bytes: number }): Socket {
+  totals.set(socket, sent);
+  return socket;
+}
+
+/** A whole answer with a length. */
+export function status(code: number, body = '', headers: Readonly<Record<string, string>> = {}): Fault {
+  const bytes = Buffer.from(body);
+  return (socket) => {
+    socket.write(head(code, { 'Content-Length': String(bytes.length), ...headers }));
+    socket.write(bytes);
+  };
+}
+
+/** A 200 with that JSON. */
+export function body(value: unknown): Fault {
+  return status(200, typeof value === 'string' ? value : JSON.stringify(value));
+}
+
+/** Takes the request and never says a word. */
+export const hang: Fault = () => undefined;
+
+export const reset: Fault = (socket) => void socket.resetAndDestroy();
+
+/** Whatever these bytes are. */
+export function bytes(text: string): Fault {
+  return (socket) => void socket.write(text, 'latin1');
+}
+
+/** A head that promises more than will come for hours: one byte every 20 ms. */
+export const drip: Fault = (socket) => {
+  socket.write(head(200, { 'Content-Length': '10000000' }));
+  const timer = setInterval(() => socket.write(' '), 20);
+  socket.on('close', () => clearInterval(timer));
+};
+
+const PIECE = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(0x1_0000, 0x20), Buffer.from('\r\n')]);
+/** Enough to tell who reads on, not enough to hurt the machine the tests run on. */
+const ENOUGH_BYTES = 64 * 1024 * 1024;
+
+/** Chunks without end; stops at 64 MiB and leaves the body open. */
+export const endless: Fault = (socket) => {
+  socket.write(head(200, { 'Transfer-Encoding': 'chunked' }));
+  const total = totals.get(socket) ?? { bytes: 0 };
+  const more = () => {
+    while (!socket.destroyed && total.bytes < ENOUGH_BYTES) {
+      total.bytes += PIECE.length;
+      if (!socket.write(PIECE)) return;
+    }
+  };
+  socket.on('drain', more);
+  more();
+};
+
+/** 32 MiB of blanks around a good answer, in 32 KiB. */
+export function bomb(value: unknown): Fault {
+  const packed = gzipSync(Buffer.concat([Buffer.alloc(32 * 1024 * 1024, 0x20), Buffer.from(JSON.stringify(value))]));
+  return (socket) => {
+    socket.write(head(200, { 'Content-Encoding': 'gzip', 'Content-Length': String(packed.length) }));
+    socket.write(packed);
+  };
+}
+
+/** Half an answer, then the end of the connection. */
+export function cutShort(text: string): Fault {
+  return (socket) => {
+    socket.write(head(200, { 'Content-Length': String(text.length + 100) }));
+    socket.end(text);
+  };
+}
+
+function head(code: number, headers: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${code} Status\r\nContent-Type: application/json\r\n${lines.join('')}\r\n`;
+}
+
+/** A key and a certificate for 127.0.0.1 that nobody has a reason to trust. */
+function selfSigned(): { key: Buffer; cert: Buffer } {
+  const folder = mkdtempSync(join(tmpdir(), 'aritma-fault-server-'));
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+  try {
+    const output = ['-keyout', key, '-out', cert];
+    execFileSync('openssl', ['req', '-x509', '-nodes', '-days', '2', ...curve, ...output, ...subject], {
+      stdio: 'ignore',
+    });
+    return { key: readFileSync(key), cert: readFileSync(cert) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,183 @@
+/** The sidecar, or the naive control in its place, between a misbehaving identity server and an API that checks every token. */
+import { Agent, request } from 'node:http';
+import { vi } from 'vitest';
+import { createFakeClock, type FakeClock } from './clock.ts';
+import { body, type Fault, type FaultServer, startFaultServer } from './fault-server.ts';
+import { valuesOf } from './messages.ts';
+import { startNaiveTokenClient } from './naive-token-client.ts';
+import { ok } from './raw.ts';
+import { startTestSidecar, TEST_CLIENT_ID, TEST_SECRET, type TestSidecar } from './sidecar.ts';
+import { type ScriptedUpstream, startUpstream } from './upstream.ts';
+
+export type SubjectName = 'sidecar' | 'naive';
+
+type Config = Readonly<Record<string, unknown>>;
+
+export interface Seen {
+  /** 0 when there was no answer in time. */
+  readonly status: number;
+  readonly code: string | undefined;
+  /** Seconds; NaN when absent. */
+  readonly retryAfterS: number;
+  readonly body: string;
+}
+
+export interface FaultWorldOptions {
+  readonly subject: SubjectName;
+  /** Options to add; told the API's address. */
+  readonly config?: Config | ((upstream: string) => Config);
+  /** From the first request on; by default it grants tokens. */
+  readonly fault?: Fault;
+  /** Of the tokens granted by default: an hour. */
+  readonly lifetimeS?: number;
+  /** Further or other members of the default answer. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+  readonly secure?: boolean;
+  /** Nobody listens at the token endpoint to begin with. */
+  readonly refused?: boolean;
+  /** Instead of the identity server's own address. */
+  readonly tokenEndpoint?: string;
+  /** The API's answer to a token in force; by default 200. */
+  readonly answer?: (token: string, index: number) => string;
+}
+
+export interface FaultWorld extends AsyncDisposable {
+  readonly clock: FakeClock;
+  readonly identity: FaultServer;
+  readonly upstream: ScriptedUpstream;
+  readonly port: number;
+  readonly sidecar: TestSidecar | undefined;
+  /** Grants `tok-1`, `tok-2`, …, each noted as good from now on for its lifetime. */
+  grant(lifetimeS?: number, fields?: Readonly<Record<string, unknown>>): Fault;
+  ask(options?: AskOptions): Promise<Seen>;
+  askMany(count: number, options?: AskOptions): Promise<Seen[]>;
+  /** Resolves when that many token requests have failed or succeeded by now; at once for the control, which has no background. */
+  settled(what: 'failed' | 'obtained', count: number): Promise<void>;
+  /** What reached the API that should not have. */
+  misuse(): string[];
+  /** Whether the log shows the client secret, a token, or anything marked as canary in an answer. */
+  leaks(): boolean;
+}
+
+export interface AskOptions {
+  readonly method?: string;
+  readonly body?: string;
+  readonly path?: string;
+  readonly timeoutMs?: number;
+}
+
+/** Longer than any deadline configured here, shorter than patience. */
+export const PATIENCE_MS = 1500;
+const ATTEMPT_TIMEOUT = '300ms';
+
+export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultWorld> {
+  const clock = createFakeClock(Date.now());
+  const issued = new Map<string, { wallMs: number; monotonicMs: number; lifetimeMs: number }>();
+  const misused: string[] = [];
+  const upstream = await startUpstream((message, index) => {
+    const authorizations = valuesOf(message, 'authorization');
+    const token = authorizations.join().replace(/^Bearer /, '');
+    const grant = issued.get(token);
+    const now = clock.now();
+    const ageMs = grant && Math.max(now.wallMs - grant.wallMs, now.monotonicMs - grant.monotonicMs);
+    if (!grant || !authorizations[0]?.startsWith('Bearer ')) misused.push(`not a token: ${authorizations.join()}`);
+    else if (Number(ageMs) > grant.lifetimeMs) misused.push('an expired token');
+    return options.answer?.(token, index) ?? ok('fine');
+  });
+  let granted = 0;
+  const grant: FaultWorld['grant'] = (lifetimeS = 3600, fields = {}) => {
+    return (socket, count) => {
+      granted += 1;
+      const token = String(fields['access_token'] ?? `tok-${granted}`);
+      issued.set(token, { ...clock.now(), lifetimeMs: lifetimeS * 1000 });
+      body({ access_token: token, expires_in: lifetimeS, token_type: 'Bearer', ...fields })(socket, count);
+    };
+  };
+  const identity = await startFaultServer(options.fault ?? grant(options.lifetimeS, options.fields), options);
+  if (options.refused) await identity.refuse();
+  const endpoint = options.tokenEndpoint ?? identity.url;
+  const { port, sidecar, log, stop } = await startSubject(options, { clock, endpoint, upstream: upstream.url });
+  const ask: FaultWorld['ask'] = (asking = {}) => askOnce(port, asking);
+  return {
+    clock,
+    identity,
+    upstream,
+    port,
+    sidecar,
+    grant,
+    ask,
+    askMany: (count, asking) => Promise.all(Array.from({ length: count }, () => ask(asking))),
+    async settled(what, count) {
+      if (!sidecar) return;
+      const matches = ({ message, retryInS }: Record<string, unknown>) =>
+        what === 'obtained' ? message === 'token obtained' : retryInS !== undefined;
+      await vi.waitFor(
+        () => {
+          const now = sidecar.logs.filter(matches).length;
+          if (now < count) throw new Error(`${now} of ${count} ${what}`);
+        },
+        { timeout: 3000, interval: 2 },
+      );
+    },
+    misuse: () => misused,
+    leaks: () => [TEST_SECRET, 'canary', 'tok-', ...issued.keys()].some((secret) => log().includes(secret)),
+    async [Symbol.asyncDispose]() {
+      await identity.close();
+      await stop();
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+}
+
+interface Surroundings {
+  readonly clock: FakeClock;
+  readonly endpoint: string;
+  readonly upstream: string;
+}
+
+async function startSubject(options: FaultWorldOptions, { clock, endpoint, upstream }: Surroundings) {
+  if (options.subject === 'naive') {
+    const lines: string[] = [];
+    const naive = await startNaiveTokenClient({
+      upstream,
+      tokenEndpoint: endpoint,
+      clientId: TEST_CLIENT_ID,
+      secret: TEST_SECRET,
+      now: () => clock.now().wallMs,
+      log: (line) => lines.push(line),
+    });
+    return { port: naive.port, sidecar: undefined, log: () => lines.join('\n'), stop: naive.close };
+  }
+  const config = typeof options.config === 'function' ? options.config(upstream) : options.config;
+  const sidecar = await startTestSidecar({
+    upstream,
+    tokenEndpoint: endpoint,
+    clock,
+    config: { token: { attemptTimeout: ATTEMPT_TIMEOUT }, ...config },
+  });
+  return { port: sidecar.port, sidecar, log: () => sidecar.rawLogs.join(''), stop: sidecar.stop };
+}
+
+/** One request on a connection of its own, given up after `timeoutMs`. */
+function askOnce(port: number, asking: AskOptions): Promise<Seen> {
+  const { method = 'GET', body: sent, path = '/api/accounts', timeoutMs = PATIENCE_MS } = asking;
+  return new Promise((resolve) => {
+    const nothing = { status: 0, code: undefined, retryAfterS: Number.NaN, body: '' };
+    const signal = AbortSignal.timeout(timeoutMs);
+    const agent = new Agent({ keepAlive: false });
+    const req = request({ port, host: '127.0.0.1', path, method, agent, signal }, (res) => {
+      const chunks: Buffer[] = [];
+      res.on('error', () => resolve(nothing));
+      res.on('data', (chunk: Buffer) => chunks.push(chunk));
+      res.on('end', () =>
+        resolve({
+          status: res.statusCode ?? 0,
+          code: res.headers['x-sidecar-error']?.toString(),
+          retryAfterS: Number(res.headers['retry-after'] ?? Number.NaN),
+          body: Buffer.concat(chunks).toString(),
+        }),
+      );
+    });
+    req.on('error', () => resolve(nothing)).end(sent);
+  });
+}
