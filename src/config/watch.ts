@@ -2,7 +2,7 @@
  * Notices changed files by looking: a stat of a handful of files twice a second. That sees what change notifications
  * miss or see twice: Kubernetes' `..data` symlink swap, an editor's rename, network drives, bind mounts.
  */
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 
 const INTERVAL_MS = 500;
 
@@ -11,39 +11,29 @@ const INTERVAL_MS = 500;
  * half. `files` is asked anew each time. Returns its end; does not keep the process alive.
  */
 export function watchFiles(files: () => readonly string[], onChange: () => void): () => void {
-  let known: string | undefined;
-  let candidate: string | undefined;
-  let looking = false;
-  const look = async () => {
-    const seen = await signature(files());
-    if (known !== undefined && seen !== known && seen === candidate) {
-      known = undefined;
+  let known = signature(files());
+  let candidate = known;
+  const look = () => {
+    const seen = signature(files());
+    if (seen !== known && seen === candidate) {
       onChange();
+      known = signature(files());
     }
-    known ??= seen;
     candidate = seen;
   };
-  const tick = () => {
-    if (looking) return;
-    looking = true;
-    void look().finally(() => {
-      looking = false;
-    });
-  };
-  tick();
-  const timer = setInterval(tick, INTERVAL_MS).unref();
+  const timer = setInterval(look, INTERVAL_MS).unref();
   return () => clearInterval(timer);
 }
 
 /** What makes a file another one, or why it cannot be looked at. */
-async function signature(files: readonly string[]): Promise<string> {
-  const looks = files.map(async (file) => {
+function signature(files: readonly string[]): string {
+  const looks = files.map((file) => {
     try {
-      const { ino, size, mtimeNs, ctimeNs, mode } = await stat(file, { bigint: true });
+      const { ino, size, mtimeNs, ctimeNs, mode } = statSync(file, { bigint: true });
       return [file, ino, size, mtimeNs, ctimeNs, mode].join(' ');
     } catch (error) {
       return `${file} ${(error as NodeJS.ErrnoException).code}`;
     }
   });
-  return (await Promise.all(looks)).join('\n');
+  return looks.join('\n');
 }
