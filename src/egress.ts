@@ -3,9 +3,10 @@
  * company's proxy where there is one (by CONNECT only, so the proxy sees neither secret nor token), with its own CA and
  * client certificate where configured.
  */
-import { buildConnector, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from './config/load.ts';
-import { type BaseUrl, isLoopback } from './config/values.ts';
+import type { BaseUrl } from './config/values.ts';
+import { createTunnels, proxyFor } from './outbound-proxy.ts';
 
 export interface Egress {
   readonly dispatcher: Dispatcher;
@@ -14,7 +15,7 @@ export interface Egress {
    * request left, which says nothing about the server (RFC 9112 §9.3.1).
    */
   wasReused(error: Error): boolean;
-  /** What goes on now; zeros where a proxy is in between. */
+  /** What goes on now. */
   stats(): { connected: number; running: number; queued: number };
   /** Lets running requests finish. */
   close(): Promise<void>;
@@ -32,9 +33,15 @@ export interface EgressOptions {
 const MAX_IDLE_MS = 60_000;
 
 /** Nothing a caller sends can choose where a request goes. */
-export function createEgress({ origin, hostname, secure }: BaseUrl, options: EgressOptions): Egress {
+export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   const { config, proxy, tls } = options.loaded;
-  const common = {
+  const connectMs = config.timeouts.connect;
+  const own = base.secure ? tls.get(options.owner) : undefined;
+  const directly = buildConnector({ ...own, timeout: connectMs, allowH2: false });
+  const via = proxyFor(base, proxy);
+  const tunnels = via && createTunnels(via, directly, connectMs);
+  const reused = new WeakSet<Error>();
+  const pool = new Pool(base.origin, {
     connections: options.connections,
     // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix answers up.
     allowH2: false,
@@ -43,52 +50,26 @@ export function createEgress({ origin, hostname, secure }: BaseUrl, options: Egr
     keepAliveMaxTimeout: MAX_IDLE_MS,
     headersTimeout: config.timeouts.firstByte,
     bodyTimeout: config.timeouts.idle,
-  };
-  const connect = { timeout: config.timeouts.connect, ...(secure && tls.get(options.owner)) };
-  if (proxy === undefined || isLoopback(hostname)) return direct(origin, common, connect);
-  // Spelled out, so that undici does not look into the environment itself.
-  const uris = {
-    httpsProxy: proxy.https?.reveal() ?? '',
-    httpProxy: proxy.http?.reveal() ?? '',
-    noProxy: proxy.noProxy,
-  };
-  return proxied(
-    origin,
-    new EnvHttpProxyAgent({ ...common, ...uris, connect, requestTls: connect, proxyTunnel: true }),
-  );
-}
-
-function direct(origin: string, common: Pool.Options, settings: buildConnector.BuildOptions): Egress {
-  const reused = new WeakSet<Error>();
-  const connector = buildConnector({ ...settings, allowH2: false });
-  const pool = new Pool(origin, {
-    ...common,
-    connect(options, done) {
-      connector(options, (...result) => {
-        const [, socket] = result;
-        socket?.once('error', (error) => {
-          if (socket.bytesRead > 0) reused.add(error);
-        });
-        done(...result);
-      });
-    },
+    connect: noticingReuse(tunnels?.connect ?? directly, reused),
   });
   return {
     dispatcher: pool,
     wasReused: (error) => reused.has(error),
     stats: () => ({ connected: pool.stats.connected, running: pool.stats.running, queued: pool.stats.queued }),
-    close: () => pool.close(),
-    destroy: () => pool.destroy(),
+    close: () => pool.close().finally(tunnels?.destroy),
+    destroy: () => pool.destroy().finally(tunnels?.destroy),
   };
 }
 
-/** An agent goes wherever a request says; this one is told the same origin every time. */
-function proxied(origin: string, agent: EnvHttpProxyAgent): Egress {
-  return {
-    dispatcher: agent.compose((dispatch) => (options, handler) => dispatch({ ...options, origin }, handler)),
-    wasReused: () => false,
-    stats: () => ({ connected: 0, running: 0, queued: 0 }),
-    close: () => agent.close(),
-    destroy: () => agent.destroy(),
-  };
+/** Remembers the errors of connections on which something had been received since they were made. */
+function noticingReuse(connector: buildConnector.connector, reused: WeakSet<Error>): buildConnector.connector {
+  return (options, done) =>
+    connector(options, (...result) => {
+      const [, socket] = result;
+      const before = socket?.bytesRead ?? 0;
+      socket?.once('error', (error) => {
+        if (socket.bytesRead > before) reused.add(error);
+      });
+      done(...result);
+    });
 }

@@ -61,7 +61,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'listen.ts': ['config'],
   'lifecycle.ts': [],
   'control.ts': ['config', 'listen.ts'],
-  'egress.ts': ['config'],
+  'outbound-proxy.ts': ['config'],
+  'egress.ts': ['config', 'outbound-proxy.ts'],
   'identity.ts': ['config', 'egress.ts', 'oauth'],
   'generation.ts': ['config', 'egress.ts', 'identity.ts', 'oauth', 'proxy'],
   'reload.ts': ['config', 'generation.ts'],
@@ -110,9 +111,9 @@ describe('where the outside is touched', () => {
   it('reveal() is called only where a secret or token goes onto the wire', () => {
     expect(users(/\.reveal\(\)/).sort()).toEqual([
       'check.ts',
-      'egress.ts',
       'oauth/client-auth.ts',
       'oauth/verifier.ts',
+      'outbound-proxy.ts',
       'private-key.ts',
       'proxy/forward.ts',
     ]);

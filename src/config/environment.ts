@@ -40,15 +40,21 @@ export function readProxy(env: Env, problems: Problem[]): ProxySettings | undefi
   const read = (name: string): Secret | undefined => {
     const value = env[name] || env[name.toLowerCase()];
     if (!value) return undefined;
-    if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return new Secret(value);
+    if (isProxyUrl(value)) return new Secret(value);
     problems.push({
       where: `environment variable ${name}`,
       path: '',
-      message: 'must be a URL such as http://proxy:3128',
+      message: 'must be a URL such as http://proxy:3128, special characters of a password percent-encoded',
     });
     return undefined;
   };
   const settings = { https: read('HTTPS_PROXY'), http: read('HTTP_PROXY') };
   if (!settings.https && !settings.http) return undefined;
   return { ...settings, noProxy: env['NO_PROXY'] || env['no_proxy'] || '' };
+}
+
+function isProxyUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password } = new URL(text);
+  return /^https?:$/.test(protocol) && !/%(?![0-9a-f]{2})/i.test(username + password);
 }
