@@ -85,7 +85,7 @@ export async function check(loaded: LoadedConfig, options: CheckOptions): Promis
   const from = loaded.file === undefined ? 'environment, flags and presets' : loaded.file;
   report({ level: 'ok', subject: 'configuration', message: `valid, from ${from}` });
   for (const message of loaded.warnings) report({ level: 'warning', subject: 'configuration', message });
-  const identity = createIdentity({ loaded, clock: systemClock, onRequest: () => undefined });
+  const identity = createIdentity({ loaded, clock: systemClock });
   try {
     const tokens = await checkTokens(config, identity.credentials, report);
     if (options.upstream) await checkUpstreams(loaded, tokens, report);

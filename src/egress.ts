@@ -25,6 +25,8 @@ export interface Egress {
 export interface EgressOptions {
   readonly loaded: LoadedConfig;
   readonly connections: number;
+  /** For servers whose answers are small: a connection on which more arrives is cut. Default: no bound. */
+  readonly maxBytes?: number;
   /** Whose TLS files apply: `credential NAME` or `route PATH`. */
   readonly owner: string;
 }
@@ -50,7 +52,9 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     keepAliveMaxTimeout: MAX_IDLE_MS,
     headersTimeout: config.timeouts.firstByte,
     bodyTimeout: config.timeouts.idle,
-    connect: noticingReuse(tunnels?.connect ?? directly, reused),
+    // One connection may carry several answers within its bound.
+    ...(options.maxBytes && { maxRequestsPerClient: 10 }),
+    connect: watched(tunnels?.connect ?? directly, { reused, maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY }),
   });
   return {
     dispatcher: pool,
@@ -61,8 +65,14 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   };
 }
 
-/** Remembers the errors of connections on which something had been received since they were made. */
-function noticingReuse(connector: buildConnector.connector, reused: WeakSet<Error>): buildConnector.connector {
+interface Watch {
+  /** Gets the errors of connections on which something had been received since they were made. */
+  readonly reused: WeakSet<Error>;
+  readonly maxBytes: number;
+}
+
+/** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, interim answers. */
+function watched(connector: buildConnector.connector, { reused, maxBytes }: Watch): buildConnector.connector {
   return (options, done) =>
     connector(options, (...result) => {
       const [, socket] = result;
@@ -70,6 +80,11 @@ function noticingReuse(connector: buildConnector.connector, reused: WeakSet<Erro
       socket?.once('error', (error) => {
         if (socket.bytesRead > before) reused.add(error);
       });
+      if (maxBytes < Number.POSITIVE_INFINITY) {
+        socket?.prependListener('readable', () => {
+          if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('more than any answer needs'));
+        });
+      }
       done(...result);
     });
 }

@@ -6,7 +6,7 @@ import type { LoadedConfig } from './config/load.ts';
 import type { RouteConfig } from './config/schema.ts';
 import { createEgress, type Egress } from './egress.ts';
 import { ERRORS } from './errors.ts';
-import { createIdentity, tokenKey } from './identity.ts';
+import { createIdentity, type Identity, tokenKey } from './identity.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Clock } from './oauth/clock.ts';
@@ -22,7 +22,9 @@ export interface Generation {
   readonly routes: readonly Route[];
   /** By origin and route, for `/status`. */
   upstreams(): { origin: string; connected: number; running: number; queued: number }[];
-  /** Takes no new requests; resolves when the running ones are done. */
+  /** A request that came in through this generation keeps it whole until it calls what is returned. */
+  hold(): () => void;
+  /** Refreshes no tokens behind any more; closes its connections when the last request has let go. */
   retire(): Promise<void>;
   /** Ends what still runs. */
   destroy(): Promise<void>;
@@ -43,17 +45,10 @@ export interface GenerationOptions {
 export function createGeneration(options: GenerationOptions): Generation {
   const { loaded, metrics, clock, random, previous } = options;
   const { config } = loaded;
-  const identity = createIdentity({
-    loaded,
-    clock,
-    onRequest(credential, result, seconds) {
-      metrics.count('token_requests_total', { credential, result });
-      metrics.observe('token_request_duration_seconds', { credential }, seconds);
-    },
-  });
+  const identity = connectIdentity(options);
   const tokens = createTokenCache({
     fetchToken: (key) => identity.credential(key.credential).fetchToken(key),
-    eventsFor: (key) => tokenEvents(key, { ...options, credential: identity.credential(key.credential) }),
+    eventsFor: (key) => tokenEvents(key, options),
     seedFor: (key) => previous && inherited(key, loaded, previous),
     refreshBeforeMs: config.token.refreshBefore,
     waitMs: config.token.waitTimeout,
@@ -66,8 +61,10 @@ export function createGeneration(options: GenerationOptions): Generation {
     return buildRoute(route, { egress, loaded, tokens, metrics });
   });
   const all = () => [...egresses.values()];
+  const holders = countHolders();
   const end = async (how: 'close' | 'destroy') => {
     tokens.close();
+    if (how === 'close') await holders.gone();
     await Promise.all([...all().map(({ egress }) => egress[how]()), identity.end(how)]);
   };
   return {
@@ -76,8 +73,47 @@ export function createGeneration(options: GenerationOptions): Generation {
     credentials: identity.credentials,
     routes,
     upstreams: () => all().map(({ origin, egress }) => ({ origin, ...egress.stats() })),
+    hold: holders.hold,
     retire: () => end('close'),
     destroy: () => end('destroy'),
+  };
+}
+
+function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOptions): Identity {
+  return createIdentity({
+    loaded,
+    clock,
+    onVerdict(credential, secret, verdict) {
+      if (verdict === 'accepted') log.info('secret accepted by the identity server', { credential, secret });
+      else log.error('secret refused by the identity server', { credential, secret });
+    },
+    previous: (name) =>
+      previous && isSameClient(name, loaded, previous.loaded)
+        ? previous.credentials.find((credential) => credential.name === name)
+        : undefined,
+    onRequest(credential, result, seconds) {
+      metrics.count('token_requests_total', { credential, result });
+      metrics.observe('token_request_duration_seconds', { credential }, seconds);
+    },
+  });
+}
+
+function countHolders() {
+  let count = 0;
+  let { promise, resolve } = Promise.withResolvers<void>();
+  return {
+    hold() {
+      count += 1;
+      return () => {
+        count -= 1;
+        if (count === 0) resolve();
+      };
+    },
+    gone() {
+      ({ promise, resolve } = Promise.withResolvers<void>());
+      if (count === 0) resolve();
+      return promise;
+    },
   };
 }
 
@@ -117,25 +153,27 @@ function buildRoute(route: RouteConfig, { egress, loaded, tokens, metrics }: Rou
   };
 }
 
+/** One client id at one server, asking for the same: what was issued to the one was issued to the other. */
+function isSameClient(name: string, one: LoadedConfig, other: LoadedConfig): boolean {
+  const identityOf = ({ config }: LoadedConfig) => {
+    const credential = config.credentials[name];
+    const { tokenEndpoint, issuer, clientId, parameters } = credential ?? {};
+    return JSON.stringify([tokenEndpoint, issuer, clientId, parameters]);
+  };
+  return identityOf(one) === identityOf(other);
+}
+
 /** The old generation's token for the same purpose, if it was issued to the same client by the same server. */
 function inherited(key: TokenKey, loaded: LoadedConfig, previous: Generation): Token | undefined {
-  const identityOf = ({ config }: LoadedConfig) => {
-    const credential = config.credentials[key.credential];
-    return JSON.stringify([credential?.tokenEndpoint, credential?.issuer, credential?.clientId]);
-  };
-  if (identityOf(loaded) !== identityOf(previous.loaded)) return undefined;
+  if (!isSameClient(key.credential, loaded, previous.loaded)) return undefined;
   const wishes = (one: TokenKey) => JSON.stringify([one.scope, one.audience, one.resource]);
   return previous.tokens.sources(key.credential).find((source) => wishes(source.key) === wishes(key))?.token;
 }
 
-interface EventContext {
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly credential: Credential;
-}
-
-function tokenEvents(key: TokenKey, { log, metrics, credential: owner }: EventContext): TokenEvents {
-  const { credential, scope = '' } = key;
+function tokenEvents(
+  { credential }: TokenKey,
+  { log, metrics }: Pick<GenerationOptions, 'log' | 'metrics'>,
+): TokenEvents {
   const lookups = {
     hit: metrics.counter('token_lookups_total', { credential, result: 'hit' }),
     early: metrics.counter('token_lookups_total', { credential, result: 'early' }),
@@ -146,20 +184,13 @@ function tokenEvents(key: TokenKey, { log, metrics, credential: owner }: EventCo
   return {
     lookup: (result) => lookups[result](),
     obtained(token, assumedLifetime) {
-      metrics.set('token_expiry_timestamp_seconds', { credential, scope }, token.expiresAt / 1000);
-      metrics.set('token_last_success_timestamp_seconds', { credential }, Date.now() / 1000);
-      metrics.set('token_consecutive_failures', { credential }, 0);
-      for (const secret of owner.secretsInUse()) {
-        metrics.set('secret_in_use', { credential, secret: secret.name }, secret.inUse ? 1 : 0);
-      }
       const expiresInS = Math.round((token.expiresAt - token.since.wallMs) / 1000);
       log.info('token obtained', { credential, expiresInS });
       if (assumedLifetime && !warned)
         log.warn('the server states no token lifetime, assuming one', { credential, expiresInS });
       warned ||= assumedLifetime;
     },
-    failed(error, consecutiveFailures, retryInMs) {
-      metrics.set('token_consecutive_failures', { credential }, consecutiveFailures);
+    failed(error, retryInMs) {
       const fields = {
         credential,
         code: error.code,

@@ -10,8 +10,9 @@ import { createEgress, type Egress } from './egress.ts';
 import { SidecarError } from './errors.ts';
 import { CLIENT_AUTH } from './oauth/client-auth.ts';
 import type { Clock } from './oauth/clock.ts';
-import { type Credential, createCredential, type Endpoint, type Proof } from './oauth/credentials.ts';
+import { type Credential, createCredential, type Endpoint } from './oauth/credentials.ts';
 import { createDiscovery, type Discovery } from './oauth/discovery.ts';
+import type { Proof } from './oauth/proofs.ts';
 import type { TokenKey } from './oauth/token.ts';
 import { createVerifier, type Verify } from './oauth/verifier.ts';
 
@@ -27,11 +28,18 @@ export interface IdentityOptions {
   readonly loaded: LoadedConfig;
   readonly clock: Clock;
   /** Told of every request to a token endpoint. */
-  readonly onRequest: (credential: string, result: string, seconds: number) => void;
+  readonly onRequest?: (credential: string, result: string, seconds: number) => void;
+  /** Told when a server changes its mind about a secret, by its name. */
+  readonly onVerdict?: (credential: string, secret: string, verdict: 'accepted' | 'refused') => void;
+  /** The credential of that name before a reload, if it is the same client at the same server. */
+  readonly previous?: (name: string) => Credential | undefined;
 }
 
 /** A credential makes one request a key at a time; more connections would only be idle ones. */
 const CONNECTIONS = 4;
+
+/** Ten answers of the largest size that is read, with room for their headers. */
+const MAX_BYTES_PER_CONNECTION = 1024 * 1024;
 
 export function createIdentity(options: IdentityOptions): Identity {
   const { loaded } = options;
@@ -39,7 +47,12 @@ export function createIdentity(options: IdentityOptions): Identity {
   const credentials = Object.entries(loaded.config.credentials).map(([name, settings]) => {
     const owner = `credential ${name}`;
     const connect = (base: BaseUrl) => {
-      const egress = createEgress(base, { loaded, connections: CONNECTIONS, owner });
+      const egress = createEgress(base, {
+        loaded,
+        connections: CONNECTIONS,
+        maxBytes: MAX_BYTES_PER_CONNECTION,
+        owner,
+      });
       egresses.push(egress);
       return egress.dispatcher;
     };
@@ -73,18 +86,22 @@ interface Context extends IdentityOptions {
 }
 
 function buildCredential(name: string, context: Context): Credential {
-  const { loaded, clock, settings, onRequest } = context;
+  const { loaded, clock, settings, onRequest, onVerdict } = context;
   const discovery = settings.issuer && discover(settings.issuer, context);
+  const proofs = buildProofs(name, context);
+  const before = context.previous?.(name)?.accepted();
   return createCredential({
     name,
-    proofs: buildProofs(name, context),
+    proofs,
+    replaced: proofs.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
     locate: locator(context, discovery),
     onUnusable: () => discovery?.forget(),
     verify: buildVerifier(context, discovery),
     parameters: settings.parameters,
     deadlineMs: loaded.config.token.attemptTimeout,
     clock,
-    onRequest: (result, seconds) => onRequest(name, result, seconds),
+    onRequest: (result, seconds) => onRequest?.(name, result, seconds),
+    onVerdict: (secret, verdict) => onVerdict?.(name, secret, verdict),
   });
 }
 

@@ -80,7 +80,7 @@ export type MetricName = keyof typeof METRICS;
 export const METRIC_PREFIX = 'aritma_sidecar_';
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-type Labels = Record<string, string>;
+type Labels = Readonly<Record<string, string>>;
 type Child = { inc(): void };
 
 export interface RouteMetrics {
@@ -90,7 +90,8 @@ export interface RouteMetrics {
 
 export interface Metrics {
   readonly contentType: { text: string; openMetrics: string };
-  render(format: 'text' | 'openMetrics'): Promise<string>;
+  /** @param present the gauges that are read off a snapshot: those not among them have no sample */
+  render(format: 'text' | 'openMetrics', present: readonly Present[]): Promise<string>;
   /** Resolve once per route, not per request. */
   forRoute(route: string): RouteMetrics;
   inFlight(delta: 1 | -1): void;
@@ -100,15 +101,21 @@ export interface Metrics {
   /** Resolves the labels once; the result counts one each call. */
   counter(name: 'token_lookups_total', labels: Labels): () => void;
   observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
-  set(name: GaugeName, labels: Labels, value: number): void;
 }
 
-type GaugeName =
-  | 'token_expiry_timestamp_seconds'
-  | 'token_last_success_timestamp_seconds'
-  | 'token_consecutive_failures'
-  | 'secret_in_use'
-  | 'config_generation';
+const PRESENT = [
+  'token_expiry_timestamp_seconds',
+  'token_last_success_timestamp_seconds',
+  'token_consecutive_failures',
+  'secret_in_use',
+  'config_generation',
+] as const;
+
+interface Present {
+  readonly name: (typeof PRESENT)[number];
+  readonly labels: Labels;
+  readonly value: number;
+}
 
 /** Builds one registry with all metrics and prom-client's process metrics. */
 export function createMetrics(version: string): Metrics {
@@ -125,7 +132,11 @@ export function createMetrics(version: string): Metrics {
   built.build_info.set({ version, node: process.versions.node }, 1);
   return {
     contentType: { text: Registry.PROMETHEUS_CONTENT_TYPE, openMetrics: Registry.OPENMETRICS_CONTENT_TYPE },
-    render: (format) => (format === 'text' ? text : openMetrics).metrics(),
+    render(format, present) {
+      for (const name of PRESENT) built[name].reset();
+      for (const { name, labels, value } of present) built[name].set(labels, value);
+      return (format === 'text' ? text : openMetrics).metrics();
+    },
     forRoute: (route) => routeMetrics(built, route),
     inFlight: (delta) => built.requests_in_flight.inc(delta),
     error: (code) => built.errors_total.inc({ code }),
@@ -136,7 +147,6 @@ export function createMetrics(version: string): Metrics {
       return () => child.inc();
     },
     observe: (name, labels, seconds) => built[name].observe(labels, seconds),
-    set: (name, labels, value) => built[name].set(labels, value),
   };
 }
 

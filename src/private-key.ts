@@ -11,13 +11,17 @@ export interface ParsedKey {
   readonly kid: string | undefined;
 }
 
+const RSA_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'];
 const EC_ALGORITHMS: Readonly<Record<string, string>> = { prime256v1: 'ES256', secp384r1: 'ES384', secp521r1: 'ES512' };
+/** RFC 7518 §3.3. */
+const MIN_RSA_BITS = 2048;
 
 /**
- * Reads a private key from PEM (PKCS#8, PKCS#1, SEC 1) or JWK text.
+ * Reads a private key from PEM (PKCS#8, PKCS#1, SEC 1) or JWK text. What it returns can sign.
+ * @param wanted the signature algorithm; by default what a JWK states, else what fits the key
  * @throws Error saying what is allowed; never quotes the text
  */
-export function parsePrivateKey(text: Secret): ParsedKey {
+export function parsePrivateKey(text: Secret, wanted?: string): ParsedKey {
   const jwk = parseJwk(text.reveal());
   let key: KeyObject;
   try {
@@ -25,11 +29,26 @@ export function parsePrivateKey(text: Secret): ParsedKey {
   } catch {
     throw new Error('must hold an unencrypted private key as PEM or JWK');
   }
-  const curve = key.asymmetricKeyDetails?.namedCurve ?? '';
-  const alg = key.asymmetricKeyType === 'rsa' ? 'RS256' : EC_ALGORITHMS[curve];
-  if (alg === undefined) throw new Error('must hold an RSA key or one on curve P-256, P-384 or P-521');
+  const possible = algorithmsFor(key);
+  const [fitting = ''] = possible;
   const stated = (value: unknown) => (typeof value === 'string' ? value : undefined);
-  return { key, alg: stated(jwk?.['alg']) ?? alg, kid: stated(jwk?.['kid']) };
+  const alg = wanted ?? stated(jwk?.['alg']) ?? fitting;
+  if (!possible.includes(alg))
+    throw new Error(`must hold a key for its algorithm; this one can do ${possible.join(', ')}`);
+  return { key, alg, kid: stated(jwk?.['kid']) };
+}
+
+function algorithmsFor({
+  asymmetricKeyType,
+  asymmetricKeyDetails: { namedCurve = '', modulusLength = 0 } = {},
+}: KeyObject) {
+  if (asymmetricKeyType === 'rsa') {
+    if (modulusLength < MIN_RSA_BITS) throw new Error(`must hold an RSA key of ${MIN_RSA_BITS} bits or more`);
+    return RSA_ALGORITHMS;
+  }
+  const alg = EC_ALGORITHMS[namedCurve];
+  if (alg === undefined) throw new Error('must hold an RSA key or one on curve P-256, P-384 or P-521');
+  return [alg];
 }
 
 function parseJwk(text: string): Record<string, unknown> | undefined {

@@ -23,13 +23,15 @@ export interface Generations {
   /** @param force rebuild even if nothing has changed: an operator who asks wants another try */
   reload(reason: string, force: boolean): ReloadResult;
   snapshot(): ReloadSnapshot;
+  /** Ends the current one and those that still finish. */
+  destroy(): Promise<void>;
 }
 
 export function createGenerations(options: Omit<GenerationOptions, 'previous'>): Generations {
   const { log, metrics } = options;
   let current = createGeneration(options);
+  const alive = new Set([current]);
   let snapshot: ReloadSnapshot = { generation: 1, lastReload: undefined };
-  metrics.set('config_generation', {}, 1);
 
   const note = (result: ReloadResult, problems: readonly string[] = []) => {
     snapshot = { ...snapshot, lastReload: { at: Date.now(), result, problems } };
@@ -41,15 +43,19 @@ export function createGenerations(options: Omit<GenerationOptions, 'previous'>):
     const previous = current;
     current = createGeneration({ ...options, loaded, previous });
     snapshot = { ...snapshot, generation: snapshot.generation + 1 };
-    metrics.set('config_generation', {}, snapshot.generation);
-    previous.retire().catch((error: unknown) => {
-      log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
-    });
+    alive.add(current);
+    previous
+      .retire()
+      .catch((error: unknown) => {
+        log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
+      })
+      .finally(() => alive.delete(previous));
   };
 
   return {
     current: () => current,
     snapshot: () => snapshot,
+    destroy: async () => void (await Promise.all([...alive].map((generation) => generation.destroy()))),
     reload(reason, force) {
       try {
         const loaded = current.loaded.reload();

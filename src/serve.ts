@@ -64,7 +64,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   });
   const opening = { config, proxy, admin, hosts, adminHosts };
   const { proxies, admins } = await openAll(opening).catch(async (error: unknown) => {
-    await generations.current().destroy();
+    await generations.destroy();
     throw error;
   });
   state.listening = true;
@@ -83,7 +83,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       for (const { server } of proxies) server.close();
       const drained = await within(config.drain.limit, proxy.drain());
       closeAll([...admins, ...proxies]);
-      await generations.current().destroy();
+      await generations.destroy();
       return drained;
     },
   };
@@ -100,10 +100,11 @@ function gates(generations: Generations, hosts: ReadonlySet<string>): () => Gate
   };
 }
 
-function buildGate({ routes, loaded: { config } }: Generation, hosts: ReadonlySet<string>): Gate {
+function buildGate({ routes, hold, loaded: { config } }: Generation, hosts: ReadonlySet<string>): Gate {
   const { allowForwarded } = config.callers;
   return {
     admit: createAdmission({ routes, hosts, allowForwarded }),
+    hold,
     limits: { replayBytes: config.limits.replayBody, idleMs: config.timeouts.idle },
   };
 }

@@ -3,6 +3,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createMetrics, METRIC_PREFIX, METRICS, type Metrics } from '../src/metrics.ts';
 
+/** What is read off a snapshot. */
+const PRESENT = [
+  { name: 'token_expiry_timestamp_seconds', labels: { credential: 'default', scope: 'api' }, value: 1 },
+  { name: 'token_last_success_timestamp_seconds', labels: { credential: 'default' }, value: 1 },
+  { name: 'token_consecutive_failures', labels: { credential: 'default' }, value: 0 },
+  { name: 'secret_in_use', labels: { credential: 'default', secret: '1' }, value: 1 },
+  { name: 'config_generation', labels: {}, value: 1 },
+] as const;
+
 /** Everything recorded once, so that every family has a sample. */
 function record(metrics: Metrics): void {
   metrics.forRoute('/banking').record('GET', 200, 0.01);
@@ -12,12 +21,7 @@ function record(metrics: Metrics): void {
   metrics.count('token_requests_total', { credential: 'default', result: 'ok' });
   metrics.counter('token_lookups_total', { credential: 'default', result: 'hit' })();
   metrics.observe('token_request_duration_seconds', { credential: 'default' }, 0.1);
-  metrics.set('token_expiry_timestamp_seconds', { credential: 'default', scope: 'api' }, 1);
-  metrics.set('token_last_success_timestamp_seconds', { credential: 'default' }, 1);
-  metrics.set('token_consecutive_failures', { credential: 'default' }, 0);
   metrics.count('config_reloads_total', { result: 'ok' });
-  metrics.set('config_generation', {}, 1);
-  metrics.set('secret_in_use', { credential: 'default', secret: '1' }, 1);
 }
 
 const samplesOf = (text: string, family: string) =>
@@ -27,7 +31,7 @@ describe('metrics', () => {
   it('has every row of the table with help, type and a sample', async () => {
     const metrics = createMetrics('1.2.3');
     record(metrics);
-    const text = await metrics.render('text');
+    const text = await metrics.render('text', PRESENT);
     for (const [name, { type, labels }] of Object.entries(METRICS)) {
       const full = METRIC_PREFIX + name;
       expect(text).toContain(`# TYPE ${full} ${type}\n`);
@@ -43,11 +47,11 @@ describe('metrics', () => {
     const metrics = createMetrics('1.2.3');
     record(metrics);
     const namesOf = (text: string) => [...text.matchAll(/^# TYPE (\S+) \S+$/gm)].map(([, name]) => name);
-    const first = namesOf(await metrics.render('text'));
-    const openMetrics = await metrics.render('openMetrics');
+    const first = namesOf(await metrics.render('text', PRESENT));
+    const openMetrics = await metrics.render('openMetrics', PRESENT);
     for (let round = 0; round < 3; round += 1) {
-      expect(namesOf(await metrics.render('text'))).toEqual(first);
-      expect(namesOf(await metrics.render('openMetrics'))).toEqual(namesOf(openMetrics));
+      expect(namesOf(await metrics.render('text', PRESENT))).toEqual(first);
+      expect(namesOf(await metrics.render('openMetrics', PRESENT))).toEqual(namesOf(openMetrics));
     }
     expect(first).toContain('aritma_sidecar_requests_total');
     // OpenMetrics 1.0: the family has no suffix, its sample has.
@@ -62,7 +66,7 @@ describe('metrics', () => {
     for (let count = 1; count <= 3; count += 1) {
       route.record('GET', 200, 0.01);
       for (const format of ['text', 'openMetrics'] as const) {
-        const samples = samplesOf(await metrics.render(format), 'requests_total');
+        const samples = samplesOf(await metrics.render(format, PRESENT), 'requests_total');
         expect(samples).toEqual([`aritma_sidecar_requests_total{route="/banking",method="GET",code="200"} ${count}`]);
       }
     }
@@ -77,7 +81,7 @@ describe('metrics', () => {
       ),
       { numRuns: 500 },
     );
-    const samples = samplesOf(await metrics.render('text'), 'requests_total');
+    const samples = samplesOf(await metrics.render('text', PRESENT), 'requests_total');
     expect(samples.length).toBeLessThanOrEqual(8);
     expect(samples).toContainEqual(expect.stringContaining('method="other"'));
   });
@@ -85,12 +89,22 @@ describe('metrics', () => {
   it('escapes a route that holds quotes, as the formats want it', async () => {
     const metrics = createMetrics('1.2.3');
     metrics.forRoute('/a"b\\c\n').record('GET', 200, 0);
-    expect(samplesOf(await metrics.render('text'), 'requests_total')[0]).toContain('route="/a\\"b\\\\c\\n"');
+    expect(samplesOf(await metrics.render('text', PRESENT), 'requests_total')[0]).toContain('route="/a\\"b\\\\c\\n"');
+  });
+
+  it('has no sample left of a gauge that is not among the present ones', async () => {
+    const metrics = createMetrics('1.2.3');
+    await metrics.render('text', PRESENT);
+    const text = await metrics.render('text', [{ ...PRESENT[0], labels: { credential: 'other', scope: '' } }]);
+    expect(samplesOf(text, 'token_expiry')).toEqual([
+      'aritma_sidecar_token_expiry_timestamp_seconds{credential="other",scope=""} 1',
+    ]);
+    expect(samplesOf(text, 'secret_in_use')).toEqual([]);
   });
 
   it('shares nothing between two registries', async () => {
     const [one, two] = [createMetrics('1'), createMetrics('2')];
     one.error('ROUTE_NOT_FOUND');
-    expect(samplesOf(await two.render('text'), 'errors_total')).toEqual([]);
+    expect(samplesOf(await two.render('text', PRESENT), 'errors_total')).toEqual([]);
   });
 });

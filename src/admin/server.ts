@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
+import { gauges } from './gauges.ts';
 import { readiness, type StatusInput, startedUp, status, type Verdict } from './status.ts';
 
 export interface AdminOptions {
@@ -78,7 +79,9 @@ function addRoutes(app: FastifyInstance, options: AdminOptions): void {
   app.get('/status', async () => status(snapshot()));
   app.get('/metrics', async (request, reply) => {
     const format = request.headers.accept?.includes('application/openmetrics-text') ? 'openMetrics' : 'text';
-    return reply.header('Content-Type', metrics.contentType[format]).send(await metrics.render(format));
+    return reply
+      .header('Content-Type', metrics.contentType[format])
+      .send(await metrics.render(format, gauges(snapshot())));
   });
   app.post<{ Querystring: { credential?: string } }>('/token/refresh', async (request) => {
     const refreshed = refreshTokens(request.query.credential);

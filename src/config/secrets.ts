@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { parsePrivateKey } from '../private-key.ts';
 import { Secret } from '../secret.ts';
 import type { Report, ValidParts } from './rules.ts';
@@ -47,7 +48,7 @@ export function loadSecrets(
     const loaded: LoadedSecret[] = [];
     sources.forEach(({ file, env = '', kid, alg }, index) => {
       const text = file === undefined ? fromEnv(context.env, env) : fromFile(file, context);
-      const read = auth === 'private_key_jwt' ? asKey(text) : asSecret(text);
+      const read = auth === 'private_key_jwt' ? asKey(text, alg) : asSecret(text);
       if (read.value) loaded.push({ name: String(index + 1), value: read.value, kid, alg });
       else context.report(['credentials', credential, 'secrets', index], read.problem);
     });
@@ -103,11 +104,11 @@ function asSecret(read: Text): Read {
   return { value: new Secret(secret) };
 }
 
-function asKey(read: Text): Read {
+function asKey(read: Text, alg: string | undefined): Read {
   if (read.text === undefined) return read;
   const value = new Secret(read.text.replace(/^\uFEFF/, ''));
   try {
-    parsePrivateKey(value);
+    parsePrivateKey(value, alg);
     return { value };
   } catch (error) {
     return { problem: `${read.what} ${(error as Error).message}` };
@@ -128,7 +129,13 @@ function readTls(path: readonly PropertyKey[], settings: TlsSettings, { cwd, fil
       if (!read[kind].includes('-----BEGIN ')) report([...path, kind], 'holds no PEM');
     } catch (error) {
       report([...path, kind], `cannot be read (${codeOf(error)}); check path and permissions`);
+      return read;
     }
+  }
+  try {
+    createSecureContext(read);
+  } catch (error) {
+    report(path, `cannot be used together (${codeOf(error)}): PEM files of a CA, a certificate and its own key`);
   }
   return read;
 }

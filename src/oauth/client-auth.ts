@@ -47,9 +47,9 @@ export const CLIENT_AUTH = {
   },
   /** A fresh assertion for every request: `jti` may be used once (RFC 7523 §3). */
   private_key_jwt({ clientId, secret, kid, alg }: ClientIdentity): ClientAuth {
-    const parsed = parsePrivateKey(secret);
+    const parsed = parsePrivateKey(secret, alg);
     const keyId = kid ?? parsed.kid;
-    const header = { alg: alg ?? parsed.alg, ...(keyId !== undefined && { kid: keyId }) };
+    const header = { alg: parsed.alg, ...(keyId !== undefined && { kid: keyId }) };
     return async ({ form, audience }) => {
       const issuedAt = Math.floor(Date.now() / 1000);
       const assertion = await new SignJWT({ jti: randomUUID() })

@@ -1,21 +1,11 @@
 /**
- * A credential: one client id with its proofs (secrets or keys) in order. Knows which proof the server accepts at present,
- * falls over to the next on `invalid_client` and comes back to an earlier one when that works again, which is what lets
- * a secret be rotated without a gap.
+ * A credential: one client id that gets tokens. Falls over to its next proof on `invalid_client` and comes back to an
+ * earlier one when that works again, which is what lets a secret be rotated without a gap.
  */
 import type { Dispatcher } from 'undici';
-import type { ClientAuth } from './client-auth.ts';
-import { type Clock, elapsedSince, type Instant } from './clock.ts';
+import { createProofs, type Proof, type ProofOptions } from './proofs.ts';
 import { sendTokenRequest, type TokenAnswer } from './token-endpoint.ts';
 import type { Verify } from './verifier.ts';
-
-/** One way to authenticate as the client. */
-export interface Proof {
-  /** A bounded name for metrics: the position in the configuration. */
-  readonly name: string;
-  readonly fingerprint: string;
-  readonly authenticate: ClientAuth;
-}
 
 /** Where token requests go. */
 export interface Endpoint {
@@ -27,9 +17,8 @@ export interface Endpoint {
 
 type Failure = Exclude<TokenAnswer, { kind: 'token' }>;
 
-export interface CredentialOptions {
+export interface CredentialOptions extends ProofOptions {
   readonly name: string;
-  readonly proofs: readonly Proof[];
   /** Finds the token endpoint; a failure counts as if the endpoint had answered it. */
   readonly locate: () => Promise<Endpoint | Failure>;
   /** The endpoint could not be used: whatever `locate` keeps may be out of date. */
@@ -39,7 +28,6 @@ export interface CredentialOptions {
   /** Sent with every request, beside the target's. */
   readonly parameters?: Readonly<Record<string, string>>;
   readonly deadlineMs: number;
-  readonly clock: Clock;
   /** Told of every single request to the token endpoint. `result` is from a closed list. */
   readonly onRequest?: (result: string, seconds: number) => void;
 }
@@ -55,35 +43,22 @@ export interface Credential {
   readonly name: string;
   /** One grant, tried with each proof at most once. Never throws. */
   fetchToken(target: TokenTarget): Promise<TokenAnswer>;
+  /** The proof the server accepted last, unless it has refused it since. */
+  accepted(): Proof | undefined;
   /** For `/status`: fingerprints only. */
   secretsInUse(): { name: string; fingerprint: string; inUse: boolean }[];
 }
 
-/** A refused proof is left alone this long while another one works: servers lock clients out that keep failing. */
-const PROBE_AFTER_MS = 600_000;
-
 export function createCredential(options: CredentialOptions): Credential {
-  const { proofs, clock } = options;
-  const refusedAt = new Map<Proof, Instant>();
-  let accepted: Proof | undefined;
-
-  const isWorthTrying = (proof: Proof) => {
-    const refused = refusedAt.get(proof);
-    return refused === undefined || elapsedSince(refused, clock.now()) >= PROBE_AFTER_MS;
-  };
+  const proofs = createProofs(options);
 
   async function tryProof(proof: Proof, endpoint: Endpoint, target: TokenTarget): Promise<TokenAnswer> {
     const startedAt = performance.now();
     const answer = await sendOne(options, { proof, endpoint, target });
     const result = answer.kind === 'token' ? 'ok' : answer.result;
     options.onRequest?.(result, (performance.now() - startedAt) / 1000);
-    if (answer.kind === 'token') {
-      accepted = proof;
-      refusedAt.delete(proof);
-    } else if (result === 'invalid_client') {
-      refusedAt.set(proof, clock.now());
-      if (accepted === proof) accepted = undefined;
-    }
+    if (answer.kind === 'token') proofs.accept(proof);
+    else if (result === 'invalid_client') proofs.refuse(proof);
     return answer;
   }
 
@@ -93,11 +68,8 @@ export function createCredential(options: CredentialOptions): Credential {
       options.onRequest?.(endpoint.result, 0);
       return endpoint;
     }
-    const promising = proofs.filter(isWorthTrying);
-    // First those that may work, then, only if none did, those that were refused a short while ago.
-    const order = [...promising, ...proofs.filter((proof) => !promising.includes(proof))];
     let answer: TokenAnswer = { kind: 'rejected', result: 'invalid_client' };
-    for (const proof of order) {
+    for (const proof of proofs.candidates()) {
       answer = await tryProof(proof, endpoint, target);
       // Only this code says that the proof is the problem; any other would be the same with the next one.
       if (answer.kind === 'token' || answer.result !== 'invalid_client') break;
@@ -108,9 +80,15 @@ export function createCredential(options: CredentialOptions): Credential {
 
   return {
     name: options.name,
-    fetchToken,
+    // A source waits for its answer and has no other word for a mistake of ours.
+    fetchToken: (target) => fetchToken(target).catch(() => ({ kind: 'unavailable', result: 'internal' })),
+    accepted: proofs.accepted,
     secretsInUse: () =>
-      proofs.map((proof) => ({ name: proof.name, fingerprint: proof.fingerprint, inUse: proof === accepted })),
+      proofs.all().map((proof) => ({
+        name: proof.name,
+        fingerprint: proof.fingerprint,
+        inUse: proof === proofs.accepted(),
+      })),
   };
 }
 

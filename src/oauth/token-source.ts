@@ -4,7 +4,7 @@
  */
 import { SidecarError } from '../errors.ts';
 import { backoffMs, rejectionBackoffMs } from './backoff.ts';
-import { type Clock, elapsedSince } from './clock.ts';
+import { type Clock, elapsedSince, type Instant } from './clock.ts';
 import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenAnswer } from './token-endpoint.ts';
@@ -37,8 +37,8 @@ interface Failure {
 const MAX_TIMER_MS = 3_600_000;
 /** More callers than this do not wait for one token; each costs memory and a connection. */
 const MAX_WAITING = 20_000;
-/** A token younger than this is not refetched because an upstream refused it: a storm of 401 costs one fetch. */
-const MIN_RENEW_AGE_MS = 1000;
+/** Token requests start at least this far apart, however short tokens live and however many upstreams refuse one. */
+const MIN_INTERVAL_MS = 1000;
 
 export class TokenSource {
   readonly key: TokenKey;
@@ -51,6 +51,7 @@ export class TokenSource {
   #generation = 0;
   #closed = false;
   #waiting = 0;
+  #lastStart: Instant | undefined;
   #cancelTimer: (() => void) | undefined;
 
   /** Starts fetching at once. */
@@ -58,6 +59,7 @@ export class TokenSource {
     this.key = key;
     this.#options = options;
     this.#token = options.seed;
+    this.#lastSuccessAt = options.seed?.since.wallMs;
     void this.#fly();
   }
 
@@ -93,7 +95,7 @@ export class TokenSource {
    */
   renew(stale: Token): Token | Promise<Token> | undefined {
     if (this.#token === stale) {
-      if (elapsedSince(stale.since, this.#options.clock.now()) < MIN_RENEW_AGE_MS) return undefined;
+      if (elapsedSince(stale.since, this.#options.clock.now()) < MIN_INTERVAL_MS) return undefined;
       this.#token = undefined;
     }
     return this.get();
@@ -103,6 +105,7 @@ export class TokenSource {
   refresh(): Promise<Token> {
     this.#token = undefined;
     this.#failure = undefined;
+    this.#lastStart = undefined;
     return this.#fly().then(unwrap);
   }
 
@@ -166,7 +169,10 @@ export class TokenSource {
 
   async #land(): Promise<Outcome> {
     const { clock, events, random, refreshBeforeMs, fetchToken } = this.#options;
+    const pauseMs = this.#lastStart ? MIN_INTERVAL_MS - elapsedSince(this.#lastStart, clock.now()) : 0;
+    if (pauseMs > 0) await new Promise<void>((resolve) => void clock.startTimer(pauseMs, resolve));
     const since = clock.now();
+    this.#lastStart = since;
     const answer = await fetchToken();
     if (answer.kind !== 'token') return this.#fail(answer);
     const { authorization, lifetimeS } = answer;
@@ -196,7 +202,7 @@ export class TokenSource {
     });
     const now = clock.now();
     this.#failure = { error, result: answer.result, at: now.wallMs, retryAtMs: now.monotonicMs + waitMs };
-    events.failed(error, this.#failures, waitMs);
+    events.failed(error, waitMs);
     return { error };
   }
 

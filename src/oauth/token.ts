@@ -23,7 +23,7 @@ export type LookupResult = 'hit' | 'early' | 'join' | 'miss';
 export interface TokenEvents {
   lookup(result: LookupResult): void;
   obtained(token: Token, assumedLifetime: boolean): void;
-  failed(error: SidecarError, consecutiveFailures: number, retryInMs: number): void;
+  failed(error: SidecarError, retryInMs: number): void;
 }
 
 export interface TokenSnapshot {

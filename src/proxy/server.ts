@@ -19,6 +19,8 @@ import { type Begin, createListener } from './listener.ts';
 export interface Gate {
   readonly admit: Admit<Route>;
   readonly limits: BodyLimits;
+  /** Keeps everything behind the gate until the request calls what is returned. */
+  readonly hold: () => () => void;
 }
 
 export interface ProxyOptions {
@@ -72,7 +74,11 @@ export function createProxy(options: ProxyOptions): Proxy {
     const before = latest.get(req.socket);
     latest.set(req.socket, res);
     afterClose(before)
-      .then(() => run({ req, res, head, trace, expectsContinue }, options.gate()))
+      .then(() => {
+        const gate = options.gate();
+        if (!res.closed) res.once('close', gate.hold());
+        return run({ req, res, head, trace, expectsContinue }, gate);
+      })
       .catch((thrown: unknown) => {
         trace.error = fail(res, trace.requestId, thrown, options);
       });

@@ -33,6 +33,8 @@ describe('admin/server', () => {
       403,
     );
     expect((await fetch(`${world.sidecar.url}/nothing`)).status).toBe(404);
+    const expiry = samples((await world.admin('/metrics')).body, 'token_expiry_timestamp_seconds');
+    expect(expiry['{credential="default",scope="api"}']).toBeGreaterThan(Date.now() / 1000);
     world.identity.answerWith(json(401, { error: 'invalid_client' }));
     await world.admin('/token/refresh', { method: 'POST' });
     expect((await fetch(`${world.sidecar.url}/api/x`)).status).toBe(503);
@@ -47,10 +49,9 @@ describe('admin/server', () => {
       '{credential="default",result="invalid_client"}': 1,
     });
     expect(samples(body, 'token_consecutive_failures')).toEqual({ '{credential="default"}': 1 });
-    expect(samples(body, 'token_expiry_timestamp_seconds')['{credential="default",scope="api"}']).toBeGreaterThan(
-      Date.now() / 1000,
-    );
-    expect(samples(body, 'secret_in_use')).toEqual({ '{credential="default",secret="1"}': 1 });
+    // The operator dropped the token, and there is no other.
+    expect(samples(body, 'token_expiry_timestamp_seconds')).toEqual({});
+    expect(samples(body, 'secret_in_use')).toEqual({ '{credential="default",secret="1"}': 0 });
     expect(samples(body, 'requests_in_flight')).toEqual({ '': 0 });
   });
 

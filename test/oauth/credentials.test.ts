@@ -9,7 +9,7 @@ import { grant, json, startTokenServer } from '../support/token-server.ts';
 const TARGET = { scope: 'api', audience: undefined, resource: undefined };
 
 /** A credential with two secrets at a server that accepts those in `accepted`. */
-async function setUp(values = ['first-secret', 'second-secret']) {
+async function setUp(values = ['first-secret', 'second-secret'], replacedValue?: string) {
   const server = await startTokenServer();
   const accepted = new Set(values);
   server.answerWith((res, call, count) => {
@@ -20,13 +20,15 @@ async function setUp(values = ['first-secret', 'second-secret']) {
   const dispatcher = new Pool(url.origin);
   const results: string[] = [];
   const clock = createFakeClock();
+  const proof = (value: string, index: number) => ({
+    name: String(index + 1),
+    fingerprint: `fingerprint-${value}`,
+    authenticate: CLIENT_AUTH.client_secret_post({ clientId: 'my-erp', secret: new Secret(value) }),
+  });
   const credential = createCredential({
     name: 'default',
-    proofs: values.map((value, index) => ({
-      name: String(index + 1),
-      fingerprint: `fingerprint-${index}`,
-      authenticate: CLIENT_AUTH.client_secret_post({ clientId: 'my-erp', secret: new Secret(value) }),
-    })),
+    proofs: values.map(proof),
+    replaced: replacedValue === undefined ? undefined : proof(replacedValue, 0),
     locate: async () => ({ dispatcher, path: url.pathname, audience: server.url }),
     deadlineMs: 2000,
     clock,
@@ -91,6 +93,31 @@ describe('src/oauth/credentials.ts', () => {
     expect(await credential.fetchToken(TARGET)).toEqual({ kind: 'rejected', result: 'invalid_client' });
     expect(results).toEqual(['invalid_client', 'invalid_client']);
     expect(inUse()).toEqual([]);
+  });
+
+  it('falls back to the secret that was replaced while no new one is accepted, and forgets it when one is', async () => {
+    const { credential, accepted, results, inUse, clock } = await setUp(['new-secret'], 'old-secret');
+    expect(inUse()).toEqual(['replaced']);
+    accepted.delete('new-secret');
+    accepted.add('old-secret');
+    await credential.fetchToken(TARGET);
+    expect(results).toEqual(['invalid_client', 'ok']);
+    expect(credential.accepted()?.name).toBe('replaced');
+    accepted.add('new-secret');
+    await clock.advance(600_000);
+    await credential.fetchToken(TARGET);
+    expect(inUse()).toEqual(['1']);
+    accepted.delete('new-secret');
+    expect(await credential.fetchToken(TARGET)).toEqual({ kind: 'rejected', result: 'invalid_client' });
+    expect(results).toEqual(['invalid_client', 'ok', 'ok', 'invalid_client']);
+    expect(credential.secretsInUse()).toHaveLength(1);
+  });
+
+  it('does not touch the secret that was replaced when the new one is accepted', async () => {
+    const { credential, server, inUse } = await setUp(['new-secret'], 'old-secret');
+    await credential.fetchToken(TARGET);
+    expect(server.calls.map(({ form }) => form.get('client_secret'))).toEqual(['new-secret']);
+    expect(inUse()).toEqual(['1']);
   });
 
   it.each(['invalid_scope', 'unauthorized_client'])('does not try another secret on %s', async (error) => {

@@ -25,7 +25,7 @@ function setUp({ random = (): number => 0 } = {}) {
     events: {
       lookup: (result) => lookups.push(result),
       obtained: () => undefined,
-      failed: (_error, count) => failures.push(count),
+      failed: (_error, retryInMs) => failures.push(retryInMs),
     },
     refreshBeforeMs: 300_000,
     waitMs: 10_000,

@@ -1,0 +1,59 @@
+/**
+ * The gauges that describe the present, read off the same snapshot as `/status` at every scrape: what a reload took away
+ * is gone from the next one, and no label outlives what it named.
+ */
+import type { StatusInput, TokenView } from './status.ts';
+
+export interface Sample {
+  readonly name:
+    | 'token_expiry_timestamp_seconds'
+    | 'token_last_success_timestamp_seconds'
+    | 'token_consecutive_failures'
+    | 'secret_in_use'
+    | 'config_generation';
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** Where several tokens share labels, the one an operator has to worry about most: first to expire, most failures. */
+export function gauges({ credentials, tokens, generation }: StatusInput): Sample[] {
+  return [
+    { name: 'config_generation', labels: {}, value: generation },
+    ...credentials.flatMap(({ name: credential, secrets }) => [
+      ...ofTokens(
+        credential,
+        tokens.filter(({ key }) => key.credential === credential),
+      ),
+      ...secrets.map(
+        ({ name: secret, inUse }): Sample => ({
+          name: 'secret_in_use',
+          labels: { credential, secret },
+          value: inUse ? 1 : 0,
+        }),
+      ),
+    ]),
+  ];
+}
+
+function ofTokens(credential: string, tokens: readonly TokenView[]): Sample[] {
+  const samples: Sample[] = [
+    {
+      name: 'token_consecutive_failures',
+      labels: { credential },
+      value: Math.max(0, ...tokens.map(({ consecutiveFailures }) => consecutiveFailures)),
+    },
+  ];
+  const successes = tokens.flatMap(({ lastSuccessAt = [] }) => lastSuccessAt);
+  if (successes.length > 0) {
+    const value = Math.max(...successes) / 1000;
+    samples.push({ name: 'token_last_success_timestamp_seconds', labels: { credential }, value });
+  }
+  const expiries = Map.groupBy(tokens, ({ key }) => key.scope ?? '');
+  for (const [scope, group] of expiries) {
+    const times = group.flatMap(({ expiresAt = [] }) => expiresAt);
+    if (times.length === 0) continue;
+    const value = Math.min(...times) / 1000;
+    samples.push({ name: 'token_expiry_timestamp_seconds', labels: { credential, scope }, value });
+  }
+  return samples;
+}

@@ -1,0 +1,89 @@
+/** The sidecar's own way to a token endpoint, and at its other end a socket that does whatever a test says. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../src/config/load.ts';
+import { createIdentity } from '../../src/identity.ts';
+import { systemClock } from '../../src/oauth/clock.ts';
+import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+
+/** What happens when a token request arrives. `count` is its number on this line, from 1. */
+export type Behaviour = (socket: Socket, count: number) => unknown;
+
+export interface Outcome {
+  readonly answer: TokenAnswer;
+  readonly tookMs: number;
+  /** Bytes that the server got rid of, in buffers of the system included. */
+  readonly sentBytes: number;
+}
+
+export interface TokenLine extends AsyncDisposable {
+  /** One token request after the other over one client; what connects them is what connections keep. */
+  ask(behaviour: Behaviour, times?: number): Promise<Outcome[]>;
+}
+
+const TARGET = { scope: 'api', audience: undefined, resource: undefined };
+
+/** @param deadlineMs for one token request */
+export async function openTokenLine(deadlineMs: number): Promise<TokenLine> {
+  let behaviour: Behaviour = () => undefined;
+  let count = 0;
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      if (!chunk.includes('POST /')) return;
+      count += 1;
+      behaviour(socket, count);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const loaded = configure((server.address() as AddressInfo).port, deadlineMs);
+  const hangUp = () => {
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+  };
+  return {
+    async ask(next, times = 1) {
+      behaviour = next;
+      count = 0;
+      const identity = createIdentity({ loaded, clock: systemClock, onRequest: () => undefined });
+      const outcomes: Outcome[] = [];
+      for (let asked = 0; asked < times; asked += 1) {
+        const startedAt = performance.now();
+        const answer = await identity.credential('default').fetchToken(TARGET);
+        const tookMs = performance.now() - startedAt;
+        const sent = [...sockets].map(({ bytesWritten, writableLength }) => bytesWritten - writableLength);
+        outcomes.push({ answer, tookMs, sentBytes: Math.max(0, ...sent) });
+      }
+      await identity.end('destroy');
+      hangUp();
+      return outcomes;
+    },
+    async [Symbol.asyncDispose]() {
+      hangUp();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+function configure(port: number, deadlineMs: number) {
+  const folder = mkdtempSync(join(tmpdir(), 'aritma-token-line-'));
+  const [file, secret] = [join(folder, 'config.yaml'), join(folder, 'secret')];
+  writeFileSync(secret, 'a-secret\n', { mode: 0o600 });
+  const tokenEndpoint = `http://127.0.0.1:${port}/token`;
+  const config = {
+    credentials: { default: { tokenEndpoint, clientId: 'erp', secrets: [{ file: secret }], scope: 'api' } },
+    routes: [{ path: '/api', upstream: 'http://127.0.0.1:9' }],
+    token: { attemptTimeout: `${deadlineMs}ms` },
+  };
+  writeFileSync(file, JSON.stringify(config));
+  const loaded = loadConfig({ file, env: {}, cwd: folder });
+  rmSync(folder, { recursive: true, force: true });
+  return loaded;
+}

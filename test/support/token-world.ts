@@ -1,0 +1,230 @@
+/**
+ * A token engine in a world where a test decides what happens next: who asks, what the server answers and when, what time
+ * it is. Whatever the engine must never do is written down as it happens.
+ */
+import { elapsedSince, type Instant } from '../../src/oauth/clock.ts';
+import type { Token, TokenKey } from '../../src/oauth/token.ts';
+import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+import { Secret } from '../../src/secret.ts';
+import { createFakeClock } from './clock.ts';
+import type { TokenClient, TokenClientOptions } from './naive-token-source.ts';
+
+/** What the server says; `token` with the lifetime it states. */
+export type Reply = { readonly kind: 'token'; readonly lifetimeS: number } | Exclude<TokenAnswer, { kind: 'token' }>;
+
+/** One configuration: which client each credential is, and what has happened since it is in force. */
+interface Facts {
+  readonly number: number;
+  readonly clients: Readonly<Record<string, string>>;
+  /** By key: the token that was delivered last, unless it was dropped since. */
+  readonly kept: Map<string, string>;
+  /** Keys with a token of this era's own. */
+  readonly landed: Set<string>;
+  /** By key: when it was last asked for, monotonic ms. */
+  readonly askedAt: Map<string, number>;
+}
+
+interface Era extends Facts {
+  readonly engine: TokenClient;
+}
+
+interface Flight {
+  readonly key: TokenKey;
+  readonly era: Facts;
+  readonly startedAt: Instant;
+  readonly land: (answer: TokenAnswer) => void;
+}
+
+/** What the server knows of a token it issued. */
+interface Grant {
+  readonly id: string;
+  readonly client: string;
+  readonly era: number;
+  readonly startedAt: Instant;
+  readonly lifetimeMs: number;
+}
+
+interface Call {
+  readonly startedAtMs: number;
+  settled: boolean;
+}
+
+export type Engine = (options: TokenClientOptions) => TokenClient;
+
+const WAIT_MS = 10_000;
+const MIN_SPACING_MS = 1000;
+const idOf = ({ credential, scope, audience, resource }: TokenKey) =>
+  JSON.stringify([credential, scope ?? null, audience ?? null, resource ?? null]);
+
+export class TokenWorld {
+  readonly clock = createFakeClock();
+  readonly violations: string[] = [];
+  readonly #engine: Engine;
+  readonly #random: number;
+  readonly #grants = new Map<string, Grant>();
+  readonly #handedOut = new Map<string, Token>();
+  #flights: Flight[] = [];
+  #calls: Call[] = [];
+  #era: Era;
+  #last: Era;
+  /** An operator's wish is carried out whenever it comes. */
+  #hurry = false;
+
+  constructor(engine: Engine, random: number) {
+    this.#engine = engine;
+    this.#random = random;
+    this.#era = this.#begin({ a: 'a-1', b: 'b-1' }, undefined);
+    this.#last = this.#era;
+  }
+
+  get pending(): number {
+    return this.#flights.length;
+  }
+
+  /** Somebody wants a token, or a request of the previous configuration does. */
+  ask(key: TokenKey, era: 'current' | 'last' = 'current'): void {
+    const asked = era === 'current' ? this.#era : this.#last;
+    const kept = this.#keptGrant(asked, key);
+    const given = this.#call(asked, key, () => asked.engine.get(key));
+    // Half of its life is usable whatever the margins.
+    const usable = kept !== undefined && elapsedSince(kept.startedAt, this.clock.now()) < kept.lifetimeMs / 2;
+    if (usable && given !== 'token') this.violations.push(`withheld: a good token of ${idOf(key)}`);
+  }
+
+  /** An upstream refuses the token that was handed out last for this key. */
+  refuse(key: TokenKey): void {
+    const stale = this.#handedOut.get(idOf(key));
+    if (!stale) return;
+    this.#era.kept.delete(idOf(key));
+    this.#call(this.#era, key, () => this.#era.engine.renew(key, stale));
+  }
+
+  /** An operator wants a new token now. */
+  refresh(key: TokenKey): void {
+    this.#era.kept.delete(idOf(key));
+    this.#hurry = true;
+    // Ends with the flight, not with a deadline: who asks sees how it went.
+    this.#watch(this.#era, key, this.#era.engine.refresh(key));
+    this.#hurry = false;
+  }
+
+  /** The server answers one of the requests it has not answered yet. */
+  async answer(index: number, reply: Reply): Promise<void> {
+    const [flight] = this.#flights.splice(index % Math.max(1, this.#flights.length), 1);
+    flight?.land(reply.kind === 'token' ? this.#grant(flight, reply.lifetimeS) : reply);
+    await this.settle();
+  }
+
+  /** A new secret of the same client, or another client under the same name. */
+  reload(credential: 'a' | 'b', change: 'secret' | 'client'): void {
+    const { clients, number } = this.#era;
+    const client = change === 'client' ? `${credential}-${number + 1}` : (clients[credential] ?? '');
+    this.#last = this.#era;
+    this.#era = this.#begin({ ...clients, [credential]: client }, this.#last);
+    this.#last.engine.close();
+  }
+
+  async settle(): Promise<void> {
+    await this.clock.advance(0);
+    const { monotonicMs } = this.clock.now();
+    const late = this.#calls.filter(({ settled, startedAtMs }) => !settled && monotonicMs - startedAtMs >= WAIT_MS);
+    if (late.length > 0) this.violations.push('unsettled: a caller past its deadline');
+    this.#calls = this.#calls.filter(({ settled }) => !settled);
+  }
+
+  /** Everything is answered; what is left then should not be. */
+  async finish(): Promise<void> {
+    while (this.pending > 0) await this.answer(0, { kind: 'token', lifetimeS: 3600 });
+    const { timers } = this.clock;
+    if (timers > this.#era.askedAt.size) this.violations.push(`left over: ${timers} timers`);
+    if (this.#calls.length > 0) this.violations.push('unsettled: a caller whose flight has ended');
+    this.#era.engine.close();
+    if (this.clock.timers > 0) this.violations.push('left over: timers of a closed engine');
+  }
+
+  #begin(clients: Facts['clients'], before: Era | undefined): Era {
+    const inherits = (credential: string) => before?.clients[credential] === clients[credential];
+    const kept = [...(before?.kept ?? [])].filter(([id]) => inherits((JSON.parse(id) as string[])[0] ?? ''));
+    const number = (before?.number ?? 0) + 1;
+    const facts: Facts = { number, clients, kept: new Map(kept), landed: new Set(), askedAt: new Map() };
+    const engine = this.#engine({
+      fetchToken: (key) => this.#fetch(facts, key),
+      clock: this.clock,
+      waitMs: WAIT_MS,
+      random: () => this.#random,
+      previous: before?.engine,
+      inherits: (key) => inherits(key.credential),
+    });
+    return { ...facts, engine };
+  }
+
+  #fetch(era: Facts, key: TokenKey): Promise<TokenAnswer> {
+    const startedAt = this.clock.now();
+    const id = idOf(key);
+    const sinceMs = startedAt.monotonicMs - (era.askedAt.get(id) ?? Number.NEGATIVE_INFINITY);
+    if (!this.#hurry && sinceMs < MIN_SPACING_MS) this.violations.push(`hurried: asked again after ${sinceMs} ms`);
+    era.askedAt.set(id, startedAt.monotonicMs);
+    if (this.#flights.some((flight) => flight.era === era && idOf(flight.key) === id)) {
+      this.violations.push(`two flights for ${id}`);
+    }
+    return new Promise((land) => this.#flights.push({ key, era, startedAt, land }));
+  }
+
+  #grant({ key, era, startedAt }: Flight, lifetimeS: number): TokenAnswer {
+    const id = idOf(key);
+    const value = `Bearer ${this.#grants.size + 1}`;
+    const client = era.clients[key.credential] ?? '';
+    const lifetimeMs = lifetimeS * 1000;
+    this.#grants.set(value, { id, client, era: era.number, startedAt, lifetimeMs });
+    const age = elapsedSince(startedAt, this.clock.now());
+    // Between half and all of its life it is the engine's choice whether it still takes the token.
+    if (age < lifetimeMs) era.kept.delete(id);
+    if (age < lifetimeMs / 2) {
+      era.kept.set(id, value);
+      era.landed.add(id);
+    }
+    return { kind: 'token', authorization: new Secret(value), lifetimeS, assumedLifetime: false };
+  }
+
+  #keptGrant(era: Era, key: TokenKey): Grant | undefined {
+    return this.#grants.get(era.kept.get(idOf(key)) ?? '');
+  }
+
+  /** Says what came at once; what comes later is judged when it comes. */
+  #call(era: Era, key: TokenKey, get: () => Token | Promise<Token> | undefined): 'token' | 'promise' | 'nothing' {
+    try {
+      const given = get();
+      if (given === undefined) return 'nothing';
+      if (!(given instanceof Promise)) {
+        this.#judge(era, key, given);
+        return 'token';
+      }
+      const call: Call = { startedAtMs: this.clock.now().monotonicMs, settled: false };
+      this.#calls.push(call);
+      this.#watch(era, key, given, call);
+      return 'promise';
+    } catch {
+      // Failing at once is an answer too.
+      return 'nothing';
+    }
+  }
+
+  #watch(era: Era, key: TokenKey, promise: Promise<Token>, call?: Call): void {
+    const done = () => {
+      if (call) call.settled = true;
+    };
+    promise.then((token) => this.#judge(era, key, token), done).then(done, done);
+  }
+
+  #judge(era: Era, key: TokenKey, token: Token): void {
+    const grant = this.#grants.get(token.authorization.reveal());
+    const id = idOf(key);
+    if (era === this.#era) this.#handedOut.set(id, token);
+    if (!grant) return void this.violations.push('foreign: a token nobody issued');
+    if (grant.id !== id) this.violations.push(`foreign: the token of ${grant.id} for ${id}`);
+    if (grant.client !== era.clients[key.credential])
+      this.violations.push(`foreign: a token of client ${grant.client}`);
+    if (grant.era < era.number && era.landed.has(id)) this.violations.push(`foreign: an old secret's token for ${id}`);
+    if (elapsedSince(grant.startedAt, this.clock.now()) >= grant.lifetimeMs) this.violations.push(`expired: of ${id}`);
+  }
+}
