@@ -11,7 +11,7 @@ const ROWS = [...TRANSPORT_ROWS, ...ANSWER_ROWS, ...RETRY_AFTER_ROWS, ...LIFETIM
 const passed = { sidecar: 0, naive: 0 };
 const asked = ROWS.filter(({ control }) => control === 'passes' || 'fails' in control);
 
-describe('the sidecar under token faults', () => {
+describe.concurrent('the sidecar under token faults', () => {
   it.each(ROWS.map((row) => [`${row.id}: ${row.name}`, row] as const))('%s', async (_name, row) => {
     const complaints = await playRow(row, 'sidecar');
     expect(complaints).toEqual(row.defect === undefined ? [] : [row.defect]);
@@ -19,7 +19,7 @@ describe('the sidecar under token faults', () => {
   });
 });
 
-describe('the naive control under token faults', () => {
+describe.concurrent('the naive control under token faults', () => {
   it.each(asked.map((row) => [`${row.id}: ${row.name}`, row] as const))('%s', async (_name, { control, ...row }) => {
     const complaints = await playRow({ ...row, control }, 'naive');
     if (complaints.length === 0) passed.naive += 1;
