@@ -1,0 +1,208 @@
+/** A bad network: passes bytes between two ports and harms each connection in a way that follows from the seed. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
+import { type Chance, chance } from './seeded.ts';
+
+const FAULTS = [
+  'none',
+  'latency',
+  'drip',
+  'reset in the request',
+  'reset in the answer',
+  'half-close in the answer',
+  'half-close between answers',
+  'blackhole for requests',
+  'blackhole for answers',
+  'refused',
+] as const;
+
+export type Fault = (typeof FAULTS)[number];
+
+export interface Plan {
+  readonly fault: Fault;
+  /** Bytes in the direction concerned that still pass unharmed. */
+  readonly after: number;
+  readonly delayMs: number;
+  readonly pieceBytes: number;
+}
+
+export interface ChaosProxy extends AsyncDisposable {
+  readonly port: number;
+  /** How often each fault has struck. */
+  readonly struck: Readonly<Record<Fault, number>>;
+  /** Connections open now. */
+  readonly open: number;
+  /** Cuts what is still open; later connections are served. */
+  cut(): void;
+}
+
+/** Only this much of a direction is dripped, so that a large body does not take for ever. */
+const DRIPPED_BYTES = 512;
+
+/** Bytes of answers a good connection carries. */
+const LIFE_BYTES = 3000;
+
+/** What happens to the n-th connection. */
+export function planOf(seed: number, connection: number): Plan {
+  const luck = chance(seed, `connection ${connection}`);
+  const fault = luck.pick(FAULTS);
+  return { fault, after: bytesUntil(fault, luck), delayMs: luck.between(1, 60), pieceBytes: luck.between(1, 40) };
+}
+
+function bytesUntil(fault: Fault, luck: Chance): number {
+  // Right before the answer is the moment that tempts clients into a second payment.
+  if (fault === 'reset in the answer' && luck.happens(0.5)) return 0;
+  if (fault === 'blackhole for answers' && luck.happens(0.5)) return 0;
+  return luck.between(1, 1500);
+}
+
+export async function startChaosProxy(target: number, seed: number): Promise<ChaosProxy> {
+  const struck = Object.fromEntries(FAULTS.map((fault) => [fault, 0])) as Record<Fault, number>;
+  const sockets = new Set<Socket>();
+  let connections = 0;
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
+    const plan = planOf(seed, connections);
+    connections += 1;
+    const far = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+    }
+    const strike = () => {
+      struck[plan.fault] += 1;
+    };
+    join({ near, far, plan, strike });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    port: (server.address() as AddressInfo).port,
+    struck,
+    get open() {
+      return sockets.size;
+    },
+    cut,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      cut();
+      await once(server, 'close');
+    },
+  };
+}
+
+function isHarmless(fault: Fault): boolean {
+  return fault === 'none' || fault === 'latency' || fault === 'drip';
+}
+
+interface Link {
+  readonly near: Socket;
+  readonly far: Socket;
+  readonly plan: Plan;
+  readonly strike: () => void;
+}
+
+function join(link: Link): void {
+  const { near, far, plan, strike } = link;
+  if (plan.fault === 'refused') {
+    strike();
+    near.resetAndDestroy();
+    far.destroy();
+    return;
+  }
+  lane(near, far, { link, harm: onRequest });
+  lane(far, near, { link, harm: onAnswer });
+}
+
+/** What to do with bytes: how many of them pass, and what happens then. */
+interface Harm {
+  readonly pass: number;
+  readonly afterwards?: () => void;
+}
+
+type Harmer = (link: Link, passed: number, piece: Buffer) => Harm | undefined;
+
+interface Lane {
+  readonly link: Link;
+  readonly harm: Harmer;
+}
+
+/** One direction. What was taken in is delivered even if its sender is gone by then, as in a real network. */
+function lane(from: Socket, to: Socket, { link, harm }: Lane): void {
+  let passed = 0;
+  let harmed = false;
+  let last = Promise.resolve();
+  const deliver = async (chunk: Buffer): Promise<void> => {
+    for (const piece of pieces(chunk, passed, link.plan)) {
+      if (harmed || to.destroyed) return;
+      if (link.plan.fault === 'latency') await setTimeout(link.plan.delayMs);
+      if (link.plan.fault === 'drip' && piece.length < chunk.length) await setTimeout(1);
+      const done = harm(link, passed, piece);
+      const part = done ? piece.subarray(0, done.pass) : piece;
+      if (part.length > 0) await written(to, part);
+      passed += part.length;
+      if (!done) continue;
+      harmed = true;
+      link.strike();
+      done.afterwards?.();
+    }
+  };
+  from.on('data', (chunk: Buffer) => {
+    from.pause();
+    last = last.then(() => deliver(chunk)).finally(() => from.resume());
+  });
+  // A blackhole does not pass an orderly end on either; a connection that is gone, however, is gone on both sides.
+  from.on('end', () => void last.then(() => harmed || to.end()));
+  from.on('close', () => void last.then(() => to.end()));
+}
+
+/** Resolves when the bytes have left, or never will. */
+function written(to: Socket, part: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    if (to.destroyed || to.writableEnded) resolve();
+    else to.write(part, () => resolve());
+  });
+}
+
+function pieces(chunk: Buffer, passed: number, { fault, pieceBytes }: Plan): Buffer[] {
+  if (fault !== 'drip') return [chunk];
+  const parts: Buffer[] = [];
+  let at = 0;
+  for (; at < chunk.length && passed + at < DRIPPED_BYTES; at += pieceBytes)
+    parts.push(chunk.subarray(at, at + pieceBytes));
+  if (at < chunk.length) parts.push(chunk.subarray(at));
+  return parts;
+}
+
+function onRequest({ near, far, plan }: Link, passed: number, piece: Buffer): Harm | undefined {
+  const pass = plan.after - passed;
+  if (pass > piece.length) return undefined;
+  if (plan.fault === 'blackhole for requests') return { pass };
+  if (plan.fault !== 'reset in the request') return undefined;
+  const reset = () => {
+    near.resetAndDestroy();
+    far.destroy();
+  };
+  return { pass, afterwards: reset };
+}
+
+function onAnswer({ near, far, plan }: Link, passed: number, piece: Buffer): Harm | undefined {
+  const pass = plan.after - passed;
+  if (pass > piece.length) return undefined;
+  if (plan.fault === 'blackhole for answers') return { pass };
+  const reset = () => {
+    near.resetAndDestroy();
+    far.destroy();
+  };
+  if (plan.fault === 'reset in the answer') return { pass, afterwards: reset };
+  // Even a good connection ends one day, which makes room for the next fault.
+  if (isHarmless(plan.fault))
+    return passed > LIFE_BYTES ? { pass: piece.length, afterwards: () => near.end() } : undefined;
+  // Requests go on: the other side may execute one that is under way when the end arrives.
+  if (plan.fault === 'half-close in the answer') return { pass, afterwards: () => near.end() };
+  if (plan.fault === 'half-close between answers') return { pass: piece.length, afterwards: () => near.end() };
+  return undefined;
+}

@@ -1,0 +1,121 @@
+/** A sidecar as a process of its own, with what can be seen of it from outside: memory, sockets, metrics, its end. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { until } from './until.ts';
+
+export interface SidecarProcess extends AsyncDisposable {
+  readonly port: number;
+  readonly adminUrl: string;
+  readonly pid: number;
+  isAlive(): boolean;
+  /** Value of a metric without labels. */
+  metric(name: string): Promise<number>;
+  /** Sockets the process holds, listeners included. */
+  sockets(): number;
+  /** Asks it to stop. */
+  stop(): Promise<{ readonly code: number | null; readonly stderr: string }>;
+}
+
+export interface SidecarProcessOptions {
+  readonly upstream: string;
+  readonly tokenEndpoint: string;
+  /** Of the one route, `/api`. */
+  readonly route?: Readonly<Record<string, unknown>>;
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+
+/** Resolves when it has its first token. */
+export async function startSidecarProcess(options: SidecarProcessOptions): Promise<SidecarProcess> {
+  const folder = mkdtempSync(join(tmpdir(), 'aritma-sidecar-test-'));
+  writeFileSync(join(folder, 'secret'), 'secret-of-the-test', { mode: 0o600 });
+  const file = join(folder, 'config.json');
+  writeFileSync(file, JSON.stringify(configOf(options, join(folder, 'secret'))));
+  const child = spawn(process.execPath, [MAIN, 'serve', '--config', file], { cwd: folder, env: {} });
+  const exited = once(child, 'exit');
+  const output = { stdout: '', stderr: '' };
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.stderr += text;
+  });
+  const collect = (text: string) => {
+    output.stdout += text;
+  };
+  child.stdout.setEncoding('utf8').on('data', collect);
+  const isAlive = () => child.exitCode === null && child.signalCode === null;
+  const end = async (signal: NodeJS.Signals) => {
+    if (isAlive()) child.kill(signal);
+    await exited;
+    rmSync(folder, { recursive: true, force: true });
+    return { code: child.exitCode, stderr: output.stderr };
+  };
+  try {
+    await until('the sidecar has a token', () => !isAlive() || output.stdout.includes('token obtained'), 15_000);
+    const [adminUrl = '', url = ''] = ['operators', 'callers'].map((who) => addressIn(output.stdout, who));
+    // The log goes on being read, for a full pipe would stop the process, but nobody keeps it.
+    child.stdout.off('data', collect).resume();
+    const pid = child.pid ?? 0;
+    return {
+      port: Number(new URL(url).port),
+      adminUrl,
+      pid,
+      isAlive,
+      metric: async (name) => valueIn(await read(`${adminUrl}/metrics`), name),
+      sockets: () => socketsOf(pid),
+      stop: () => end('SIGTERM'),
+      [Symbol.asyncDispose]: async () => void (await end('SIGKILL')),
+    };
+  } catch (error) {
+    await end('SIGKILL');
+    throw new Error(`the sidecar did not start: ${output.stdout}${output.stderr}`, { cause: error });
+  }
+}
+
+function configOf({ upstream, tokenEndpoint, route, config }: SidecarProcessOptions, secretFile: string): object {
+  return {
+    listen: '127.0.0.1:0',
+    admin: '127.0.0.1:0',
+    credentials: {
+      default: { tokenEndpoint, clientId: 'test-erp', secrets: [{ file: secretFile }], scope: 'api' },
+    },
+    routes: [{ path: '/api', upstream, ...route }],
+    log: { format: 'json' },
+    ...config,
+  };
+}
+
+function addressIn(log: string, who: string): string {
+  const address = new RegExp(`"address":"([^"]+)","message":"listening for ${who}"`).exec(log)?.[1];
+  if (address === undefined) throw new Error(`no address for ${who}`);
+  return address;
+}
+
+/** On a connection of its own, so that none stays open. */
+async function read(url: string): Promise<string> {
+  const [answer] = await once(get(url, { agent: false }), 'response');
+  let text = '';
+  for await (const chunk of answer) text += String(chunk);
+  return text;
+}
+
+function valueIn(metrics: string, name: string): number {
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1] ?? Number.NaN);
+}
+
+function socketsOf(pid: number): number {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).filter((fd) => isSocket(`${folder}/${fd}`)).length;
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return readlinkSync(path).startsWith('socket:');
+  } catch {
+    // Closed since the folder was read.
+    return false;
+  }
+}

@@ -1,0 +1,9 @@
+/** Waits for a condition with a limit, for code that also runs outside of the test runner. */
+import { setTimeout } from 'node:timers/promises';
+
+/** @throws Error naming what did not come true within the limit */
+export async function until(what: string, isTrue: () => boolean | Promise<boolean>, limitMs = 5000): Promise<void> {
+  for (const deadline = Date.now() + limitMs; !(await isTrue()); await setTimeout(10)) {
+    if (Date.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`);
+  }
+}
