@@ -38,9 +38,10 @@ const ARGS = [
 /** For a user a missing browser is none of our business; where CI runs, it has to be there. */
 export const chromiumIsMissing = () => !process.env['CI'] && spawnSync('chromium', ['--version']).status !== 0;
 
-export function startBrowser(): Promise<Browser> {
+export async function startBrowser(): Promise<Browser> {
   const executablePath = spawnSync('which', ['chromium'], { encoding: 'utf8' }).stdout.trim();
-  return chromium.launch({ executablePath, headless: true, args: ARGS });
+  if (executablePath === '') throw new Error('chromium is not installed');
+  return await chromium.launch({ executablePath, headless: true, args: ARGS });
 }
 
 interface Front extends AsyncDisposable {

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
-import { type Chance, chance } from './seeded.ts';
+import { chance } from './seeded.ts';
 
 const FAULTS = [
   'none',
@@ -11,7 +11,7 @@ const FAULTS = [
   'reset in the request',
   'reset in the answer',
   'half-close in the answer',
-  'half-close between answers',
+  'half-close after an answer',
   'blackhole for requests',
   'blackhole for answers',
   'refused',
@@ -23,6 +23,8 @@ export interface Plan {
   readonly fault: Fault;
   /** Bytes in the direction concerned that still pass unharmed. */
   readonly after: number;
+  /** Strikes instead of the first bytes after those, which is the moment that tempts clients into a second payment. */
+  readonly between: boolean;
   readonly delayMs: number;
   readonly pieceBytes: number;
 }
@@ -47,14 +49,13 @@ const LIFE_BYTES = 3000;
 export function planOf(seed: number, connection: number): Plan {
   const luck = chance(seed, `connection ${connection}`);
   const fault = luck.pick(FAULTS);
-  return { fault, after: bytesUntil(fault, luck), delayMs: luck.between(1, 60), pieceBytes: luck.between(1, 40) };
-}
-
-function bytesUntil(fault: Fault, luck: Chance): number {
-  // Right before the answer is the moment that tempts clients into a second payment.
-  if (fault === 'reset in the answer' && luck.happens(0.5)) return 0;
-  if (fault === 'blackhole for answers' && luck.happens(0.5)) return 0;
-  return luck.between(1, 1500);
+  return {
+    fault,
+    after: luck.happens(0.2) ? 0 : luck.between(1, 1500),
+    between: luck.happens(0.5),
+    delayMs: luck.between(1, 60),
+    pieceBytes: luck.between(1, 40),
+  };
 }
 
 export async function startChaosProxy(target: number, seed: number): Promise<ChaosProxy> {
@@ -177,32 +178,35 @@ function pieces(chunk: Buffer, passed: number, { fault, pieceBytes }: Plan): Buf
   return parts;
 }
 
-function onRequest({ near, far, plan }: Link, passed: number, piece: Buffer): Harm | undefined {
-  const pass = plan.after - passed;
-  if (pass > piece.length) return undefined;
-  if (plan.fault === 'blackhole for requests') return { pass };
-  if (plan.fault !== 'reset in the request') return undefined;
-  const reset = () => {
-    near.resetAndDestroy();
-    far.destroy();
-  };
-  return { pass, afterwards: reset };
+function onRequest(link: Link, passed: number, piece: Buffer): Harm | undefined {
+  const { fault } = link.plan;
+  const pass = unharmed(link.plan, passed, piece);
+  if (pass === undefined) return undefined;
+  if (fault === 'blackhole for requests') return { pass };
+  return fault === 'reset in the request' ? { pass, afterwards: () => reset(link) } : undefined;
 }
 
-function onAnswer({ near, far, plan }: Link, passed: number, piece: Buffer): Harm | undefined {
-  const pass = plan.after - passed;
-  if (pass > piece.length) return undefined;
-  if (plan.fault === 'blackhole for answers') return { pass };
-  const reset = () => {
-    near.resetAndDestroy();
-    far.destroy();
-  };
-  if (plan.fault === 'reset in the answer') return { pass, afterwards: reset };
+function onAnswer(link: Link, passed: number, piece: Buffer): Harm | undefined {
+  const { fault } = link.plan;
+  const end = () => void link.near.end();
   // Even a good connection ends one day, which makes room for the next fault.
-  if (isHarmless(plan.fault))
-    return passed > LIFE_BYTES ? { pass: piece.length, afterwards: () => near.end() } : undefined;
+  if (isHarmless(fault)) return passed > LIFE_BYTES ? { pass: piece.length, afterwards: end } : undefined;
+  const pass = unharmed(link.plan, passed, piece);
+  if (pass === undefined) return undefined;
+  if (fault === 'blackhole for answers') return { pass };
+  if (fault === 'reset in the answer') return { pass, afterwards: () => reset(link) };
   // Requests go on: the other side may execute one that is under way when the end arrives.
-  if (plan.fault === 'half-close in the answer') return { pass, afterwards: () => near.end() };
-  if (plan.fault === 'half-close between answers') return { pass: piece.length, afterwards: () => near.end() };
-  return undefined;
+  if (fault === 'half-close in the answer') return { pass, afterwards: end };
+  return fault === 'half-close after an answer' ? { pass: piece.length, afterwards: end } : undefined;
+}
+
+/** How much of a piece still passes if it is the one that is struck. */
+function unharmed({ after, between }: Plan, passed: number, piece: Buffer): number | undefined {
+  if (between) return passed >= after ? 0 : undefined;
+  return after - passed > piece.length ? undefined : after - passed;
+}
+
+function reset({ near, far }: Link): void {
+  near.resetAndDestroy();
+  far.destroy();
 }
