@@ -77,7 +77,7 @@ export class TokenSource {
     const phase = this.#phase();
     if (this.#token && phase !== 'expired') {
       events.lookup(phase === 'fresh' ? 'hit' : 'early');
-      if (phase === 'early' && this.#retryInMs() === 0) void this.#fly();
+      if (phase === 'early' && this.#mayFlyBehind()) void this.#fly();
       return this.#token;
     }
     if (this.#flight !== undefined) events.lookup('join');
@@ -105,7 +105,8 @@ export class TokenSource {
   refresh(): Promise<Token> {
     this.#token = undefined;
     this.#failure = undefined;
-    this.#lastStart = undefined;
+    // One that is under way counts as this one.
+    if (this.#flight === undefined) this.#lastStart = undefined;
     return this.#fly().then(unwrap);
   }
 
@@ -158,6 +159,17 @@ export class TokenSource {
     return Math.max(0, (this.#failure?.retryAtMs ?? 0) - this.#options.clock.now().monotonicMs);
   }
 
+  #pauseMs(): number {
+    return this.#lastStart
+      ? Math.max(0, MIN_INTERVAL_MS - elapsedSince(this.#lastStart, this.#options.clock.now()))
+      : 0;
+  }
+
+  /** Whether a fetch that nobody waits for may start now. */
+  #mayFlyBehind(): boolean {
+    return this.#retryInMs() === 0 && this.#pauseMs() === 0;
+  }
+
   /** Starts or joins the one flight. It never rejects, so a flight nobody waits for needs no handler. */
   #fly(): Promise<Outcome> {
     this.#flight ??= this.#land().finally(() => {
@@ -169,7 +181,7 @@ export class TokenSource {
 
   async #land(): Promise<Outcome> {
     const { clock, events, random, refreshBeforeMs, fetchToken } = this.#options;
-    const pauseMs = this.#lastStart ? MIN_INTERVAL_MS - elapsedSince(this.#lastStart, clock.now()) : 0;
+    const pauseMs = this.#pauseMs();
     if (pauseMs > 0) await new Promise<void>((resolve) => void clock.startTimer(pauseMs, resolve));
     const since = clock.now();
     this.#lastStart = since;
@@ -213,13 +225,13 @@ export class TokenSource {
     const { clock } = this.#options;
     const token = this.#phase() === 'fresh' ? this.#token : undefined;
     const dueMs = token ? token.refreshAfterMs - elapsedSince(token.since, clock.now()) : 0;
-    const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), 1));
+    const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), this.#pauseMs(), 1));
     this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, delayMs), () => this.#wake());
   }
 
   #wake(): void {
     if (this.#flight !== undefined) return;
-    if (this.#phase() !== 'fresh' && this.#retryInMs() === 0) void this.#fly();
+    if (this.#phase() !== 'fresh' && this.#mayFlyBehind()) void this.#fly();
     else this.#schedule();
   }
 }

@@ -67,7 +67,7 @@ export interface AskOptions {
 }
 
 /** Longer than any deadline configured here, shorter than patience. */
-export const PATIENCE_MS = 1500;
+export const PATIENCE_MS = 3000;
 const ATTEMPT_TIMEOUT = '300ms';
 
 export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultWorld> {
@@ -116,7 +116,7 @@ export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultW
           const now = sidecar.logs.filter(matches).length;
           if (now < count) throw new Error(`${now} of ${count} ${what}`);
         },
-        { timeout: 3000, interval: 2 },
+        { timeout: 10_000, interval: 2 },
       );
     },
     misuse: () => misused,
