@@ -3,7 +3,7 @@
  */
 import { Command, Option } from 'commander';
 import type { Flags } from './commands.ts';
-import { INPUTS } from './config/schema.ts';
+import { INPUTS } from './config/inputs.ts';
 import { VERSION } from './version.ts';
 
 export interface Cli {

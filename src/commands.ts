@@ -3,6 +3,7 @@
  */
 import { stringify } from 'yaml';
 import type { Finding } from './check.ts';
+import { INPUTS } from './config/inputs.ts';
 import {
   forgetSecretVariables,
   type LoadedConfig,
@@ -10,7 +11,6 @@ import {
   loadAdminAddress,
   loadConfig,
 } from './config/load.ts';
-import { INPUTS } from './config/schema.ts';
 import { type Address, parseAddress, parseDurationMs } from './config/values.ts';
 import { ERRORS, SidecarError } from './errors.ts';
 import { untilStopped } from './lifecycle.ts';

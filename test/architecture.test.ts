@@ -2,7 +2,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { INPUTS } from '../src/config/schema.ts';
+import { INPUTS } from '../src/config/inputs.ts';
 import { ERRORS } from '../src/errors.ts';
 import { METRICS } from '../src/metrics.ts';
 

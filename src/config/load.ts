@@ -6,10 +6,11 @@
 import { SidecarError } from '../errors.ts';
 import { type ProxySettings, readProxy, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
+import { INPUTS } from './inputs.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
 import { locate, type Problem, wording } from './problems.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
-import { type Config, ConfigSchema, INPUTS } from './schema.ts';
+import { type Config, ConfigSchema } from './schema.ts';
 import { type LoadedSecret, loadSecrets, loadTls, type TlsFiles } from './secrets.ts';
 import type { Address } from './values.ts';
 import { allowedKeys } from './walk.ts';

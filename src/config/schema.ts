@@ -1,6 +1,6 @@
 /**
- * THE option table: one strict zod schema from which types, validation, JSON Schema and the README's tables follow,
- * and INPUTS, the environment variables and flags that reach into it. Pure: nothing here touches the outside.
+ * THE option table: one strict zod schema from which types, validation, JSON Schema and the README's tables follow.
+ * Pure: nothing here touches the outside.
  */
 import { z } from 'zod';
 import { parseAddress, parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './values.ts';
@@ -220,69 +220,3 @@ export const ConfigSchema = z.strictObject({
 export type Config = z.output<typeof ConfigSchema>;
 export type RouteConfig = Config['routes'][number];
 export type CredentialConfig = Config['credentials'][string];
-
-interface Input {
-  readonly env: string;
-  /** Absent for secrets: those never come by command line (`ps` shows it to everyone). */
-  readonly flag?: string;
-  /** Where it lands; `route:/x` is the list entry with that path. */
-  readonly path: readonly string[];
-  readonly about: string;
-}
-
-const CREDENTIAL = ['credentials', 'default'] as const;
-
-/** Environment variables and flags. Flags win over the environment, both over the file. */
-export const INPUTS: readonly Input[] = [
-  { env: 'ARITMA_ENVIRONMENT', flag: '--environment', path: ['environment'], about: 'dev, prod, emulator or none' },
-  { env: 'ARITMA_LISTEN', flag: '--listen', path: ['listen'], about: 'address callers connect to' },
-  { env: 'ARITMA_ADMIN', flag: '--admin', path: ['admin'], about: 'address of health and metrics' },
-  { env: 'ARITMA_LOG_LEVEL', flag: '--log-level', path: ['log', 'level'], about: 'debug, info, warn, error or silent' },
-  {
-    env: 'ARITMA_TOKEN_ENDPOINT',
-    flag: '--token-endpoint',
-    path: [...CREDENTIAL, 'tokenEndpoint'],
-    about: 'token endpoint of the default credential',
-  },
-  {
-    env: 'ARITMA_CLIENT_ID',
-    flag: '--client-id',
-    path: [...CREDENTIAL, 'clientId'],
-    about: 'client id of the default credential',
-  },
-  { env: 'ARITMA_SCOPE', flag: '--scope', path: [...CREDENTIAL, 'scope'], about: 'scope of the default credential' },
-  {
-    env: 'ARITMA_CLIENT_SECRET_FILE',
-    flag: '--client-secret-file',
-    path: [...CREDENTIAL, 'secrets', '0', 'file'],
-    about: 'file with the client secret',
-  },
-  {
-    env: 'ARITMA_CLIENT_SECRET',
-    path: [...CREDENTIAL, 'secrets', '0', 'env'],
-    about: 'the client secret itself; prefer the file',
-  },
-  {
-    env: 'ARITMA_CLIENT_SECRET_SECONDARY_FILE',
-    flag: '--client-secret-secondary-file',
-    path: [...CREDENTIAL, 'secrets', '1', 'file'],
-    about: 'file with the secret to try second',
-  },
-  {
-    env: 'ARITMA_CLIENT_SECRET_SECONDARY',
-    path: [...CREDENTIAL, 'secrets', '1', 'env'],
-    about: 'the secret to try second',
-  },
-  {
-    env: 'ARITMA_BANKING_URL',
-    flag: '--banking-url',
-    path: ['routes', 'route:/banking', 'upstream'],
-    about: 'upstream of /banking',
-  },
-  {
-    env: 'ARITMA_EVENTS_URL',
-    flag: '--events-url',
-    path: ['routes', 'route:/events', 'upstream'],
-    about: 'upstream of /events',
-  },
-];

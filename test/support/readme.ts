@@ -1,6 +1,6 @@
 /** Writes the README's tables from the tables in the source, between `<!-- NAME -->` and `<!-- /NAME -->`. */
 import { optionRows } from '../../src/config/describe.ts';
-import { INPUTS } from '../../src/config/schema.ts';
+import { INPUTS } from '../../src/config/inputs.ts';
 import { ERRORS } from '../../src/errors.ts';
 import { METRIC_PREFIX, METRICS } from '../../src/metrics.ts';
 
