@@ -29,10 +29,13 @@ export interface CliOptions {
   readonly cwd?: string;
   /** File descriptor for standard output instead of a pipe that is read. */
   readonly stdout?: number;
+  /** Longest life, ms. */
+  readonly limitMs?: number;
 }
 
 /** Starts the program; disposing kills it if it still runs. */
-export function start(args: readonly string[], { env = {}, cwd = '/', stdout }: CliOptions = {}): Running {
+export function start(args: readonly string[], options: CliOptions = {}): Running {
+  const { env = {}, cwd = '/', stdout, limitMs = LIMIT_MS } = options;
   const child = spawn(process.execPath, [MAIN, ...args], { env, cwd, stdio: ['ignore', stdout ?? 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
@@ -40,7 +43,7 @@ export function start(args: readonly string[], { env = {}, cwd = '/', stdout }: 
       output[name] += chunk;
     });
   }
-  const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
+  const limit = setTimeout(() => child.kill('SIGKILL'), limitMs);
   const ended = new Promise<Ended>((resolve) => {
     child.once('close', (code) => {
       clearTimeout(limit);

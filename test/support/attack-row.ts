@@ -1,0 +1,101 @@
+/** One row of the attack table, played against either subject; what is found wrong is collected as complaints. */
+import { setTimeout } from 'node:timers/promises';
+import type { Subject } from './attack-subject.ts';
+import type { AttackUpstream, ReachedRequest } from './attack-upstream.ts';
+import { type Answer, type Caller, openCaller } from './caller.ts';
+
+export interface AttackRow {
+  /** `A01`, `R14` (section 2), `P03` or `M` (methods and framings). */
+  readonly id: string;
+  /** Condition and outcome, in the present tense. */
+  readonly name: string;
+  /** The control is known to fail here. */
+  readonly naiveFails?: true;
+  /** Why the control is not asked. */
+  readonly leftOut?: string;
+  /** What the sidecar still does wrong here; the row then has to fail for it. */
+  readonly defect?: string;
+  /** Played by a sidecar whose deadlines are short. */
+  readonly hasty?: true;
+  /** It calls `/other`; in all other rows no byte may go there. */
+  readonly callsOther?: true;
+  readonly play: (stage: Stage) => Promise<void>;
+}
+
+export interface Stage {
+  readonly subject: Subject;
+  readonly upstream: AttackUpstream;
+  readonly isSidecar: boolean;
+  check(complaint: string, fine: boolean): void;
+  /** Only for the sidecar: what a control need not do, such as our own headers and codes. */
+  strict(complaint: string, fine: boolean): void;
+  /** Opens a connection and sends bytes in which `{host}`, `{api}` and `{evil}` stand for authorities. */
+  send(bytes: string): Promise<Caller>;
+  fill(bytes: string): string;
+  answer(caller: Caller, toHead?: boolean): Promise<Answer>;
+  ended(caller: Caller): Promise<'end' | 'reset'>;
+  /** Waits for a condition; a complaint when it does not come true in time. */
+  until(complaint: string, condition: () => boolean): Promise<void>;
+  /** A well-formed request behind everything sent so far, and then what reached the API besides it. */
+  barrier(): Promise<readonly ReachedRequest[]>;
+}
+
+export const REACHED = 'something reached the API';
+export const DEAD = 'the process is gone';
+const PATIENCE_MS = { sidecar: 4000, naive: 400 };
+
+export async function playAttack(row: AttackRow, subject: Subject): Promise<string[]> {
+  const complaints = new Set<string>();
+  const callers: Caller[] = [];
+  const { pid } = subject;
+  try {
+    await row.play(createStage(subject, complaints, callers));
+    await createStage(subject, complaints, callers).barrier();
+  } catch (error) {
+    complaints.add(String(error).slice(0, 300));
+  } finally {
+    if (!row.callsOther && subject.foreign.received.length > 0) complaints.add('another host was reached');
+    for (const caller of callers) caller[Symbol.dispose]();
+    if (!subject.isAlive() || subject.pid !== pid) complaints.add(DEAD);
+    await subject.clear();
+  }
+  return [...complaints];
+}
+
+function createStage(subject: Subject, complaints: Set<string>, callers: Caller[]): Stage {
+  const { upstream, name } = subject;
+  const timeoutMs = PATIENCE_MS[name];
+  const check: Stage['check'] = (complaint, fine) => void (fine || complaints.add(complaint));
+  const fill = (bytes: string) =>
+    bytes
+      .replaceAll('{host}', `127.0.0.1:${subject.port}`)
+      .replaceAll('{api}', upstream.authority)
+      .replaceAll('{evil}', subject.foreign.authority);
+  const send: Stage['send'] = async (bytes) => {
+    const caller = await openCaller(subject.port);
+    callers.push(caller);
+    caller.send(fill(bytes));
+    return caller;
+  };
+  return {
+    subject,
+    upstream,
+    isSidecar: name === 'sidecar',
+    check,
+    strict: (complaint, fine) => void (name === 'sidecar' && check(complaint, fine)),
+    fill,
+    send,
+    answer: (caller, toHead = false) => caller.answer({ toHead, timeoutMs }),
+    ended: (caller) => caller.ended(timeoutMs),
+    async until(complaint, condition) {
+      for (const deadline = Date.now() + timeoutMs; !condition() && Date.now() < deadline; ) await setTimeout(2);
+      check(complaint, condition());
+    },
+    async barrier() {
+      const caller = await send('GET /api/barrier HTTP/1.1\r\nHost: {host}\r\n\r\n');
+      const { status, body } = await caller.answer({ timeoutMs });
+      check('the next caller is not served', status === 200 && body === 'fine');
+      return upstream.requests.filter(({ target }) => target !== '/barrier');
+    },
+  };
+}

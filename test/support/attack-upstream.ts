@@ -1,0 +1,116 @@
+/**
+ * The API of the attack suite: one port for all rows, cleared between them. It records every byte and, unlike the strict
+ * scripted API, lives on when what comes is no HTTP, because a failing control sends just that.
+ */
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { type Message, readMessage } from './messages.ts';
+import { ok } from './raw.ts';
+
+export interface ReachedRequest extends Message {
+  readonly method: string;
+  readonly target: string;
+  readonly socket: Socket;
+}
+
+/** Latin1 bytes to send; undefined = answers in its own way or not at all. */
+export type Script = (request: ReachedRequest, index: number) => string | undefined;
+
+export interface AttackUpstream extends AsyncDisposable {
+  readonly url: string;
+  /** `127.0.0.1:PORT`. */
+  readonly authority: string;
+  /** Whole requests since the last reset. */
+  readonly requests: readonly ReachedRequest[];
+  /** Everything received since the last reset, one entry a connection. */
+  readonly received: readonly string[];
+  /** Connections that are open. */
+  readonly open: number;
+  /** What came that is no (whole) request. */
+  leftovers(): string;
+  script(next: Script): void;
+  /** Called with every piece, also of incomplete requests. */
+  onBytes(listener: (socket: Socket, received: string) => void): void;
+  /** Ends all connections and forgets. */
+  reset(): void;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  bytes: string;
+  parsedTo: number;
+  broken: boolean;
+}
+
+const FINE: Script = ({ method }) => ok(method === 'HEAD' ? '' : 'fine');
+
+export async function startAttackUpstream(): Promise<AttackUpstream> {
+  let connections: Connection[] = [];
+  let requests: ReachedRequest[] = [];
+  let answer = FINE;
+  let listener: ((socket: Socket, received: string) => void) | undefined;
+  const read = (connection: Connection) => {
+    for (let request = nextRequest(connection); request; request = nextRequest(connection)) {
+      const bytes = request.target === '/barrier' ? ok('fine') : answer(request, requests.length);
+      requests.push(request);
+      if (bytes !== undefined && request.socket.writable) request.socket.write(bytes, 'latin1');
+    }
+  };
+  const server = createServer({ noDelay: true }, (socket) => {
+    const connection: Connection = { socket, bytes: '', parsedTo: 0, broken: false };
+    connections.push(connection);
+    socket
+      .on('error', () => undefined)
+      .on('data', (chunk) => {
+        connection.bytes += chunk.toString('latin1');
+        listener?.(socket, connection.bytes);
+        read(connection);
+      });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const authority = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const reset = () => {
+    for (const { socket } of connections) socket.destroy();
+    [connections, requests, answer, listener] = [[], [], FINE, undefined];
+  };
+  return {
+    url: `http://${authority}`,
+    authority,
+    get requests() {
+      return requests;
+    },
+    get received() {
+      return connections.map(({ bytes }) => bytes);
+    },
+    get open() {
+      return connections.filter(({ socket }) => !socket.destroyed).length;
+    },
+    leftovers: () => connections.map(({ bytes, parsedTo }) => bytes.slice(parsedTo)).join(''),
+    script(next) {
+      answer = next;
+    },
+    onBytes(next) {
+      listener = next;
+    },
+    reset,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      reset();
+      await closed;
+    },
+  };
+}
+
+function nextRequest(connection: Connection): ReachedRequest | undefined {
+  if (connection.broken) return undefined;
+  try {
+    const message = readMessage(connection.bytes, connection.parsedTo, { kind: 'request' });
+    if (!message) return undefined;
+    connection.parsedTo = message.end;
+    const [method = '', target = ''] = message.startLine.split(' ');
+    return { ...message, method, target, socket: connection.socket };
+  } catch {
+    connection.broken = true;
+    connection.socket.destroy();
+    return undefined;
+  }
+}
