@@ -10,11 +10,18 @@ import {
   startSidecarSubject,
 } from '../support/attack-subject.ts';
 import { ANSWER_ROWS } from './rows/answers.ts';
+import { FAULT_ROWS } from './rows/faults.ts';
 import { FIELD_ROWS } from './rows/fields.ts';
 import { FRAMING_ROWS } from './rows/framing.ts';
 import { REQUEST_LINE_ROWS } from './rows/request-line.ts';
 
-const ROWS: readonly AttackRow[] = [...REQUEST_LINE_ROWS, ...FIELD_ROWS, ...FRAMING_ROWS, ...ANSWER_ROWS];
+const ROWS: readonly AttackRow[] = [
+  ...REQUEST_LINE_ROWS,
+  ...FIELD_ROWS,
+  ...FRAMING_ROWS,
+  ...ANSWER_ROWS,
+  ...FAULT_ROWS,
+];
 const ASKED = ROWS.filter(({ leftOut }) => leftOut === undefined);
 const NAIVES = 4;
 const HASTE = { timeouts: { firstByte: '300ms', idle: '300ms' } };

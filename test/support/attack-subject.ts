@@ -44,6 +44,8 @@ export async function startSidecarSubject(config: Readonly<Record<string, unknow
     { path: '/api', upstream: upstream.url },
     { path: '/based', upstream: `${upstream.url}/base` },
     { path: '/listed', upstream: upstream.url, allow: ['GET /open/**'] },
+    // Reserved, and nobody listens there.
+    { path: '/dead', upstream: 'http://127.0.0.1:1' },
     { path: '/other', upstream: foreign.url, scope: 'other' },
     ...scoped.map((scope) => ({ path: `/${scope}`, upstream: upstream.url, scope })),
   ];

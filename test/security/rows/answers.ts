@@ -138,7 +138,7 @@ export const ANSWER_ROWS: readonly AttackRow[] = [
     }),
   ),
   spoiled('R10', 'garbage', '\x00\x01\x02 no http\r\n\r\n'),
-  spoiled('R11', 'a folded field', `${HEAD}X: a\r\n b\r\n${HI}`, { naiveFails: true }),
+  spoiled('R11', 'a folded field', `${HEAD}X: a\r\n b\r\n${HI}`),
   spoiled('R12', 'a NUL in a value', `${HEAD}X: a\0b\r\n${HI}`),
   spoiled('P07', 'a bare CR in a value', `${HEAD}X: a\rY: b\r\n${HI}`),
   spoiled('P07', 'lines that end in LF', `HTTP/1.1 200 OK\nContent-Length: 2\n\nhi`),
@@ -161,7 +161,7 @@ export const ANSWER_ROWS: readonly AttackRow[] = [
   spoiled('R37', 'a 101 nobody asked for', 'HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw', {
     naiveFails: true,
   }),
-  kept('R10', 'a space before the colon of an answer: removed', ['X : a\r\n', ['X: a']]),
+  spoiled('R10', 'a space before the colon', `${HEAD}X : a\r\n${HI}`),
   kept(
     'R25',
     'fields named in Connection of an answer: the caller gets neither',

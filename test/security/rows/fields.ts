@@ -1,5 +1,5 @@
 /** Header fields of requests: A01, A02, A14, A15, A22, A25, A26 and rows 8 to 14, 25 to 27, 30, 31, 37, 44 and 45. */
-import { type Marks, passed, refused, request } from '../../support/attack-kinds.ts';
+import { type Marks, PARSER, passed, refused, request } from '../../support/attack-kinds.ts';
 import type { AttackRow } from '../../support/attack-row.ts';
 
 /** Of a caller with these fields, what is left of them at the API. */
@@ -12,6 +12,7 @@ const malformed = (id: string, what: string, fields: string, marks: Marks = {}):
     name: `${what}: refused, the API sees nothing`,
     bytes: request('GET /api/x', fields),
     statuses: [400],
+    leftOut: PARSER,
     ...marks,
   });
 
@@ -163,8 +164,7 @@ export const FIELD_ROWS: readonly AttackRow[] = [
         'GET /api/evil HTTP/1.1\r\nHost: x\r\n\r\n',
       ),
       statuses: [431],
-      naiveFails: true,
-      closes: true,
+      ...(count > 101 ? { closes: true, leftOut: PARSER } : { naiveFails: true }),
     }),
   ),
   ...[17_000, 70_000].map((size) =>

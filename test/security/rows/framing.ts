@@ -1,5 +1,5 @@
 /** Where messages of callers end: A06, A08, A09, A12, rows 14 to 23, 34 and 38, P10 and P11, all methods and framings. */
-import { chunked, expectOneToken, type Marks, passed, refused, request } from '../../support/attack-kinds.ts';
+import { chunked, expectOneToken, type Marks, PARSER, passed, refused, request } from '../../support/attack-kinds.ts';
 import { type AttackRow, REACHED } from '../../support/attack-row.ts';
 import { ok } from '../../support/raw.ts';
 
@@ -12,6 +12,7 @@ const UNFRAMED = ['GET', 'HEAD', 'DELETE', 'OPTIONS'];
 
 const matrix = METHODS.flatMap((method): AttackRow[] => [
   passed({
+    leftOut: 'even it does well',
     id: 'M',
     name: `${method} without a body: one request without a body`,
     bytes: request(`${method} /api/x`),
@@ -19,6 +20,7 @@ const matrix = METHODS.flatMap((method): AttackRow[] => [
     target: '/x',
   }),
   passed({
+    leftOut: 'even it does well',
     id: 'M',
     name: `${method} with a length: one request with that length`,
     bytes: request(`${method} /api/x`, `Content-Length: ${SMUGGLED.length}\r\n`, SMUGGLED),
@@ -52,15 +54,15 @@ const ambiguous = (
   id: string,
   what: string,
   fields: string,
-  marks: Marks & { body?: string; line?: string } = {},
+  marks: Marks & { body?: string; closes?: boolean } = {},
 ): AttackRow => {
-  const { body = '0\r\n\r\n', line = 'POST /api/x', ...rest } = marks;
+  const { body = '0\r\n\r\n', closes = true, ...rest } = marks;
   return refused({
     id,
     name: `${what}: refused and closed, the API sees nothing`,
-    bytes: request(line, fields, `${body}${SMUGGLED}`),
+    bytes: request('POST /api/x', fields, `${body}${SMUGGLED}`),
     statuses: [400, 501],
-    closes: true,
+    ...(closes && { closes }),
     ...rest,
   });
 };
@@ -68,6 +70,7 @@ const ambiguous = (
 const badSize = (size: string): AttackRow =>
   refused({
     id: 'R21',
+    leftOut: PARSER,
     name: `the chunk size ${JSON.stringify(size).slice(0, 40)}: refused, no whole request at the API`,
     bytes: request('POST /api/x', CHUNKED, `${size}\r\na\r\n0\r\n\r\n`),
     statuses: [400],
@@ -102,6 +105,8 @@ const CODINGS = [
   'chun ked',
   '',
 ];
+/** Node decodes these as chunks, so that the end is known and the connection may stay. */
+const DECODED = ['gzip, chunked', ',chunked'];
 const SIZES = ['0x1', '+1', ' 1', '1 ', '-1', '', 'g', 'ffffffffffffffffff', '1\t', '1;\nx', '1_0'];
 const TYPES = [
   'application/json ; charset',
@@ -156,6 +161,7 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   ...TYPES.map((type) =>
     passed({
       id: 'A06',
+      leftOut: 'even it parses no bodies',
       name: `the content type ${JSON.stringify(type)}: the body is passed on byte for byte`,
       bytes: request('POST /api/x', `Content-Type: ${type}\r\nContent-Length: ${ODD_BODY.length}\r\n`, ODD_BODY),
       method: 'POST',
@@ -184,6 +190,7 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
       /gzip|,/.test(coding) ? 'R16' : 'R15',
       `the coding ${JSON.stringify(coding)}`,
       `Transfer-Encoding: ${coding}\r\n`,
+      DECODED.includes(coding) ? { closes: false } : { leftOut: PARSER },
     ),
   ),
   ambiguous('R15', 'a coding on two lines', 'Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n'),
@@ -194,6 +201,7 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   ),
   refused({
     id: 'R17',
+    defect: 'the connection stays open',
     name: 'a coding in HTTP/1.0: refused and closed, the API sees nothing',
     bytes: `POST /api/x HTTP/1.0\r\nHost: {host}\r\nConnection: keep-alive\r\n${CHUNKED}\r\n0\r\n\r\n${SMUGGLED}`,
     statuses: [400],
@@ -215,6 +223,7 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   ...SIZES.map(badSize),
   refused({
     id: 'R21',
+    leftOut: PARSER,
     name: 'a chunk longer than its size: refused, no whole request at the API',
     bytes: request('POST /api/x', CHUNKED, '1\r\nab\r\n0\r\n\r\n'),
     statuses: [400],
@@ -222,6 +231,7 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   }),
   refused({
     id: 'R21',
+    leftOut: PARSER,
     name: 'chunks with bare LF: refused, no whole request at the API',
     bytes: request('POST /api/x', CHUNKED, '1\na\n0\n\n'),
     statuses: [400],
@@ -297,6 +307,7 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   pipelined(100),
   {
     id: 'A27',
+    defect: 'the second is left without an answer',
     name: 'bytes behind an upgrade that is answered 200: no tunnel, they are judged as a request',
     async play(stage) {
       stage.upstream.script(() => ok('fine'));
@@ -304,7 +315,9 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
         request('GET /api/x', 'Connection: Upgrade\r\nUpgrade: websocket\r\n', request('GET /evil')),
       );
       stage.check('the first is not served', (await stage.answer(caller)).status === 200);
-      if (stage.isSidecar) stage.check('the second is not judged', (await stage.answer(caller)).status === 404);
+      if (stage.isSidecar) {
+        await stage.until('the second is left without an answer', () => caller.received.includes(' 404 '));
+      }
       const reached = await stage.barrier();
       stage.check(
         REACHED,
@@ -315,6 +328,7 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   },
   {
     id: 'R39',
+    defect: 'Error: no whole answer (end): ""',
     name: 'Connection: close: one answer that says so, then the end; what follows is not served',
     async play(stage) {
       const caller = await stage.send(request('GET /api/x', 'Connection: close\r\n') + request('GET /api/evil'));
