@@ -42,7 +42,7 @@ export function refused({ bytes, statuses, closes, ...row }: Refusal): AttackRow
       if (closes) await stage.until('the connection stays open', () => caller.ending !== undefined);
       stage.check(REACHED, (await stage.barrier()).length === 0);
       stage.check(REACHED, stage.upstream.received.length === 1);
-      stage.check('more than one answer', caller.received.match(/HTTP\/1\.1 \d{3} /g)?.length === 1);
+      if (closes) stage.check('more than one answer', caller.received.match(/HTTP\/1\.1 \d{3} /g)?.length === 1);
     },
   };
 }
@@ -67,11 +67,13 @@ export interface Passage extends Marks {
   /** How the body is framed for the API. */
   readonly framing?: 'length' | 'chunked';
   readonly status?: number;
+  /** Lines the API must not get, also from the control. */
+  readonly never?: RegExp;
 }
 
 /** One whole request to the API, with exactly these bytes and one token, and its answer to the caller. */
 export function passed(passage: Passage): AttackRow {
-  const { bytes, method = 'GET', target, fields = '', body = '', framing, status = 200, ...row } = passage;
+  const { bytes, method = 'GET', target, fields = '', body = '', framing, status = 200, never, ...row } = passage;
   return {
     ...row,
     async play(stage) {
@@ -84,6 +86,7 @@ export function passed(passage: Passage): AttackRow {
       stage.check(`method and target are ${reached.startLine}`, reached.startLine === `${method} ${target} HTTP/1.1`);
       stage.check('the body is another', reached.body === body);
       expectOneToken(stage, reached);
+      if (never) stage.check('the API gets what it must not', !head(reached).some((line) => never.test(line)));
       for (const line of fields.split('\r\n').filter(Boolean)) {
         stage.check(`the API does not get ${line}`, head(reached).includes(line));
       }

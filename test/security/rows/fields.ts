@@ -1,10 +1,14 @@
 /** Header fields of requests: A01, A02, A14, A15, A22, A25, A26 and rows 8 to 14, 25 to 27, 30, 31, 37, 44 and 45. */
-import { type Marks, PARSER, passed, refused, request } from '../../support/attack-kinds.ts';
+import { type Marks, PARSER, type Passage, passed, refused, request } from '../../support/attack-kinds.ts';
 import type { AttackRow } from '../../support/attack-row.ts';
 
 /** Of a caller with these fields, what is left of them at the API. */
-const left = (id: string, what: string, [fields, kept]: readonly [string, string], marks: Marks = {}): AttackRow =>
-  passed({ id, name: what, bytes: request('GET /api/x', fields), target: '/x', fields: kept, ...marks });
+const left = (
+  id: string,
+  what: string,
+  [fields, kept]: readonly [string, string],
+  marks: Marks & Pick<Passage, 'never'> = {},
+): AttackRow => passed({ id, name: what, bytes: request('GET /api/x', fields), target: '/x', fields: kept, ...marks });
 
 const malformed = (id: string, what: string, fields: string, marks: Marks = {}): AttackRow =>
   refused({
@@ -110,6 +114,7 @@ export const FIELD_ROWS: readonly AttackRow[] = [
       fields.includes('_') ? 'A25' : 'R31',
       `a caller that poses with ${JSON.stringify(fields)}: the API gets none of it and one token`,
       [fields, ''],
+      { never: /evil|Basic|fake$|UNAVAILABLE|_/ },
     ),
   ),
   ...FORWARDED.map((fields) =>

@@ -128,7 +128,7 @@ export const REQUEST_LINE_ROWS: readonly AttackRow[] = [
     foreign(target, [400, 421]),
   ),
   ...['http:/{evil}/x', 'http:{evil}', '@{evil}/x', '.{evil}/x', ':80@{evil}/x', '/\t/{evil}'].map((target) =>
-    line('A19', `the target ${JSON.stringify(target)}`, [`GET ${target} HTTP/1.1`, 400]),
+    line('A19', `the target ${JSON.stringify(target)}`, [`GET ${target} HTTP/1.1`, 400], { leftOut: PARSER }),
   ),
   ...HOSTS_400.map((fields) => host('R01', fields, [400])),
   ...HOSTS_421.map((fields) =>
@@ -150,7 +150,14 @@ export const REQUEST_LINE_ROWS: readonly AttackRow[] = [
   line('R03', 'an authority as the target of GET', ['GET {evil} HTTP/1.1', 400]),
   line('R04', 'GET *', ['GET * HTTP/1.1', 400]),
   line('R04', 'OPTIONS *', ['OPTIONS * HTTP/1.1', 200, 204, 400]),
-  ...PATHS_400.map(([id, target]) => line(id, `the target ${JSON.stringify(target)}`, [`GET ${target} HTTP/1.1`, 400])),
+  ...PATHS_400.map(([id, target]) =>
+    line(
+      id,
+      `the target ${JSON.stringify(target)}`,
+      [`GET ${target} HTTP/1.1`, 400],
+      /[\s\x01\x7f\xe9]/.test(target) ? { leftOut: PARSER } : {},
+    ),
+  ),
   same('R06', '/a%2Fb;c=%41?x=%0a&y=//..'),
   same('R06', "/A%7e~!$&'()*+,;=:@?/?//%2e%2e", "/api/A%7e~!$&'()*+,;=:@?/?//%2e%2e"),
   same('R06', '/?', '/api/?'),
