@@ -157,6 +157,18 @@ export const FAULT_ROWS: readonly AttackRow[] = [
       stage.check('poison reached a caller', next.body !== 'poison');
     },
   },
+  ...['h2c', 'websocket'].map(
+    (protocol): AttackRow => ({
+      id: 'R37',
+      name: `a request behind the answer to an offer of ${protocol}: served on the same connection`,
+      async play(stage) {
+        const caller = await stage.send(request('GET /api/x', `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`));
+        await stage.answer(caller);
+        caller.send(stage.fill(request('GET /api/y')));
+        await stage.until('the second is left without an answer', () => caller.received.split('fine').length === 3);
+      },
+    }),
+  ),
   ...['A04', 'A17'].map(
     (id): AttackRow => ({
       id,
