@@ -10,9 +10,11 @@ import {
   startSidecarSubject,
 } from '../support/attack-subject.ts';
 import { ANSWER_ROWS } from './rows/answers.ts';
+import { BROKEN_ANSWER_ROWS } from './rows/broken-answers.ts';
 import { FAULT_ROWS } from './rows/faults.ts';
 import { FIELD_ROWS } from './rows/fields.ts';
 import { FRAMING_ROWS } from './rows/framing.ts';
+import { METHOD_ROWS } from './rows/methods.ts';
 import { REQUEST_LINE_ROWS } from './rows/request-line.ts';
 
 const ROWS: readonly AttackRow[] = [
@@ -21,6 +23,8 @@ const ROWS: readonly AttackRow[] = [
   ...FRAMING_ROWS,
   ...ANSWER_ROWS,
   ...FAULT_ROWS,
+  ...METHOD_ROWS,
+  ...BROKEN_ANSWER_ROWS,
 ];
 const ASKED = ROWS.filter(({ leftOut }) => leftOut === undefined);
 const NAIVES = 4;

@@ -48,27 +48,6 @@ const clean = (id: string, what: string, bytes: string, [status, body]: readonly
   },
 });
 
-const brokenOff = (
-  version: string,
-  [what, head, part]: readonly [string, string, string],
-  fault: 'end' | 'resetAndDestroy',
-): AttackRow => ({
-  id: 'R24',
-  name: `an answer with ${what} that breaks off (${fault}), to HTTP/${version}: an abort, no clean end, no hang`,
-  naiveFails: true,
-  async play(stage) {
-    stage.upstream.script(({ socket }) => {
-      socket.write(`${HEAD}${head}\r\n\r\n${part}`, () => setTimeout(() => socket[fault](), 20));
-      return undefined;
-    });
-    const caller = await stage.send(`GET /api/x HTTP/${version}\r\nHost: {host}\r\n\r\n`);
-    const ending = await stage.ended(caller);
-    stage.check('it looks complete', ending === 'reset' || /content-length|transfer-encoding/i.test(caller.received));
-    stage.check('it has an end', !caller.received.includes('\r\n0\r\n\r\n'));
-    stage.check('it did not begin', caller.received.includes('half'));
-  },
-});
-
 const unauthorized = (
   route: number,
   what: string,
@@ -110,10 +89,6 @@ const toHead = (what: string, bytes: string): AttackRow =>
 
 const zipped = gzipSync('x'.repeat(1000)).toString('latin1');
 const CLOSE = `${HEAD}Connection: close\r\n\r\nhi yo`;
-const PARTS = [
-  ['a length', 'Content-Length: 100', 'half'],
-  ['chunks', 'Transfer-Encoding: chunked', '4\r\nhalf\r\n'],
-] as const;
 
 export const ANSWER_ROWS: readonly AttackRow[] = [
   ...[301, 302, 303, 307, 308].map((status) =>
@@ -250,9 +225,6 @@ export const ANSWER_ROWS: readonly AttackRow[] = [
   clean('R36', 'a body on 304', 'HTTP/1.1 304 No\r\nContent-Length: 6\r\n\r\npoison', [304, '']),
   clean('P19', 'a 205 without a body', 'HTTP/1.1 205 No\r\nContent-Length: 0\r\n\r\n', [205, '']),
   toHead('a length', `${HEAD}Content-Length: 5\r\n\r\n`),
-  ...['1.0', '1.1'].flatMap((version) =>
-    PARTS.flatMap((part) => [brokenOff(version, part, 'end'), brokenOff(version, part, 'resetAndDestroy')]),
-  ),
   ...[
     ['chunks', `${HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\nhi yo\r\n0\r\n\r\n`],
     ['an end', CLOSE],

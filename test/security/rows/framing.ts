@@ -1,54 +1,11 @@
-/** Where messages of callers end: A06, A08, A09, A12, rows 14 to 23, 34 and 38, P10 and P11, all methods and framings. */
-import { chunked, expectOneToken, type Marks, PARSER, passed, refused, request } from '../../support/attack-kinds.ts';
+/** Where messages of callers end: A06, A08, A12, rows 14 to 23, 34 and 38, P10 and P11. */
+import { expectOneToken, type Marks, PARSER, passed, refused, request } from '../../support/attack-kinds.ts';
 import { type AttackRow, REACHED } from '../../support/attack-row.ts';
 import { ok } from '../../support/raw.ts';
 
 const CHUNKED = 'Transfer-Encoding: chunked\r\n';
 /** Alone on a connection it would be a request of its own. */
 const SMUGGLED = 'DELETE /api/evil HTTP/1.1\r\nHost: evil\r\nContent-Length: 0\r\n\r\n';
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
-/** Methods whose unframed bodies are the known hole. */
-const UNFRAMED = ['GET', 'HEAD', 'DELETE', 'OPTIONS'];
-
-const matrix = METHODS.flatMap((method): AttackRow[] => [
-  passed({
-    leftOut: 'even it does well',
-    id: 'M',
-    name: `${method} without a body: one request without a body`,
-    bytes: request(`${method} /api/x`),
-    method,
-    target: '/x',
-  }),
-  passed({
-    leftOut: 'even it does well',
-    id: 'M',
-    name: `${method} with a length: one request with that length`,
-    bytes: request(`${method} /api/x`, `Content-Length: ${SMUGGLED.length}\r\n`, SMUGGLED),
-    method,
-    target: '/x',
-    body: SMUGGLED,
-  }),
-  passed({
-    id: UNFRAMED.includes(method) ? 'A09' : 'M',
-    name: `${method} in chunks: one request, its body is not the next one`,
-    bytes: request(`${method} /api/x`, CHUNKED, chunked(SMUGGLED.slice(0, 9), SMUGGLED.slice(9))),
-    method,
-    target: '/x',
-    body: SMUGGLED,
-    ...(UNFRAMED.includes(method) ? { naiveFails: true as const } : { leftOut: 'even it does well' }),
-  }),
-  passed({
-    id: 'M',
-    name: `${method} in more chunks than are buffered: one request in chunks`,
-    bytes: request(`${method} /api/x`, CHUNKED, chunked('x'.repeat(60_000), SMUGGLED, 'y'.repeat(60_000))),
-    method,
-    target: '/x',
-    body: `${'x'.repeat(60_000)}${SMUGGLED}${'y'.repeat(60_000)}`,
-    framing: 'chunked',
-    ...(UNFRAMED.includes(method) ? { naiveFails: true as const } : { leftOut: 'even it does well' }),
-  }),
-]);
-
 /** Refused, and the connection ends, because nobody can tell where the next request begins. */
 const ambiguous = (
   id: string,
@@ -157,7 +114,6 @@ const pipelined = (count: number): AttackRow => ({
 });
 
 export const FRAMING_ROWS: readonly AttackRow[] = [
-  ...matrix,
   ...TYPES.map((type) =>
     passed({
       id: 'A06',
