@@ -6,6 +6,7 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 20_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // More than cores: most of these tests wait for sockets and processes most of the time.
+    maxWorkers: 3,
   },
 });
