@@ -76,6 +76,25 @@ export const ERRORS = {
     title: 'Unknown expectation',
     detail: 'The only expectation understood is `Expect: 100-continue`.',
   },
+  CALLER_KEY: {
+    status: 403,
+    exit: 1,
+    title: 'The caller did not prove who it is',
+    detail:
+      'This port wants a key: in the header `X-Sidecar-Key`, or as HTTP Basic password with the caller’s name as user, sent without waiting for a challenge.',
+  },
+  CALLER_LIMIT: {
+    status: 429,
+    exit: 1,
+    title: 'Too many requests',
+    detail: 'A limit of this caller or route is reached; the request was not sent on. Try again after `Retry-After`.',
+  },
+  CALLER_TOKEN_IN_QUERY: {
+    status: 400,
+    exit: 1,
+    title: 'The query holds an access token',
+    detail: 'The sidecar adds the token itself, and none may stand in a URL (RFC 6750 §2). Leave `access_token` out.',
+  },
   CALLER_HOST: {
     status: 421,
     exit: 1,

@@ -148,6 +148,7 @@ function buildRoute(route: RouteConfig, { egress, loaded, tokens, metrics }: Rou
     wasReused: egress.wasReused,
     tokens: tokens.open(tokenKey(route, loaded.config)),
     metrics: metrics.forRoute(route.path),
+    limits: route.limits,
     replayOn401: route.replayOn401,
     onReplay: metrics.replay,
   };

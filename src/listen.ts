@@ -3,6 +3,7 @@
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:http';
+import { Server as TlsServer } from 'node:https';
 import { connect } from 'node:net';
 import type { Address } from './config/values.ts';
 import { SidecarError } from './errors.ts';
@@ -40,7 +41,8 @@ export async function bind(server: Server, address: Address): Promise<Bound> {
     return { address, text: formatAddress(address) };
   }
   const bound: Address = { ...address, port: actual.port };
-  return { address: bound, text: `http://${formatAddress(bound)}` };
+  const scheme = server instanceof TlsServer ? 'https' : 'http';
+  return { address: bound, text: `${scheme}://${formatAddress(bound)}` };
 }
 
 /** `host:port`, `[v6]:port` or `unix:/path`. */

@@ -8,6 +8,7 @@ const FIELDS = [
   'address',
   'bytesIn',
   'bytesOut',
+  'caller',
   'code',
   'credential',
   'environment',

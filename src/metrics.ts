@@ -30,6 +30,7 @@ export const METRICS = {
   },
   requests_in_flight: { type: 'gauge', help: 'Requests being served now', labels: [] },
   errors_total: { type: 'counter', help: 'Answers of the sidecar’s own, by error code', labels: ['code'] },
+  caller_requests_total: { type: 'counter', help: 'Requests admitted, by caller', labels: ['caller'] },
   upstream_replays_total: { type: 'counter', help: 'Requests sent upstream a second time', labels: ['reason'] },
   token_requests_total: {
     type: 'counter',
@@ -99,7 +100,7 @@ export interface Metrics {
   replay(reason: 'unauthorized' | 'stale_connection'): void;
   count(name: 'token_requests_total' | 'config_reloads_total', labels: Labels): void;
   /** Resolves the labels once; the result counts one each call. */
-  counter(name: 'token_lookups_total', labels: Labels): () => void;
+  counter(name: 'token_lookups_total' | 'caller_requests_total', labels: Labels): () => void;
   observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
 }
 

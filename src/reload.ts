@@ -78,19 +78,24 @@ export function createGenerations(options: Omit<GenerationOptions, 'previous'>):
 }
 
 /** Everything that decides behaviour, secrets by fingerprint. */
-function essence({ document, secrets, tls }: LoadedConfig): string {
+function essence({ document, secrets, callerKeys, tls }: LoadedConfig): string {
   const hash = createHash('sha256').update(JSON.stringify(document));
   for (const { value, kid, alg } of [...secrets.values()].flat())
     hash.update(JSON.stringify([value.fingerprint(), kid, alg]));
+  for (const key of [...callerKeys.values()].flat()) hash.update(key.digest());
   for (const files of tls.values()) for (const file of Object.values(files)) hash.update(file);
   return hash.digest('hex');
 }
 
 /** Listeners and log are made once. */
 function restartNeeded(before: LoadedConfig, after: LoadedConfig): string[] {
-  const fixed = ['listen', 'admin', 'log', 'adminActions', 'callers', 'drain'] as const;
-  const changed = fixed.filter(
-    (option) => JSON.stringify(before.config[option]) !== JSON.stringify(after.config[option]),
-  );
-  return changed.map((option) => `${option} has changed; that takes effect at the next start`);
+  const fixed = ({ config: { listen, admin, log, adminActions, drain, callers } }: LoadedConfig) => ({
+    ...{ listen, admin, log, adminActions, drain },
+    'callers.hosts': callers.hosts,
+    'callers.tls': [callers.tls !== undefined, callers.tls?.ca !== undefined],
+  });
+  const now = Object.entries(fixed(after));
+  const then = Object.values(fixed(before));
+  const changed = now.filter(([, value], index) => JSON.stringify(value) !== JSON.stringify(then[index]));
+  return changed.map(([option]) => `${option} has changed; that takes effect at the next start`);
 }

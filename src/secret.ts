@@ -27,6 +27,16 @@ export class Secret {
     return createHash('sha256').update('aritma-sidecar:').update(this.#value).digest('hex').slice(0, 8);
   }
 
+  /** SHA-256 of the whole value, to compare with what somebody presents in constant time. Never shown. */
+  digest(): Buffer {
+    return createHash('sha256').update(this.#value).digest();
+  }
+
+  /** Characters. */
+  get length(): number {
+    return this.#value.length;
+  }
+
   toString(): string {
     return MASK;
   }

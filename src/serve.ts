@@ -3,19 +3,21 @@
  * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
  */
 import type { Server } from 'node:http';
+import { Server as TlsServer } from 'node:https';
 import { type Admin, createAdmin } from './admin/server.ts';
 import type { StatusInput } from './admin/status.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
+import type { TlsFiles } from './config/secrets.ts';
 import { type Address, isLoopback } from './config/values.ts';
 import { watchFiles } from './config/watch.ts';
+import { createGates } from './gate.ts';
 import type { Generation } from './generation.ts';
 import { type Bound, bind, formatHost } from './listen.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { type Clock, systemClock } from './oauth/clock.ts';
-import { createAdmission } from './proxy/admission.ts';
-import { type Proxy as CallerPort, createProxy, type Gate } from './proxy/server.ts';
+import { type Proxy as CallerPort, createProxy } from './proxy/server.ts';
 import { createGenerations, type Generations } from './reload.ts';
 import { VERSION } from './version.ts';
 
@@ -54,7 +56,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
   const headersMs = config.timeouts.callerHeaders;
-  const proxy = createProxy({ gate: gates(generations, hosts), headersMs, log, metrics });
+  const gate = createGates({ current: generations.current, hosts, metrics, clock });
+  const proxy = createProxy({ gate, headersMs, log, metrics });
   const admin = await createAdmin({
     snapshot: () => ({ ...state, ...describe(generations), inFlight: proxy.inFlight(), now: Date.now() }),
     metrics,
@@ -62,20 +65,23 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     shutdown: () => options.onShutdownRequest?.(),
     hosts: adminHosts,
   });
-  const opening = { config, proxy, admin, hosts, adminHosts };
+  const opening = { config, tls: loaded.tls.get('callers'), proxy, admin, hosts, adminHosts };
   const { proxies, admins } = await openAll(opening).catch(async (error: unknown) => {
     await generations.destroy();
     throw error;
   });
   state.listening = true;
   announce({ admins, proxies }, options);
-  const changed = () => void generations.reload('file change', false);
-  const unwatch = watchFiles(() => generations.current().loaded.files, changed);
+  const reload = (reason: string, force: boolean) => {
+    if (generations.reload(reason, force) === 'ok') renewCertificates(proxies, generations.current().loaded);
+  };
+  const files = () => generations.current().loaded.files;
+  const unwatch = watchFiles(files, () => reload('file change', false));
   return {
     proxy: proxies.map(({ bound }) => bound),
     admin: admins.map(({ bound }) => bound),
     firstTokens: () => firstTokens(generations.current()),
-    reload: (reason) => void generations.reload(reason, true),
+    reload: (reason) => reload(reason, true),
     async stop() {
       state.draining = true;
       unwatch();
@@ -89,43 +95,33 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   };
 }
 
-/** The gate of the current generation, built once for each. */
-function gates(generations: Generations, hosts: ReadonlySet<string>): () => Gate {
-  const built = new WeakMap<Generation, Gate>();
-  return () => {
-    const generation = generations.current();
-    const gate = built.get(generation) ?? buildGate(generation, hosts);
-    built.set(generation, gate);
-    return gate;
-  };
-}
-
-function buildGate({ routes, hold, loaded: { config } }: Generation, hosts: ReadonlySet<string>): Gate {
-  const { allowForwarded } = config.callers;
-  return {
-    admit: createAdmission({ routes, hosts, allowForwarded }),
-    hold,
-    limits: { replayBytes: config.limits.replayBody, idleMs: config.timeouts.idle },
-  };
-}
-
 interface Opening {
   readonly config: Config;
+  /** For callers over TCP; a Unix socket stays on this machine. */
+  readonly tls: TlsFiles | undefined;
   readonly proxy: CallerPort;
   readonly admin: Admin;
   readonly hosts: Set<string>;
   readonly adminHosts: Set<string>;
 }
 
+/** Connections there are keep the certificate they began with. */
+function renewCertificates(listeners: readonly Listener[], { tls }: LoadedConfig): void {
+  const files = tls.get('callers');
+  for (const { server } of listeners) if (files && server instanceof TlsServer) server.setSecureContext(files);
+}
+
 /** All listeners or none. */
-async function openAll({ config, proxy, admin, hosts, adminHosts }: Opening) {
+async function openAll({ config, tls, proxy, admin, hosts, adminHosts }: Opening) {
   const admins: Listener[] = [];
   const proxies: Listener[] = [];
   try {
     for (const address of config.admin) {
       admins.push(await open(address, admin.createListener(adminRules(address, config)), adminHosts));
     }
-    for (const address of config.listen) proxies.push(await open(address, proxy.createListener(), hosts));
+    for (const address of config.listen) {
+      proxies.push(await open(address, proxy.createListener(address.kind === 'tcp' ? tls : undefined), hosts));
+    }
   } catch (error) {
     closeAll([...admins, ...proxies]);
     throw error;
@@ -143,7 +139,9 @@ function adminRules(address: Address, config: Config) {
 async function open(address: Address, server: Server, hosts: Set<string>): Promise<Listener> {
   const bound = await bind(server, address);
   const port = bound.address.kind === 'tcp' ? bound.address.port : 80;
-  for (const name of ['127.0.0.1', 'localhost', '[::1]', formatHost(bound.address)]) {
+  // Browsers take 0.0.0.0 for this machine: a wildcard is no name.
+  const own = ['0.0.0.0', '[::]'].includes(formatHost(bound.address)) ? [] : [formatHost(bound.address)];
+  for (const name of ['127.0.0.1', 'localhost', '[::1]', ...own]) {
     hosts.add(`${name}:${port}`);
     if (port === 80) hosts.add(name);
   }

@@ -16,6 +16,7 @@ const PRESENT = [
 function record(metrics: Metrics): void {
   metrics.forRoute('/banking').record('GET', 200, 0.01);
   metrics.inFlight(1);
+  metrics.counter('caller_requests_total', { caller: 'anyone' })();
   metrics.error('ROUTE_NOT_FOUND');
   metrics.replay('unauthorized');
   metrics.count('token_requests_total', { credential: 'default', result: 'ok' });

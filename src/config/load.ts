@@ -4,6 +4,7 @@
  * message ever repeats a value.
  */
 import { SidecarError } from '../errors.ts';
+import type { Secret } from '../secret.ts';
 import { type ProxySettings, readProxy, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
 import { INPUTS } from './inputs.ts';
@@ -11,7 +12,7 @@ import { applyInputs, type Doc, layer, type Override } from './layers.ts';
 import { locate, type Problem, wording } from './problems.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema } from './schema.ts';
-import { type LoadedSecret, loadSecrets, loadTls, type TlsFiles } from './secrets.ts';
+import { type LoadedSecret, loadCallerKeys, loadSecrets, loadTls, type TlsFiles } from './secrets.ts';
 import type { Address } from './values.ts';
 import { allowedKeys } from './walk.ts';
 
@@ -37,7 +38,9 @@ export interface LoadedConfig {
   readonly document: Doc;
   /** Things that work but should not stay so. */
   readonly warnings: readonly string[];
-  /** TLS files by owner, `credential NAME` or `route PATH`. */
+  /** By caller name; empty = callers need none. */
+  readonly callerKeys: ReadonlyMap<string, readonly Secret[]>;
+  /** TLS files by owner, `credential NAME`, `route PATH` or `callers`. */
   readonly tls: ReadonlyMap<string, TlsFiles>;
   /** From HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
   readonly proxy: ProxySettings | undefined;
@@ -64,6 +67,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const files: string[] = file.path === undefined ? [] : [file.path];
   const context = { env, cwd, report, warnings, files };
   const secrets = loadSecrets(parts.credentials, context);
+  const callerKeys = loadCallerKeys(parts.callers, context);
   const tls = loadTls(parts, context);
   const proxy = readProxy(env, problems);
   if (!result.success || problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
@@ -71,6 +75,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   return {
     config,
     secrets,
+    callerKeys,
     tls,
     proxy,
     file: file.name,
@@ -86,8 +91,9 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
  * Removes the variables that held secrets, so that children and crash reports do not get them. What the process was
  * started with stays readable in /proc/PID/environ: files are the better source.
  */
-export function forgetSecretVariables({ credentials }: Config): void {
-  for (const { env } of Object.values(credentials).flatMap(({ secrets }) => secrets)) {
+export function forgetSecretVariables({ credentials, callers }: Config): void {
+  const secrets = Object.values(credentials).map((credential) => credential.secrets);
+  for (const { env } of [...secrets, ...Object.values(callers.keys)].flat()) {
     // biome-ignore lint/style/noProcessEnv: removes, never reads
     if (env !== undefined) delete process.env[env];
   }

@@ -18,7 +18,8 @@ export interface ValidParts {
   readonly credentials: readonly (readonly [name: string, credential: CredentialConfig])[];
   readonly routes: readonly (readonly [index: number, route: RouteConfig])[];
   readonly listen: readonly (readonly [index: number, address: Address])[];
-  readonly plainTextHttp: boolean;
+  readonly unsafe: Config['unsafe'];
+  readonly callers: Config['callers'] | undefined;
   /** Every name under `credentials`, valid or not. */
   readonly credentialNames: readonly string[];
 }
@@ -28,7 +29,7 @@ export type Report = (path: readonly PropertyKey[], message: string) => void;
 
 const PLAIN = 'is http:// to another machine; use https://, or set unsafe.plainTextHttp: true';
 const EXPOSED =
-  'is not a loopback address: whoever reaches it spends the company’s money; use 127.0.0.1, [::1] or unix:/path';
+  'is not a loopback address: whoever reaches it spends the company’s money; use 127.0.0.1, [::1] or unix:/path, or set unsafe.nonLoopbackListen: true and callers.keys or callers.tls.ca';
 
 export function validParts(doc: Doc): ValidParts {
   const credentials = Object.entries(isDoc(doc['credentials']) ? doc['credentials'] : {});
@@ -47,7 +48,8 @@ export function validParts(doc: Doc): ValidParts {
       const address = typeof raw === 'string' ? tryAddress(raw) : undefined;
       return address ? [[index, address] as const] : [];
     }),
-    plainTextHttp: unsafe.data?.plainTextHttp ?? false,
+    unsafe: unsafe.data ?? { plainTextHttp: false, nonLoopbackListen: false },
+    callers: ConfigSchema.shape.callers.safeParse(doc['callers']).data,
     credentialNames: credentials.map(([name]) => name),
   };
 }
@@ -63,15 +65,21 @@ export function checkRules(parts: ValidParts, report: Report): void {
       report(['routes', index, 'credential'], `names no credential; there are: ${known}`);
     }
   }
-  for (const [index, address] of parts.listen) {
-    if (address.kind === 'tcp' && !isLoopback(address.host)) report(['listen', index], EXPOSED);
+  checkListeners(parts, report);
+}
+
+function checkListeners({ listen, unsafe, callers }: ValidParts, report: Report): void {
+  const proven = callers && (Object.keys(callers.keys).length > 0 || callers.tls?.ca !== undefined);
+  for (const [index, address] of listen) {
+    if (address.kind === 'unix' || isLoopback(address.host)) continue;
+    if (!unsafe.nonLoopbackListen || !proven) report(['listen', index], EXPOSED);
   }
 }
 
 /** RFC 6750 §5.3: neither secret nor token in clear over a network, unless that is spelled out. */
-function checkTransport({ credentials, routes, plainTextHttp }: ValidParts, report: Report): void {
+function checkTransport({ credentials, routes, unsafe }: ValidParts, report: Report): void {
   const check = (path: readonly PropertyKey[], url: BaseUrl | undefined) => {
-    if (url && !url.secure && !isLoopback(url.hostname) && !plainTextHttp) report(path, PLAIN);
+    if (url && !url.secure && !isLoopback(url.hostname) && !unsafe.plainTextHttp) report(path, PLAIN);
   };
   for (const [name, { tokenEndpoint, issuer }] of credentials) {
     check(['credentials', name, 'tokenEndpoint'], tokenEndpoint);
@@ -82,9 +90,19 @@ function checkTransport({ credentials, routes, plainTextHttp }: ValidParts, repo
 
 /** Things that work but should not stay so. */
 export function advise(config: Config): string[] {
+  const advice: string[] = [];
   const open = config.routes.filter((route) => route.allow === undefined).map((route) => route.path);
-  if (open.length === 0) return [];
-  return [`no allow-list on ${open.join(', ')}: every method and path of the API can be called`];
+  if (open.length > 0) {
+    advice.push(`no allow-list on ${open.join(', ')}: every method and path of the API can be called`);
+  }
+  const { keys, tls } = config.callers;
+  const overTcp = config.listen.some(({ kind }) => kind === 'tcp');
+  if (overTcp && Object.keys(keys).length === 0 && tls?.ca === undefined) {
+    advice.push('no callers.keys: every user and program on this machine can call the APIs');
+  }
+  const exposed = config.listen.some((address) => address.kind === 'tcp' && !isLoopback(address.host));
+  if (exposed && !tls) advice.push('no callers.tls: keys and bodies cross the network in clear');
+  return advice;
 }
 
 function isDoc(value: unknown): value is Doc {

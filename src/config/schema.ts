@@ -64,6 +64,13 @@ const secretSource = z
     message: 'must have exactly one of: file, env',
   });
 
+const quota = z
+  .strictObject({
+    inFlight: z.int().min(1).optional().meta(meta('Requests at a time at most; absent = no limit')),
+    requestsPerMinute: z.int().min(1).optional().meta(meta('Requests in any minute at most; absent = no limit')),
+  })
+  .prefault({});
+
 const file = (description: string) => z.string().min(1).optional().meta(meta(description));
 
 const tls = z
@@ -139,8 +146,18 @@ export const RouteSchema = z.strictObject({
     .array(z.string().regex(ALLOW, 'must be "METHOD /glob", for example "GET /accounts/**"'))
     .optional()
     .meta(meta('`METHOD /glob` entries (`*` one segment, `**` the rest, method `*` any); absent = everything')),
+  limits: quota,
   tls,
 });
+
+/** Of the caller's listeners: here the certificate is the server's own. */
+const callerTls = z
+  .strictObject({
+    cert: z.string().min(1).meta(meta('PEM file with the certificate chain that callers see')),
+    key: z.string().min(1).meta(meta('PEM file with its private key')),
+    ca: file('PEM file with the CAs of client certificates; given, every caller needs one (mTLS)'),
+  })
+  .optional();
 
 const NO_ROUTES = 'needs at least one route: set environment to dev, prod or emulator, or list routes';
 
@@ -150,7 +167,7 @@ export const ConfigSchema = z.strictObject({
     .enum(['dev', 'prod', 'emulator', 'none'])
     .default('none')
     .meta(meta('Preset for token endpoint, scope and the two routes')),
-  listen: addresses('127.0.0.1:7080', 'Where callers connect: loopback or `unix:/path`, or a list'),
+  listen: addresses('127.0.0.1:7080', 'Where callers connect: `host:port` or `unix:/path`, or a list'),
   admin: addresses('127.0.0.1:7090', 'Where probes and Prometheus connect, or a list'),
   credentials: z.record(name, CredentialSchema).default({}).meta(meta('OAuth clients by name')),
   routes: z
@@ -160,6 +177,12 @@ export const ConfigSchema = z.strictObject({
   callers: z
     .strictObject({
       hosts: z.array(visible).default([]).meta(meta('Further `Host` values to accept, for example `sidecar:7080`')),
+      keys: z
+        .record(name, z.array(secretSource).min(1).max(5))
+        .default({})
+        .meta(meta('Callers by name, each with its keys; any given, every caller needs one. Several for rotation')),
+      tls: callerTls,
+      limits: quota.meta(meta('For each caller')),
       allowForwarded: z.boolean().default(false).meta(meta('Accept requests with Forwarded, X-Forwarded-* or Via')),
     })
     .prefault({}),
@@ -213,6 +236,10 @@ export const ConfigSchema = z.strictObject({
         .boolean()
         .default(false)
         .meta(meta('Allow http:// to hosts other than this machine: anyone on the way can read secret and token')),
+      nonLoopbackListen: z
+        .boolean()
+        .default(false)
+        .meta(meta('Allow callers on other machines; only with `callers.keys` or client certificates')),
     })
     .prefault({}),
 });

@@ -57,8 +57,37 @@ export function loadSecrets(
   return secrets;
 }
 
-/** By owner: `credential NAME` or `route PATH`. */
-export function loadTls({ credentials, routes }: ValidParts, context: SecretContext): Map<string, TlsFiles> {
+/** Shorter ones could be guessed, at the speed of loopback. */
+const MIN_KEY_CHARS = 16;
+
+/** By caller name. Keys are for telling callers apart, so no two callers may share one. */
+export function loadCallerKeys(callers: ValidParts['callers'], context: SecretContext): Map<string, Secret[]> {
+  const owners = new Map<string, string>();
+  const keys = new Map<string, Secret[]>();
+  for (const [caller, sources] of Object.entries(callers?.keys ?? {})) {
+    const loaded: Secret[] = [];
+    sources.forEach(({ file, env = '' }, index) => {
+      const report = (problem: string) => context.report(['callers', 'keys', caller, index], problem);
+      const { value, problem } = asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
+      if (!value) {
+        report(problem);
+        return;
+      }
+      const fingerprint = value.fingerprint();
+      const owner = owners.get(fingerprint) ?? caller;
+      if (value.length < MIN_KEY_CHARS)
+        report(`must be at least ${MIN_KEY_CHARS} characters, as \`openssl rand -hex 32\` makes them`);
+      else if (owner !== caller) report(`is the same key as one of ${owner}`);
+      owners.set(fingerprint, owner);
+      loaded.push(value);
+    });
+    keys.set(caller, loaded);
+  }
+  return keys;
+}
+
+/** By owner: `credential NAME`, `route PATH` or `callers`. */
+export function loadTls({ credentials, routes, callers }: ValidParts, context: SecretContext): Map<string, TlsFiles> {
   const loaded = new Map<string, TlsFiles>();
   for (const [name, { tls }] of credentials) {
     if (tls) loaded.set(`credential ${name}`, readTls(['credentials', name, 'tls'], tls, context));
@@ -66,6 +95,7 @@ export function loadTls({ credentials, routes }: ValidParts, context: SecretCont
   for (const [index, { path, tls }] of routes) {
     if (tls) loaded.set(`route ${path}`, readTls(['routes', index, 'tls'], tls, context));
   }
+  if (callers?.tls) loaded.set('callers', readTls(['callers', 'tls'], callers.tls, context));
   return loaded;
 }
 

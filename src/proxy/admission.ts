@@ -4,6 +4,7 @@
  * route's prefix and put behind a constant origin, so no spelling of it can reach another host.
  */
 import { SidecarError } from '../errors.ts';
+import type { Identify } from './callers.ts';
 import type { RequestHead } from './headers.ts';
 
 export interface RoutePattern {
@@ -20,6 +21,7 @@ export interface AdmissionOptions<Route extends RoutePattern> {
   /** Exact `Host` values in lower case. */
   readonly hosts: ReadonlySet<string>;
   readonly allowForwarded: boolean;
+  readonly identify: Identify;
 }
 
 export interface RequestLine {
@@ -27,10 +29,16 @@ export interface RequestLine {
   readonly target: string;
   readonly httpVersion: string;
   readonly headerCount: number;
+  /** Over TLS. */
+  readonly secure: boolean;
+  /** The name in the caller's verified client certificate. */
+  readonly certificate: string | undefined;
 }
 
 export interface Admitted<Route> {
   readonly route: Route;
+  /** Name of the caller, `anyone` where none is asked for. */
+  readonly caller: string;
   /** Path and query for the upstream's request line. */
   readonly path: string;
 }
@@ -40,6 +48,8 @@ const MAX_TARGET_CHARS = 8192;
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/;
 /** Visible ASCII without `#` and `\`: no fragment, no whitespace, no control, nothing a server reads in two ways. */
 const TARGET = /^\/(?!\/)[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
+const ABSOLUTE = /^http:\/\/([^/?#@\\]+)(|[/?].*)$/i;
+const ABSOLUTE_SECURE = /^https:\/\/([^/?#@\\]+)(|[/?].*)$/i;
 const BAD_PATH = /\/\/|%(?![0-9A-Fa-f]{2})|%(?:00|0[aAdD])/;
 const MAYBE_DOT_SEGMENT = /\.|%2e/i;
 const SEPARATOR = /\/|%2f|%5c/i;
@@ -47,7 +57,8 @@ const ENCODED_SEPARATOR = /%2f|%5c/i;
 
 /**
  * @throws SidecarError CALLER_REQUEST_INVALID | CALLER_METHOD_REFUSED | CALLER_HEADERS_TOO_LARGE | CALLER_TARGET_TOO_LONG |
- * CALLER_HOST | CALLER_ORIGIN | CALLER_FORWARDED | CALLER_EXPECTATION | ROUTE_NOT_FOUND | ROUTE_NOT_ALLOWED
+ * CALLER_HOST | CALLER_ORIGIN | CALLER_FORWARDED | CALLER_KEY | CALLER_EXPECTATION | CALLER_TOKEN_IN_QUERY |
+ * ROUTE_NOT_FOUND | ROUTE_NOT_ALLOWED
  */
 export type Admit<Route> = (line: RequestLine, head: RequestHead) => Admitted<Route>;
 
@@ -58,17 +69,17 @@ export function createAdmission<Route extends RoutePattern>(options: AdmissionOp
   return (line, head) => {
     checkMessage(line, head);
     checkCaller(line, head, options);
-    const target = originForm(line.target, options.hosts);
-    if (!TARGET.test(target)) throw new SidecarError('CALLER_REQUEST_INVALID');
+    const caller = options.identify(head, line.certificate);
+    const target = originForm(line, options.hosts);
     const queryAt = target.indexOf('?');
     const path = queryAt === -1 ? target : target.slice(0, queryAt);
-    checkPath(path);
+    const query = queryAt === -1 ? '' : target.slice(queryAt);
+    checkTarget(target, path, query);
     const match = routes.find(({ route }) => isUnder(path, route.path));
     if (!match) throw new SidecarError('ROUTE_NOT_FOUND');
     const rest = match.route.path === '/' ? path : path.slice(match.route.path.length);
     if (match.allow && !isAllowed(match.allow, line.method, rest || '/')) throw new SidecarError('ROUTE_NOT_ALLOWED');
-    const query = queryAt === -1 ? '' : target.slice(queryAt);
-    return { route: match.route, path: (match.route.basePath + rest || '/') + query };
+    return { route: match.route, caller, path: (match.route.basePath + rest || '/') + query };
   };
 }
 
@@ -111,24 +122,39 @@ function checkCaller(
 }
 
 /** Absolute-form (RFC 9112 §3.2.2) is taken for our own authority only; asterisk and authority forms never. */
-function originForm(target: string, hosts: ReadonlySet<string>): string {
+function originForm({ target, secure }: RequestLine, hosts: ReadonlySet<string>): string {
   if (target.startsWith('/')) return target;
-  const absolute = /^http:\/\/([^/?#@\\]+)(|[/?].*)$/i.exec(target);
+  const absolute = (secure ? ABSOLUTE_SECURE : ABSOLUTE).exec(target);
   if (!absolute) throw new SidecarError('CALLER_REQUEST_INVALID');
   const [, authority = '', rest = ''] = absolute;
   if (!hosts.has(authority.toLowerCase())) throw new SidecarError('CALLER_HOST');
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 
-function checkPath(path: string): void {
+function checkTarget(target: string, path: string, query: string): void {
   const escapes = MAYBE_DOT_SEGMENT.test(path) && path.split(SEPARATOR).some(isDotSegment);
-  if (BAD_PATH.test(path) || escapes) throw new SidecarError('CALLER_REQUEST_INVALID');
+  if (!TARGET.test(target) || BAD_PATH.test(path) || escapes) throw new SidecarError('CALLER_REQUEST_INVALID');
+  if (holdsToken(query)) throw new SidecarError('CALLER_TOKEN_IN_QUERY');
 }
 
 /** `.` and `..` in every spelling some server takes for them: encoded, or with path parameters (`..;x`). */
 function isDotSegment(segment: string): boolean {
   const plain = segment.replace(/%2e/gi, '.').replace(/(?:;|%3b).*$/i, '');
   return plain === '.' || plain === '..';
+}
+
+/** RFC 6750 §2: one way to send a token per request, and ours is the header. Encoded spellings count too. */
+function holdsToken(query: string): boolean {
+  if (!/token|%/i.test(query)) return false;
+  return query
+    .slice(1)
+    .split(/[&;]/)
+    .some((pair) => {
+      const name = pair
+        .replace(/=.*$/s, '')
+        .replace(/%([0-7][0-9a-f])/gi, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+      return name.toLowerCase() === 'access_token';
+    });
 }
 
 function isUnder(path: string, prefix: string): boolean {

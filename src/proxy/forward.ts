@@ -13,6 +13,7 @@ import type { TokenSource } from '../oauth/token-source.ts';
 import type { RoutePattern } from './admission.ts';
 import type { RequestBody } from './body.ts';
 import { type AnswerHead, type RequestHead, readAnswerHead, VIA } from './headers.ts';
+import type { QuotaLimits } from './quota.ts';
 import { translate } from './upstream-errors.ts';
 
 /** A configured route, ready to be used; its dispatcher is bound to one origin for life. */
@@ -22,6 +23,7 @@ export interface Route extends RoutePattern {
   readonly wasReused: (error: Error) => boolean;
   readonly tokens: TokenSource;
   readonly metrics: RouteMetrics;
+  readonly limits: QuotaLimits;
   readonly replayOn401: 'once' | 'never';
   /** For metrics. */
   readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;

@@ -16,6 +16,9 @@ export interface RequestHead {
   readonly expect: string | undefined;
   readonly transferEncoding: string | undefined;
   readonly contentLength: string | undefined;
+  /** Values of `X-Sidecar-Key` and `Authorization`: the caller's proof to us, never the API's business. */
+  readonly keys: readonly string[];
+  readonly authorizations: readonly string[];
   /** The caller's `X-Request-Id`, if it is fit to be logged and passed on. */
   readonly requestId: string | undefined;
 }
@@ -28,10 +31,11 @@ type Treatment = 'drop' | 'note' | 'origin' | 'site' | 'forwarded';
 
 const TREATMENTS = new Map<string, Treatment>([
   ...names('note', 'host', 'connection', 'expect', 'content-length', 'transfer-encoding', 'x-request-id'),
+  ...names('note', 'authorization', 'x-sidecar-key'),
   // Hop-by-hop fields (RFC 9110 §7.6.1).
   ...names('drop', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'http2-settings'),
   // What only the sidecar says, to the API or to the caller.
-  ...names('drop', 'authorization', 'proxy-authorization', 'proxy-authenticate', 'x-sidecar-key', 'x-sidecar-error'),
+  ...names('drop', 'proxy-authorization', 'proxy-authenticate', 'x-sidecar-error'),
   ...names('forwarded', 'via', 'forwarded'),
   ['origin', 'origin'],
   ['sec-fetch-site', 'site'],
@@ -56,6 +60,8 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     expect: noted.get('expect')?.join(', '),
     transferEncoding: noted.get('transfer-encoding')?.join(', '),
     contentLength: noted.get('content-length')?.[0],
+    keys: noted.get('x-sidecar-key') ?? [],
+    authorizations: noted.get('authorization') ?? [],
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : undefined,
   };
 }

@@ -2,8 +2,11 @@
  * The node:http server with its limits, and the answers it gives where there is no request to speak of: malformed bytes,
  * headers that are too slow or too large, CONNECT.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket, type TlsOptions } from 'node:tls';
 import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
 
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -15,16 +18,24 @@ const KEEP_ALIVE_MS = 75_000;
 /** Takes a request over. */
 export type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
 
-/**
- * @param runningOn the unfinished responses of a connection
- * @param headersTimeout ms a caller has for its request headers
- */
-export function createListener(
-  begin: Begin,
-  runningOn: (socket: Duplex) => readonly ServerResponse[],
-  headersTimeout: number,
-): Server {
-  const server = createServer({
+/** PEM; with `ca`, callers must show a certificate of one of those. */
+export interface ListenerTls {
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+  readonly ca?: Buffer;
+}
+
+export interface ListenerOptions {
+  readonly begin: Begin;
+  /** The unfinished responses of a connection, oldest first. */
+  readonly runningOn: (socket: Duplex) => readonly ServerResponse[];
+  /** Ms a caller has for its request headers. */
+  readonly headersTimeout: number;
+  readonly tls: ListenerTls | undefined;
+}
+
+export function createListener({ begin, runningOn, headersTimeout, tls }: ListenerOptions): Server {
+  const options: ServerOptions = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout,
     // Bodies have an idle limit instead: a large upload over a slow line is not an attack.
@@ -35,20 +46,60 @@ export function createListener(
     requireHostHeader: false,
     insecureHTTPParser: false,
     noDelay: true,
-  });
+  };
+  const server = tls ? createTlsServer({ ...options, ...secureOptions(tls, headersTimeout) }) : createServer(options);
   server.on('request', (req, res) => begin(req, res, false));
   server.on('checkContinue', (req, res) => begin(req, res, true));
   server.on('checkExpectation', (req, res) => begin(req, res, false));
-  server.on('connect', (_req, socket) => {
-    if (isOwnFault(runningOn(socket))) refuse(socket, 'CALLER_METHOD_REFUSED');
-    else socket.destroy();
-  });
+  server.on('connect', (_req, socket) => malformed(socket, runningOn(socket), 'CALLER_METHOD_REFUSED'));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    const mayAnswer = socket.writable && error.code !== 'ECONNRESET' && isOwnFault(runningOn(socket));
-    if (mayAnswer) refuse(socket, parserFault(error.code));
-    else socket.destroy();
+    // What cannot speak TLS with us would not understand an answer either.
+    const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
+    if (gone) socket.destroy();
+    else malformed(socket, runningOn(socket), parserFault(error.code));
   });
   return server;
+}
+
+function secureOptions({ cert, key, ca }: ListenerTls, handshakeTimeout: number): TlsOptions {
+  return {
+    cert,
+    key,
+    ca,
+    requestCert: ca !== undefined,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+    handshakeTimeout,
+  };
+}
+
+const NAMES = new WeakMap<Socket, string>();
+
+/** The name a verified client certificate gives its owner, fit for a log; undefined without one. */
+export function certificateOf(socket: Socket): string | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const known = NAMES.get(socket);
+  if (known !== undefined) return known;
+  const { subject } = socket.getPeerCertificate();
+  const name = String(subject?.CN ?? '');
+  const fit = /^[\w .@:-]{1,64}$/.test(name) ? name : 'certificate';
+  NAMES.set(socket, fit);
+  return fit;
+}
+
+/** Answers bytes that are no request, now or, where the caller would take that for the answer to its payment, never. */
+function malformed(socket: Duplex, running: readonly ServerResponse[], code: ErrorCode): void {
+  const last = running.at(-1);
+  if (isOwnFault(running)) refuse(socket, code);
+  else if (last?.req.complete) closeAfter(last, socket);
+  else socket.destroy();
+}
+
+/** What was asked for before the malformed bytes still gets its answer. */
+function closeAfter(last: ServerResponse, socket: Duplex): void {
+  last.shouldKeepAlive = false;
+  last.once('close', () => socket.end(() => socket.destroy()));
 }
 
 /**

@@ -6,19 +6,22 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { SidecarError, toProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics, RouteMetrics } from '../metrics.ts';
-import type { Admit } from './admission.ts';
+import type { Admit, RequestLine } from './admission.ts';
 import { type BodyLimits, receiveBody } from './body.ts';
 import { type Exchange, forward, type Route } from './forward.ts';
 import { readRequestHead } from './headers.ts';
-import { type Begin, createListener } from './listener.ts';
+import { type Begin, certificateOf, createListener, type ListenerTls } from './listener.ts';
 
 /** What one generation of the configuration lets in, and how. */
 export interface Gate {
   readonly admit: Admit<Route>;
   readonly limits: BodyLimits;
+  /** Takes a place among what the caller and the route may do; what is returned gives it back. @throws CALLER_LIMIT */
+  readonly enter: (caller: string, route: Route) => () => void;
   /** Keeps everything behind the gate until the request calls what is returned. */
   readonly hold: () => () => void;
 }
@@ -34,7 +37,7 @@ export interface ProxyOptions {
 
 export interface Proxy {
   /** A new listener for every address; all of them share the counters. */
-  createListener(): Server;
+  createListener(tls: ListenerTls | undefined): Server;
   inFlight(): number;
   /** Answers from now on close their connection; resolves once no request is running. */
   drain(): Promise<void>;
@@ -45,6 +48,7 @@ interface Trace {
   readonly requestId: string;
   readonly startedAt: number;
   route?: Route;
+  caller?: string;
   exchange?: Exchange;
   error?: SidecarError;
 }
@@ -75,6 +79,8 @@ export function createProxy(options: ProxyOptions): Proxy {
     latest.set(req.socket, res);
     afterClose(before)
       .then(() => {
+        // Its connection is about to be closed: what comes after the last answer is not looked at (RFC 9112 §9.6).
+        if (before?.shouldKeepAlive === false) throw new SidecarError('CALLER_ABORTED');
         const gate = options.gate();
         if (!res.closed) res.once('close', gate.hold());
         return run({ req, res, head, trace, expectsContinue }, gate);
@@ -85,9 +91,9 @@ export function createProxy(options: ProxyOptions): Proxy {
   };
 
   return {
-    createListener() {
+    createListener(tls) {
       const onSocket = (socket: Duplex) => [...running].filter((res) => res.req.socket === socket);
-      return createListener(begin, onSocket, options.headersMs);
+      return createListener({ begin, runningOn: onSocket, headersTimeout: options.headersMs, tls });
     },
     inFlight: () => running.size,
     drain() {
@@ -120,6 +126,8 @@ function fail(res: ServerResponse, requestId: string, thrown: unknown, { log, me
     return error;
   }
   const problem = toProblem(error, requestId);
+  // Where a message ends that is not well-formed is anybody's guess.
+  if (error.code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
   res.writeHead(problem.status, problem.headers).end(problem.body);
   return error;
 }
@@ -134,7 +142,7 @@ function cut(res: ServerResponse): void {
 function record(
   req: IncomingMessage,
   res: ServerResponse,
-  { requestId, startedAt, route, exchange, error }: Trace,
+  { requestId, startedAt, route, caller, exchange, error }: Trace,
   { log, routeMetrics }: { log: Log; routeMetrics: RouteMetrics },
 ): void {
   const ms = performance.now() - startedAt;
@@ -145,6 +153,7 @@ function record(
   log.info('request', {
     requestId,
     route: route?.path,
+    caller,
     method,
     path: pathOnly(req.url),
     status,
@@ -165,16 +174,19 @@ interface Incoming {
 }
 
 /** The life of one request, in order. Whatever it throws ends in the one catch above. */
-async function run({ req, res, head, trace, expectsContinue }: Incoming, { admit, limits }: Gate): Promise<void> {
-  const { method = '', url: target = '', httpVersion } = req;
-  const { route, path } = admit({ method, target, httpVersion, headerCount: req.rawHeaders.length / 2 }, head);
+async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: Gate): Promise<void> {
+  const { route, path, caller } = gate.admit(readLine(req), head);
   trace.route = route;
+  trace.caller = caller;
+  const leave = gate.enter(caller, route);
+  if (res.closed) leave();
+  else res.once('close', leave);
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
   if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
   // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
-  const received = receiveBody(req, head, limits);
+  const received = receiveBody(req, head, gate.limits);
   const body = received instanceof Promise ? await received : received;
   const { requestId } = trace;
   const exchange: Exchange = {
@@ -185,12 +197,25 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, { admit
     route,
     path,
     body,
-    stallMs: limits.idleMs,
+    stallMs: gate.limits.idleMs,
     bytesOut: 0,
     replayed: false,
   };
   trace.exchange = exchange;
   await forward(exchange, token);
+}
+
+function readLine(req: IncomingMessage): RequestLine {
+  const { method = '', url: target = '', httpVersion, rawHeaders, socket } = req;
+  const headerCount = rawHeaders.length / 2;
+  return {
+    method,
+    target,
+    httpVersion,
+    headerCount,
+    secure: socket instanceof TLSSocket,
+    certificate: certificateOf(socket),
+  };
 }
 
 function requestIds(): () => string {

@@ -56,6 +56,7 @@ describe('check', () => {
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       expect(findings.map(({ level, subject }) => `${level} ${subject}`)).toEqual([
         'ok configuration',
+        'warning configuration',
         'ok token default (api)',
         `ok upstream /banking → ${emulator.url}/banking/api`,
       ]);
@@ -160,7 +161,7 @@ describe('check', () => {
     await using identity = await startIdentity(grant('token'));
     const { code, findings } = await check({ tokenEndpoint: identity.url, upstream: NOWHERE }, '--no-upstream');
     expect(code).toBe(0);
-    expect(findings.map(({ subject }) => subject)).toEqual(['configuration', 'token default (api)']);
+    expect(findings.map(({ subject }) => subject)).toEqual(['configuration', 'configuration', 'token default (api)']);
   });
 
   it('exits 2 on an invalid configuration with one line for each problem', async () => {

@@ -6,17 +6,23 @@ import { PRESETS } from '../../src/config/presets.ts';
 import { COMPLETE_ENV, createFolder, load, revealed } from '../support/folder.ts';
 
 const DEFAULTS = {
-  callers: { hosts: [], allowForwarded: false },
+  callers: { hosts: [], keys: {}, limits: {}, allowForwarded: false },
   token: { attemptTimeout: '5s', waitTimeout: '10s', refreshBefore: '5m' },
   timeouts: { callerHeaders: '10s', connect: '5s', firstByte: '60s', idle: '60s' },
   limits: { replayBody: '64KiB', upstreamConnections: 256 },
   drain: { minimum: '0s', limit: '30s' },
   startup: 'lenient',
   adminActions: false,
-  unsafe: { plainTextHttp: false },
+  unsafe: { plainTextHttp: false, nonLoopbackListen: false },
 };
 
-const route = (path: string, upstream: string) => ({ path, upstream, credential: 'default', replayOn401: 'once' });
+const route = (path: string, upstream: string) => ({
+  path,
+  upstream,
+  credential: 'default',
+  replayOn401: 'once',
+  limits: {},
+});
 
 const FILE = `
 environment: dev
@@ -222,7 +228,7 @@ routes:
       ['/banking', ['GET /accounts/**', 'POST /payments/**']],
       ['/events', undefined],
     ]);
-    expect(loaded.warnings).toEqual([expect.stringContaining('/events')]);
+    expect(loaded.warnings).toEqual([expect.stringContaining('/events'), expect.stringContaining('callers.keys')]);
   });
 
   it('finds the admin address although secrets and routes are missing, and by the same precedence', () => {

@@ -136,6 +136,8 @@ describe('src/proxy/headers.ts requests', () => {
 
   it('has nothing to say about no headers', () => {
     expect(readRequestHead([])).toEqual({
+      authorizations: [],
+      keys: [],
       forward: [],
       hosts: [],
       fromBrowser: false,

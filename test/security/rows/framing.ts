@@ -162,7 +162,6 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   ),
   refused({
     id: 'R17',
-    defect: 'the connection stays open; more than one answer',
     name: 'a coding in HTTP/1.0: refused and closed, the API sees nothing',
     bytes: `POST /api/x HTTP/1.0\r\nHost: {host}\r\nConnection: keep-alive\r\n${CHUNKED}\r\n0\r\n\r\n${SMUGGLED}`,
     statuses: [400],
@@ -290,7 +289,6 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   },
   {
     id: 'R39',
-    defect: 'Error: no whole answer (end): ""',
     name: 'Connection: close: one answer that says so, then the end; what follows is not served',
     async play(stage) {
       const caller = await stage.send(request('GET /api/x', 'Connection: close\r\n') + request('GET /api/evil'));

@@ -1,0 +1,204 @@
+/** Callers with keys, certificates and limits, over real sockets. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
+import { createFolder, type Folder } from '../support/folder.ts';
+import { createProxyWorld, type ProxyWorld } from '../support/proxy-world.ts';
+
+const ERP = 'canary-caller-key-of-the-erp';
+const ERP_NEXT = 'canary-caller-key-of-the-erp-2';
+const REPORTS = 'canary-caller-key-of-reports';
+
+/** A folder with a file for every key. */
+function keyFiles(): { folder: Folder; keys: Record<string, { file: string }[]> } {
+  const folder = createFolder();
+  onTestFinished(() => folder[Symbol.dispose]());
+  const file = (name: string, key: string) => ({ file: folder.write(name, `${key}\n`) });
+  return { folder, keys: { erp: [file('erp', ERP)], reports: [file('reports', REPORTS)] } };
+}
+
+async function metricsOf(world: ProxyWorld): Promise<string> {
+  return (await fetch(`${world.sidecar.adminUrl}/metrics`)).text();
+}
+
+describe('callers with keys', () => {
+  it('get through with theirs, which goes no further, and are named in log and metrics', async () => {
+    await using world = await createProxyWorld({ config: { callers: { keys: keyFiles().keys } } });
+    const basic = Buffer.from(`reports:${REPORTS}`).toString('base64');
+    expect((await world.call('GET /api/x HTTP/1.1', `X-Sidecar-Key: ${ERP}\r\n\r\n`)).status).toBe(200);
+    expect((await world.call('GET /api/x HTTP/1.1', `Authorization: Basic ${basic}\r\n\r\n`)).status).toBe(200);
+    const seen = JSON.stringify(world.upstream.requests);
+    for (const hidden of ['canary', basic, 'sidecar-key', 'Basic']) expect(seen).not.toContain(hidden);
+    expect(world.sidecar.logs.filter(({ message }) => message === 'request').map(({ caller }) => caller)).toEqual([
+      'erp',
+      'reports',
+    ]);
+    const metrics = await metricsOf(world);
+    expect(metrics).toContain('caller_requests_total{caller="erp"} 1');
+    expect(metrics).toContain('caller_requests_total{caller="reports"} 1');
+  });
+
+  it.each([
+    ['none', ''],
+    ['a wrong one', 'X-Sidecar-Key: canary-wrong-key-of-the-erp\r\n'],
+    ['one under a look-alike name', `X_Sidecar_Key: ${ERP}\r\n`],
+    ['one that Connection names', `X-Sidecar-Key: wrong\r\nConnection: x-sidecar-key\r\n`],
+  ])('are refused with %s, on every path, and nothing goes upstream', async (_what, lines) => {
+    await using world = await createProxyWorld({ config: { callers: { keys: keyFiles().keys } } });
+    for (const path of ['/api/x', '/unknown']) {
+      const answer = await world.call(`GET ${path} HTTP/1.1`, `${lines}\r\n`);
+      expect([answer.status, answer.json()['code']]).toEqual([403, 'CALLER_KEY']);
+    }
+    expect(world.upstream.requests).toEqual([]);
+    expect(world.sidecar.rawLogs.join('')).not.toContain('canary-caller');
+  });
+
+  it('can change their key without a gap: both at first, then the new one alone', async () => {
+    const { folder, keys } = keyFiles();
+    const next = folder.write('erp-next', ERP_NEXT);
+    await using world = await createProxyWorld({
+      config: { callers: { keys: { erp: [...(keys['erp'] ?? []), { file: next }] } } },
+    });
+    const status = async (key: string) =>
+      (await world.call('GET /api/x HTTP/1.1', `X-Sidecar-Key: ${key}\r\n\r\n`)).status;
+    expect([await status(ERP), await status(ERP_NEXT)]).toEqual([200, 200]);
+    writeFileSync(join(folder.path, 'erp'), 'canary-a-third-key-of-the-erp');
+    world.sidecar.reload();
+    expect([await status(ERP), await status(ERP_NEXT)]).toEqual([403, 200]);
+  });
+});
+
+describe('callers with limits', () => {
+  it('get 429 with Retry-After beyond their requests a minute, each for itself, also after a reload', async () => {
+    const { keys } = keyFiles();
+    await using world = await createProxyWorld({ config: { callers: { keys, limits: { requestsPerMinute: 2 } } } });
+    const call = (key: string) =>
+      world.call('POST /api/x HTTP/1.1', `X-Sidecar-Key: ${key}\r\nContent-Length: 0\r\n\r\n`);
+    for (const _ of [1, 2]) expect((await call(ERP)).status).toBe(200);
+    world.sidecar.reload();
+    const refused = await call(ERP);
+    expect([refused.status, refused.json()['code']]).toEqual([429, 'CALLER_LIMIT']);
+    expect(Number(refused.header('retry-after'))).toBeGreaterThanOrEqual(58);
+    expect((await call(REPORTS)).status).toBe(200);
+    expect(world.upstream.requests).toHaveLength(3);
+  });
+
+  it('get 429 beyond the requests at a time of a route, until one of them is answered', async () => {
+    let answer: (() => unknown) | undefined;
+    await using world = await createProxyWorld({
+      answer({ socket }, index) {
+        if (index > 0) return 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+        answer = () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+        return undefined;
+      },
+    });
+    const config = JSON.parse(readFileSync(world.sidecar.file, 'utf8'));
+    config.routes[0].limits = { inFlight: 1 };
+    writeFileSync(world.sidecar.file, JSON.stringify(config));
+    world.sidecar.reload();
+    const first = world.call('GET /api/slow HTTP/1.1');
+    await world.upstream.untilRequests(1);
+    expect((await world.call('GET /api/x HTTP/1.1')).status).toBe(429);
+    answer?.();
+    expect((await first).status).toBe(200);
+    expect((await world.call('GET /api/x HTTP/1.1')).status).toBe(200);
+  });
+});
+
+interface Made {
+  readonly folder: Folder;
+  readonly authority: Authority;
+  readonly server: Issued;
+  readonly client: Issued;
+  readonly stranger: Issued;
+}
+
+let made: Made | undefined;
+
+function certificates(): Made {
+  if (!made) throw new Error('certificates are made before the tests');
+  return made;
+}
+
+interface Shown {
+  readonly client?: Issued;
+  readonly lines?: Record<string, string>;
+}
+
+/** The status, the serial number the server showed; or the error's code. */
+function callSecurely(world: ProxyWorld, { client, lines = {} }: Shown = {}): Promise<string> {
+  const { authority } = certificates();
+  return new Promise((resolve) => {
+    const options = {
+      port: world.sidecar.port,
+      host: '127.0.0.1',
+      path: '/api/x',
+      agent: false as const,
+      headers: lines,
+    };
+    const proof = { ca: authority.ca, ...(client && { cert: client.cert, key: client.key }) };
+    const req = request({ ...options, ...proof }, (res) => {
+      const { subject } = (res.socket as TLSSocket).getPeerCertificate();
+      res.resume().on('end', () => resolve(`${res.statusCode} from ${subject.CN}`));
+    });
+    req.on('error', () => resolve('no answer')).end();
+  });
+}
+
+describeWithOpenssl('callers over TLS', () => {
+  beforeAll(() => {
+    const folder = createFolder();
+    const authority = createAuthority(folder);
+    const issue = (name: string) => authority.issue(name, 'IP:127.0.0.1');
+    const stranger = createAuthority(folder, 'other-ca').issue('stranger', 'IP:127.0.0.1');
+    made = { folder, authority, server: issue('sidecar'), client: issue('erp-host-1'), stranger };
+  });
+  afterAll(() => made?.folder[Symbol.dispose]());
+
+  /** A listener with the server's certificate in files of the test's own. */
+  async function startWorld(more: Record<string, unknown> = {}) {
+    const { folder, server } = certificates();
+    const cert = folder.write('listener.pem', server.cert);
+    const key = folder.write('listener.key', server.key);
+    const world = await createProxyWorld({ config: { callers: { tls: { cert, key, ...more } } } });
+    onTestFinished(() => world[Symbol.asyncDispose]());
+    return { world, cert, key };
+  }
+
+  it('are served, and those that speak plain HTTP are not', async () => {
+    const { world } = await startWorld();
+    expect(await callSecurely(world)).toBe('200 from sidecar');
+    using plain = await world.open();
+    plain.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await plain.ended();
+    expect(world.upstream.requests).toHaveLength(1);
+  });
+
+  it('see a new certificate after it is replaced, on new connections, without a restart', async () => {
+    const { world, cert, key } = await startWorld();
+    const next = certificates().authority.issue('sidecar-renewed', 'IP:127.0.0.1');
+    writeFileSync(cert, next.cert);
+    writeFileSync(key, next.key);
+    world.sidecar.reload();
+    expect(await callSecurely(world)).toBe('200 from sidecar-renewed');
+  });
+
+  it('need a certificate of the given CA where there is one, and are named by it', async () => {
+    const { authority, client, stranger } = certificates();
+    const { world } = await startWorld({ ca: authority.caFile });
+    expect(await callSecurely(world)).toBe('no answer');
+    expect(await callSecurely(world, { client: stranger })).toBe('no answer');
+    expect(world.upstream.requests).toEqual([]);
+    expect(await callSecurely(world, { client })).toBe('200 from sidecar');
+    expect(world.sidecar.logs.find(({ message }) => message === 'request')).toMatchObject({ caller: 'erp-host-1' });
+    expect(await metricsOf(world)).toContain('caller_requests_total{caller="certificate"} 1');
+  });
+
+  it('are refused like all others when a web page sent them', async () => {
+    const { world } = await startWorld();
+    expect(await callSecurely(world, { lines: { Origin: 'https://evil.example' } })).toBe('403 from sidecar');
+  });
+});
