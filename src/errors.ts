@@ -113,6 +113,12 @@ export const ERRORS = {
     title: 'Forwarded requests are refused',
     detail: 'Another proxy sent this request. Set `callers.allowForwarded: true` if that proxy is yours.',
   },
+  CALLER_LOOP: {
+    status: 403,
+    exit: 1,
+    title: 'The request goes in a circle',
+    detail: 'It has passed through a sidecar already (`Via`): a route’s upstream leads back here. Correct that route.',
+  },
   ROUTE_NOT_FOUND: {
     status: 404,
     exit: 1,

@@ -30,6 +30,11 @@ export const METRICS = {
   },
   requests_in_flight: { type: 'gauge', help: 'Requests being served now', labels: [] },
   errors_total: { type: 'counter', help: 'Answers of the sidecar’s own, by error code', labels: ['code'] },
+  caller_authorization_dropped_total: {
+    type: 'counter',
+    help: 'Requests with an Authorization of their own that was not passed on',
+    labels: [],
+  },
   caller_requests_total: { type: 'counter', help: 'Requests admitted, by caller', labels: ['caller'] },
   upstream_replays_total: { type: 'counter', help: 'Requests sent upstream a second time', labels: ['reason'] },
   token_requests_total: {
@@ -97,6 +102,7 @@ export interface Metrics {
   forRoute(route: string): RouteMetrics;
   inFlight(delta: 1 | -1): void;
   error(code: ErrorCode): void;
+  authorizationDropped(): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
   count(name: 'token_requests_total' | 'config_reloads_total', labels: Labels): void;
   /** Resolves the labels once; the result counts one each call. */
@@ -140,6 +146,7 @@ export function createMetrics(version: string): Metrics {
     },
     forRoute: (route) => routeMetrics(built, route),
     inFlight: (delta) => built.requests_in_flight.inc(delta),
+    authorizationDropped: () => built.caller_authorization_dropped_total.inc(),
     error: (code) => built.errors_total.inc({ code }),
     replay: (reason) => built.upstream_replays_total.inc({ reason }),
     count: (name, labels) => built[name].inc(labels),

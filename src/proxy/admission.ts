@@ -57,7 +57,7 @@ const ENCODED_SEPARATOR = /%2f|%5c/i;
 
 /**
  * @throws SidecarError CALLER_REQUEST_INVALID | CALLER_METHOD_REFUSED | CALLER_HEADERS_TOO_LARGE | CALLER_TARGET_TOO_LONG |
- * CALLER_HOST | CALLER_ORIGIN | CALLER_FORWARDED | CALLER_KEY | CALLER_EXPECTATION | CALLER_TOKEN_IN_QUERY |
+ * CALLER_HOST | CALLER_ORIGIN | CALLER_FORWARDED | CALLER_LOOP | CALLER_KEY | CALLER_EXPECTATION | CALLER_TOKEN_IN_QUERY |
  * ROUTE_NOT_FOUND | ROUTE_NOT_ALLOWED
  */
 export type Admit<Route> = (line: RequestLine, head: RequestHead) => Admitted<Route>;
@@ -118,6 +118,7 @@ function checkCaller(
     throw new SidecarError(HOST.test(host) && Number(port) <= 65_535 ? 'CALLER_HOST' : 'CALLER_REQUEST_INVALID');
   }
   if (head.fromBrowser) throw new SidecarError('CALLER_ORIGIN');
+  if (head.looped) throw new SidecarError('CALLER_LOOP');
   if (head.forwarded && !allowForwarded) throw new SidecarError('CALLER_FORWARDED');
 }
 

@@ -11,6 +11,8 @@ export interface RequestHead {
   readonly hosts: readonly string[];
   /** `Origin` or a `Sec-Fetch-Site` that says a web page is calling. */
   readonly fromBrowser: boolean;
+  /** It has passed through this very kind of sidecar before. */
+  readonly looped: boolean;
   /** `Forwarded`, `X-Forwarded-*` or `Via` is present. */
   readonly forwarded: boolean;
   readonly expect: string | undefined;
@@ -24,6 +26,7 @@ export interface RequestHead {
 }
 
 export const VIA = '1.1 aritma-sidecar';
+const VIA_US = /(?:^|[\s,])aritma-sidecar(?:$|[\s,])/i;
 const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
 
 /** `drop` is never forwarded, `note` is kept for our own use, the rest is forwarded but tells something of the caller. */
@@ -57,6 +60,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     hosts: noted.get('host') ?? [],
     fromBrowser,
     forwarded,
+    looped: forwarded && isLoop(forward),
     expect: noted.get('expect')?.join(', '),
     transferEncoding: noted.get('transfer-encoding')?.join(', '),
     contentLength: noted.get('content-length')?.[0],
@@ -91,6 +95,13 @@ function note(noted: Map<string, string[]>, name: string, value: string): void {
   const values = noted.get(name);
   if (values) values.push(value);
   else noted.set(name, [value]);
+}
+
+/** RFC 9110 §7.6.3: `Via` is there to show loops. */
+function isLoop(forward: readonly string[]): boolean {
+  return forward.some(
+    (value, index) => index % 2 === 1 && /^via$/i.test(forward[index - 1] ?? '') && VIA_US.test(value),
+  );
 }
 
 /** A person's own navigation (`none`) is no cross-site request. */

@@ -65,6 +65,8 @@ export function createProxy(options: ProxyOptions): Proxy {
 
   const begin: Begin = (req, res, expectsContinue) => {
     const head = readRequestHead(req.rawHeaders);
+    // Basic may be the caller's proof to us, anything else was meant for the API.
+    if (head.authorizations.some((value) => !/^basic /i.test(value))) metrics.authorizationDropped();
     const trace: Trace = { requestId: head.requestId ?? nextRequestId(), startedAt: performance.now() };
     running.add(res);
     metrics.inFlight(1);

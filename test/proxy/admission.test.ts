@@ -133,6 +133,15 @@ describe('src/proxy/admission.ts callers', () => {
     expect(verdict(withHeaders(...lines))).toBe('CALLER_ORIGIN');
   });
 
+  it.each(['1.1 aritma-sidecar', '1.0 edge, 1.1 Aritma-Sidecar', '1.1 aritma-sidecar (comment)'])(
+    'refuses a circle, also where other proxies are allowed: Via %s',
+    (via) => {
+      for (const allowForwarded of [true, false]) {
+        expect(verdict({ headers: ['Host', HOST, 'Via', via], allowForwarded })).toBe('CALLER_LOOP');
+      }
+    },
+  );
+
   it.each(['Forwarded', 'X-Forwarded-For', 'x-forwarded-host', 'X-Forwarded-Uri', 'X_Forwarded_User', 'Via', 'VIA'])(
     'refuses %s unless forwarded requests are allowed',
     (name) => {

@@ -142,6 +142,7 @@ describe('src/proxy/headers.ts requests', () => {
       hosts: [],
       fromBrowser: false,
       forwarded: false,
+      looped: false,
       expect: undefined,
       transferEncoding: undefined,
       contentLength: undefined,

@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
+import { valuesOf } from '../support/messages.ts';
 import { createProxyWorld, type ProxyWorld } from '../support/proxy-world.ts';
 
 const ERP = 'canary-caller-key-of-the-erp';
@@ -68,6 +69,17 @@ describe('callers with keys', () => {
     writeFileSync(join(folder.path, 'erp'), 'canary-a-third-key-of-the-erp');
     world.sidecar.reload();
     expect([await status(ERP), await status(ERP_NEXT)]).toEqual([403, 200]);
+  });
+});
+
+describe('callers with a token of their own', () => {
+  it('see it replaced by ours, and counted', async () => {
+    await using world = await createProxyWorld();
+    expect((await world.call('GET /api/x HTTP/1.1', 'Authorization: Bearer canary-own-token\r\n\r\n')).status).toBe(
+      200,
+    );
+    expect(world.upstream.requests.flatMap((one) => valuesOf(one, 'authorization'))).toEqual(['Bearer token-1']);
+    expect(await metricsOf(world)).toContain('caller_authorization_dropped_total 1');
   });
 });
 
