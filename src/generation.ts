@@ -13,7 +13,7 @@ import type { Clock } from './oauth/clock.ts';
 import type { Credential } from './oauth/credentials.ts';
 import type { Token, TokenEvents, TokenKey } from './oauth/token.ts';
 import { createTokenCache, type TokenCache } from './oauth/token-cache.ts';
-import type { Route } from './proxy/forward.ts';
+import type { Route } from './proxy/exchange.ts';
 
 export interface Generation {
   readonly loaded: LoadedConfig;
@@ -150,6 +150,7 @@ function buildRoute(route: RouteConfig, { egress, loaded, tokens, metrics }: Rou
     metrics: metrics.forRoute(route.path),
     limits: route.limits,
     replayOn401: route.replayOn401,
+    upgrade: route.upgrade,
     onReplay: metrics.replay,
   };
 }

@@ -55,9 +55,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const state = { listening: false, draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
-  const headersMs = config.timeouts.callerHeaders;
   const gate = createGates({ current: generations.current, hosts, metrics, clock });
-  const proxy = createProxy({ gate, headersMs, log, metrics });
+  const proxy = createProxy({ gate, headersMs: config.timeouts.callerHeaders, log, metrics });
   const admin = await createAdmin({
     snapshot: () => ({ ...state, ...describe(generations), inFlight: proxy.inFlight(), now: Date.now() }),
     metrics,
@@ -88,6 +87,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       await sleep(config.drain.minimum);
       for (const { server } of proxies) server.close();
       const drained = await within(config.drain.limit, proxy.drain());
+      proxy.cut();
       closeAll([...admins, ...proxies]);
       await generations.destroy();
       return drained;

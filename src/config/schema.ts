@@ -142,6 +142,7 @@ export const RouteSchema = z.strictObject({
     .enum(['once', 'never'])
     .default('once')
     .meta(meta('Send a request again with a new token when the API says 401 to the token')),
+  upgrade: z.boolean().default(false).meta(meta('Let WebSocket upgrades through')),
   allow: z
     .array(z.string().regex(ALLOW, 'must be "METHOD /glob", for example "GET /accounts/**"'))
     .optional()

@@ -4,46 +4,14 @@
  * gone down to the caller: with a new token after a 401 that blames the token, or a safe one whose kept connection
  * turned out to be dead.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import { SidecarError } from '../errors.ts';
-import type { RouteMetrics } from '../metrics.ts';
 import type { Token } from '../oauth/token.ts';
-import type { TokenSource } from '../oauth/token-source.ts';
-import type { RoutePattern } from './admission.ts';
-import type { RequestBody } from './body.ts';
-import { type AnswerHead, type RequestHead, readAnswerHead, VIA } from './headers.ts';
-import type { QuotaLimits } from './quota.ts';
-import { translate } from './upstream-errors.ts';
-
-/** A configured route, ready to be used; its dispatcher is bound to one origin for life. */
-export interface Route extends RoutePattern {
-  readonly dispatcher: Dispatcher;
-  /** True for the failure of a connection that had carried an answer before. */
-  readonly wasReused: (error: Error) => boolean;
-  readonly tokens: TokenSource;
-  readonly metrics: RouteMetrics;
-  readonly limits: QuotaLimits;
-  readonly replayOn401: 'once' | 'never';
-  /** For metrics. */
-  readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
-}
-
-/** One caller's request on its way. */
-export interface Exchange {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
-  readonly head: RequestHead;
-  readonly requestId: string;
-  readonly route: Route;
-  /** Path and query for the upstream. */
-  readonly path: string;
-  readonly body: RequestBody;
-  /** Longest time the caller may leave our answer unread, ms. */
-  readonly stallMs: number;
-  bytesOut: number;
-  replayed: boolean;
-}
+import type { Exchange } from './exchange.ts';
+import { type AnswerHead, readAnswerHead, VIA } from './headers.ts';
+import { blamesToken, translate } from './upstream-errors.ts';
 
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** More of a discarded 401 is not worth a connection. */
@@ -81,7 +49,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 
   send(): void {
-    const { req, res, route, path, body } = this.#exchange;
+    const { req, res, route, path, body, upgrade } = this.#exchange;
     if (res.destroyed) {
       this.#settle.reject(new SidecarError('CALLER_ABORTED'));
       return;
@@ -92,6 +60,7 @@ class Attempt implements Dispatcher.DispatchHandler {
       path,
       headers: this.#headers(),
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
+      ...(upgrade && { upgrade: 'websocket' }),
     };
     route.dispatcher.dispatch(options, this);
   }
@@ -108,6 +77,25 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#controller = controller;
     // It may have waited for a connection; what nobody waits for any more is not sent.
     if (this.#exchange.res.destroyed) controller.abort(new SidecarError('CALLER_ABORTED'));
+  }
+
+  /** Only for a request that offered it; undici fails any other 101. */
+  onRequestUpgrade(
+    { rawHeaders }: Dispatcher.DispatchController,
+    status: number,
+    { upgrade: protocol }: IncomingHttpHeaders,
+    upstream: Duplex,
+  ): void {
+    this.#release();
+    const exchange = this.#exchange;
+    const { headers, hasRequestId } = readAnswerHead(rawHeaders as Buffer[], status, this.#bearer);
+    if (!hasRequestId) headers.push('X-Request-Id', exchange.requestId);
+    const onEnd = (bytes: number) => {
+      exchange.bytesOut = bytes;
+    };
+    const about = { protocol: String(protocol), headers, stallMs: exchange.stallMs, onEnd };
+    if (exchange.upgrade?.switchTo(upstream, about)) this.#settle.resolve();
+    else this.#settle.reject(new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true }));
   }
 
   onResponseStart(
@@ -187,7 +175,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   #renew(head: AnswerHead): boolean {
     const { route, body, replayed, req } = this.#exchange;
     if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return false;
-    if (!blamesToken(head.challenges, req.method ?? '')) return false;
+    if (!blamesToken(head.challenges, SAFE.has(req.method ?? ''))) return false;
     const renewed = attempt(() => route.tokens.renew(this.#token));
     if (renewed === undefined) return false;
     this.#discarded = 0;
@@ -222,12 +210,4 @@ function attempt<T>(run: () => T): T | Promise<never> {
   } catch (error) {
     return Promise.reject(error);
   }
-}
-
-/** A Bearer challenge says the token was not accepted, so nothing ran; without any, only safe methods may go again. */
-function blamesToken(challenges: readonly string[], method: string): boolean {
-  if (challenges.length === 0) return SAFE.has(method);
-  return challenges.some(
-    (challenge) => /(?:^|,)\s*bearer\b/i.test(challenge) && !/insufficient_scope/i.test(challenge),
-  );
 }

@@ -175,7 +175,7 @@ export function readAnswerHead(raw: readonly (Buffer | string)[], status: number
     const name = line.toLowerCase();
     if (NOTED_IN_ANSWER.has(name)) note(noted, name, value);
     // A length on an answer that has no content would be read as the start of the next one (RFC 9110 §8.6).
-    if (DROPPED_FROM_ANSWER.has(name) || (name === 'content-length' && status === 204)) continue;
+    if (DROPPED_FROM_ANSWER.has(name) || (name === 'content-length' && (status === 204 || status < 200))) continue;
     headers.push(line, value.includes(token) ? value.replaceAll(token, '[token]') : value);
   }
   const named = connectionOptions(noted.get('connection'));

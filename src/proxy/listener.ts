@@ -1,6 +1,6 @@
 /**
  * The node:http server with its limits, and the answers it gives where there is no request to speak of: malformed bytes,
- * headers that are too slow or too large, CONNECT.
+ * headers that are too slow or too large, CONNECT. Also what Node does not do well: requests that offer an upgrade.
  */
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket, type TlsOptions } from 'node:tls';
 import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
+import { UpgradeResponse } from './upgrade.ts';
 
 const MAX_HEADER_BYTES = 16 * 1024;
 /** How often Node looks for callers that are too slow with their headers. */
@@ -17,6 +18,12 @@ const KEEP_ALIVE_MS = 75_000;
 
 /** Takes a request over. */
 export type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
+
+export interface Listener {
+  readonly server: Server;
+  /** Ends connections between two requests that the server itself does not know of; `server.close` ends the others. */
+  endIdle(): void;
+}
 
 /** PEM; with `ca`, callers must show a certificate of one of those. */
 export interface ListenerTls {
@@ -34,7 +41,7 @@ export interface ListenerOptions {
   readonly tls: ListenerTls | undefined;
 }
 
-export function createListener({ begin, runningOn, headersTimeout, tls }: ListenerOptions): Server {
+export function createListener({ begin, runningOn, headersTimeout, tls }: ListenerOptions): Listener {
   const options: ServerOptions = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout,
@@ -46,11 +53,19 @@ export function createListener({ begin, runningOn, headersTimeout, tls }: Listen
     requireHostHeader: false,
     insecureHTTPParser: false,
     noDelay: true,
+    shouldUpgradeCallback: (req) => !hasBody(req) && runningOn(req.socket).length === 0,
   };
   const server = tls ? createTlsServer({ ...options, ...secureOptions(tls, headersTimeout) }) : createServer(options);
-  server.on('request', (req, res) => begin(req, res, false));
-  server.on('checkContinue', (req, res) => begin(req, res, true));
-  server.on('checkExpectation', (req, res) => begin(req, res, false));
+  const take = onlyWhole(begin);
+  server.on('request', (req, res) => take(req, res, false));
+  server.on('checkContinue', (req, res) => take(req, res, true));
+  server.on('checkExpectation', (req, res) => take(req, res, false));
+  const idle = createIdle((socket) => void server.emit(tls ? 'secureConnection' : 'connection', socket));
+  server.on('upgrade', (req, stream, behind) => {
+    // Without a body it is the connection itself.
+    const socket = stream as Socket;
+    begin(req, new UpgradeResponse({ req, socket, behind }, idle.add), false);
+  });
   server.on('connect', (_req, socket) => malformed(socket, runningOn(socket), 'CALLER_METHOD_REFUSED'));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     // What cannot speak TLS with us would not understand an answer either.
@@ -58,7 +73,62 @@ export function createListener({ begin, runningOn, headersTimeout, tls }: Listen
     if (gone) socket.destroy();
     else malformed(socket, runningOn(socket), parserFault(error.code));
   });
-  return server;
+  return { server, endIdle: idle.end };
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}
+
+/**
+ * A request that offers an upgrade but is not handed over (it has a body, or comes behind an unanswered one) is served by
+ * Node as any other, except that Node 24 to 26 lose the bytes behind it that came in the same piece. The rest of them
+ * must not be taken for a request, so it is the last on its connection.
+ */
+function onlyWhole(begin: Begin): Begin {
+  const spent = new WeakSet<Socket>();
+  return (req, res, expectsContinue) => {
+    if (spent.has(req.socket)) return;
+    if (req.headers.upgrade !== undefined && /\bupgrade\b/i.test(req.headers.connection ?? '')) {
+      spent.add(req.socket);
+      res.shouldKeepAlive = false;
+    }
+    begin(req, res, expectsContinue);
+  };
+}
+
+/** Connections that wait for their next request after one that Node had let go of. @param wake gives one back to Node */
+function createIdle(wake: (socket: Socket) => void) {
+  const waiting = new Set<Socket>();
+  const add = (socket: Socket) => {
+    waiting.add(socket);
+    const leave = () => {
+      waiting.delete(socket);
+      socket
+        .off('readable', look)
+        .off('end', end)
+        .off('error', end)
+        .off('close', leave)
+        .setTimeout(0)
+        .off('timeout', end);
+    };
+    const end = () => {
+      leave();
+      socket.on('error', () => socket.destroy()).end(() => socket.destroy());
+    };
+    const look = () => {
+      if (socket.readableLength === 0) {
+        // Otherwise an end would go unnoticed.
+        socket.read();
+        return;
+      }
+      leave();
+      wake(socket);
+    };
+    socket.on('readable', look).on('end', end).on('error', end).on('close', leave).setTimeout(KEEP_ALIVE_MS, end);
+    if (socket.readableLength > 0) look();
+  };
+  return { add, end: () => waiting.forEach((socket) => void socket.end(() => socket.destroy())) };
 }
 
 function secureOptions({ cert, key, ca }: ListenerTls, handshakeTimeout: number): TlsOptions {

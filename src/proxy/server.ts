@@ -9,12 +9,16 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { SidecarError, toProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Metrics, RouteMetrics } from '../metrics.ts';
+import type { Metrics } from '../metrics.ts';
+import { record, type Trace } from './access-log.ts';
 import type { Admit, RequestLine } from './admission.ts';
 import { type BodyLimits, receiveBody } from './body.ts';
-import { type Exchange, forward, type Route } from './forward.ts';
+import type { Exchange, Route } from './exchange.ts';
+import { forward } from './forward.ts';
 import { readRequestHead } from './headers.ts';
-import { type Begin, certificateOf, createListener, type ListenerTls } from './listener.ts';
+import { type Begin, certificateOf, createListener, type Listener, type ListenerTls } from './listener.ts';
+import { trackRunning } from './running.ts';
+import { asUpgrade } from './upgrade.ts';
 
 /** What one generation of the configuration lets in, and how. */
 export interface Gate {
@@ -39,29 +43,21 @@ export interface Proxy {
   /** A new listener for every address; all of them share the counters. */
   createListener(tls: ListenerTls | undefined): Server;
   inFlight(): number;
-  /** Answers from now on close their connection; resolves once no request is running. */
+  /** Answers from now on close their connection; resolves once no request is running and no tunnel open. */
   drain(): Promise<void>;
-}
-
-/** What the access log and the metrics want to know when a request is over. */
-interface Trace {
-  readonly requestId: string;
-  readonly startedAt: number;
-  route?: Route;
-  caller?: string;
-  exchange?: Exchange;
-  error?: SidecarError;
+  /** Ends what still runs. */
+  cut(): void;
 }
 
 export function createProxy(options: ProxyOptions): Proxy {
   const { metrics } = options;
   const nextRequestId = requestIds();
   const unrouted = metrics.forRoute('none');
-  const running = new Set<ServerResponse>();
+  const running = trackRunning();
   /** Pipelined requests run one after the other: the next payment must not start before the fate of the last is known. */
   const latest = new WeakMap<Socket, ServerResponse>();
+  const listeners: Listener[] = [];
   let draining = false;
-  let idle: (() => void) | undefined;
 
   const begin: Begin = (req, res, expectsContinue) => {
     const head = readRequestHead(req.rawHeaders);
@@ -72,41 +68,45 @@ export function createProxy(options: ProxyOptions): Proxy {
     metrics.inFlight(1);
     if (draining) res.shouldKeepAlive = false;
     res.once('close', () => {
-      running.delete(res);
       metrics.inFlight(-1);
       record(req, res, trace, { ...options, routeMetrics: trace.route?.metrics ?? unrouted });
-      if (running.size === 0) idle?.();
+      running.remove(res);
     });
     const before = latest.get(req.socket);
     latest.set(req.socket, res);
-    afterClose(before)
-      .then(() => {
-        // Its connection is about to be closed: what comes after the last answer is not looked at (RFC 9112 §9.6).
-        if (before?.shouldKeepAlive === false) throw new SidecarError('CALLER_ABORTED');
-        const gate = options.gate();
-        if (!res.closed) res.once('close', gate.hold());
-        return run({ req, res, head, trace, expectsContinue }, gate);
-      })
-      .catch((thrown: unknown) => {
-        trace.error = fail(res, trace.requestId, thrown, options);
-      });
+    inTurn({ req, res, head, trace, expectsContinue }, before, options.gate).catch((thrown: unknown) => {
+      trace.error = fail(res, trace.requestId, thrown, options);
+    });
   };
 
   return {
     createListener(tls) {
-      const onSocket = (socket: Duplex) => [...running].filter((res) => res.req.socket === socket);
-      return createListener({ begin, runningOn: onSocket, headersTimeout: options.headersMs, tls });
+      const runningOn = (socket: Duplex) => [...running.all].filter((res) => res.req.socket === socket);
+      const listener = createListener({ begin, runningOn, headersTimeout: options.headersMs, tls });
+      listeners.push(listener);
+      return listener.server;
     },
-    inFlight: () => running.size,
+    inFlight: () => running.all.size,
     drain() {
       draining = true;
-      for (const res of running) res.shouldKeepAlive = false;
-      return new Promise((resolve) => {
-        idle = resolve;
-        if (running.size === 0) resolve();
-      });
+      for (const { endIdle } of listeners) endIdle();
+      for (const res of running.all) res.shouldKeepAlive = false;
+      return running.none();
+    },
+    cut() {
+      for (const { req } of running.all) req.socket.destroy();
     },
   };
+}
+
+/** After the request before it on the same connection, through the gate as it is then. */
+async function inTurn(incoming: Incoming, before: ServerResponse | undefined, gate: () => Gate): Promise<void> {
+  await afterClose(before);
+  // Its connection is about to be closed: what comes after the last answer is not looked at (RFC 9112 §9.6).
+  if (before?.shouldKeepAlive === false) throw new SidecarError('CALLER_ABORTED');
+  const current = gate();
+  if (!incoming.res.closed) incoming.res.once('close', current.hold());
+  await run(incoming, current);
 }
 
 /** RFC 9112 §9.3.2. */
@@ -141,32 +141,6 @@ function cut(res: ServerResponse): void {
   res.destroy();
 }
 
-function record(
-  req: IncomingMessage,
-  res: ServerResponse,
-  { requestId, startedAt, route, caller, exchange, error }: Trace,
-  { log, routeMetrics }: { log: Log; routeMetrics: RouteMetrics },
-): void {
-  const ms = performance.now() - startedAt;
-  const complete = res.writableFinished;
-  const status = complete ? res.statusCode : 499;
-  const method = req.method ?? '';
-  routeMetrics.record(method, status, ms / 1000);
-  log.info('request', {
-    requestId,
-    route: route?.path,
-    caller,
-    method,
-    path: pathOnly(req.url),
-    status,
-    code: error?.code ?? (complete ? undefined : 'CALLER_ABORTED'),
-    errno: error?.extras.fields?.['errno'],
-    bytesOut: exchange?.bytesOut,
-    replayed: exchange?.replayed || undefined,
-    ms: Math.round(ms * 100) / 100,
-  });
-}
-
 interface Incoming {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
@@ -183,6 +157,7 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
   const leave = gate.enter(caller, route);
   if (res.closed) leave();
   else res.once('close', leave);
+  const upgrade = asUpgrade(res, route);
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
   if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
@@ -202,6 +177,7 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
     stallMs: gate.limits.idleMs,
     bytesOut: 0,
     replayed: false,
+    upgrade,
   };
   trace.exchange = exchange;
   await forward(exchange, token);
@@ -227,12 +203,6 @@ function requestIds(): () => string {
     count += 1;
     return `${boot}-${count.toString(36)}`;
   };
-}
-
-/** Query strings hold account numbers and names; they are never logged. */
-function pathOnly(url: string | undefined): string {
-  const [path = ''] = (url ?? '').split('?', 1);
-  return path.length > 256 ? `${path.slice(0, 256)}…` : path;
 }
 
 /** Of an unforeseen error only its class and code are shown: its message may quote anything. */

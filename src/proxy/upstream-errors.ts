@@ -1,5 +1,6 @@
 /**
- * What went wrong on the way to an API, in our own codes: foreign errors are translated here and nowhere else.
+ * What went wrong on the way to an API, in our own codes: foreign errors are translated here and nowhere else. And
+ * whether a 401 is about the token.
  */
 import { errors } from 'undici';
 import { SidecarError } from '../errors.ts';
@@ -27,4 +28,12 @@ function isNotHttp(error: Error, code: string): boolean {
     code,
   );
   return known || error instanceof errors.HTTPParserError || /^bad (?:response|upgrade)$/.test(error.message);
+}
+
+/** A Bearer challenge says the token was not accepted, so nothing ran; without any, only safe methods may go again. */
+export function blamesToken(challenges: readonly string[], isSafe: boolean): boolean {
+  if (challenges.length === 0) return isSafe;
+  return challenges.some(
+    (challenge) => /(?:^|,)\s*bearer\b/i.test(challenge) && !/insufficient_scope/i.test(challenge),
+  );
 }

@@ -268,7 +268,6 @@ export const FRAMING_ROWS: readonly AttackRow[] = [
   pipelined(100),
   {
     id: 'A27',
-    defect: 'the second is left without an answer',
     name: 'bytes behind an upgrade that is answered 200: no tunnel, they are judged as a request',
     async play(stage) {
       stage.upstream.script(() => ok('fine'));
