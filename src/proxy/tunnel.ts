@@ -29,7 +29,7 @@ function follow(from: Duplex, to: Duplex, wait: () => void): void {
   from.on('error', () => from.destroy());
   from.once('end', wait);
   from.once('close', () => {
-    if (from.readableEnded) to.end();
+    if (from.readableEnded && !from.errored) to.end();
     else to.destroy();
   });
 }
@@ -37,21 +37,28 @@ function follow(from: Duplex, to: Duplex, wait: () => void): void {
 /** Returns what starts the wait for both sides to be done; then both are closed. */
 function linger(sides: readonly [Duplex, Duplex], stallMs: number): () => void {
   let timer: NodeJS.Timeout | undefined;
-  const destroy = () => {
+  let seen = '';
+  let stillMs = 0;
+  const look = () => {
+    const now = sides.map(progressOf).join();
+    stillMs = now === seen ? stillMs + QUIET_MS : 0;
+    seen = now;
+    const pending = sides.some(({ destroyed, writableLength }) => !destroyed && writableLength > 0);
+    if (stillMs < (pending ? stallMs : QUIET_MS) && !isOver(sides)) return;
     clearInterval(timer);
     for (const side of sides) side.destroy();
   };
   return () => {
-    if (timer) return;
-    let seen = '';
-    let stalledMs = 0;
-    timer = setInterval(() => {
-      const pending = sides.map(({ writableLength, destroyed }) => (destroyed ? 0 : writableLength));
-      const now = [...pending, ...sides.map((side) => (side instanceof Socket ? side.bytesRead : 0))].join();
-      stalledMs = now === seen ? stalledMs + QUIET_MS : 0;
-      seen = now;
-      const limitMs = pending.some((bytes) => bytes > 0) ? stallMs : QUIET_MS;
-      if (stalledMs >= limitMs || sides.every(({ destroyed }) => destroyed)) destroy();
-    }, QUIET_MS);
+    timer ??= setInterval(look, QUIET_MS);
   };
+}
+
+function progressOf(side: Duplex): string {
+  return `${side.writableLength} ${side instanceof Socket ? side.bytesRead : 0}`;
+}
+
+/** Whether one side is closed, so that nobody wants what the other says, and the other has all that was said to it. */
+function isOver([one, other]: readonly [Duplex, Duplex]): boolean {
+  const unsaid = one.destroyed ? other.writableLength : one.writableLength;
+  return (one.destroyed && other.destroyed) || ((one.destroyed || other.destroyed) && unsaid === 0);
 }

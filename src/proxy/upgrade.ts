@@ -69,15 +69,15 @@ export class UpgradeResponse extends ServerResponse {
 
   #finish(giveBack: (socket: Socket) => void): void {
     const socket = this.#connection;
+    this.detachSocket(socket);
     if (this.#switched) {
-      this.detachSocket(socket);
+      // Over only when the tunnel is.
       if (socket.closed) this.#close();
       return;
     }
     this.#letGo();
+    this.#close();
     if (this.shouldKeepAlive && !socket.destroyed) {
-      this.detachSocket(socket);
-      this.#close();
       giveBack(socket);
       return;
     }
