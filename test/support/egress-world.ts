@@ -24,6 +24,8 @@ export interface Seen {
 }
 
 export interface EgressWorld {
+  /** `http://127.0.0.1:PORT` for callers. */
+  readonly url: string;
   call(path?: string): Promise<Seen>;
   readonly logs: readonly Record<string, unknown>[];
   /** All log lines as written. */
@@ -49,6 +51,7 @@ export async function startEgressWorld(options: EgressOptions): Promise<EgressWo
   const sidecar = await startSidecar({ loaded: loadConfig({ file, env, cwd: folder.path }), log });
   onTestFinished(async () => void (await sidecar.stop()));
   return {
+    url: sidecar.proxy[0]?.text ?? '',
     async call(path = '/api/x') {
       const url = `${sidecar.proxy[0]?.text}${path}`;
       const answer = await fetch(url, { signal: AbortSignal.timeout(8000) });

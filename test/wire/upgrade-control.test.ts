@@ -1,0 +1,115 @@
+/**
+ * Why upgrades do not go through http-proxy-3: what its ws() does wrong on the wire, row by row, and that the sidecar does
+ * it right. Nothing in its options or events lets a caller of it put these right.
+ */
+import { describe, expect, it } from 'vitest';
+import { type Caller, openCaller } from '../support/caller.ts';
+import { startUpgradeControl } from '../support/upgrade-control.ts';
+import {
+  createUpgradeWorld,
+  type HandshakeUpstream,
+  OFFER,
+  SWITCH,
+  startHandshakeUpstream,
+} from '../support/upgrade-world.ts';
+
+interface Row {
+  readonly name: string;
+  readonly target?: string;
+  readonly answer: Parameters<typeof startHandshakeUpstream>[0];
+  /** Rejects or throws where the row fails. */
+  readonly play: (caller: Caller, upstream: HandshakeUpstream) => Promise<void>;
+}
+
+const SOON = { timeout: 1500, interval: 5 };
+
+async function untilAsked({ conversations }: HandshakeUpstream): Promise<void> {
+  await expect.poll(() => conversations[0]?.head ?? '').toContain('GET ');
+}
+
+/** It writes without end; a closed connection then closes here too. */
+async function closesWhileTalking({ conversations }: HandshakeUpstream): Promise<void> {
+  const timer = setInterval(() => conversations[0]?.socket.write('more'), 10);
+  try {
+    await expect.poll(() => conversations[0]?.closed, SOON).toBe(true);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+const ROWS: readonly Row[] = [
+  {
+    name: 'a switch to a protocol that was not offered is no tunnel (RFC 9110 §7.8)',
+    answer: () => 'HTTP/1.1 101 S\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\nraw',
+    async play(caller) {
+      expect((await caller.answer()).status).toBe(502);
+    },
+  },
+  {
+    name: 'a refusal that breaks off is seen to be broken',
+    answer: (_head, _index, socket) => {
+      socket.end('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\nhalf');
+      return undefined;
+    },
+    async play(caller) {
+      await caller.ended(1500);
+    },
+  },
+  {
+    name: 'a refusal without content has none',
+    answer: () => 'HTTP/1.1 204 No Content\r\n\r\n',
+    async play(caller) {
+      await caller.ended(1500);
+      expect(caller.received).toMatch(/^HTTP\/1.1 204 (?:.*\r\n)+\r\n$/);
+      expect(caller.received).not.toMatch(/transfer-encoding/i);
+    },
+  },
+  {
+    name: 'the target of the request reaches the API byte for byte',
+    target: '/api/a"b;c|d?x=1?y=2&z=a/./b',
+    answer: () => SWITCH,
+    async play(_caller, upstream) {
+      await untilAsked(upstream);
+      expect(upstream.conversations[0]?.head).toMatch(/^GET (?:\/api)?\/a"b;c\|d\?x=1\?y=2&z=a\/\.\/b HTTP/);
+    },
+  },
+  {
+    name: 'a caller that leaves during the handshake leaves no connection to the API behind',
+    answer: () => undefined,
+    async play(caller, upstream) {
+      await untilAsked(upstream);
+      caller.socket.resetAndDestroy();
+      await expect.poll(() => upstream.conversations[0]?.ended || upstream.conversations[0]?.closed, SOON).toBe(true);
+    },
+  },
+  {
+    name: 'a caller that is gone takes the connection to an API that talks on along',
+    answer: () => SWITCH,
+    async play(caller, upstream) {
+      await expect.poll(() => caller.received).toContain(' 101 ');
+      caller.socket.resetAndDestroy();
+      await closesWhileTalking(upstream);
+    },
+  },
+];
+
+async function outcome({ target = '/api/ws', play }: Row, port: number, upstream: HandshakeUpstream): Promise<string> {
+  using caller = await openCaller(port);
+  caller.send(`GET ${target} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${OFFER}\r\n`);
+  return await play(caller, upstream).then(
+    () => 'right',
+    () => 'wrong',
+  );
+}
+
+describe('what decides against http-proxy-3', () => {
+  it.each(ROWS.map((row) => [row.name, row] as const))('%s', async (_name, row) => {
+    const [ours, theirs] = [await startHandshakeUpstream(row.answer), await startHandshakeUpstream(row.answer)];
+    await using world = await createUpgradeWorld(ours.url);
+    const control = await startUpgradeControl(theirs.url);
+    expect({
+      sidecar: await outcome(row, world.sidecar.port, ours),
+      'http-proxy-3': await outcome(row, control, theirs),
+    }).toEqual({ sidecar: 'right', 'http-proxy-3': 'wrong' });
+  });
+});
