@@ -21,6 +21,7 @@ const route = (path: string, upstream: string) => ({
   upstream,
   credential: 'default',
   replayOn401: 'once',
+  upgrade: false,
   limits: {},
 });
 
