@@ -205,6 +205,29 @@ describe('a WebSocket on a route with upgrade: true', () => {
     expect(String(await got)).toBe('still here');
   });
 
+  it('leaves nothing behind, however a hundred of them end', async () => {
+    const { world, open, server } = await createWorld();
+    server.on('connection', (socket) =>
+      socket.on('message', (data) => (String(data) === 'die' ? socket.terminate() : 0)),
+    );
+    const endings = [
+      (client: WebSocket) => client.close(),
+      (client: WebSocket) => client.terminate(),
+      (client: WebSocket) => client.send('die'),
+      (client: WebSocket) => client.send(Buffer.alloc(100_000), () => client.terminate()),
+    ];
+    const clients = Array.from({ length: 100 }, () => open());
+    await Promise.all(clients.map((client) => once(client, 'open')));
+    expect(await world.inFlight()).toBe(100);
+    const closed = Promise.all(clients.map((client) => once(client, 'close')));
+    for (const [index, client] of clients.entries()) endings[index % endings.length]?.(client);
+    await closed;
+    await expect.poll(() => world.inFlight(), { timeout: 3000 }).toBe(0);
+    await expect.poll(() => server.clients.size).toBe(0);
+    expect(upgradeLog(world)).toHaveLength(100);
+    expect(world.tokens.calls).toHaveLength(1);
+  });
+
   it('is 503 problem+json when no token can be had, and the connection is closed', async () => {
     const { world, handshakes } = await createWorld();
     world.tokens.answerWith(json(500, {}));
