@@ -52,6 +52,12 @@ export const ERRORS = {
     title: 'The request target is too long',
     detail: 'Send at most 8192 characters of path and query.',
   },
+  CALLER_BODY_TOO_LARGE: {
+    status: 413,
+    exit: 1,
+    title: 'The request body is too large',
+    detail: 'It exceeds `limits.requestBody`. Nothing incomplete was passed on as complete.',
+  },
   CALLER_METHOD_REFUSED: {
     status: 405,
     exit: 1,
@@ -150,6 +156,12 @@ export const ERRORS = {
     exit: 7,
     title: 'The API cannot be reached',
     detail: 'No connection could be made (DNS, network or TLS). Nothing was sent, so trying again is safe.',
+  },
+  UPSTREAM_BUSY: {
+    status: 503,
+    exit: 7,
+    title: 'All connections to the API are in use',
+    detail: 'None became free within `timeouts.queue`. Nothing was sent, so trying again is safe.',
   },
   UPSTREAM_RESET: {
     status: 502,

@@ -47,7 +47,12 @@ function buildGate({ routes, hold, loaded }: Generation, { hosts, metrics }: Gat
       };
     },
     hold,
-    limits: { replayBytes: config.limits.replayBody, idleMs: config.timeouts.idle },
+    limits: {
+      replayBytes: config.limits.replayBody,
+      idleMs: config.timeouts.idle,
+      maxBytes: config.limits.requestBody,
+    },
+    totalMs: config.timeouts.total,
   };
 }
 

@@ -14,6 +14,7 @@ import type { Credential } from './oauth/credentials.ts';
 import type { Token, TokenEvents, TokenKey } from './oauth/token.ts';
 import { createTokenCache, type TokenCache } from './oauth/token-cache.ts';
 import type { Route } from './proxy/exchange.ts';
+import { createRewrite } from './proxy/rewrite.ts';
 
 export interface Generation {
   readonly loaded: LoadedConfig;
@@ -151,6 +152,9 @@ function buildRoute(route: RouteConfig, { egress, loaded, tokens, metrics }: Rou
     limits: route.limits,
     replayOn401: route.replayOn401,
     upgrade: route.upgrade,
+    rewrite: createRewrite(route),
+    // Connecting has a time of its own, which comes first.
+    queueMs: loaded.config.timeouts.queue + loaded.config.timeouts.connect,
     onReplay: metrics.replay,
   };
 }

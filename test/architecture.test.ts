@@ -48,7 +48,7 @@ const ROOTS = ['errors.ts', 'secret.ts', 'private-key.ts', 'log.ts', 'metrics.ts
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: [],
   oauth: [],
-  proxy: ['oauth'],
+  proxy: ['config', 'oauth'],
   admin: [],
   emulator: [],
   'errors.ts': [],

@@ -148,6 +148,18 @@ export const RouteSchema = z.strictObject({
     .optional()
     .meta(meta('`METHOD /glob` entries (`*` one segment, `**` the rest, method `*` any); absent = everything')),
   limits: quota,
+  idempotency: z
+    .enum(['off', 'inject'])
+    .default('off')
+    .meta(meta('inject: a POST without `Idempotency-Key` gets a fresh one, which is also in its answer')),
+  rewriteLocation: z
+    .boolean()
+    .default(false)
+    .meta(meta('Make `Location` headers that point at the API point back at this route')),
+  cookies: z
+    .enum(['pass', 'drop', 'rewrite'])
+    .default('pass')
+    .meta(meta('rewrite: fit the cookies’ domain and path to this route; `Secure` ones need callers over TLS')),
   tls,
 });
 
@@ -200,11 +212,17 @@ export const ConfigSchema = z.strictObject({
       connect: duration('5s', 'Time to connect to an API, TLS included'),
       firstByte: duration('60s', 'Time an API has to begin its answer'),
       idle: duration('60s', 'Longest pause in the middle of a body, either way'),
+      queue: duration('10s', 'Time a request waits for one of the connections to its API to become free'),
+      total: parsed(
+        parsePositiveDurationMs,
+        meta('Time from a request’s arrival to its whole answer; absent = none'),
+      ).optional(),
     })
     .prefault({}),
   limits: z
     .strictObject({
       replayBody: size('64KiB', 'Request bodies up to this size are held in memory so they can be sent again'),
+      requestBody: parsed(parseSizeBytes, meta('Largest request body; absent = no limit')).optional(),
       upstreamConnections: z.int().min(1).max(10_000).default(256).meta(meta('Connections to each API at most')),
     })
     .prefault({}),

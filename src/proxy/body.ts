@@ -18,13 +18,25 @@ export interface BodyLimits {
   readonly replayBytes: number;
   /** Longest pause between two pieces, ms. */
   readonly idleMs: number;
+  /** Larger ones are refused; undefined = none is. */
+  readonly maxBytes?: number | undefined;
+}
+
+/** Before anything is received or asked for. @throws SidecarError CALLER_BODY_TOO_LARGE */
+export function checkAnnounced({ contentLength }: RequestHead, { maxBytes }: BodyLimits): void {
+  if (Number(contentLength ?? 0) > (maxBytes ?? Number.POSITIVE_INFINITY)) throw tooLarge();
+}
+
+function tooLarge(): SidecarError {
+  return new SidecarError('CALLER_BODY_TOO_LARGE');
 }
 
 const NONE: RequestBody = { kind: 'none' };
 
 /**
  * Synchronous where there is nothing to wait for, which is most requests.
- * @throws SidecarError CALLER_ABORTED | CALLER_TIMEOUT, as a rejection, while a small body is being received
+ * @throws SidecarError CALLER_ABORTED | CALLER_TIMEOUT | CALLER_BODY_TOO_LARGE, as a rejection, while a small body is
+ * being received; a stream fails with the same
  */
 export function receiveBody(
   req: IncomingMessage,
@@ -34,7 +46,7 @@ export function receiveBody(
   const length = head.contentLength === undefined ? undefined : Number(head.contentLength);
   if (length === 0 || (length === undefined && head.transferEncoding === undefined)) return NONE;
   if (length !== undefined && length > limits.replayBytes) {
-    return { kind: 'stream', stream: new CallerBody(req, [], limits.idleMs), length };
+    return { kind: 'stream', stream: new CallerBody(req, [], limits), length };
   }
   return buffer(req, limits);
 }
@@ -49,9 +61,12 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
       chunks.push(chunk);
       length += chunk.length;
       idle.refresh();
-      if (length <= limits.replayBytes) return;
+      if (length > (limits.maxBytes ?? Number.POSITIVE_INFINITY)) settle(() => reject(tooLarge()));
+      else if (length > limits.replayBytes) hand();
+    };
+    const hand = () => {
       req.pause();
-      settle(() => resolve({ kind: 'stream', stream: new CallerBody(req, chunks, limits.idleMs), length: undefined }));
+      settle(() => resolve({ kind: 'stream', stream: new CallerBody(req, chunks, limits), length: undefined }));
     };
     const onEnd = () => settle(() => resolve({ kind: 'buffer', data: Buffer.concat(chunks, length) }));
     const onClose = () => settle(() => reject(new SidecarError('CALLER_ABORTED')));
@@ -71,19 +86,30 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
 class CallerBody extends Readable {
   readonly #req: IncomingMessage;
   readonly #idleMs: number;
+  /** Bytes that may still come. */
+  #room: number;
   /** Runs while we wait for the caller; a slow upstream is not the caller's silence. */
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(req: IncomingMessage, first: readonly Buffer[], idleMs: number) {
+  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes }: BodyLimits) {
     super({ highWaterMark: 64 * 1024 });
     this.#req = req;
     this.#idleMs = idleMs;
-    for (const chunk of first) this.push(chunk);
+    this.#room = maxBytes ?? Number.POSITIVE_INFINITY;
+    for (const chunk of first) {
+      this.#room -= chunk.length;
+      this.push(chunk);
+    }
     req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose);
     req.pause();
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    this.#room -= chunk.length;
+    if (this.#room < 0) {
+      this.destroy(tooLarge());
+      return;
+    }
     if (this.push(chunk)) {
       this.#idle?.refresh();
       return;

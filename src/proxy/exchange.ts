@@ -9,6 +9,7 @@ import type { RoutePattern } from './admission.ts';
 import type { RequestBody } from './body.ts';
 import type { RequestHead } from './headers.ts';
 import type { QuotaLimits } from './quota.ts';
+import type { Rewrite } from './rewrite.ts';
 import type { UpgradeResponse } from './upgrade.ts';
 
 /** A configured route, ready to be used; its dispatcher is bound to one origin for life. */
@@ -22,6 +23,9 @@ export interface Route extends RoutePattern {
   readonly replayOn401: 'once' | 'never';
   /** Whether WebSockets are let through. */
   readonly upgrade: boolean;
+  readonly rewrite: Rewrite;
+  /** Longest wait for a connection, ms. */
+  readonly queueMs: number;
   /** For metrics. */
   readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
 }
@@ -30,7 +34,7 @@ export interface Route extends RoutePattern {
 export interface Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly head: RequestHead;
+  readonly head: Pick<RequestHead, 'forward' | 'hosts'>;
   readonly requestId: string;
   readonly route: Route;
   /** Path and query for the upstream. */
@@ -40,6 +44,10 @@ export interface Exchange {
   readonly stallMs: number;
   /** `res`, where it may become a tunnel. */
   readonly upgrade: UpgradeResponse | undefined;
+  /** Flat headers of ours for the request and its answer. */
+  readonly added: readonly string[];
+  /** Gives up as late; there once it is on its way. */
+  expire?: () => void;
   bytesOut: number;
   replayed: boolean;
 }

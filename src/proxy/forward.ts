@@ -6,14 +6,17 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { type Dispatcher, errors } from 'undici';
 import { SidecarError } from '../errors.ts';
 import type { Token } from '../oauth/token.ts';
 import type { Exchange } from './exchange.ts';
 import { type AnswerHead, readAnswerHead, VIA } from './headers.ts';
-import { blamesToken, translate } from './upstream-errors.ts';
+import { mayTryAgain, renewedToken } from './replay.ts';
+import { translate } from './upstream-errors.ts';
 
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+/** More interim answers than this are a fault of the API. */
+const MAX_INTERIM = 16;
 /** More of a discarded 401 is not worth a connection. */
 const MAX_DISCARD_BYTES = 64 * 1024;
 
@@ -41,6 +44,9 @@ class Attempt implements Dispatcher.DispatchHandler {
   #discarded: number | undefined;
   #answered = false;
   #stall: NodeJS.Timeout | undefined;
+  #queued: NodeJS.Timeout | undefined;
+  #givenUp = false;
+  #informed = 0;
 
   constructor(exchange: Exchange, token: Token, settle: Settle) {
     this.#exchange = exchange;
@@ -50,7 +56,7 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   send(): void {
     const { req, res, route, path, body, upgrade } = this.#exchange;
-    if (res.destroyed) {
+    if (res.destroyed || res.headersSent) {
       this.#settle.reject(new SidecarError('CALLER_ABORTED'));
       return;
     }
@@ -62,12 +68,14 @@ class Attempt implements Dispatcher.DispatchHandler {
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
       ...(upgrade && { upgrade: 'websocket' }),
     };
+    this.#exchange.expire = () => this.#expire();
     route.dispatcher.dispatch(options, this);
+    if (this.#controller === undefined) this.#queued = setTimeout(() => this.#giveUp(busy()), route.queueMs);
   }
 
   #headers(): string[] {
-    const { head, requestId, body } = this.#exchange;
-    const headers = [...head.forward, 'Via', VIA, 'X-Request-Id', requestId];
+    const { head, requestId, body, route, added } = this.#exchange;
+    const headers = [...route.rewrite.request(head.forward), ...added, 'Via', VIA, 'X-Request-Id', requestId];
     if (body.kind === 'stream' && body.length !== undefined) headers.push('Content-Length', String(body.length));
     headers.push('Authorization', this.#token.authorization.reveal());
     return headers;
@@ -75,8 +83,9 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
+    clearTimeout(this.#queued);
     // It may have waited for a connection; what nobody waits for any more is not sent.
-    if (this.#exchange.res.destroyed) controller.abort(new SidecarError('CALLER_ABORTED'));
+    if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
   }
 
   /** Only for a request that offered it; undici fails any other 101. */
@@ -104,16 +113,21 @@ class Attempt implements Dispatcher.DispatchHandler {
     _headers: unknown,
     statusMessage?: string,
   ): void {
-    if (status < 200) return;
+    if (status < 200) {
+      this.#inform(status, controller.rawHeaders as Buffer[]);
+      return;
+    }
     // 407 would be our own proxy speaking, never the API (RFC 9110 §11.7.1).
     if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
     const head = readAnswerHead(controller.rawHeaders as Buffer[], status, this.#bearer);
     if (status === 401 && this.#renew(head)) return;
-    const { res, requestId } = this.#exchange;
-    if (!head.hasRequestId) head.headers.push('X-Request-Id', requestId);
+    const { res, requestId, added, route } = this.#exchange;
+    const headers = route.rewrite.answer(head.headers, callerOrigin(this.#exchange));
+    headers.push(...added);
+    if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
-    if (reason === undefined) res.writeHead(status, head.headers);
-    else res.writeHead(status, reason, head.headers);
+    if (reason === undefined) res.writeHead(status, headers);
+    else res.writeHead(status, reason, headers);
   }
 
   onResponseStarted(): void {
@@ -142,11 +156,12 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#discarded !== undefined) return;
+    if (this.#discarded !== undefined || this.#givenUp) return;
     this.#release();
     // undici leaves the body of a request it never began alone; the rest of it has to go somewhere.
     if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
-    if (this.#mayTryAgain(error)) this.#again('stale_connection', Promise.resolve(this.#token));
+    if (mayTryAgain(this.#exchange, this.#answered, error))
+      this.#again('stale_connection', Promise.resolve(this.#token));
     else this.#settle.reject(translate(error, this.#controller !== undefined));
   }
 
@@ -166,29 +181,43 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#controller?.abort(new SidecarError(code));
   }
 
+  /** RFC 9110 §15.2: interim answers are passed on, except to callers that cannot know them; a flood of them is not. */
+  #inform(status: number, raw: readonly Buffer[]): void {
+    const { req, res } = this.#exchange;
+    this.#informed += 1;
+    if (req.httpVersion === '1.0' || status < 102 || res.headersSent || this.#informed > MAX_INTERIM) return;
+    const { headers } = readAnswerHead(raw, status, this.#bearer);
+    if (!res.destroyed && 'writeInformation' in res) (res as Informing).writeInformation(status, headers);
+  }
+
+  #expire(): void {
+    const late = (mayHaveExecuted: boolean) => new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted });
+    if (this.#controller === undefined) this.#giveUp(late(false));
+    else this.#controller.abort(late(true));
+  }
+
+  /** undici cannot take back what waits for a connection; `onRequestStart` will, before a byte is written. */
+  #giveUp(error: SidecarError): void {
+    this.#givenUp = true;
+    this.#release();
+    if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
+    this.#settle.reject(error);
+  }
+
   #release(): void {
     clearTimeout(this.#stall);
+    clearTimeout(this.#queued);
     this.#exchange.res.off('close', this.#onCallerClose).off('drain', this.#onDrain);
   }
 
   /** Starts the one replay if this 401 allows it; true when it did. */
-  #renew(head: AnswerHead): boolean {
-    const { route, body, replayed, req } = this.#exchange;
-    if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return false;
-    if (!blamesToken(head.challenges, SAFE.has(req.method ?? ''))) return false;
-    const renewed = attempt(() => route.tokens.renew(this.#token));
+  #renew({ challenges }: AnswerHead): boolean {
+    const renewed = renewedToken(this.#exchange, this.#token, challenges);
     if (renewed === undefined) return false;
     this.#discarded = 0;
     this.#release();
-    this.#again('unauthorized', Promise.resolve(renewed));
+    this.#again('unauthorized', renewed);
     return true;
-  }
-
-  /** RFC 9110 §9.2.2: only what is safe, and only when no byte of an answer has come over a connection used before. */
-  #mayTryAgain(error: Error): boolean {
-    const { replayed, body, req, route } = this.#exchange;
-    const untouched = !replayed && !this.#answered && body.kind !== 'stream';
-    return untouched && SAFE.has(req.method ?? '') && route.wasReused(error);
   }
 
   #again(reason: 'unauthorized' | 'stale_connection', token: Promise<Token>): void {
@@ -203,11 +232,17 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
-/** `renew` throws at once while it backs off; as a promise it goes the same way as a failed fetch. */
-function attempt<T>(run: () => T): T | Promise<never> {
-  try {
-    return run();
-  } catch (error) {
-    return Promise.reject(error);
-  }
+/** Node 24.14 and later. */
+interface Informing {
+  writeInformation(status: number, headers: readonly string[]): void;
+}
+
+function busy(): SidecarError {
+  return new SidecarError('UPSTREAM_BUSY', { mayHaveExecuted: false, retryAfterS: 1 });
+}
+
+/** As the caller addressed us, for answers that point back. */
+function callerOrigin({ req, head }: Exchange): string | undefined {
+  const [host] = head.hosts;
+  return host && `${req.socket instanceof TLSSocket ? 'https' : 'http'}://${host}`;
 }

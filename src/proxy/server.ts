@@ -12,11 +12,12 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { record, type Trace } from './access-log.ts';
 import type { Admit, RequestLine } from './admission.ts';
-import { type BodyLimits, receiveBody } from './body.ts';
+import { type BodyLimits, checkAnnounced, receiveBody } from './body.ts';
 import type { Exchange, Route } from './exchange.ts';
 import { forward } from './forward.ts';
 import { readRequestHead } from './headers.ts';
 import { type Begin, certificateOf, createListener, type Listener, type ListenerTls } from './listener.ts';
+import { countForward } from './max-forwards.ts';
 import { trackRunning } from './running.ts';
 import { asUpgrade } from './upgrade.ts';
 
@@ -24,6 +25,8 @@ import { asUpgrade } from './upgrade.ts';
 export interface Gate {
   readonly admit: Admit<Route>;
   readonly limits: BodyLimits;
+  /** From a request's arrival to its whole answer, ms. */
+  readonly totalMs: number | undefined;
   /** Takes a place among what the caller and the route may do; what is returned gives it back. @throws CALLER_LIMIT */
   readonly enter: (caller: string, route: Route) => () => void;
   /** Keeps everything behind the gate until the request calls what is returned. */
@@ -48,6 +51,8 @@ export interface Proxy {
   /** Ends what still runs. */
   cut(): void;
 }
+
+const SPEAK_OUT_MS = 2000;
 
 export function createProxy(options: ProxyOptions): Proxy {
   const { metrics } = options;
@@ -75,7 +80,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     const before = latest.get(req.socket);
     latest.set(req.socket, res);
     inTurn({ req, res, head, trace, expectsContinue }, before, options.gate).catch((thrown: unknown) => {
-      trace.error = fail(res, trace.requestId, thrown, options);
+      trace.error = fail(res, trace, thrown, options);
     });
   };
 
@@ -106,7 +111,18 @@ async function inTurn(incoming: Incoming, before: ServerResponse | undefined, ga
   if (before?.shouldKeepAlive === false) throw new SidecarError('CALLER_ABORTED');
   const current = gate();
   if (!incoming.res.closed) incoming.res.once('close', current.hold());
-  await run(incoming, current);
+  await inTime(current.totalMs, incoming.trace, () => run(incoming, current));
+}
+
+/** Without a limit as with one, except that then something may be late. */
+async function inTime(totalMs: number | undefined, trace: Trace, work: () => Promise<void>): Promise<void> {
+  if (totalMs === undefined) return work();
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    if (trace.exchange?.expire) trace.exchange.expire();
+    else reject(new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted: false }));
+  }, totalMs);
+  await Promise.race([work(), late]).finally(() => clearTimeout(timer));
 }
 
 /** RFC 9112 §9.3.2. */
@@ -118,7 +134,8 @@ function afterClose(res: ServerResponse | undefined): Promise<void> {
 const DONE = Promise.resolve();
 
 /** The one place where a failure becomes an answer. */
-function fail(res: ServerResponse, requestId: string, thrown: unknown, { log, metrics }: ProxyOptions): SidecarError {
+function fail(res: ServerResponse, trace: Trace, thrown: unknown, { log, metrics }: ProxyOptions): SidecarError {
+  const { requestId, exchange } = trace;
   const error = thrown instanceof SidecarError ? thrown : new SidecarError('SIDECAR_INTERNAL', { cause: thrown });
   metrics.error(error.code);
   if (error.code === 'SIDECAR_INTERNAL') log.error('unexpected error', { requestId, reason: nameOf(thrown) });
@@ -130,8 +147,17 @@ function fail(res: ServerResponse, requestId: string, thrown: unknown, { log, me
   const problem = toProblem(error, requestId);
   // Where a message ends that is not well-formed is anybody's guess.
   if (error.code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
-  res.writeHead(problem.status, problem.headers).end(problem.body);
+  if (error.code === 'CALLER_BODY_TOO_LARGE') letSpeakOut(res.req);
+  const headers = [...Object.entries(problem.headers).flat(), ...(exchange?.added ?? [])];
+  res.writeHead(problem.status, headers).end(problem.body);
   return error;
+}
+
+/** A caller may send all of its body before it reads our answer, but not for ever. */
+function letSpeakOut(req: IncomingMessage): void {
+  req.resume();
+  const timer = setTimeout(() => req.socket.destroy(), SPEAK_OUT_MS);
+  req.once('close', () => clearTimeout(timer));
 }
 
 /** By reset where there is such a thing: to an HTTP/1.0 caller an orderly close would mean a complete answer. */
@@ -157,6 +183,12 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
   const leave = gate.enter(caller, route);
   if (res.closed) leave();
   else res.once('close', leave);
+  const forwarded = countForward(req.method ?? '', head.forward);
+  if (forwarded === 'ends here') {
+    res.writeHead(200, { 'Content-Length': 0, 'X-Request-Id': trace.requestId }).end();
+    return;
+  }
+  checkAnnounced(head, gate.limits);
   const upgrade = asUpgrade(res, route);
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
@@ -169,7 +201,8 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
   const exchange: Exchange = {
     req,
     res,
-    head,
+    head: forwarded === head.forward ? head : { ...head, forward: forwarded },
+    added: route.rewrite.added(req.method ?? '', forwarded),
     requestId,
     route,
     path,

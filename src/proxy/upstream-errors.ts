@@ -29,11 +29,3 @@ function isNotHttp(error: Error, code: string): boolean {
   );
   return known || error instanceof errors.HTTPParserError || /^bad (?:response|upgrade)$/.test(error.message);
 }
-
-/** A Bearer challenge says the token was not accepted, so nothing ran; without any, only safe methods may go again. */
-export function blamesToken(challenges: readonly string[], isSafe: boolean): boolean {
-  if (challenges.length === 0) return isSafe;
-  return challenges.some(
-    (challenge) => /(?:^|,)\s*bearer\b/i.test(challenge) && !/insufficient_scope/i.test(challenge),
-  );
-}

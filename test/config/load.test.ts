@@ -8,7 +8,7 @@ import { COMPLETE_ENV, createFolder, load, revealed } from '../support/folder.ts
 const DEFAULTS = {
   callers: { hosts: [], keys: {}, limits: {}, allowForwarded: false },
   token: { attemptTimeout: '5s', waitTimeout: '10s', refreshBefore: '5m' },
-  timeouts: { callerHeaders: '10s', connect: '5s', firstByte: '60s', idle: '60s' },
+  timeouts: { callerHeaders: '10s', connect: '5s', firstByte: '60s', idle: '60s', queue: '10s' },
   limits: { replayBody: '64KiB', upstreamConnections: 256 },
   drain: { minimum: '0s', limit: '30s' },
   startup: 'lenient',
@@ -22,6 +22,9 @@ const route = (path: string, upstream: string) => ({
   credential: 'default',
   replayOn401: 'once',
   upgrade: false,
+  idempotency: 'off',
+  rewriteLocation: false,
+  cookies: 'pass',
   limits: {},
 });
 

@@ -90,8 +90,8 @@ describe('the naive control under attack', () => {
     if (row.naiveFails) expect(complaints).not.toEqual([]);
   });
 
-  it('passes at most a third of the rows it is asked', () => {
-    expect(passed.naive).toBeLessThanOrEqual(ASKED.length / 3);
+  it('passes at most half of the rows it is asked', () => {
+    expect(passed.naive).toBeLessThanOrEqual(ASKED.length / 2);
   });
 });
 

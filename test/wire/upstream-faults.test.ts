@@ -191,13 +191,6 @@ describe('an API that talks nonsense', () => {
     ['an obs-text reason', 'HTTP/1.1 200 \xfcber\r\nContent-Length: 2\r\n\r\nhi', 200, 'hi'],
     ['no reason', 'HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi', 200, 'hi'],
     ['a reason of its own', 'HTTP/1.1 299 Fine By Me\r\nContent-Length: 2\r\n\r\nhi', 299, 'hi'],
-    [
-      '103 before the answer',
-      'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi',
-      200,
-      'hi',
-    ],
-    ['50 times 102 before the answer', `${'HTTP/1.1 102 Processing\r\n\r\n'.repeat(50)}${ok('hi')}`, 200, 'hi'],
     ['an end instead of a length', 'HTTP/1.0 200 OK\r\n\r\nhi', 200, 'hi'],
   ])('is understood with %s', async (name, bytes, status, text) => {
     await using world = await createProxyWorld({

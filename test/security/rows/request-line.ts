@@ -191,7 +191,6 @@ export const REQUEST_LINE_ROWS: readonly AttackRow[] = [
     script: () => ok('fine'),
     looks: (stage, answer) => stage.check(`the answer is ${answer.status}`, [200, 204].includes(answer.status)),
     sent: 0,
-    defect: 'the API is asked another number of times',
     naiveFails: true,
   }),
   ...['', 'Max-Forwards: 0\r\n', 'Content-Length: 0\r\n'].map((fields) =>

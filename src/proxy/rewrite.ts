@@ -1,0 +1,96 @@
+/**
+ * What a route changes in headers on top of the general policy: answers that point back at the API, cookies, keys that
+ * make a payment safe to repeat. Everything else stays byte for byte.
+ */
+import { randomUUID } from 'node:crypto';
+import type { BaseUrl } from '../config/values.ts';
+
+export interface RewriteOptions {
+  /** Prefix of the route. */
+  readonly path: string;
+  readonly upstream: BaseUrl;
+  readonly rewriteLocation: boolean;
+  readonly cookies: 'pass' | 'drop' | 'rewrite';
+  readonly idempotency: 'off' | 'inject';
+}
+
+export interface Rewrite {
+  /** Flat headers for the API from those of the caller. */
+  request(forward: readonly string[]): readonly string[];
+  /** Flat headers to add to a request and to its answer, whoever gives it; the same for a replay. */
+  added(method: string, forward: readonly string[]): readonly string[];
+  /** @param callerOrigin the way the caller came in, `http://127.0.0.1:7080`; undefined if it did not say */
+  answer(headers: string[], callerOrigin: string | undefined): string[];
+}
+
+const NONE: readonly string[] = [];
+
+export function createRewrite(options: RewriteOptions): Rewrite {
+  const { cookies, rewriteLocation, idempotency } = options;
+  const changes: Readonly<Record<string, ((value: string, origin: string | undefined) => string) | undefined>> = {
+    ...(rewriteLocation && {
+      location: (value, origin) => leadBack(value, options, origin),
+      'content-location': (value, origin) => leadBack(value, options, origin),
+    }),
+    ...(cookies === 'rewrite' && { 'set-cookie': (value) => rewriteCookie(value, options) }),
+  };
+  const idle = cookies !== 'drop' && Object.keys(changes).length === 0;
+  return {
+    request: (forward) => (cookies === 'drop' ? without(forward, 'cookie') : forward),
+    added: (method, forward) =>
+      idempotency === 'inject' && method === 'POST' && !hasKey(forward) ? ['Idempotency-Key', randomUUID()] : NONE,
+    answer(headers, callerOrigin) {
+      if (idle) return headers;
+      const kept = cookies === 'drop' ? without(headers, 'set-cookie') : headers;
+      return kept.map((value, index) => {
+        const change = index % 2 === 1 ? changes[(kept[index - 1] ?? '').toLowerCase()] : undefined;
+        return change ? change(value, callerOrigin) : value;
+      });
+    },
+  };
+}
+
+/** In every spelling that some server takes for it: two keys would be worse than none. */
+function hasKey(forward: readonly string[]): boolean {
+  return forward.some((name, index) => index % 2 === 0 && /^idempotency[-_]key$/i.test(name));
+}
+
+/**
+ * Only what is exactly under the API's origin and base path leads back to the caller's way in; a look-alike
+ * (`https://bank.example.evil`, `https://bank.example@evil`) stays what it is.
+ */
+function leadBack(value: string, { path, upstream }: RewriteOptions, callerOrigin: string | undefined): string {
+  const { origin, basePath } = upstream;
+  const absolute = value.startsWith(origin);
+  if (absolute ? callerOrigin === undefined : !/^\/(?![/\\])/.test(value)) return value;
+  const rest = under(absolute ? value.slice(origin.length) : value, basePath);
+  if (rest === undefined) return value;
+  return (absolute ? callerOrigin : '') + (joined(path, rest) || '/');
+}
+
+/** What follows the base path, if the base path is where it ends: `/apix` is not under `/api`. */
+function under(path: string, basePath: string): string | undefined {
+  const rest = path.slice(basePath.length);
+  return path.startsWith(basePath) && /^(?:$|[/?#])/.test(rest) ? rest : undefined;
+}
+
+function joined(prefix: string, rest: string): string {
+  return (prefix === '/' ? '' : prefix) + rest;
+}
+
+/** RFC 6265 §5.2: attributes behind the first `;`, names in any case. */
+function rewriteCookie(value: string, { path, upstream }: RewriteOptions): string {
+  return value
+    .replace(/;\s*domain\s*=\s*\.?([^;]*)/gi, (attribute, domain: string) => {
+      const host = domain.trim().toLowerCase();
+      return upstream.hostname === host || upstream.hostname.endsWith(`.${host}`) ? '' : attribute;
+    })
+    .replace(/(;\s*path\s*=\s*)([^;]*)/gi, (attribute, before: string, cookiePath: string) => {
+      const rest = under(cookiePath.trim(), upstream.basePath);
+      return rest === undefined ? attribute : before + (joined(path, rest === '/' ? '' : rest) || '/');
+    });
+}
+
+function without(flat: readonly string[], name: string): string[] {
+  return flat.filter((_, index) => (flat[index - (index % 2)] ?? '').toLowerCase() !== name);
+}

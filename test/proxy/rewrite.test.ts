@@ -1,0 +1,122 @@
+/** What a route changes in headers, and how much it leaves alone. */
+import { describe, expect, it } from 'vitest';
+import { parseBaseUrl } from '../../src/config/values.ts';
+import { countForward } from '../../src/proxy/max-forwards.ts';
+import { createRewrite, type RewriteOptions } from '../../src/proxy/rewrite.ts';
+
+const HERE = 'http://127.0.0.1:7080';
+
+function rewriteOf(options: Partial<RewriteOptions> & { readonly base?: string } = {}) {
+  const { base = 'https://bank.example/api', ...rest } = options;
+  return createRewrite({
+    path: '/banking',
+    upstream: parseBaseUrl(base),
+    rewriteLocation: false,
+    cookies: 'pass',
+    idempotency: 'off',
+    ...rest,
+  });
+}
+
+describe('Location under rewriteLocation', () => {
+  const lead = (value: string, origin: string | undefined = HERE, base?: string) =>
+    rewriteOf({ rewriteLocation: true, ...(base !== undefined && { base }) }).answer(['Location', value], origin)[1];
+
+  it.each([
+    ['https://bank.example/api/x/1', `${HERE}/banking/x/1`],
+    ['https://bank.example/api', `${HERE}/banking`],
+    ['https://bank.example/api?q=/api/#f', `${HERE}/banking?q=/api/#f`],
+    ['/api/x', '/banking/x'],
+    ['/api', '/banking'],
+  ])('leads %s back to %s', (value, expected) => expect(lead(value)).toBe(expected));
+
+  it.each([
+    'https://bank.example.evil/api/x',
+    'https://bank.example@evil/api/x',
+    'https://bank.example:8443/api/x',
+    'http://bank.example/api/x',
+    'https://evil.example/api/x',
+    'https://bank.example/apix',
+    'https://bank.example/other',
+    '//bank.example/api/x',
+    '/\\bank.example/api/x',
+    '/other',
+    '/apix',
+    'x/y',
+    '',
+  ])('leaves %s alone', (value) => expect(lead(value)).toBe(value));
+
+  it('leaves absolute ones alone when the caller did not say how it came in', () => {
+    const { answer } = rewriteOf({ rewriteLocation: true });
+    expect(answer(['Location', 'https://bank.example/api/x'], undefined)[1]).toBe('https://bank.example/api/x');
+  });
+
+  it('works without a base path, for Content-Location too, and only when asked', () => {
+    expect(lead('https://bank.example/x', HERE, 'https://bank.example')).toBe(`${HERE}/banking/x`);
+    const { answer } = rewriteOf({ rewriteLocation: true });
+    expect(answer(['content-location', '/api/x', 'X-Location', '/api/x'], HERE)).toEqual([
+      'content-location',
+      '/banking/x',
+      'X-Location',
+      '/api/x',
+    ]);
+    expect(rewriteOf().answer(['Location', '/api/x'], HERE)).toEqual(['Location', '/api/x']);
+  });
+});
+
+describe('cookies', () => {
+  const cookie = (value: string) => rewriteOf({ cookies: 'rewrite' }).answer(['Set-Cookie', value], HERE)[1];
+
+  it.each([
+    ['a=b; Domain=bank.example; Path=/api; HttpOnly', 'a=b; Path=/banking; HttpOnly'],
+    ['a=b; domain=.example;Secure', 'a=b;Secure'],
+    ['a=b; Path=/api/x', 'a=b; Path=/banking/x'],
+    ['a=b; Path=/api/', 'a=b; Path=/banking'],
+    ['a=b; Domain=other.example; Path=/apix', 'a=b; Domain=other.example; Path=/apix'],
+    ['a=b; Path=/', 'a=b; Path=/'],
+    ['a="; Path=/x"', 'a="; Path=/x"'],
+    ['a=domain=bank.example', 'a=domain=bank.example'],
+  ])('are rewritten from %s to %s', (value, expected) => expect(cookie(value)).toBe(expected));
+
+  it('stay separate lines, or are dropped both ways, or pass', () => {
+    const lines = ['Set-Cookie', 'a=1', 'X', 'y', 'set-cookie', 'b=2'];
+    expect(rewriteOf({ cookies: 'rewrite' }).answer(lines, HERE)).toEqual(lines);
+    expect(rewriteOf().answer(lines, HERE)).toEqual(lines);
+    const dropping = rewriteOf({ cookies: 'drop' });
+    expect(dropping.answer(lines, HERE)).toEqual(['X', 'y']);
+    expect(dropping.request(['Cookie', 'a=1', 'X', 'cookie'])).toEqual(['X', 'cookie']);
+  });
+});
+
+describe('Idempotency-Key', () => {
+  const added = (method: string, forward: readonly string[] = [], idempotency: 'off' | 'inject' = 'inject') =>
+    rewriteOf({ idempotency }).added(method, forward);
+
+  it('is a fresh UUID for every POST without one', () => {
+    const [name, first] = added('POST', ['X', 'idempotency-key']);
+    expect([name, first]).toEqual(['Idempotency-Key', expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f-]{27}$/)]);
+    expect(added('POST')[1]).not.toBe(first);
+  });
+
+  it.each([
+    ['GET', []],
+    ['PUT', []],
+    ['POST', ['idempotency-key', 'mine']],
+    ['POST', ['Idempotency_Key', 'mine']],
+  ])('is not added to a %s with %j', (method, forward) => expect(added(method, forward)).toEqual([]));
+
+  it('is not added where nobody asked for it', () => expect(added('POST', [], 'off')).toEqual([]));
+});
+
+describe('Max-Forwards', () => {
+  it.each([
+    ['OPTIONS', ['Max-Forwards', '0'], 'ends here'],
+    ['OPTIONS', ['X', 'y', 'max-forwards', '10'], ['X', 'y', 'max-forwards', '9']],
+    ['OPTIONS', ['Max-Forwards', '-1'], ['Max-Forwards', '-1']],
+    ['OPTIONS', ['Max-Forwards', 'x'], ['Max-Forwards', 'x']],
+    ['OPTIONS', ['X', 'max-forwards'], ['X', 'max-forwards']],
+    ['GET', ['Max-Forwards', '0'], ['Max-Forwards', '0']],
+  ] as const)('of %s %j gives %j', (method, forward, expected) => {
+    expect(countForward(method, forward)).toEqual(expected);
+  });
+});
