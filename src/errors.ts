@@ -34,6 +34,13 @@ export const ERRORS = {
     title: 'Unexpected error in the sidecar',
     detail: 'This is a defect in the sidecar. Its log has the details under this request id; please report them.',
   },
+  SIDECAR_OVERLOADED: {
+    status: 503,
+    exit: 1,
+    title: 'The sidecar has more to do than it can hold',
+    detail:
+      'Too many connections (`limits.connections`) or too little memory left (`limits.heapShare`). The request was not sent on; try again later.',
+  },
   CALLER_REQUEST_INVALID: {
     status: 400,
     exit: 1,

@@ -15,6 +15,8 @@ export interface GateOptions {
   readonly hosts: ReadonlySet<string>;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  /** For every new request. @throws SidecarError SIDECAR_OVERLOADED */
+  readonly checkLoad: () => void;
 }
 
 /** The gate of the current generation, built once for each. */
@@ -29,14 +31,23 @@ export function createGates(options: GateOptions): () => Gate {
   };
 }
 
-function buildGate({ routes, hold, loaded }: Generation, { hosts, metrics }: GateOptions, quotas: Enter): Gate {
+function buildGate(
+  { routes, hold, loaded }: Generation,
+  { hosts, metrics, checkLoad }: GateOptions,
+  quotas: Enter,
+): Gate {
   const { config, callerKeys } = loaded;
   const { allowForwarded, limits } = config.callers;
   // Names in certificates are the CA's choice: as a label they would have no bound.
   const labels = new Set([...callerKeys.keys(), 'anyone']);
   const count = memoize((caller: string) => metrics.counter('caller_requests_total', { caller }));
+  const admit = createAdmission({ routes, hosts, allowForwarded, identify: createIdentify({ keys: callerKeys }) });
   return {
-    admit: createAdmission({ routes, hosts, allowForwarded, identify: createIdentify({ keys: callerKeys }) }),
+    admit(line, head) {
+      // First, because it is cheapest, and before anything of a body is held.
+      checkLoad();
+      return admit(line, head);
+    },
     enter(caller, route) {
       const leaveCaller = quotas(`caller ${caller}`, limits);
       const leaveRoute = orGiveBack(() => quotas(`route ${route.path}`, route.limits), leaveCaller);

@@ -30,7 +30,9 @@ export async function bind(server: Server, address: Address): Promise<Bound> {
     };
     server.once('error', failed);
     const listening = () => {
-      server.off('error', failed);
+      // From now on an error is a connection that could not be accepted, for want of a descriptor: its caller's loss
+      // alone, and no reason to end the process.
+      server.off('error', failed).on('error', () => undefined);
       resolve();
     };
     if (address.kind === 'tcp') server.listen({ host: address.host, port: address.port, exclusive: true }, listening);

@@ -17,6 +17,7 @@ import { type Bound, bind, formatHost } from './listen.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { type Clock, systemClock } from './oauth/clock.ts';
+import { createOverload } from './overload.ts';
 import { type Proxy as CallerPort, createProxy } from './proxy/server.ts';
 import { createGenerations, type Generations } from './reload.ts';
 import { VERSION } from './version.ts';
@@ -26,6 +27,8 @@ export interface SidecarOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly random?: () => number;
+  /** Heap in use as a share of its limit; V8's own by default. */
+  readonly heapShare?: () => number;
   /** Called when `POST /shutdown` asks for it. */
   readonly onShutdownRequest?: () => void;
 }
@@ -55,8 +58,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const state = { listening: false, draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
-  const gate = createGates({ current: generations.current, hosts, metrics, clock });
-  const proxy = createProxy({ gate, headersMs: config.timeouts.callerHeaders, log, metrics });
+  const overload = createOverload({ config, log, metrics, heapShare: options.heapShare });
+  const { connections, check: checkLoad } = overload;
+  const gate = createGates({ current: generations.current, hosts, metrics, clock, checkLoad });
+  const proxy = createProxy({ gate, headersMs: config.timeouts.callerHeaders, connections, log, metrics });
   const admin = await createAdmin({
     snapshot: () => ({ ...state, ...describe(generations), inFlight: proxy.inFlight(), now: Date.now() }),
     metrics,
@@ -64,31 +69,28 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     shutdown: () => options.onShutdownRequest?.(),
     hosts: adminHosts,
   });
-  const opening = { config, tls: loaded.tls.get('callers'), proxy, admin, hosts, adminHosts };
-  const { proxies, admins } = await openAll(opening).catch(async (error: unknown) => {
-    await generations.destroy();
-    throw error;
-  });
+  const tls = loaded.tls.get('callers');
+  const { proxies, admins } = await openAll({ config, tls, proxy, admin, hosts, adminHosts }).catch(
+    async (error: unknown) => {
+      overload.close();
+      await generations.destroy();
+      throw error;
+    },
+  );
   state.listening = true;
   announce({ admins, proxies }, options);
-  const reload = (reason: string, force: boolean) => {
-    if (generations.reload(reason, force) === 'ok') renewCertificates(proxies, generations.current().loaded);
-  };
-  const files = () => generations.current().loaded.files;
-  const unwatch = watchFiles(files, () => reload('file change', false));
+  const reloading = startReloading(generations, proxies);
   return {
     proxy: proxies.map(({ bound }) => bound),
     admin: admins.map(({ bound }) => bound),
     firstTokens: () => firstTokens(generations.current()),
-    reload: (reason) => reload(reason, true),
+    reload: (reason) => reloading.reload(reason, true),
     async stop() {
       state.draining = true;
-      unwatch();
-      await sleep(config.drain.minimum);
-      for (const { server } of proxies) server.close();
-      const drained = await within(config.drain.limit, proxy.drain());
-      proxy.cut();
+      reloading.stop();
+      const drained = await drain(config, proxies, proxy);
       closeAll([...admins, ...proxies]);
+      overload.close();
       await generations.destroy();
       return drained;
     },
@@ -103,6 +105,14 @@ interface Opening {
   readonly admin: Admin;
   readonly hosts: Set<string>;
   readonly adminHosts: Set<string>;
+}
+
+function startReloading(generations: Generations, listeners: readonly Listener[]) {
+  const reload = (reason: string, force: boolean) => {
+    if (generations.reload(reason, force) === 'ok') renewCertificates(listeners, generations.current().loaded);
+  };
+  const files = () => generations.current().loaded.files;
+  return { reload, stop: watchFiles(files, () => reload('file change', false)) };
 }
 
 /** Connections there are keep the certificate they began with. */
@@ -146,6 +156,15 @@ async function open(address: Address, server: Server, hosts: Set<string>): Promi
     if (port === 80) hosts.add(name);
   }
   return { server, bound };
+}
+
+/** True when every running request finished in time. */
+async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], proxy: CallerPort) {
+  await sleep(minimum);
+  for (const { server } of listeners) server.close();
+  const drained = await within(limit, proxy.drain());
+  proxy.cut();
+  return drained;
 }
 
 function closeAll(listeners: readonly Listener[]): void {

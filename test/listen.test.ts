@@ -38,6 +38,14 @@ describe('listen', () => {
     });
   });
 
+  it('outlives connections that cannot be accepted, because no descriptor is left', async () => {
+    await using server = createListener();
+    const { text } = await bind(server, anyPort);
+    server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
+    expect(await (await fetch(text)).text()).toBe('ok');
+    server.closeAllConnections();
+  });
+
   it('opens a Unix socket to owner and group only, whatever the umask', async () => {
     using folder = createFolder();
     const path = join(folder.path, 'sidecar.sock');

@@ -211,7 +211,10 @@ export const ConfigSchema = z.strictObject({
       callerHeaders: duration('10s', 'Time a caller has to send its request headers'),
       connect: duration('5s', 'Time to connect to an API, TLS included'),
       firstByte: duration('60s', 'Time an API has to begin its answer'),
-      idle: duration('60s', 'Longest pause in the middle of a body, either way'),
+      idle: duration(
+        '60s',
+        'Longest pause in the middle of a body, either way; from a caller, less than 1 KiB counts as a pause',
+      ),
       queue: duration('10s', 'Time a request waits for one of the connections to its API to become free'),
       total: parsed(
         parsePositiveDurationMs,
@@ -221,6 +224,13 @@ export const ConfigSchema = z.strictObject({
     .prefault({}),
   limits: z
     .strictObject({
+      connections: z.int().min(1).max(100_000).default(1000).meta(meta('Connections of callers at most; more get 503')),
+      heapShare: z
+        .number()
+        .min(0.5)
+        .max(0.99)
+        .default(0.9)
+        .meta(meta('New requests get 503 while more than this share of the JavaScript heap is in use')),
       replayBody: size('64KiB', 'Request bodies up to this size are held in memory so they can be sent again'),
       requestBody: parsed(parseSizeBytes, meta('Largest request body; absent = no limit')).optional(),
       upstreamConnections: z.int().min(1).max(10_000).default(256).meta(meta('Connections to each API at most')),

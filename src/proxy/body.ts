@@ -16,7 +16,7 @@ export type RequestBody =
 export interface BodyLimits {
   /** Bodies up to this many bytes are held in memory. */
   readonly replayBytes: number;
-  /** Longest pause between two pieces, ms. */
+  /** Time for every further KiB, ms. */
   readonly idleMs: number;
   /** Larger ones are refused; undefined = none is. */
   readonly maxBytes?: number | undefined;
@@ -30,6 +30,9 @@ export function checkAnnounced({ contentLength }: RequestHead, { maxBytes }: Bod
 function tooLarge(): SidecarError {
   return new SidecarError('CALLER_BODY_TOO_LARGE');
 }
+
+/** A byte now and then is no progress: at that pace a caller would hold its connection for days. */
+const PROGRESS_BYTES = 1024;
 
 const NONE: RequestBody = { kind: 'none' };
 
@@ -57,10 +60,14 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
     const chunks: Buffer[] = [];
     let length = 0;
     const idle = setTimeout(() => settle(() => reject(new SidecarError('CALLER_TIMEOUT'))), limits.idleMs);
+    let progressAt = PROGRESS_BYTES;
     const onData = (chunk: Buffer) => {
       chunks.push(chunk);
       length += chunk.length;
-      idle.refresh();
+      if (length >= progressAt) {
+        progressAt = length + PROGRESS_BYTES;
+        idle.refresh();
+      }
       if (length > (limits.maxBytes ?? Number.POSITIVE_INFINITY)) settle(() => reject(tooLarge()));
       else if (length > limits.replayBytes) hand();
     };
@@ -90,6 +97,8 @@ class CallerBody extends Readable {
   #room: number;
   /** Runs while we wait for the caller; a slow upstream is not the caller's silence. */
   #idle: NodeJS.Timeout | undefined;
+  /** Since the clock was last wound up. */
+  #progress = 0;
 
   constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes }: BodyLimits) {
     super({ highWaterMark: 64 * 1024 });
@@ -110,7 +119,10 @@ class CallerBody extends Readable {
       this.destroy(tooLarge());
       return;
     }
+    this.#progress += chunk.length;
     if (this.push(chunk)) {
+      if (this.#progress < PROGRESS_BYTES) return;
+      this.#progress = 0;
       this.#idle?.refresh();
       return;
     }

@@ -7,7 +7,9 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket, type TlsOptions } from 'node:tls';
-import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
+import { type ErrorCode, SidecarError } from '../errors.ts';
+import type { Connections } from './connections.ts';
+import { rawAnswer } from './raw-answer.ts';
 import { UpgradeResponse } from './upgrade.ts';
 
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -36,12 +38,14 @@ export interface ListenerOptions {
   readonly begin: Begin;
   /** The unfinished responses of a connection, oldest first. */
   readonly runningOn: (socket: Duplex) => readonly ServerResponse[];
-  /** Ms a caller has for its request headers. */
+  /** Ms a caller has for its request headers, from the moment it connects. */
   readonly headersTimeout: number;
   readonly tls: ListenerTls | undefined;
+  readonly connections: Connections;
 }
 
-export function createListener({ begin, runningOn, headersTimeout, tls }: ListenerOptions): Listener {
+/** A server that is not listening yet. */
+export function createListener({ begin, runningOn, headersTimeout, tls, connections }: ListenerOptions): Listener {
   const options: ServerOptions = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout,
@@ -67,6 +71,7 @@ export function createListener({ begin, runningOn, headersTimeout, tls }: Listen
     begin(req, new UpgradeResponse({ req, socket, behind }, idle.add), false);
   });
   server.on('connect', (_req, socket) => malformed(socket, runningOn(socket), 'CALLER_METHOD_REFUSED'));
+  guardConnections(server, tls ? 'secureConnection' : 'connection', connections);
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     // What cannot speak TLS with us would not understand an answer either.
     const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
@@ -172,6 +177,14 @@ function closeAfter(last: ServerResponse, socket: Duplex): void {
   last.once('close', () => socket.end(() => socket.destroy()));
 }
 
+/** In front of Node's own listener: what is not admitted never gets a parser, nor any of the memory of one. */
+function guardConnections(server: Server, event: 'connection' | 'secureConnection', connections: Connections): void {
+  const [serve] = server.listeners(event);
+  server.removeAllListeners(event).on(event, (socket: Socket) => {
+    if (connections.admit(socket)) serve?.call(server, socket);
+  });
+}
+
 /**
  * Malformed bytes may be answered when nothing is running on the connection, or when they are the body of the one
  * request that is. Behind a complete request they may not: the caller would take our 400 for the answer to its payment.
@@ -188,7 +201,5 @@ function parserFault(code: string | undefined): ErrorCode {
 /** For connections where Node has no response object, and no listener for errors any more. */
 function refuse(socket: Duplex, code: ErrorCode): void {
   socket.on('error', () => socket.destroy());
-  const { status, headers, body } = toProblem(new SidecarError(code), 'none');
-  const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${code}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy());
+  socket.end(rawAnswer(new SidecarError(code)), () => socket.destroy());
 }

@@ -13,9 +13,11 @@ import type { Metrics } from '../metrics.ts';
 import { record, type Trace } from './access-log.ts';
 import type { Admit, RequestLine } from './admission.ts';
 import { type BodyLimits, checkAnnounced, receiveBody } from './body.ts';
+import type { Connections } from './connections.ts';
 import type { Exchange, Route } from './exchange.ts';
 import { forward } from './forward.ts';
 import { readRequestHead } from './headers.ts';
+import { letSpeakOut } from './lingering.ts';
 import { type Begin, certificateOf, createListener, type Listener, type ListenerTls } from './listener.ts';
 import { countForward } from './max-forwards.ts';
 import { trackRunning } from './running.ts';
@@ -38,6 +40,7 @@ export interface ProxyOptions {
   readonly gate: () => Gate;
   /** Time a caller has for its request headers, ms. */
   readonly headersMs: number;
+  readonly connections: Connections;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -52,10 +55,8 @@ export interface Proxy {
   cut(): void;
 }
 
-const SPEAK_OUT_MS = 2000;
-
 export function createProxy(options: ProxyOptions): Proxy {
-  const { metrics } = options;
+  const { metrics, connections } = options;
   const nextRequestId = requestIds();
   const unrouted = metrics.forRoute('none');
   const running = trackRunning();
@@ -70,9 +71,12 @@ export function createProxy(options: ProxyOptions): Proxy {
     if (head.authorizations.some((value) => !/^basic /i.test(value))) metrics.authorizationDropped();
     const trace: Trace = { requestId: head.requestId ?? nextRequestId(), startedAt: performance.now() };
     running.add(res);
+    connections.began(res);
     metrics.inFlight(1);
     if (draining) res.shouldKeepAlive = false;
     res.once('close', () => {
+      // An idle connection must not hold on to the headers of its last request; one that ends must be known as such.
+      if (latest.get(req.socket) === res && res.shouldKeepAlive) latest.delete(req.socket);
       metrics.inFlight(-1);
       record(req, res, trace, { ...options, routeMetrics: trace.route?.metrics ?? unrouted });
       running.remove(res);
@@ -87,7 +91,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   return {
     createListener(tls) {
       const runningOn = (socket: Duplex) => [...running.all].filter((res) => res.req.socket === socket);
-      const listener = createListener({ begin, runningOn, headersTimeout: options.headersMs, tls });
+      const listener = createListener({ begin, runningOn, headersTimeout: options.headersMs, tls, connections });
       listeners.push(listener);
       return listener.server;
     },
@@ -144,6 +148,8 @@ function fail(res: ServerResponse, trace: Trace, thrown: unknown, { log, metrics
     cut(res);
     return error;
   }
+  // RFC 9110 §15.5.9; else the rest of the body could go on dripping.
+  if (error.code === 'CALLER_TIMEOUT') res.shouldKeepAlive = false;
   const problem = toProblem(error, requestId);
   // Where a message ends that is not well-formed is anybody's guess.
   if (error.code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
@@ -151,13 +157,6 @@ function fail(res: ServerResponse, trace: Trace, thrown: unknown, { log, metrics
   const headers = [...Object.entries(problem.headers).flat(), ...(exchange?.added ?? [])];
   res.writeHead(problem.status, headers).end(problem.body);
   return error;
-}
-
-/** A caller may send all of its body before it reads our answer, but not for ever. */
-function letSpeakOut(req: IncomingMessage): void {
-  req.resume();
-  const timer = setTimeout(() => req.socket.destroy(), SPEAK_OUT_MS);
-  req.once('close', () => clearTimeout(timer));
 }
 
 /** By reset where there is such a thing: to an HTTP/1.0 caller an orderly close would mean a complete answer. */

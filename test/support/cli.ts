@@ -5,7 +5,7 @@ import { vi } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
 const MAIN = join(ROOT, 'src/main.ts');
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 40_000;
 
 export interface Ended {
   /** null when a signal ended it. */

@@ -12,6 +12,8 @@ export interface ProxyWorldOptions extends UpstreamHooks {
   readonly answer?: Answerer;
   readonly config?: Readonly<Record<string, unknown>>;
   readonly clock?: Clock;
+  /** Heap in use as a share of its limit. */
+  readonly heapShare?: () => number;
   /** Put behind the API's origin. */
   readonly basePath?: string;
   /** Instead of the scripted API's own address. */
@@ -38,7 +40,7 @@ export interface CallOptions {
 
 /** Resolves when the first token is there. */
 export async function createProxyWorld(options: ProxyWorldOptions = {}): Promise<ProxyWorld> {
-  const { answer = () => ok('fine'), basePath = '', config = {}, clock } = options;
+  const { answer = () => ok('fine'), basePath = '', config = {}, clock, heapShare } = options;
   const upstream = await startUpstream(answer, options);
   const tokens = await startTokenServer();
   const sidecar = await startTestSidecar({
@@ -46,6 +48,7 @@ export async function createProxyWorld(options: ProxyWorldOptions = {}): Promise
     tokenEndpoint: tokens.url,
     config,
     ...(clock && { clock }),
+    ...(heapShare && { heapShare }),
   });
   await vi.waitFor(() => {
     if (!sidecar.logs.some(({ message }) => message === 'token obtained')) throw new Error('no first token yet');

@@ -26,6 +26,10 @@ export interface SidecarProcessOptions {
   /** Of the one route, `/api`. */
   readonly route?: Readonly<Record<string, unknown>>;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Of Node, before the program. */
+  readonly nodeArgs?: readonly string[];
+  /** What starts Node, with its arguments; Node itself by default. */
+  readonly launcher?: readonly string[];
 }
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
@@ -36,7 +40,9 @@ export async function startSidecarProcess(options: SidecarProcessOptions): Promi
   writeFileSync(join(folder, 'secret'), 'secret-of-the-test', { mode: 0o600 });
   const file = join(folder, 'config.json');
   writeFileSync(file, JSON.stringify(configOf(options, join(folder, 'secret'))));
-  const child = spawn(process.execPath, [MAIN, 'serve', '--config', file], { cwd: folder, env: {} });
+  const { launcher = [], nodeArgs = [] } = options;
+  const [command = '', ...args] = [...launcher, process.execPath, ...nodeArgs, MAIN, 'serve', '--config', file];
+  const child = spawn(command, args, { cwd: folder, env: {}, stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   const output = { stdout: '', stderr: '' };
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

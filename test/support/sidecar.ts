@@ -19,6 +19,8 @@ export interface TestSidecarOptions {
   readonly clientId?: string;
   readonly secret?: string;
   readonly clock?: Clock;
+  /** Heap in use as a share of its limit. */
+  readonly heapShare?: () => number;
 }
 
 export interface TestSidecar {
@@ -57,7 +59,8 @@ export async function startTestSidecar(options: TestSidecarOptions): Promise<Tes
   };
   const loaded = loadConfig({ file, env: {}, cwd: folder });
   const log = createLog({ level: 'debug', format: 'json', write });
-  const sidecar = await startSidecar({ loaded, log, ...(options.clock && { clock: options.clock }) });
+  const { clock, heapShare } = options;
+  const sidecar = await startSidecar({ loaded, log, ...(clock && { clock }), ...(heapShare && { heapShare }) });
   const [proxy] = sidecar.proxy;
   return {
     url: proxy?.text ?? '',

@@ -103,6 +103,36 @@ describe('a caller that stalls', () => {
     expect(world.upstream.requests).toEqual([]);
   });
 
+  it.each([
+    ['small', 20_000],
+    ['large', 200_000],
+  ])('by dripping a %s body gets 408, however steadily', async (_case, length) => {
+    await using world = await createProxyWorld({ config: { timeouts: { idle: '300ms' } } });
+    using caller = await world.open();
+    caller.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: ${length}\r\n\r\n`);
+    const drip = setInterval(() => caller.send('x'), 20);
+    const answer = await caller.answer({ timeoutMs: 2000 });
+    expect([answer.status, answer.header('connection')]).toEqual([408, 'close']);
+    await caller.ended(1000).finally(() => clearInterval(drip));
+    expect(world.upstream.requests).toEqual([]);
+  });
+
+  it('is given its time again for every KiB', async () => {
+    await using world = await createProxyWorld({
+      answer: ({ body }) => ok(String(body.length)),
+      config: { timeouts: { idle: '300ms' } },
+    });
+    using caller = await world.open();
+    caller.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: ${20 * 1024}\r\n\r\n`);
+    let sent = 0;
+    const pour = setInterval(() => {
+      if (sent < 20) caller.send('x'.repeat(1024));
+      sent += 1;
+    }, 50);
+    expect((await caller.answer()).body).toBe(String(20 * 1024));
+    clearInterval(pour);
+  });
+
   it('within its headers gets 408', async () => {
     await using world = await createProxyWorld({ config: { timeouts: { callerHeaders: '200ms' } } });
     using caller = await world.open();

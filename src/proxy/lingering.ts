@@ -1,0 +1,50 @@
+/**
+ * Closes connections in a way that lets the other side read its last answer, at a bounded price: closing at once while
+ * a request is still on its way resets the connection, and a reset makes some systems throw the answer away unread.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** Time the other side has to read and to close, ms. */
+const LINGER_MS = 1000;
+/** What is thrown away of a connection that goes on sending. */
+const MAX_DISCARDED_BYTES = 64 * 1024;
+/** Time a caller has to send a body nobody wants, ms. */
+const SPEAK_OUT_MS = 2000;
+/** Each holds a file descriptor; with more, the oldest goes at once. */
+const MAX_LINGERING = 16;
+
+/** Sends the last bytes of a connection that nothing else uses, and sees to its end. */
+export type EndWith = (socket: Socket, answer: string) => void;
+
+/** All connections ended through one of these share its bounds. */
+export function createLingering(): EndWith {
+  const lingering = new Set<Socket>();
+  return (socket, answer) => {
+    lingering.add(socket);
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket
+      .on('error', () => undefined)
+      .on('end', () => socket.destroy())
+      .on('data', () => {
+        if (socket.bytesRead > MAX_DISCARDED_BYTES) socket.destroy();
+      })
+      .once('close', () => {
+        clearTimeout(timer);
+        lingering.delete(socket);
+      })
+      .end(answer);
+    const [oldest] = lingering;
+    if (lingering.size <= MAX_LINGERING || oldest === undefined) return;
+    // Its answer is in the kernel's hands already; the descriptor is free when this returns.
+    lingering.delete(oldest);
+    oldest.destroy();
+  };
+}
+
+/** A caller may send all of its body before it reads our answer, but not for ever. */
+export function letSpeakOut(req: IncomingMessage): void {
+  req.resume();
+  const timer = setTimeout(() => req.socket.destroy(), SPEAK_OUT_MS);
+  req.once('close', () => clearTimeout(timer));
+}

@@ -1,0 +1,64 @@
+/**
+ * Whether memory is running out: looked at now and then instead of at every request, and with two thresholds, so that
+ * the verdict does not flicker while requests come and go.
+ */
+import { getHeapStatistics } from 'node:v8';
+
+const SAMPLE_MS = 50;
+/** A burst fills a small heap within one turn of the event loop, in which no timer runs. */
+const SAMPLE_EVERY = 32;
+/** Shedding ends when this share of the limit is free again, on top of what it began at. */
+const RELIEF = 0.1;
+
+export interface PressureOptions {
+  /** Of the limit, 0 to 1, above which pressure is high. */
+  readonly share: number;
+  /** Memory in use as a share of the limit, now. */
+  readonly sample: () => number;
+  /** Called when pressure becomes high or ceases to be. */
+  readonly onChange: (high: boolean) => void;
+}
+
+export interface Pressure {
+  /** For every request; looks at every 32nd. */
+  isHigh(): boolean;
+  /** Looks no more. */
+  close(): void;
+}
+
+/** Looks at once and then regularly, without keeping the process alive. */
+export function createPressure({ share, sample, onChange }: PressureOptions): Pressure {
+  let high = false;
+  let asked = 0;
+  const look = () => {
+    const used = sample();
+    const next = high ? used > share - RELIEF : used > share;
+    if (next === high) return;
+    high = next;
+    onChange(high);
+  };
+  look();
+  const timer = setInterval(look, SAMPLE_MS).unref();
+  return {
+    isHigh() {
+      asked += 1;
+      if (asked % SAMPLE_EVERY === 0) look();
+      return high;
+    },
+    close: () => clearInterval(timer),
+  };
+}
+
+/** V8's default on 64 bits, 3 × 32 MiB: `heap_size_limit` counts it, but the process dies when the rest is full. */
+const YOUNG_BYTES = 96 * 1024 * 1024;
+/** What is left for old objects whatever was set. */
+const LEAST_OLD_SHARE = 0.4;
+
+/**
+ * What the heap holds as a share of its room for long-lived objects (`--max-old-space-size`), 0 to 1 and beyond. Young
+ * objects count, because those of a request that is held will be old soon, and then it is too late to say no.
+ */
+export function heapShareInUse(): number {
+  const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
+  return used / Math.max(limit - YOUNG_BYTES, limit * LEAST_OLD_SHARE);
+}
