@@ -2,7 +2,6 @@
  * Composition root: turns a loaded configuration into running objects and back. The only place that knows how the
  * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
  */
-import type { Server } from 'node:http';
 import { Server as TlsServer } from 'node:https';
 import { type Admin, createAdmin } from './admin/server.ts';
 import type { StatusInput } from './admin/status.ts';
@@ -13,7 +12,8 @@ import { type Address, isLoopback } from './config/values.ts';
 import { watchFiles } from './config/watch.ts';
 import { createGates } from './gate.ts';
 import type { Generation } from './generation.ts';
-import { type Bound, bind, formatHost } from './listen.ts';
+import type { Bound } from './listen.ts';
+import { type Listener, openListeners } from './listeners.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { type Clock, systemClock } from './oauth/clock.ts';
@@ -42,11 +42,6 @@ export interface Sidecar {
   reload(reason: string): void;
   /** Drains as configured. True when every running request finished within the limit. */
   stop(): Promise<boolean>;
-}
-
-interface Listener {
-  readonly server: Server;
-  readonly bound: Bound;
 }
 
 /** Starts everything and listens. @throws SidecarError SIDECAR_LISTEN_FAILED */
@@ -127,10 +122,13 @@ async function openAll({ config, tls, proxy, admin, hosts, adminHosts }: Opening
   const proxies: Listener[] = [];
   try {
     for (const address of config.admin) {
-      admins.push(await open(address, admin.createListener(adminRules(address, config)), adminHosts));
+      const create = () => admin.createListener(adminRules(address, config));
+      admins.push(...(await openListeners(address, create, adminHosts)));
     }
     for (const address of config.listen) {
-      proxies.push(await open(address, proxy.createListener(address.kind === 'tcp' ? tls : undefined), hosts));
+      proxies.push(
+        ...(await openListeners(address, () => proxy.createListener(address.kind === 'tcp' ? tls : undefined), hosts)),
+      );
     }
   } catch (error) {
     closeAll([...admins, ...proxies]);
@@ -143,19 +141,6 @@ async function openAll({ config, tls, proxy, admin, hosts, adminHosts }: Opening
 function adminRules(address: Address, config: Config) {
   const local = address.kind === 'unix' || isLoopback(address.host);
   return { checkHost: local && address.kind === 'tcp', allowShutdown: config.adminActions || address.kind === 'unix' };
-}
-
-/** Binds, and adds every name under which callers on this machine may address the listener. */
-async function open(address: Address, server: Server, hosts: Set<string>): Promise<Listener> {
-  const bound = await bind(server, address);
-  const port = bound.address.kind === 'tcp' ? bound.address.port : 80;
-  // Browsers take 0.0.0.0 for this machine: a wildcard is no name.
-  const own = ['0.0.0.0', '[::]'].includes(formatHost(bound.address)) ? [] : [formatHost(bound.address)];
-  for (const name of ['127.0.0.1', 'localhost', '[::1]', ...own]) {
-    hosts.add(`${name}:${port}`);
-    if (port === 80) hosts.add(name);
-  }
-  return { server, bound };
 }
 
 /** True when every running request finished in time. */

@@ -1,5 +1,6 @@
 // The life of the process: how it starts, refuses to start, drains, is cut short and comes back.
 import { type AddressInfo, createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { jsonLines, run } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
@@ -22,6 +23,10 @@ async function startSlowApi() {
     [Symbol.asyncDispose]: () => raw.close(),
   };
 }
+
+const hasIpv6 = Object.values(networkInterfaces())
+  .flat()
+  .some((one) => one?.address === '::1');
 
 const status = async (url: string) => (await fetch(url)).status;
 
@@ -48,6 +53,47 @@ describe('serve', () => {
     expect(code).toBe(3);
     expect(stderr).toMatch(/^SIDECAR_LISTEN_FAILED/);
     expect(stderr).toContain(address);
+    expect(stderr).toContain('EADDRINUSE');
+  });
+
+  it.skipIf(!hasIpv6)('binds 127.0.0.1 and ::1 for localhost, and nothing else', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const sidecar = await world.serve({ listen: 'localhost:0', admin: 'localhost:0' });
+    const logged = jsonLines(sidecar.stdout()).flatMap(({ address }) => (typeof address === 'string' ? [address] : []));
+    const { port } = new URL(sidecar.url);
+    const { port: adminPort } = new URL(sidecar.adminUrl);
+    expect(logged.sort()).toEqual(
+      [port, adminPort].flatMap((one) => [`http://127.0.0.1:${one}`, `http://[::1]:${one}`]).sort(),
+    );
+    for (const host of ['127.0.0.1', '[::1]', 'localhost']) {
+      expect(await status(`http://${host}:${port}/unknown`)).toBe(404);
+      expect(await status(`http://${host}:${adminPort}/livez`)).toBe(200);
+    }
+    const elsewhere = Object.values(networkInterfaces())
+      .flat()
+      .find((one) => one && !one.internal && one.family === 'IPv4');
+    if (elsewhere) await expect(fetch(`http://${elsewhere.address}:${port}/unknown`)).rejects.toThrow();
+    sidecar.kill('SIGTERM');
+    expect((await sidecar.ended).code).toBe(0);
+  });
+
+  it.skipIf(!hasIpv6)('works with IPv6 alone', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const { url, adminUrl } = await world.serve({ listen: '[::1]:0', admin: '[::1]:0' });
+    expect(url).toMatch(/^http:\/\/\[::1\]:\d+$/);
+    expect(await status(`${url}/unknown`)).toBe(404);
+    expect(await status(`${adminUrl}/livez`)).toBe(200);
+  });
+
+  it.skipIf(!hasIpv6)('exits 3 when another program has one of the two addresses of localhost', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '::1', resolve));
+    const { port } = other.address() as AddressInfo;
+    const { code, stderr } = await world.launch({ listen: `localhost:${port}` }).ended;
+    other.close();
+    expect(code).toBe(3);
+    expect(stderr).toContain(`[::1]:${port}`);
     expect(stderr).toContain('EADDRINUSE');
   });
 
