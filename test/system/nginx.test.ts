@@ -2,11 +2,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createFolder, type Folder } from '../support/folder.ts';
+import { freePort } from '../support/free-port.ts';
 import { startTestSidecar } from '../support/sidecar.ts';
 import { startTokenServer } from '../support/token-server.ts';
 
@@ -28,15 +28,6 @@ http {
 }
 `,
   );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 interface Nginx {
