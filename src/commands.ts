@@ -16,6 +16,7 @@ import { ERRORS, SidecarError } from './errors.ts';
 import { untilStopped } from './lifecycle.ts';
 import { createLog, type Log } from './log.ts';
 import { createReport, type Report } from './report.ts';
+import { createSupervisor } from './systemd.ts';
 
 /** Values as commander hands them over, by camel-cased flag. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
@@ -31,13 +32,24 @@ async function serve(flags: Flags): Promise<number> {
   forgetSecretVariables(loaded.config);
   const log = openLog(loaded.config.log);
   const asked = Promise.withResolvers<void>();
+  const supervisor = createSupervisor(loaded.supervisor, (errno) =>
+    log.warn('systemd cannot be told anything; is systemd-notify installed?', { errno }),
+  );
   const starting = startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
   // Signals count from the first moment somebody can know that it runs.
   const stopped = untilStopped({
     log,
-    stop: async () => (await starting).stop(),
+    async stop() {
+      supervisor.stopping();
+      return (await starting).stop();
+    },
     requested: asked.promise,
-    onHangup: () => void starting.then((sidecar) => sidecar.reload('SIGHUP')),
+    onHangup: () =>
+      void starting.then((sidecar) => {
+        supervisor.reloading();
+        sidecar.reload('SIGHUP');
+        supervisor.ready('serving');
+      }),
   });
   const sidecar = await starting;
   try {
@@ -47,6 +59,7 @@ async function serve(flags: Flags): Promise<number> {
     await log.flush();
     throw error;
   }
+  supervisor.ready('serving');
   return finish(log, stopped);
 }
 

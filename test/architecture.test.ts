@@ -60,6 +60,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'report.ts': [],
   'listen.ts': ['config'],
   'lifecycle.ts': [],
+  'systemd.ts': [],
+  audit: [],
   'control.ts': ['config', 'listen.ts'],
   'outbound-proxy.ts': ['config'],
   'egress.ts': ['config', 'outbound-proxy.ts'],

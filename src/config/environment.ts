@@ -35,6 +35,14 @@ export function refuseEnvironment(env: Env): Problem[] {
   return problems;
 }
 
+/** What systemd tells a unit of `Type=notify` (sd_notify(3), sd_watchdog_enabled(3)). */
+export function readSupervisor(env: Env): { socket: string; watchdogMs: number | undefined } | undefined {
+  const socket = env['NOTIFY_SOCKET'];
+  if (!socket) return undefined;
+  const watchdogUs = Number(env['WATCHDOG_USEC']);
+  return { socket, watchdogMs: watchdogUs >= 1000 ? watchdogUs / 1000 : undefined };
+}
+
 /** Upper or lower case names, as curl has them; undefined when no proxy is set. */
 export function readProxy(env: Env, problems: Problem[]): ProxySettings | undefined {
   const read = (name: string): Secret | undefined => {

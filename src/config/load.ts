@@ -5,7 +5,7 @@
  */
 import { SidecarError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
-import { type ProxySettings, readProxy, refuseEnvironment } from './environment.ts';
+import { type ProxySettings, readProxy, readSupervisor, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
 import { INPUTS } from './inputs.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
@@ -44,6 +44,8 @@ export interface LoadedConfig {
   readonly tls: ReadonlyMap<string, TlsFiles>;
   /** From HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
   readonly proxy: ProxySettings | undefined;
+  /** Where to report to, when systemd started this process. */
+  readonly supervisor: ReturnType<typeof readSupervisor>;
   /** Every file that was read, for watching. */
   readonly files: readonly string[];
   /** Reads everything again from the same inputs. @throws like `loadConfig` */
@@ -78,6 +80,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     callerKeys,
     tls,
     proxy,
+    supervisor: readSupervisor(env),
     file: file.name,
     files,
     document: doc,

@@ -1,0 +1,83 @@
+/** What systemd hears of a sidecar: a datagram socket in its place, systemd's own program in between. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createFolder, type Folder } from '../support/folder.ts';
+import { startTokenServer } from '../support/token-server.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const installed = ['systemd-notify', 'python3'].every((tool) => spawnSync(tool, ['--version']).status === 0);
+const RECEIVER = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("bound", flush=True)
+while True:
+    print(s.recv(4096).decode().replace("\\n", " "), flush=True)
+`;
+
+function endWithTest(child: ChildProcess): void {
+  onTestFinished(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  });
+}
+
+/** Listens where systemd would; what it heard, one line a message. */
+async function startReceiver(folder: Folder): Promise<{ path: string; heard: string[] }> {
+  const path = join(folder.path, 'notify');
+  const child = spawn('python3', ['-c', RECEIVER, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  endWithTest(child);
+  const heard: string[] = [];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => heard.push(...text.split('\n').filter(Boolean)));
+  await expect.poll(() => heard, { timeout: 5000 }).toEqual(['bound']);
+  heard.length = 0;
+  return { path, heard };
+}
+
+describe.skipIf(!installed && !process.env['CI'])('systemd', () => {
+  it('hears when the sidecar is ready, alive, reloading and stopping', async () => {
+    const folder = createFolder();
+    onTestFinished(() => folder[Symbol.dispose]());
+    const tokens = await startTokenServer();
+    onTestFinished(tokens.close);
+    const { path, heard } = await startReceiver(folder);
+    const secret = folder.write('secret', 'a-client-secret');
+    const file = folder.write(
+      'config.yaml',
+      JSON.stringify({
+        listen: '127.0.0.1:0',
+        admin: '127.0.0.1:0',
+        credentials: { default: { tokenEndpoint: tokens.url, clientId: 'erp', secrets: [{ file: secret }] } },
+        routes: [{ path: '/api', upstream: 'http://127.0.0.1:9' }],
+      }),
+    );
+    const env = { PATH: process.env['PATH'], NOTIFY_SOCKET: path, WATCHDOG_USEC: '600000' };
+    const child = spawn(process.execPath, ['src/main.ts', 'serve', '--config', file], {
+      cwd: ROOT,
+      env,
+      stdio: 'ignore',
+    });
+    endWithTest(child);
+    const hears = (message: RegExp, count = 1) =>
+      expect
+        .poll(() => heard.filter((line) => message.test(line)).length, { timeout: 8000 })
+        .toBeGreaterThanOrEqual(count);
+    await hears(/^READY=1 STATUS=serving$/);
+    await hears(/^WATCHDOG=1$/, 2);
+    child.kill('SIGHUP');
+    await hears(/^READY=1/, 2);
+    const order = heard.filter((line) => !/^(?:WATCHDOG|BARRIER)=/.test(line));
+    expect(order).toEqual([
+      'READY=1 STATUS=serving',
+      expect.stringMatching(/^RELOADING=1 MONOTONIC_USEC=\d+$/),
+      'READY=1 STATUS=serving',
+    ]);
+    child.kill('SIGTERM');
+    const [code] = (await once(child, 'exit')) as [number];
+    expect(code).toBe(0);
+    await hears(/^STOPPING=1 STATUS=draining$/);
+  });
+});
