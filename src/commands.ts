@@ -2,7 +2,7 @@
  * What each command does, from its flags to its exit code. Servers are imported by the commands that need them.
  */
 import { stringify } from 'yaml';
-import type { Finding } from './check.ts';
+import type { Finding } from './check/finding.ts';
 import { INPUTS } from './config/inputs.ts';
 import {
   forgetSecretVariables,
@@ -64,30 +64,31 @@ async function serve(flags: Flags): Promise<number> {
 }
 
 async function check(flags: Flags): Promise<number> {
+  const { findingText, summaryText } = await import('./check/text.ts');
   const report = createReport(process.stdout, flags['json'] === true);
-  const show = (finding: Finding) => report.line({ text: findingText(finding), data: { ...finding } });
+  const findings: Finding[] = [];
+  const onFinding = (finding: Finding) => {
+    findings.push(finding);
+    report.line({ text: findingText(finding), data: { ...finding } });
+  };
+  const code = await diagnose(flags, onFinding);
+  // Programs count for themselves.
+  if (!report.json) report.line({ text: summaryText(findings), data: {} });
+  return code;
+}
+
+async function diagnose(flags: Flags, onFinding: (finding: Finding) => void): Promise<number> {
   let loaded: LoadedConfig;
   try {
     loaded = loadConfig(loadOptions(flags));
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
-    for (const { where, path, message } of error.extras.problems ?? []) {
-      show({
-        level: 'error',
-        subject: `configuration ${where}`,
-        message: `${path} ${message}`.trim(),
-        code: error.code,
-      });
-    }
+    const { problemFindings } = await import('./check/configuration.ts');
+    for (const finding of problemFindings(error.extras.problems ?? [])) onFinding(finding);
     return ERRORS[error.code].exit;
   }
-  const doctor = await import('./check.ts');
-  return doctor.check(loaded, { upstream: flags['upstream'] !== false, onFinding: show });
-}
-
-function findingText({ level, subject, message, fix }: Finding): string {
-  const mark = { ok: 'ok   ', warning: 'warn ', error: 'FAIL ' }[level];
-  return `${mark}${subject}: ${message}${fix === undefined ? '' : `\n     → ${fix}`}`;
+  const doctor = await import('./check/doctor.ts');
+  return doctor.check(loaded, { upstream: flags['upstream'] !== false, onFinding });
 }
 
 async function demo(flags: Flags): Promise<number> {

@@ -128,7 +128,7 @@ function discover(issuer: BaseUrl, { loaded: { config }, connect }: Context): Di
 }
 
 /** The same rule as for configured URLs: what a server names must not be worse than what an operator may write. */
-function isAcceptable(url: string, config: Config): boolean {
+export function isAcceptable(url: string, config: Config): boolean {
   try {
     const { secure, hostname } = parseBaseUrl(url);
     return secure || isLoopback(hostname) || config.unsafe.plainTextHttp;

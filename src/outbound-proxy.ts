@@ -19,6 +19,11 @@ export function proxyFor(base: BaseUrl, settings: ProxySettings | undefined): Se
   return bypassed ? undefined : proxy;
 }
 
+/** `proxy:3128`, for people: never the user or the password. */
+export function proxyHost(proxy: Secret): string {
+  return new URL(proxy.reveal()).host;
+}
+
 const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/;
 
 /** One NO_PROXY entry as curl and Go read them: `*`, `host` and everything below it, `.domain`, IP, CIDR, with `:port`. */
@@ -81,7 +86,7 @@ export function createTunnels(proxy: Secret, connector: buildConnector.connector
     if (statusCode >= 200 && statusCode < 300) return socket as Socket;
     // It may still say something, which is nobody's concern any more.
     socket.on('error', () => undefined).destroy();
-    throw new TunnelError(`the proxy answered ${statusCode} to CONNECT`);
+    throw new TunnelError(`the proxy answered ${statusCode} to CONNECT`, { status: statusCode });
   }
 
   return {
@@ -101,4 +106,11 @@ export function createTunnels(proxy: Secret, connector: buildConnector.connector
 
 class TunnelError extends Error {
   readonly code = 'PROXY_TUNNEL';
+  /** What the proxy answered, if it did. */
+  readonly status: number | undefined;
+
+  constructor(message: string, { status, cause }: { status?: number; cause?: unknown }) {
+    super(message, { cause });
+    this.status = status;
+  }
 }

@@ -2,7 +2,7 @@
  * Reads client secrets, keys and certificates from where the configuration says they are. A secret leaves this file as a
  * `Secret` or not at all: no message holds any part of one.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { parsePrivateKey } from '../private-key.ts';
@@ -119,7 +119,7 @@ function fromFile(file: string, { cwd, warnings, files }: SecretContext): Text {
     }
     return { text: readFileSync(path, 'utf8'), what: 'the secret file' };
   } catch (error) {
-    return { problem: `the secret file cannot be read (${codeOf(error)}); check path and permissions` };
+    return { problem: `the secret file ${whyUnreadable(path, error)}` };
   }
 }
 
@@ -158,16 +158,28 @@ function readTls(path: readonly PropertyKey[], settings: TlsSettings, { cwd, fil
       read[kind] = readFileSync(resolved);
       if (!read[kind].includes('-----BEGIN ')) report([...path, kind], 'holds no PEM');
     } catch (error) {
-      report([...path, kind], `cannot be read (${codeOf(error)}); check path and permissions`);
+      report([...path, kind], whyUnreadable(resolved, error));
       return read;
     }
   }
   try {
     createSecureContext(read);
   } catch (error) {
-    report(path, `cannot be used together (${codeOf(error)}): PEM files of a CA, a certificate and its own key`);
+    const mismatch = /KEY_VALUES?_MISMATCH/.test(codeOf(error)) ? 'the key does not belong to the certificate; ' : '';
+    report(
+      path,
+      `${mismatch}cannot be used together (${codeOf(error)}): PEM files of a CA, a certificate and its own key`,
+    );
   }
   return read;
+}
+
+/** A link to nowhere looks like a file to whoever lists the folder. */
+function whyUnreadable(path: string, error: unknown): string {
+  const code = codeOf(error);
+  const dangling = code === 'ENOENT' && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink();
+  if (dangling) return `is a symbolic link to a file that does not exist (${code}), so it cannot be read`;
+  return `cannot be read (${code}); check path and permissions`;
 }
 
 function codeOf(error: unknown): string {

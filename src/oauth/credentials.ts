@@ -96,12 +96,18 @@ async function sendOne(
   { parameters, deadlineMs }: CredentialOptions,
   { proof, endpoint, target }: { proof: Proof; endpoint: Endpoint; target: TokenTarget },
 ): Promise<TokenAnswer> {
+  const form = grantForm(target, parameters);
+  const headers: Record<string, string> = {};
+  await proof.authenticate({ form, headers, audience: endpoint.audience });
+  return sendTokenRequest({ dispatcher: endpoint.dispatcher, path: endpoint.path, form, headers, deadlineMs });
+}
+
+/** What is asked for (RFC 6749 §4.4.2), without the proof of who asks. */
+export function grantForm(target: TokenTarget, parameters: Readonly<Record<string, string>> = {}): URLSearchParams {
   const form = new URLSearchParams({ grant_type: 'client_credentials', ...parameters });
   for (const parameter of ['scope', 'audience', 'resource'] as const) {
     const value = target[parameter];
     if (value !== undefined) form.set(parameter, value);
   }
-  const headers: Record<string, string> = {};
-  await proof.authenticate({ form, headers, audience: endpoint.audience });
-  return sendTokenRequest({ dispatcher: endpoint.dispatcher, path: endpoint.path, form, headers, deadlineMs });
+  return form;
 }

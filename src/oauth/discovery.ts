@@ -68,9 +68,9 @@ async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcom
 }
 
 /** RFC 8414 §3.3: the issuer in the document must be the one it was asked of, character by character. */
-function judgeDocument(
+export function judgeDocument(
   { issuer: stated, token_endpoint, jwks_uri }: Readonly<Record<string, unknown>>,
-  { issuer, isAcceptable }: DiscoveryOptions,
+  { issuer, isAcceptable }: Pick<DiscoveryOptions, 'issuer' | 'isAcceptable'>,
 ): DiscoveryOutcome {
   if (stated !== issuer) return { failed: 'discovery_mismatch' };
   if (typeof token_endpoint !== 'string' || !isAcceptable(token_endpoint)) return { failed: 'discovery' };

@@ -35,6 +35,10 @@ export interface TokenRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Covers everything from connecting to the last byte, in ms. */
   readonly deadlineMs: number;
+  /** Told what came back, before it is judged: `check` has more to say about it than the judgement keeps. */
+  readonly onAnswer?: (answer: RawAnswer) => void;
+  /** Told why nothing came back. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 /** A token response is a few KiB; whatever is larger is not one. */
@@ -84,8 +88,11 @@ async function send(request: TokenRequest, signal: AbortSignal): Promise<TokenAn
     });
     const body = await readCapped(answer.body, MAX_BODY_BYTES);
     if (body === undefined) return { kind: 'nonsense', result: 'body_too_large' };
-    return judgeTokenAnswer({ status: answer.statusCode, headers: answer.headers, body }, Date.now());
+    const raw = { status: answer.statusCode, headers: answer.headers, body };
+    request.onAnswer?.(raw);
+    return judgeTokenAnswer(raw, Date.now());
   } catch (error) {
+    request.onFailure?.(error);
     return { kind: 'unavailable', result: signal.aborted ? 'timeout' : transportClass(error) };
   }
 }

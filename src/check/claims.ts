@@ -1,0 +1,138 @@
+/**
+ * What a token says about itself, as far as that shows a mistake before an API does: times, scopes, audience, issuer.
+ * The token is only ever read here, and only these claims; an opaque one says nothing.
+ */
+import { decodeJwt } from 'jose';
+import { parseObject } from '../oauth/capped-body.ts';
+import type { TokenTarget } from '../oauth/credentials.ts';
+import type { Secret } from '../secret.ts';
+import { shown, type Words } from './finding.ts';
+
+export interface Issued {
+  readonly authorization: Secret;
+  /** Of the token endpoint's answer: `expires_in` and `scope` stand there. */
+  readonly body: string;
+  readonly target: TokenTarget;
+  /** The configured one, if there is one. */
+  readonly issuer: string | undefined;
+  /** Epoch ms. */
+  readonly now: number;
+}
+
+type Claims = Readonly<Record<string, unknown>>;
+
+const SHORT_S = 60;
+const LONG_S = 24 * 3600;
+/** Clocks of two machines are never the same. */
+const TOLERANCE_S = 60;
+
+/** Everything about a token that works but will not do what is wanted. */
+export function doubts(issued: Issued): Words[] {
+  const answer = parseObject(issued.body) ?? {};
+  const claims = claimsOf(issued.authorization);
+  return [
+    lifetime(answer, claims),
+    scopes(answer, claims, issued.target),
+    ...(claims ? [audience(claims, issued.target), issuer(claims, issued), times(claims, issued.now)] : []),
+  ].filter((words) => words !== undefined);
+}
+
+/** Tokens that live for more than a day. */
+export function isLongLived({ authorization }: Issued): boolean {
+  return (ownLifetimeS(claimsOf(authorization)) ?? 0) > LONG_S;
+}
+
+function claimsOf(authorization: Secret): Claims | undefined {
+  try {
+    return decodeJwt(authorization.reveal().slice('Bearer '.length));
+  } catch {
+    // Opaque: nothing to read.
+    return undefined;
+  }
+}
+
+function ownLifetimeS(claims: Claims | undefined): number | undefined {
+  const start = numberOf(claims?.['iat']) ?? numberOf(claims?.['nbf']);
+  const end = numberOf(claims?.['exp']);
+  return start === undefined || end === undefined ? undefined : end - start;
+}
+
+function lifetime(answer: Claims, claims: Claims | undefined): Words | undefined {
+  const stated = numberOf(answer['expires_in']);
+  const own = ownLifetimeS(claims);
+  const shortest = Math.min(stated ?? Number.POSITIVE_INFINITY, own ?? Number.POSITIVE_INFINITY);
+  if (shortest < SHORT_S) {
+    return {
+      cause: 'token_short_lived',
+      message: `the token lives for ${Math.floor(shortest)} s only, so a new one is fetched all the time`,
+      fix: 'have the client’s access token lifetime raised in Aritma IAM; an hour is usual',
+    };
+  }
+  if (stated === undefined || own === undefined || Math.abs(stated - own) <= TOLERANCE_S) return undefined;
+  return {
+    cause: 'token_lifetime_differs',
+    message: `expires_in says ${Math.floor(stated)} s but the token's own exp says ${Math.floor(own)} s; the shorter one is kept to`,
+    fix: 'tell Aritma: its answer contradicts itself',
+  };
+}
+
+function scopes(answer: Claims, claims: Claims | undefined, { scope }: TokenTarget): Words | undefined {
+  const granted = [claims?.['scope'], claims?.['scp'], answer['scope']].find((value) => value !== undefined);
+  if (granted === undefined || scope === undefined) return undefined;
+  const list = listOf(granted).flatMap((text) => text.split(' '));
+  const missing = scope.split(' ').filter((name) => !list.includes(name));
+  if (missing.length === 0) return undefined;
+  return {
+    cause: 'token_scope_missing',
+    message: `the token was granted without the scope ${missing.join(' ')}; it has: ${shown(list.join(' ')) || 'none'}`,
+    fix: 'add the scope to the client’s allowedScopes in Aritma IAM, or correct `scope`',
+  };
+}
+
+function audience(claims: Claims, { audience: wanted }: TokenTarget): Words | undefined {
+  const list = listOf(claims['aud']);
+  if (wanted === undefined || list.includes(wanted)) return undefined;
+  return {
+    cause: 'token_audience_differs',
+    message: `the token is for ${shown(list.join(', ')) || 'no audience'}, not for the configured audience ${wanted}`,
+    fix: 'correct `audience`, or ask Aritma which one the API belongs to; an API refuses tokens for another audience',
+  };
+}
+
+function issuer(claims: Claims, { issuer: wanted }: Issued): Words | undefined {
+  const stated = claims['iss'];
+  if (wanted === undefined || stated === undefined || stated === wanted) return undefined;
+  return {
+    cause: 'token_issuer_differs',
+    message: `the token says that ${shown(stated)} issued it, not the configured issuer ${wanted}`,
+    fix: 'write issuer as the token has it; dev and prod tokens do not work at each other’s APIs',
+  };
+}
+
+function times(claims: Claims, now: number): Words | undefined {
+  const nowS = now / 1000;
+  const notBefore = numberOf(claims['nbf']);
+  if (notBefore !== undefined && notBefore > nowS + TOLERANCE_S) {
+    return {
+      cause: 'token_not_yet_valid',
+      message: `the token is not valid for another ${Math.round(notBefore - nowS)} s by this machine's clock`,
+      fix: 'set this machine’s clock by NTP; if it is right, the identity server’s is wrong',
+    };
+  }
+  const expires = numberOf(claims['exp']);
+  if (expires === undefined || expires > nowS) return undefined;
+  return {
+    cause: 'token_expired',
+    message: `the new token expired ${Math.round(nowS - expires)} s ago by this machine's clock`,
+    fix: 'set this machine’s clock by NTP; if it is right, the identity server’s is wrong',
+  };
+}
+
+function numberOf(value: unknown): number | undefined {
+  const number = typeof value === 'string' ? Number(value) : value;
+  return typeof number === 'number' && Number.isFinite(number) ? number : undefined;
+}
+
+function listOf(value: unknown): string[] {
+  return [value].flat().filter((one) => typeof one === 'string');
+}

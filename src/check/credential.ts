@@ -1,0 +1,165 @@
+/**
+ * One credential from its server to its tokens: the way there, the discovery document, every secret once, every wish of
+ * a route, and what the tokens say about themselves.
+ */
+import type { LoadedConfig } from '../config/load.ts';
+import type { CredentialConfig } from '../config/schema.ts';
+import { type BaseUrl, parseBaseUrl } from '../config/values.ts';
+import type { TokenKey } from '../oauth/token.ts';
+import type { TokenAnswer } from '../oauth/token-endpoint.ts';
+import type { Secret } from '../secret.ts';
+import { doubts, isLongLived } from './claims.ts';
+import { clockFinding, type Reading } from './clock-skew.ts';
+import { discover } from './discovery.ts';
+import { FINDING, type Finding, type Words } from './finding.ts';
+import type { Connection, Leg } from './network.ts';
+import { type Attempt, createApplicant, tryAll } from './secrets.ts';
+import { type Refusal, refusalWords } from './token-words.ts';
+
+export interface CredentialContext {
+  readonly loaded: LoadedConfig;
+  /** What routes want of this credential, each once. */
+  readonly keys: readonly TokenKey[];
+  readonly connect: (leg: Leg) => Promise<Connection>;
+}
+
+export interface Examined {
+  readonly findings: readonly Finding[];
+  /** By key, those that were had. */
+  readonly tokens: ReadonlyMap<TokenKey, Secret>;
+}
+
+/** Asks for tokens in earnest. Never throws for anything a server or network does. */
+export async function examineCredential(name: string, context: CredentialContext): Promise<Examined> {
+  const findings: Finding[] = [];
+  const tokens = new Map<TokenKey, Secret>();
+  const settings = context.loaded.config.credentials[name];
+  if (!settings) return { findings, tokens };
+  const found = await locate(name, { ...context, settings, findings });
+  if (!found) return { findings, tokens };
+  const applicant = createApplicant(name, { loaded: context.loaded, settings, ...found });
+  try {
+    const [first, ...others] = context.keys;
+    const attempts = first ? await tryAll(applicant, first) : [];
+    const working = attempts.find(({ answer }) => answer.kind === 'token');
+    const further = working && (await Promise.all(others.map((key) => applicant.ask(working.secret, key))));
+    const best = working ?? telling(attempts);
+    for (const attempt of [best, ...(further ?? [])]) {
+      if (!attempt) continue;
+      if (attempt.answer.kind === 'token') tokens.set(attempt.key, attempt.answer.authorization);
+      findings.push(...tokenFindings(attempt, { attempts, issuer: urlOf(settings.issuer) }));
+    }
+    if (working) findings.push(...refusedOnes(name, attempts, working));
+    findings.push(...clock(found.endpoint, [found.reading, ...attempts.map(({ reading }) => reading)]));
+  } finally {
+    await applicant.end();
+  }
+  return { findings, tokens };
+}
+
+interface Finder extends CredentialContext {
+  readonly settings: CredentialConfig;
+  /** Added to. */
+  readonly findings: Finding[];
+}
+
+interface Located {
+  readonly endpoint: BaseUrl;
+  readonly jwksUri: string | undefined;
+  readonly reading: Reading | undefined;
+}
+
+/** From the configuration to a token endpoint that can be connected to. */
+async function locate(name: string, finder: Finder): Promise<Located | undefined> {
+  const { settings, findings, loaded } = finder;
+  const owner = `credential ${name}`;
+  if (settings.tokenEndpoint) {
+    const leg = { base: settings.tokenEndpoint, owner, option: 'tokenEndpoint' };
+    const reached = await reach(name, leg, finder);
+    return reached ? { endpoint: leg.base, jwksUri: undefined, reading: undefined } : undefined;
+  }
+  if (!settings.issuer) return undefined;
+  const leg = { base: settings.issuer, owner, option: 'issuer' };
+  if (!(await reach(name, leg, finder))) return undefined;
+  const { finding, document, reading } = await discover(name, leg, loaded);
+  findings.push(finding);
+  if (!document) return undefined;
+  const endpoint = parseBaseUrl(document.tokenEndpoint);
+  const moved = endpoint.origin !== leg.base.origin;
+  const option = 'the discovery document’s token_endpoint';
+  if (moved && !(await reach(name, { base: endpoint, owner, option }, finder))) return undefined;
+  return { endpoint, jwksUri: document.jwksUri, reading };
+}
+
+async function reach(name: string, leg: Leg, { connect, findings }: Finder): Promise<boolean> {
+  const connection = await connect(leg);
+  findings.push(...networkFindings(`network credential ${name} → ${leg.base.origin}`, connection));
+  return connection.failed === undefined;
+}
+
+function networkFindings(subject: string, { failed, ...reached }: Connection): Finding[] {
+  if (failed) return [FINDING.error(subject, 'TOKEN_UNAVAILABLE', failed)];
+  const { summary = '', warning } = reached as { summary?: string; warning?: Words };
+  return [FINDING.ok(subject, summary), ...(warning ? [FINDING.warning(subject, 'TOKEN_UNAVAILABLE', warning)] : [])];
+}
+
+/** Of several refusals the one that says more than that the secret is wrong. */
+function telling(attempts: readonly Attempt[]): Attempt | undefined {
+  return attempts.find(({ answer }) => answer.kind !== 'token' && answer.result !== 'invalid_client') ?? attempts[0];
+}
+
+interface Around {
+  readonly attempts: readonly Attempt[];
+  readonly issuer: string | undefined;
+}
+
+function tokenFindings(attempt: Attempt, { attempts, issuer }: Around): Finding[] {
+  const { answer, key, raw, secret } = attempt;
+  const subject = `token ${key.credential}${key.scope === undefined ? '' : ` (${key.scope})`}`;
+  if (answer.kind !== 'token') return [refused(subject, attempt, answer, attempts)];
+  const issued = { authorization: answer.authorization, body: raw?.body ?? '', target: key, issuer, now: Date.now() };
+  const note = isLongLived(issued) ? '; it lives longer than a day, so a stolen one is of use for long' : '';
+  const message = `obtained with secret ${labelOf(secret)}, valid for ${answer.lifetimeS} s${note}`;
+  return [
+    FINDING.ok(subject, message),
+    ...doubts(issued).map((words) => FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', words)),
+  ];
+}
+
+function refused(subject: string, { failure, raw }: Attempt, answer: Refusal, attempts: readonly Attempt[]): Finding {
+  const words = (answer.kind === 'unavailable' && failure) || refusalWords(answer, raw);
+  const tried = attempts.map(({ secret }) => labelOf(secret)).join(', ');
+  const message = answer.result === 'invalid_client' ? `${words.message}; tried: secret ${tried}` : words.message;
+  const code = answer.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE';
+  return FINDING.error(subject, code, { ...words, message });
+}
+
+/** A secret that does not work although another does shows itself only when the other one is gone. */
+function refusedOnes(name: string, attempts: readonly Attempt[], working: Attempt): Finding[] {
+  const bad = attempts.filter(({ answer }) => isInvalidClient(answer));
+  return bad.map(({ secret }) =>
+    FINDING.warning(`secret ${name} ${secret.name}`, 'CREDENTIALS_REJECTED', {
+      cause: 'secret_refused',
+      message: `secret ${labelOf(secret)} is refused (invalid_client) although secret ${labelOf(working.secret)} works`,
+      fix: 'take it out of `secrets`, or put the current one in its place: with only one that works, rotation has a gap',
+    }),
+  );
+}
+
+function isInvalidClient(answer: TokenAnswer): boolean {
+  return answer.kind === 'rejected' && answer.result === 'invalid_client';
+}
+
+function labelOf({ name, value }: { readonly name: string; readonly value: Secret }): string {
+  return `${name} (fingerprint ${value.fingerprint()})`;
+}
+
+function clock({ origin }: BaseUrl, readings: readonly (Reading | undefined)[]): Finding[] {
+  const reading = readings.find((one) => one?.date !== undefined);
+  const finding = reading && clockFinding(new URL(origin).host, reading);
+  return finding ? [finding] : [];
+}
+
+function urlOf(base: BaseUrl | undefined): string | undefined {
+  return base && base.origin + base.basePath;
+}

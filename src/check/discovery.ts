@@ -1,0 +1,80 @@
+/**
+ * The issuer's discovery document, judged by the same rule as the sidecar's, and why it is refused in plain words.
+ */
+import type { LoadedConfig } from '../config/load.ts';
+import { createEgress } from '../egress.ts';
+import { isAcceptable } from '../identity.ts';
+import { parseObject } from '../oauth/capped-body.ts';
+import { type Discovered, judgeDocument } from '../oauth/discovery.ts';
+import type { RawAnswer } from '../oauth/token-endpoint.ts';
+import type { Reading } from './clock-skew.ts';
+import { failureWords } from './connection-failures.ts';
+import { LIMIT_MS } from './deadline.ts';
+import { ask } from './exchange.ts';
+import { FINDING, type Finding, shown, type Words } from './finding.ts';
+import { type Leg, placeOf } from './network.ts';
+import { redirectTarget } from './token-words.ts';
+
+export interface DiscoveryReport {
+  readonly finding: Finding;
+  /** Absent when it cannot be used. */
+  readonly document?: Discovered | undefined;
+  readonly reading: Reading | undefined;
+}
+
+const MAX_BODY_BYTES = 256 * 1024;
+
+/** Fetches it once. */
+export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Promise<DiscoveryReport> {
+  const subject = `discovery ${name}`;
+  const egress = createEgress(leg.base, { loaded, connections: 1, maxBytes: 2 * MAX_BODY_BYTES, owner: leg.owner });
+  const { answer, failed } = await ask(egress.dispatcher, {
+    path: `${leg.base.basePath}/.well-known/openid-configuration`,
+    headers: { accept: 'application/json', 'accept-encoding': 'identity' },
+    limitMs: LIMIT_MS.discovery,
+    maxBytes: MAX_BODY_BYTES,
+  });
+  await egress.destroy();
+  if (!answer) {
+    const words = failureWords(failed, { ...placeOf(leg, loaded), seconds: LIMIT_MS.discovery / 1000 });
+    return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', words), reading: undefined };
+  }
+  const reading = { date: answer.headers['date'], at: Date.now() };
+  const issuer = leg.base.origin + leg.base.basePath;
+  const body = answer.status === 200 ? parseObject(answer.body) : undefined;
+  const accepts = (url: string) => isAcceptable(url, loaded.config);
+  const outcome = body && judgeDocument(body, { issuer, isAcceptable: accepts });
+  if (outcome && 'found' in outcome) {
+    const finding = FINDING.ok(subject, `names the token endpoint ${shown(outcome.found.tokenEndpoint)}`);
+    return { finding, document: outcome.found, reading };
+  }
+  return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', refusal(answer, body, issuer)), reading };
+}
+
+const OR_ENDPOINT = 'if there is none, configure tokenEndpoint instead of issuer';
+
+function refusal(answer: RawAnswer, body: Record<string, unknown> | undefined, issuer: string): Words {
+  const url = `${issuer}/.well-known/openid-configuration`;
+  if (!body) {
+    const target = answer.status >= 300 && answer.status < 400 ? redirectTarget(answer) : undefined;
+    const to = target === undefined ? '' : `, a redirect to ${target}`;
+    return {
+      cause: answer.status === 404 ? 'discovery_not_found' : 'discovery_not_usable',
+      message: `there is no discovery document at ${url} (HTTP ${answer.status}${to})`,
+      fix: `check issuer, path included, by opening that address; ${OR_ENDPOINT}`,
+    };
+  }
+  if (body['issuer'] !== issuer) {
+    return {
+      cause: 'discovery_mismatch',
+      message: `the discovery document speaks for the issuer ${shown(body['issuer'] ?? 'nobody')}, not for the configured ${issuer}`,
+      fix: 'write issuer exactly as the document states it, slash at the end included or not',
+    };
+  }
+  const has = body['token_endpoint'] !== undefined;
+  return {
+    cause: 'discovery_no_token_endpoint',
+    message: `the discovery document at ${url} names ${has ? 'a token endpoint that must not get a secret: it is not https' : 'no token endpoint'}`,
+    fix: `ask the identity server's operator; or configure tokenEndpoint instead of issuer`,
+  };
+}

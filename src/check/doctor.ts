@@ -1,0 +1,117 @@
+/**
+ * The doctor: tries what the sidecar will do, and says of each step what is wrong and what to do about it. Targets are
+ * tried side by side, findings come in the order of the configuration. Touches nothing but the token endpoint, the
+ * addresses to listen on and, read-only, the root of each API.
+ */
+import type { LoadedConfig } from '../config/load.ts';
+import type { RouteConfig } from '../config/schema.ts';
+import { tokenKey } from '../identity.ts';
+import type { TokenKey } from '../oauth/token.ts';
+import { configurationFindings } from './configuration.ts';
+import { type Examined, examineCredential } from './credential.ts';
+import { impatient } from './deadline.ts';
+import { fileFindings } from './files.ts';
+import { exitCode, FINDING, type Finding } from './finding.ts';
+import { listenerFindings } from './listeners.ts';
+import { type Connection, type Leg, tryConnection } from './network.ts';
+import { callUpstream } from './upstream.ts';
+
+export interface CheckOptions {
+  readonly upstream: boolean;
+  /** Called as soon as there is something to say. */
+  readonly onFinding: (finding: Finding) => void;
+}
+
+/** Runs every step and returns the exit code of the most fundamental failure, 0 when all is well. */
+export async function check(original: LoadedConfig, options: CheckOptions): Promise<number> {
+  const loaded = impatient(original);
+  const connect = connections(loaded);
+  const keys = keysOf(loaded);
+  const credentials = new Map(
+    [...Map.groupBy(keys.values(), ({ credential }) => credential)].map(
+      ([name, wanted]) => [name, examineCredential(name, { loaded, keys: wanted, connect })] as const,
+    ),
+  );
+  const steps: Promise<readonly Finding[]>[] = [
+    Promise.resolve([...configurationFindings(loaded), ...fileFindings(loaded)]),
+    listenerFindings(loaded),
+    ...[...credentials.values()].map(async (examined) => (await examined).findings),
+    ...(options.upstream ? upstreamSteps({ loaded, connect, keys, credentials }) : []),
+  ];
+  // A mistake of ours in a later step waits until the earlier ones have been told.
+  for (const step of steps) step.catch(() => undefined);
+  const findings = new Map<string, Finding>();
+  for (const step of steps) {
+    for (const finding of await step) {
+      // Two credentials of one server see the same clock.
+      const id = JSON.stringify(finding);
+      if (!findings.has(id)) options.onFinding(finding);
+      findings.set(id, finding);
+    }
+  }
+  return exitCode([...findings.values()]);
+}
+
+type Connect = (leg: Leg) => Promise<Connection>;
+
+/** Two legs to the same place with the same certificates are one. */
+function connections(loaded: LoadedConfig): Connect {
+  const made = new Map<string, Promise<Connection>>();
+  return (leg) => {
+    const id = placeId(leg, loaded);
+    const connection = made.get(id) ?? tryConnection(leg, loaded);
+    made.set(id, connection);
+    return connection;
+  };
+}
+
+function placeId({ base, owner, option }: Leg, { tls }: LoadedConfig): string {
+  return JSON.stringify([base.origin, tls.has(owner) ? owner : '', option]);
+}
+
+/** By route. Routes with the same wishes share a token, so each is asked for once. */
+function keysOf({ config }: LoadedConfig): Keys {
+  const keys = new Map<string, TokenKey>();
+  for (const route of config.routes) {
+    const key = tokenKey(route, config);
+    const id = JSON.stringify(key);
+    if (!keys.has(id)) keys.set(id, key);
+  }
+  return keys;
+}
+
+/** By their own JSON. */
+type Keys = ReadonlyMap<string, TokenKey>;
+
+interface Upstreams {
+  readonly loaded: LoadedConfig;
+  readonly connect: Connect;
+  readonly keys: Keys;
+  readonly credentials: ReadonlyMap<string, Promise<Examined>>;
+}
+
+/** The way to an API is looked at once for all routes that go it, and needs no token; the call does. */
+function upstreamSteps({ loaded, connect, keys, credentials }: Upstreams): Promise<Finding[]>[] {
+  const { routes } = loaded.config;
+  const groups = Map.groupBy(routes, (route) => placeId(legOf(route), loaded));
+  return [...groups.values()].map(async (group) => {
+    const [first] = group;
+    if (!first) return [];
+    const connection = await connect(legOf(first));
+    const paths = group.map(({ path }) => path).join(', ');
+    const subject = `network route ${paths} → ${first.upstream.origin}`;
+    if (connection.failed) return [FINDING.error(subject, 'UPSTREAM_UNREACHABLE', connection.failed)];
+    const calls = group.map(async (route) => {
+      const key = keys.get(JSON.stringify(tokenKey(route, loaded.config)));
+      const token = key && (await credentials.get(key.credential))?.tokens.get(key);
+      return token ? [await callUpstream(route, token, loaded)] : [];
+    });
+    const { warning, summary } = connection;
+    const soon = warning ? [FINDING.warning(subject, 'UPSTREAM_UNREACHABLE', warning)] : [];
+    return [FINDING.ok(subject, summary), ...soon, ...(await Promise.all(calls)).flat()];
+  });
+}
+
+function legOf({ path, upstream }: RouteConfig): Leg {
+  return { base: upstream, owner: `route ${path}`, option: 'upstream' };
+}

@@ -1,0 +1,51 @@
+/**
+ * What the doctor says: one finding for each thing looked at, and the exit code that follows from all of them.
+ */
+import { ERRORS, type ErrorCode } from '../errors.ts';
+
+/** What is wrong, in plain words, and what to do about it. */
+export interface Words {
+  /** Stable and finer than the code: `tls_unknown_ca`, `proxy_credentials`. */
+  readonly cause: string;
+  /** What and where. */
+  readonly message: string;
+  readonly fix: string;
+}
+
+export interface Finding {
+  readonly level: 'ok' | 'warning' | 'error';
+  /** `configuration`, `token default`, `upstream /banking`. */
+  readonly subject: string;
+  /** What the running sidecar would fail with; decides the exit code. Absent when all is well. */
+  readonly code?: ErrorCode;
+  readonly cause?: string;
+  readonly message: string;
+  /** What to do; absent when there is nothing to do. */
+  readonly fix?: string;
+}
+
+/** Builders, so that every finding has its fields in the same order. */
+export const FINDING = {
+  ok: (subject: string, message: string): Finding => ({ level: 'ok', subject, message }),
+  warning: (subject: string, code: ErrorCode, words: Words): Finding => ({ level: 'warning', subject, code, ...words }),
+  error: (subject: string, code: ErrorCode, words: Words): Finding => ({ level: 'error', subject, code, ...words }),
+} as const;
+
+/** The most fundamental problem decides: configuration before credentials before token endpoint before API. */
+export function exitCode(findings: readonly Finding[]): number {
+  const codes = findings.flatMap(({ level, code }) => (level === 'error' && code ? [exitOf(code)] : []));
+  return codes.length === 0 ? 0 : Math.min(...codes);
+}
+
+/** An address that cannot be listened on is something to change in the configuration. */
+function exitOf(code: ErrorCode): number {
+  return code === 'SIDECAR_LISTEN_FAILED' ? ERRORS.CONFIG_INVALID.exit : ERRORS[code].exit;
+}
+
+const MAX_SHOWN = 120;
+
+/** Text that came from a server, made fit for a terminal: no control characters, no length without end. */
+export function shown(text: unknown): string {
+  const clean = String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
+  return clean.length > MAX_SHOWN ? `${clean.slice(0, MAX_SHOWN)}…` : clean;
+}

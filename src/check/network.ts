@@ -1,0 +1,193 @@
+/**
+ * The way to a server, step by step as the sidecar will go it: name, proxy, connection, TLS. Nothing is sent to the
+ * server but a handshake, so it may be looked at even when it is not trusted.
+ */
+import { lookup } from 'node:dns/promises';
+import { BlockList, connect as connectTcp, isIP, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
+import type { LoadedConfig } from '../config/load.ts';
+import { type BaseUrl, isLoopback } from '../config/values.ts';
+import { createTunnels, proxyFor, proxyHost } from '../outbound-proxy.ts';
+import type { Secret } from '../secret.ts';
+import { failureWords, type Place } from './connection-failures.ts';
+import { LIMIT_MS, within } from './deadline.ts';
+import type { Words } from './finding.ts';
+import { expiry, refusal, validity } from './server-certificate.ts';
+
+export interface Leg {
+  readonly base: BaseUrl;
+  /** Whose TLS files apply: `credential NAME` or `route PATH`. */
+  readonly owner: string;
+  /** The option that names the server, for advice. */
+  readonly option: string;
+}
+
+export type Connection =
+  | { readonly failed: Words; readonly summary?: never }
+  | {
+      readonly failed?: never;
+      /** `through the proxy p:3128, TLSv1.3, certificate by "R11" until 2027-01-31`. */
+      readonly summary: string;
+      readonly warning: Words | undefined;
+    };
+
+/** Makes and ends one connection. Never throws. */
+export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Connection> {
+  const place = placeOf(leg, loaded);
+  const failed = (error: unknown): Connection => ({ failed: failureWords(error, place) });
+  return within(LIMIT_MS.network, connect(leg, { loaded, place }).catch(failed), () =>
+    failed(place.proxy === undefined ? { code: 'ETIMEDOUT' } : { code: 'PROXY_TUNNEL', cause: { code: 'ETIMEDOUT' } }),
+  );
+}
+
+/** Where errors of requests over this leg happen. */
+export function placeOf({ base, owner, option }: Leg, { proxy, tls }: LoadedConfig): Place {
+  const via = proxyFor(base, proxy);
+  return {
+    target: `${base.hostname}:${portOf(base)}`,
+    proxy: via && proxyHost(via),
+    option,
+    hasCertificate: base.secure && tls.get(owner)?.cert !== undefined,
+    seconds: LIMIT_MS.network / 1000,
+  };
+}
+
+interface Context {
+  readonly loaded: LoadedConfig;
+  readonly place: Place;
+}
+
+async function connect(leg: Leg, { loaded, place }: Context): Promise<Connection> {
+  const { base } = leg;
+  const proxy = proxyFor(base, loaded.proxy);
+  const addresses = proxy ? '' : await resolve(base.hostname);
+  const opened = await open(base, proxy).catch((error: unknown) => ({
+    failed: failureWords(error, { ...place, addresses }),
+  }));
+  if ('failed' in opened) return opened;
+  const socket = opened;
+  try {
+    const way = (proxy ? `through the proxy ${place.proxy}` : `${directly(base, loaded)}${addresses}`).trim();
+    if (!base.secure) return { summary: `${way}, without TLS`, warning: undefined };
+    return await shakeHands(socket, { leg, loaded, way });
+  } finally {
+    socket.destroy();
+  }
+}
+
+function directly(base: BaseUrl, { proxy }: LoadedConfig): string {
+  const set = base.secure ? proxy?.https : proxy?.http;
+  if (!set) return 'directly';
+  return isLoopback(base.hostname) ? 'directly, as it is this machine' : 'directly, as NO_PROXY says';
+}
+
+const PRIVATE = new BlockList();
+for (const [net, bits] of [
+  ['10.0.0.0', 8],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+  ['100.64.0.0', 10],
+] as const) {
+  PRIVATE.addSubnet(net, bits, 'ipv4');
+}
+PRIVATE.addSubnet('fc00::', 7, 'ipv6');
+
+/** What the name stands for, as far as it helps to understand a failure. @throws the resolver's error */
+async function resolve(hostname: string): Promise<string> {
+  if (isIP(hostname.replace(/^\[(.*)\]$/, '$1')) || isLoopback(hostname)) return '';
+  const late = () => {
+    throw Object.assign(new Error('no answer from DNS'), { code: 'EDNS_TIMEOUT' });
+  };
+  const found = await within(LIMIT_MS.network - 500, lookup(hostname, { all: true }), late);
+  const [first = { address: '', family: 0 }] = found;
+  const hints = [
+    PRIVATE.check(first.address, first.family === 6 ? 'ipv6' : 'ipv4') && 'a private address',
+    found.every(({ family }) => family === 6) && 'IPv6 only',
+    found.every(({ family }) => family === 4) && 'IPv4 only',
+  ].filter(Boolean);
+  return ` (${[first.address, ...hints].join(', ')})`;
+}
+
+function open(base: BaseUrl, proxy: Secret | undefined): Promise<Socket> {
+  const host = base.hostname.replace(/^\[(.*)\]$/, '$1');
+  return new Promise((done, reject) => {
+    if (!proxy) {
+      const socket = connectTcp({ host, port: portOf(base) });
+      socket.once('connect', () => done(socket)).once('error', reject);
+      socket.setTimeout(LIMIT_MS.network - 500, () =>
+        socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })),
+      );
+      return;
+    }
+    // The same code as the sidecar's, only that the tunnel is handed out before TLS begins in it.
+    const tunnels = createTunnels(
+      proxy,
+      ({ httpSocket }, ready) => ready(null, httpSocket as Socket),
+      LIMIT_MS.network - 500,
+    );
+    const target = { hostname: base.hostname, port: String(portOf(base)), protocol: base.secure ? 'https:' : 'http:' };
+    tunnels.connect(target, (...[error, socket]) => {
+      if (socket) done(socket);
+      else reject(error);
+      void tunnels.destroy();
+    });
+  });
+}
+
+/** Servers that want a client certificate say so one round trip after the handshake (RFC 8446 §4.4.2.4). */
+const AFTERTHOUGHT_MS = 150;
+
+interface Handshake {
+  readonly leg: Leg;
+  readonly loaded: LoadedConfig;
+  readonly way: string;
+}
+
+async function shakeHands(socket: Socket, { leg, loaded, way }: Handshake): Promise<Connection> {
+  const { base, owner } = leg;
+  const files = loaded.tls.get(owner) ?? {};
+  const host = base.hostname.replace(/^\[(.*)\]$/, '$1');
+  const tls = await handshake({
+    ...files,
+    socket,
+    host,
+    ...(!isIP(host) && { servername: host }),
+    // Looking at a certificate needs no trust in it; nothing but the handshake is ever sent here.
+    rejectUnauthorized: false,
+  });
+  const certificate: DetailedPeerCertificate = tls.getPeerCertificate(true);
+  const presented = { certificate, host, hasOwnCa: files.ca !== undefined, now: Date.now() };
+  const protocol = tls.getProtocol();
+  // Typed as an Error, but it is a code.
+  const reason = String(tls.authorizationError);
+  const authorized = tls.authorized;
+  if (!authorized) return { failed: refusal(reason, presented) };
+  await untilSettled(tls);
+  return { summary: `${way}, ${protocol}, ${validity(certificate)}`, warning: expiry(presented) };
+}
+
+function handshake(options: ConnectionOptions): Promise<TLSSocket> {
+  return new Promise((done, reject) => {
+    const tls = connectTls(options);
+    tls.once('secureConnect', () => done(tls));
+    tls.on('error', reject).once('close', () => reject(Object.assign(new Error(), { code: 'ECONNRESET' })));
+    options.socket?.once('error', reject);
+  });
+}
+
+/** Rejects when the server ends what it has just begun. */
+function untilSettled(tls: TLSSocket): Promise<void> {
+  return new Promise((done, reject) => {
+    const timer = setTimeout(done, AFTERTHOUGHT_MS);
+    const ended = (error: unknown) => {
+      clearTimeout(timer);
+      reject(error);
+    };
+    tls.once('error', ended).once('close', () => ended(Object.assign(new Error(), { code: 'CLOSED_AFTER_HANDSHAKE' })));
+    tls.resume();
+  });
+}
+
+function portOf({ origin, secure }: BaseUrl): number {
+  return Number(new URL(origin).port) || (secure ? 443 : 80);
+}

@@ -1,0 +1,127 @@
+/**
+ * The secrets of a credential, each shown to its server once: servers lock clients out that keep failing.
+ */
+import type { LoadedConfig } from '../config/load.ts';
+import type { CredentialConfig } from '../config/schema.ts';
+import type { LoadedSecret } from '../config/secrets.ts';
+import { type BaseUrl, parseBaseUrl } from '../config/values.ts';
+import { createEgress, type Egress } from '../egress.ts';
+import { CLIENT_AUTH } from '../oauth/client-auth.ts';
+import { grantForm } from '../oauth/credentials.ts';
+import type { TokenKey } from '../oauth/token.ts';
+import { type RawAnswer, sendTokenRequest, type TokenAnswer } from '../oauth/token-endpoint.ts';
+import { createVerifier } from '../oauth/verifier.ts';
+import type { Reading } from './clock-skew.ts';
+import { failureWords } from './connection-failures.ts';
+import { LIMIT_MS } from './deadline.ts';
+import type { Words } from './finding.ts';
+import { placeOf } from './network.ts';
+
+export interface ApplicantOptions {
+  readonly loaded: LoadedConfig;
+  readonly settings: CredentialConfig;
+  readonly endpoint: BaseUrl;
+  readonly jwksUri: string | undefined;
+}
+
+/** One token request and all that is known of it. */
+export interface Attempt {
+  readonly secret: LoadedSecret;
+  readonly key: TokenKey;
+  readonly answer: TokenAnswer;
+  /** What came back. */
+  readonly raw: RawAnswer | undefined;
+  readonly reading: Reading | undefined;
+  /** Why nothing came back. */
+  readonly failure: Words | undefined;
+}
+
+export interface Applicant {
+  readonly secrets: readonly LoadedSecret[];
+  ask(secret: LoadedSecret, key: TokenKey): Promise<Attempt>;
+  end(): Promise<void>;
+}
+
+/** Asks for tokens as the sidecar does: same connections, same form, same judgement. */
+export function createApplicant(name: string, options: ApplicantOptions): Applicant {
+  const { loaded, settings, endpoint } = options;
+  const owner = `credential ${name}`;
+  const egresses: Egress[] = [];
+  const open = (base: BaseUrl) => {
+    const egress = createEgress(base, { loaded, connections: 4, maxBytes: 1024 * 1024, owner });
+    egresses.push(egress);
+    return egress.dispatcher;
+  };
+  const dispatcher = open(endpoint);
+  const verify = createVerification(options, open);
+  const audience = urlOf(settings.issuer ?? endpoint);
+  const place = placeOf({ base: endpoint, owner, option: 'tokenEndpoint' }, loaded);
+  return {
+    secrets: loaded.secrets.get(name) ?? [],
+    async ask(secret, key) {
+      const form = grantForm(key, settings.parameters);
+      const headers: Record<string, string> = {};
+      const { value, kid, alg } = secret;
+      await CLIENT_AUTH[settings.auth]({ clientId: settings.clientId, secret: value, kid, alg })({
+        form,
+        headers,
+        audience,
+      });
+      let raw: RawAnswer | undefined;
+      let failure: Words | undefined;
+      const deadlineMs = loaded.config.token.attemptTimeout;
+      const answer = await sendTokenRequest({
+        dispatcher,
+        path: endpoint.basePath || '/',
+        form,
+        headers,
+        deadlineMs,
+        onAnswer(came) {
+          raw = came;
+        },
+        onFailure(error) {
+          failure = failureWords(error, { ...place, seconds: deadlineMs / 1000 });
+        },
+      });
+      const reading = raw && { date: raw.headers['date'], at: Date.now() };
+      const refused = answer.kind === 'token' ? await verify?.(answer.authorization) : undefined;
+      // Our own deadline has words of its own.
+      const late = answer.kind === 'unavailable' && answer.result === 'timeout';
+      return { secret, key, answer: refused ?? answer, raw, reading, failure: late ? undefined : failure };
+    },
+    end: async () => void (await Promise.all(egresses.map((egress) => egress.destroy()))),
+  };
+}
+
+/** Goes on after a success to learn about the others, and stops where the next one would fare the same. */
+export async function tryAll(applicant: Applicant, key: TokenKey): Promise<Attempt[]> {
+  const giveUpAt = performance.now() + LIMIT_MS.tokens / 2;
+  const attempts: Attempt[] = [];
+  for (const secret of applicant.secrets) {
+    if (performance.now() > giveUpAt) break;
+    const attempt = await applicant.ask(secret, key);
+    attempts.push(attempt);
+    const { answer } = attempt;
+    if (answer.kind !== 'token' && answer.result !== 'invalid_client') break;
+  }
+  return attempts;
+}
+
+function createVerification(
+  { loaded, settings, jwksUri }: ApplicantOptions,
+  open: (base: BaseUrl) => Egress['dispatcher'],
+) {
+  const { verify, issuer, audience } = settings;
+  if (!verify || !issuer) return undefined;
+  return createVerifier({
+    issuer: urlOf(issuer),
+    audience,
+    jwksUri: async () => jwksUri,
+    dispatcherFor: (url) => open(parseBaseUrl(new URL(url).origin)),
+    deadlineMs: Math.min(loaded.config.token.attemptTimeout, LIMIT_MS.keys),
+  });
+}
+
+function urlOf({ origin, basePath }: BaseUrl): string {
+  return origin + basePath;
+}

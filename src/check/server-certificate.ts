@@ -1,0 +1,111 @@
+/**
+ * Why a server's certificate is not accepted, and how long an accepted one will go on being so.
+ */
+import type { DetailedPeerCertificate } from 'node:tls';
+import { shown, type Words } from './finding.ts';
+
+export interface Presented {
+  /** What the server showed, its own certificate first. */
+  readonly certificate: DetailedPeerCertificate;
+  /** `id.aritma.io`. */
+  readonly host: string;
+  /** Whether `tls.ca` names the only CAs trusted here. */
+  readonly hasOwnCa: boolean;
+  /** Epoch ms. */
+  readonly now: number;
+}
+
+const DAY_MS = 24 * 3_600_000;
+const EXPIRES_SOON_DAYS = 14;
+
+/**
+ * @param reason OpenSSL's or Node's code, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`
+ */
+export function refusal(reason: string, presented: Presented): Words {
+  const { certificate, host } = presented;
+  if (reason === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return {
+      cause: 'tls_name_mismatch',
+      message: `the certificate shown for ${host} is for other names: ${names(certificate)}`,
+      fix: 'use one of these names in the URL, or have a certificate for this name installed at the server',
+    };
+  }
+  if (reason === 'CERT_HAS_EXPIRED') return outOfDate(presented, 'expired');
+  if (reason === 'CERT_NOT_YET_VALID') return outOfDate(presented, 'not_yet_valid');
+  if (reason === 'DEPTH_ZERO_SELF_SIGNED_CERT') {
+    return {
+      cause: 'tls_self_signed',
+      message: `the certificate of ${host} is self-signed: ${nameOf(certificate.subject)} vouches for itself (${reason})`,
+      fix: 'if it is a server of your own, put its certificate as a PEM file into tls.ca; if not, something else answers there',
+    };
+  }
+  return unknownCa(reason, presented);
+}
+
+/** The certificate works now but not for long. */
+export function expiry({ certificate, host, now }: Presented): Words | undefined {
+  const days = Math.floor((Date.parse(certificate.valid_to) - now) / DAY_MS);
+  if (!(days < EXPIRES_SOON_DAYS)) return undefined;
+  return {
+    cause: 'tls_expires_soon',
+    message: `the certificate of ${host} expires in ${days} days, on ${day(certificate.valid_to)}`,
+    fix: 'ask the server’s operator whether its renewal is under way: from then on nothing gets through',
+  };
+}
+
+/** `by "R11", valid until 2027-01-31`. */
+export function validity(certificate: DetailedPeerCertificate): string {
+  return `certificate by ${nameOf(certificate.issuer)} until ${day(certificate.valid_to)}`;
+}
+
+function unknownCa(reason: string, { certificate, host, hasOwnCa }: Presented): Words {
+  const issuer = nameOf(chainOf(certificate).at(-1)?.issuer);
+  const trusted = hasOwnCa ? 'is not in tls.ca, which names the only ones trusted here' : 'this machine does not trust';
+  return {
+    cause: 'tls_unknown_ca',
+    message: `the certificate of ${host} is not trusted: its chain ends with the CA ${issuer}, which ${trusted} (${reason})`,
+    fix: hasOwnCa
+      ? `put the PEM file of ${issuer} into tls.ca, or take tls.ca out if the server has a public certificate`
+      : `if ${issuer} is your company's CA (its proxy inspects TLS, or the server is internal), set NODE_EXTRA_CA_CERTS to its PEM file, or tls.ca of this credential or route; else have the server send its intermediate certificates`,
+  };
+}
+
+function outOfDate({ certificate, host, now }: Presented, how: 'expired' | 'not_yet_valid'): Words {
+  const early = how === 'not_yet_valid';
+  const isBad = (one: DetailedPeerCertificate) =>
+    early ? Date.parse(one.valid_from) > now : Date.parse(one.valid_to) < now;
+  const bad = chainOf(certificate).find(isBad) ?? certificate;
+  const whose =
+    bad === certificate ? `the certificate of ${host}` : `a CA certificate of ${host}, ${nameOf(bad.subject)},`;
+  const clock = new Date(now).toISOString().slice(0, 16).replace('T', ' ');
+  const message = early
+    ? `${whose} is not valid before ${day(bad.valid_from)}`
+    : `${whose} expired on ${day(bad.valid_to)}`;
+  const fix = early
+    ? `check this machine's clock first: it says ${clock} UTC; if that is right, ask the server's operator`
+    : `have it renewed at the server; if it should be valid, check this machine's clock: it says ${clock} UTC`;
+  return { cause: `tls_${how}`, message, fix };
+}
+
+/** From the server's own to the last one known; a root is its own issuer. */
+function chainOf(leaf: DetailedPeerCertificate): DetailedPeerCertificate[] {
+  const chain = [leaf];
+  for (let next = leaf.issuerCertificate; next && !chain.includes(next); next = next.issuerCertificate)
+    chain.push(next);
+  return chain;
+}
+
+type Name = DetailedPeerCertificate['subject'] | undefined;
+
+function nameOf(name: Name): string {
+  return `"${shown(name?.CN ?? name?.O ?? 'without a name')}"`;
+}
+
+function names({ subjectaltname, subject }: DetailedPeerCertificate): string {
+  return shown(subjectaltname ?? subject?.CN ?? 'none').replace(/\b(DNS|IP Address):/g, '');
+}
+
+function day(text: string): string {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? shown(text) : date.toISOString().slice(0, 10);
+}

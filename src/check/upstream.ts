@@ -1,0 +1,153 @@
+/**
+ * An API called with its token, over the same connections as the sidecar's: does it answer, and does it take the token?
+ * What it thinks of its root path is its own affair.
+ */
+import type { LoadedConfig } from '../config/load.ts';
+import type { RouteConfig } from '../config/schema.ts';
+import { createEgress } from '../egress.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { RawAnswer } from '../oauth/token-endpoint.ts';
+import type { Secret } from '../secret.ts';
+import { failureWords } from './connection-failures.ts';
+import { LIMIT_MS } from './deadline.ts';
+import { ask } from './exchange.ts';
+import { FINDING, type Finding, type Words } from './finding.ts';
+import { placeOf } from './network.ts';
+import { redirectTarget } from './token-words.ts';
+
+/** One GET on the route's base path. */
+export async function callUpstream(route: RouteConfig, authorization: Secret, loaded: LoadedConfig): Promise<Finding> {
+  const { upstream, path } = route;
+  const subject = `upstream ${path} → ${upstream.origin}${upstream.basePath}`;
+  const owner = `route ${path}`;
+  const egress = createEgress(upstream, { loaded, connections: 1, owner });
+  const { answer, failed } = await ask(egress.dispatcher, {
+    path: upstream.basePath || '/',
+    headers: { authorization: authorization.reveal(), accept: 'application/json' },
+    limitMs: LIMIT_MS.upstream,
+    maxBytes: 0,
+  });
+  await egress.destroy();
+  if (answer) return judge(subject, answer, upstream.origin);
+  const place = {
+    ...placeOf({ base: upstream, owner, option: 'upstream' }, loaded),
+    seconds: LIMIT_MS.upstream / 1000,
+  };
+  const words = failureWords(failed, place);
+  return FINDING.error(subject, CODES[words.cause] ?? 'UPSTREAM_UNREACHABLE', words);
+}
+
+/** What a caller of the sidecar would get. */
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  connect_timeout: 'UPSTREAM_TIMEOUT',
+  connection_reset: 'UPSTREAM_RESET',
+  not_http: 'UPSTREAM_INVALID',
+};
+
+function judge(subject: string, answer: RawAnswer, origin: string): Finding {
+  const { status, headers } = answer;
+  const challenge = String(headers['www-authenticate'] ?? '');
+  if (status === 401) return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', unauthorized(challenge));
+  if (status === 403) return forbidden(subject, challenge);
+  if (status >= 500) {
+    return FINDING.warning(subject, 'UPSTREAM_UNREACHABLE', {
+      cause: 'upstream_server_error',
+      message: `reached, but the API or a gateway in front of it fails (HTTP ${status})`,
+      fix: 'try again later; if it stays so, call a path you know, and ask the API’s operator about its state',
+    });
+  }
+  if (status >= 300 && status < 400) return redirected(subject, answer, origin);
+  if (status === 404)
+    return FINDING.ok(subject, 'reached and the token is taken (HTTP 404, which is usual for a root path)');
+  return FINDING.ok(subject, `reached (HTTP ${status})`);
+}
+
+/** Only what is recognized is said: a server could put anything into its words. */
+const REASONS: readonly (readonly [pattern: RegExp, cause: string, why: string, fix: string])[] = [
+  [
+    /audience/i,
+    'audience',
+    'the token is for another audience',
+    'correct `audience` or `scope` of the route: they decide which API a token is for',
+  ],
+  [
+    /issuer/i,
+    'issuer',
+    'the token is from an issuer the API does not know',
+    'check that token endpoint and API belong together: dev tokens do not work in prod',
+  ],
+  [
+    /signature|key was not found/i,
+    'signature',
+    'the API cannot verify the token’s signature',
+    'check that token endpoint and API belong together: dev tokens do not work in prod',
+  ],
+  [
+    /not.?(yet|before)|lifetime.*future/i,
+    'not_yet_valid',
+    'to the API the token is not valid yet',
+    'the clocks of identity server and API differ: tell Aritma; also check this machine’s clock',
+  ],
+  [
+    /expired/i,
+    'expired',
+    'to the API the token has expired',
+    'the clocks of identity server and API differ: tell Aritma; also check this machine’s clock',
+  ],
+  [
+    /insufficient_scope|scope/i,
+    'scope',
+    'the token lacks a scope',
+    'set `scope` to what the API wants, and allow it to the client in Aritma IAM',
+  ],
+];
+
+function unauthorized(challenge: string): Words {
+  const [, cause, why, fix] = REASONS.find(([pattern]) => pattern.test(challenge)) ?? [];
+  if (cause !== undefined && why !== undefined && fix !== undefined) {
+    return { cause: `upstream_401_${cause}`, message: `the API refuses the token: ${why} (HTTP 401)`, fix };
+  }
+  const message = /^\s*bearer/i.test(challenge)
+    ? 'the API refuses the token (HTTP 401) and does not say why'
+    : 'the API answers HTTP 401 without asking for a bearer token: it wants something else, or a gateway in front of it does';
+  return {
+    cause: 'upstream_401',
+    message,
+    fix: 'check scope and audience of the route, and that token endpoint and API belong to the same environment',
+  };
+}
+
+function forbidden(subject: string, challenge: string): Finding {
+  if (/insufficient_scope/i.test(challenge)) {
+    return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', {
+      cause: 'upstream_403_scope',
+      message: 'the API refuses the token: it lacks a scope (HTTP 403, insufficient_scope)',
+      fix: 'set `scope` to what the API wants, and allow it to the client in Aritma IAM',
+    });
+  }
+  return FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', {
+    cause: 'upstream_403',
+    message: 'the API knows the token but does not allow this client its root path (HTTP 403)',
+    fix: 'give the client a policy in Aritma IAM for what it has to do; if it has one, the API may only let known addresses in',
+  });
+}
+
+function redirected(subject: string, answer: RawAnswer, origin: string): Finding {
+  const target = redirectTarget(answer);
+  const said = `HTTP ${answer.status}, a redirect`;
+  if (target === undefined || target === origin) return FINDING.ok(subject, `reached (${said} to a path of its own)`);
+  const secured =
+    target === origin.replace(/^http:/, 'https:') || new URL(target).hostname === new URL(origin).hostname;
+  if (secured && target.startsWith('https:') && origin.startsWith('http:')) {
+    return FINDING.error(subject, 'UPSTREAM_INVALID', {
+      cause: 'upstream_wants_https',
+      message: `the API sends every request on to ${target} (${said}), and the token has crossed the network in clear`,
+      fix: `write upstream with ${target}`,
+    });
+  }
+  return FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', {
+    cause: 'upstream_redirect',
+    message: `the API answers with ${said.replace('HTTP', 'HTTP status')} to ${target}: another server, or a log-in page for people`,
+    fix: 'check upstream, path included; redirects are passed on to the caller and never followed with the token',
+  });
+}
