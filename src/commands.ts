@@ -64,6 +64,7 @@ async function serve(flags: Flags): Promise<number> {
 }
 
 async function check(flags: Flags): Promise<number> {
+  const { diagnose } = await import('./check/doctor.ts');
   const { findingText, summaryText } = await import('./check/text.ts');
   const report = createReport(process.stdout, flags['json'] === true);
   const findings: Finding[] = [];
@@ -71,24 +72,10 @@ async function check(flags: Flags): Promise<number> {
     findings.push(finding);
     report.line({ text: findingText(finding), data: { ...finding } });
   };
-  const code = await diagnose(flags, onFinding);
+  const code = await diagnose(loadOptions(flags), { upstream: flags['upstream'] !== false, onFinding });
   // Programs count for themselves.
   if (!report.json) report.line({ text: summaryText(findings), data: {} });
   return code;
-}
-
-async function diagnose(flags: Flags, onFinding: (finding: Finding) => void): Promise<number> {
-  let loaded: LoadedConfig;
-  try {
-    loaded = loadConfig(loadOptions(flags));
-  } catch (error) {
-    if (!(error instanceof SidecarError)) throw error;
-    const { problemFindings } = await import('./check/configuration.ts');
-    for (const finding of problemFindings(error.extras.problems ?? [])) onFinding(finding);
-    return ERRORS[error.code].exit;
-  }
-  const doctor = await import('./check/doctor.ts');
-  return doctor.check(loaded, { upstream: flags['upstream'] !== false, onFinding });
 }
 
 async function demo(flags: Flags): Promise<number> {

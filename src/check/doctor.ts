@@ -3,11 +3,12 @@
  * tried side by side, findings come in the order of the configuration. Touches nothing but the token endpoint, the
  * addresses to listen on and, read-only, the root of each API.
  */
-import type { LoadedConfig } from '../config/load.ts';
+import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
+import { ERRORS, SidecarError } from '../errors.ts';
 import { tokenKey } from '../identity.ts';
 import type { TokenKey } from '../oauth/token.ts';
-import { configurationFindings } from './configuration.ts';
+import { configurationFindings, problemFindings } from './configuration.ts';
 import { type Examined, examineCredential } from './credential.ts';
 import { impatient } from './deadline.ts';
 import { fileFindings } from './files.ts';
@@ -23,8 +24,19 @@ export interface CheckOptions {
 }
 
 /** Runs every step and returns the exit code of the most fundamental failure, 0 when all is well. */
-export async function check(original: LoadedConfig, options: CheckOptions): Promise<number> {
-  const loaded = impatient(original);
+export async function diagnose(inputs: LoadOptions, options: CheckOptions): Promise<number> {
+  try {
+    return await examine(impatient(loadConfig(inputs)), options);
+  } catch (error) {
+    if (!(error instanceof SidecarError) || error.code !== 'CONFIG_INVALID') throw error;
+    // Without a configuration there is nothing else to try.
+    const findings = problemFindings(error.extras.problems ?? []);
+    for (const finding of findings) options.onFinding(finding);
+    return ERRORS.CONFIG_INVALID.exit;
+  }
+}
+
+async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<number> {
   const connect = connections(loaded);
   const keys = keysOf(loaded);
   const credentials = new Map(

@@ -35,9 +35,19 @@ export type Connection =
 export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Connection> {
   const place = placeOf(leg, loaded);
   const failed = (error: unknown): Connection => ({ failed: failureWords(error, place) });
-  return within(LIMIT_MS.network, connect(leg, { loaded, place }).catch(failed), () =>
-    failed(place.proxy === undefined ? { code: 'ETIMEDOUT' } : { code: 'PROXY_TUNNEL', cause: { code: 'ETIMEDOUT' } }),
+  const silence = { code: 'ETIMEDOUT' };
+  const connection = await within(LIMIT_MS.network, connect(leg, { loaded, place }).catch(failed), () =>
+    failed(place.proxy === undefined ? silence : { code: 'PROXY_TUNNEL', cause: silence }),
   );
+  if (!connection.failed || !isBypassed(leg.base, loaded)) return connection;
+  const { message, fix, ...words } = connection.failed;
+  return {
+    failed: {
+      ...words,
+      message: `${message}; it was tried directly, as NO_PROXY says`,
+      fix: `${fix}; if the proxy is the way there, take it out of NO_PROXY`,
+    },
+  };
 }
 
 /** Where errors of requests over this leg happen. */
@@ -75,10 +85,14 @@ async function connect(leg: Leg, { loaded, place }: Context): Promise<Connection
   }
 }
 
-function directly(base: BaseUrl, { proxy }: LoadedConfig): string {
+function directly(base: BaseUrl, loaded: LoadedConfig): string {
+  return isBypassed(base, loaded) ? 'directly, as NO_PROXY says' : 'directly';
+}
+
+/** There is a proxy, but not for this host. This machine itself never needs one. */
+function isBypassed(base: BaseUrl, { proxy }: LoadedConfig): boolean {
   const set = base.secure ? proxy?.https : proxy?.http;
-  if (!set) return 'directly';
-  return isLoopback(base.hostname) ? 'directly, as it is this machine' : 'directly, as NO_PROXY says';
+  return set !== undefined && !isLoopback(base.hostname) && proxyFor(base, proxy) === undefined;
 }
 
 const PRIVATE = new BlockList();

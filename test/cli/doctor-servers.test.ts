@@ -1,0 +1,188 @@
+// The doctor and servers that do not do what they should: token endpoints, tokens, APIs.
+import { describe, expect, it } from 'vitest';
+import { createPatient, http, jwt, misjudged, type Patient, type Setup } from '../support/patient.ts';
+import { grant, json } from '../support/token-server.ts';
+
+/** A fixed answer of the token endpoint. */
+const page = (status: number, headers: Record<string, string>, body: string) => (patient: Patient) =>
+  patient.answer((res) => res.writeHead(status, headers).end(body));
+const oauth = (error: string) => (patient: Patient) => patient.answer(json(400, { error }));
+const claims =
+  (content: Record<string, unknown>, fields = {}) =>
+  (patient: Patient) =>
+    patient.answer((...args) => grant(jwt(content), fields)(...args));
+const api = (bytes: string) => (patient: Patient) => patient.api(bytes);
+const now = () => Math.floor(Date.now() / 1000);
+
+/** Discovery answers this document, made for its own issuer. */
+const discovery = (status: number, document: (issuer: string) => Record<string, unknown>) => (patient: Patient) => {
+  const issuer = new URL(patient.identity.url).origin;
+  delete patient.credential['tokenEndpoint'];
+  patient.credential['issuer'] = issuer;
+  patient.answer(json(status, document(issuer)));
+};
+
+const REJECTED = { exit: 5, code: 'CREDENTIALS_REJECTED' } as const;
+const NO_TOKEN = { exit: 6, code: 'TOKEN_UNAVAILABLE' } as const;
+const REFUSED = { exit: 7, code: 'UPSTREAM_REFUSED_TOKEN' } as const;
+const DOUBT = { exit: 0, level: 'warning', code: 'UPSTREAM_REFUSED_TOKEN' } as const;
+
+const SETUPS: readonly Setup[] = [
+  // Clock and discovery
+  {
+    what: 'a clock ten minutes ahead',
+    harm: page(400, { Date: new Date(Date.now() - 600_000).toUTCString() }, '{"error":"invalid_client"}'),
+    ...{
+      ...NO_TOKEN,
+      exit: 5,
+      cause: 'clock_skew',
+      message: /[56]\d\d s ahead of.*assertions/,
+      fix: /NTP/,
+    },
+  },
+  {
+    what: 'an issuer with a slip of the pen',
+    harm: discovery(200, (issuer) => ({ issuer: `${issuer}/`, token_endpoint: `${issuer}/t` })),
+    ...{ ...NO_TOKEN, cause: 'discovery_mismatch', message: /speaks for the issuer http.*\/, not/, fix: /exactly/ },
+  },
+  {
+    what: 'an issuer without a discovery document',
+    harm: discovery(404, () => ({})),
+    ...{ ...NO_TOKEN, cause: 'discovery_not_found', message: /HTTP 404/, fix: /configure tokenEndpoint/ },
+  },
+  {
+    what: 'a discovery document without a token endpoint',
+    harm: discovery(200, (issuer) => ({ issuer })),
+    ...{ ...NO_TOKEN, cause: 'discovery_no_token_endpoint', message: /names no token endpoint/, fix: /tokenEndpoint/ },
+  },
+  // Token endpoint
+  {
+    what: 'a secret that is wrong',
+    harm: oauth('invalid_client'),
+    ...{
+      ...REJECTED,
+      cause: 'token_invalid_client',
+      message: /secret 1 \(fingerprint [0-9a-f]{8}\)/,
+      fix: /new secret/,
+    },
+  },
+  {
+    what: 'a client for another grant',
+    harm: oauth('unauthorized_client'),
+    ...{ ...REJECTED, cause: 'token_unauthorized_client', message: /may not use/, fix: /allowedGrantTypes/ },
+  },
+  {
+    what: 'a scope the client may not have',
+    harm: oauth('invalid_scope'),
+    ...{ ...REJECTED, cause: 'token_invalid_scope', message: /scope/, fix: /allowedScopes/ },
+  },
+  {
+    what: 'a request the server does not like',
+    harm: oauth('invalid_request'),
+    ...{ ...REJECTED, cause: 'token_invalid_request', message: /does not understand/, fix: /client_secret_post/ },
+  },
+  {
+    what: 'a token endpoint that is a log-in page',
+    harm: page(200, { 'Content-Type': 'text/html' }, '<html>CANARY</html>'),
+    ...{ ...NO_TOKEN, cause: 'token_web_page', message: /web page/, fix: /captive portal/ },
+  },
+  {
+    what: 'a token endpoint that has moved',
+    harm: page(302, { Location: 'https://login.example/CANARY?CANARY=1' }, ''),
+    ...{ ...NO_TOKEN, cause: 'token_redirect', message: /to https:\/\/login.example, which/, fix: /tokenEndpoint/ },
+  },
+  {
+    what: 'too many token requests',
+    harm: page(429, {}, ''),
+    ...{ ...NO_TOKEN, cause: 'token_http_429', message: /too many requests/, fix: /wait/ },
+  },
+  {
+    what: 'a network that wants a log-in',
+    harm: page(511, {}, ''),
+    ...{ ...NO_TOKEN, cause: 'captive_portal', message: /captive portal/, fix: /log this machine in/ },
+  },
+  // What the token says
+  {
+    what: 'a token without the scope',
+    harm: claims({ scope: ['other.read'] }),
+    ...{ ...DOUBT, cause: 'token_scope_missing', message: /without the scope api.*other.read/, fix: /allowedScopes/ },
+  },
+  {
+    what: 'a token for another audience',
+    harm(patient) {
+      patient.credential['audience'] = 'banking';
+      claims({ aud: ['events'] })(patient);
+    },
+    ...{ ...DOUBT, cause: 'token_audience_differs', message: /for events, not for .*banking/, fix: /audience/ },
+  },
+  {
+    what: 'a token of the next hour',
+    harm: claims({ nbf: now() + 3600 }),
+    ...{ ...DOUBT, cause: 'token_not_yet_valid', message: /not valid for another 3\d{3} s/, fix: /NTP/ },
+  },
+  {
+    what: 'a token that contradicts its answer',
+    harm: claims({}, { expires_in: 600 }),
+    ...{ ...DOUBT, cause: 'token_lifetime_differs', message: /600 s but .* 3600 s/, fix: /Aritma/ },
+  },
+  {
+    what: 'a token for half a minute',
+    harm: claims({ exp: now() + 3600 }, { expires_in: 30 }),
+    ...{ ...DOUBT, cause: 'token_short_lived', message: /30 s only/, fix: /lifetime/ },
+  },
+  // APIs
+  {
+    what: 'an API for another audience',
+    harm: api(
+      http(
+        '401 U\r\nWWW-Authenticate: Bearer error="invalid_token", error_description="The audience \'CANARY\' is invalid"',
+      ),
+    ),
+    ...{ ...REFUSED, cause: 'upstream_401_audience', message: /another audience/, fix: /audience/ },
+  },
+  {
+    what: 'an API that wants another scope',
+    harm: api(http('403 F\r\nWWW-Authenticate: Bearer error="insufficient_scope"')),
+    ...{ ...REFUSED, cause: 'upstream_403_scope', message: /lacks a scope/, fix: /`scope`/ },
+  },
+  {
+    what: 'an API that wants https',
+    harm: api(http('301 M\r\nLocation: https://127.0.0.1/CANARY')),
+    ...{
+      exit: 7,
+      code: 'UPSTREAM_INVALID',
+      cause: 'upstream_wants_https',
+      message: /https:\/\/127.0.0.1 /,
+      fix: /write upstream/,
+    },
+  },
+  {
+    what: 'an API that shows people a log-in page',
+    harm: api(http('302 F\r\nLocation: https://login.example/CANARY')),
+    ...{ ...DOUBT, cause: 'upstream_redirect', message: /https:\/\/login.example.*log-in/, fix: /check upstream/ },
+  },
+  {
+    what: 'an API that fails',
+    harm: api(http('502 Bad', 'CANARY')),
+    ...{ ...DOUBT, code: 'UPSTREAM_UNREACHABLE', cause: 'upstream_server_error', message: /HTTP 502/, fix: /later/ },
+  },
+  {
+    what: 'an API that is no web server',
+    harm: api('220 CANARY ESMTP\r\n'),
+    ...{
+      exit: 7,
+      code: 'UPSTREAM_INVALID',
+      cause: 'not_http',
+      message: /does not speak HTTP/,
+      fix: /port of upstream/,
+    },
+  },
+];
+
+describe('check and a server that misbehaves', () => {
+  it.concurrent.each(SETUPS)('$what: $cause, exit $exit', async (setup) => {
+    await using patient = await createPatient();
+    await setup.harm(patient);
+    expect(misjudged(setup, await patient.check())).toEqual([]);
+  });
+});
