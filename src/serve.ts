@@ -3,6 +3,7 @@
  * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
  */
 import { Server as TlsServer } from 'node:https';
+import { createHistory, type History } from './admin/history.ts';
 import { type Admin, createAdmin } from './admin/server.ts';
 import type { StatusInput } from './admin/status.ts';
 import type { LoadedConfig } from './config/load.ts';
@@ -15,7 +16,7 @@ import type { Generation } from './generation.ts';
 import type { Bound } from './listen.ts';
 import { type Listener, openListeners } from './listeners.ts';
 import type { Log } from './log.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
 import { type Clock, systemClock } from './oauth/clock.ts';
 import { createOverload } from './overload.ts';
 import { type Proxy as CallerPort, createProxy } from './proxy/server.ts';
@@ -53,12 +54,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const state = { listening: false, draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
-  const overload = createOverload({ config, log, metrics, heapShare: options.heapShare });
-  const { connections, check: checkLoad } = overload;
-  const gate = createGates({ current: generations.current, hosts, metrics, clock, checkLoad });
-  const proxy = createProxy({ gate, headersMs: config.timeouts.callerHeaders, connections, log, metrics });
+  const { overload, history, proxy } = createCallerSide(options, { generations, hosts, metrics, clock });
   const admin = await createAdmin({
-    snapshot: () => ({ ...state, ...describe(generations), inFlight: proxy.inFlight(), now: Date.now() }),
+    snapshot: () => ({ ...state, ...describe(generations, history), inFlight: proxy.inFlight(), now: Date.now() }),
     metrics,
     refreshTokens: (credential) => refreshTokens(generations.current(), credential),
     shutdown: () => options.onShutdownRequest?.(),
@@ -82,6 +80,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     reload: (reason) => reloading.reload(reason, true),
     async stop() {
       state.draining = true;
+      admin.drain();
       reloading.stop();
       const drained = await drain(config, proxies, proxy);
       closeAll([...admins, ...proxies]);
@@ -90,6 +89,30 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       return drained;
     },
   };
+}
+
+interface CallerSide {
+  readonly generations: Generations;
+  readonly hosts: ReadonlySet<string>;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+/** What stands between callers and the routes, its bounds and its memory. */
+function createCallerSide({ loaded: { config }, log, heapShare }: SidecarOptions, side: CallerSide) {
+  const { generations, hosts, metrics, clock } = side;
+  const overload = createOverload({ config, log, metrics, heapShare });
+  const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
+  const gate = createGates({ current: generations.current, hosts, metrics, clock, checkLoad: overload.check });
+  const proxy = createProxy({
+    gate,
+    headersMs: config.timeouts.callerHeaders,
+    connections: overload.connections,
+    log,
+    metrics,
+    onFinished: history.record,
+  });
+  return { overload, history, proxy };
 }
 
 interface Opening {
@@ -140,7 +163,7 @@ async function openAll({ config, tls, proxy, admin, hosts, adminHosts }: Opening
 /** Probes come from the node by pod address, so only a loopback listener can insist on its names. */
 function adminRules(address: Address, config: Config) {
   const local = address.kind === 'unix' || isLoopback(address.host);
-  return { checkHost: local && address.kind === 'tcp', allowShutdown: config.adminActions || address.kind === 'unix' };
+  return { checkHost: local && address.kind === 'tcp', allowActions: config.adminActions || address.kind === 'unix' };
 }
 
 /** True when every running request finished in time. */
@@ -168,7 +191,7 @@ function announce(
   for (const warning of loaded.warnings) log.warn('configuration', { problem: warning });
 }
 
-function describe(generations: Generations) {
+function describe(generations: Generations, history: History) {
   const { loaded, tokens, credentials, routes, upstreams } = generations.current();
   const { config, warnings } = loaded;
   return {
@@ -177,12 +200,15 @@ function describe(generations: Generations) {
     environment: config.environment,
     startup: config.startup,
     warnings,
+    unsafe: Object.entries(config.unsafe).flatMap(([name, on]) => (on ? `unsafe.${name}` : [])),
+    recentErrors: history.errors(),
     routes: config.routes.map(({ path, upstream, credential, allow }, index) => ({
       path,
       upstream: upstream.origin + upstream.basePath,
       credential,
       scope: routes[index]?.tokens.key.scope,
       allow,
+      history: history.route(path),
     })),
     credentials: credentials.map(({ name, secretsInUse }) => ({
       name,

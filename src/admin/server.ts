@@ -1,5 +1,5 @@
 /**
- * The port for probes, Prometheus and operators. Never injects a token and never shows one. Web pages of other origins
+ * The port for probes, Prometheus and operators: people get a page. Never injects a token and never shows one. Web pages of other origins
  * are refused as on the data port; the Host check is left out only where probes come from other machines.
  */
 import { createServer, type Server } from 'node:http';
@@ -7,6 +7,8 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import { gauges } from './gauges.ts';
+import { createLive, type Live } from './live.ts';
+import { PAGE_HEADERS, renderMain, renderPage } from './page.ts';
 import { readiness, type StatusInput, startedUp, status, type Verdict } from './status.ts';
 
 export interface AdminOptions {
@@ -23,16 +25,24 @@ export interface AdminOptions {
 export interface AdminListenerOptions {
   /** False for listeners that other machines reach: probes address a pod by its IP. */
   readonly checkHost: boolean;
-  readonly allowShutdown: boolean;
+  /** Whether `POST /shutdown` works and the page has buttons. */
+  readonly allowActions: boolean;
 }
 
 export interface Admin {
   createListener(options: AdminListenerOptions): Server;
+  /** Tells the pages that are open, and lets them go. */
+  drain(): void;
 }
 
 export async function createAdmin(options: AdminOptions): Promise<Admin> {
-  const guarded = await buildApp(options);
+  const live = createLive({
+    render: (actions: boolean) => renderMain(status(options.snapshot()), { actions }),
+    headers: PAGE_HEADERS,
+  });
+  const guarded = await buildApp(options, live);
   return {
+    drain: live.drain,
     createListener(listener) {
       return createServer((req, res) => {
         Object.assign(req, { listener });
@@ -44,7 +54,7 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
 
 type Raw = FastifyRequest['raw'] & { listener?: AdminListenerOptions };
 
-async function buildApp(options: AdminOptions) {
+async function buildApp(options: AdminOptions, live: Live<boolean>) {
   const app = fastify({
     logger: false,
     bodyLimit: 1024,
@@ -67,6 +77,7 @@ async function buildApp(options: AdminOptions) {
   });
   app.setNotFoundHandler((request, reply) => sendProblem(reply, new SidecarError('ROUTE_NOT_FOUND'), request.id));
   addRoutes(app, options);
+  addPage(app, options, live);
   await app.ready();
   return app;
 }
@@ -83,17 +94,37 @@ function addRoutes(app: FastifyInstance, options: AdminOptions): void {
       .header('Content-Type', metrics.contentType[format])
       .send(await metrics.render(format, gauges(snapshot())));
   });
-  app.post<{ Querystring: { credential?: string } }>('/token/refresh', async (request) => {
+  app.post<{ Querystring: { credential?: string } }>('/token/refresh', async (request, reply) => {
     const refreshed = refreshTokens(request.query.credential);
     if (refreshed === undefined) throw new SidecarError('ROUTE_NOT_FOUND');
-    await refreshed;
-    return status(snapshot());
+    if (!isForm(request)) return refreshed.then(() => status(snapshot()));
+    // The page says what went wrong, and again after a reload, which would send a form a second time.
+    return refreshed.catch(() => undefined).then(() => reply.redirect('/', 303));
   });
   app.post('/shutdown', async (request, reply) => {
-    if (!(request.raw as Raw).listener?.allowShutdown) throw new SidecarError('ROUTE_NOT_ALLOWED');
+    if (!mayAct(request)) throw new SidecarError('ROUTE_NOT_ALLOWED');
     reply.raw.once('finish', shutdown);
     return reply.code(202).send({ draining: true });
   });
+}
+
+function addPage(app: FastifyInstance, { snapshot }: AdminOptions, live: Live<boolean>): void {
+  app.get('/', async (request, reply) =>
+    reply.headers(PAGE_HEADERS).send(renderPage(status(snapshot()), { actions: mayAct(request) })),
+  );
+  app.get('/events', async (request, reply) => {
+    if (live.attach(reply.raw, mayAct(request))) return reply.hijack();
+    return reply.code(503).header('Retry-After', '5').type('text/plain; charset=utf-8').send('too many listeners\n');
+  });
+}
+
+function mayAct({ raw }: FastifyRequest): boolean {
+  return (raw as Raw).listener?.allowActions === true;
+}
+
+/** Browsers ask for HTML when they send a form, programs do not. */
+function isForm({ headers }: FastifyRequest): boolean {
+  return headers.accept?.includes('text/html') === true;
 }
 
 function guard(raw: Raw, hosts: ReadonlySet<string>): void {
@@ -101,7 +132,9 @@ function guard(raw: Raw, hosts: ReadonlySet<string>): void {
   if (raw.listener?.checkHost !== false && (host === undefined || !hosts.has(host.toLowerCase()))) {
     throw new SidecarError('CALLER_HOST');
   }
-  const sameOrigin = origin === undefined || origin === `http://${host}`;
+  // A form of a page without referrer names no origin; then the browser itself vouches (Fetch §3.2, Fetch Metadata §2.3).
+  const sameOrigin =
+    origin === undefined || origin === `http://${host}` || (origin === 'null' && site === 'same-origin');
   const harmless = site === undefined || site === 'none' || site === 'same-origin';
   if (!sameOrigin || !harmless) throw new SidecarError('CALLER_ORIGIN');
 }

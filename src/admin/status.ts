@@ -2,11 +2,14 @@
  * What operators and probes are told, as pure functions of snapshots: nothing here can reach a token or a secret,
  * because nothing that holds one is handed in.
  */
+import type { RecentError, RouteHistory } from './history.ts';
 
 export interface TokenView {
   readonly key: { readonly credential: string; readonly scope: string | undefined };
   readonly state: 'fresh' | 'early' | 'expired' | 'none';
   readonly expiresAt: number | undefined;
+  /** When it is fetched next by itself; past while that is under way. */
+  readonly refreshAt?: number | undefined;
   readonly lastSuccessAt: number | undefined;
   readonly lastError: { readonly code: string; readonly result: string; readonly at: number } | undefined;
   readonly consecutiveFailures: number;
@@ -24,6 +27,8 @@ export interface StatusInput {
   readonly startup: 'lenient' | 'strict';
   readonly inFlight: number;
   readonly warnings: readonly string[];
+  /** Options that switch a protection off, by name. */
+  readonly unsafe: readonly string[];
   /** Of the configuration, from 1. */
   readonly generation: number;
   readonly lastReload:
@@ -35,11 +40,20 @@ export interface StatusInput {
     readonly credential: string;
     readonly scope: string | undefined;
     readonly allow: readonly string[] | undefined;
+    readonly history: RouteHistory;
   }[];
+  /** Latest first. */
+  readonly recentErrors: readonly RecentError[];
   readonly credentials: readonly {
     readonly name: string;
     readonly clientId: string;
-    readonly secrets: readonly { readonly name: string; readonly fingerprint: string; readonly inUse: boolean }[];
+    readonly secrets: readonly {
+      readonly name: string;
+      readonly fingerprint: string;
+      readonly inUse: boolean;
+      /** Epoch ms; undefined where nobody has said. */
+      readonly expiresAt?: number | undefined;
+    }[];
   }[];
   readonly tokens: readonly TokenView[];
   readonly upstreams: readonly {
@@ -76,27 +90,35 @@ export function startedUp(input: StatusInput): Verdict {
   return { ok, body: { started: ok, listening: input.listening, tokens } };
 }
 
+/** What `/status` answers and the page shows. */
+export type Status = ReturnType<typeof status>;
+
 /** The whole picture, for `/status`. Times are ISO 8601. */
-export function status(input: StatusInput): Readonly<Record<string, unknown>> {
+export function status(input: StatusInput) {
   return {
+    now: iso(input.now),
     version: input.version,
     environment: input.environment,
     startedAt: iso(input.startedAt),
     uptimeS: Math.floor((input.now - input.startedAt) / 1000),
     ready: readiness(input).ok,
+    listening: input.listening,
     draining: input.draining,
     inFlight: input.inFlight,
     warnings: input.warnings,
+    unsafe: input.unsafe,
     generation: input.generation,
     lastReload: input.lastReload && { ...input.lastReload, at: iso(input.lastReload.at) },
-    routes: input.routes,
+    routes: input.routes.map(({ history, ...route }) => ({ ...route, ...history })),
     credentials: input.credentials.map((credential) => ({
       ...credential,
+      secrets: credential.secrets.map((secret) => ({ ...secret, expiresAt: iso(secret.expiresAt) })),
       tokens: input.tokens
         .filter(({ key }) => key.credential === credential.name)
         .map((token) => describe(token, input.now)),
     })),
     upstreams: input.upstreams,
+    recentErrors: input.recentErrors.map((error) => ({ ...error, at: iso(error.at) })),
   };
 }
 
@@ -104,12 +126,13 @@ function isUsable(token: TokenView): boolean {
   return token.state === 'fresh' || token.state === 'early';
 }
 
-function describe(token: TokenView, now: number): Readonly<Record<string, unknown>> {
+function describe(token: TokenView, now: number) {
   return {
     scope: token.key.scope,
     state: token.state,
     expiresAt: iso(token.expiresAt),
     expiresInS: token.expiresAt === undefined ? undefined : Math.floor((token.expiresAt - now) / 1000),
+    refreshAt: iso(token.refreshAt),
     lastSuccessAt: iso(token.lastSuccessAt),
     lastError: token.lastError && { ...token.lastError, at: iso(token.lastError.at) },
     consecutiveFailures: token.consecutiveFailures,
@@ -117,6 +140,8 @@ function describe(token: TokenView, now: number): Readonly<Record<string, unknow
   };
 }
 
+function iso(epochMs: number): string;
+function iso(epochMs: number | undefined): string | undefined;
 function iso(epochMs: number | undefined): string | undefined {
   return epochMs === undefined ? undefined : new Date(epochMs).toISOString();
 }

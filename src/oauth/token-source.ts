@@ -53,6 +53,7 @@ export class TokenSource {
   #waiting = 0;
   #lastStart: Instant | undefined;
   #cancelTimer: (() => void) | undefined;
+  #dueAt: number | undefined;
 
   /** Starts fetching at once. */
   constructor(key: TokenKey, options: SourceOptions) {
@@ -116,6 +117,7 @@ export class TokenSource {
       key: this.key,
       state: this.#token === undefined ? 'none' : this.#phase(),
       expiresAt: this.#token?.expiresAt,
+      refreshAt: this.#dueAt,
       lastSuccessAt: this.#lastSuccessAt,
       lastError: failure && { code: failure.error.code, result: failure.result, at: failure.at },
       consecutiveFailures: this.#failures,
@@ -226,6 +228,7 @@ export class TokenSource {
     const token = this.#phase() === 'fresh' ? this.#token : undefined;
     const dueMs = token ? token.refreshAfterMs - elapsedSince(token.since, clock.now()) : 0;
     const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), this.#pauseMs(), 1));
+    this.#dueAt = clock.now().wallMs + delayMs;
     this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, delayMs), () => this.#wake());
   }
 

@@ -31,6 +31,8 @@ export interface TokenSnapshot {
   readonly state: Phase | 'none';
   /** Epoch ms of the current token's expiry. */
   readonly expiresAt: number | undefined;
+  /** Epoch ms of the next fetch without anybody asking; past while it is under way. */
+  readonly refreshAt: number | undefined;
   readonly lastSuccessAt: number | undefined;
   readonly lastError: { readonly code: string; readonly result: string; readonly at: number } | undefined;
   readonly consecutiveFailures: number;

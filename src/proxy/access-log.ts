@@ -17,18 +17,28 @@ export interface Trace {
   error?: SidecarError;
 }
 
+/** Told of every request that is over; `failure` of those that did not get an ordinary answer. */
+export type OnFinished = (
+  route: string | undefined,
+  status: number,
+  ms: number,
+  failure: { readonly code: string | undefined; readonly requestId: string } | undefined,
+) => void;
+
 /** Once, when the response is closed. */
 export function record(
   req: IncomingMessage,
   res: ServerResponse,
   { requestId, startedAt, route, caller, exchange, error }: Trace,
-  { log, routeMetrics }: { log: Log; routeMetrics: RouteMetrics },
+  { log, routeMetrics, onFinished }: { log: Log; routeMetrics: RouteMetrics; onFinished?: OnFinished },
 ): void {
   const ms = performance.now() - startedAt;
   const complete = res.writableFinished;
   const status = complete ? res.statusCode : 499;
   const method = req.method ?? '';
+  const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
   routeMetrics.record(method, status, ms / 1000);
+  onFinished?.(route?.path, status, ms, code || status >= 500 ? { code, requestId } : undefined);
   log.info('request', {
     requestId,
     route: route?.path,
@@ -36,7 +46,7 @@ export function record(
     method,
     path: pathOnly(req.url),
     status,
-    code: error?.code ?? (complete ? undefined : 'CALLER_ABORTED'),
+    code,
     errno: error?.extras.fields?.['errno'],
     bytesOut: exchange?.bytesOut,
     replayed: exchange?.replayed || undefined,

@@ -10,7 +10,7 @@ import { TLSSocket } from 'node:tls';
 import { SidecarError, toProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { record, type Trace } from './access-log.ts';
+import { type OnFinished, record, type Trace } from './access-log.ts';
 import type { Admit, RequestLine } from './admission.ts';
 import { type BodyLimits, checkAnnounced, receiveBody } from './body.ts';
 import type { Connections } from './connections.ts';
@@ -43,6 +43,7 @@ export interface ProxyOptions {
   readonly connections: Connections;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly onFinished?: OnFinished;
 }
 
 export interface Proxy {

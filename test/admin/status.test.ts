@@ -34,6 +34,8 @@ function input(tokens: readonly Partial<TokenView>[], rest: Partial<StatusInput>
     generation: 1,
     lastReload: undefined,
     warnings: [],
+    unsafe: [],
+    recentErrors: [],
     routes: [],
     credentials: [],
     tokens: tokens.map((token) => ({ ...TOKEN, ...token })),
@@ -104,16 +106,28 @@ describe('admin/status', () => {
     });
     const origin = expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/);
     expect(answer.json()).toEqual({
+      now: expect.stringMatching(/Z$/),
       version: expect.stringMatching(/^\d+\.\d+\.\d+/),
       environment: 'none',
       startedAt: expect.stringMatching(/Z$/),
       uptimeS: expect.any(Number),
       ready: true,
+      listening: true,
       draining: false,
       inFlight: 0,
       generation: 1,
-      warnings: [expect.stringContaining('/api')],
-      routes: [{ path: '/api', upstream: origin, credential: 'default', scope: 'api' }],
+      warnings: [expect.stringContaining('/api'), expect.stringContaining('callers.keys')],
+      unsafe: [],
+      routes: [
+        {
+          path: '/api',
+          upstream: origin,
+          credential: 'default',
+          scope: 'api',
+          last5m: { requests: 1, errors: 0, p50Ms: expect.any(Number), p99Ms: expect.any(Number) },
+          last30m: { requests: [...Array(29).fill(0), 1], errors: Array(30).fill(0) },
+        },
+      ],
       credentials: [
         {
           name: 'default',
@@ -125,6 +139,7 @@ describe('admin/status', () => {
               state: 'fresh',
               expiresAt: expect.stringMatching(/Z$/),
               expiresInS: expect.any(Number),
+              refreshAt: expect.stringMatching(/Z$/),
               lastSuccessAt: expect.stringMatching(/Z$/),
               consecutiveFailures: 0,
               generation: 1,
@@ -133,6 +148,7 @@ describe('admin/status', () => {
         },
       ],
       upstreams: [{ origin, connected: 1, running: 0, queued: 0 }],
+      recentErrors: [],
     });
   });
 });

@@ -1,0 +1,46 @@
+/**
+ * HTML by one tagged template that escapes every value, so that no page has to remember to. What it returns is the only
+ * thing it puts in as it is.
+ */
+
+const TEXT = Symbol('text');
+
+export interface Html {
+  readonly [TEXT]: string;
+}
+
+export type Part = Html | string | number | undefined | false | readonly Part[];
+
+/** Values go into text and quoted attributes; lists are joined; undefined and false are nothing. */
+export function html(strings: TemplateStringsArray, ...values: readonly Part[]): Html {
+  return { [TEXT]: strings.map((text, index) => text + render(values[index])).join('') };
+}
+
+/** @param part what is no `Html` comes out escaped */
+export function render(part: Part): string {
+  if (part === undefined || part === false) return '';
+  if (typeof part === 'string' || typeof part === 'number') return escaped(String(part));
+  return TEXT in part ? part[TEXT] : part.map(render).join('');
+}
+
+/** Text of our own making that is no markup to the template: style sheet and script. */
+export function verbatim(text: string): Html {
+  return { [TEXT]: text };
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+  '`': '&#96;',
+};
+
+function escaped(text: string): string {
+  // Controls and direction marks could make a line read as something else than it is.
+  return text
+    .toWellFormed()
+    .replace(/[&<>"'`]/g, (character) => ENTITIES[character] ?? '')
+    .replace(/[^\P{Cc}\n\t]|\p{Bidi_Control}/gu, '\u{fffd}');
+}

@@ -1,0 +1,102 @@
+/**
+ * Server-sent events for open pages (WHATWG HTML §9.2): whatever changed, at most once a second. A page that goes away
+ * takes everything of its own along, and one that reads too slowly misses states instead of piling them up.
+ */
+import type { ServerResponse } from 'node:http';
+
+export interface LiveOptions<Kind> {
+  /** What a page of that kind shows now. */
+  readonly render: (kind: Kind) => string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly intervalMs?: number;
+  readonly heartbeatMs?: number;
+}
+
+export interface Live<Kind> {
+  /** Answers with the state now and every later one. False, and no answer, when there are too many or it is over. */
+  attach(res: ServerResponse, kind: Kind): boolean;
+  /** Sends the last state, ends every answer and takes no more. */
+  drain(): void;
+  listeners(): number;
+}
+
+interface Listener<Kind> {
+  readonly res: ServerResponse;
+  readonly kind: Kind;
+  sent: string | undefined;
+  /** Since something was written. */
+  quietMs: number;
+}
+
+const MAX_LISTENERS = 20;
+/** A reader that has taken nothing for so long is gone. */
+const STALLED_MS = 60_000;
+
+export function createLive<Kind>(options: LiveOptions<Kind>): Live<Kind> {
+  const { render, intervalMs = 1000, heartbeatMs = 15_000 } = options;
+  const listeners = new Set<Listener<Kind>>();
+  let timer: NodeJS.Timeout | undefined;
+  let draining = false;
+
+  const leave = (listener: Listener<Kind>) => {
+    listeners.delete(listener);
+    if (listeners.size === 0) clearInterval(timer);
+  };
+  const tell = () => {
+    const states = new Map<Kind, string>();
+    for (const listener of listeners) {
+      const state = states.get(listener.kind) ?? render(listener.kind);
+      states.set(listener.kind, state);
+      update(listener, state, { intervalMs, heartbeatMs });
+    }
+  };
+  const tick = () => {
+    try {
+      tell();
+    } catch {
+      // A fault in the page must not end a process that serves callers; GET / says what it is.
+      for (const { res } of listeners) res.destroy();
+    }
+  };
+
+  return {
+    attach(res, kind) {
+      if (draining || listeners.size >= MAX_LISTENERS) return false;
+      const state = render(kind);
+      const listener: Listener<Kind> = { res, kind, sent: undefined, quietMs: 0 };
+      res.once('close', () => leave(listener)).on('error', () => leave(listener));
+      res.writeHead(200, { ...options.headers, 'Content-Type': 'text/event-stream; charset=utf-8' });
+      if (listeners.size === 0) timer = setInterval(tick, intervalMs).unref();
+      listeners.add(listener);
+      update(listener, state, { intervalMs, heartbeatMs });
+      return true;
+    },
+    drain() {
+      draining = true;
+      tick();
+      for (const { res } of listeners) res.end();
+    },
+    listeners: () => listeners.size,
+  };
+}
+
+function update<Kind>(
+  listener: Listener<Kind>,
+  state: string,
+  { intervalMs, heartbeatMs }: { readonly intervalMs: number; readonly heartbeatMs: number },
+): void {
+  const { res } = listener;
+  if (res.destroyed) return;
+  listener.quietMs += intervalMs;
+  if (res.writableNeedDrain) {
+    if (listener.quietMs > STALLED_MS) res.destroy();
+    return;
+  }
+  if (state !== listener.sent) {
+    listener.sent = state;
+    // As JSON there is no line break in it, which would end the event.
+    res.write(`data: ${JSON.stringify({ now: Date.now(), main: state })}\n\n`);
+  } else if (listener.quietMs >= heartbeatMs) res.write(': still here\n\n');
+  else return;
+  listener.quietMs = 0;
+}

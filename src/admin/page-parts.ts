@@ -1,0 +1,49 @@
+/**
+ * What the sections of the page are made of: points in time and tables.
+ */
+import { type Html, html, type Part } from './html.ts';
+
+export interface TableContent {
+  readonly caption: string;
+  readonly columns: readonly string[];
+  /** The first cell of a row is its heading. */
+  readonly rows: readonly (readonly Part[])[];
+}
+
+/**
+ * A table that narrow screens show as cards. The roles are what it is anyway; browsers forget them with `display: block`.
+ */
+export function table({ caption, columns, rows }: TableContent): Html {
+  return html`<table role="table"><caption>${caption}</caption>
+<thead role="rowgroup"><tr role="row">${columns.map(
+    (column) => html`<th role="columnheader" scope="col">${column}</th>`,
+  )}</tr></thead>
+<tbody role="rowgroup">${rows.map(
+    ([first, ...rest]) => html`<tr role="row"><th role="rowheader" scope="row">${first}</th>${rest.map(
+      (cell, index) => html`<td role="cell" data-label="${columns[index + 1]}">${cell}</td>`,
+    )}</tr>
+`,
+  )}</tbody></table>`;
+}
+
+/**
+ * A point in time, and how far away it is. What lies ahead counts down where there is JavaScript.
+ * @param at ISO 8601
+ * @param now ISO 8601
+ */
+export function moment(at: string, now: string): Html {
+  const ms = Date.parse(at) - Date.parse(now);
+  const text = `${at.slice(0, 10) === now.slice(0, 10) ? '' : `${at.slice(0, 10)} `}${at.slice(11, 19)} UTC`;
+  const distance =
+    ms > 0 ? html`<span data-until="${at}">in ${roughly(ms)}</span>` : html`<span>${roughly(-ms)} ago</span>`;
+  return html`<time class="number" datetime="${at}">${text}</time>, ${distance}`;
+}
+
+/** Coarse on purpose: what is shown must not change with every second. */
+export function roughly(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 1) return 'less than a minute';
+  if (minutes < 120) return minutes === 1 ? '1 minute' : `${minutes} minutes`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} hours` : `${Math.floor(hours / 24)} days`;
+}

@@ -1,0 +1,161 @@
+/**
+ * The status page: `/status` for people, as a pure function of the same data. Says first whether calls work, until when,
+ * and what went wrong last. Complete without JavaScript; with it, `GET /events` brings later states.
+ */
+import { createHash } from 'node:crypto';
+import { explain, prose } from './explanation.ts';
+import { type Html, html, render, verbatim } from './html.ts';
+import { moment } from './page-parts.ts';
+import { PAGE_SCRIPT } from './page-script.ts';
+import { sections } from './page-sections.ts';
+import { PAGE_STYLE } from './page-style.ts';
+import type { Status } from './status.ts';
+
+export interface PageOptions {
+  /** Whether buttons are offered. */
+  readonly actions: boolean;
+}
+
+const hashOf = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+
+/** Of the page and its events. Nothing may be loaded, framed or sent anywhere but here. */
+export const PAGE_HEADERS: Readonly<Record<string, string>> = {
+  'Content-Security-Policy': [
+    "default-src 'none'",
+    `script-src ${hashOf(PAGE_SCRIPT)}`,
+    `style-src ${hashOf(PAGE_STYLE)}`,
+    "connect-src 'self'",
+    // The empty icon: without one a browser would ask for /favicon.ico.
+    'img-src data:',
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+  ].join('; '),
+  'Content-Type': 'text/html; charset=utf-8',
+  'Cache-Control': 'no-store',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+};
+
+/** The whole page. */
+export function renderPage(status: Status, options: PageOptions): string {
+  return render(html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>aritma-sidecar: ${judge(status).word}</title>
+<link rel="icon" href="data:,">
+<noscript><meta http-equiv="refresh" content="30"></noscript>
+<style>${verbatim(PAGE_STYLE)}</style>
+</head>
+<body>
+<header><h1>aritma-sidecar</h1><span>${status.environment}</span><span class="soft">version ${status.version}</span>
+<span id="live" role="status"></span></header>
+<nav aria-label="Sections"><ul>
+<li><a href="#credentials">Credentials</a></li><li><a href="#routes">Routes</a></li>
+<li><a href="#errors">Errors</a></li><li><a href="#configuration">Configuration</a></li>
+</ul></nav>
+<main data-now="${Date.parse(status.now)}">${verbatim(renderMain(status, options))}</main>
+<footer>As of <time datetime="${status.now}">${status.now.slice(0, 19).replace('T', ' ')} UTC</time> when the page was
+loaded. <noscript>It loads again every 30 seconds.</noscript> The same as JSON: <a href="/status">/status</a></footer>
+<script>${verbatim(PAGE_SCRIPT)}</script>
+</body>
+</html>
+`);
+}
+
+/** What changes. */
+export function renderMain(status: Status, options: PageOptions): string {
+  return render([summary(status), sections(status, options)]);
+}
+
+interface Judgement {
+  readonly word: string;
+  readonly look: 'good' | 'bad' | 'wait';
+  readonly because: string;
+}
+
+function judge(status: Status): Judgement {
+  if (status.draining)
+    return { word: 'Draining', look: 'wait', because: 'It is stopping: running calls finish, then no call is taken.' };
+  if (!status.listening) return { word: 'No', look: 'bad', because: 'It is starting and does not take calls yet.' };
+  const failing = new Set(status.credentials.filter(cannotServe).map(({ name }) => name));
+  const down = status.routes.filter(({ credential }) => failing.has(credential)).map(({ path }) => path);
+  if (status.ready) {
+    const waiting = status.credentials.some(({ tokens }) => tokens.some(({ state }) => !isUsable(state)));
+    const because = waiting ? 'A token is on its way; calls wait for it.' : 'A valid token is at hand for every route.';
+    return { word: 'Yes', look: 'good', because };
+  }
+  const because = `No token can be had for ${down.join(', ')}: calls there are answered with 503.`;
+  return down.length < status.routes.length
+    ? { word: 'Only in part', look: 'bad', because: `${because} The other routes work.` }
+    : { word: 'No', look: 'bad', because };
+}
+
+const isUsable = (state: string) => state === 'fresh' || state === 'early';
+
+function cannotServe({ tokens }: Status['credentials'][number]): boolean {
+  return tokens.some(({ state, consecutiveFailures }) => !isUsable(state) && consecutiveFailures > 0);
+}
+
+function summary(status: Status): Html {
+  const { word, look, because } = judge(status);
+  return html`<section id="now" aria-labelledby="now-title"><h2 id="now-title">Can the API be called now?</h2>
+<div class="verdict ${look}" role="status"><strong>${word}</strong> ${because}</div>
+<dl><dt>Until</dt><dd>${until(status)}</dd>
+<dt>What went wrong last</dt><dd>${lastProblem(status)}</dd></dl></section>
+`;
+}
+
+/** The token that expires first, and what happens then. */
+function until(status: Status): Html {
+  const tokens = status.credentials.flatMap((credential) => credential.tokens);
+  const [first] = tokens
+    .filter(({ state, expiresAt }) => isUsable(state) && expiresAt !== undefined)
+    .sort((one, other) => Date.parse(one.expiresAt ?? '') - Date.parse(other.expiresAt ?? ''));
+  if (first?.expiresAt === undefined) return html`There is no valid token.${nextTry(status, tokens)}`;
+  const { expiresAt, refreshAt, consecutiveFailures: failures } = first;
+  const due = refreshAt !== undefined && refreshAt > status.now;
+  const next = due ? html`at about ${moment(refreshAt, status.now)}` : html`now`;
+  return html`<p>The token expires at ${moment(expiresAt, status.now)}.</p>
+<p>${
+    failures === 0
+      ? html`It refreshes itself ${next}; calls go on meanwhile.`
+      : html`Refreshing it has failed ${failures === 1 ? 'once' : `${failures} times`}; the next try is ${next}. Calls work until it expires.`
+  }</p>`;
+}
+
+function nextTry(status: Status, tokens: readonly { readonly refreshAt: string | undefined }[]): Html {
+  const [next] = tokens.flatMap(({ refreshAt = [] }) => refreshAt).sort();
+  return next !== undefined && next > status.now
+    ? html` The next try is at about ${moment(next, status.now)}.`
+    : html` One is being fetched.`;
+}
+
+interface Problem {
+  readonly at: string;
+  readonly code: string | undefined;
+  readonly status?: number;
+  readonly where: string;
+}
+
+/** Of requests, token fetches and reloads, the latest. */
+function lastProblem(status: Status): Html {
+  const { recentErrors, lastReload, now } = status;
+  const problems: Problem[] = recentErrors
+    .slice(0, 1)
+    .map((error) => ({ ...error, where: error.route === undefined ? 'a request' : `a request to ${error.route}` }));
+  for (const { name, tokens } of status.credentials)
+    for (const { lastError } of tokens)
+      if (lastError) problems.push({ ...lastError, where: `the token of credential ${name}` });
+  if (lastReload?.result === 'invalid')
+    problems.push({ at: lastReload.at, code: 'CONFIG_INVALID', where: 'the changed configuration' });
+  const [last] = problems.sort((one, other) => Date.parse(other.at) - Date.parse(one.at));
+  if (last === undefined) return html`Nothing since it was started.`;
+  const { code, title, detail } = explain(last.code, last.status);
+  return html`<p><strong>${title}</strong> (<code>${code}</code>), ${last.where}</p>
+<p>${prose(detail)}</p><p class="soft">${moment(last.at, now)}</p>`;
+}

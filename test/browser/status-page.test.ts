@@ -1,0 +1,216 @@
+// The status page as a person meets it in Chromium: live, without JavaScript, by keyboard, light and dark, narrow and wide.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type AdminWorld, createAdminWorld } from '../support/admin-world.ts';
+import { chromiumIsMissing, startBrowser } from '../support/browser-world.ts';
+import { json } from '../support/token-server.ts';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+interface Opened extends AsyncDisposable {
+  readonly page: Page;
+  /** Console errors, exceptions and violations of the policy. */
+  readonly complaints: readonly string[];
+  readonly requested: readonly string[];
+}
+
+async function violations(page: Page): Promise<string[][]> {
+  await page.evaluate(AXE);
+  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; nodes: { html: string }[] }[] };
+  return found.violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)]);
+}
+
+describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
+  let browser: Browser;
+  let world: AdminWorld;
+  beforeAll(async () => {
+    [browser, world] = await Promise.all([startBrowser(), createAdminWorld({ adminActions: true })]);
+    await fetch(`${world.sidecar.url}/api/x`);
+  }, 60_000);
+  afterAll(async () => {
+    await browser?.close();
+    await world?.[Symbol.asyncDispose]();
+  });
+
+  async function open(options: BrowserContextOptions = {}): Promise<Opened> {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    const complaints: string[] = [];
+    const requested: string[] = [];
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+    });
+    page.on('pageerror', (error) => complaints.push(error.message));
+    page.on('request', (request) => requested.push(request.url()));
+    await page.goto(world.sidecar.adminUrl);
+    if (options.javaScriptEnabled !== false) await page.getByText('Live', { exact: true }).waitFor();
+    return { page, complaints, requested, [Symbol.asyncDispose]: () => context.close() };
+  }
+
+  const generation = (page: Page) => page.locator('#credentials td[data-label=Generation]').textContent();
+  const button = (page: Page) => page.getByRole('button', { name: 'Refresh token of default now' });
+
+  it('shows a failed request and a new token without being loaded again, and keeps focus and scroll position', async () => {
+    await using opened = await open({ viewport: { width: 800, height: 400 } });
+    const { page } = opened;
+    await page.evaluate('globalThis.mark = 1');
+    await button(page).focus();
+    await page.evaluate('scrollTo(0, 300)');
+    const before = Number(await generation(page));
+    await fetch(`${world.sidecar.url}/nowhere`);
+    await page.locator('#errors').getByText('ROUTE_NOT_FOUND').first().waitFor();
+    await world.admin('/token/refresh', { method: 'POST' });
+    await expect.poll(() => generation(page)).toBe(String(before + 1));
+    expect(await page.evaluate('[globalThis.mark, scrollY, document.activeElement.tagName]')).toEqual([
+      1,
+      300,
+      'BUTTON',
+    ]);
+    expect(opened.complaints).toEqual([]);
+  });
+
+  it('counts down from second to second', async () => {
+    await using opened = await open();
+    const countdown = opened.page.locator('#now [data-until]').first();
+    const first = await countdown.textContent();
+    expect(first).toMatch(/^in \d+\sh|^in \d+\smin \d+\ss$/);
+    await expect.poll(() => countdown.textContent(), { timeout: 5000 }).not.toBe(first);
+  });
+
+  it('refetches the token by keyboard alone and says so, without leaving the page', async () => {
+    await using opened = await open();
+    const { page } = opened;
+    const before = world.identity.calls.length;
+    const order: unknown[] = [];
+    for (let count = 0; count < 12 && order.at(-1) !== 'Refresh token of default now'; count += 1) {
+      await page.keyboard.press('Tab');
+      order.push(await page.evaluate('document.activeElement.textContent'));
+    }
+    expect(order).toEqual(['Credentials', 'Routes', 'Errors', 'Configuration', 'Refresh token of default now']);
+    expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
+    await page.evaluate('globalThis.mark = 1');
+    await page.keyboard.press('Enter');
+    await page.getByText('A new token is in use.').waitFor();
+    expect(world.identity.calls.length).toBe(before + 1);
+    expect(await page.evaluate('[globalThis.mark, document.activeElement.tagName]')).toEqual([1, 'BUTTON']);
+    expect(opened.complaints).toEqual([]);
+  });
+
+  it('says the same without JavaScript, loads itself again, and its button works', async () => {
+    await using opened = await open({ javaScriptEnabled: false });
+    const { page } = opened;
+    const read = (await page.locator('main').textContent()) ?? '';
+    expect(read).toMatch(/Can the API be called now\?\s*Yes/);
+    expect(read).toMatch(/The token expires at .* UTC, in \d+ minutes/);
+    expect(await page.locator('noscript meta').count()).toBe(1);
+    expect(opened.requested).toEqual([`${world.sidecar.adminUrl}/`]);
+    const before = Number(await generation(page));
+    await button(page).click();
+    await expect.poll(() => generation(page)).toBe(String(before + 1));
+    expect(page.url()).toBe(`${world.sidecar.adminUrl}/`);
+  });
+
+  it('asks for nothing but itself, its events, and what its button sends', async () => {
+    await using opened = await open();
+    await button(opened.page).click();
+    await opened.page.getByText('A new token is in use.').waitFor();
+    const paths = opened.requested.map((url) => url.replace(world.sidecar.adminUrl, ''));
+    expect(paths.filter((path) => path !== 'data:,').sort()).toEqual([
+      '/',
+      '/events',
+      '/token/refresh?credential=default',
+    ]);
+    expect(opened.complaints).toEqual([]);
+  });
+
+  it('runs no script but its own', async () => {
+    await using opened = await open();
+    const inject = `document.body.append(Object.assign(document.createElement('script'), { text: 'globalThis.injected = 1' }))`;
+    await opened.page.evaluate(inject);
+    expect(await opened.page.evaluate('globalThis.injected')).toBeUndefined();
+    await expect.poll(() => opened.complaints.join()).toContain('Content Security Policy');
+  });
+
+  it('has landmarks, headings and tables for a screen reader', async () => {
+    await using opened = await open();
+    const { page } = opened;
+    for (const role of ['banner', 'navigation', 'main', 'contentinfo'] as const)
+      expect(await page.getByRole(role).count(), role).toBe(1);
+    const headings = await page.evaluate(
+      `[...document.querySelectorAll('h1, h2, h3, h4')].map((one) => one.tagName + one.textContent)`,
+    );
+    expect(headings).toEqual([
+      'H1aritma-sidecar',
+      'H2Can the API be called now?',
+      'H2Credentials',
+      'H3default',
+      'H2Routes',
+      'H2Last errors',
+      'H2Configuration',
+    ]);
+    const titles = ['Can the API be called now?', 'Credentials', 'Routes', 'Last errors', 'Configuration'];
+    for (const name of titles) expect(await page.getByRole('region', { name }).count(), name).toBe(1);
+    const routes = page.getByRole('table', { name: /last five minutes/ });
+    expect(await routes.getByRole('columnheader').count()).toBe(8);
+    expect(await routes.getByRole('rowheader', { name: '/api' }).count()).toBe(1);
+    expect(await routes.getByRole('img', { name: /^\/api: at most \d+ calls in a minute/ }).count()).toBe(1);
+  });
+
+  it.each([
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 320],
+    ['dark', 320],
+  ] as const)('has no fault that axe knows of and fits the window: %s, %d px wide', async (colorScheme, width) => {
+    await fetch(`${world.sidecar.url}/nowhere`);
+    // A page's policy holds for what is evaluated in it; axe comes in beside it.
+    await using opened = await open({ colorScheme, viewport: { width, height: 800 }, bypassCSP: true });
+    const { page } = opened;
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+    expect(await violations(page)).toEqual([]);
+    const [r = 0] =
+      ((await page.evaluate('getComputedStyle(document.body).backgroundColor')) as string).match(/\d+/g)?.map(Number) ??
+      [];
+    expect(r > 128).toBe(colorScheme === 'light');
+  });
+
+  it.each(['light', 'dark'] as const)(
+    'says no in words, colour and title in an outage, and yes again: %s',
+    async (colorScheme) => {
+      await using own = await createAdminWorld({ adminActions: true }, json(500, {}));
+      const context = await browser.newContext({ bypassCSP: true, colorScheme });
+      try {
+        const page = await context.newPage();
+        await fetch(`${own.sidecar.url}/api/x`);
+        await page.goto(own.sidecar.adminUrl);
+        const verdict = page.locator('.verdict');
+        await expect.poll(() => verdict.textContent()).toMatch(/^No No token can be had for \/api/);
+        expect(await verdict.getAttribute('class')).toBe('verdict bad');
+        await expect.poll(() => page.title()).toBe('aritma-sidecar: No');
+        expect(await violations(page)).toEqual([]);
+        own.identity.answerWith(json(200, { access_token: 'a', expires_in: 3600, token_type: 'Bearer' }));
+        await expect.poll(() => verdict.textContent(), { timeout: 10_000 }).toMatch(/^Yes /);
+        expect(await verdict.getAttribute('class')).toBe('verdict good');
+        await expect.poll(() => page.title()).toBe('aritma-sidecar: Yes');
+      } finally {
+        await context.close();
+      }
+    },
+  );
+
+  it('says that it is out of date once the sidecar is gone', async () => {
+    const own = await createAdminWorld();
+    const context = await browser.newContext();
+    try {
+      const page = await context.newPage();
+      await page.goto(own.sidecar.adminUrl);
+      await page.getByText('Live', { exact: true }).waitFor();
+      await own[Symbol.asyncDispose]();
+      await page.getByText('Not connected: what you see may be out of date').waitFor();
+    } finally {
+      await context.close();
+    }
+  });
+});
