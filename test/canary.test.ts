@@ -63,7 +63,7 @@ describe('sidecar', () => {
         const answer = await fetch(`${sidecar.url}/api/${round}?query=x`).catch(() => undefined);
         if (answer) seen.push(JSON.stringify([...answer.headers]) + (await answer.text().catch(() => '')));
       }
-      for (const path of ['/livez', '/readyz', '/startupz', '/status', '/metrics', '/nothing'])
+      for (const path of ['/livez', '/readyz', '/startupz', '/status', '/metrics', '/nothing', '/'])
         seen.push(await admin(path));
       seen.push(await admin('/token/refresh', 'POST'));
     };

@@ -36,7 +36,7 @@ export function moment(at: string, now: string): Html {
   const text = `${at.slice(0, 10) === now.slice(0, 10) ? '' : `${at.slice(0, 10)} `}${at.slice(11, 19)} UTC`;
   const distance =
     ms > 0 ? html`<span data-until="${at}">in ${roughly(ms)}</span>` : html`<span>${roughly(-ms)} ago</span>`;
-  return html`<time class="number" datetime="${at}">${text}</time>, ${distance}`;
+  return html`<span><time class="number" datetime="${at}">${text}</time>, ${distance}</span>`;
 }
 
 /** Coarse on purpose: what is shown must not change with every second. */

@@ -41,8 +41,12 @@ export const PAGE_SCRIPT = `(() => {
     for (const old of before.slice(after.length)) old.remove();
   };
 
+  // A browser has six connections to a host: pages that nobody looks at must not take them all.
+  let source;
   const listen = () => {
-    const source = new EventSource('/events');
+    source?.close();
+    if (document.hidden) return;
+    source = new EventSource('/events');
     source.onmessage = ({ data }) => {
       const state = JSON.parse(data);
       skewMs = state.now - Date.now();
@@ -56,7 +60,6 @@ export const PAGE_SCRIPT = `(() => {
       // After a refusal a browser does not try again by itself.
       if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
     };
-    addEventListener('pagehide', () => source.close(), { once: true });
   };
 
   document.addEventListener('submit', async (event) => {
@@ -76,7 +79,7 @@ export const PAGE_SCRIPT = `(() => {
     delete form.dataset.busy;
   });
 
-  addEventListener('pageshow', ({ persisted }) => persisted && listen());
+  document.addEventListener('visibilitychange', listen);
   countDown();
   setInterval(countDown, 1000);
   listen();

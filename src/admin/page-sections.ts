@@ -81,7 +81,7 @@ function tokenRow(token: Token, now: string): Part[] {
 }
 
 function stateOf({ state, consecutiveFailures: failures }: Token): Html {
-  const failed = failures > 0 && html` <span>${failures} failed in a row</span>`;
+  const failed = failures > 0 && html` ${failures === 1 ? 'the last try failed' : `the last ${failures} tries failed`}`;
   if (state === 'fresh') return html`${badge('good', 'valid')}${failed}`;
   if (state === 'early') return html`${badge(failures > 0 ? 'wait' : 'good', 'valid, due for refresh')}${failed}`;
   const look = failures > 0 ? 'bad' : 'wait';

@@ -46,7 +46,7 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0 .75rem; }
 caption { text-align: left; padding-bottom: .25rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-top: 1px solid var(--line); }
 th { font-weight: 600; }
-th time, th span { font-weight: 400; }
+th span { font-weight: 400; }
 thead th { border-top: 0; color: var(--soft); font-size: .875rem; }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 svg { display: block; width: 10rem; max-width: 100%; height: 2rem; background: var(--back); border-radius: .25rem; }

@@ -246,7 +246,10 @@ export const ConfigSchema = z.strictObject({
     .enum(['lenient', 'strict'])
     .default('lenient')
     .meta(meta('strict: exit 5 or 6 when no first token can be had; lenient: start, not ready, and keep trying')),
-  adminActions: z.boolean().default(false).meta(meta('Allow POST /shutdown on a TCP admin listener')),
+  adminActions: z
+    .boolean()
+    .default(false)
+    .meta(meta('Allow POST /shutdown, and offer buttons on the status page, on a TCP admin listener')),
   log: z
     .strictObject({
       level: z

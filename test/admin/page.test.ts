@@ -1,12 +1,16 @@
 // The page as a function of the status: what it says, and that nothing in the status becomes markup. Over the wire: what
 // it is sent with, its form, and that no secret, token, path or query is in it.
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PAGE_HEADERS, renderMain, renderPage } from '../../src/admin/page.ts';
 import { type StatusInput, status, type TokenView } from '../../src/admin/status.ts';
 import { ERRORS } from '../../src/errors.ts';
 import { createAdminWorld } from '../support/admin-world.ts';
+import { createFolder } from '../support/folder.ts';
 import { TEST_SECRET } from '../support/sidecar.ts';
 import { grant, json } from '../support/token-server.ts';
 
@@ -324,6 +328,15 @@ describe('admin/server: the button', () => {
     await using having = await createAdminWorld({ adminActions: true });
     expect((await without.admin('/')).body).not.toContain('<form');
     expect((await having.admin('/')).body).toContain('action="/token/refresh?credential=default"');
+  });
+
+  it('is there on a Unix socket, whatever adminActions says', async () => {
+    using folder = createFolder();
+    const socketPath = join(folder.path, 'admin.sock');
+    await using world = await createAdminWorld({ admin: ['127.0.0.1:0', `unix:${socketPath}`] });
+    const [res] = (await once(request({ socketPath, path: '/' }).end(), 'response')) as [IncomingMessage];
+    expect((await res.toArray()).join('')).toContain('<form');
+    expect((await world.admin('/')).body).not.toContain('<form');
   });
 
   it('refetches the token and leads back to the page, to which programs are not led', async () => {

@@ -125,6 +125,22 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     expect(opened.complaints).toEqual([]);
   });
 
+  it('gives its connection back while nobody looks, and catches up afterwards', async () => {
+    await using opened = await open();
+    const { page } = opened;
+    const look = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'))`);
+    const before = Number(await generation(page));
+    await look(true);
+    await world.admin('/token/refresh', { method: 'POST' });
+    await page.waitForTimeout(1500);
+    expect(await generation(page)).toBe(String(before));
+    await look(false);
+    await expect.poll(() => generation(page)).toBe(String(before + 1));
+    expect(opened.complaints).toEqual([]);
+  });
+
   it('runs no script but its own', async () => {
     await using opened = await open();
     const inject = `document.body.append(Object.assign(document.createElement('script'), { text: 'globalThis.injected = 1' }))`;
