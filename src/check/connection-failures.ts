@@ -13,6 +13,8 @@ export interface Place {
   /** A client certificate was shown. */
   readonly hasCertificate?: boolean;
   readonly seconds: number;
+  /** How far it got; default: not even connected. */
+  readonly stage?: 'handshake' | 'answer';
   /** What is known of the addresses behind the name, ` (10.1.2.3, a private address)`. */
   readonly addresses?: string;
 }
@@ -68,11 +70,7 @@ const ROWS: readonly Row[] = [
   },
   {
     codes: TIMEOUTS,
-    words: ({ target, seconds, addresses = '' }) => ({
-      cause: 'connect_timeout',
-      message: `${target}${addresses} does not answer within ${seconds} s: does a firewall drop the packets?`,
-      fix: 'have the way out opened in the firewall, or set HTTPS_PROXY if this network has a proxy; check routing and VPN',
-    }),
+    words: timeout,
   },
   {
     codes: /^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/,
@@ -147,6 +145,27 @@ const OTHER: Row = {
     fix: `check ${option}, DNS, firewall and TLS; the code in brackets is the system's own reason`,
   }),
 };
+
+function timeout({ target, seconds, stage, addresses = '' }: Place): Words {
+  if (stage === 'answer') {
+    const message = `${target} takes the request and does not answer within ${seconds} s`;
+    return {
+      cause: 'answer_timeout',
+      message,
+      fix: 'try again later; if it stays so, ask its operator about its state',
+    };
+  }
+  if (stage === 'handshake') {
+    const message = `${target} takes the connection, but not the TLS handshake, within ${seconds} s`;
+    const fix = 'check that the port is one for https; a firewall that inspects TLS can look like this, too';
+    return { cause: 'tls_silent', message, fix };
+  }
+  return {
+    cause: 'connect_timeout',
+    message: `${target}${addresses} does not answer within ${seconds} s: does a firewall drop the packets?`,
+    fix: 'have the way out opened in the firewall, or set HTTPS_PROXY if this network has a proxy; check routing and VPN',
+  };
+}
 
 /** The proxy answered, but not with a tunnel (RFC 9110 §9.3.6). */
 function proxyAnswer(status: number, { proxy = '', target }: Place): Words {

@@ -36,7 +36,11 @@ export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Pr
   });
   await egress.destroy();
   if (!answer) {
-    const words = failureWords(failed, { ...placeOf(leg, loaded), seconds: LIMIT_MS.discovery / 1000 });
+    const words = failureWords(failed, {
+      ...placeOf(leg, loaded),
+      stage: 'answer',
+      seconds: LIMIT_MS.discovery / 1000,
+    });
     return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', words), reading: undefined };
   }
   const reading = { date: answer.headers['date'], at: Date.now() };

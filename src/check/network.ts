@@ -36,9 +36,11 @@ export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Con
   const place = placeOf(leg, loaded);
   const failed = (error: unknown): Connection => ({ failed: failureWords(error, place) });
   const silence = { code: 'ETIMEDOUT' };
-  const connection = await within(LIMIT_MS.network, connect(leg, { loaded, place }).catch(failed), () =>
-    failed(place.proxy === undefined ? silence : { code: 'PROXY_TUNNEL', cause: silence }),
-  );
+  const progress = { connected: false };
+  const connection = await within(LIMIT_MS.network, connect(leg, { loaded, place, progress }).catch(failed), () => {
+    if (progress.connected) return { failed: failureWords(silence, { ...place, stage: 'handshake' }) };
+    return failed(place.proxy === undefined ? silence : { code: 'PROXY_TUNNEL', cause: silence });
+  });
   if (!connection.failed || !isBypassed(leg.base, loaded)) return connection;
   const { message, fix, ...words } = connection.failed;
   return {
@@ -65,9 +67,11 @@ export function placeOf({ base, owner, option }: Leg, { proxy, tls }: LoadedConf
 interface Context {
   readonly loaded: LoadedConfig;
   readonly place: Place;
+  /** Written to, for those who cannot wait for the end. */
+  readonly progress: { connected: boolean };
 }
 
-async function connect(leg: Leg, { loaded, place }: Context): Promise<Connection> {
+async function connect(leg: Leg, { loaded, place, progress }: Context): Promise<Connection> {
   const { base } = leg;
   const proxy = proxyFor(base, loaded.proxy);
   const addresses = proxy ? '' : await resolve(base.hostname);
@@ -76,6 +80,7 @@ async function connect(leg: Leg, { loaded, place }: Context): Promise<Connection
   }));
   if ('failed' in opened) return opened;
   const socket = opened;
+  progress.connected = true;
   try {
     const way = (proxy ? `through the proxy ${place.proxy}` : `${directly(base, loaded)}${addresses}`).trim();
     if (!base.secure) return { summary: `${way}, without TLS`, warning: undefined };
@@ -128,6 +133,8 @@ function open(base: BaseUrl, proxy: Secret | undefined): Promise<Socket> {
     if (!proxy) {
       const socket = connectTcp({ host, port: portOf(base) });
       socket.once('connect', () => done(socket)).once('error', reject);
+      // Only while it connects; what comes then is watched by whoever waits for the whole.
+      socket.once('connect', () => void socket.setTimeout(0));
       socket.setTimeout(LIMIT_MS.network - 500, () =>
         socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })),
       );

@@ -80,7 +80,7 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
           raw = came;
         },
         onFailure(error) {
-          failure = failureWords(error, { ...place, seconds: deadlineMs / 1000 });
+          failure = failureWords(error, { ...place, stage: 'answer', seconds: deadlineMs / 1000 });
         },
       });
       const reading = raw && { date: raw.headers['date'], at: Date.now() };

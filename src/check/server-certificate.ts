@@ -39,8 +39,15 @@ export function refusal(reason: string, presented: Presented): Words {
       fix: 'if it is a server of your own, put its certificate as a PEM file into tls.ca; if not, something else answers there',
     };
   }
-  return unknownCa(reason, presented);
+  if (UNKNOWN_CA.test(reason)) return unknownCa(reason, presented);
+  return {
+    cause: 'tls_not_accepted',
+    message: `the certificate of ${host} by ${nameOf(certificate.issuer)} is not accepted (${shown(reason)})`,
+    fix: 'give the reason in brackets to the server’s operator: the certificate is not one for a server, uses weak keys, or is damaged',
+  };
 }
+
+const UNKNOWN_CA = /^(UNABLE_TO_|SELF_SIGNED_CERT_IN_CHAIN|CERT_UNTRUSTED)/;
 
 /** The certificate works now but not for long. */
 export function expiry({ certificate, host, now }: Presented): Words | undefined {

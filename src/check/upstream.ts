@@ -29,17 +29,15 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
   });
   await egress.destroy();
   if (answer) return judge(subject, answer, upstream.origin);
-  const place = {
-    ...placeOf({ base: upstream, owner, option: 'upstream' }, loaded),
-    seconds: LIMIT_MS.upstream / 1000,
-  };
+  const leg = { base: upstream, owner, option: 'upstream' };
+  const place = { ...placeOf(leg, loaded), stage: 'answer' as const, seconds: LIMIT_MS.upstream / 1000 };
   const words = failureWords(failed, place);
   return FINDING.error(subject, CODES[words.cause] ?? 'UPSTREAM_UNREACHABLE', words);
 }
 
 /** What a caller of the sidecar would get. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
-  connect_timeout: 'UPSTREAM_TIMEOUT',
+  answer_timeout: 'UPSTREAM_TIMEOUT',
   connection_reset: 'UPSTREAM_RESET',
   not_http: 'UPSTREAM_INVALID',
 };

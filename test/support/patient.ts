@@ -135,9 +135,12 @@ export function jwt(claims: Readonly<Record<string, unknown>>): string {
   return `${part({ alg: 'RS256', typ: 'at+jwt' })}.${part(all)}.${PLANTED}signature`;
 }
 
-export interface Setup {
+export interface Setup extends Expected {
   readonly what: string;
   readonly harm: (patient: Patient) => unknown;
+}
+
+export interface Expected {
   readonly exit: number;
   readonly level?: 'error' | 'warning' | 'ok';
   /** ERRORS code; absent for what is in order. */
@@ -148,7 +151,7 @@ export interface Setup {
 }
 
 /** What is wrong with a diagnosis; empty = it is right. */
-export function misjudged({ exit, level = 'error', code, cause, message, fix }: Setup, told: Diagnosis): string[] {
+export function misjudged({ exit, level = 'error', code, cause, message, fix }: Expected, told: Diagnosis): string[] {
   const named = told.findings.filter(
     (finding) =>
       finding['level'] === level &&

@@ -1,0 +1,242 @@
+// The doctor and certificates, made by openssl, on real handshakes: servers', clients', callers'.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { ServerOptions } from 'node:https';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
+import { createFolder, type Folder } from '../support/folder.ts';
+import { createPatient, misjudged, type Patient, type Setup, startMute } from '../support/patient.ts';
+import { startTlsServer } from '../support/tls-server.ts';
+
+interface Certificates {
+  readonly folder: Folder;
+  readonly authority: Authority;
+  readonly good: Issued;
+  readonly soon: Issued;
+  readonly expired: Issued;
+  readonly wrongName: Issued;
+  readonly early: Issued;
+  readonly selfSigned: ServerOptions;
+  readonly client: Issued;
+}
+
+let made: Certificates | undefined;
+
+function certificates(): Certificates {
+  if (!made) throw new Error('certificates are made before the tests');
+  return made;
+}
+
+const OLD_TLS = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
+
+/** `openssl x509` cannot date a certificate from tomorrow on, `openssl ca` can. */
+function issueEarly(folder: Folder, authority: Authority): Issued {
+  const issued = authority.issue('early', 'IP:127.0.0.1');
+  const path = (name: string) => join(folder.path, name);
+  folder.write('index.txt', '');
+  folder.write('serial', '4711\n');
+  const section = `serial = ${path('serial')}\ndatabase = ${path('index.txt')}\nnew_certs_dir = ${folder.path}\ndefault_md = sha256\npolicy = any`;
+  const config = folder.write('early.cnf', `[ca]\ndefault_ca = own\n[own]\n${section}\n[any]\ncommonName = supplied\n`);
+  const signer = ['-cert', authority.caFile, '-keyfile', authority.caFile.replace('.pem', '.key')];
+  const dates = ['-startdate', '20900101000000Z', '-enddate', '20910101000000Z'];
+  const files = ['-in', path('early.csr'), '-extfile', path('early.ext'), '-out', issued.certFile, '-notext'];
+  execFileSync('openssl', ['ca', '-batch', '-config', config, ...signer, ...dates, ...files], { stdio: 'pipe' });
+  return { ...issued, cert: readFileSync(issued.certFile, 'utf8') };
+}
+
+function signItself(folder: Folder): ServerOptions {
+  const [keyFile, certFile] = [join(folder.path, 'self.key'), join(folder.path, 'self.pem')];
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', keyFile];
+  const subject = ['-subj', '/CN=self', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '90', '-out', certFile];
+  execFileSync('openssl', ['req', '-x509', ...key, ...subject], { stdio: 'pipe' });
+  return { key: readFileSync(keyFile), cert: readFileSync(certFile) };
+}
+
+/** The identity server speaks TLS with this, and the credential trusts the test's CA unless told otherwise. */
+const identity =
+  (options: () => ServerOptions, tls: () => object | undefined = () => ({ ca: certificates().authority.caFile })) =>
+  async (patient: Patient) => {
+    const { port } = patient.keep(await startTlsServer(options()));
+    Object.assign(patient.credential, { tokenEndpoint: `https://127.0.0.1:${port}/connect/token`, tls: tls() });
+  };
+
+const NO_TOKEN = { exit: 6, code: 'TOKEN_UNAVAILABLE' } as const;
+const CONFIG = { exit: 2, code: 'CONFIG_INVALID' } as const;
+const mutual = (): ServerOptions => ({
+  ...certificates().good,
+  ca: certificates().authority.ca,
+  requestCert: true,
+  rejectUnauthorized: true,
+});
+
+const SETUPS: readonly Setup[] = [
+  {
+    what: 'a CA nobody told this machine about',
+    harm: identity(
+      () => certificates().good,
+      () => undefined,
+    ),
+    ...{ ...NO_TOKEN, cause: 'tls_unknown_ca', message: /CA "ca", which this machine does not trust/ },
+    fix: /company's CA.*NODE_EXTRA_CA_CERTS.*tls\.ca/,
+  },
+  {
+    what: 'the wrong file in tls.ca',
+    harm: identity(
+      () => certificates().good,
+      () => ({ ca: certificates().client.certFile }),
+    ),
+    ...{ ...NO_TOKEN, cause: 'tls_unknown_ca', message: /CA "ca", which is not in tls\.ca/, fix: /into tls\.ca/ },
+  },
+  {
+    what: 'a server that vouches for itself',
+    harm: identity(
+      () => certificates().selfSigned,
+      () => undefined,
+    ),
+    ...{ ...NO_TOKEN, cause: 'tls_self_signed', message: /"self" vouches for itself/, fix: /tls\.ca/ },
+  },
+  {
+    what: 'a certificate that is not one for servers',
+    harm: identity(
+      () => ({ cert: certificates().authority.ca, key: readFileSync(join(certificates().folder.path, 'ca.key')) }),
+      () => undefined,
+    ),
+    ...{ ...NO_TOKEN, cause: 'tls_not_accepted', message: /by "ca" is not accepted/, fix: /not one for a server/ },
+  },
+  {
+    what: 'a certificate for another name',
+    harm: identity(() => certificates().wrongName),
+    ...{ ...NO_TOKEN, cause: 'tls_name_mismatch', message: /for 127.0.0.1 is for other names: other.test, 127.0.0.2/ },
+    fix: /one of these names/,
+  },
+  {
+    what: 'a server whose certificate has expired',
+    harm: identity(() => certificates().expired),
+    ...{ ...NO_TOKEN, cause: 'tls_expired', message: /expired on \d{4}-\d\d-\d\d/, fix: /renewed.*clock: it says 20/ },
+  },
+  {
+    what: 'a server whose certificate is of the future, or a clock of the past',
+    harm: identity(() => certificates().early),
+    ...{
+      ...NO_TOKEN,
+      cause: 'tls_not_yet_valid',
+      message: /not valid before 2090-01-01/,
+      fix: /clock first: it says 20/,
+    },
+  },
+  {
+    what: 'a server of the last century',
+    harm: identity(() => ({ ...certificates().good, ...OLD_TLS })),
+    ...{ ...NO_TOKEN, cause: 'tls_too_old', message: /no TLS version later than 1.1/, fix: /TLS 1.2/ },
+  },
+  {
+    what: 'a server that wants a client certificate',
+    harm: identity(mutual),
+    ...{ ...NO_TOKEN, cause: 'tls_client_certificate_wanted', message: /wants a client certificate/, fix: /tls\.cert/ },
+  },
+  {
+    what: 'the same with TLS 1.2',
+    harm: identity(() => ({ ...mutual(), maxVersion: 'TLSv1.2' })),
+    ...{ ...NO_TOKEN, cause: 'tls_client_certificate_wanted', message: /wants a client certificate/, fix: /tls\.cert/ },
+  },
+  {
+    what: 'https where there is no TLS',
+    async harm({ credential, keep }) {
+      const { port } = keep(await startMute('HTTP/1.1 400 Bad Request\r\n\r\n'));
+      credential['tokenEndpoint'] = `https://127.0.0.1:${port}/connect/token`;
+    },
+    ...{ ...NO_TOKEN, cause: 'tls_not_spoken', message: /does not speak TLS/, fix: /port of tokenEndpoint/ },
+  },
+  {
+    what: 'a server’s certificate that expires in days',
+    harm: identity(() => certificates().soon),
+    ...{
+      ...NO_TOKEN,
+      exit: 0,
+      level: 'warning',
+      cause: 'tls_expires_soon',
+      message: /expires in 4 days/,
+      fix: /renewal/,
+    },
+  },
+  {
+    what: 'an API whose CA is not trusted',
+    async harm(patient) {
+      const { port } = patient.keep(await startTlsServer(certificates().good));
+      patient.route['upstream'] = `https://127.0.0.1:${port}/api`;
+    },
+    ...{ exit: 7, code: 'UPSTREAM_UNREACHABLE', cause: 'tls_unknown_ca', message: /"ca"/, fix: /NODE_EXTRA_CA_CERTS/ },
+  },
+  {
+    what: 'a client certificate and the key of another',
+    harm: ({ credential }) =>
+      Object.assign(credential, { tls: { cert: certificates().client.certFile, key: certificates().good.keyFile } }),
+    ...{ ...CONFIG, cause: 'configuration_invalid', message: /key does not belong to the certificate/, fix: /openssl/ },
+  },
+  {
+    what: 'a client certificate that has expired',
+    harm: ({ credential }) =>
+      Object.assign(credential, {
+        tls: { cert: certificates().expired.certFile, key: certificates().expired.keyFile },
+      }),
+    ...{ ...CONFIG, cause: 'certificate_expired', message: /"expired" expired on/, fix: /renewed/ },
+  },
+  {
+    what: 'a listener’s certificate that expires soon',
+    harm: ({ config }) =>
+      Object.assign(config.callers, { tls: { cert: certificates().soon.certFile, key: certificates().soon.keyFile } }),
+    ...{ ...CONFIG, exit: 0, level: 'warning', cause: 'certificate_expires_soon', message: /"soon" expires in 4 days/ },
+    fix: /renewed/,
+  },
+];
+
+describeWithOpenssl('check and certificates', () => {
+  beforeAll(() => {
+    const folder = createFolder();
+    const authority = createAuthority(folder);
+    made = {
+      folder,
+      authority,
+      good: authority.issue('good', 'IP:127.0.0.1,DNS:localhost', 90),
+      soon: authority.issue('soon', 'IP:127.0.0.1', 5),
+      expired: authority.issue('expired', 'IP:127.0.0.1', -1),
+      wrongName: authority.issue('wrong-name', 'DNS:other.test,IP:127.0.0.2', 90),
+      early: issueEarly(folder, authority),
+      selfSigned: signItself(folder),
+      client: authority.issue('client-erp', 'DNS:client.test', 90),
+    };
+  });
+  afterAll(() => made?.folder[Symbol.dispose]());
+
+  it.concurrent.each(SETUPS)('$what: $cause, exit $exit', async (setup) => {
+    await using patient = await createPatient();
+    await setup.harm(patient);
+    expect(misjudged(setup, await patient.check())).toEqual([]);
+  });
+
+  it('has no doubt about TLS with client certificates, and sends no secret while it looks', async () => {
+    await using patient = await createPatient();
+    const { client, authority } = certificates();
+    const server = patient.keep(await startTlsServer(mutual()));
+    const tls = { ca: authority.caFile, cert: client.certFile, key: client.keyFile };
+    Object.assign(patient.credential, { tokenEndpoint: `https://127.0.0.1:${server.port}/connect/token`, tls });
+    Object.assign(patient.route, { upstream: `https://127.0.0.1:${server.port}/api`, tls });
+    const { code, findings } = await patient.check();
+    // The CA of these tests lives for two days.
+    const doubts = findings.filter(({ level, subject }) => level !== 'ok' && !String(subject).startsWith('CA of'));
+    expect({ code, doubts }).toEqual({ code: 0, doubts: [] });
+    expect(server.calls.map(({ path, client: name }) => [path, name])).toEqual([
+      ['/connect/token', 'client-erp'],
+      ['/api', 'client-erp'],
+    ]);
+  });
+
+  it('sends a server it does not trust nothing but a handshake', async () => {
+    await using patient = await createPatient();
+    const server = patient.keep(await startTlsServer(certificates().good));
+    patient.credential['tokenEndpoint'] = `https://127.0.0.1:${server.port}/connect/token`;
+    expect((await patient.check()).code).toBe(6);
+    expect(server.calls).toEqual([]);
+  });
+});
