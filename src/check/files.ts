@@ -49,10 +49,11 @@ function accessDoubts(path: string): Words[] {
   if (process.platform === 'win32' || self === undefined) return [];
   const doubts: Words[] = [];
   const others = mode & 0o007 ? 'everybody on this machine' : 'the group it belongs to';
+  const what = mode & 0o022 ? 'changed' : 'read';
   if ((mode & 0o077) !== 0) {
     doubts.push({
       cause: 'file_readable_by_others',
-      message: `the secret file ${path} can be read or changed by ${others} (mode ${(mode & 0o777).toString(8)})`,
+      message: `the secret file ${path} can be ${what} by ${others} (mode ${(mode & 0o777).toString(8)})`,
       fix: `chmod 600 ${path}`,
     });
   }

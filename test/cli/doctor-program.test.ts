@@ -1,4 +1,5 @@
 // The doctor as people start it: what a healthy set-up looks like, what runs already, and what takes for ever.
+import { generateKeyPairSync } from 'node:crypto';
 import { chownSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type Addresses, addressesOf, start } from '../support/cli.ts';
@@ -76,6 +77,21 @@ describe('check as a program', () => {
       [false, 'api'],
       [false, 'api events'],
     ]);
+  });
+
+  it('shows nothing of a private key, whether the server takes what it signed or not', async () => {
+    await using patient = await createPatient();
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    Object.assign(patient.credential, {
+      auth: 'private_key_jwt',
+      secrets: [{ file: patient.folder.write('key', pem) }],
+    });
+    const good = await patient.run('--json');
+    patient.answer(json(400, { error: 'invalid_client' }));
+    const bad = await patient.run('--json');
+    expect([good.code, bad.code]).toEqual([0, 5]);
+    expect(pem.split('\n').filter((line) => line !== '' && (good.output + bad.output).includes(line))).toEqual([]);
   });
 
   it('recognizes a sidecar that runs already, on both of its addresses', async () => {

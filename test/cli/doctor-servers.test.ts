@@ -101,6 +101,19 @@ const SETUPS: readonly Setup[] = [
     harm: page(511, {}, ''),
     ...{ ...NO_TOKEN, cause: 'captive_portal', message: /captive portal/, fix: /log this machine in/ },
   },
+  {
+    what: 'a token that is not the issuer’s',
+    harm(patient) {
+      discovery(200, () => ({}))(patient);
+      const issuer = patient.credential['issuer'];
+      Object.assign(patient.credential, { verify: true });
+      const document = { issuer, token_endpoint: `${issuer}/t`, jwks_uri: `${issuer}/keys` };
+      patient.answer((res, call, count) =>
+        (call.method === 'GET' ? json(200, { ...document, keys: [] }) : grant(jwt({ iss: issuer })))(res, call, count),
+      );
+    },
+    ...{ ...NO_TOKEN, cause: 'token_not_verified', message: /does not verify/, fix: /verify: false/ },
+  },
   // What the token says
   {
     what: 'a token without the scope',
@@ -129,6 +142,18 @@ const SETUPS: readonly Setup[] = [
     what: 'a token for half a minute',
     harm: claims({ exp: now() + 3600 }, { expires_in: 30 }),
     ...{ ...DOUBT, cause: 'token_short_lived', message: /30 s only/, fix: /lifetime/ },
+  },
+  {
+    what: 'a token of another issuer',
+    harm(patient) {
+      discovery(200, () => ({}))(patient);
+      const issuer = patient.credential['issuer'];
+      const document = { issuer, token_endpoint: `${issuer}/t` };
+      patient.answer((res, call, count) =>
+        (call.method === 'GET' ? json(200, document) : grant(jwt({ iss: 'https://id.test' })))(res, call, count),
+      );
+    },
+    ...{ ...DOUBT, cause: 'token_issuer_differs', message: /https:\/\/id.test issued it/, fix: /dev and prod/ },
   },
   // APIs
   {
