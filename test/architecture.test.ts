@@ -114,6 +114,7 @@ describe('where the outside is touched', () => {
   it('reveal() is called only where a secret or token goes onto the wire', () => {
     expect(users(/\.reveal\(\)/).sort()).toEqual([
       'check/claims.ts',
+      'check/mask.ts',
       'check/upstream.ts',
       'oauth/client-auth.ts',
       'oauth/verifier.ts',

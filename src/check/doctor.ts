@@ -8,12 +8,14 @@ import type { RouteConfig } from '../config/schema.ts';
 import { ERRORS, SidecarError } from '../errors.ts';
 import { tokenKey } from '../identity.ts';
 import type { TokenKey } from '../oauth/token.ts';
+import type { Secret } from '../secret.ts';
 import { configurationFindings, problemFindings } from './configuration.ts';
 import { type Examined, examineCredential } from './credential.ts';
 import { impatient } from './deadline.ts';
 import { fileFindings } from './files.ts';
 import { exitCode, FINDING, type Finding } from './finding.ts';
 import { listenerFindings } from './listeners.ts';
+import { mask } from './mask.ts';
 import { type Connection, type Leg, tryConnection } from './network.ts';
 import { callUpstream } from './upstream.ts';
 
@@ -52,9 +54,12 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
   ];
   // A mistake of ours in a later step waits until the earlier ones have been told.
   for (const step of steps) step.catch(() => undefined);
+  const secrets = [...loaded.secrets.values()].flat().map(({ value }) => value);
   const findings = new Map<string, Finding>();
   for (const step of steps) {
-    for (const finding of await step) {
+    const told = await step;
+    for (const raw of told) {
+      const finding = mask(raw, [...secrets, ...(await tokensOf(credentials))]);
       // Two credentials of one server see the same clock.
       const id = JSON.stringify(finding);
       if (!findings.has(id)) options.onFinding(finding);
@@ -62,6 +67,13 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
     }
   }
   return exitCode([...findings.values()]);
+}
+
+/** Those that have been had so far: what is told later can only quote later ones. */
+async function tokensOf(credentials: ReadonlyMap<string, Promise<Examined>>): Promise<Secret[]> {
+  const none = Promise.resolve(undefined);
+  const examined = await Promise.all([...credentials.values()].map((one) => Promise.race([one, none])));
+  return examined.flatMap((one) => [...(one?.tokens.values() ?? [])]);
 }
 
 type Connect = (leg: Leg) => Promise<Connection>;

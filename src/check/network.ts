@@ -14,6 +14,9 @@ import { LIMIT_MS, within } from './deadline.ts';
 import type { Words } from './finding.ts';
 import { expiry, refusal, validity } from './server-certificate.ts';
 
+/** One step may not use up the time of all, or nobody could say which one it was. */
+const STEP_MS = LIMIT_MS.network - 500;
+
 export interface Leg {
   readonly base: BaseUrl;
   /** Whose TLS files apply: `credential NAME` or `route PATH`. */
@@ -74,7 +77,8 @@ interface Context {
 async function connect(leg: Leg, { loaded, place, progress }: Context): Promise<Connection> {
   const { base } = leg;
   const proxy = proxyFor(base, loaded.proxy);
-  const addresses = proxy ? '' : await resolve(base.hostname);
+  const found = proxy ? [] : await resolve(base.hostname);
+  const addresses = found.length === 0 ? '' : ` (${found.join(', ')})`;
   const opened = await open(base, proxy).catch((error: unknown) => ({
     failed: failureWords(error, { ...place, addresses }),
   }));
@@ -82,7 +86,9 @@ async function connect(leg: Leg, { loaded, place, progress }: Context): Promise<
   const socket = opened;
   progress.connected = true;
   try {
-    const way = (proxy ? `through the proxy ${place.proxy}` : `${directly(base, loaded)}${addresses}`).trim();
+    const way = proxy
+      ? `through the proxy ${place.proxy}`
+      : `${directly(base, loaded)}${found[0] === undefined ? '' : ` at ${found[0]}`}`;
     if (!base.secure) return { summary: `${way}, without TLS`, warning: undefined };
     return await shakeHands(socket, { leg, loaded, way });
   } finally {
@@ -111,20 +117,17 @@ for (const [net, bits] of [
 }
 PRIVATE.addSubnet('fc00::', 7, 'ipv6');
 
-/** What the name stands for, as far as it helps to understand a failure. @throws the resolver's error */
-async function resolve(hostname: string): Promise<string> {
-  if (isIP(hostname.replace(/^\[(.*)\]$/, '$1')) || isLoopback(hostname)) return '';
+/** The first address of a name, then what helps to understand a failure. @throws the resolver's error */
+async function resolve(hostname: string): Promise<string[]> {
+  if (isIP(hostname.replace(/^\[(.*)\]$/, '$1')) || isLoopback(hostname)) return [];
   const late = () => {
     throw Object.assign(new Error('no answer from DNS'), { code: 'EDNS_TIMEOUT' });
   };
-  const found = await within(LIMIT_MS.network - 500, lookup(hostname, { all: true }), late);
+  const found = await within(STEP_MS, lookup(hostname, { all: true }), late);
   const [first = { address: '', family: 0 }] = found;
-  const hints = [
-    PRIVATE.check(first.address, first.family === 6 ? 'ipv6' : 'ipv4') && 'a private address',
-    found.every(({ family }) => family === 6) && 'IPv6 only',
-    found.every(({ family }) => family === 4) && 'IPv4 only',
-  ].filter(Boolean);
-  return ` (${[first.address, ...hints].join(', ')})`;
+  const isPrivate = PRIVATE.check(first.address, first.family === 6 ? 'ipv6' : 'ipv4');
+  const only = [4, 6].find((version) => found.every(({ family }) => family === version));
+  return [first.address, ...(isPrivate ? ['a private address'] : []), ...(only ? [`IPv${only} only`] : [])];
 }
 
 function open(base: BaseUrl, proxy: Secret | undefined): Promise<Socket> {
@@ -135,17 +138,11 @@ function open(base: BaseUrl, proxy: Secret | undefined): Promise<Socket> {
       socket.once('connect', () => done(socket)).once('error', reject);
       // Only while it connects; what comes then is watched by whoever waits for the whole.
       socket.once('connect', () => void socket.setTimeout(0));
-      socket.setTimeout(LIMIT_MS.network - 500, () =>
-        socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })),
-      );
+      socket.setTimeout(STEP_MS, () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
       return;
     }
     // The same code as the sidecar's, only that the tunnel is handed out before TLS begins in it.
-    const tunnels = createTunnels(
-      proxy,
-      ({ httpSocket }, ready) => ready(null, httpSocket as Socket),
-      LIMIT_MS.network - 500,
-    );
+    const tunnels = createTunnels(proxy, ({ httpSocket }, ready) => ready(null, httpSocket as Socket), STEP_MS);
     const target = { hostname: base.hostname, port: String(portOf(base)), protocol: base.secure ? 'https:' : 'http:' };
     tunnels.connect(target, (...[error, socket]) => {
       if (socket) done(socket);

@@ -121,6 +121,14 @@ const SETUPS: readonly Setup[] = [
     ...{ ...DOUBT, cause: 'token_scope_missing', message: /without the scope api.*other.read/, fix: /allowedScopes/ },
   },
   {
+    what: 'a server that gives the secret back',
+    harm: (patient) =>
+      patient.answer((res, call, count) =>
+        grant('CANARY-token', { scope: `${call.form.get('client_secret')} CANARY-token` })(res, call, count),
+      ),
+    ...{ ...DOUBT, cause: 'token_scope_missing', message: /it has: \[secret\] \[secret\]/, fix: /allowedScopes/ },
+  },
+  {
     what: 'a token for another audience',
     harm(patient) {
       patient.credential['audience'] = 'banking';

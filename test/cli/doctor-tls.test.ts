@@ -1,11 +1,12 @@
 // The doctor and certificates, made by openssl, on real handshakes: servers', clients', callers'.
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { ServerOptions } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
+import { startConnectProxy } from '../support/connect-proxy.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
+import { issueEarly, signItself } from '../support/odd-certificates.ts';
 import { createPatient, misjudged, type Patient, type Setup, startMute } from '../support/patient.ts';
 import { startTlsServer } from '../support/tls-server.ts';
 
@@ -29,29 +30,6 @@ function certificates(): Certificates {
 }
 
 const OLD_TLS = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
-
-/** `openssl x509` cannot date a certificate from tomorrow on, `openssl ca` can. */
-function issueEarly(folder: Folder, authority: Authority): Issued {
-  const issued = authority.issue('early', 'IP:127.0.0.1');
-  const path = (name: string) => join(folder.path, name);
-  folder.write('index.txt', '');
-  folder.write('serial', '4711\n');
-  const section = `serial = ${path('serial')}\ndatabase = ${path('index.txt')}\nnew_certs_dir = ${folder.path}\ndefault_md = sha256\npolicy = any`;
-  const config = folder.write('early.cnf', `[ca]\ndefault_ca = own\n[own]\n${section}\n[any]\ncommonName = supplied\n`);
-  const signer = ['-cert', authority.caFile, '-keyfile', authority.caFile.replace('.pem', '.key')];
-  const dates = ['-startdate', '20900101000000Z', '-enddate', '20910101000000Z'];
-  const files = ['-in', path('early.csr'), '-extfile', path('early.ext'), '-out', issued.certFile, '-notext'];
-  execFileSync('openssl', ['ca', '-batch', '-config', config, ...signer, ...dates, ...files], { stdio: 'pipe' });
-  return { ...issued, cert: readFileSync(issued.certFile, 'utf8') };
-}
-
-function signItself(folder: Folder): ServerOptions {
-  const [keyFile, certFile] = [join(folder.path, 'self.key'), join(folder.path, 'self.pem')];
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', keyFile];
-  const subject = ['-subj', '/CN=self', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '90', '-out', certFile];
-  execFileSync('openssl', ['req', '-x509', ...key, ...subject], { stdio: 'pipe' });
-  return { key: readFileSync(keyFile), cert: readFileSync(certFile) };
-}
 
 /** The identity server speaks TLS with this, and the credential trusts the test's CA unless told otherwise. */
 const identity =
@@ -198,7 +176,7 @@ describeWithOpenssl('check and certificates', () => {
     made = {
       folder,
       authority,
-      good: authority.issue('good', 'IP:127.0.0.1,DNS:localhost', 90),
+      good: authority.issue('good', 'IP:127.0.0.1,DNS:bank.test', 90),
       soon: authority.issue('soon', 'IP:127.0.0.1', 5),
       expired: authority.issue('expired', 'IP:127.0.0.1', -1),
       wrongName: authority.issue('wrong-name', 'DNS:other.test,IP:127.0.0.2', 90),
@@ -230,6 +208,25 @@ describeWithOpenssl('check and certificates', () => {
       ['/connect/token', 'client-erp'],
       ['/api', 'client-erp'],
     ]);
+  });
+
+  it('goes the way through the proxy, and nothing but ciphertext with it', async () => {
+    await using patient = await createPatient();
+    const { good, authority } = certificates();
+    const server = patient.keep(await startTlsServer(good));
+    const proxy = patient.keep(await startConnectProxy({ target: server.port }));
+    patient.env['HTTPS_PROXY'] = `http://erp:CANARY@127.0.0.1:${proxy.port}`;
+    const tls = { ca: authority.caFile };
+    Object.assign(patient.credential, { tokenEndpoint: 'https://bank.test/connect/token', tls });
+    Object.assign(patient.route, { upstream: 'https://bank.test/api', tls });
+    const told = await patient.check();
+    const ways = told.findings.filter(({ subject }) => String(subject).startsWith('network'));
+    expect(told.code).toBe(0);
+    expect(ways.map(({ message }) => message)).toEqual([
+      ...Array(2).fill(expect.stringMatching(/^through the proxy 127.0.0.1:\d+, TLSv1.3, certificate by "ca" until /)),
+    ]);
+    expect(server.calls.map(({ path }) => path)).toEqual(['/connect/token', '/api']);
+    expect(proxy.relayed() + told.output).not.toMatch(/CANARY|never-printed/);
   });
 
   it('sends a server it does not trust nothing but a handshake', async () => {
