@@ -4,8 +4,16 @@
  */
 import type { LoadedConfig } from '../config/load.ts';
 
-/** Their sum is the longest way through: connect, discover, connect, tokens, keys, call the API. */
-export const LIMIT_MS = { network: 4000, discovery: 3000, tokens: 8000, keys: 2000, upstream: 5000, listener: 1500 };
+/** `credential` is for all of its steps together; with `upstream` after it, that is the longest way through. */
+export const LIMIT_MS = {
+  credential: 18_000,
+  network: 4000,
+  discovery: 3000,
+  tokens: 8000,
+  keys: 2000,
+  upstream: 5000,
+  listener: 1500,
+};
 
 /** Resolves with `late()` when `work` takes longer. What `work` comes to afterwards is nobody's concern. */
 export async function within<T>(limitMs: number, work: Promise<T>, late: () => T): Promise<T> {

@@ -11,7 +11,7 @@ import type { TokenKey } from '../oauth/token.ts';
 import type { Secret } from '../secret.ts';
 import { configurationFindings, problemFindings } from './configuration.ts';
 import { type Examined, examineCredential } from './credential.ts';
-import { impatient } from './deadline.ts';
+import { impatient, LIMIT_MS, within } from './deadline.ts';
 import { fileFindings } from './files.ts';
 import { exitCode, FINDING, type Finding } from './finding.ts';
 import { listenerFindings } from './listeners.ts';
@@ -43,7 +43,7 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
   const keys = keysOf(loaded);
   const credentials = new Map(
     [...Map.groupBy(keys.values(), ({ credential }) => credential)].map(
-      ([name, wanted]) => [name, examineCredential(name, { loaded, keys: wanted, connect })] as const,
+      ([name, wanted]) => [name, inTime(name, examineCredential(name, { loaded, keys: wanted, connect }))] as const,
     ),
   );
   const steps: Promise<readonly Finding[]>[] = [
@@ -67,6 +67,18 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
     }
   }
   return exitCode([...findings.values()]);
+}
+
+/** Many slow steps, each within its limit, can still add up. */
+function inTime(name: string, examined: Promise<Examined>): Promise<Examined> {
+  const seconds = LIMIT_MS.credential / 1000;
+  const words = {
+    cause: 'token_timeout',
+    message: `identity server and network together take more than ${seconds} s for this credential`,
+    fix: 'try again later; if it stays so, ask Aritma about its state, and look at proxy and firewall',
+  };
+  const late = FINDING.error(`token ${name}`, 'TOKEN_UNAVAILABLE', words);
+  return within(LIMIT_MS.credential, examined, () => ({ findings: [late], tokens: new Map() }));
 }
 
 /** Those that have been had so far: what is told later can only quote later ones. */

@@ -77,6 +77,16 @@ const SETUPS: readonly Setup[] = [
     ...{ ...REJECTED, cause: 'token_invalid_scope', message: /scope/, fix: /allowedScopes/ },
   },
   {
+    what: 'a grant the server does not know',
+    harm: oauth('unsupported_grant_type'),
+    ...{ ...REJECTED, cause: 'token_unsupported_grant_type', message: /client_credentials/, fix: /allowedGrantTypes/ },
+  },
+  {
+    what: 'a grant that is refused',
+    harm: oauth('invalid_grant'),
+    ...{ ...REJECTED, cause: 'token_invalid_grant', message: /refuses this grant/, fix: /`parameters`/ },
+  },
+  {
     what: 'a request the server does not like',
     harm: oauth('invalid_request'),
     ...{ ...REJECTED, cause: 'token_invalid_request', message: /does not understand/, fix: /client_secret_post/ },

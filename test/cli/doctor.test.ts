@@ -51,6 +51,11 @@ const SETUPS: readonly Setup[] = [
     ...{ ...LISTEN, cause: 'listener_folder_missing', message: /folder \/nonexistent\/aritma/, fix: /create it/ },
   },
   {
+    what: 'an address of another machine',
+    harm: ({ config }) => Object.assign(config, { admin: '192.0.2.1:7090' }),
+    ...{ ...LISTEN, cause: 'listener_not_an_address', message: /no address of this machine/, fix: /ip addr/ },
+  },
+  {
     what: 'one address for callers and operators',
     harm: ({ config }) => Object.assign(config, { listen: '127.0.0.1:17080', admin: '127.0.0.1:17080' }),
     ...{ ...LISTEN, cause: 'listener_used_twice', message: /twice/, fix: /of their own/ },
@@ -64,6 +69,15 @@ const SETUPS: readonly Setup[] = [
     },
     ...{ exit: 7, code: 'UPSTREAM_UNREACHABLE', cause: 'proxy_credentials' },
     ...{ message: /proxy 127.0.0.1:\d+ answers HTTP 407 when asked for bank.test:443/, fix: /user:password@/ },
+  },
+  {
+    what: 'a proxy that does not get there',
+    async harm(patient) {
+      await patient.proxied(502);
+      patient.route['upstream'] = 'https://bank.test/api';
+    },
+    ...{ exit: 7, code: 'UPSTREAM_UNREACHABLE', cause: 'proxy_cannot_reach', message: /HTTP 502.*cannot reach/ },
+    fix: /proxy’s operator/,
   },
   {
     what: 'a proxy that is not there',
