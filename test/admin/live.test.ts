@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createLive, type LiveOptions } from '../../src/admin/live.ts';
 import { createAdminWorld } from '../support/admin-world.ts';
 
@@ -97,7 +97,9 @@ describe('admin/live', () => {
   });
 
   it('leaves nothing behind when the pages go: no listener, no timer, no rendering', async () => {
-    await using hub = await createHub();
+    using started = vi.spyOn(globalThis, 'setInterval');
+    using cleared = vi.spyOn(globalThis, 'clearInterval');
+    await using hub = await createHub({ intervalMs: 21 });
     for (let round = 0; round < 3; round += 1) {
       const pages = await Promise.all(Array.from({ length: 20 }, () => open(hub.url)));
       for (const page of pages) page.leave();
@@ -106,6 +108,9 @@ describe('admin/live', () => {
     const { renders } = hub.state;
     await sleep(200);
     expect(hub.state.renders).toBe(renders);
+    const timers = started.mock.results.filter((_result, index) => started.mock.calls[index]?.[1] === 21);
+    expect(timers).toHaveLength(3);
+    for (const { value } of timers) expect(cleared).toHaveBeenCalledWith(value);
   });
 
   it('sends the last state at drain, ends every stream and takes no other', async () => {

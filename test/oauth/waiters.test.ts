@@ -163,7 +163,7 @@ it('serves 2,000 callers that arrive while the first token is on its way, with o
   const tokens = await startTokenServer();
   const { promise: everybodyIsThere, resolve: release } = Promise.withResolvers<void>();
   tokens.answerWith((res, ...rest) => void everybodyIsThere.then(() => grant('shared')(res, ...rest)));
-  const config = { token: { attemptTimeout: '20s', waitTimeout: '20s' } };
+  const config = { token: { attemptTimeout: '20s', waitTimeout: '20s' }, limits: { connections: 3000 } };
   const sidecar = await startTestSidecar({ upstream: upstream.url, tokenEndpoint: tokens.url, config });
   const agent = new Agent({ keepAlive: false });
   onTestFinished(async () => {
