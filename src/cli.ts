@@ -29,7 +29,11 @@ export function createProgram({ exit }: Cli): Command {
       .exitOverride()
       .allowExcessArguments(false)
       // Loaded when asked for: a health check must not pay for a server.
-      .action(async (flags: Flags) => exit(await (await import('./commands.ts')).COMMANDS[name](flags)));
+      .action(async (...args) => {
+        const [operand] = args.slice(0, -2);
+        const flags = { ...(args.at(-2) as Flags), ...(operand !== undefined && { operand: String(operand) }) };
+        exit(await (await import('./commands.ts')).COMMANDS[name](flags));
+      });
   const serve = withInputs(add('serve', 'run the sidecar (default)')).allowExcessArguments(true);
   // As the default command it is handed every word that is no command.
   serve.hook('preAction', ({ args: [word] }) => {
@@ -48,10 +52,7 @@ export function createProgram({ exit }: Cli): Command {
     .addOption(new Option('--listen <address>', 'address it listens on').default('127.0.0.1:7100'))
     .addOption(new Option('--token-lifetime <duration>', 'how long its tokens live').default('1h'))
     .option(...JSON_OPTION);
-  const config = program.command('config').description('look at the configuration').exitOverride();
-  withInputs(add('print', 'the configuration in force, as YAML; secrets only by where they come from', config));
-  add('schema', 'JSON Schema of the configuration file, for editors', config);
-  add('env', 'the environment variables', config);
+  addInspections(program, add);
   add('wait', 'block until a running sidecar is ready')
     .addOption(new Option('--for <probe>', 'what to wait for').choices(['ready', 'started', 'live']).default('ready'))
     .addOption(new Option('--max <duration>', 'give up after this long').default('30s'))
@@ -61,6 +62,21 @@ export function createProgram({ exit }: Cli): Command {
     .option('--admin <address>', 'its admin address')
     .option(...CONFIG_OPTION);
   return program;
+}
+
+type Add = (name: CommandName, about: string, parent?: Command) => Command;
+
+/** Commands that only look at files. */
+function addInspections(program: Command, add: Add): void {
+  const config = program.command('config').description('look at the configuration').exitOverride();
+  withInputs(add('print', 'the configuration in force, as YAML; secrets only by where they come from', config));
+  add('schema', 'JSON Schema of the configuration file, for editors', config);
+  add('env', 'the environment variables', config);
+  const audit = program.command('audit').description('look at an audit log').exitOverride();
+  add('verify', 'find the first broken link of an audit log, files set aside included', audit)
+    .argument('<file>', 'the file named in audit.file')
+    .option('--head <hash>', 'the last hash, as /status or an earlier run told it: shows lines missing at the end')
+    .option(...JSON_OPTION);
 }
 
 function namesOf(program: Command): string {

@@ -24,7 +24,7 @@ export type Flags = Readonly<Record<string, string | boolean | undefined>>;
 const OK = 0;
 const NOT_IN_TIME = 10;
 
-export const COMMANDS = { serve, check, demo, emulate, print, schema, env, wait, shutdown };
+export const COMMANDS = { serve, check, demo, emulate, print, schema, env, verify, wait, shutdown };
 
 async function serve(flags: Flags): Promise<number> {
   const { startSidecar } = await import('./serve.ts');
@@ -165,6 +165,14 @@ async function env(): Promise<number> {
   const width = Math.max(...inputs.map((input) => input.env.length));
   for (const input of inputs) process.stdout.write(`${input.env.padEnd(width)}  ${input.about}\n`);
   return OK;
+}
+
+async function verify(flags: Flags): Promise<number> {
+  const { judgeAuditLog } = await import('./audit/judgement.ts');
+  const head = flags['head'] === undefined ? undefined : String(flags['head']);
+  const { exit, text, data } = await judgeAuditLog(String(flags['operand']), head);
+  createReport(process.stdout, flags['json'] === true).line({ text, data });
+  return exit;
 }
 
 async function wait(flags: Flags): Promise<number> {

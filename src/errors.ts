@@ -28,6 +28,13 @@ export const ERRORS = {
     detail:
       'EADDRINUSE: another program has the address. EACCES: no permission for it. EADDRNOTAVAIL: not an address of this machine. ENOENT: the folder is missing.',
   },
+  SIDECAR_AUDIT_FAILED: {
+    status: 503,
+    exit: 2,
+    title: 'The audit log cannot be written',
+    detail:
+      'Calls that may change something are refused until it can: make room on its disk, or set `audit.whenFailing: report`.',
+  },
   SIDECAR_INTERNAL: {
     status: 500,
     exit: 1,

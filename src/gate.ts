@@ -17,6 +17,8 @@ export interface GateOptions {
   readonly clock: Clock;
   /** For every new request. @throws SidecarError SIDECAR_OVERLOADED */
   readonly checkLoad: () => void;
+  /** Undefined = nothing is. */
+  readonly auditor: { begin(method: string): boolean } | undefined;
 }
 
 /** The gate of the current generation, built once for each. */
@@ -33,7 +35,7 @@ export function createGates(options: GateOptions): () => Gate {
 
 function buildGate(
   { routes, hold, loaded }: Generation,
-  { hosts, metrics, checkLoad }: GateOptions,
+  { hosts, metrics, checkLoad, auditor }: GateOptions,
   quotas: Enter,
 ): Gate {
   const { config, callerKeys } = loaded;
@@ -58,6 +60,7 @@ function buildGate(
       };
     },
     hold,
+    audited: (method) => auditor?.begin(method) ?? false,
     limits: {
       replayBytes: config.limits.replayBody,
       idleMs: config.timeouts.idle,

@@ -29,7 +29,9 @@ const FIELDS = [
   'secret',
   'signal',
   'status',
+  'traceparent',
   'upstream',
+  'upstreamMs',
   'url',
   'version',
 ] as const;
@@ -44,6 +46,8 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
+  /** From now on, the least severe level written. */
+  setLevel(level: LogLevel): void;
   /** Resolves when every line is written or a second has passed; for use before the process ends. */
   flush(): Promise<void>;
 }
@@ -77,6 +81,9 @@ export function createLog(options: LogOptions): Log {
     info: (message, fields) => logger.info(pick(fields), message),
     warn: (message, fields) => logger.warn(pick(fields), message),
     error: (message, fields) => logger.error(pick(fields), message),
+    setLevel(level) {
+      logger.level = level;
+    },
     flush,
   };
 }

@@ -3,7 +3,7 @@
  * routes and credentials come from the configuration, methods and results from closed lists.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client';
-import type { ErrorCode } from './errors.ts';
+import { ERRORS, type ErrorCode } from './errors.ts';
 
 interface MetricRow {
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -78,6 +78,7 @@ export const METRICS = {
     help: 'Reloads of the configuration: ok, unchanged, or invalid (the last good one stays in force)',
     labels: ['result'],
   },
+  audit_failing: { type: 'gauge', help: '1 while the audit log cannot be written', labels: [] },
   config_generation: { type: 'gauge', help: 'Configurations in force so far, counted from 1', labels: [] },
   build_info: { type: 'gauge', help: 'Always 1', labels: ['version', 'node'] },
 } as const satisfies Record<string, MetricRow>;
@@ -103,6 +104,7 @@ export interface Metrics {
   inFlight(delta: 1 | -1): void;
   error(code: ErrorCode): void;
   authorizationDropped(): void;
+  auditFailing(failing: boolean): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
   count(name: 'token_requests_total' | 'config_reloads_total', labels: Labels): void;
   /** Resolves the labels once; the result counts one each call. */
@@ -136,6 +138,10 @@ export function createMetrics(version: string): Metrics {
   // prom-client renames counters in place when it renders OpenMetrics, which would take `_total` away from the text
   // format from then on: it gets objects of its own that inherit everything else.
   for (const metric of text.getMetricsAsArray()) openMetrics.registerMetric(Object.create(metric));
+  // A counter that is not there yet cannot be seen to rise.
+  for (const result of ['ok', 'unchanged', 'invalid']) built.config_reloads_total.inc({ result }, 0);
+  for (const reason of ['unauthorized', 'stale_connection']) built.upstream_replays_total.inc({ reason }, 0);
+  for (const code of Object.keys(ERRORS)) built.errors_total.inc({ code }, 0);
   built.build_info.set({ version, node: process.versions.node }, 1);
   return {
     contentType: { text: Registry.PROMETHEUS_CONTENT_TYPE, openMetrics: Registry.OPENMETRICS_CONTENT_TYPE },
@@ -147,6 +153,7 @@ export function createMetrics(version: string): Metrics {
     forRoute: (route) => routeMetrics(built, route),
     inFlight: (delta) => built.requests_in_flight.inc(delta),
     authorizationDropped: () => built.caller_authorization_dropped_total.inc(),
+    auditFailing: (failing) => built.audit_failing.set(failing ? 1 : 0),
     error: (code) => built.errors_total.inc({ code }),
     replay: (reason) => built.upstream_replays_total.inc({ reason }),
     count: (name, labels) => built[name].inc(labels),

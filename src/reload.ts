@@ -90,7 +90,8 @@ function essence({ document, secrets, callerKeys, tls }: LoadedConfig): string {
 /** Listeners and log are made once. */
 function restartNeeded(before: LoadedConfig, after: LoadedConfig): string[] {
   const fixed = ({ config: { listen, admin, log, adminActions, drain, callers } }: LoadedConfig) => ({
-    ...{ listen, admin, log, adminActions, drain },
+    ...{ listen, admin, adminActions, drain },
+    'log.format': log.format,
     'callers.hosts': callers.hosts,
     'callers.tls': [callers.tls !== undefined, callers.tls?.ca !== undefined],
   });

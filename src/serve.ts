@@ -3,9 +3,9 @@
  * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
  */
 import { Server as TlsServer } from 'node:https';
-import { createHistory, type History } from './admin/history.ts';
+import { createHistory } from './admin/history.ts';
 import { type Admin, createAdmin } from './admin/server.ts';
-import type { StatusInput } from './admin/status.ts';
+import { type Auditor, openAuditor } from './auditing.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import type { TlsFiles } from './config/secrets.ts';
@@ -21,6 +21,7 @@ import { type Clock, systemClock } from './oauth/clock.ts';
 import { createOverload } from './overload.ts';
 import { type Proxy as CallerPort, createProxy } from './proxy/server.ts';
 import { createGenerations, type Generations } from './reload.ts';
+import { describe } from './snapshot.ts';
 import { VERSION } from './version.ts';
 
 export interface SidecarOptions {
@@ -50,29 +51,34 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const { config } = loaded;
   const metrics = createMetrics(VERSION);
+  const auditor = await openAuditor(config, log, metrics);
   const generations = createGenerations({ loaded, log, metrics, clock, random });
   const state = { listening: false, draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
-  const { overload, history, proxy } = createCallerSide(options, { generations, hosts, metrics, clock });
+  const { overload, history, proxy } = createCallerSide(options, { generations, hosts, metrics, clock, auditor });
+  const close = async () => {
+    overload.close();
+    await Promise.all([generations.destroy(), auditor?.close()]);
+  };
   const admin = await createAdmin({
-    snapshot: () => ({ ...state, ...describe(generations, history), inFlight: proxy.inFlight(), now: Date.now() }),
+    snapshot: () => ({
+      ...{ ...state, ...describe(generations, history), audit: auditor?.snapshot() },
+      ...{ inFlight: proxy.inFlight(), now: Date.now() },
+    }),
     metrics,
     refreshTokens: (credential) => refreshTokens(generations.current(), credential),
-    shutdown: () => options.onShutdownRequest?.(),
+    shutdown: options.onShutdownRequest ?? (() => undefined),
     hosts: adminHosts,
   });
-  const tls = loaded.tls.get('callers');
-  const { proxies, admins } = await openAll({ config, tls, proxy, admin, hosts, adminHosts }).catch(
-    async (error: unknown) => {
-      overload.close();
-      await generations.destroy();
-      throw error;
-    },
-  );
+  const opening = { config, tls: loaded.tls.get('callers'), proxy, admin, hosts, adminHosts };
+  const { proxies, admins } = await openAll(opening).catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
   state.listening = true;
   announce({ admins, proxies }, options);
-  const reloading = startReloading(generations, proxies);
+  const reloading = startReloading(generations, proxies, log);
   return {
     proxy: proxies.map(({ bound }) => bound),
     admin: admins.map(({ bound }) => bound),
@@ -84,9 +90,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       reloading.stop();
       const drained = await drain(config, proxies, proxy);
       closeAll([...admins, ...proxies]);
-      overload.close();
-      await generations.destroy();
-      return drained;
+      return close().then(() => drained);
     },
   };
 }
@@ -96,14 +100,15 @@ interface CallerSide {
   readonly hosts: ReadonlySet<string>;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  readonly auditor: Auditor | undefined;
 }
 
 /** What stands between callers and the routes, its bounds and its memory. */
 function createCallerSide({ loaded: { config }, log, heapShare }: SidecarOptions, side: CallerSide) {
-  const { generations, hosts, metrics, clock } = side;
+  const { generations, hosts, metrics, clock, auditor } = side;
   const overload = createOverload({ config, log, metrics, heapShare });
   const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
-  const gate = createGates({ current: generations.current, hosts, metrics, clock, checkLoad: overload.check });
+  const gate = createGates({ current: generations.current, hosts, metrics, clock, checkLoad: overload.check, auditor });
   const proxy = createProxy({
     gate,
     headersMs: config.timeouts.callerHeaders,
@@ -111,6 +116,7 @@ function createCallerSide({ loaded: { config }, log, heapShare }: SidecarOptions
     log,
     metrics,
     onFinished: history.record,
+    auditor,
   });
   return { overload, history, proxy };
 }
@@ -125,9 +131,12 @@ interface Opening {
   readonly adminHosts: Set<string>;
 }
 
-function startReloading(generations: Generations, listeners: readonly Listener[]) {
+function startReloading(generations: Generations, listeners: readonly Listener[], log: Log) {
   const reload = (reason: string, force: boolean) => {
-    if (generations.reload(reason, force) === 'ok') renewCertificates(listeners, generations.current().loaded);
+    if (generations.reload(reason, force) !== 'ok') return;
+    const { loaded } = generations.current();
+    renewCertificates(listeners, loaded);
+    log.setLevel(loaded.config.log.level);
   };
   const files = () => generations.current().loaded.files;
   return { reload, stop: watchFiles(files, () => reload('file change', false)) };
@@ -189,38 +198,6 @@ function announce(
   for (const { bound } of admins) log.info('listening for operators', { address: bound.text });
   for (const { bound } of proxies) log.info('listening for callers', { address: bound.text });
   for (const warning of loaded.warnings) log.warn('configuration', { problem: warning });
-}
-
-function describe(generations: Generations, history: History) {
-  const { loaded, tokens, credentials, routes, upstreams } = generations.current();
-  const { config, warnings } = loaded;
-  return {
-    ...generations.snapshot(),
-    version: VERSION,
-    environment: config.environment,
-    startup: config.startup,
-    warnings,
-    unsafe: Object.entries(config.unsafe).flatMap(([name, on]) => (on ? `unsafe.${name}` : [])),
-    recentErrors: history.errors(),
-    routes: config.routes.map(({ path, upstream, credential, allow }, index) => ({
-      path,
-      upstream: upstream.origin + upstream.basePath,
-      credential,
-      scope: routes[index]?.tokens.key.scope,
-      allow,
-      // Summed up only for those who look: probes ask every few seconds.
-      get history() {
-        return history.route(path);
-      },
-    })),
-    credentials: credentials.map(({ name, secretsInUse }) => ({
-      name,
-      clientId: config.credentials[name]?.clientId ?? '',
-      secrets: secretsInUse(),
-    })),
-    tokens: tokens.snapshots(),
-    upstreams: upstreams(),
-  } satisfies Partial<StatusInput>;
 }
 
 async function firstTokens({ tokens }: Generation): Promise<void> {

@@ -27,6 +27,10 @@ export interface StatusInput {
   readonly startup: 'lenient' | 'strict';
   readonly inFlight: number;
   readonly warnings: readonly string[];
+  /** Where the audit log is; undefined when there is none. */
+  readonly audit?:
+    | { readonly file: string; readonly seq: number; readonly hash: string; readonly failing: string | undefined }
+    | undefined;
   /** Options that switch a protection off, by name. */
   readonly unsafe: readonly string[];
   /** Of the configuration, from 1. */
@@ -106,6 +110,7 @@ export function status(input: StatusInput) {
     draining: input.draining,
     inFlight: input.inFlight,
     warnings: input.warnings,
+    audit: input.audit,
     unsafe: input.unsafe,
     generation: input.generation,
     lastReload: input.lastReload && { ...input.lastReload, at: iso(input.lastReload.at) },

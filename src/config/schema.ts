@@ -236,6 +236,20 @@ export const ConfigSchema = z.strictObject({
       upstreamConnections: z.int().min(1).max(10_000).default(256).meta(meta('Connections to each API at most')),
     })
     .prefault({}),
+  audit: z
+    .strictObject({
+      file: z.string().min(1).meta(meta('One JSON line for every call that may change something, chained by hash')),
+      maxSize: size('100MiB', 'A file of this size is set aside under its last number, and a new one begun'),
+      fsync: z
+        .enum(['always', 'second', 'never'])
+        .default('second')
+        .meta(meta('How soon lines are on disk: before the next ones, within a second, or when the system likes')),
+      whenFailing: z
+        .enum(['report', 'refuse'])
+        .default('report')
+        .meta(meta('While it cannot be written: say so, or also answer such calls with 503')),
+    })
+    .optional(),
   drain: z
     .strictObject({
       minimum: parsed(parseDurationMs, meta('Keep accepting this long after a stop signal')).prefault('0s'),

@@ -1,8 +1,10 @@
 /**
  * What is left of a request when it is over: one line in the log, one record in the metrics.
  */
+
+import type { Hash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { SidecarError } from '../errors.ts';
+import { ERRORS, type SidecarError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { RouteMetrics } from '../metrics.ts';
 import type { Exchange, Route } from './exchange.ts';
@@ -11,6 +13,9 @@ import type { Exchange, Route } from './exchange.ts';
 export interface Trace {
   readonly requestId: string;
   readonly startedAt: number;
+  readonly traceparent: string | undefined;
+  /** Of the body, where the call is audited. */
+  digest?: Hash | undefined;
   route?: Route;
   caller?: string;
   exchange?: Exchange;
@@ -29,29 +34,59 @@ export type OnFinished = (
 export function record(
   req: IncomingMessage,
   res: ServerResponse,
-  { requestId, startedAt, route, caller, exchange, error }: Trace,
-  { log, routeMetrics, onFinished }: { log: Log; routeMetrics: RouteMetrics; onFinished?: OnFinished },
+  trace: Trace,
+  { log, routeMetrics, onFinished, auditor }: RecordOptions,
 ): void {
+  const { requestId, startedAt, route, caller, exchange, error, digest } = trace;
   const ms = performance.now() - startedAt;
   const complete = res.writableFinished;
-  const status = complete ? res.statusCode : 499;
+  const status = complete ? res.statusCode : brokenStatus(error);
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
   routeMetrics.record(method, status, ms / 1000);
   onFinished?.(route?.path, status, ms, code || status >= 500 ? { code, requestId } : undefined);
+  const path = pathOnly(req.url);
+  if (digest) {
+    const sha256 = digest.digest('hex');
+    const mayHaveExecuted = error?.extras.mayHaveExecuted;
+    const facts = { requestId, caller, route: route?.path, method, path, status, code, mayHaveExecuted };
+    auditor?.append({ event: 'request', ...facts, bodyComplete: req.complete, sha256 });
+  }
   log.info('request', {
     requestId,
+    traceparent: trace.traceparent,
     route: route?.path,
     caller,
     method,
-    path: pathOnly(req.url),
+    path,
     status,
     code,
     errno: error?.extras.fields?.['errno'],
+    bytesIn: exchange && lengthOf(exchange),
     bytesOut: exchange?.bytesOut,
+    upstreamMs: exchange?.upstreamMs,
     replayed: exchange?.replayed || undefined,
     ms: Math.round(ms * 100) / 100,
   });
+}
+
+export interface RecordOptions {
+  readonly log: Log;
+  readonly routeMetrics: RouteMetrics;
+  readonly onFinished?: OnFinished | undefined;
+  readonly auditor?:
+    | { append(facts: Readonly<Record<string, string | number | boolean | undefined>>): void }
+    | undefined;
+}
+
+/** An answer that broke off is the API's fault or the caller's. */
+function brokenStatus(error: SidecarError | undefined): number {
+  return error?.code.startsWith('UPSTREAM_') ? ERRORS[error.code].status : 499;
+}
+
+function lengthOf({ body }: Exchange): number | undefined {
+  if (body.kind === 'stream') return body.length;
+  return body.kind === 'buffer' ? body.data.length : undefined;
 }
 
 /** Query strings hold account numbers and names; they are never logged. */

@@ -2,6 +2,7 @@
  * A caller's request body, received so that it can be framed anew: nothing, a buffer small enough to be sent twice, or
  * a stream with backpressure that the upstream side can destroy without cutting the caller's connection.
  */
+import type { Hash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { SidecarError } from '../errors.ts';
@@ -20,6 +21,8 @@ export interface BodyLimits {
   readonly idleMs: number;
   /** Larger ones are refused; undefined = none is. */
   readonly maxBytes?: number | undefined;
+  /** Gets every byte, for who wants to prove what was sent. */
+  readonly digest?: Hash | undefined;
 }
 
 /** Before anything is received or asked for. @throws SidecarError CALLER_BODY_TOO_LARGE */
@@ -63,6 +66,7 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
     let progressAt = PROGRESS_BYTES;
     const onData = (chunk: Buffer) => {
       chunks.push(chunk);
+      limits.digest?.update(chunk);
       length += chunk.length;
       if (length >= progressAt) {
         progressAt = length + PROGRESS_BYTES;
@@ -93,6 +97,7 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
 class CallerBody extends Readable {
   readonly #req: IncomingMessage;
   readonly #idleMs: number;
+  readonly #digest: Hash | undefined;
   /** Bytes that may still come. */
   #room: number;
   /** Runs while we wait for the caller; a slow upstream is not the caller's silence. */
@@ -100,10 +105,11 @@ class CallerBody extends Readable {
   /** Since the clock was last wound up. */
   #progress = 0;
 
-  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes }: BodyLimits) {
+  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes, digest }: BodyLimits) {
     super({ highWaterMark: 64 * 1024 });
     this.#req = req;
     this.#idleMs = idleMs;
+    this.#digest = digest;
     this.#room = maxBytes ?? Number.POSITIVE_INFINITY;
     for (const chunk of first) {
       this.#room -= chunk.length;
@@ -114,6 +120,7 @@ class CallerBody extends Readable {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    this.#digest?.update(chunk);
     this.#room -= chunk.length;
     if (this.#room < 0) {
       this.destroy(tooLarge());

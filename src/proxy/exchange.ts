@@ -48,6 +48,8 @@ export interface Exchange {
   readonly added: readonly string[];
   /** Gives up as late; there once it is on its way. */
   expire?: () => void;
+  /** From sending the request to the head of its answer, ms. */
+  upstreamMs?: number;
   bytesOut: number;
   replayed: boolean;
 }

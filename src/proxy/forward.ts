@@ -47,6 +47,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   #queued: NodeJS.Timeout | undefined;
   #givenUp = false;
   #informed = 0;
+  #sentAt = 0;
 
   constructor(exchange: Exchange, token: Token, settle: Settle) {
     this.#exchange = exchange;
@@ -70,7 +71,8 @@ class Attempt implements Dispatcher.DispatchHandler {
     };
     this.#exchange.expire = () => this.#expire();
     route.dispatcher.dispatch(options, this);
-    if (this.#controller === undefined) this.#queued = setTimeout(() => this.#giveUp(busy()), route.queueMs);
+    if (this.#controller === undefined)
+      this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), route.queueMs);
   }
 
   #headers(): string[] {
@@ -83,6 +85,7 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
+    this.#sentAt = performance.now();
     clearTimeout(this.#queued);
     // It may have waited for a connection; what nobody waits for any more is not sent.
     if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
@@ -121,6 +124,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
     const head = readAnswerHead(controller.rawHeaders as Buffer[], status, this.#bearer);
     if (status === 401 && this.#renew(head)) return;
+    this.#exchange.upstreamMs = Math.round((performance.now() - this.#sentAt) * 100) / 100;
     const { res, requestId, added, route } = this.#exchange;
     const headers = route.rewrite.answer(head.headers, callerOrigin(this.#exchange));
     headers.push(...added);
@@ -237,9 +241,7 @@ interface Informing {
   writeInformation(status: number, headers: readonly string[]): void;
 }
 
-function busy(): SidecarError {
-  return new SidecarError('UPSTREAM_BUSY', { mayHaveExecuted: false, retryAfterS: 1 });
-}
+const BUSY = { mayHaveExecuted: false, retryAfterS: 1 } as const;
 
 /** As the caller addressed us, for answers that point back. */
 function callerOrigin({ req, head }: Exchange): string | undefined {

@@ -21,6 +21,8 @@ export interface RequestHead {
   /** Values of `X-Sidecar-Key` and `Authorization`: the caller's proof to us, never the API's business. */
   readonly keys: readonly string[];
   readonly authorizations: readonly string[];
+  /** W3C Trace Context; passed on as it came, and logged. */
+  readonly traceparent: string | undefined;
   /** The caller's `X-Request-Id`, if it is fit to be logged and passed on. */
   readonly requestId: string | undefined;
 }
@@ -30,7 +32,7 @@ const VIA_US = /(?:^|[\s,])aritma-sidecar(?:$|[\s,])/i;
 const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
 
 /** `drop` is never forwarded, `note` is kept for our own use, the rest is forwarded but tells something of the caller. */
-type Treatment = 'drop' | 'note' | 'origin' | 'site' | 'forwarded';
+type Treatment = 'drop' | 'note' | 'origin' | 'site' | 'forwarded' | 'trace';
 
 const TREATMENTS = new Map<string, Treatment>([
   ...names('note', 'host', 'connection', 'expect', 'content-length', 'transfer-encoding', 'x-request-id'),
@@ -40,6 +42,7 @@ const TREATMENTS = new Map<string, Treatment>([
   // What only the sidecar says, to the API or to the caller.
   ...names('drop', 'proxy-authorization', 'proxy-authenticate', 'x-sidecar-error'),
   ...names('forwarded', 'via', 'forwarded'),
+  ['traceparent', 'trace'],
   ['origin', 'origin'],
   ['sec-fetch-site', 'site'],
 ]);
@@ -64,6 +67,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     expect: noted.get('expect')?.join(', '),
     transferEncoding: noted.get('transfer-encoding')?.join(', '),
     contentLength: noted.get('content-length')?.[0],
+    traceparent: noted.get('traceparent')?.[0],
     keys: noted.get('x-sidecar-key') ?? [],
     authorizations: noted.get('authorization') ?? [],
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : undefined,
@@ -86,6 +90,7 @@ function sort(into: Sorted, line: string, value: string): void {
     if (!line.includes('_')) note(into.noted, name, value);
     return;
   }
+  if (treatment === 'trace') note(into.noted, name, value);
   if (treatment === 'origin' || (treatment === 'site' && !isHarmless(value))) into.fromBrowser = true;
   if (treatment === 'forwarded' || name.startsWith('x-forwarded')) into.forwarded = true;
   into.forward.push(line, value);

@@ -1,6 +1,7 @@
 /**
- * Responses under way, tunnels among them, and the moment when there are none.
+ * Requests under way: what each is called, and the moment when there are none.
  */
+import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 
 export function trackRunning() {
@@ -18,5 +19,15 @@ export function trackRunning() {
         onNone = resolve;
         if (all.size === 0) resolve();
       }),
+  };
+}
+
+/** For requests that bring no id of their own: unique over restarts. */
+export function requestIds(): () => string {
+  const boot = randomBytes(6).toString('hex');
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${boot}-${count.toString(36)}`;
   };
 }

@@ -2,7 +2,7 @@
  * The port callers use: plain node:http, nothing between a caller and the bank but the files of this folder. Holds the
  * order of steps for one request, the one place where errors become answers, and drains on the way out.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -10,7 +10,7 @@ import { TLSSocket } from 'node:tls';
 import { SidecarError, toProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { type OnFinished, record, type Trace } from './access-log.ts';
+import { type OnFinished, type RecordOptions, record, type Trace } from './access-log.ts';
 import type { Admit, RequestLine } from './admission.ts';
 import { type BodyLimits, checkAnnounced, receiveBody } from './body.ts';
 import type { Connections } from './connections.ts';
@@ -20,7 +20,7 @@ import { readRequestHead } from './headers.ts';
 import { letSpeakOut } from './lingering.ts';
 import { type Begin, certificateOf, createListener, type Listener, type ListenerTls } from './listener.ts';
 import { countForward } from './max-forwards.ts';
-import { trackRunning } from './running.ts';
+import { requestIds, trackRunning } from './running.ts';
 import { asUpgrade } from './upgrade.ts';
 
 /** What one generation of the configuration lets in, and how. */
@@ -31,6 +31,8 @@ export interface Gate {
   readonly totalMs: number | undefined;
   /** Takes a place among what the caller and the route may do; what is returned gives it back. @throws CALLER_LIMIT */
   readonly enter: (caller: string, route: Route) => () => void;
+  /** Whether calls of this method leave a proof. @throws SIDECAR_AUDIT_FAILED while none can be kept */
+  readonly audited: (method: string) => boolean;
   /** Keeps everything behind the gate until the request calls what is returned. */
   readonly hold: () => () => void;
 }
@@ -44,6 +46,8 @@ export interface ProxyOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly onFinished?: OnFinished;
+  /** Told of audited calls that are over. */
+  readonly auditor?: RecordOptions['auditor'];
 }
 
 export interface Proxy {
@@ -70,7 +74,9 @@ export function createProxy(options: ProxyOptions): Proxy {
     const head = readRequestHead(req.rawHeaders);
     // Basic may be the caller's proof to us, anything else was meant for the API.
     if (head.authorizations.some((value) => !/^basic /i.test(value))) metrics.authorizationDropped();
-    const trace: Trace = { requestId: head.requestId ?? nextRequestId(), startedAt: performance.now() };
+    const { traceparent } = head;
+    const startedAt = performance.now();
+    const trace: Trace = { requestId: head.requestId ?? nextRequestId(), startedAt, traceparent };
     running.add(res);
     connections.began(res);
     metrics.inFlight(1);
@@ -183,6 +189,7 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
   const leave = gate.enter(caller, route);
   if (res.closed) leave();
   else res.once('close', leave);
+  if (gate.audited(req.method ?? '')) trace.digest = createHash('sha256');
   const forwarded = countForward(req.method ?? '', head.forward);
   if (forwarded === 'ends here') {
     res.writeHead(200, { 'Content-Length': 0, 'X-Request-Id': trace.requestId }).end();
@@ -195,7 +202,7 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
   if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
   // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
-  const received = receiveBody(req, head, gate.limits);
+  const received = receiveBody(req, head, trace.digest ? { ...gate.limits, digest: trace.digest } : gate.limits);
   const body = received instanceof Promise ? await received : received;
   const { requestId } = trace;
   const exchange: Exchange = {
@@ -226,15 +233,6 @@ function readLine(req: IncomingMessage): RequestLine {
     headerCount,
     secure: socket instanceof TLSSocket,
     certificate: certificateOf(socket),
-  };
-}
-
-function requestIds(): () => string {
-  const boot = randomBytes(6).toString('hex');
-  let count = 0;
-  return () => {
-    count += 1;
-    return `${boot}-${count.toString(36)}`;
   };
 }
 

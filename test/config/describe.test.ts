@@ -74,7 +74,9 @@ describe('config/describe', () => {
 
   it('gives as default of an option what is in force without it', () => {
     using folder = createFolder();
-    const effective = effectiveDocument(load(folder, { env: COMPLETE_ENV }).document);
+    const effective = effectiveDocument(
+      load(folder, { env: COMPLETE_ENV, yaml: 'audit: { file: audit.jsonl }' }).document,
+    );
     for (const { path, fallback } of optionRows()) {
       if (fallback === undefined || /[<[]|^environment/.test(path)) continue;
       const value = path.split('.').reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], effective);

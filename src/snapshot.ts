@@ -1,0 +1,41 @@
+/**
+ * What the running objects look like at a glance, for the status page and the metrics: names, states and numbers, never a
+ * secret or a token.
+ */
+import type { History } from './admin/history.ts';
+import type { StatusInput } from './admin/status.ts';
+import type { Generations } from './reload.ts';
+import { VERSION } from './version.ts';
+
+/** Without what only the listeners know. */
+export function describe(generations: Generations, history: History) {
+  const { loaded, tokens, credentials, routes, upstreams } = generations.current();
+  const { config, warnings } = loaded;
+  return {
+    ...generations.snapshot(),
+    version: VERSION,
+    environment: config.environment,
+    startup: config.startup,
+    warnings,
+    unsafe: Object.entries(config.unsafe).flatMap(([name, on]) => (on ? `unsafe.${name}` : [])),
+    recentErrors: history.errors(),
+    routes: config.routes.map(({ path, upstream, credential, allow }, index) => ({
+      path,
+      upstream: upstream.origin + upstream.basePath,
+      credential,
+      scope: routes[index]?.tokens.key.scope,
+      allow,
+      // Summed up only for those who look: probes ask every few seconds.
+      get history() {
+        return history.route(path);
+      },
+    })),
+    credentials: credentials.map(({ name, secretsInUse }) => ({
+      name,
+      clientId: config.credentials[name]?.clientId ?? '',
+      secrets: secretsInUse(),
+    })),
+    tokens: tokens.snapshots(),
+    upstreams: upstreams(),
+  } satisfies Partial<StatusInput>;
+}
