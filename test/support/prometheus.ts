@@ -27,17 +27,20 @@ export interface Prometheus extends AsyncDisposable {
 
 export const hasPrometheus = spawnSync('promtool', ['--version']).status === 0;
 
-const configure = (target: string) => ({
+const configure = (target: string, rules: readonly string[]) => ({
   global: { scrape_interval: '250ms', scrape_timeout: '250ms', evaluation_interval: '500ms' },
-  rule_files: RULE_FILES,
+  rule_files: rules,
   scrape_configs: [{ job_name: 'aritma-sidecar', static_configs: [{ targets: [target] }] }],
 });
 
-/** @param target `127.0.0.1:PORT` of an admin listener */
-export async function startPrometheus(target: string): Promise<Prometheus> {
+/**
+ * @param target `127.0.0.1:PORT` of an admin listener
+ * @param rules instead of those that are shipped
+ */
+export async function startPrometheus(target: string, rules: readonly string[] = RULE_FILES): Promise<Prometheus> {
   const folder = createFolder();
   const url = `http://127.0.0.1:${await freePort()}`;
-  const file = folder.write('prometheus.yml', JSON.stringify(configure(target)));
+  const file = folder.write('prometheus.yml', JSON.stringify(configure(target, rules)));
   const child = spawn(
     'prometheus',
     [`--config.file=${file}`, `--storage.tsdb.path=${folder.path}/data`, `--web.listen-address=${new URL(url).host}`],

@@ -166,13 +166,8 @@ describe.skipIf(skipped)('Prometheus', () => {
     expect(queries.length).toBeGreaterThan(30);
     const empty: string[] = [];
     for (const { panel, expr } of queries) if ((await world.prometheus.query(expr)).length === 0) empty.push(panel);
-    // Nothing was sent twice or reloaded, no payment broke off, and when secrets expire is not known here.
-    expect([...new Set(empty)].sort()).toEqual([
-      'Configuration reloads by result',
-      'Requests sent a second time',
-      'Secret expires in',
-      'Unknown outcome',
-    ]);
+    // When secrets expire is not known here.
+    expect([...new Set(empty)]).toEqual(['Secret expires in']);
   });
 
   it('tells when the configuration is broken and when there is no token, and nothing else', async () => {
