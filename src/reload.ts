@@ -89,9 +89,11 @@ function essence({ document, secrets, callerKeys, tls }: LoadedConfig): string {
 
 /** Listeners and log are made once. */
 function restartNeeded(before: LoadedConfig, after: LoadedConfig): string[] {
-  const fixed = ({ config: { listen, admin, log, adminActions, drain, callers } }: LoadedConfig) => ({
-    ...{ listen, admin, adminActions, drain },
+  const fixed = ({ config: { listen, admin, log, audit, adminActions, drain, callers, limits } }: LoadedConfig) => ({
+    ...{ listen, admin, audit, adminActions, drain },
     'log.format': log.format,
+    'limits.connections': limits.connections,
+    'limits.heapShare': limits.heapShare,
     'callers.hosts': callers.hosts,
     'callers.tls': [callers.tls !== undefined, callers.tls?.ca !== undefined],
   });
