@@ -2,32 +2,24 @@
 import { readFileSync } from 'node:fs';
 import type { ServerOptions } from 'node:https';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
+import { expect, it } from 'vitest';
+import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
-import { createFolder, type Folder } from '../support/folder.ts';
 import { issueEarly, signItself } from '../support/odd-certificates.ts';
 import { createPatient, misjudged, type Patient, type Setup, startMute } from '../support/patient.ts';
 import { startTlsServer } from '../support/tls-server.ts';
 
-interface Certificates {
-  readonly folder: Folder;
-  readonly authority: Authority;
-  readonly good: Issued;
-  readonly soon: Issued;
-  readonly expired: Issued;
-  readonly wrongName: Issued;
-  readonly early: Issued;
-  readonly selfSigned: ServerOptions;
-  readonly client: Issued;
-}
-
-let made: Certificates | undefined;
-
-function certificates(): Certificates {
-  if (!made) throw new Error('certificates are made before the tests');
-  return made;
-}
+const certificates = makeCertificates((authority, folder) => {
+  return {
+    good: authority.issue('good', 'IP:127.0.0.1,DNS:bank.test', 90),
+    soon: authority.issue('soon', 'IP:127.0.0.1', 5),
+    expired: authority.issue('expired', 'IP:127.0.0.1', -1),
+    wrongName: authority.issue('wrong-name', 'DNS:other.test,IP:127.0.0.2', 90),
+    early: issueEarly(folder, authority),
+    selfSigned: signItself(folder),
+    client: authority.issue('client-erp', 'DNS:client.test', 90),
+  };
+});
 
 const OLD_TLS = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
 
@@ -170,23 +162,6 @@ const SETUPS: readonly Setup[] = [
 ];
 
 describeWithOpenssl('check and certificates', () => {
-  beforeAll(() => {
-    const folder = createFolder();
-    const authority = createAuthority(folder);
-    made = {
-      folder,
-      authority,
-      good: authority.issue('good', 'IP:127.0.0.1,DNS:bank.test', 90),
-      soon: authority.issue('soon', 'IP:127.0.0.1', 5),
-      expired: authority.issue('expired', 'IP:127.0.0.1', -1),
-      wrongName: authority.issue('wrong-name', 'DNS:other.test,IP:127.0.0.2', 90),
-      early: issueEarly(folder, authority),
-      selfSigned: signItself(folder),
-      client: authority.issue('client-erp', 'DNS:client.test', 90),
-    };
-  });
-  afterAll(() => made?.folder[Symbol.dispose]());
-
   it.concurrent.each(SETUPS)('$what: $cause, exit $exit', async (setup) => {
     await using patient = await createPatient();
     await setup.harm(patient);

@@ -1,25 +1,18 @@
 /** The company's proxy on the way out: asked to CONNECT and nothing else, never shown secret or token. */
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
+import { expect, it, onTestFinished } from 'vitest';
+import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { type ProxyBehaviour, startConnectProxy } from '../support/connect-proxy.ts';
 import { startEgressWorld } from '../support/egress-world.ts';
-import { createFolder, type Folder } from '../support/folder.ts';
+import { createFolder } from '../support/folder.ts';
 import { TEST_SECRET } from '../support/sidecar.ts';
 import { startTlsServer } from '../support/tls-server.ts';
 import { startTokenServer } from '../support/token-server.ts';
 
-interface Certificates {
-  readonly folder: Folder;
-  readonly authority: Authority;
-  readonly server: Issued;
-}
-
-let made: Certificates | undefined;
-
-function certificates(): Certificates {
-  if (!made) throw new Error('certificates are made before the tests');
-  return made;
-}
+const certificates = makeCertificates((authority) => {
+  return {
+    server: authority.issue('server', 'DNS:bank.test,DNS:id.test,IP:127.0.0.1,IP:0.0.0.0'),
+  };
+});
 
 const PASSWORD = 'canary-proxy-never-printed';
 const TOKEN = 'tls-token-never-printed';
@@ -48,17 +41,6 @@ async function setUp(status: ProxyBehaviour['status'] = 200) {
 }
 
 describeWithOpenssl('src/egress.ts: outbound proxy', () => {
-  beforeAll(() => {
-    const folder = createFolder();
-    const authority = createAuthority(folder);
-    made = {
-      folder,
-      authority,
-      server: authority.issue('server', 'DNS:bank.test,DNS:id.test,IP:127.0.0.1,IP:0.0.0.0'),
-    };
-  });
-  afterAll(() => made?.folder[Symbol.dispose]());
-
   it.each(['HTTPS_PROXY', 'https_proxy'])(
     'goes through %s by CONNECT, which shows it no secret and no token',
     async (name) => {

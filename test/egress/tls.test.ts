@@ -1,29 +1,22 @@
 /** Who the sidecar takes for an API or an identity server, and that nothing is sent to anybody else. */
 import type { ServerOptions } from 'node:https';
 import { connect } from 'node:tls';
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
+import { expect, it, onTestFinished } from 'vitest';
+import { createAuthority, describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { type EgressOptions, startEgressWorld } from '../support/egress-world.ts';
-import { createFolder, type Folder } from '../support/folder.ts';
+import { createFolder } from '../support/folder.ts';
 import { startTlsServer, type TlsServer } from '../support/tls-server.ts';
 import { startTokenServer } from '../support/token-server.ts';
 
-interface Certificates {
-  readonly folder: Folder;
-  readonly authority: Authority;
-  readonly other: Authority;
-  readonly good: Issued;
-  readonly wrongName: Issued;
-  readonly expired: Issued;
-  readonly client: Issued;
-}
-
-let made: Certificates | undefined;
-
-function certificates(): Certificates {
-  if (!made) throw new Error('certificates are made before the tests');
-  return made;
-}
+const certificates = makeCertificates((authority, folder) => {
+  return {
+    other: createAuthority(folder, 'other-ca'),
+    good: authority.issue('good', 'IP:127.0.0.1,DNS:localhost'),
+    wrongName: authority.issue('wrong-name', 'DNS:other.test,IP:127.0.0.2'),
+    expired: authority.issue('expired', 'IP:127.0.0.1', -1),
+    client: authority.issue('client-erp', 'DNS:client.test'),
+  };
+});
 
 async function startServer(options: ServerOptions): Promise<TlsServer> {
   const server = await startTlsServer(options);
@@ -44,21 +37,6 @@ const REFUSED = { status: 502, code: 'UPSTREAM_UNREACHABLE' };
 const OLD_TLS = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
 
 describeWithOpenssl('src/egress.ts: TLS', () => {
-  beforeAll(() => {
-    const folder = createFolder();
-    const authority = createAuthority(folder);
-    made = {
-      folder,
-      authority,
-      other: createAuthority(folder, 'other-ca'),
-      good: authority.issue('good', 'IP:127.0.0.1,DNS:localhost'),
-      wrongName: authority.issue('wrong-name', 'DNS:other.test,IP:127.0.0.2'),
-      expired: authority.issue('expired', 'IP:127.0.0.1', -1),
-      client: authority.issue('client-erp', 'DNS:client.test'),
-    };
-  });
-  afterAll(() => made?.folder[Symbol.dispose]());
-
   it('refuses an API whose CA is private, and sends it nothing, until the route names that CA', async () => {
     const { good, authority, other } = certificates();
     const api = await startServer(good);

@@ -3,27 +3,18 @@ import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import WebSocket, { WebSocketServer } from 'ws';
-import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
+import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
 import { startEgressWorld } from '../support/egress-world.ts';
-import { createFolder, type Folder } from '../support/folder.ts';
+import { createFolder } from '../support/folder.ts';
 import { startTokenServer } from '../support/token-server.ts';
 
-interface Certificates {
-  readonly folder: Folder;
-  readonly authority: Authority;
-  readonly server: Issued;
-  readonly client: Issued;
-}
-
-let made: Certificates | undefined;
-
-function certificates(): Certificates {
-  if (!made) throw new Error('certificates are made before the tests');
-  return made;
-}
+const certificates = makeCertificates((authority) => {
+  const server = authority.issue('server', 'DNS:bank.test');
+  return { server, client: authority.issue('client-erp', 'DNS:client.test') };
+});
 
 /** An API behind TLS that says who called it, a proxy that leads there, and a sidecar that has to use both. */
 async function setUp(tls: Readonly<Record<string, string>>) {
@@ -56,14 +47,6 @@ async function setUp(tls: Readonly<Record<string, string>>) {
 }
 
 describeWithOpenssl('src/egress.ts: WebSockets', () => {
-  beforeAll(() => {
-    const folder = createFolder();
-    const authority = createAuthority(folder);
-    const server = authority.issue('server', 'DNS:bank.test');
-    made = { folder, authority, server, client: authority.issue('client-erp', 'DNS:client.test') };
-  });
-  afterAll(() => made?.folder[Symbol.dispose]());
-
   it('go through the proxy by CONNECT, trust the private CA and show the client certificate', async () => {
     const { authority, client: own } = certificates();
     const { client, proxy } = await setUp({ ca: authority.caFile, cert: own.certFile, key: own.keyFile });

@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe } from 'vitest';
-import type { Folder } from './folder.ts';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { createFolder, type Folder } from './folder.ts';
 
 export interface Issued {
   readonly certFile: string;
@@ -33,8 +33,26 @@ keyUsage = critical,keyCertSign,cRLSign
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
+const SKIPPED = !process.env['CI'] && !hasOpenssl();
+
 /** Skips by name where openssl is missing; on CI it must be there. */
-export const describeWithOpenssl = describe.skipIf(!process.env['CI'] && !hasOpenssl());
+export const describeWithOpenssl = describe.skipIf(SKIPPED);
+
+/** Makes certificates of a private CA before the tests of a file, once, and removes them after; what is returned gets them. */
+export function makeCertificates<Made>(make: (authority: Authority, folder: Folder) => Made) {
+  let made: (Made & { readonly folder: Folder; readonly authority: Authority }) | undefined;
+  beforeAll(() => {
+    if (SKIPPED) return;
+    const folder = createFolder();
+    const authority = createAuthority(folder);
+    made = { folder, authority, ...make(authority, folder) };
+  });
+  afterAll(() => made?.folder[Symbol.dispose]());
+  return () => {
+    if (!made) throw new Error('certificates are made before the tests');
+    return made;
+  };
+}
 
 function hasOpenssl(): boolean {
   try {

@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { type Authority, createAuthority, describeWithOpenssl, type Issued } from '../support/certificates.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createAuthority, describeWithOpenssl, type Issued, makeCertificates } from '../support/certificates.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
 import { valuesOf } from '../support/messages.ts';
 import { createProxyWorld, type ProxyWorld } from '../support/proxy-world.ts';
@@ -120,20 +120,11 @@ describe('callers with limits', () => {
   });
 });
 
-interface Made {
-  readonly folder: Folder;
-  readonly authority: Authority;
-  readonly server: Issued;
-  readonly client: Issued;
-  readonly stranger: Issued;
-}
-
-let made: Made | undefined;
-
-function certificates(): Made {
-  if (!made) throw new Error('certificates are made before the tests');
-  return made;
-}
+const certificates = makeCertificates((authority, folder) => {
+  const issue = (name: string) => authority.issue(name, 'IP:127.0.0.1');
+  const stranger = createAuthority(folder, 'other-ca').issue('stranger', 'IP:127.0.0.1');
+  return { server: issue('sidecar'), client: issue('erp-host-1'), stranger };
+});
 
 interface Shown {
   readonly client?: Issued;
@@ -161,15 +152,6 @@ function callSecurely(world: ProxyWorld, { client, lines = {} }: Shown = {}): Pr
 }
 
 describeWithOpenssl('callers over TLS', () => {
-  beforeAll(() => {
-    const folder = createFolder();
-    const authority = createAuthority(folder);
-    const issue = (name: string) => authority.issue(name, 'IP:127.0.0.1');
-    const stranger = createAuthority(folder, 'other-ca').issue('stranger', 'IP:127.0.0.1');
-    made = { folder, authority, server: issue('sidecar'), client: issue('erp-host-1'), stranger };
-  });
-  afterAll(() => made?.folder[Symbol.dispose]());
-
   /** A listener with the server's certificate in files of the test's own. */
   async function startWorld(more: Record<string, unknown> = {}) {
     const { folder, server } = certificates();
