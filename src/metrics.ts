@@ -185,12 +185,13 @@ function routeMetrics(built: Built, route: string): RouteMetrics {
   const duration = built.request_duration_seconds.labels(route);
   return {
     record(method, status, seconds) {
-      const key = method + status;
+      // A caller chooses the method: only known ones may make a series, and take a place in this map.
+      const label = METHODS.has(method) ? method : 'other';
+      const key = label + status;
       let child = children.get(key);
       if (!child) {
-        child = built.requests_total.labels(route, METHODS.has(method) ? method : 'other', String(status));
-        // A caller chooses the method: only known ones may take a place in this map.
-        if (METHODS.has(method)) children.set(key, child);
+        child = built.requests_total.labels(route, label, String(status));
+        children.set(key, child);
       }
       child.inc();
       duration.observe(seconds);
