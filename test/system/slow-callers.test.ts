@@ -95,7 +95,8 @@ describe.skipIf(!existsSync('/proc/self/fd'))('slow callers', () => {
   }, 60_000);
 
   it('that leave 200 answers of 10 MiB unread cost little memory and nobody else’s time', async () => {
-    await using world = await createWorld({ idle: '2s' });
+    // So long that a busy machine does not make those that read look as if they did not.
+    await using world = await createWorld({ idle: '6s' });
     const { sidecar, host } = world;
     // The same amount, read at once: what a busy process has of garbage and arenas is no matter of slow readers. It is
     // about as much again: a process that has done nothing before grows by some 100 MiB in all.
@@ -126,7 +127,7 @@ describe.skipIf(!existsSync('/proc/self/fd'))('slow callers', () => {
     const busy = await world.pace();
     // What is slow has lasted longer than anybody may stand still; now it may be over.
     await expect
-      .poll(() => sidecar.metric('aritma_sidecar_requests_in_flight'), { timeout: 15_000 })
+      .poll(() => sidecar.metric('aritma_sidecar_requests_in_flight'), { timeout: 30_000 })
       .toBeLessThanOrEqual(20);
     sipping = false;
     // Whoever reads, however slowly, gets all of it; the others are cut off.
@@ -140,5 +141,5 @@ describe.skipIf(!existsSync('/proc/self/fd'))('slow callers', () => {
     // Held in memory, they would be 2 GiB.
     expect(highest.bytes - memory).toBeLessThan(256 * MIB);
     expect(busy).toBeLessThan(2 * quiet + PATIENCE_MS);
-  }, 60_000);
+  }, 90_000);
 });
