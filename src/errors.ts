@@ -201,6 +201,69 @@ export const ERRORS = {
     title: 'The API refuses the token',
     detail: 'The token was issued but the API answers 401: check scope and audience.',
   },
+  IAM_REFUSED: {
+    status: 502,
+    exit: 8,
+    title: 'Aritma IAM refuses the operation',
+    detail: 'The token needs the scope `services.iam` and an administrator’s rights; see what IAM says of the problem.',
+  },
+  IAM_NOT_FOUND: {
+    status: 502,
+    exit: 8,
+    title: 'Aritma IAM knows no such thing',
+    detail: 'Check the id, and that the token belongs to the right tenant.',
+  },
+  IAM_CONFLICT: {
+    status: 502,
+    exit: 8,
+    title: 'What Aritma IAM has contradicts the operation',
+    detail: 'Look at what is there, with `aritma-sidecar iam`, and correct one or the other.',
+  },
+  IAM_UNAVAILABLE: {
+    status: 502,
+    exit: 6,
+    title: 'Aritma IAM does not answer',
+    detail: 'Run the same command again later: it goes on where it stopped and does nothing twice.',
+  },
+  IAM_INVALID: {
+    status: 502,
+    exit: 6,
+    title: 'Aritma IAM answers something that makes no sense',
+    detail: 'Check `iam.url`; a proxy or another program may be answering in its place.',
+  },
+  ROTATION_LOCKED: {
+    status: 503,
+    exit: 8,
+    title: 'Somebody else is rotating this secret',
+    detail: 'One does it, the others notice: nothing is left to do here. A holder that died is recognised by itself.',
+  },
+  ROTATION_NOT_VERIFIED: {
+    status: 503,
+    exit: 9,
+    title: 'The new secret did not work',
+    detail: 'It has been deleted again; the old one is still in force. Try again, or raise `rotation.verifyFor`.',
+  },
+  ROTATION_TOO_MANY_SECRETS: {
+    status: 503,
+    exit: 8,
+    title: 'The client has more secrets than a rotation may replace',
+    detail:
+      'Delete those that nobody uses (`aritma-sidecar iam secrets`); programs that need their own secret need their own client.',
+  },
+  ROTATION_STORE_FAILED: {
+    status: 503,
+    exit: 8,
+    title: 'The secret or the journal of its rotation cannot be kept',
+    detail:
+      'Its folder must exist and be writable. EPERM: run as its owner. EROFS: it is read-only. EBUSY: mount its folder, not the file alone.',
+  },
+  ROTATION_JOURNAL_INVALID: {
+    status: 503,
+    exit: 8,
+    title: 'The journal of the rotation cannot be understood',
+    detail:
+      'It was changed by hand or belongs to a later version. Restore it; without it, secrets it has created stay behind.',
+  },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -228,33 +291,4 @@ export class SidecarError extends Error {
     this.code = code;
     this.extras = extras;
   }
-}
-
-/**
- * Renders an error as status, headers and RFC 9457 body. Only table text and `extras.mayHaveExecuted` reach the body.
- */
-export function toProblem(
-  error: SidecarError,
-  requestId: string,
-): { status: number; headers: Record<string, string>; body: string } {
-  const row = ERRORS[error.code];
-  const { retryAfterS, mayHaveExecuted } = error.extras;
-  const body = JSON.stringify({
-    type: `urn:aritma-sidecar:error:${error.code}`,
-    title: row.title,
-    status: row.status,
-    code: error.code,
-    detail: row.detail,
-    requestId,
-    ...(mayHaveExecuted === undefined ? {} : { mayHaveExecuted }),
-  });
-  const headers: Record<string, string> = {
-    'Content-Type': 'application/problem+json',
-    'Content-Length': String(Buffer.byteLength(body)),
-    'Cache-Control': 'no-store',
-    'X-Sidecar-Error': error.code,
-    'X-Request-Id': requestId,
-  };
-  if (retryAfterS !== undefined) headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfterS)));
-  return { status: row.status, headers, body };
 }

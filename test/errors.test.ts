@@ -1,6 +1,7 @@
 // The error table is an API: what is in it, and that nothing but its own text reaches a caller.
 import { describe, expect, it } from 'vitest';
-import { ERRORS, type ErrorCode, SidecarError, toProblem } from '../src/errors.ts';
+import { ERRORS, type ErrorCode, SidecarError } from '../src/errors.ts';
+import { toProblem } from '../src/problem.ts';
 
 const ROWS = Object.entries(ERRORS) as [ErrorCode, (typeof ERRORS)[ErrorCode]][];
 const FAMILIES = /^(CONFIG|SIDECAR|CALLER|ROUTE|CREDENTIALS|TOKEN|UPSTREAM|IAM|ROTATION)_[A-Z_]+$/;

@@ -4,8 +4,9 @@
  */
 import { createServer, type Server } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { type ErrorCode, SidecarError, toProblem } from '../errors.ts';
+import { type ErrorCode, SidecarError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
+import { toProblem } from '../problem.ts';
 import { gauges } from './gauges.ts';
 import { createLive, type Live } from './live.ts';
 import { PAGE_HEADERS, renderMain, renderPage } from './page.ts';

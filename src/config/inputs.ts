@@ -66,4 +66,5 @@ export const INPUTS: readonly Input[] = [
     path: ['routes', 'route:/events', 'upstream'],
     about: 'upstream of /events',
   },
+  { env: 'ARITMA_IAM_URL', flag: '--iam-url', path: ['iam', 'url'], about: 'base URL of Aritma IAM' },
 ];

@@ -9,11 +9,16 @@ type Environment = NonNullable<z.input<typeof ConfigSchema>['environment']>;
 
 interface Preset {
   readonly credentials?: { readonly default: { readonly tokenEndpoint: string; readonly scope: string } };
+  readonly iam?: { readonly url: string };
   readonly routes?: readonly { readonly path: string; readonly upstream: string }[];
 }
 
 export const PRESETS: Readonly<Record<Environment, Preset>> = {
-  dev: preset('https://id.dev.aritma.io', 'https://banking.dev.zdata.io/api', 'https://events.dev.aritma.io'),
+  dev: {
+    ...preset('https://id.dev.aritma.io', 'https://banking.dev.zdata.io/api', 'https://events.dev.aritma.io'),
+    iam: { url: 'https://api.dev.aritma.io/core/iam' },
+  },
+  // Where IAM of production is, is published nowhere, so whoever needs it has to say.
   prod: preset('https://id.aritma.io', 'https://banking.zdata.io/api', 'https://events.aritma.io'),
   emulator: emulatorPreset('http://127.0.0.1:7100'),
   none: {},
@@ -21,7 +26,7 @@ export const PRESETS: Readonly<Record<Environment, Preset>> = {
 
 /** The local Aritma at another address than its default one. */
 export function emulatorPreset(origin: string): Preset {
-  return preset(origin, `${origin}/banking/api`, `${origin}/events`);
+  return { ...preset(origin, `${origin}/banking/api`, `${origin}/events`), iam: { url: `${origin}/core/iam` } };
 }
 
 function preset(identity: string, banking: string, events: string): Preset {

@@ -20,6 +20,7 @@ export interface ValidParts {
   readonly listen: readonly (readonly [index: number, address: Address])[];
   readonly unsafe: Config['unsafe'];
   readonly callers: Config['callers'] | undefined;
+  readonly iam: Config['iam'];
   /** Every name under `credentials`, valid or not. */
   readonly credentialNames: readonly string[];
 }
@@ -50,6 +51,7 @@ export function validParts(doc: Doc): ValidParts {
     }),
     unsafe: unsafe.data ?? { plainTextHttp: false, nonLoopbackListen: false },
     callers: ConfigSchema.shape.callers.safeParse(doc['callers']).data,
+    iam: ConfigSchema.shape.iam.safeParse(doc['iam']).data,
     credentialNames: credentials.map(([name]) => name),
   };
 }
@@ -66,6 +68,18 @@ export function checkRules(parts: ValidParts, report: Report): void {
     }
   }
   checkListeners(parts, report);
+  checkIam(parts, report);
+}
+
+function checkIam({ iam, credentials, credentialNames }: ValidParts, report: Report): void {
+  if (iam?.credential !== undefined && !credentialNames.includes(iam.credential)) {
+    report(['iam', 'credential'], `names no credential; there are: ${credentialNames.join(', ') || 'none'}`);
+  }
+  for (const [name, { rotation }] of credentials) {
+    if (rotation?.every !== undefined && iam?.credential === undefined) {
+      report(['credentials', name, 'rotation', 'every'], 'needs iam.url and iam.credential, which may change secrets');
+    }
+  }
 }
 
 function checkListeners({ listen, unsafe, callers }: ValidParts, report: Report): void {
@@ -77,7 +91,7 @@ function checkListeners({ listen, unsafe, callers }: ValidParts, report: Report)
 }
 
 /** RFC 6750 §5.3: neither secret nor token in clear over a network, unless that is spelled out. */
-function checkTransport({ credentials, routes, unsafe }: ValidParts, report: Report): void {
+function checkTransport({ credentials, routes, iam, unsafe }: ValidParts, report: Report): void {
   const check = (path: readonly PropertyKey[], url: BaseUrl | undefined) => {
     if (url && !url.secure && !isLoopback(url.hostname) && !unsafe.plainTextHttp) report(path, PLAIN);
   };
@@ -85,6 +99,7 @@ function checkTransport({ credentials, routes, unsafe }: ValidParts, report: Rep
     check(['credentials', name, 'tokenEndpoint'], tokenEndpoint);
     check(['credentials', name, 'issuer'], issuer);
   }
+  check(['iam', 'url'], iam?.url);
   for (const [index, { upstream }] of routes) check(['routes', index, 'upstream'], upstream);
 }
 

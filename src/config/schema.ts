@@ -3,29 +3,10 @@
  * Pure: nothing here touches the outside.
  */
 import { z } from 'zod';
+import { IamSchema, RotationSchema } from './iam-options.ts';
+import { duration, meta, parsed } from './option.ts';
 import { parseAddress, parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './values.ts';
 
-type Meta = { readonly description: string; readonly examples?: readonly string[] };
-
-const meta = (description: string, extra: Omit<Meta, 'description'> = {}): Meta => ({ description, ...extra });
-
-/** A string option with a parser that either returns the typed value or throws an Error saying what is allowed. */
-function parsed<T>(parse: (text: string) => T, about: Meta) {
-  return z
-    .string()
-    .transform((text, context): T => {
-      try {
-        return parse(text);
-      } catch (error) {
-        context.addIssue({ code: 'custom', message: (error as Error).message });
-        return z.NEVER;
-      }
-    })
-    .meta(about);
-}
-
-const duration = (fallback: string, description: string) =>
-  parsed(parsePositiveDurationMs, meta(description)).prefault(fallback);
 const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
 
 /** One address, a comma-separated list of them, or a YAML list. */
@@ -109,6 +90,7 @@ export const CredentialSchema = z
       .default(false)
       .meta(meta('Check signature, issuer and `audience` of every token, which must be a JWT; needs `issuer`')),
     tls,
+    rotation: RotationSchema,
   })
   .refine(({ tokenEndpoint, issuer }) => (tokenEndpoint === undefined) !== (issuer === undefined), {
     message: 'is required, or issuer; not both',
@@ -121,6 +103,14 @@ export const CredentialSchema = z
   .refine(({ auth, secrets }) => auth === 'private_key_jwt' || secrets.every(({ kid, alg }) => !kid && !alg), {
     message: 'has kid or alg, which belong to private_key_jwt',
     path: ['secrets'],
+  })
+  .refine(({ auth, rotation }) => rotation === undefined || auth !== 'private_key_jwt', {
+    message: 'is for client secrets; keys are replaced by replacing their files',
+    path: ['rotation'],
+  })
+  .refine(({ rotation, secrets: [first] }) => !rotation || rotation.kubernetes || rotation.exec || first?.file, {
+    message: 'needs the first of secrets to be a file, or kubernetes or exec',
+    path: ['rotation'],
   });
 
 const ALLOW = /^[A-Z*]+ \/[^\s?#]*$/;
@@ -199,6 +189,7 @@ export const ConfigSchema = z.strictObject({
       allowForwarded: z.boolean().default(false).meta(meta('Accept requests with Forwarded, X-Forwarded-* or Via')),
     })
     .prefault({}),
+  iam: IamSchema,
   token: z
     .strictObject({
       attemptTimeout: duration('5s', 'Total time for one token request, from connecting to the last byte'),

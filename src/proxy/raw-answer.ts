@@ -1,7 +1,8 @@
 /**
  * An error as the bytes of an HTTP answer, for connections on which Node has no response object.
  */
-import { type SidecarError, toProblem } from '../errors.ts';
+import type { SidecarError } from '../errors.ts';
+import { toProblem } from '../problem.ts';
 
 /** A whole HTTP/1.1 answer, after which the connection has to be closed. It belongs to no request, so has no id. */
 export function rawAnswer(error: SidecarError): string {

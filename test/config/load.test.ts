@@ -79,6 +79,7 @@ const PRECEDENCE = [
     effective: {
       ...DEFAULTS,
       environment: 'dev',
+      iam: { url: 'https://api.dev.aritma.io/core/iam', scope: 'services.iam', timeout: '15s' },
       listen: '127.0.0.1:2001',
       admin: '127.0.0.1:2002',
       log: { level: 'warn', format: 'auto' },
@@ -102,6 +103,7 @@ const PRECEDENCE = [
     effective: {
       ...DEFAULTS,
       environment: 'dev',
+      iam: { url: 'https://api.dev.aritma.io/core/iam', scope: 'services.iam', timeout: '15s' },
       listen: '127.0.0.1:4001',
       admin: '127.0.0.1:2002',
       log: { level: 'warn', format: 'auto' },

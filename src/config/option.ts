@@ -1,0 +1,28 @@
+/**
+ * How an option of the table is written down: with its description, and with a parser where text in a file becomes
+ * something better in the program.
+ */
+import { z } from 'zod';
+import { parsePositiveDurationMs } from './values.ts';
+
+type Meta = { readonly description: string; readonly examples?: readonly string[] };
+
+export const meta = (description: string, extra: Omit<Meta, 'description'> = {}): Meta => ({ description, ...extra });
+
+/** A string option with a parser that either returns the typed value or throws an Error saying what is allowed. */
+export function parsed<T>(parse: (text: string) => T, about: Meta) {
+  return z
+    .string()
+    .transform((text, context): T => {
+      try {
+        return parse(text);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message });
+        return z.NEVER;
+      }
+    })
+    .meta(about);
+}
+
+export const duration = (fallback: string, description: string) =>
+  parsed(parsePositiveDurationMs, meta(description)).prefault(fallback);

@@ -1,0 +1,173 @@
+/**
+ * One request to Aritma IAM and the judgement of its answer. Hides the token, deadlines, size bounds and what an error
+ * body looks like; promises that nothing of a request's body, which may hold a secret, comes back in an error.
+ */
+import type { Dispatcher } from 'undici';
+import { SidecarError } from '../errors.ts';
+import { readCapped } from '../oauth/capped-body.ts';
+import type { Secret } from '../secret.ts';
+
+export interface IamConnection {
+  readonly dispatcher: Dispatcher;
+  /** What stands before `/v1`, without a slash at the end. */
+  readonly basePath: string;
+  /**
+   * The value for `Authorization`. `refused` is one that IAM has just answered 401 to: another is wanted, if there is one.
+   * @throws SidecarError TOKEN_UNAVAILABLE | CREDENTIALS_REJECTED
+   */
+  readonly authorize: (refused?: Secret) => Promise<Secret>;
+  /** For one request, from connecting to the last byte, in ms. */
+  readonly deadlineMs: number;
+}
+
+export interface IamRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Behind the base path, percent-encoded, with its query. */
+  readonly path: string;
+  readonly body?: unknown;
+  /** What must not come back in an error, beside the token. */
+  readonly secret?: Secret;
+}
+
+export interface IamAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Parsed JSON; undefined for an empty body. */
+  readonly json: unknown;
+}
+
+/** A page of 200 long descriptions is far smaller. */
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+const MAX_DETAIL_CHARS = 300;
+const MAX_RETRY_AFTER_S = 300;
+
+/**
+ * Sends one request; a 401 is answered once with another token, if there is one.
+ * @throws SidecarError IAM_REFUSED (401, 403 and other 4xx), IAM_NOT_FOUND (404), IAM_CONFLICT (409), IAM_UNAVAILABLE
+ * (network, 408, 429, 5xx), IAM_INVALID (not what the API documents); `mayHaveExecuted` where a change may have happened
+ */
+export async function sendIam(connection: IamConnection, request: IamRequest): Promise<IamAnswer> {
+  const token = await connection.authorize();
+  const answer = await exchange(connection, request, token);
+  if (answer.status !== 401) return judge(request, answer);
+  const other = await connection.authorize(token);
+  return judge(
+    request,
+    other.fingerprint() === token.fingerprint() ? answer : await exchange(connection, request, other),
+  );
+}
+
+interface RawAnswer {
+  readonly status: number;
+  readonly headers: IamAnswer['headers'];
+  readonly text: string;
+}
+
+async function exchange(connection: IamConnection, request: IamRequest, token: Secret): Promise<RawAnswer> {
+  const { dispatcher, basePath, deadlineMs } = connection;
+  const signal = AbortSignal.timeout(deadlineMs);
+  // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  signal.addEventListener('abort', () => reject(unavailable(request, 'timeout')), { once: true });
+  return Promise.race([send(), late]);
+
+  async function send(): Promise<RawAnswer> {
+    try {
+      const { statusCode, headers, body } = await dispatcher.request({
+        method: request.method,
+        path: basePath + request.path,
+        headers: {
+          authorization: token.reveal(),
+          accept: 'application/json',
+          'accept-encoding': 'identity',
+          ...(request.body !== undefined && { 'content-type': 'application/json' }),
+        },
+        body: request.body === undefined ? null : JSON.stringify(request.body),
+        signal,
+      });
+      const text = await readCapped(body, MAX_BODY_BYTES);
+      if (text === undefined) throw invalid(request, statusCode, 'larger than any page');
+      return { status: statusCode, headers, text };
+    } catch (error) {
+      if (error instanceof SidecarError) throw error;
+      throw unavailable(request, signal.aborted ? 'timeout' : String((error as { code?: unknown }).code), error);
+    }
+  }
+}
+
+function judge(request: IamRequest, answer: RawAnswer): IamAnswer {
+  const { status, headers, text } = answer;
+  const json = parse(text);
+  if (status >= 200 && status < 300) {
+    if (json === NOT_JSON) throw invalid(request, status, 'not JSON');
+    return { status, headers, json };
+  }
+  throw refusal(request, answer, json === NOT_JSON ? undefined : json);
+}
+
+function refusal(request: IamRequest, { status, headers }: RawAnswer, problem: unknown): SidecarError {
+  const fields = { ...about(request), status, ...explain(problem, request) };
+  if (status === 404) return new SidecarError('IAM_NOT_FOUND', { fields });
+  if (status === 409) return new SidecarError('IAM_CONFLICT', { fields });
+  if (status === 408 || status === 429 || status >= 500) {
+    const retryAfterS = seconds(headers['retry-after']);
+    // 429 says that nothing was done; a gateway's 5xx may hide an answer that was.
+    const mayHaveExecuted = isChange(request) && status !== 429;
+    return new SidecarError('IAM_UNAVAILABLE', { fields, mayHaveExecuted, ...(retryAfterS && { retryAfterS }) });
+  }
+  if (status >= 400) return new SidecarError('IAM_REFUSED', { fields });
+  return invalid(request, status, 'a redirect, which is never followed');
+}
+
+const isChange = ({ method }: IamRequest) => method !== 'GET';
+
+/** What was asked, without its query: a search text is nobody's business in a log. */
+function about({ method, path }: IamRequest) {
+  return { operation: `${method} ${path.replace(/\?.*$/, '')}` };
+}
+
+function unavailable(request: IamRequest, errno: string, cause?: unknown): SidecarError {
+  const fields = { ...about(request), errno };
+  // Refused connections and unknown hosts have received nothing.
+  const mayHaveExecuted =
+    isChange(request) && !/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT)$/.test(errno);
+  return new SidecarError('IAM_UNAVAILABLE', { fields, mayHaveExecuted, cause });
+}
+
+function invalid(request: IamRequest, status: number, reason: string): SidecarError {
+  return new SidecarError('IAM_INVALID', {
+    fields: { ...about(request), status, reason },
+    mayHaveExecuted: isChange(request),
+  });
+}
+
+const NOT_JSON = Symbol('not JSON');
+
+function parse(text: string): unknown {
+  if (text.trim() === '') return undefined;
+  try {
+    return JSON.parse(text.replace(/^\uFEFF/, '')) as unknown;
+  } catch {
+    return NOT_JSON;
+  }
+}
+
+/** RFC 9457: title, detail and ASP.NET's `errors`, in one line, with what must stay secret masked. */
+function explain(problem: unknown, { secret }: IamRequest): { problem?: string } {
+  if (typeof problem !== 'object' || problem === null) return {};
+  const { title, detail, errors } = problem as Record<string, unknown>;
+  const fields = Object.entries(typeof errors === 'object' && errors !== null ? errors : {});
+  const parts = [title, detail, ...fields.map(([field, messages]) => `${field}: ${[messages].flat().join(' ')}`)];
+  const line = parts.filter((part) => typeof part === 'string' && part !== '').join('; ');
+  if (line === '') return {};
+  const masked = secret ? line.replaceAll(secret.reveal(), '[secret]') : line;
+  const printable = masked
+    .replace(/[^\x20-\x7e\u00a0-\uffff]+/g, ' ')
+    .replace(/[\w-]+\.[\w-]+\.[\w-]{20,}/g, '[token]');
+  return { problem: printable.slice(0, MAX_DETAIL_CHARS) };
+}
+
+/** RFC 9110 §10.2.3 in seconds; a date is rare enough to be left to the usual back-off. */
+function seconds(value: string | string[] | undefined): number | undefined {
+  return typeof value === 'string' && /^\d{1,6}$/.test(value) ? Math.min(Number(value), MAX_RETRY_AFTER_S) : undefined;
+}

@@ -1,0 +1,147 @@
+/**
+ * One at a time: a lock file that says who holds it. A holder that was killed is recognised at once on its own machine, and
+ * elsewhere by no longer renewing the lock.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { SidecarError } from '../errors.ts';
+
+export interface Lock {
+  /** @throws SidecarError ROTATION_LOCKED when somebody has taken it over */
+  confirm(): Promise<void>;
+  release(): Promise<void>;
+}
+
+interface Owner {
+  readonly host: string;
+  readonly pid: number;
+  /** Tells a process from a later one with the same pid; empty where the system does not say. */
+  readonly startedAt: string;
+  /** Tells two locks of one process apart. */
+  readonly nonce: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+/** Holders renew this often; on another machine, one that has not for so long is taken for dead. */
+const RENEW_MS = 10_000;
+const DEAD_AFTER_MS = 60_000;
+
+/** @throws SidecarError ROTATION_LOCKED with the holder in `fields`, ROTATION_STORE_FAILED */
+export async function acquireLock(path: string): Promise<Lock> {
+  const owner: Owner = {
+    host: hostname(),
+    pid: process.pid,
+    startedAt: startOf(process.pid),
+    nonce: randomUUID(),
+    since: new Date().toISOString(),
+  };
+  // Twice: the first try may find a dead holder's lock and move it out of the way.
+  if (!(await tryCreate(path, owner)) && !((await buryDead(path)) && (await tryCreate(path, owner)))) {
+    throw locked(await readOwner(path));
+  }
+  const renewing = setInterval(() => void renew(path), RENEW_MS);
+  renewing.unref();
+  const isMine = async () => (await readOwner(path))?.nonce === owner.nonce;
+  return {
+    async confirm() {
+      if (!(await isMine())) throw locked(await readOwner(path));
+    },
+    async release() {
+      clearInterval(renewing);
+      if (await isMine()) await rm(path, { force: true });
+    },
+  };
+}
+
+/** A lock that cannot be renewed is missed by `confirm` when somebody takes it. */
+async function renew(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now).catch(() => undefined);
+}
+
+/** Written aside and linked into place, so that a lock never exists without its owner's name in it. */
+async function tryCreate(path: string, owner: Owner): Promise<boolean> {
+  const draft = `${path}.${owner.nonce}`;
+  try {
+    const file = await open(draft, 'wx', 0o600);
+    await file.writeFile(JSON.stringify(owner));
+    await file.close();
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    const errno = String((error as NodeJS.ErrnoException).code);
+    if (errno === 'EEXIST') return false;
+    throw new SidecarError('ROTATION_STORE_FAILED', { cause: error, fields: { doing: 'lock', file: path, errno } });
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+/** True when the way is free. */
+async function buryDead(path: string): Promise<boolean> {
+  const owner = await readOwner(path);
+  if (!(await isDead(path, owner))) return false;
+  const grave = `${path}.${randomUUID()}`;
+  // Only one of several can move it; the others find nothing to move.
+  if (!(await moved(path, grave))) return false;
+  const buried = await readOwner(grave);
+  if (buried?.nonce !== owner?.nonce) {
+    // Between looking and moving somebody else had buried it and taken the lock: that one is alive, so it goes back.
+    await link(grave, path).catch(() => undefined);
+    await rm(grave, { force: true });
+    return false;
+  }
+  await rm(grave, { force: true });
+  return true;
+}
+
+function moved(from: string, to: string): Promise<boolean> {
+  return rename(from, to).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function isDead(path: string, owner: Owner | undefined): Promise<boolean> {
+  if (owner?.host === hostname()) return !isAlive(owner);
+  const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: 0 }));
+  return Date.now() - mtimeMs > DEAD_AFTER_MS;
+}
+
+function isAlive({ pid, startedAt }: Owner): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it is there, and somebody else's.
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  // A restarted container has the same pid and is another process.
+  return startOf(pid) === startedAt;
+}
+
+/** When a process was started, as Linux counts it (proc(5), field 22); empty elsewhere. */
+function startOf(pid: number): string {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/** Undefined when there is none, or none that can be read. */
+async function readOwner(path: string): Promise<Owner | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Owner;
+  } catch {
+    return undefined;
+  }
+}
+
+function locked(owner: Owner | undefined): SidecarError {
+  const fields = owner ? { host: owner.host, pid: owner.pid, since: owner.since } : { host: 'unknown' };
+  return new SidecarError('ROTATION_LOCKED', { fields });
+}
