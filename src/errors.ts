@@ -1,7 +1,7 @@
 /**
- * Every error the sidecar can answer with or exit with, in one table: the code is the API (RFC 9457 member `code`,
- * header `X-Sidecar-Error`, metric label, `check` finding). Text here is static and public; evidence travels in
- * `fields` (logged by allow-list) and the original in `cause` (never leaves the process).
+ * Every error the sidecar can answer or exit with, in one table: the code is the API (RFC 9457 member `code`, header
+ * `X-Sidecar-Error`, metric label, `check` finding). Text here is static and public; evidence travels in `fields`
+ * (logged by allow-list) and the original in `cause` (never leaves the process).
  */
 
 interface ErrorRow {
@@ -45,8 +45,7 @@ export const ERRORS = {
     status: 503,
     exit: 1,
     title: 'The sidecar has more to do than it can hold',
-    detail:
-      'Too many connections (`limits.connections`) or too little memory left (`limits.heapShare`). The request was not sent on; try again later.',
+    detail: 'Too many connections (`limits.connections`) or too little memory (`limits.heapShare`). Try again later.',
   },
   CALLER_REQUEST_INVALID: {
     status: 400,
@@ -243,12 +242,19 @@ export const ERRORS = {
     title: 'The new secret did not work',
     detail: 'It has been deleted again; the old one is still in force. Try again, or raise `rotation.verifyFor`.',
   },
+  ROTATION_NOT_RETIRED: {
+    status: 503,
+    exit: 9,
+    title: 'The old secret has not been deleted',
+    detail:
+      'The new one is not certain to be in use; the last that works is never deleted. Look why, then run it again.',
+  },
   ROTATION_TOO_MANY_SECRETS: {
     status: 503,
     exit: 8,
     title: 'The client has more secrets than a rotation may replace',
     detail:
-      'Delete those that nobody uses (`aritma-sidecar iam secrets`); programs that need their own secret need their own client.',
+      'Delete those that nobody uses (`iam secrets delete`); programs that need their own secret need their own client.',
   },
   ROTATION_STORE_FAILED: {
     status: 503,
@@ -262,7 +268,7 @@ export const ERRORS = {
     exit: 8,
     title: 'The journal of the rotation cannot be understood',
     detail:
-      'It was changed by hand or belongs to a later version. Restore it; without it, secrets it has created stay behind.',
+      'It was changed by hand or is of a later version. Restore it; without it, secrets it has created stay behind.',
   },
 } as const satisfies Record<string, ErrorRow>;
 

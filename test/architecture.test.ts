@@ -127,6 +127,7 @@ describe('where the outside is touched', () => {
       'private-key.ts',
       'proxy/forward.ts',
       'rotation/file-store.ts',
+      'rotation/rotate.ts',
     ]);
   });
 });

@@ -1,0 +1,46 @@
+/**
+ * What is to become of the secrets a client has when a rotation begins. Pure. Promises never to name one for deletion that
+ * is not known to be ours: IAM does not tell values, so whose a secret is follows from what this place remembers.
+ */
+import { SidecarError } from '../errors.ts';
+import type { ClientSecret } from '../iam/api.ts';
+import { descriptionPrefix, type Journal } from './journal.ts';
+
+export interface Inventory {
+  /** Left by earlier attempts of this place: nobody uses them. */
+  readonly strays: readonly string[];
+  /** What the new secret replaces: none, or the one in use. */
+  readonly retire: readonly string[];
+}
+
+export interface Known {
+  readonly journal: Journal;
+  readonly nowMs: number;
+  /** Whether the secret in the store gets a token. */
+  readonly inUseWorks: boolean;
+}
+
+/**
+ * Two secrets at most are ever live, so only a client with one can get another. @throws SidecarError
+ * ROTATION_TOO_MANY_SECRETS
+ */
+export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs, inUseWorks }: Known): Inventory {
+  const prefix = descriptionPrefix(journal);
+  const current = journal.current?.clientSecretId;
+  const isStray = ({ clientSecretId, description }: ClientSecret) =>
+    description.startsWith(prefix) && clientSecretId !== current;
+  const live = secrets.filter((secret) => !isStray(secret) && (secret.expiresAt ?? Infinity) > nowMs);
+  const [only, another] = live;
+  if (another) {
+    const listed = live.map(({ clientSecretId, description }) => `${clientSecretId} (${description})`);
+    throw new SidecarError('ROTATION_TOO_MANY_SECRETS', {
+      fields: { clientId: journal.clientId, secrets: listed.slice(0, 10).join(', ') },
+    });
+  }
+  // The only one there is must be the one that works; one that we have not made and that does not work is somebody else's.
+  const isOurs = only && (only.clientSecretId === current || inUseWorks);
+  return {
+    strays: secrets.filter(isStray).map(({ clientSecretId }) => clientSecretId),
+    retire: isOurs ? [only.clientSecretId] : [],
+  };
+}

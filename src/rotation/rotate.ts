@@ -1,0 +1,221 @@
+/**
+ * Replaces a client secret without a moment in which none works: create the new one, prove it, put it in its place, wait
+ * until everybody uses it, delete the old one. Can be killed between any two steps, or in the middle of one, and called
+ * again: it goes on where the journal says, and each step finds out first whether it has happened already.
+ * Source: seed "OIDC Clients", secret rotation.
+ */
+import { randomBytes } from 'node:crypto';
+import { SidecarError } from '../errors.ts';
+import type { ClientSecret, IamApi } from '../iam/api.ts';
+import { Secret } from '../secret.ts';
+import { takeInventory } from './inventory.ts';
+import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
+import { randomSecret } from './random-secret.ts';
+import type { OpenStore } from './store.ts';
+import { type RotationClock, type TrySecret, type Verdict, verify } from './verification.ts';
+
+export interface RotationOptions {
+  readonly clientId: string;
+  readonly store: OpenStore;
+  readonly iam: Pick<IamApi, 'secrets' | 'createSecret' | 'deleteSecret'>;
+  readonly trySecret: TrySecret;
+  readonly policy: RotationPolicy;
+  readonly clock: RotationClock;
+  /** Told what has been done and what is being waited for. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** All in ms. */
+export interface RotationPolicy {
+  readonly secretLifetime: number;
+  readonly overlap: number;
+  readonly verifyFor: number;
+}
+
+export interface Progress {
+  readonly step: Attempt['phase'] | 'started' | 'refused' | 'retrying' | 'retired' | 'cleaned';
+  readonly fields: Readonly<Record<string, string | number>>;
+}
+
+/** `waiting`: the new secret is in its place; call again at `until` (epoch ms) to retire the old one. */
+export type Outcome =
+  | { readonly kind: 'rotated'; readonly expiresAt: number }
+  | { readonly kind: 'waiting'; readonly until: number };
+
+type WithAttempt = Journal & { readonly attempt: Attempt };
+
+/**
+ * Begins a rotation, or goes on with the one under way.
+ * @throws SidecarError ROTATION_NOT_VERIFIED, ROTATION_NOT_RETIRED, ROTATION_TOO_MANY_SECRETS, ROTATION_LOCKED,
+ * ROTATION_STORE_FAILED, ROTATION_JOURNAL_INVALID, IAM_*, TOKEN_UNAVAILABLE; after each of them it can be called again
+ */
+export async function rotate(options: RotationOptions): Promise<Outcome> {
+  const before = await readJournal(options);
+  let journal: Journal = before.attempt ? before : await begin(before, options);
+  for (;;) {
+    const { attempt } = journal;
+    if (!attempt) return { kind: 'rotated', expiresAt: journal.current?.expiresAt ?? Infinity };
+    if (attempt.phase === 'promoted' && options.clock.now() < (attempt.retireAt ?? 0)) {
+      return { kind: 'waiting', until: attempt.retireAt ?? 0 };
+    }
+    journal = await STEPS[attempt.phase]({ ...journal, attempt }, options);
+  }
+}
+
+type Step = (journal: WithAttempt, options: RotationOptions) => Promise<Journal>;
+
+const STEPS: Readonly<Record<Attempt['phase'], Step>> = {
+  creating: create,
+  created: prove,
+  verified: promote,
+  promoted: retire,
+  abandoned: abandon,
+};
+
+async function readJournal({ store, clientId, clock }: RotationOptions): Promise<Journal> {
+  const text = await store.readJournal();
+  const journal = text === undefined ? undefined : parseJournal(text);
+  if (journal?.clientId === clientId) return journal;
+  // Of another client nothing is known here, but what has been begun for it must not be forgotten.
+  if (journal?.attempt) {
+    throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { clientId: journal.clientId } });
+  }
+  return beginJournal(clientId, clock.now());
+}
+
+async function keep(journal: Journal, { store, onProgress }: RotationOptions): Promise<Journal> {
+  await store.writeJournal(`${JSON.stringify(journal, undefined, 2)}\n`);
+  const { attempt } = journal;
+  if (attempt) onProgress?.({ step: attempt.phase, fields: { description: attempt.description } });
+  return journal;
+}
+
+async function begin(journal: Journal, options: RotationOptions): Promise<Journal> {
+  const { store, trySecret, policy, clock, iam, clientId } = options;
+  const inUse = await store.readSecret();
+  const verdict: Verdict = inUse ? await trySecret(inUse) : 'refused';
+  if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE');
+  const secrets = await list(options);
+  const nowMs = clock.now();
+  const { strays, retire } = takeInventory(secrets, { journal, nowMs, inUseWorks: verdict === 'accepted' });
+  for (const id of strays) {
+    await persist(options, () => iam.deleteSecret(clientId, id));
+    options.onProgress?.({ step: 'cleaned', fields: { secret: id } });
+  }
+  const stamp = `${new Date(nowMs).toISOString()} ${randomBytes(4).toString('hex')}`;
+  const attempt: Attempt = {
+    phase: 'creating',
+    description: descriptionPrefix(journal) + stamp,
+    value: randomSecret().reveal(),
+    expiresAt: nowMs + policy.secretLifetime,
+    startedAt: nowMs,
+    retire: [...retire],
+  };
+  options.onProgress?.({ step: 'started', fields: { inUse: verdict, replaces: retire.length } });
+  return keep({ ...journal, attempt }, options);
+}
+
+async function create(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { iam, clientId } = options;
+  const { attempt } = journal;
+  const { description, expiresAt } = attempt;
+  const find = async () => (await list(options)).filter((secret) => secret.description === description);
+  const clientSecretId = await persist(options, async () => {
+    // An earlier try may have succeeded without our hearing of it.
+    const [found, ...twins] = await find();
+    for (const twin of twins) await iam.deleteSecret(clientId, twin.clientSecretId);
+    if (found) return found.clientSecretId;
+    const id = await iam.createSecret(clientId, { value: newValue(attempt), description, expiresAt });
+    if (id !== undefined) return id;
+    const [made] = await find();
+    if (!made) throw new SidecarError('IAM_INVALID', { fields: { reason: 'a secret was created and is not listed' } });
+    return made.clientSecretId;
+  });
+  return keep({ ...journal, attempt: { ...attempt, phase: 'created', clientSecretId } }, options);
+}
+
+async function prove(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { trySecret, policy, clock, onProgress } = options;
+  const works = await verify(newValue(journal.attempt), {
+    trySecret,
+    clock,
+    forMs: policy.verifyFor,
+    onRefusal: (verdict, remainingMs) =>
+      onProgress?.({ step: 'refused', fields: { verdict, remainingS: Math.round(remainingMs / 1000) } }),
+  });
+  return keep({ ...journal, attempt: { ...journal.attempt, phase: works ? 'verified' : 'abandoned' } }, options);
+}
+
+async function promote(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { attempt } = journal;
+  const { clientSecretId, description, expiresAt } = attempt;
+  await options.store.writeSecret(newValue(attempt));
+  const retireAt = options.clock.now() + options.policy.overlap;
+  const current = { clientSecretId: clientSecretId ?? '', description, expiresAt };
+  return keep({ ...journal, current, attempt: { ...attempt, phase: 'promoted', retireAt } }, options);
+}
+
+async function retire(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { store, iam, clientId, trySecret, clock } = options;
+  const { attempt, current } = journal;
+  const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
+  const inStore = await store.readSecret();
+  // Somebody may have gone back to the old one by hand, for reasons we must not overrule.
+  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint())
+    throw kept('the store holds another secret');
+  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token at the moment');
+  const secrets = await list(options);
+  const { mine = [], twins = [] } = Object.groupBy(
+    secrets.filter(({ description }) => description === attempt.description),
+    ({ clientSecretId }) => (clientSecretId === current?.clientSecretId ? 'mine' : 'twins'),
+  );
+  if (mine.length === 0) throw kept('IAM does not list the new secret');
+  // A request given up long ago may have been carried out after all.
+  for (const id of [...attempt.retire, ...twins.map(({ clientSecretId }) => clientSecretId)]) {
+    const outcome = await persist(options, () => iam.deleteSecret(clientId, id));
+    options.onProgress?.({ step: 'retired', fields: { secret: id, outcome } });
+  }
+  const { attempt: _done, ...rest } = journal;
+  return keep({ ...rest, rotatedAt: clock.now() }, options);
+}
+
+/** Only ever of a secret that has never been in the store. */
+async function abandon(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { attempt, ...rest } = journal;
+  const { iam, clientId } = options;
+  const made = (await list(options)).filter(({ description }) => description === attempt.description);
+  for (const { clientSecretId } of made) await persist(options, () => iam.deleteSecret(clientId, clientSecretId));
+  await keep(rest, options);
+  throw new SidecarError('ROTATION_NOT_VERIFIED', { fields: { clientId } });
+}
+
+function newValue({ value }: Attempt): Secret {
+  if (value === undefined) throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'no value' } });
+  return new Secret(value);
+}
+
+async function list(options: RotationOptions): Promise<ClientSecret[]> {
+  return persist(options, async () => {
+    const secrets: ClientSecret[] = [];
+    for await (const secret of options.iam.secrets(options.clientId)) secrets.push(secret);
+    return secrets;
+  });
+}
+
+/** Pauses between tries of one call to IAM, ms. */
+const PAUSES_MS = [1000, 3000, 10_000];
+
+/** What may be over in a moment is tried again; `work` finds out by itself what has happened already. */
+async function persist<T>({ clock, onProgress }: RotationOptions, work: () => Promise<T>): Promise<T> {
+  for (const pauseMs of PAUSES_MS) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof SidecarError) || !/^IAM_(UNAVAILABLE|INVALID)$/.test(error.code)) throw error;
+      const waitMs = Math.max(pauseMs, (error.extras.retryAfterS ?? 0) * 1000);
+      onProgress?.({ step: 'retrying', fields: { code: error.code, inS: Math.ceil(waitMs / 1000) } });
+      await clock.sleep(waitMs);
+    }
+  }
+  return work();
+}
