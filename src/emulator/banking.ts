@@ -1,8 +1,9 @@
 // The reading half of the Banking API: accounts, balances, transactions, with filters and cursor paging.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { readValid } from './input.ts';
 import { type Account, type Ledger, pageOf } from './ledger.ts';
-import { readValid, sendProblem } from './problem.ts';
+import { sendProblem } from './problem.ts';
 
 const PAGE_SCHEMA = z.object({
   cursor: z.string().optional(),
@@ -18,13 +19,16 @@ const ACCOUNTS_SCHEMA = PAGE_SCHEMA.extend({
 
 type AccountsQuery = z.infer<typeof ACCOUNTS_SCHEMA>;
 
+/** What every route here is to a policy. */
+const READ = { config: { action: 'banking.ais.read' } };
+
 interface AccountRequest {
   Params: { id: string };
 }
 
 /** Registers the account operations under the prefix of `app`. Field names follow the public Banking API v4 pages. */
 export function registerAccounts(app: FastifyInstance, ledger: Ledger): void {
-  app.get('/accounts', async (request, reply) => {
+  app.get('/accounts', READ, async (request, reply) => {
     const query = readValid(ACCOUNTS_SCHEMA, request.query);
     if ('errors' in query) return sendProblem(reply, 400, { errors: query.errors });
     const page = pageOf(ledger.accounts.filter(matches(query.value)), query.value);
@@ -32,14 +36,14 @@ export function registerAccounts(app: FastifyInstance, ledger: Ledger): void {
     if (!query.value.withBalance) return page;
     return { ...page, data: page.data.map((account) => ({ ...account, balances: ledger.balancesOf(account) })) };
   });
-  app.get<AccountRequest>('/accounts/:id', async (request, reply) => {
+  app.get<AccountRequest>('/accounts/:id', READ, async (request, reply) => {
     return ledger.findAccount(request.params.id) ?? refuseUnknown(reply);
   });
-  app.get<AccountRequest>('/accounts/:id/balances', async (request, reply) => {
+  app.get<AccountRequest>('/accounts/:id/balances', READ, async (request, reply) => {
     const account = ledger.findAccount(request.params.id);
     return account ? { data: ledger.balancesOf(account) } : refuseUnknown(reply);
   });
-  app.get<AccountRequest>('/accounts/:id/transactions', async (request, reply) => {
+  app.get<AccountRequest>('/accounts/:id/transactions', READ, async (request, reply) => {
     const account = ledger.findAccount(request.params.id);
     if (!account) return refuseUnknown(reply);
     const query = readValid(PAGE_SCHEMA, request.query);

@@ -12,11 +12,15 @@ export interface Gate {
 
 type RefusedVerdict = Exclude<TokenVerdict, { state: 'valid' }>;
 
+/** Whether the policies of a client allow a call. */
+export type Permits = (clientId: string, request: FastifyRequest) => boolean;
+
 /**
- * Makes the onRequest hook of one API: any of `scopes` opens it. Answers 401 without a usable token and 403 without
- * the scope. Source: RFC 6750 §3, ASP.NET Core JwtBearerHandler.
+ * Makes the onRequest hook of one API: any of `scopes` opens it, if `permits` agrees. Answers 401 without a usable
+ * token of a client that still exists and 403 without the scope or permission. Source: RFC 6750 §3, ASP.NET Core
+ * JwtBearerHandler.
  */
-export function requireScope({ tokens, store }: Gate, scopes: readonly string[]) {
+export function requireScope({ tokens, store }: Gate, scopes: readonly string[], permits: Permits = () => true) {
   function challenge(reply: FastifyReply, description?: string): FastifyReply {
     store.counters.unauthorized += 1;
     const parameters = description === undefined ? '' : ` error="invalid_token", error_description="${description}"`;
@@ -29,8 +33,13 @@ export function requireScope({ tokens, store }: Gate, scopes: readonly string[])
     const verdict = await tokens.verify(token);
     if (verdict.state === 'expired') store.counters.expiredTokensSeen += 1;
     if (verdict.state !== 'valid') return challenge(reply, describe(verdict));
-    if (scopes.some((scope) => verdict.scopes.includes(scope))) return undefined;
-    return sendProblem(reply.header('www-authenticate', 'Bearer error="insufficient_scope"'), 403);
+    // A token outlives its secret but not its client.
+    if (!store.clients.find(verdict.clientId)) return challenge(reply, 'The client does not exist');
+    if (!scopes.some((scope) => verdict.scopes.includes(scope))) {
+      return sendProblem(reply.header('www-authenticate', 'Bearer error="insufficient_scope"'), 403);
+    }
+    if (permits(verdict.clientId, request)) return undefined;
+    return sendProblem(reply, 403, { detail: 'No policy of the client allows this.' });
   };
 }
 

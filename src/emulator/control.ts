@@ -1,10 +1,14 @@
-// The control plane under `/_emulator`: how a test scripts faults, revokes tokens, reads counters and changes secrets.
+// The control plane under `/_emulator`: how a test scripts faults, revokes tokens, reads counters, changes secrets
+// and how the IAM API behaves.
 // Needs no token and exists only here; nothing in the real service answers at these paths.
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { FAULT_SCHEMA, type Faults } from './faults.ts';
-import { readValid, sendProblem } from './problem.ts';
-import type { NewSecret, Store } from './store.ts';
+import { SETTINGS_SCHEMA } from './iam-settings.ts';
+import { readValid } from './input.ts';
+import { refuseUnknown, sendProblem } from './problem.ts';
+import type { NewSecret } from './secrets.ts';
+import type { Store } from './store.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface ControlDeps {
@@ -28,6 +32,7 @@ interface SecretPath {
 export function registerControl(app: FastifyInstance, { store, tokens, faults }: ControlDeps): void {
   registerFaults(app, faults);
   registerSecrets(app, store);
+  registerSettings(app, store);
   app.post('/tokens/revoke', async (_request, reply) => {
     tokens.revokeAll();
     return reply.code(204).send();
@@ -59,18 +64,24 @@ function registerSecrets(app: FastifyInstance, store: Store): void {
     if ('errors' in secret) return sendProblem(reply, 400, { errors: secret.errors });
     const { value, description, expiration } = secret.value;
     const added: NewSecret = { value, description, ...(expiration !== undefined && { expiration }) };
-    const clientSecretId = store.addSecret(request.params.clientId, added);
-    if (clientSecretId === undefined) return refuseUnknown(reply, 'client');
+    const stored = store.clients.addSecret(request.params.clientId, added);
+    if (!stored) return refuseUnknown(reply, 'client');
     // The value is not repeated: it is never readable again, not even here.
-    return reply.code(201).send({ clientSecretId, description, expiration });
+    return reply.code(201).send({ clientSecretId: stored.clientSecretId, description, expiration });
   });
   app.delete<{ Params: SecretPath }>('/clients/:clientId/secrets/:clientSecretId', async (request, reply) => {
     const { clientId, clientSecretId } = request.params;
-    if (!store.removeSecret(clientId, clientSecretId)) return refuseUnknown(reply, 'client or secret');
+    if (!store.clients.removeSecret(clientId, clientSecretId)) return refuseUnknown(reply, 'client or secret');
     return reply.code(204).send();
   });
 }
 
-function refuseUnknown(reply: FastifyReply, what: string): FastifyReply {
-  return sendProblem(reply, 404, { detail: `There is no such ${what}.` });
+function registerSettings(app: FastifyInstance, store: Store): void {
+  app.get('/iam', async () => store.settings);
+  app.put('/iam', async (request, reply) => {
+    const change = readValid(SETTINGS_SCHEMA, request.body);
+    if ('errors' in change) return sendProblem(reply, 400, { errors: change.errors });
+    store.changeSettings(change.value);
+    return store.settings;
+  });
 }

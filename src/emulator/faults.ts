@@ -10,11 +10,12 @@ const TARGET_PATHS = {
   banking: /^\/banking\//,
   events: /^\/events\//,
   echo: /^\/echo(?:[/?]|$)/,
+  iam: /^\/core\/iam\//,
 } as const;
 
 export type Target = keyof typeof TARGET_PATHS;
 
-const TARGETS: readonly Target[] = ['token', 'discovery', 'banking', 'events', 'echo'];
+const TARGETS: readonly Target[] = ['token', 'discovery', 'banking', 'events', 'echo', 'iam'];
 const EFFECTS = ['status', 'headers', 'body', 'delayMs', 'reset'] as const;
 const MAX_DELAY_MS = 600_000;
 

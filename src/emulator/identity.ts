@@ -2,7 +2,8 @@
 // which is a table here, and promises its exact headers: every refusal is a 400 with nothing but the code.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { decodeFormPart, findPresentedClient, type PresentedClient } from './client-secret.ts';
-import type { KnownClient, Store } from './store.ts';
+import type { KnownClient } from './clients.ts';
+import type { Store } from './store.ts';
 import { API_RESOURCES, type Tokens } from './tokens.ts';
 
 /** The codes of RFC 6749 §5.2 and RFC 8707 §2 that the client credentials grant can end in. */
@@ -129,12 +130,12 @@ function isClientNotNamed(attempt: Attempt): boolean {
 }
 
 function isClientUnknown(attempt: Attempt): boolean {
-  attempt.client = attempt.store.findClient(attempt.presented?.clientId ?? '');
+  attempt.client = attempt.store.clients.load(attempt.presented?.clientId ?? '');
   return attempt.client === undefined || attempt.client.enabled === false;
 }
 
 function isSecretRefused({ presented, store }: Attempt): boolean {
-  return presented?.secret === undefined || !store.acceptsSecret(presented.clientId, presented.secret);
+  return presented?.secret === undefined || !store.clients.acceptsSecret(presented.clientId, presented.secret);
 }
 
 function isGrantMissing({ form }: Attempt): boolean {

@@ -4,8 +4,9 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { createProblem, type FieldErrors, readValid, sendProblem } from './problem.ts';
-import type { Counters } from './store.ts';
+import type { Counters } from './counters.ts';
+import { type FieldErrors, readValid } from './input.ts';
+import { createProblem, sendProblem } from './problem.ts';
 
 const AMOUNT_SCHEMA = z.object({
   value: z.union([
@@ -77,7 +78,7 @@ export function registerPayments(app: FastifyInstance, counters: Counters): void
     return send(reply.header('idempotent-replayed', 'true'), { ...first, status });
   }
 
-  app.post(PATH, async (request, reply) => {
+  app.post(PATH, { config: { action: 'banking.pis.create' } }, async (request, reply) => {
     const key = request.headers['idempotency-key'];
     if (key === undefined) return send(reply, pay(request.body));
     if (typeof key !== 'string' || !UUID.test(key))
@@ -91,7 +92,7 @@ export function registerPayments(app: FastifyInstance, counters: Counters): void
     answers.set(key.toLowerCase(), { ...answer, requestDigest });
     return send(reply, answer);
   });
-  app.get<PaymentRequest>(`${PATH}/:id`, async (request, reply) => {
+  app.get<PaymentRequest>(`${PATH}/:id`, { config: { action: 'banking.pis.read' } }, async (request, reply) => {
     const payment = payments.get(request.params.id);
     return payment ?? sendProblem(reply, 404, { detail: 'There is no payment with this id.' });
   });

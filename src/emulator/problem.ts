@@ -1,12 +1,9 @@
 // How every API of the emulator says no: RFC 9457 bodies in the shape ASP.NET Core writes them. Hides the title and
-// link tables and the translation of a zod complaint into the `errors` member.
+// link tables.
 import { randomBytes } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import type { z } from 'zod';
-
-/** Field path (dotted, `$` for the whole body) → what is wrong with it. */
-export type FieldErrors = Record<string, string[]>;
+import type { FieldErrors } from './input.ts';
 
 export interface ProblemExtras {
   detail?: string;
@@ -27,6 +24,7 @@ const TYPE_LINKS: Readonly<Record<number, string>> = {
   401: `${RFC_9110}15.5.2`,
   403: `${RFC_9110}15.5.4`,
   404: `${RFC_9110}15.5.5`,
+  409: `${RFC_9110}15.5.10`,
   413: `${RFC_9110}15.5.14`,
   415: `${RFC_9110}15.5.16`,
   422: 'https://tools.ietf.org/html/rfc4918#section-11.2',
@@ -52,14 +50,7 @@ export function sendProblem(reply: FastifyReply, status: number, extras: Problem
     .send(JSON.stringify(createProblem(status, extras)));
 }
 
-/** Reads outside input through a schema: either the typed value, or the complaint per field for a 400 answer. */
-export function readValid<T>(schema: z.ZodType<T>, input: unknown): { value: T } | { errors: FieldErrors } {
-  const result = schema.safeParse(input);
-  if (result.success) return { value: result.data };
-  const errors: FieldErrors = {};
-  for (const issue of result.error.issues) {
-    const path = issue.path.join('.') || '$';
-    errors[path] = [...(errors[path] ?? []), issue.message];
-  }
-  return { errors };
+/** Answers 404 for something a path names that is not there. */
+export function refuseUnknown(reply: FastifyReply, what: string): FastifyReply {
+  return sendProblem(reply, 404, { detail: `There is no such ${what}.` });
 }

@@ -1,5 +1,5 @@
-// A stand-in for Aritma on one local port: identity server, Banking API, Events API and an echo, with a control plane
-// for tests. Composes the parts; whatever no part answers ends here as a problem.
+// A stand-in for Aritma on one local port: identity server, IAM, Banking and Events APIs and an echo, with a control
+// plane for tests. Composes the parts; whatever no part answers ends here as a problem.
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -7,18 +7,22 @@ import Fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
+import { createAccess } from './access.ts';
 import { checkApiVersion, registerAccounts } from './banking.ts';
 import { type Gate, requireScope } from './bearer.ts';
 import { registerControl } from './control.ts';
+import type { Counters } from './counters.ts';
 import { registerDiscovery } from './discovery.ts';
 import { registerEcho, routeEcho } from './echo.ts';
 import { registerEvents } from './events.ts';
 import { createFaults, injectFaults, type Target } from './faults.ts';
+import { registerIam } from './iam.ts';
+import type { SettingsChange } from './iam-settings.ts';
 import { registerTokenEndpoint } from './identity.ts';
 import { createLedger } from './ledger.ts';
 import { registerPayments } from './payments.ts';
 import { sendProblem } from './problem.ts';
-import { type Counters, createStore, DEMO_CLIENT, type EmulatorClient } from './store.ts';
+import { ADMIN_CLIENT, createStore, DEMO_CLIENT, type EmulatorClient } from './store.ts';
 import { createTokens } from './tokens.ts';
 
 export interface EmulatorOptions {
@@ -28,8 +32,10 @@ export interface EmulatorOptions {
   port?: number;
   /** Seconds, default 3600; a client may have its own. */
   tokenLifetimeS?: number;
-  /** Default: the demo client alone. */
+  /** Default: the demo client and its administrator. */
   clients?: readonly EmulatorClient[];
+  /** How the IAM API behaves at first. */
+  iam?: SettingsChange;
   /** Epoch ms. */
   now?: () => number;
 }
@@ -82,9 +88,9 @@ function acceptJsonOnly(app: FastifyInstance): void {
 }
 
 async function registerParts(app: FastifyInstance, options: EmulatorOptions): Promise<void> {
-  const { now = Date.now, tokenLifetimeS = 3600, clients = [DEMO_CLIENT] } = options;
+  const { now = Date.now, tokenLifetimeS = 3600, clients = [DEMO_CLIENT, ADMIN_CLIENT] } = options;
   const tokens = await createTokens(now);
-  const store = createStore(clients, now);
+  const store = createStore(clients, { now, settings: options.iam });
   const faults = createFaults();
 
   app.addHook(
@@ -97,12 +103,12 @@ async function registerParts(app: FastifyInstance, options: EmulatorOptions): Pr
   );
   await app.register(scope((part) => registerTokenEndpoint(part, { store, tokens, tokenLifetimeS, originOf })));
   registerDiscovery(app, { publishedKey: tokens.publishedKey, originOf });
-  await registerApis(app, { tokens, store });
+  await registerApis(app, { tokens, store }, now);
 }
 
-async function registerApis(app: FastifyInstance, gate: Gate): Promise<void> {
+async function registerApis(app: FastifyInstance, gate: Gate, now: () => number): Promise<void> {
   const banking = scope((part) => {
-    part.addHook('onRequest', requireScope(gate, ['api', 'services.banking']));
+    part.addHook('onRequest', requireScope(gate, ['api', 'services.banking'], createAccess(gate.store.policies)));
     part.addHook('onRequest', checkApiVersion);
     registerAccounts(part, createLedger());
     registerPayments(part, gate.store.counters);
@@ -116,9 +122,14 @@ async function registerApis(app: FastifyInstance, gate: Gate): Promise<void> {
     part.addHook('onRequest', requireScope(gate, ['api']));
     registerEcho(part);
   });
+  const iam = scope((part) => {
+    part.addHook('onRequest', requireScope(gate, ['services.iam']));
+    registerIam(part, { store: gate.store, now, originOf });
+  });
   await app.register(banking, { prefix: '/banking/api' });
   await app.register(events, { prefix: '/events' });
   await app.register(echo, { prefix: '/echo' });
+  await app.register(iam, { prefix: '/core/iam/v1' });
 }
 
 /** A Fastify scope: the hooks and parsers set inside hold for the routes inside and for nothing else. */

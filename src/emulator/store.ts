@@ -1,27 +1,21 @@
-// What the emulator remembers while it runs: clients with their hashed secrets, and the counters tests ask for.
-// A secret value is never kept, only its SHA-256, as the real server does.
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+// What the emulator remembers while it runs: clients with their hashed secrets, policies, settings, and the counters
+// tests ask for. A secret value is never kept, only its SHA-256, as the real server does.
+import { createClientCache } from './client-cache.ts';
+import { type ClientRecord, type Clients, createClients, type KnownClient } from './clients.ts';
+import { type Counters, createCounters } from './counters.ts';
+import { createSettings, type IamSettings, type SettingsChange } from './iam-settings.ts';
+import { createPolicies, type Policies, type Policy } from './policies.ts';
+import { type NewSecret, storeSecret } from './secrets.ts';
+import { subjectOf } from './subjects.ts';
 
-export interface EmulatorSecret {
+export interface EmulatorSecret extends NewSecret {
   clientSecretId: string;
-  value: string;
-  description: string;
-  /** ISO 8601; omitted = never expires. */
-  expiration?: string;
 }
 
-export interface EmulatorClient {
-  clientId: string;
-  name: string;
-  description: string;
-  allowedGrantTypes: readonly string[];
-  allowedScopes: readonly string[];
-  redirectUris: readonly string[];
+export interface EmulatorClient extends KnownClient {
   secrets: readonly EmulatorSecret[];
-  /** Default true. */
-  enabled?: boolean;
-  /** Seconds; default is the emulator's `tokenLifetimeS`. */
-  tokenLifetimeS?: number;
+  /** Default: everything in Banking. Clients created through the IAM API begin without any. */
+  policies?: readonly Omit<Policy, 'subject'>[];
 }
 
 /** The client of the demo. Its secret is public by design and opens nothing but this emulator. */
@@ -37,96 +31,83 @@ export const DEMO_CLIENT: EmulatorClient = {
   ],
 };
 
-/** Requests are counted when they arrive, also those that a scripted fault or a refused token ends. */
-export interface Counters {
-  tokenRequests: number;
-  tokensIssued: number;
-  requests: { banking: number; events: number; echo: number };
-  unauthorized: number;
-  expiredTokensSeen: number;
-  payments: { created: number; replayed: number };
-  /** In the order of creation; grows until the counters are reset. */
-  paymentIds: string[];
-}
+/** The administrator: may create clients, and may not call Banking. Its secret is public by design, too. */
+export const ADMIN_CLIENT: EmulatorClient = {
+  clientId: 'demo-admin',
+  name: 'Demo administrator',
+  description: 'Whoever manages clients through the IAM API',
+  allowedGrantTypes: ['client_credentials'],
+  allowedScopes: ['services.iam'],
+  redirectUris: [],
+  secrets: [
+    { clientSecretId: 'demo-admin-secret', value: 'demo-admin-not-for-production', description: 'Secret of the demo' },
+  ],
+  policies: [],
+};
 
-export type KnownClient = Omit<EmulatorClient, 'secrets'>;
-export type NewSecret = Omit<EmulatorSecret, 'clientSecretId'>;
+/** What outlives a run, if it is saved. */
+export interface Contents {
+  readonly clients: readonly ClientRecord[];
+  readonly policies: readonly Policy[];
+}
 
 export interface Store {
   readonly counters: Counters;
+  readonly clients: Clients;
+  readonly policies: Policies;
+  readonly settings: Readonly<IamSettings>;
   resetCounters(): void;
-  findClient(clientId: string): KnownClient | undefined;
-  /** True if any unexpired secret of the client has this value; false for an unknown client. */
-  acceptsSecret(clientId: string, value: string): boolean;
-  /** The id of the new secret, or undefined for an unknown client. */
-  addSecret(clientId: string, secret: NewSecret): string | undefined;
-  /** False if there was no such client or secret. */
-  removeSecret(clientId: string, clientSecretId: string): boolean;
+  changeSettings(change: SettingsChange): void;
+  /** With its secrets and policies. False for an unknown client. */
+  removeClient(clientId: string): boolean;
+  contents(): Contents;
 }
 
-interface StoredSecret {
-  clientSecretId: string;
-  description: string;
-  digest: Buffer;
-  /** Epoch ms. */
-  expiresAt: number;
+export interface StoreOptions {
+  /** Epoch ms; decides which secrets have expired. */
+  now: () => number;
+  settings?: SettingsChange | undefined;
+  /** Called after each change of what `contents()` returns. */
+  onChange?: () => void;
 }
 
-const digestOf = (value: string): Buffer => createHash('sha256').update(value, 'utf8').digest();
+const FULL_BANKING = [{ scope: '/', action: 'banking.manage' }];
 
-const createCounters = (): Counters => ({
-  tokenRequests: 0,
-  tokensIssued: 0,
-  requests: { banking: 0, events: 0, echo: 0 },
-  unauthorized: 0,
-  expiredTokensSeen: 0,
-  payments: { created: 0, replayed: 0 },
-  paymentIds: [],
-});
-
-/** Creates the memory of one emulator run. `now` is epoch milliseconds and decides which secrets have expired. */
-export function createStore(initialClients: readonly EmulatorClient[], now: () => number): Store {
-  const clients = new Map<string, KnownClient>();
-  const secrets = new Map<string, StoredSecret[]>();
+/** Creates the memory of one emulator run from clients, or from what an earlier run saved. */
+export function createStore(start: readonly EmulatorClient[] | Contents, options: StoreOptions): Store {
+  const { now, onChange = () => undefined } = options;
+  const initial = 'policies' in start ? start : contentsOf(start, now());
+  const settings = createSettings(options.settings);
+  const cache = createClientCache<ClientRecord>(() => settings.clientCacheS, now);
   const counters = createCounters();
-  for (const { secrets: initialSecrets, ...client } of initialClients) {
-    clients.set(client.clientId, client);
-    secrets.set(client.clientId, initialSecrets.map(storeSecret));
-  }
-
+  const clients = createClients(initial.clients, { now, cache, onChange });
+  const policies = createPolicies(initial.policies, onChange);
   return {
     counters,
+    clients,
+    policies,
+    settings,
     resetCounters: () => void Object.assign(counters, createCounters()),
-    findClient: (clientId) => clients.get(clientId),
-    acceptsSecret(clientId, value) {
-      const presented = digestOf(value);
-      let accepted = false;
-      // No early exit: how long this takes must not tell which secret matched (IdentityServer TimeConstantComparer).
-      for (const secret of secrets.get(clientId) ?? []) {
-        const matches = timingSafeEqual(secret.digest, presented);
-        if (matches && !(now() > secret.expiresAt)) accepted = true;
-      }
-      return accepted;
+    changeSettings(change) {
+      if (change.clientCacheS !== undefined) cache.clear();
+      Object.assign(settings, change);
     },
-    addSecret(clientId, secret) {
-      const known = secrets.get(clientId);
-      if (!known) return undefined;
-      const stored = storeSecret({ clientSecretId: randomUUID(), ...secret });
-      known.push(stored);
-      return stored.clientSecretId;
+    removeClient(clientId) {
+      policies.removeSubject(subjectOf(clientId));
+      return clients.remove(clientId);
     },
-    removeSecret(clientId, clientSecretId) {
-      const known = secrets.get(clientId) ?? [];
-      const index = known.findIndex((secret) => secret.clientSecretId === clientSecretId);
-      if (index >= 0) known.splice(index, 1);
-      return index >= 0;
-    },
+    contents: () => ({ clients: clients.records(), policies: policies.all() }),
   };
 }
 
-function storeSecret({ value, expiration, clientSecretId, description }: EmulatorSecret): StoredSecret {
-  const expiresAt = expiration === undefined ? Number.POSITIVE_INFINITY : Date.parse(expiration);
-  // NaN would compare as "never expires", the opposite of what somebody who wrote a date wanted.
-  if (Number.isNaN(expiresAt)) throw new TypeError(`expiration of secret ${clientSecretId} is not an ISO 8601 date`);
-  return { clientSecretId, description, digest: digestOf(value), expiresAt };
+function contentsOf(clients: readonly EmulatorClient[], now: number): Contents {
+  return {
+    clients: clients.map(({ secrets, policies: _own, ...client }) => ({
+      client,
+      secrets: secrets.map(({ clientSecretId, ...secret }) => storeSecret(secret, now, clientSecretId)),
+    })),
+    policies: clients.flatMap(({ clientId, policies = FULL_BANKING }) =>
+      policies.map(({ scope, action }) => ({ subject: subjectOf(clientId), scope, action })),
+    ),
+  };
 }

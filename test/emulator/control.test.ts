@@ -35,7 +35,7 @@ describe('src/emulator/control.ts', () => {
     expect(zero).toEqual({
       tokenRequests: 0,
       tokensIssued: 0,
-      requests: { banking: 0, events: 0, echo: 0 },
+      requests: { banking: 0, events: 0, echo: 0, iam: 0 },
       unauthorized: 0,
       expiredTokensSeen: 0,
       payments: { created: 0, replayed: 0 },

@@ -1,0 +1,59 @@
+// The two numbered paging styles of the IAM API. Hides how far a page number or size may be off and still be answered.
+import { z } from 'zod';
+
+const DEFAULT_SIZE = 100;
+const INTEGER = z
+  .string()
+  .regex(/^-?\d{1,9}$/, 'must be an integer')
+  .transform(Number);
+
+/**
+ * The query of a numbered list, from 1. The samples of the documentation ask for page 0 with 0 items, so both must be
+ * answered: as what one gets without asking. Sizes are clamped to 10..200, as published for subjects.
+ */
+export const NUMBERED_PAGE = z.object({
+  page: INTEGER.default(1).transform((page) => Math.max(page, 1)),
+  pageSize: INTEGER.default(DEFAULT_SIZE).transform((size) => (size <= 0 ? DEFAULT_SIZE : clamp(size))),
+});
+
+export type NumberedPage = z.infer<typeof NUMBERED_PAGE>;
+
+/** One page of a list; `describe` is called for its items only. */
+export interface PageOrder<T> {
+  readonly all: readonly T[];
+  readonly at: NumberedPage;
+  describe(item: T): object;
+}
+
+/** The style of clients and secrets. `linkTo` writes the absolute address of a page. */
+export function linkedPage<T>({ all, at, describe }: PageOrder<T>, linkTo: (at: NumberedPage) => string): object {
+  const { page, pageSize } = at;
+  const last = Math.max(Math.ceil(all.length / pageSize), 1);
+  const link = (number: number) => linkTo({ page: number, pageSize });
+  return {
+    items: slice(all, at).map(describe),
+    metadata: { page, pageSize, totalCount: all.length },
+    links: {
+      first: link(1),
+      previous: page > 1 ? link(Math.min(page - 1, last)) : null,
+      next: page < last ? link(page + 1) : null,
+      last: link(last),
+    },
+  };
+}
+
+/** The style of subjects and permissions. */
+export function countedPage<T>({ all, at, describe }: PageOrder<T>): object {
+  const data = slice(all, at).map(describe);
+  const { page, pageSize } = at;
+  const totalPages = Math.ceil(all.length / pageSize);
+  return { page, pageSize, count: data.length, total: all.length, totalPages, data };
+}
+
+function slice<T>(all: readonly T[], { page, pageSize }: NumberedPage): readonly T[] {
+  return all.slice((page - 1) * pageSize, page * pageSize);
+}
+
+function clamp(size: number): number {
+  return Math.min(Math.max(size, 10), 200);
+}
