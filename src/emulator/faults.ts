@@ -1,7 +1,8 @@
-// Failures on order: a queue of scripted faults per target, and the hook that spends them on arriving requests.
-// Promises that they are used in the order given, each exactly as many times as asked, whatever runs concurrently.
+// Failures on order: a queue of scripted faults per target, and the hooks that spend them on arriving requests. Promises
+// that they are used in the order given, each exactly as many times as asked, whatever runs concurrently.
+import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 
 const TARGET_PATHS = {
@@ -26,6 +27,16 @@ const HEADER_VALUE = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'must be a he
 export const FAULT_SCHEMA = z
   .strictObject({
     target: z.enum(TARGETS),
+    /** Only requests of this method. */
+    method: z
+      .string()
+      .regex(/^[A-Za-z-]+$/, 'must be a method')
+      .transform((method) => method.toUpperCase())
+      .optional(),
+    /** Only requests to a path, without its query, in which this regular expression is found. */
+    path: z.string().refine(isPattern, { message: 'must be a regular expression' }).optional(),
+    /** The request takes effect first; only its answer is lost, late or replaced. */
+    after: z.boolean().default(false),
     times: z.int().min(1).max(1_000_000).default(1),
     status: z.int().min(200).max(599).optional(),
     headers: z.record(HEADER_NAME, HEADER_VALUE).optional(),
@@ -39,13 +50,19 @@ export const FAULT_SCHEMA = z
 
 export type Fault = z.infer<typeof FAULT_SCHEMA>;
 
+export interface Arrival {
+  readonly target: Target;
+  readonly method: string;
+  readonly path: string;
+}
+
 export interface Faults {
   add(fault: Fault): void;
   clear(): void;
   /** What is still to happen; `times` is what is left. */
   pending(): readonly Fault[];
-  /** Spends one fault of the target, if one waits. */
-  take(target: Target): Fault | undefined;
+  /** Spends the first fault that is meant for this request, if one waits. */
+  take(arrival: Arrival): Fault | undefined;
 }
 
 /** Creates an empty queue. */
@@ -55,8 +72,8 @@ export function createFaults(): Faults {
     add: (fault) => void queue.push({ ...fault }),
     clear: () => void queue.splice(0),
     pending: () => queue.map((fault) => ({ ...fault })),
-    take(target) {
-      const index = queue.findIndex((fault) => fault.target === target);
+    take(arrival) {
+      const index = queue.findIndex((fault) => isMeant(fault, arrival));
       const fault = queue[index];
       if (!fault) return undefined;
       fault.times -= 1;
@@ -67,30 +84,82 @@ export function createFaults(): Faults {
 }
 
 /**
- * Makes the onRequest hook for the whole server: tells `onArrival` which target a request is for, then lets a waiting
- * fault replace the answer. Delay first, then a TCP reset or the scripted answer; a delay alone only postpones.
+ * Adds the hooks to the whole server: they tell `onArrival` which target a request is for, then let a waiting fault
+ * replace the answer. Delay first, then a TCP reset or the scripted answer; a delay alone only postpones.
  */
-export function injectFaults(faults: Faults, onArrival: (target: Target) => void) {
-  return async function spendFault(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+export function injectFaults(app: FastifyInstance, faults: Faults, onArrival: (target: Target) => void): void {
+  const postponed = new WeakMap<FastifyRequest, Fault>();
+
+  app.addHook('onRequest', async (request, reply) => {
     const target = TARGETS.find((name) => TARGET_PATHS[name].test(request.url));
     if (!target) return undefined;
     onArrival(target);
-    const fault = faults.take(target);
-    if (!fault) return undefined;
-    // Unreferenced: a long delay must not hold the process when the emulator has been closed.
-    if (fault.delayMs) await delay(fault.delayMs, undefined, { ref: false });
+    const fault = faults.take({ target, method: request.method, path: request.originalUrl.split('?', 1)[0] ?? '' });
+    if (fault?.after) postponed.set(request, fault);
+    if (!fault || fault.after) return undefined;
+    await waitFor(fault);
     return applyFault(fault, request, reply);
-  };
+  });
+  app.addHook('onSend', async (request, reply, answer) => {
+    const fault = postponed.get(request);
+    if (!fault) return answer;
+    await waitFor(fault);
+    return replaceAnswer(fault, { request, reply, answer });
+  });
 }
+
+function isMeant({ target, method, path }: Fault, arrival: Arrival): boolean {
+  return (
+    target === arrival.target &&
+    (method === undefined || method === arrival.method) &&
+    (path === undefined || new RegExp(path).test(arrival.path))
+  );
+}
+
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text) instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
+async function waitFor({ delayMs }: Fault): Promise<void> {
+  // Unreferenced: a long delay must not hold the process when the emulator has been closed.
+  if (delayMs) await delay(delayMs, undefined, { ref: false });
+}
+
+const isScripted = ({ status, headers, body }: Fault): boolean =>
+  status !== undefined || headers !== undefined || body !== undefined;
 
 function applyFault(fault: Fault, request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
   if (fault.reset) {
     request.raw.socket.resetAndDestroy();
     return reply.hijack();
   }
-  if (fault.status === undefined && fault.headers === undefined && fault.body === undefined) return undefined;
+  if (!isScripted(fault)) return undefined;
   return reply
     .code(fault.status ?? 200)
     .headers(fault.headers ?? {})
     .send(fault.body ?? '');
+}
+
+interface Answering {
+  request: FastifyRequest;
+  reply: FastifyReply;
+  /** Text, bytes, a stream or nothing. */
+  answer: unknown;
+}
+
+/** Of the real answer only the status stays, where none is scripted. */
+function replaceAnswer(fault: Fault, { request, reply, answer }: Answering): unknown {
+  if (fault.reset) {
+    request.raw.socket.resetAndDestroy();
+    return answer;
+  }
+  if (!isScripted(fault)) return answer;
+  if (answer instanceof Readable) answer.destroy();
+  for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name);
+  reply.code(fault.status ?? reply.statusCode).headers(fault.headers ?? {});
+  return fault.body ?? '';
 }

@@ -93,10 +93,7 @@ async function registerParts(app: FastifyInstance, options: EmulatorOptions): Pr
   const store = createStore(clients, { now, settings: options.iam });
   const faults = createFaults();
 
-  app.addHook(
-    'onRequest',
-    injectFaults(faults, (target) => countArrival(store.counters, target)),
-  );
+  injectFaults(app, faults, (target) => countArrival(store.counters, target));
   await app.register(
     scope((part) => registerControl(part, { store, tokens, faults })),
     { prefix: '/_emulator' },
