@@ -1,7 +1,8 @@
 // What the identity server says about itself: the discovery document and its keys. Hides the field order of
 // IdentityServer, so that a reader of the real document is tested against the same one.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { API_RESOURCES, type PublishedKey } from './tokens.ts';
+import type { PublishedKey } from './signing-key.ts';
+import { API_RESOURCES } from './tokens.ts';
 
 export interface DiscoveryDeps {
   publishedKey: PublishedKey;

@@ -20,10 +20,10 @@ import { registerIam } from './iam.ts';
 import type { SettingsChange } from './iam-settings.ts';
 import { registerTokenEndpoint } from './identity.ts';
 import { createLedger } from './ledger.ts';
+import { openMemory } from './memory.ts';
 import { registerPayments } from './payments.ts';
 import { sendProblem } from './problem.ts';
-import { ADMIN_CLIENT, createStore, DEMO_CLIENT, type EmulatorClient } from './store.ts';
-import { createTokens } from './tokens.ts';
+import type { EmulatorClient } from './store.ts';
 
 export interface EmulatorOptions {
   /** Default 127.0.0.1. */
@@ -36,6 +36,8 @@ export interface EmulatorOptions {
   clients?: readonly EmulatorClient[];
   /** How the IAM API behaves at first. */
   iam?: SettingsChange;
+  /** Keeps clients, policies and the signing key for the next run. If it exists already, `clients` does not count. */
+  stateFile?: string;
   /** Epoch ms. */
   now?: () => number;
 }
@@ -49,18 +51,26 @@ export interface Emulator {
 
 const KEEP_ALIVE_MS = 75_000;
 
-/** Starts an emulator with a key and a memory of its own. Rejects with the original error if it cannot listen. */
+/**
+ * Starts an emulator with a key and a memory of its own. Rejects with the original error if it cannot listen, and with
+ * StateFileError if the state file cannot be used.
+ */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const { host = '127.0.0.1', port = 7100 } = options;
+  const memory = await openMemory(options);
   const app = createApp();
-  await registerParts(app, options);
+  await registerParts(app, memory, options);
+  const close = async () => {
+    await app.close();
+    await memory.close();
+  };
   try {
     await app.listen({ host, port });
   } catch (error) {
-    await app.close();
+    await close();
     throw error;
   }
-  return { url: app.listeningOrigin, close: () => app.close() };
+  return { url: app.listeningOrigin, close };
 }
 
 function createApp(): FastifyInstance {
@@ -87,10 +97,8 @@ function acceptJsonOnly(app: FastifyInstance): void {
   app.addContentTypeParser(/^application\/[^;]+\+json/, { parseAs: 'string' }, parseJson);
 }
 
-async function registerParts(app: FastifyInstance, options: EmulatorOptions): Promise<void> {
-  const { now = Date.now, tokenLifetimeS = 3600, clients = [DEMO_CLIENT, ADMIN_CLIENT] } = options;
-  const tokens = await createTokens(now);
-  const store = createStore(clients, { now, settings: options.iam });
+async function registerParts(app: FastifyInstance, { tokens, store }: Gate, options: EmulatorOptions): Promise<void> {
+  const { now = Date.now, tokenLifetimeS = 3600 } = options;
   const faults = createFaults();
 
   injectFaults(app, faults, (target) => countArrival(store.counters, target));

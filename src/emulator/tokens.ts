@@ -1,8 +1,9 @@
-// The signing key of one emulator run and the access tokens made with it. Hides the JWT format, the cache that makes
-// checking cheap, and revocation; a token of another run never passes, because each start has a fresh key.
+// The access tokens of an emulator. Hides the JWT format, the cache that makes
+// checking cheap, and revocation; a token of another run passes only where its key was kept.
 import { randomBytes } from 'node:crypto';
-import { type CryptoKey, compactVerify, exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { type CryptoKey, compactVerify, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
+import { createSigningKey, type KeptKey, type PublishedKey } from './signing-key.ts';
 
 /** API scope → API resource, the `aud` of its tokens. The only scopes this identity server knows. */
 export const API_RESOURCES: ReadonlyMap<string, string> = new Map([
@@ -24,14 +25,18 @@ export type TokenVerdict =
   | { state: 'revoked' }
   | { state: 'unknown' };
 
-/** Public half of the key, as IdentityServer's JwksDocument publishes it. */
-export interface PublishedKey {
-  kty: string;
-  use: 'sig';
-  kid: string;
-  e: string;
-  n: string;
-  alg: 'RS256';
+/** What makes the tokens of this run good in the next one. */
+export interface KeptSigning extends KeptKey {
+  readonly batch: string;
+}
+
+export interface TokensOptions {
+  /** Epoch ms. */
+  now: () => number;
+  /** From an earlier run. */
+  kept?: KeptSigning | undefined;
+  /** Called after each change of what `kept()` returns. */
+  onChange?: () => void;
 }
 
 export interface Tokens {
@@ -42,6 +47,7 @@ export interface Tokens {
   verify(token: string): Promise<TokenVerdict>;
   /** Everything issued until now is refused from now on. */
   revokeAll(): void;
+  kept(): KeptSigning;
 }
 
 interface Claims {
@@ -57,15 +63,15 @@ const BATCH_LENGTH = 8;
 const createId = (bytes: number): string => randomBytes(bytes).toString('hex').toUpperCase();
 
 /**
- * Creates the key and the functions around it. `now` is epoch milliseconds.
+ * Creates the key and the functions around it. Rejects if what was kept is no key.
  * Token format: IdentityServer DefaultTokenCreationService; RFC 9068 `typ`.
  */
-export async function createTokens(now: () => number): Promise<Tokens> {
-  const { publicKey, privateKey } = await generateKeyPair('RS256', { modulusLength: 2048 });
-  const publishedKey = await publish(publicKey);
+export async function createTokens({ now, kept, onChange = () => undefined }: TokensOptions): Promise<Tokens> {
+  const signing = await createSigningKey(kept);
+  const { publicKey, privateKey, published } = signing;
   const seen = new LRUCache<string, Claims>({ max: CACHED_TOKENS });
   // A jti begins with the batch it was issued in, so revoking needs no list of what was issued.
-  let batch = createId(BATCH_LENGTH / 2);
+  let batch = kept?.batch ?? createId(BATCH_LENGTH / 2);
 
   async function readClaims(token: string): Promise<Claims | undefined> {
     const cached = seen.get(token);
@@ -76,8 +82,8 @@ export async function createTokens(now: () => number): Promise<Tokens> {
   }
 
   return {
-    publishedKey,
-    issue: (order) => sign(order, { privateKey, kid: publishedKey.kid, batch, issuedAtMs: now() }),
+    publishedKey: published,
+    issue: (order) => sign(order, { privateKey, kid: published.kid, batch, issuedAtMs: now() }),
     async verify(token) {
       const claims = await readClaims(token);
       if (!claims) return { state: 'unknown' };
@@ -88,13 +94,10 @@ export async function createTokens(now: () => number): Promise<Tokens> {
     },
     revokeAll() {
       batch = createId(BATCH_LENGTH / 2);
+      onChange();
     },
+    kept: () => ({ ...signing.kept, batch }),
   };
-}
-
-async function publish(publicKey: CryptoKey): Promise<PublishedKey> {
-  const { kty = '', e = '', n = '' } = await exportJWK(publicKey);
-  return { kty, use: 'sig', kid: createId(16), e, n, alg: 'RS256' };
 }
 
 interface Stamp {

@@ -1,0 +1,43 @@
+// All an emulator knows, opened and closed as one: store and tokens, and the file that carries both to the next run.
+
+import type { SettingsChange } from './iam-settings.ts';
+import { loadState, openStateWriter, StateFileError, type StateWriter } from './state-file.ts';
+import { ADMIN_CLIENT, createStore, DEMO_CLIENT, type EmulatorClient, type Store } from './store.ts';
+import { createTokens, type Tokens, type TokensOptions } from './tokens.ts';
+
+export interface MemoryOptions {
+  /** Epoch ms. */
+  now?: () => number;
+  clients?: readonly EmulatorClient[];
+  iam?: SettingsChange;
+  stateFile?: string;
+}
+
+export interface Memory {
+  readonly store: Store;
+  readonly tokens: Tokens;
+  /** Resolves when the state file is written. @throws StateFileError */
+  close(): Promise<void>;
+}
+
+/** Opens the memory as an earlier run left it, if there is a state file. @throws StateFileError */
+export async function openMemory(options: MemoryOptions): Promise<Memory> {
+  const { now = Date.now, clients = [DEMO_CLIENT, ADMIN_CLIENT], iam, stateFile } = options;
+  let writer: StateWriter | undefined;
+  const onChange = () => writer?.changed();
+
+  const saved = stateFile === undefined ? undefined : await loadState(stateFile);
+  const tokens = await openTokens({ now, kept: saved?.signing, onChange }, stateFile);
+  const store = createStore(saved ?? clients, { now, settings: iam, onChange });
+  if (stateFile !== undefined) {
+    writer = await openStateWriter(stateFile, () => ({ signing: tokens.kept(), ...store.contents() }));
+  }
+  return { store, tokens, close: async () => writer?.close() };
+}
+
+async function openTokens(options: TokensOptions, stateFile = ''): Promise<Tokens> {
+  if (!options.kept) return createTokens(options);
+  return createTokens(options).catch((cause: unknown) => {
+    throw new StateFileError(`${stateFile} holds no usable signing key; it was not changed`, { cause });
+  });
+}

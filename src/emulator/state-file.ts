@@ -1,0 +1,128 @@
+// What outlives a run: clients, policies and the signing key in one file. Hides its format and promises that the file is
+// always whole, that a file which is not ours is never overwritten, and that only its owner can read it.
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import type { Contents } from './store.ts';
+import type { KeptSigning } from './tokens.ts';
+
+const TEXT = z.string();
+const TEXTS = z.array(TEXT);
+
+const STATE_SCHEMA = z.strictObject({
+  version: z.literal(1),
+  signing: z.strictObject({
+    key: z.record(TEXT, TEXT),
+    kid: TEXT,
+    batch: TEXT,
+  }),
+  clients: z.array(
+    z.strictObject({
+      client: z.strictObject({
+        clientId: TEXT.min(1),
+        name: TEXT,
+        description: TEXT,
+        allowedGrantTypes: TEXTS,
+        allowedScopes: TEXTS,
+        redirectUris: TEXTS,
+        enabled: z.boolean().optional(),
+        tokenLifetimeS: z.number().optional(),
+      }),
+      secrets: z.array(
+        z.strictObject({
+          clientSecretId: TEXT,
+          description: TEXT,
+          digest: TEXT.regex(/^[A-Za-z0-9+/]{43}=$/, 'must be the SHA-256 of a secret'),
+          expiration: z.iso.datetime().nullable(),
+          created: z.iso.datetime(),
+        }),
+      ),
+    }),
+  ),
+  policies: z.array(z.strictObject({ subject: TEXT, scope: TEXT, action: TEXT })),
+});
+
+export interface State extends Contents {
+  readonly signing: KeptSigning;
+}
+
+/** A state file that cannot be used; the message names it and says why. */
+export class StateFileError extends Error {
+  override readonly name = 'StateFileError';
+}
+
+export interface StateWriter {
+  /** Something changed: writes soon, once for all that changes until then. */
+  changed(): void;
+  /** Resolves when all is written. @throws StateFileError if the last write failed. */
+  close(): Promise<void>;
+}
+
+/** Least time between two writes, so that a thousand changes in a row cost a few writes and not a thousand. */
+const QUIET_MS = 50;
+
+/** Reads what an earlier run saved; undefined if there is no such file. @throws StateFileError */
+export async function loadState(file: string): Promise<State | undefined> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw new StateFileError(`${file} cannot be read (${error.code})`, { cause: error });
+  });
+  if (text === undefined) return undefined;
+  const result = STATE_SCHEMA.safeParse(parseJson(text));
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const where = issue?.path.join('.') || 'the whole file';
+  throw new StateFileError(`${file} holds no state of this emulator (${where}: ${issue?.message}); it was not changed`);
+}
+
+/** Writes the state at once, and then whenever it has changed. @throws StateFileError if it cannot be written now. */
+export async function openStateWriter(file: string, read: () => State): Promise<StateWriter> {
+  let isDirty = false;
+  let failure: unknown;
+  let writing: Promise<void> | undefined;
+  const closing = new AbortController();
+
+  async function write(): Promise<void> {
+    while (isDirty) {
+      isDirty = false;
+      failure = await replaceFile(file, read()).catch((error: unknown) => error);
+      // Interrupted by close(), which wants the rest written now.
+      await delay(QUIET_MS, undefined, { signal: closing.signal }).catch(() => undefined);
+    }
+    writing = undefined;
+  }
+
+  await replaceFile(file, read());
+  return {
+    changed() {
+      isDirty = true;
+      writing ??= write();
+    },
+    async close() {
+      closing.abort();
+      await writing;
+      if (failure !== undefined) throw failure;
+    },
+  };
+}
+
+/** Through a second file and a rename: whoever is killed in between leaves the old file or the new one, never half. */
+async function replaceFile(file: string, state: State): Promise<void> {
+  const temporary = `${file}.tmp`;
+  try {
+    await rm(temporary, { force: true });
+    await writeFile(temporary, JSON.stringify({ version: 1, ...state }), { mode: 0o600, flag: 'wx', flush: true });
+    await rename(temporary, file);
+  } catch (error) {
+    const { code = String(error) } = error as NodeJS.ErrnoException;
+    throw new StateFileError(`${file} cannot be written (${code})`, { cause: error });
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
