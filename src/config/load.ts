@@ -3,6 +3,7 @@
  * reader of the environment. Finds every problem before it gives up, each with its place and what is allowed, and no
  * message ever repeats a value.
  */
+import { resolve } from 'node:path';
 import { SidecarError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
 import { type ProxySettings, readProxy, readSupervisor, refuseEnvironment } from './environment.ts';
@@ -34,6 +35,8 @@ export interface LoadedConfig {
   /** By credential name, in the order they are tried. */
   readonly secrets: ReadonlyMap<string, readonly LoadedSecret[]>;
   readonly file: string | undefined;
+  /** From a file name as configured to its path. */
+  readonly resolve: (file: string) => string;
   /** The merged document before defaults, as it would stand in a file. */
   readonly document: Doc;
   /** Things that work but should not stay so. */
@@ -82,6 +85,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     proxy,
     supervisor: readSupervisor(env),
     file: file.name,
+    resolve: (name) => resolve(cwd, name),
     files,
     document: doc,
     warnings: [...warnings, ...advise(config)],

@@ -1,0 +1,61 @@
+/**
+ * Aritma IAM as the configuration says: where it is, how to get there, and whose tokens to use.
+ */
+import type { LoadedConfig } from './config/load.ts';
+import { createEgress } from './egress.ts';
+import { SidecarError } from './errors.ts';
+import type { IamConnection } from './iam/request.ts';
+import { createIdentity } from './identity.ts';
+import { systemClock } from './oauth/clock.ts';
+import type { Token } from './oauth/token.ts';
+import { createTokenCache } from './oauth/token-cache.ts';
+
+export interface OpenIam extends AsyncDisposable {
+  readonly connection: IamConnection;
+}
+
+/** One request at a time is all that commands and rotations make. */
+const CONNECTIONS = 2;
+
+/**
+ * Connects with tokens of a credential, `iam.credential` by default. Fetches the first one at once.
+ * @throws SidecarError CONFIG_INVALID when no IAM is configured
+ */
+export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?.credential ?? 'default'): OpenIam {
+  const { iam, token } = loaded.config;
+  if (!iam) {
+    const message = 'is missing: set iam.url, or ARITMA_IAM_URL, or an environment whose IAM is known (dev, emulator)';
+    throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'iam', message }] });
+  }
+  const clock = systemClock;
+  const egress = createEgress(iam.url, { loaded, connections: CONNECTIONS, owner: 'iam' });
+  const identity = createIdentity({ loaded, clock });
+  const nothing = () => undefined;
+  const tokens = createTokenCache({
+    fetchToken: (key) => identity.credential(key.credential).fetchToken(key),
+    eventsFor: () => ({ lookup: nothing, obtained: nothing, failed: nothing }),
+    refreshBeforeMs: token.refreshBefore,
+    waitMs: token.waitTimeout,
+    clock,
+    random: Math.random,
+  });
+  const source = tokens.open({ credential, scope: iam.scope, audience: undefined, resource: undefined });
+  let last: Token | undefined;
+  return {
+    connection: {
+      dispatcher: egress.dispatcher,
+      basePath: iam.url.basePath,
+      deadlineMs: iam.timeout,
+      async authorize(refused) {
+        const stale = refused && last?.authorization.fingerprint() === refused.fingerprint() ? last : undefined;
+        const token = (stale && (await source.renew(stale))) ?? (await source.get());
+        last = token;
+        return token.authorization;
+      },
+    },
+    async [Symbol.asyncDispose]() {
+      tokens.close();
+      await Promise.all([egress.destroy(), identity.end('destroy')]);
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * A rotation of one credential as the configuration says: its store, Aritma IAM, and real token requests to prove a secret
+ * with.
+ */
+
+import { RotationSchema } from './config/iam-options.ts';
+import type { LoadedConfig } from './config/load.ts';
+import type { CredentialConfig } from './config/schema.ts';
+import { SidecarError } from './errors.ts';
+import { createIamApi } from './iam/api.ts';
+import { connectIam } from './iam-connection.ts';
+import { createIdentity, tokenKey } from './identity.ts';
+import { systemClock } from './oauth/clock.ts';
+import { openSecretStore } from './rotation/opening.ts';
+import { type Outcome, type RotationOptions, rotate } from './rotation/rotate.ts';
+import type { SecretStore } from './rotation/store.ts';
+import type { RotationClock, TrySecret } from './rotation/verification.ts';
+import type { Secret } from './secret.ts';
+
+export interface RotateOptions {
+  readonly loaded: LoadedConfig;
+  /** Name of the credential whose secret is replaced. */
+  readonly credential: string;
+  readonly clock: RotationClock;
+  readonly onProgress?: RotationOptions['onProgress'];
+  /** Asked with the journal once nobody else can change it any more: false leaves everything as it is. */
+  readonly isDue?: (journal: string | undefined) => boolean;
+}
+
+/**
+ * Rotates, or goes on with a rotation under way; undefined when it was not due.
+ * @throws SidecarError what `rotate` throws; CONFIG_INVALID when the configuration is not enough for it
+ */
+export async function rotateCredential(options: RotateOptions): Promise<Outcome | undefined> {
+  const { loaded, credential, clock, onProgress, isDue } = options;
+  const settings = credentialOf(loaded, credential);
+  const { secretLifetime, overlap, verifyFor } = settings.rotation;
+  const store = await storeOf(loaded, credential).open();
+  try {
+    if (isDue?.(await store.readJournal()) === false) return undefined;
+    await using iam = connectIam(loaded);
+    return await rotate({
+      clientId: settings.clientId,
+      store,
+      iam: createIamApi(iam.connection),
+      trySecret: secretTrier(loaded, credential),
+      policy: { secretLifetime, overlap, verifyFor },
+      clock,
+      ...(onProgress && { onProgress }),
+    });
+  } finally {
+    await store.close();
+  }
+}
+
+/** Where a credential's first secret lives. @throws SidecarError CONFIG_INVALID */
+export function storeOf(loaded: LoadedConfig, credential: string): SecretStore {
+  const { rotation, secrets, clientId } = credentialOf(loaded, credential);
+  const inUse = loaded.secrets.get(credential)?.[0]?.value;
+  return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve: loaded.resolve });
+}
+
+type Rotated = CredentialConfig & { readonly rotation: NonNullable<CredentialConfig['rotation']> };
+
+function credentialOf({ config }: LoadedConfig, name: string): Rotated {
+  const settings = config.credentials[name];
+  const rotation = settings?.rotation ?? RotationSchema.parse({});
+  if (settings && rotation && settings.auth !== 'private_key_jwt') return { ...settings, rotation };
+  const message = settings ? 'authenticates with keys; replace their files' : 'is no credential of this configuration';
+  throw new SidecarError('CONFIG_INVALID', {
+    problems: [{ where: 'configuration', path: `credentials.${name}`, message }],
+  });
+}
+
+/** Asks for the very token that callers’ requests need, with the same engine, and with this one secret. */
+function secretTrier(loaded: LoadedConfig, name: string): TrySecret {
+  const { config } = loaded;
+  const route = config.routes.find(({ credential }) => credential === name);
+  const target = route ? tokenKey(route, config) : { ...targetOf(config.credentials[name]) };
+  return async (value: Secret) => {
+    const secrets = new Map([[name, [{ name: 'new', value, kid: undefined, alg: undefined }]]]);
+    const identity = createIdentity({ loaded: { ...loaded, secrets }, clock: systemClock });
+    try {
+      const answer = await identity.credential(name).fetchToken(target);
+      if (answer.kind === 'token') return 'accepted';
+      return answer.kind === 'rejected' ? 'refused' : 'unavailable';
+    } finally {
+      await identity.end('close');
+    }
+  };
+}
+
+function targetOf(settings: CredentialConfig | undefined) {
+  return { scope: settings?.scope, audience: settings?.audience, resource: settings?.resource };
+}
