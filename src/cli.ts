@@ -2,8 +2,8 @@
  * The commands, their flags and their help, as commander sees them. What a command does is in commands.ts.
  */
 import { Command, Option } from 'commander';
-import type { Flags } from './commands.ts';
 import { INPUTS } from './config/inputs.ts';
+import type { Flags } from './flags.ts';
 import { VERSION } from './version.ts';
 
 export interface Cli {
@@ -48,9 +48,12 @@ export function createProgram({ exit }: Cli): Command {
     .option('--admin <address>', 'address of health and metrics')
     .addOption(new Option('--emulator <address>', 'address of the local Aritma').default('127.0.0.1:7100'))
     .option(...JSON_OPTION);
-  add('emulate', 'run a local Aritma: identity server, Banking and Events on one port')
+  add('emulate', 'run a local Aritma: identity server, IAM, Banking and Events on one port')
     .addOption(new Option('--listen <address>', 'address it listens on').default('127.0.0.1:7100'))
     .addOption(new Option('--token-lifetime <duration>', 'how long its tokens live').default('1h'))
+    .option('--state <file>', 'keep clients, policies and the signing key in this file')
+    .addOption(new Option('--iam-responses <kind>', 'what creating answers').choices(['body', 'empty']).default('body'))
+    .addOption(new Option('--client-cache <duration>', 'how late secrets take effect').default('0s'))
     .option(...JSON_OPTION);
   addInspections(program, add);
   add('wait', 'block until a running sidecar is ready')

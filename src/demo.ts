@@ -4,7 +4,8 @@
 import { loadConfig } from './config/load.ts';
 import { emulatorPreset } from './config/presets.ts';
 import type { Address } from './config/values.ts';
-import { type Emulator, startEmulator } from './emulator/server.ts';
+import { type Emulator, type EmulatorOptions, startEmulator } from './emulator/server.ts';
+import { StateFileError } from './emulator/state-file.ts';
 import { DEMO_CLIENT } from './emulator/store.ts';
 import { SidecarError } from './errors.ts';
 import { formatAddress } from './listen.ts';
@@ -49,13 +50,18 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
   }
 }
 
-/** Starts the local Aritma. @throws SidecarError SIDECAR_LISTEN_FAILED */
-export async function openEmulator(address: TcpAddress, tokenLifetimeS = 3600): Promise<Emulator> {
+/** Starts the local Aritma. @throws SidecarError CONFIG_INVALID (state file) | SIDECAR_LISTEN_FAILED */
+export async function openEmulator({ host, port }: TcpAddress, options: EmulatorOptions = {}): Promise<Emulator> {
   try {
-    return await startEmulator({ host: address.host, port: address.port, tokenLifetimeS });
+    return await startEmulator({ ...options, host, port });
   } catch (error) {
-    const fields = { address: formatAddress(address), errno: String((error as NodeJS.ErrnoException).code) };
-    throw new SidecarError('SIDECAR_LISTEN_FAILED', { cause: error, fields });
+    if (error instanceof StateFileError) {
+      const problems = [{ where: 'flag --state', path: '', message: error.message }];
+      throw new SidecarError('CONFIG_INVALID', { cause: error, problems });
+    }
+    const address = formatAddress({ kind: 'tcp', host, port });
+    const errno = String((error as NodeJS.ErrnoException).code);
+    throw new SidecarError('SIDECAR_LISTEN_FAILED', { cause: error, fields: { address, errno } });
   }
 }
 
