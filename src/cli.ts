@@ -56,6 +56,14 @@ export function createProgram({ exit }: Cli): Command {
     .addOption(new Option('--client-cache <duration>', 'how late secrets take effect').default('0s'))
     .option(...JSON_OPTION);
   addInspections(program, add);
+  addOperations(add);
+  return program;
+}
+
+type Add = (name: CommandName, about: string, parent?: Command) => Command;
+
+/** Commands for what is running already, and for its secrets. */
+function addOperations(add: Add): void {
   add('wait', 'block until a running sidecar is ready')
     .addOption(new Option('--for <probe>', 'what to wait for').choices(['ready', 'started', 'live']).default('ready'))
     .addOption(new Option('--max <duration>', 'give up after this long').default('30s'))
@@ -64,10 +72,13 @@ export function createProgram({ exit }: Cli): Command {
   add('shutdown', 'ask a running sidecar to drain and stop')
     .option('--admin <address>', 'its admin address')
     .option(...CONFIG_OPTION);
-  return program;
+  withInputs(
+    add('rotate', 'replace a client secret without a moment in which none works; goes on where it was stopped'),
+  )
+    .addOption(new Option('--credential <name>', 'whose secret').default('default'))
+    .option('--no-wait', 'do not wait for the overlap: the next run after it deletes the old secret')
+    .option(...JSON_OPTION);
 }
-
-type Add = (name: CommandName, about: string, parent?: Command) => Command;
 
 /** Commands that only look at files. */
 function addInspections(program: Command, add: Add): void {

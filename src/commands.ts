@@ -15,7 +15,7 @@ import { createSupervisor } from './systemd.ts';
 const OK = 0;
 const NOT_IN_TIME = 10;
 
-export const COMMANDS = { serve, check, demo, emulate, print, schema, env, verify, wait, shutdown };
+export const COMMANDS = { serve, check, demo, emulate, rotate, print, schema, env, verify, wait, shutdown };
 
 async function serve(flags: Flags): Promise<number> {
   const { startSidecar } = await import('./serve.ts');
@@ -67,6 +67,11 @@ async function check(flags: Flags): Promise<number> {
   // Programs count for themselves.
   if (!report.json) report.line({ text: summaryText(findings), data: {} });
   return code;
+}
+
+async function rotate(flags: Flags): Promise<number> {
+  const { rotateOnce } = await import('./rotate-command.ts');
+  return rotateOnce(flags, loadOptions(flags));
 }
 
 async function print(flags: Flags): Promise<number> {

@@ -73,6 +73,16 @@ export const METRICS = {
     help: '1 for the secret the identity server last accepted, 0 for the others',
     labels: ['credential', 'secret'],
   },
+  secret_expiry_timestamp_seconds: {
+    type: 'gauge',
+    help: 'When a client secret expires as far as Aritma IAM tells, Unix time',
+    labels: ['credential', 'secret'],
+  },
+  rotations_total: {
+    type: 'counter',
+    help: 'Rotations of client secrets by the sidecar: ok, or the code of what stopped one (it is resumed)',
+    labels: ['credential', 'result'],
+  },
   config_reloads_total: {
     type: 'counter',
     help: 'Reloads of the configuration: ok, unchanged, or invalid (the last good one stays in force)',
@@ -106,7 +116,7 @@ export interface Metrics {
   authorizationDropped(): void;
   auditFailing(failing: boolean): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
-  count(name: 'token_requests_total' | 'config_reloads_total', labels: Labels): void;
+  count(name: 'token_requests_total' | 'config_reloads_total' | 'rotations_total', labels: Labels): void;
   /** Resolves the labels once; the result counts one each call. */
   counter(name: 'token_lookups_total' | 'caller_requests_total', labels: Labels): () => void;
   observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
@@ -117,6 +127,7 @@ const PRESENT = [
   'token_last_success_timestamp_seconds',
   'token_consecutive_failures',
   'secret_in_use',
+  'secret_expiry_timestamp_seconds',
   'config_generation',
 ] as const;
 

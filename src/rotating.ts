@@ -11,9 +11,11 @@ import { createIamApi } from './iam/api.ts';
 import { connectIam } from './iam-connection.ts';
 import { createIdentity, tokenKey } from './identity.ts';
 import { systemClock } from './oauth/clock.ts';
+import { dueAt } from './rotation/due.ts';
+import { beginJournal, parseJournal } from './rotation/journal.ts';
 import { openSecretStore } from './rotation/opening.ts';
 import { type Outcome, type RotationOptions, rotate } from './rotation/rotate.ts';
-import type { SecretStore } from './rotation/store.ts';
+import type { OpenStore, SecretStore } from './rotation/store.ts';
 import type { RotationClock, TrySecret } from './rotation/verification.ts';
 import type { Secret } from './secret.ts';
 
@@ -23,34 +25,58 @@ export interface RotateOptions {
   readonly credential: string;
   readonly clock: RotationClock;
   readonly onProgress?: RotationOptions['onProgress'];
-  /** Asked with the journal once nobody else can change it any more: false leaves everything as it is. */
-  readonly isDue?: (journal: string | undefined) => boolean;
 }
 
 /**
- * Rotates, or goes on with a rotation under way; undefined when it was not due.
+ * Rotates, or goes on with a rotation under way.
  * @throws SidecarError what `rotate` throws; CONFIG_INVALID when the configuration is not enough for it
  */
-export async function rotateCredential(options: RotateOptions): Promise<Outcome | undefined> {
-  const { loaded, credential, clock, onProgress, isDue } = options;
-  const settings = credentialOf(loaded, credential);
-  const { secretLifetime, overlap, verifyFor } = settings.rotation;
-  const store = await storeOf(loaded, credential).open();
+export async function rotateCredential(options: RotateOptions): Promise<Outcome> {
+  const store = await storeOf(options.loaded, options.credential).open();
   try {
-    if (isDue?.(await store.readJournal()) === false) return undefined;
-    await using iam = connectIam(loaded);
-    return await rotate({
-      clientId: settings.clientId,
-      store,
-      iam: createIamApi(iam.connection),
-      trySecret: secretTrier(loaded, credential),
-      policy: { secretLifetime, overlap, verifyFor },
-      clock,
-      ...(onProgress && { onProgress }),
-    });
+    return await rotateOpen(store, options);
   } finally {
     await store.close();
   }
+}
+
+/**
+ * The same, if it is due once nobody else can change that any more; undefined if not. A store without a journal gets one,
+ * so that the time until the first rotation counts from now on.
+ */
+export async function rotateIfDue(options: RotateOptions): Promise<Outcome | undefined> {
+  const { loaded, credential, clock } = options;
+  const { rotation, clientId } = credentialOf(loaded, credential);
+  const { every, secretLifetime } = rotation;
+  if (every === undefined) return undefined;
+  const store = await storeOf(loaded, credential).open();
+  try {
+    const text = await store.readJournal();
+    if (text === undefined) {
+      await store.writeJournal(`${JSON.stringify(beginJournal(clientId, clock.now()))}\n`);
+      return undefined;
+    }
+    const isDue = dueAt(parseJournal(text), { every, secretLifetime }) <= clock.now();
+    return isDue ? await rotateOpen(store, options) : undefined;
+  } finally {
+    await store.close();
+  }
+}
+
+async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Outcome> {
+  const { loaded, credential, clock, onProgress } = options;
+  const { clientId, rotation } = credentialOf(loaded, credential);
+  const { secretLifetime, overlap, verifyFor } = rotation;
+  await using iam = connectIam(loaded);
+  return await rotate({
+    clientId,
+    store,
+    iam: createIamApi(iam.connection),
+    trySecret: secretTrier(loaded, credential),
+    policy: { secretLifetime, overlap, verifyFor },
+    clock,
+    ...(onProgress && { onProgress }),
+  });
 }
 
 /** Where a credential's first secret lives. @throws SidecarError CONFIG_INVALID */

@@ -21,6 +21,7 @@ import { type Clock, systemClock } from './oauth/clock.ts';
 import { createOverload } from './overload.ts';
 import { type Proxy as CallerPort, createProxy } from './proxy/server.ts';
 import { createGenerations, type Generations } from './reload.ts';
+import { createSecretCare, type SecretCare } from './secret-care.ts';
 import { describe } from './snapshot.ts';
 import { VERSION } from './version.ts';
 
@@ -57,13 +58,14 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
   const { overload, history, proxy } = createCallerSide(options, { generations, hosts, metrics, clock, auditor });
+  const care = careForSecrets(generations, log, metrics);
   const close = async () => {
     overload.close();
-    await Promise.all([generations.destroy(), auditor?.close()]);
+    await Promise.all([care.close(), generations.destroy(), auditor?.close()]);
   };
   const admin = await createAdmin({
     snapshot: () => ({
-      ...{ ...state, ...describe(generations, history), audit: auditor?.snapshot() },
+      ...{ ...state, ...describe(generations, history, care), audit: auditor?.snapshot() },
       ...{ inFlight: proxy.inFlight(), now: Date.now() },
     }),
     metrics,
@@ -119,6 +121,15 @@ function createCallerSide({ loaded: { config }, log, heapShare }: SidecarOptions
     auditor,
   });
   return { overload, history, proxy };
+}
+
+function careForSecrets(generations: Generations, log: Log, metrics: Metrics): SecretCare {
+  const every = (ms: number, run: () => void) => {
+    const timer = setInterval(run, ms).unref();
+    return () => clearInterval(timer);
+  };
+  const current = () => generations.current().loaded;
+  return createSecretCare({ current, log, metrics, clock: { now: Date.now, sleep }, every });
 }
 
 interface Opening {

@@ -5,10 +5,11 @@
 import type { History } from './admin/history.ts';
 import type { StatusInput } from './admin/status.ts';
 import type { Generations } from './reload.ts';
+import type { SecretCare } from './secret-care.ts';
 import { VERSION } from './version.ts';
 
 /** Without what only the listeners know. */
-export function describe(generations: Generations, history: History) {
+export function describe(generations: Generations, history: History, care: SecretCare) {
   const { loaded, tokens, credentials, routes, upstreams } = generations.current();
   const { config, warnings } = loaded;
   return {
@@ -33,7 +34,8 @@ export function describe(generations: Generations, history: History) {
     credentials: credentials.map(({ name, secretsInUse }) => ({
       name,
       clientId: config.credentials[name]?.clientId ?? '',
-      secrets: secretsInUse(),
+      secrets: secretsInUse().map((secret) => ({ ...secret, expiresAt: care.view(name)?.expiries.get(secret.name) })),
+      rotation: care.view(name)?.rotation,
     })),
     tokens: tokens.snapshots(),
     upstreams: upstreams(),

@@ -70,6 +70,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'outbound-proxy.ts': ['config'],
   'egress.ts': ['config', 'outbound-proxy.ts'],
   'identity.ts': ['config', 'egress.ts', 'oauth'],
+  'iam-connection.ts': ['config', 'egress.ts', 'iam', 'identity.ts', 'oauth'],
+  'rotating.ts': ['config', 'iam', 'iam-connection.ts', 'identity.ts', 'oauth', 'rotation'],
   'generation.ts': ['config', 'egress.ts', 'identity.ts', 'oauth', 'proxy'],
   'reload.ts': ['config', 'generation.ts'],
 };
@@ -126,6 +128,7 @@ describe('where the outside is touched', () => {
       'outbound-proxy.ts',
       'private-key.ts',
       'proxy/forward.ts',
+      'rotation/exec-store.ts',
       'rotation/file-store.ts',
       'rotation/rotate.ts',
     ]);

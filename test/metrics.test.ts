@@ -10,6 +10,7 @@ const PRESENT = [
   { name: 'token_last_success_timestamp_seconds', labels: { credential: 'default' }, value: 1 },
   { name: 'token_consecutive_failures', labels: { credential: 'default' }, value: 0 },
   { name: 'secret_in_use', labels: { credential: 'default', secret: '1' }, value: 1 },
+  { name: 'secret_expiry_timestamp_seconds', labels: { credential: 'default', secret: '1' }, value: 1 },
   { name: 'config_generation', labels: {}, value: 1 },
 ] as const;
 
@@ -24,6 +25,7 @@ function record(metrics: Metrics): void {
   metrics.counter('token_lookups_total', { credential: 'default', result: 'hit' })();
   metrics.observe('token_request_duration_seconds', { credential: 'default' }, 0.1);
   metrics.count('config_reloads_total', { result: 'ok' });
+  metrics.count('rotations_total', { credential: 'default', result: 'ok' });
 }
 
 const samplesOf = (text: string, family: string) =>

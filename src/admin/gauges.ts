@@ -10,6 +10,7 @@ export interface Sample {
     | 'token_last_success_timestamp_seconds'
     | 'token_consecutive_failures'
     | 'secret_in_use'
+    | 'secret_expiry_timestamp_seconds'
     | 'config_generation';
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
@@ -24,13 +25,12 @@ export function gauges({ credentials, tokens, generation }: StatusInput): Sample
         credential,
         tokens.filter(({ key }) => key.credential === credential),
       ),
-      ...secrets.map(
-        ({ name: secret, inUse }): Sample => ({
-          name: 'secret_in_use',
-          labels: { credential, secret },
-          value: inUse ? 1 : 0,
-        }),
-      ),
+      ...secrets.flatMap(({ name: secret, inUse, expiresAt }): Sample[] => {
+        const labels = { credential, secret };
+        const use: Sample = { name: 'secret_in_use', labels, value: inUse ? 1 : 0 };
+        if (expiresAt === undefined) return [use];
+        return [use, { name: 'secret_expiry_timestamp_seconds', labels, value: expiresAt / 1000 }];
+      }),
     ]),
   ];
 }

@@ -53,10 +53,23 @@ ${table({
     expiresAt === undefined ? 'not known' : moment(expiresAt, status.now),
   ]),
 })}
+${credential.rotation && rotationLine(credential.rotation, status.now)}
 ${actions && refreshForm(credential)}</article>
 `,
     ),
   );
+}
+
+const ROTATION = {
+  idle: badge('good', 'on schedule'),
+  overlap: badge('good', 'new secret in place, the old one is deleted soon'),
+  failing: badge('bad', 'stopped, tried again by itself'),
+} as const;
+
+function rotationLine({ state, rotatedAt, nextAt, lastError }: NonNullable<Credential['rotation']>, now: string): Html {
+  return html`<p>Rotation of the secret: ${ROTATION[state]}
+${lastError && html`<code>${lastError.code}</code> ${moment(lastError.at, now)};`}
+${rotatedAt && html`last time ${moment(rotatedAt, now)};`} next step ${nextAt ? moment(nextAt, now) : 'not planned yet'}</p>`;
 }
 
 function refreshForm({ name }: Credential): Html {

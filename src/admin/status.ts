@@ -58,6 +58,15 @@ export interface StatusInput {
       /** Epoch ms; undefined where nobody has said. */
       readonly expiresAt?: number | undefined;
     }[];
+    /** How the sidecar itself replaces the first secret; undefined when it does not. Epoch ms. */
+    readonly rotation?:
+      | {
+          readonly state: 'idle' | 'overlap' | 'failing';
+          readonly rotatedAt: number | undefined;
+          readonly nextAt: number | undefined;
+          readonly lastError: { readonly code: string; readonly at: number } | undefined;
+        }
+      | undefined;
   }[];
   readonly tokens: readonly TokenView[];
   readonly upstreams: readonly {
@@ -118,6 +127,15 @@ export function status(input: StatusInput) {
     credentials: input.credentials.map((credential) => ({
       ...credential,
       secrets: credential.secrets.map((secret) => ({ ...secret, expiresAt: iso(secret.expiresAt) })),
+      rotation: credential.rotation && {
+        ...credential.rotation,
+        rotatedAt: iso(credential.rotation.rotatedAt),
+        nextAt: iso(credential.rotation.nextAt),
+        lastError: credential.rotation.lastError && {
+          ...credential.rotation.lastError,
+          at: iso(credential.rotation.lastError.at),
+        },
+      },
       tokens: input.tokens
         .filter(({ key }) => key.credential === credential.name)
         .map((token) => describe(token, input.now)),

@@ -16,10 +16,6 @@ import {
 } from '../support/deployment.ts';
 import { namesIn, type Selector } from '../support/promql.ts';
 
-/** Promised names that a sidecar of this version may not have yet; until then the alerts on them are silent. */
-const PROMISED_METRICS: Readonly<Record<string, readonly string[]>> = {
-  aritma_sidecar_secret_expiry_timestamp_seconds: ['credential', 'secret'],
-};
 const PROMISED_CODES = ['SIDECAR_OVERLOADED'];
 /** From Prometheus itself. */
 const TARGET_LABELS = ['job', 'instance'];
@@ -27,7 +23,7 @@ const CODES = [...Object.keys(ERRORS), ...PROMISED_CODES];
 
 /** Names with their labels, as in an answer of `/metrics`. */
 async function knownMetrics(): Promise<Map<string, readonly string[]>> {
-  const known = new Map<string, readonly string[]>([['up', []], ...Object.entries(PROMISED_METRICS)]);
+  const known = new Map<string, readonly string[]>([['up', []]]);
   for (const [name, { type, labels }] of Object.entries(METRICS)) {
     if (type !== 'histogram') known.set(METRIC_PREFIX + name, labels);
     else for (const [part, more] of HISTOGRAM) known.set(METRIC_PREFIX + name + part, [...labels, ...more]);
