@@ -21,7 +21,32 @@ export interface World extends AsyncDisposable {
   call(path: string, init?: RequestInit): Promise<Response>;
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   counters(): Promise<Record<string, unknown>>;
+  /** A call of the IAM API with a token of scope `services.iam`. */
+  iam(method: string, path: string, body?: unknown): Promise<Response>;
+  /** The JSON of a call of the IAM API that must succeed. */
+  iamJson<T = Json>(method: string, path: string, body?: unknown): Promise<T>;
+  /** A new client with one secret and no permissions, its subject and a token of it. */
+  newcomer(): Promise<Newcomer>;
 }
+
+export interface Newcomer {
+  clientId: string;
+  subject: string;
+  token: string;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: bodies are what a test looks at; a type would only repeat it
+export type Json = any;
+
+export const IAM = '/core/iam/v1';
+export const SAMPLE = {
+  name: 'My Application',
+  description: 'string',
+  allowedGrantTypes: ['client_credentials'],
+  allowedScopes: ['api'],
+  redirectUris: [],
+};
+export const SAMPLE_SECRET = { value: 's3cr3tV@lue!', description: 'Production API access' };
 
 export async function createWorld(options: EmulatorOptions = {}): Promise<World> {
   const clock = { ms: Date.UTC(2026, 5, 1, 12) };
@@ -45,9 +70,34 @@ export async function createWorld(options: EmulatorOptions = {}): Promise<World>
     headers.set('authorization', `Bearer ${await token()}`);
     return fetch(`${url}${path}`, { ...init, headers });
   };
+  const iam: World['iam'] = async (method, path, body) => {
+    const headers = { authorization: `Bearer ${await token('services.iam', 'full')}` };
+    if (body === undefined) return fetch(url + IAM + path, { method, headers });
+    const sent = typeof body === 'string' ? body : JSON.stringify(body);
+    return fetch(url + IAM + path, {
+      method,
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: sent,
+    });
+  };
+  const iamJson: World['iamJson'] = async (method, path, body) => {
+    const response = await iam(method, path, body);
+    if (!response.ok) throw new Error(`${method} ${path} answered ${response.status} ${await response.text()}`);
+    return response.json() as Promise<Json>;
+  };
+  const newcomer: World['newcomer'] = async () => {
+    const { clientId } = await iamJson('POST', '/clients', SAMPLE);
+    await iamJson('POST', `/clients/${clientId}/secrets`, SAMPLE_SECRET);
+    const form = { grant_type: 'client_credentials', client_id: clientId, client_secret: SAMPLE_SECRET.value };
+    const { access_token } = (await (await askToken(form)).json()) as Json;
+    return { clientId, subject: `client-${clientId}`, token: access_token };
+  };
   return {
     url,
     clock,
+    iam,
+    iamJson,
+    newcomer,
     token,
     askToken,
     call,
