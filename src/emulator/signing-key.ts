@@ -33,8 +33,8 @@ export async function createSigningKey(kept?: KeptKey): Promise<SigningKey> {
   const { kid, key } = kept ?? (await generate());
   const { kty = '', e = '', n = '' } = key;
   return {
-    privateKey: await importKey({ ...key }),
-    publicKey: await importKey({ kty, e, n }),
+    privateKey: await importKey({ ...key }, 'private'),
+    publicKey: await importKey({ kty, e, n }, 'public'),
     published: { kty, use: 'sig', kid, e, n, alg: ALGORITHM },
     kept: { kid, key },
   };
@@ -49,8 +49,9 @@ async function generate(): Promise<KeptKey> {
   };
 }
 
-async function importKey(jwk: JWK): Promise<CryptoKey> {
+async function importKey(jwk: JWK, type: 'private' | 'public'): Promise<CryptoKey> {
   const key = await importJWK(jwk, ALGORITHM);
-  if (key instanceof Uint8Array) throw new TypeError('the key is not an RSA key');
+  // Without its private members a key is imported as the public half, and would fail only when it has to sign.
+  if (key instanceof Uint8Array || key.type !== type) throw new TypeError(`not a ${type} RSA key`);
   return key;
 }

@@ -1,6 +1,8 @@
 // The first minute of a newcomer: the demo prints what it promises and ends when told.
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { addressesOf, jsonLines, run, start } from '../support/cli.ts';
+import { createFolder } from '../support/folder.ts';
 
 const ANY_PORTS = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--emulator', '127.0.0.1:0'];
 
@@ -58,5 +60,40 @@ describe('emulate', () => {
     expect(await answer.json()).toMatchObject({ expires_in: 300 });
     emulator.kill('SIGTERM');
     expect(await emulator.ended).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('names the administrator, answers IAM as asked and keeps what was made for the next run', async () => {
+    using folder = createFolder();
+    const state = `${folder.path}/state.json`;
+    const args = ['emulate', '--listen', '127.0.0.1:0', '--state', state, '--iam-responses', 'empty'];
+    const names: string[][] = [];
+    for (const clientCache of ['0s', '90s']) {
+      await using emulator = start([...args, '--client-cache', clientCache]);
+      const [line] = await emulator.untilStdout(/^.*\n/);
+      const { url, adminClientId = '', adminClientSecret = '' } = JSON.parse(line) as Record<string, string>;
+      const settings = (await (await fetch(`${url}/_emulator/iam`)).json()) as Record<string, unknown>;
+      expect(settings).toMatchObject({ createResponse: 'empty', clientCacheS: clientCache === '0s' ? 0 : 90 });
+      const form = { grant_type: 'client_credentials', client_id: adminClientId, client_secret: adminClientSecret };
+      const answer = await fetch(`${url}/connect/token`, { method: 'POST', body: new URLSearchParams(form) });
+      const { access_token } = (await answer.json()) as { access_token: string };
+      const headers = { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' };
+      const fields = { description: '', allowedGrantTypes: [], allowedScopes: [], redirectUris: [] };
+      const body = JSON.stringify({ name: `with ${clientCache}`, ...fields });
+      const created = await fetch(`${url}/core/iam/v1/clients`, { method: 'POST', headers, body });
+      expect([created.status, await created.text()]).toEqual([200, '']);
+      const list = await fetch(`${url}/core/iam/v1/clients?searchText=with`, { headers });
+      names.push(((await list.json()) as { items: { name: string }[] }).items.map(({ name }) => name));
+      emulator.kill('SIGTERM');
+      expect(await emulator.ended).toMatchObject({ code: 0, stderr: '' });
+    }
+    expect(names).toEqual([['with 0s'], ['with 0s', 'with 90s']]);
+  });
+
+  it('exits 2 and names the state file, when it is none, and does not touch it', async () => {
+    using folder = createFolder();
+    const state = folder.write('state.json', '{"mine": true}');
+    const ended = await run(['emulate', '--listen', '127.0.0.1:0', '--state', state]);
+    expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(state) });
+    expect(readFileSync(state, 'utf8')).toBe('{"mine": true}');
   });
 });

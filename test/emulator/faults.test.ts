@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createWorld, DEMO_SECRET, type World } from './harness.ts';
+import { createWorld, DEMO_SECRET, SAMPLE, SAMPLE_SECRET, type World } from './harness.ts';
 
 let world: World;
 beforeEach(async () => {
@@ -36,9 +36,17 @@ describe('src/emulator/faults.ts', () => {
     ['banking', '/banking/api/accounts'],
     ['events', '/events/api/failed-events'],
     ['echo', '/echo/some/path'],
+    ['iam', '/core/iam/v1/clients'],
   ])('hits %s and nothing else', async (target, path) => {
     await order({ target, status: 599 });
-    const others = ['/connect/token', '/.well-known/openid-configuration', '/banking/x', '/events/x', '/echo'];
+    const others = [
+      '/connect/token',
+      '/.well-known/openid-configuration',
+      '/banking/x',
+      '/events/x',
+      '/echo',
+      '/core/iam/v1/x',
+    ];
     for (const other of others.filter((candidate) => candidate.split('/')[1] !== path.split('/')[1])) {
       expect((await fetch(world.url + other)).status).not.toBe(599);
     }
@@ -133,6 +141,9 @@ describe('src/emulator/faults.ts', () => {
     ['times of zero', { target: 'echo', times: 0, status: 503 }, /times/],
     ['a status no response can have', { target: 'echo', status: 42 }, /status/],
     ['a header that splits the response', { target: 'echo', headers: { a: 'b\r\nc: d' } }, /headers/],
+    ['a path that is no regular expression', { target: 'echo', path: '(', status: 503 }, /path/],
+    ['a method that is none', { target: 'echo', method: 'GET /', status: 503 }, /method/],
+    ['after without an effect', { target: 'echo', after: true }, /status, headers, body, delayMs, reset/],
     ['no object', [], /\$/],
   ])('answers 400 naming what is allowed to %s', async (_case, fault, message) => {
     const response = await order(fault);
@@ -140,5 +151,103 @@ describe('src/emulator/faults.ts', () => {
     expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/);
     expect((await response.text()).replaceAll('\\"', '"')).toMatch(message);
     expect(await pending()).toEqual({ pending: [] });
+  });
+});
+
+describe('aimed faults', () => {
+  it('hit the method and path they name, and wait for them', async () => {
+    await order({ target: 'iam', method: 'post', path: '/secrets$', status: 503 });
+    await order({ target: 'iam', path: 'policies', status: 502 });
+    expect((await world.iam('GET', '/clients/demo-erp/secrets')).status).toBe(200);
+    expect((await world.iam('POST', '/clients', SAMPLE)).status).toBe(201);
+    expect((await world.iam('GET', '/policies?x=/secrets')).status).toBe(502);
+    expect((await world.iam('GET', '/policies')).status).toBe(200);
+    expect((await world.iam('POST', '/clients/demo-erp/secrets?x=1', SAMPLE_SECRET)).status).toBe(503);
+    expect((await world.iam('POST', '/clients/demo-erp/secrets', SAMPLE_SECRET)).status).toBe(201);
+    expect(await pending()).toEqual({ pending: [] });
+  });
+
+  it('do not see the query as part of the path', async () => {
+    await order({ target: 'echo', path: 'needle', status: 503 });
+    expect((await world.call('/echo?needle')).status).toBe(200);
+    expect((await world.call('/echo/needle')).status).toBe(503);
+  });
+});
+
+describe('faults after the effect', () => {
+  const SECRETS = '/clients/demo-erp/secrets';
+  const count = async (): Promise<number> => (await world.iamJson('GET', SECRETS)).metadata.totalCount;
+  const add = (): Promise<Response> => world.iam('POST', SECRETS, SAMPLE_SECRET);
+
+  it('answer 500 to a secret that was created all the same', async () => {
+    await order({ target: 'iam', method: 'POST', path: '/secrets$', after: true, status: 500, body: 'broken' });
+    const response = await add();
+    expect([response.status, await response.text()]).toEqual([500, 'broken']);
+    expect(await count()).toBe(2);
+  });
+
+  it('leave the status and take the rest, when only a body is scripted', async () => {
+    await order({ target: 'iam', method: 'POST', after: true, body: '' });
+    const response = await world.iam('POST', '/clients', SAMPLE);
+    expect([response.status, response.headers.get('location'), await response.text()]).toEqual([201, null, '']);
+    expect(response.headers.get('content-length')).toBe('0');
+    expect((await world.iamJson('GET', '/clients?searchText=my')).items).toHaveLength(1);
+  });
+
+  it('reset the connection after the secret was created', async () => {
+    await order({ target: 'iam', method: 'POST', after: true, reset: true });
+    const failure = await add().catch((error: Error) => error.cause);
+    expect(failure).toMatchObject({ code: 'ECONNRESET' });
+    expect(await count()).toBe(2);
+  });
+
+  it('answer too late for a caller that gives up, though the policy is deleted', async () => {
+    const { subject } = await world.newcomer();
+    const policy = { subject, scope: '/', action: 'owner' };
+    await world.iamJson('POST', '/policies', policy);
+    await order({ target: 'iam', method: 'DELETE', after: true, delayMs: 3000 });
+    const headers = { authorization: `Bearer ${await world.token('services.iam', 'full')}` };
+    const late = fetch(`${world.url}/core/iam/v1/policies`, {
+      method: 'DELETE',
+      body: JSON.stringify(policy),
+      headers: { ...headers, 'content-type': 'application/json' },
+      signal: AbortSignal.timeout(200),
+    });
+    await expect(late).rejects.toThrow(/abort|timeout/i);
+    expect((await world.iamJson('GET', `/policies?subject=${subject}`)).items).toEqual([]);
+  });
+
+  it('answer late but with the real answer, when they only delay', async () => {
+    await order({ target: 'iam', after: true, delayMs: 150 });
+    const start = performance.now();
+    const { clientSecretId } = (await (await add()).json()) as { clientSecretId: string };
+    expect(performance.now() - start).toBeGreaterThan(140);
+    expect(clientSecretId).toMatch(/-/);
+  });
+
+  it('make a payment whose answer is lost, so that only its key tells', async () => {
+    const payment = {
+      debtorAccount: { iban: 'NO9386011117947' },
+      creditorAccount: { iban: 'NO9386011117947' },
+      amount: { value: '10.00', currency: 'NOK' },
+    };
+    const key = { 'idempotency-key': crypto.randomUUID() };
+    await order({ target: 'banking', after: true, status: 504, headers: { 'x-lost': '1' } });
+    const lost = await world.post('/banking/api/payments/credit-transfer', payment, key);
+    expect([lost.status, lost.headers.get('x-lost'), lost.headers.get('location')]).toEqual([504, '1', null]);
+    const again = await world.post('/banking/api/payments/credit-transfer', payment, key);
+    expect([again.status, again.headers.get('idempotent-replayed')]).toEqual([200, 'true']);
+    expect(await world.counters()).toMatchObject({ payments: { created: 1, replayed: 1 } });
+  });
+
+  it('take the place of a refusal and of a stream as well', async () => {
+    await order({ target: 'iam', after: true, status: 502 });
+    expect((await fetch(`${world.url}/core/iam/v1/clients`)).status).toBe(502);
+    await order({ target: 'echo', after: true, status: 500, body: 'short' });
+    const response = await world.call('/echo/bytes/100000000');
+    expect([response.status, await response.text()]).toEqual([500, 'short']);
+    await order({ target: 'token', after: true, status: 500 });
+    expect((await world.askToken(GRANT)).status).toBe(500);
+    expect(await world.counters()).toMatchObject({ tokensIssued: 2 });
   });
 });
