@@ -50,19 +50,22 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
   }
 }
 
-/** Starts the local Aritma. @throws SidecarError CONFIG_INVALID (state file) | SIDECAR_LISTEN_FAILED */
+/** Starts the local Aritma; its close() throws alike. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
 export async function openEmulator({ host, port }: TcpAddress, options: EmulatorOptions = {}): Promise<Emulator> {
-  try {
-    return await startEmulator({ ...options, host, port });
-  } catch (error) {
-    if (error instanceof StateFileError) {
-      const problems = [{ where: 'flag --state', path: '', message: error.message }];
-      throw new SidecarError('CONFIG_INVALID', { cause: error, problems });
-    }
-    const address = formatAddress({ kind: 'tcp', host, port });
-    const errno = String((error as NodeJS.ErrnoException).code);
-    throw new SidecarError('SIDECAR_LISTEN_FAILED', { cause: error, fields: { address, errno } });
+  const fail = (error: unknown): never => {
+    throw explain(error, formatAddress({ kind: 'tcp', host, port }));
+  };
+  const emulator = await startEmulator({ ...options, host, port }).catch(fail);
+  return { url: emulator.url, close: () => emulator.close().catch(fail) };
+}
+
+function explain(cause: unknown, address: string): SidecarError {
+  if (cause instanceof StateFileError) {
+    const problems = [{ where: 'flag --state', path: '', message: cause.message }];
+    return new SidecarError('CONFIG_INVALID', { cause, problems });
   }
+  const errno = String((cause as NodeJS.ErrnoException).code);
+  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields: { address, errno } });
 }
 
 /** The process environment stays out of it: a demo must never send real credentials anywhere. */

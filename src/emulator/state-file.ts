@@ -52,7 +52,7 @@ export class StateFileError extends Error {
 }
 
 export interface StateWriter {
-  /** Something changed: writes soon, once for all that changes until then. */
+  /** Something changed: writes soon, once for all that changes until then. Warns on stderr if that fails. */
   changed(): void;
   /** Resolves when all is written. @throws StateFileError if the last write failed. */
   close(): Promise<void>;
@@ -78,14 +78,18 @@ export async function loadState(file: string): Promise<State | undefined> {
 /** Writes the state at once, and then whenever it has changed. @throws StateFileError if it cannot be written now. */
 export async function openStateWriter(file: string, read: () => State): Promise<StateWriter> {
   let isDirty = false;
-  let failure: unknown;
+  let failure: StateFileError | undefined;
   let writing: Promise<void> | undefined;
   const closing = new AbortController();
 
   async function write(): Promise<void> {
     while (isDirty) {
       isDirty = false;
-      failure = await replaceFile(file, read()).catch((error: unknown) => error);
+      failure = await replaceFile(file, read()).then(
+        () => undefined,
+        (error: StateFileError) => error,
+      );
+      if (failure) process.emitWarning(failure);
       // Interrupted by close(), which wants the rest written now.
       await delay(QUIET_MS, undefined, { signal: closing.signal }).catch(() => undefined);
     }
@@ -101,7 +105,7 @@ export async function openStateWriter(file: string, read: () => State): Promise<
     async close() {
       closing.abort();
       await writing;
-      if (failure !== undefined) throw failure;
+      if (failure) throw failure;
     },
   };
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StateFileError } from '../../src/emulator/state-file.ts';
@@ -107,6 +107,15 @@ describe('src/emulator/state-file.ts', () => {
   it('refuses to start where it could not write', async () => {
     await expect(createWorld({ stateFile: join(folder.path, 'missing', 'state.json') })).rejects.toThrow(/ENOENT/);
     await expect(createWorld({ stateFile: folder.path })).rejects.toThrow(/EISDIR/);
+  });
+
+  it('says so when it is closed, if the last changes could not be written', async () => {
+    const world = await createWorld({ stateFile });
+    rmSync(folder.path, { recursive: true });
+    const warned = once(process, 'warning');
+    await world.newcomer();
+    expect(await warned).toMatchObject([{ name: 'StateFileError' }]);
+    await expect(world[Symbol.asyncDispose]()).rejects.toThrow(/state\.json cannot be written \(ENOENT\)/);
   });
 
   it.skipIf(process.getuid?.() === 0)('refuses a file it may not read', async () => {
