@@ -91,17 +91,14 @@ async function keep(journal: Journal, { store, onProgress }: RotationOptions): P
 }
 
 async function begin(journal: Journal, options: RotationOptions): Promise<Journal> {
-  const { store, trySecret, policy, clock, iam, clientId } = options;
+  const { store, trySecret, policy, clock } = options;
   const inUse = await store.readSecret();
   const verdict: Verdict = inUse ? await trySecret(inUse) : 'refused';
   if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE');
   const secrets = await list(options);
   const nowMs = clock.now();
   const { strays, retire } = takeInventory(secrets, { journal, nowMs, inUseWorks: verdict === 'accepted' });
-  for (const id of strays) {
-    await persist(options, () => iam.deleteSecret(clientId, id));
-    options.onProgress?.({ step: 'cleaned', fields: { secret: id } });
-  }
+  await remove(strays, 'cleaned', options);
   const stamp = `${new Date(nowMs).toISOString()} ${randomBytes(4).toString('hex')}`;
   const attempt: Attempt = {
     phase: 'creating',
@@ -119,7 +116,7 @@ async function create(journal: WithAttempt, options: RotationOptions): Promise<J
   const { iam, clientId } = options;
   const { attempt } = journal;
   const { description, expiresAt } = attempt;
-  const find = async () => (await list(options)).filter((secret) => secret.description === description);
+  const find = async () => (await listOnce(options)).filter((secret) => secret.description === description);
   const clientSecretId = await persist(options, async () => {
     // An earlier try may have succeeded without our hearing of it.
     const [found, ...twins] = await find();
@@ -156,7 +153,7 @@ async function promote(journal: WithAttempt, options: RotationOptions): Promise<
 }
 
 async function retire(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
-  const { store, iam, clientId, trySecret, clock } = options;
+  const { store, trySecret, clock } = options;
   const { attempt, current } = journal;
   const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
   const inStore = await store.readSecret();
@@ -171,10 +168,7 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
   );
   if (mine.length === 0) throw kept('IAM does not list the new secret');
   // A request given up long ago may have been carried out after all.
-  for (const id of [...attempt.retire, ...twins.map(({ clientSecretId }) => clientSecretId)]) {
-    const outcome = await persist(options, () => iam.deleteSecret(clientId, id));
-    options.onProgress?.({ step: 'retired', fields: { secret: id, outcome } });
-  }
+  await remove([...attempt.retire, ...twins.map(({ clientSecretId }) => clientSecretId)], 'retired', options);
   const { attempt: _done, ...rest } = journal;
   return keep({ ...rest, rotatedAt: clock.now() }, options);
 }
@@ -182,11 +176,14 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
 /** Only ever of a secret that has never been in the store. */
 async function abandon(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { attempt, ...rest } = journal;
-  const { iam, clientId } = options;
   const made = (await list(options)).filter(({ description }) => description === attempt.description);
-  for (const { clientSecretId } of made) await persist(options, () => iam.deleteSecret(clientId, clientSecretId));
+  await remove(
+    made.map(({ clientSecretId }) => clientSecretId),
+    'cleaned',
+    options,
+  );
   await keep(rest, options);
-  throw new SidecarError('ROTATION_NOT_VERIFIED', { fields: { clientId } });
+  throw new SidecarError('ROTATION_NOT_VERIFIED', { fields: { clientId: options.clientId } });
 }
 
 function newValue({ value }: Attempt): Secret {
@@ -194,12 +191,25 @@ function newValue({ value }: Attempt): Secret {
   return new Secret(value);
 }
 
-async function list(options: RotationOptions): Promise<ClientSecret[]> {
-  return persist(options, async () => {
-    const secrets: ClientSecret[] = [];
-    for await (const secret of options.iam.secrets(options.clientId)) secrets.push(secret);
-    return secrets;
+function list(options: RotationOptions): Promise<ClientSecret[]> {
+  return persist(options, () => listOnce(options));
+}
+
+async function listOnce({ iam, clientId }: RotationOptions): Promise<ClientSecret[]> {
+  const secrets: ClientSecret[] = [];
+  for await (const secret of iam.secrets(clientId)) secrets.push(secret);
+  return secrets;
+}
+
+/** Deleted is what is no longer listed: a proxy in between may say 200 to anything. */
+async function remove(ids: readonly string[], step: 'cleaned' | 'retired', options: RotationOptions): Promise<void> {
+  if (ids.length === 0) return;
+  await persist(options, async () => {
+    for (const id of ids) await options.iam.deleteSecret(options.clientId, id);
+    const left = (await listOnce(options)).filter(({ clientSecretId }) => ids.includes(clientSecretId));
+    if (left.length > 0) throw new SidecarError('IAM_INVALID', { fields: { reason: 'deleted, and still listed' } });
   });
+  for (const secret of ids) options.onProgress?.({ step, fields: { secret } });
 }
 
 /** Pauses between tries of one call to IAM, ms. */

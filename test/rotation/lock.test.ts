@@ -1,0 +1,91 @@
+// One at a time, between processes, and who it is; and what a dead holder leaves behind.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { acquireLock } from '../../src/rotation/lock.ts';
+import { createFolder } from '../support/folder.ts';
+
+const folder = createFolder();
+const path = join(folder.path, 'secret.rotation.lock');
+const owner = (over: object) =>
+  JSON.stringify({ host: hostname(), pid: 1, startedAt: '1', nonce: 'x', since: 's', ...over });
+
+/** A process that takes the lock and then does what it is told. */
+async function holder() {
+  const child = fork(new URL('../support/lock-holder.ts', import.meta.url).pathname, [path], { execArgv: [] });
+  await once(child, 'message');
+  return child;
+}
+
+describe('rotation/lock', () => {
+  it('is had by one at a time, who is named to the others by machine and process', async () => {
+    using own = createFolder();
+    const file = join(own.path, 'lock');
+    const lock = await acquireLock(file);
+    await expect(acquireLock(file)).rejects.toMatchObject({
+      code: 'ROTATION_LOCKED',
+      extras: { fields: { host: hostname(), pid: process.pid, since: expect.stringMatching(/^\d{4}-/) } },
+    });
+    await lock.confirm();
+    await lock.release();
+    await (await acquireLock(file)).release();
+    expect(readdirSync(own.path)).toEqual([]);
+  });
+
+  it('is had by exactly one of many who ask at the same time', async () => {
+    using own = createFolder();
+    const file = join(own.path, 'lock');
+    const tries = await Promise.allSettled(Array.from({ length: 50 }, () => acquireLock(file)));
+    expect(tries.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(readdirSync(own.path)).toEqual(['lock']);
+  });
+
+  it('of a process that was killed is taken over at once, by exactly one', async () => {
+    const child = await holder();
+    await expect(acquireLock(path)).rejects.toMatchObject({ extras: { fields: { pid: child.pid } } });
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const tries = await Promise.allSettled(Array.from({ length: 20 }, () => acquireLock(path)));
+    expect(tries.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ pid: process.pid });
+  });
+
+  it('of an earlier process with this very pid, as in a restarted container, is taken over', async () => {
+    using own = createFolder();
+    const file = own.write('lock', owner({ pid: process.pid, startedAt: 'another start' }));
+    await (await acquireLock(file)).release();
+  });
+
+  it('of another machine holds while it is renewed, and no longer than a minute after that', async () => {
+    using own = createFolder();
+    const file = own.write('lock', owner({ host: 'another-machine', pid: 4711 }));
+    await expect(acquireLock(file)).rejects.toMatchObject({
+      extras: { fields: { host: 'another-machine', pid: 4711 } },
+    });
+    const agoS = (seconds: number) => Date.now() / 1000 - seconds;
+    utimesSync(file, agoS(30), agoS(30));
+    await expect(acquireLock(file)).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    utimesSync(file, agoS(61), agoS(61));
+    await (await acquireLock(file)).release();
+  });
+
+  it('that somebody has taken over is noticed by its former holder, who leaves it alone', async () => {
+    using own = createFolder();
+    const file = join(own.path, 'lock');
+    const lock = await acquireLock(file);
+    writeFileSync(file, owner({ host: 'another-machine', nonce: 'another' }));
+    await expect(lock.confirm()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    await lock.release();
+    expect(readdirSync(own.path)).toEqual(['lock']);
+  });
+
+  it('in a folder that is not there is a store that cannot be used', async () => {
+    await expect(acquireLock('/nowhere/at/all/lock')).rejects.toMatchObject({
+      code: 'ROTATION_STORE_FAILED',
+      extras: { fields: { errno: 'ENOENT' } },
+    });
+  });
+});

@@ -1,0 +1,6 @@
+/** Takes the lock it is told, says so, and keeps it until it is killed. */
+import { acquireLock } from '../../src/rotation/lock.ts';
+
+await acquireLock(process.argv[2] ?? '');
+process.send?.('has it');
+setInterval(() => undefined, 1000);

@@ -1,0 +1,15 @@
+/** The control for rotations: create, overwrite, delete, as one writes it when nothing can go wrong. */
+import type { ClientSecret } from '../../src/iam/api.ts';
+import { randomSecret } from '../../src/rotation/random-secret.ts';
+import type { RotationOptions } from '../../src/rotation/rotate.ts';
+
+export async function naiveRotation({ iam, store, clientId, clock }: RotationOptions): Promise<{ kind: 'rotated' }> {
+  const before: ClientSecret[] = [];
+  for await (const secret of iam.secrets(clientId)) before.push(secret);
+  const value = randomSecret();
+  await iam.createSecret(clientId, { value, description: 'rotated', expiresAt: clock.now() + 90 * 86_400_000 });
+  await store.writeSecret(value);
+  const [old] = before;
+  if (old) await iam.deleteSecret(clientId, old.clientSecretId);
+  return { kind: 'rotated' };
+}

@@ -1,0 +1,170 @@
+/** A client with one secret in a file, at a local Aritma, with a clock of its own: everything a rotation needs. */
+import { readFileSync } from 'node:fs';
+import { Pool } from 'undici';
+import type { SettingsChange } from '../../src/emulator/iam-settings.ts';
+import { startEmulator } from '../../src/emulator/server.ts';
+import { type ClientSecret, createIamApi, type IamApi } from '../../src/iam/api.ts';
+import { createFileStore } from '../../src/rotation/file-store.ts';
+import type { Journal } from '../../src/rotation/journal.ts';
+import { type Outcome, type Progress, type RotationOptions, rotate } from '../../src/rotation/rotate.ts';
+import type { OpenStore } from '../../src/rotation/store.ts';
+import type { RotationClock, Verdict } from '../../src/rotation/verification.ts';
+import { Secret } from '../../src/secret.ts';
+import { createFolder } from './folder.ts';
+
+export const FIRST_VALUE = 'first-secret-of-the-client';
+export const POLICY = { secretLifetime: 90 * 86_400_000, overlap: 3_600_000, verifyFor: 900_000 };
+
+/** One local Aritma for many worlds, one after the other. */
+export interface RotationServer extends AsyncDisposable {
+  /** A new client, and the server as if nothing had happened before. */
+  world(settings?: SettingsChange): Promise<RotationWorld>;
+}
+
+export interface RotationWorld extends Disposable {
+  readonly clientId: string;
+  readonly url: string;
+  readonly file: string;
+  readonly folder: string;
+  readonly clock: RotationClock & { advance(ms: number): void };
+  readonly iam: IamApi;
+  readonly progress: Progress[];
+  /** One call of `rotate`, with whatever is replaced in its options. */
+  rotate(over?: Partial<RotationOptions>): Promise<Outcome>;
+  /** Calls it until it is done, letting the overlap pass. */
+  finish(): Promise<void>;
+  /** What `rotate` is given, on an opened store. */
+  options(store: OpenStore): RotationOptions;
+  open(): Promise<OpenStore>;
+  tokenFor(value: string): Promise<Verdict>;
+  listed(): Promise<ClientSecret[]>;
+  stored(): string;
+  journal(): Journal;
+  control(path: string, body: object | undefined, method?: string): Promise<void>;
+}
+
+export async function startRotationServer(): Promise<RotationServer> {
+  let now = Date.parse('2026-11-21T10:00:00Z');
+  const clock: Clock = {
+    now: () => now,
+    async sleep(ms) {
+      now += ms;
+    },
+    advance(ms) {
+      now += ms;
+    },
+  };
+  const emulator = await startEmulator({ port: 0, now: clock.now, clients: [ADMIN] });
+  const pool = new Pool(emulator.url);
+  return {
+    async world(settings = {}) {
+      await control(pool, '/faults', undefined, 'DELETE');
+      await control(pool, '/iam', { createResponse: 'body', clientCacheS: 0 }, 'PUT');
+      const iam = connect(pool);
+      const clientId = (await iam.createClient(CLIENT)) ?? '';
+      await iam.createSecret(clientId, { value: new Secret(FIRST_VALUE), description: 'made in the portal' });
+      await control(pool, '/iam', settings, 'PUT');
+      return createWorld({ url: emulator.url, clock, pool, iam, clientId });
+    },
+    async [Symbol.asyncDispose]() {
+      await pool.destroy();
+      await emulator.close();
+    },
+  };
+}
+
+type Clock = RotationWorld['clock'];
+
+interface Parts {
+  readonly url: string;
+  readonly clock: Clock;
+  readonly pool: Pool;
+  readonly iam: IamApi;
+  readonly clientId: string;
+}
+
+function createWorld({ url, clock, pool, iam, clientId }: Parts): RotationWorld {
+  const folder = createFolder();
+  const file = folder.write('secret', `${FIRST_VALUE}\n`);
+  const tokenFor = async (value: string): Promise<Verdict> =>
+    (await askForToken(pool, { clientId, value, scope: 'api' })) ? 'accepted' : 'refused';
+  const progress: Progress[] = [];
+  const open = () => createFileStore(file).open();
+  const options = (store: OpenStore): RotationOptions => ({
+    ...{ clientId, store, iam, policy: POLICY, clock },
+    trySecret: (secret) => tokenFor(secret.reveal()),
+    onProgress: (step) => progress.push(step),
+  });
+  const run = async (over: Partial<RotationOptions> = {}) => {
+    const store = await open();
+    try {
+      return await rotate({ ...options(store), ...over });
+    } finally {
+      await store.close();
+    }
+  };
+  return {
+    ...{ clientId, url, file, folder: folder.path, clock, iam, progress, rotate: run, options, open, tokenFor },
+    async finish() {
+      for (let outcome = await run(); outcome.kind === 'waiting'; outcome = await run()) {
+        clock.advance(outcome.until - clock.now());
+      }
+    },
+    async listed() {
+      const secrets: ClientSecret[] = [];
+      for await (const secret of iam.secrets(clientId)) secrets.push(secret);
+      return secrets;
+    },
+    stored: () => readFileSync(file, 'utf8').trim(),
+    journal: () => JSON.parse(readFileSync(`${file}.rotation`, 'utf8')) as Journal,
+    control: (path, body, method = 'POST') => control(pool, path, body, method),
+    [Symbol.dispose]: () => folder[Symbol.dispose](),
+  };
+}
+
+function connect(pool: Pool): IamApi {
+  const admin = { clientId: ADMIN.clientId, value: ADMIN_VALUE, scope: 'services.iam' };
+  return createIamApi({
+    dispatcher: pool,
+    basePath: '/core/iam',
+    deadlineMs: 400,
+    authorize: async () => new Secret(`Bearer ${await askForToken(pool, admin)}`),
+  });
+}
+
+async function control(pool: Pool, path: string, body: object | undefined, method: string): Promise<void> {
+  const answer = await pool.request({
+    ...{ method: method as 'POST', path: `/_emulator${path}` },
+    ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  const text = await answer.body.text();
+  if (answer.statusCode >= 300) throw new Error(`the emulator says ${answer.statusCode} ${text}`);
+}
+
+const CLIENT = {
+  ...{ name: 'Test ERP', description: 'of a test', redirectUris: [] },
+  ...{ allowedGrantTypes: ['client_credentials'], allowedScopes: ['api'] },
+};
+const ADMIN_VALUE = 'secret-of-the-administrator';
+const ADMIN = {
+  ...{ ...CLIENT, clientId: 'test-admin', allowedScopes: ['services.iam'], policies: [] },
+  secrets: [{ clientSecretId: 'test-admin-1', value: ADMIN_VALUE, description: 'of a test' }],
+};
+
+interface Asked {
+  readonly clientId: string;
+  readonly value: string;
+  readonly scope: string;
+}
+
+async function askForToken(pool: Pool, { clientId, value, scope }: Asked): Promise<string | undefined> {
+  const form = new URLSearchParams({
+    ...{ grant_type: 'client_credentials', client_id: clientId },
+    ...{ client_secret: value, scope },
+  });
+  const answer = await pool.request({
+    ...{ method: 'POST', path: '/connect/token', body: form.toString() },
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+  });
+  return ((await answer.body.json()) as { access_token?: string }).access_token;
+}
