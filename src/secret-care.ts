@@ -135,8 +135,7 @@ async function rotateWhenDue(name: string, patient: Patient, options: SecretCare
       metrics.count('rotations_total', { credential: name, result: 'ok' });
       patient.readAgainAt = 0;
     }
-    const text = await storeOf(loaded, name).peek();
-    patient.journal = text === undefined ? undefined : parseJournal(text);
+    patient.journal = await journalOf(loaded, name);
     patient.rotateAt = nextLook(loaded, name, patient.journal, clock.now());
     patient.failures = 0;
     patient.lastError = undefined;
@@ -146,6 +145,7 @@ async function rotateWhenDue(name: string, patient: Patient, options: SecretCare
     if (error.code === 'ROTATION_LOCKED') {
       log.info('somebody else is rotating this secret', { credential: name, ...error.extras.fields });
       patient.rotateAt = now + LOCKED_RETRY_MS;
+      patient.journal = await journalOf(loaded, name).catch(() => patient.journal);
       return;
     }
     patient.failures += 1;
@@ -154,6 +154,11 @@ async function rotateWhenDue(name: string, patient: Patient, options: SecretCare
     metrics.count('rotations_total', { credential: name, result: error.code });
     log.error('rotation stopped, it is resumed later', { credential: name, code: error.code, ...error.extras.fields });
   }
+}
+
+async function journalOf(loaded: LoadedConfig, name: string): Promise<Journal | undefined> {
+  const text = await storeOf(loaded, name).peek();
+  return text === undefined ? undefined : parseJournal(text);
 }
 
 function nextLook({ config }: LoadedConfig, name: string, journal: Journal | undefined, now: number): number {
