@@ -128,8 +128,9 @@ function careForSecrets(generations: Generations, log: Log, metrics: Metrics): S
     const timer = setInterval(run, ms).unref();
     return () => clearInterval(timer);
   };
+  const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());
   const current = () => generations.current().loaded;
-  return createSecretCare({ current, log, metrics, clock: { now: Date.now, sleep }, every });
+  return createSecretCare({ current, log, metrics, clock: { now: Date.now, sleep: pause }, every });
 }
 
 interface Opening {

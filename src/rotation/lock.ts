@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { link, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { SidecarError } from '../errors.ts';
 
@@ -42,9 +42,9 @@ export async function acquireLock(path: string): Promise<Lock> {
   if (!(await tryCreate(path, owner)) && !((await buryDead(path)) && (await tryCreate(path, owner)))) {
     throw locked(await readOwner(path));
   }
-  const renewing = setInterval(() => void renew(path), RENEW_MS);
-  renewing.unref();
   const isMine = async () => (await readOwner(path))?.nonce === owner.nonce;
+  const renewing = setInterval(() => void isMine().then((mine) => (mine ? renew(path) : undefined)), RENEW_MS);
+  renewing.unref();
   return {
     async confirm() {
       if (!(await isMine())) throw locked(await readOwner(path));
@@ -62,6 +62,11 @@ async function renew(path: string): Promise<void> {
   await utimes(path, now, now).catch(() => undefined);
 }
 
+/** What file systems say that know no second name for a file: FAT, some network shares. */
+const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+const codeOf = (error: unknown) => String((error as NodeJS.ErrnoException).code);
+
 /** Written aside and linked into place, so that a lock never exists without its owner's name in it. */
 async function tryCreate(path: string, owner: Owner): Promise<boolean> {
   const draft = `${path}.${owner.nonce}`;
@@ -69,10 +74,13 @@ async function tryCreate(path: string, owner: Owner): Promise<boolean> {
     const file = await open(draft, 'wx', 0o600);
     await file.writeFile(JSON.stringify(owner));
     await file.close();
-    await link(draft, path);
+    await link(draft, path).catch((error: unknown) => {
+      if (!NO_LINKS.has(codeOf(error))) throw error;
+      return writeFile(path, JSON.stringify(owner), { flag: 'wx', mode: 0o600 });
+    });
     return true;
   } catch (error) {
-    const errno = String((error as NodeJS.ErrnoException).code);
+    const errno = codeOf(error);
     if (errno === 'EEXIST') return false;
     throw new SidecarError('ROTATION_STORE_FAILED', { cause: error, fields: { doing: 'lock', file: path, errno } });
   } finally {

@@ -114,21 +114,36 @@ async function begin(journal: Journal, options: RotationOptions): Promise<Journa
 
 async function create(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { iam, clientId } = options;
-  const { attempt } = journal;
+  const attempt = await renewed(journal, options);
   const { description, expiresAt } = attempt;
   const find = async () => (await listOnce(options)).filter((secret) => secret.description === description);
+  let created = false;
   const clientSecretId = await persist(options, async () => {
     // An earlier try may have succeeded without our hearing of it.
     const [found, ...twins] = await find();
     for (const twin of twins) await iam.deleteSecret(clientId, twin.clientSecretId);
     if (found) return found.clientSecretId;
-    const id = await iam.createSecret(clientId, { value: newValue(attempt), description, expiresAt });
-    if (id !== undefined) return id;
-    const [made] = await find();
-    if (!made) throw new SidecarError('IAM_INVALID', { fields: { reason: 'a secret was created and is not listed' } });
-    return made.clientSecretId;
+    // Where the list lags behind, another one would be one too many.
+    const id = created
+      ? undefined
+      : await iam.createSecret(clientId, { value: newValue(attempt), description, expiresAt });
+    created = true;
+    const [made] = id === undefined ? await find() : [];
+    const known = id ?? made?.clientSecretId;
+    if (known === undefined) throw new SidecarError('IAM_INVALID', { fields: { reason: 'created, and not listed' } });
+    return known;
   });
   return keep({ ...journal, attempt: { ...attempt, phase: 'created', clientSecretId } }, options);
+}
+
+/** An attempt that could not even begin for long would ask for a secret that has expired. */
+async function renewed(journal: WithAttempt, options: RotationOptions): Promise<Attempt> {
+  const { attempt } = journal;
+  const nowMs = options.clock.now();
+  if (nowMs - attempt.startedAt < STALE_MS) return attempt;
+  const again = { ...attempt, startedAt: nowMs, expiresAt: nowMs + options.policy.secretLifetime };
+  await keep({ ...journal, attempt: again }, options);
+  return again;
 }
 
 async function prove(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
@@ -212,6 +227,7 @@ async function remove(ids: readonly string[], step: 'cleaned' | 'retired', optio
   for (const secret of ids) options.onProgress?.({ step, fields: { secret } });
 }
 
+const STALE_MS = 3_600_000;
 /** Pauses between tries of one call to IAM, ms. */
 const PAUSES_MS = [1000, 3000, 10_000];
 

@@ -223,6 +223,31 @@ describe('rotation/rotate', () => {
     expect([world.stored(), (await world.listed()).length]).toEqual([FIRST_VALUE, 1]);
   });
 
+  it('does not make another secret while the list lags behind what was created', async () => {
+    using world = await server.world({ createResponse: 'empty' });
+    let lists = 0;
+    async function* secrets(clientId: string) {
+      lists += 1;
+      const known = lists <= 4;
+      for await (const secret of world.iam.secrets(clientId)) {
+        if (!known || secret.description === 'made in the portal') yield secret;
+      }
+    }
+    await world.rotate({ iam: { ...world.iam, secrets } });
+    expect(await world.listed()).toHaveLength(2);
+  });
+
+  it('asks for a secret that lives its whole life though the attempt began long ago', async () => {
+    using world = await server.world();
+    await world.control('/faults', { target: 'iam', method: 'POST', status: 403, times: 1 });
+    expect(await codeOf(world.rotate())).toBe('IAM_REFUSED');
+    world.clock.advance(200 * DAY);
+    const now = world.clock.now();
+    await world.rotate();
+    expect(world.journal().current?.expiresAt).toBeGreaterThanOrEqual(now + POLICY.secretLifetime);
+    expect(await world.listed()).toHaveLength(2);
+  });
+
   it('tells nothing of a secret in what it reports', async () => {
     using world = await server.world();
     await world.rotate();
