@@ -130,6 +130,8 @@ describe('where the outside is touched', () => {
       'proxy/forward.ts',
       'rotation/exec-store.ts',
       'rotation/file-store.ts',
+      'rotation/kubernetes-api.ts',
+      'rotation/kubernetes-store.ts',
       'rotation/rotate.ts',
     ]);
   });

@@ -58,7 +58,7 @@ export function createJournaledStore({ name, journal, read, write, written }: Fi
 }
 
 /** As the configuration reads it: one line break at the end and a byte order mark do not count. */
-function asSecret(text: string | undefined): Secret | undefined {
+export function asSecret(text: string | undefined): Secret | undefined {
   const value = text?.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
   return value === undefined || value === '' ? undefined : new Secret(value);
 }
