@@ -17,7 +17,7 @@ async function refusalOf(work: Promise<unknown>): Promise<{ code: string; fields
     (reason: unknown) => reason,
   );
   if (!(error instanceof SidecarError)) throw new Error(`no refusal but ${inspect(error)}`);
-  const printed = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error.extras);
+  const printed = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error.extras.fields);
   for (const value of [TOKEN, OLD, NEW]) {
     expect(printed).not.toContain(value);
     expect(printed).not.toContain(Buffer.from(value).toString('base64'));
