@@ -55,6 +55,8 @@ export async function startKubernetesApi(certificate: Issued, rules: readonly Ru
     late: [] as (() => Reply)[],
     /** Answers everything in place of the API. */
     impostor: undefined as ((res: ServerResponse) => void) | undefined,
+    /** From the request with this number on, counted from 0, nobody gets an answer; that one may still have its effect. */
+    cut: undefined as { readonly from: number; readonly when: 'before' | 'after' } | undefined,
   };
   const server = createServer({ cert: certificate.cert, key: certificate.key }, (req, res) => {
     answer(world, req, res).catch((error: Error) => res.writeHead(500).end(error.message));
@@ -83,6 +85,7 @@ interface World {
   readonly afterRead: (() => void)[];
   readonly late: (() => Reply)[];
   readonly impostor: ((res: ServerResponse) => void) | undefined;
+  readonly cut: { readonly from: number; readonly when: 'before' | 'after' } | undefined;
 }
 
 interface Reply {
@@ -100,6 +103,10 @@ async function answer(world: World, req: IncomingMessage, res: ServerResponse): 
   const call: Call = { ...target, token: authorization.replace(/^Bearer /, ''), contentType, body, status: 0 };
   world.calls.push(call);
   if (world.impostor) return world.impostor(res);
+  if (world.cut && world.calls.length > world.cut.from) {
+    if (world.cut.when === 'after' && world.calls.length - 1 === world.cut.from) handle(world, target, call);
+    return void res.socket?.destroy();
+  }
   const fault = takeFault(world, target.verb);
   if (fault?.what === 'reset') return void res.socket?.destroy();
   if (fault?.what === 'silence') return;
