@@ -42,7 +42,11 @@ describeWithOpenssl('the Role', () => {
     await store.writeJournal('{}');
     await store.writeSecret(new Secret('another-secret'));
     await store.readJournal();
+    const asked = world.api.calls.length;
     await world.pass(15_000);
+    // The renewal, whole: one that meets the closing would be told of a conflict, and rightly so.
+    await expect.poll(() => world.clock.timers).toBe(1);
+    expect(world.api.calls.length).toBeGreaterThan(asked);
     await store.close();
   }
 

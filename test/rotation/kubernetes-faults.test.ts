@@ -215,7 +215,7 @@ describeWithOpenssl('a store in a Kubernetes Secret under faults', () => {
     const { create, writing, verbs } = SUBJECTS[subject];
     const resources = { namespace: 'payments', apiGroups: [''], resources: ['secrets'] };
     if (verbs.length > 0) world.api.rules.push({ ...resources, verbs });
-    const store: Stage['store'] = (pod, more) => create({ ...world.storeOptions(pod), ...more });
+    const store: Stage['store'] = (pod, more) => create({ ...world.storeOptions(pod), deadlineMs: 400, ...more });
     const fine = await run({ world, writing, store, stranger: certificates().stranger }).catch(() => false);
     if (fine) passed[subject] += 1;
     return fine;

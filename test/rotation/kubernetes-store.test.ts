@@ -151,10 +151,27 @@ describeWithOpenssl('rotation/kubernetes-store.ts', () => {
         await expect.poll(() => world.annotations()).not.toEqual(before);
         await expect.poll(() => world.clock.timers).toBe(1);
       }
-      expect((await refusalOf(world.store('pod-2').open())).code).toBe('ROTATION_LOCKED');
       await store.writeSecret(new Secret(NEW));
+      expect(await refusalOf(world.store('pod-2').open())).toEqual({
+        code: 'ROTATION_LOCKED',
+        fields: { host: 'pod-1', since: '2026-06-01T00:00:00.000Z' },
+      });
       await store.close();
       expect(world.clock.timers).toBe(0);
+    });
+
+    it('is not renewed any more after closing, even if a renewal was under way', async () => {
+      await using world = await start();
+      const store = await world.store().open();
+      world.api.faults.push({ verb: 'get', what: 'silence' });
+      const asked = world.api.calls.length;
+      await world.pass(15 * SECONDS);
+      await expect.poll(() => world.api.calls.length).toBeGreaterThan(asked);
+      await store.close();
+      // The renewal notices that its connection is gone, and then the timer would be set.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(world.clock.timers).toBe(0);
+      expect(world.annotations()).toEqual({});
     });
 
     it('is taken over from a holder that died 75 s ago and not before, whatever the clocks of the nodes say', async () => {
