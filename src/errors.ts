@@ -261,7 +261,7 @@ export const ERRORS = {
     exit: 8,
     title: 'The secret or the journal of its rotation cannot be kept',
     detail:
-      'Its folder must exist and be writable. EPERM: run as its owner. EROFS: it is read-only. EBUSY: mount its folder, not the file alone.',
+      'A file: its folder must be there and writable; EPERM: run as its owner; EBUSY: mount the folder, not the file. Kubernetes: see the reason.',
   },
   ROTATION_JOURNAL_INVALID: {
     status: 503,

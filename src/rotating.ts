@@ -83,7 +83,13 @@ async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Out
 export function storeOf(loaded: LoadedConfig, credential: string): SecretStore {
   const { rotation, secrets, clientId } = credentialOf(loaded, credential);
   const inUse = loaded.secrets.get(credential)?.[0]?.value;
-  return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve: loaded.resolve });
+  const { resolve, cluster } = loaded;
+  const clock = { now: Date.now, sleep, startTimer: systemClock.startTimer };
+  return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve, cluster, clock });
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 type Rotated = CredentialConfig & { readonly rotation: NonNullable<CredentialConfig['rotation']> };

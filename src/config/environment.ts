@@ -35,12 +35,24 @@ export function refuseEnvironment(env: Env): Problem[] {
   return problems;
 }
 
+/** What those who started this process tell it about themselves. */
+export function readSurroundings(env: Env) {
+  return { supervisor: readSupervisor(env), cluster: readCluster(env) };
+}
+
 /** What systemd tells a unit of `Type=notify` (sd_notify(3), sd_watchdog_enabled(3)). */
-export function readSupervisor(env: Env): { socket: string; watchdogMs: number | undefined } | undefined {
+function readSupervisor(env: Env): { socket: string; watchdogMs: number | undefined } | undefined {
   const socket = env['NOTIFY_SOCKET'];
   if (!socket) return undefined;
   const watchdogUs = Number(env['WATCHDOG_USEC']);
   return { socket, watchdogMs: watchdogUs >= 1000 ? watchdogUs / 1000 : undefined };
+}
+
+/** Where the API server is, and which pod this is, in a Kubernetes pod; undefined elsewhere. */
+function readCluster(env: Env): { apiServer: string; pod: string } | undefined {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
+  if (!host) return undefined;
+  return { apiServer: `https://${host.includes(':') ? `[${host}]` : host}:${port}`, pod: env['HOSTNAME'] || 'unknown' };
 }
 
 /** Upper or lower case names, as curl has them; undefined when no proxy is set. */

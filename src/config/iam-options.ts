@@ -37,6 +37,8 @@ export const IamSchema = z
 const DNS_NAME = /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/;
 const SECRET_KEY = /^[A-Za-z0-9._-]{1,200}$/;
 
+const LEAST_KUBERNETES_OVERLAP_MS = 300_000;
+
 const kubernetesSecret = z
   .strictObject({
     secret: z.string().regex(DNS_NAME, 'must be the name of a Secret').meta(meta('Name of the Kubernetes Secret')),
@@ -80,6 +82,10 @@ export const RotationSchema = z
   .refine(({ every = 0, overlap, secretLifetime }) => every + overlap < secretLifetime, {
     message: 'must be longer than every and overlap together, or a secret expires before it is replaced',
     path: ['secretLifetime'],
+  })
+  .refine(({ kubernetes, overlap }) => kubernetes === undefined || overlap >= LEAST_KUBERNETES_OVERLAP_MS, {
+    message: 'must be at least 5m with kubernetes: mounted Secrets change up to two minutes after the Secret',
+    path: ['overlap'],
   })
   .refine(({ every, overlap }) => every === undefined || overlap < every, {
     message: 'must be shorter than every',

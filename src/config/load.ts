@@ -6,7 +6,7 @@
 import { resolve } from 'node:path';
 import { SidecarError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
-import { type ProxySettings, readProxy, readSupervisor, refuseEnvironment } from './environment.ts';
+import { type ProxySettings, readProxy, readSurroundings, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
 import { INPUTS } from './inputs.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
@@ -48,7 +48,9 @@ export interface LoadedConfig {
   /** From HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
   readonly proxy: ProxySettings | undefined;
   /** Where to report to, when systemd started this process. */
-  readonly supervisor: ReturnType<typeof readSupervisor>;
+  readonly supervisor: ReturnType<typeof readSurroundings>['supervisor'];
+  /** The Kubernetes cluster this runs in. */
+  readonly cluster: ReturnType<typeof readSurroundings>['cluster'];
   /** Every file that was read, for watching. */
   readonly files: readonly string[];
   /** Reads everything again from the same inputs. @throws like `loadConfig` */
@@ -83,7 +85,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     callerKeys,
     tls,
     proxy,
-    supervisor: readSupervisor(env),
+    ...readSurroundings(env),
     file: file.name,
     resolve: (name) => resolve(cwd, name),
     files,

@@ -5,15 +5,14 @@ import { SidecarError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
 import { execStore } from './exec-store.ts';
 import { createFileStore, createJournaledStore } from './file-store.ts';
+import { createKubernetesStore, type KubernetesStoreOptions } from './kubernetes-store.ts';
 import type { SecretStore } from './store.ts';
 
 export interface StoreOptions {
   readonly rotation: {
     readonly journal?: string | undefined;
     readonly exec?: readonly string[] | undefined;
-    readonly kubernetes?:
-      | { readonly secret: string; readonly key: string; readonly namespace?: string | undefined }
-      | undefined;
+    readonly kubernetes?: Pick<KubernetesStoreOptions, 'secret' | 'key' | 'namespace'> | undefined;
   };
   /** The file the credential reads its first secret from. */
   readonly file: string | undefined;
@@ -22,14 +21,22 @@ export interface StoreOptions {
   readonly clientId: string;
   /** From a configured file name to its path. */
   readonly resolve: (file: string) => string;
+  /** The cluster this runs in. */
+  readonly cluster: Pick<KubernetesStoreOptions, 'apiServer' | 'pod'> | undefined;
+  readonly clock: KubernetesStoreOptions['clock'];
 }
 
 /** Vaults answer in seconds; whatever takes longer hangs. */
 const EXEC_TIMEOUT_MS = 60_000;
 
 /** @throws SidecarError CONFIG_INVALID for a secret that is in no store */
-export function openSecretStore({ rotation, file, inUse, clientId, resolve }: StoreOptions): SecretStore {
-  const { exec, journal } = rotation;
+export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...rest }: StoreOptions): SecretStore {
+  const { kubernetes, exec, journal } = rotation;
+  if (kubernetes) {
+    const { cluster, clock } = rest;
+    if (!cluster) throw unusable('has kubernetes, and this is no Kubernetes pod: KUBERNETES_SERVICE_HOST is not set');
+    return createKubernetesStore({ ...kubernetes, ...cluster, clock });
+  }
   if (exec && journal) {
     return createJournaledStore({
       name: `program ${exec[0]}`,
@@ -41,7 +48,11 @@ export function openSecretStore({ rotation, file, inUse, clientId, resolve }: St
     });
   }
   if (file !== undefined) return createFileStore(resolve(file), journal && resolve(journal));
-  const message =
-    'needs the first of secrets to be a file, or kubernetes or exec: an environment variable cannot be changed';
-  throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'rotation', message }] });
+  throw unusable(
+    'needs the first of secrets to be a file, or kubernetes or exec: an environment variable cannot be changed',
+  );
+}
+
+function unusable(message: string): SidecarError {
+  return new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'rotation', message }] });
 }
