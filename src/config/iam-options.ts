@@ -8,8 +8,8 @@ import { parseBaseUrl } from './values.ts';
 const DAY_MS = 86_400_000;
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS };
 
-/** What lasts weeks or months, and is never the length of one timer. */
-function parseAgeMs(text: string): number {
+/** What lasts weeks or months, and is never the length of one timer: `15m`, `60d` → milliseconds. */
+export function parseAgeMs(text: string): number {
   const [, count, unit = ''] = /^(\d{1,9})(s|m|h|d)$/.exec(text) ?? [];
   const ms = Number(count) * (UNIT_MS[unit] ?? 0);
   if (ms > 0 && ms <= 3650 * DAY_MS) return ms;

@@ -4,9 +4,9 @@
 import type { z } from 'zod';
 import { ConfigSchema } from './schema.ts';
 
-/** The option names a strict object at `path` takes. */
-export function allowedKeys(path: readonly PropertyKey[]): string[] {
-  let schema: z.core.$ZodType = ConfigSchema;
+/** The option names a strict object at `path` takes, in the option table or another document. */
+export function allowedKeys(path: readonly PropertyKey[], root: z.core.$ZodType = ConfigSchema): string[] {
+  let schema = root;
   for (const step of path) schema = descend(unwrap(schema), step) ?? schema;
   const object = unwrap(schema);
   return object._zod.def.type === 'object' ? Object.keys((object as z.ZodObject).shape) : [];

@@ -33,6 +33,14 @@ const ATTEMPT = z.strictObject({
   retireAt: z.number().optional(),
 });
 
+/** The client's first secret on its way. Its value is kept from before IAM hears of it until it is in the store. */
+const FIRST_SECRET = z.strictObject({
+  description: z.string().min(1),
+  value: z.string().min(8).max(32),
+  expiresAt: z.number().optional(),
+  startedAt: z.number(),
+});
+
 const JOURNAL = z.strictObject({
   version: z.literal(1),
   /** Of this place for a secret: tells its secrets at IAM from those of another. */
@@ -44,6 +52,8 @@ const JOURNAL = z.strictObject({
   /** The secret in the store, as IAM knows it. */
   current: KNOWN_SECRET.optional(),
   attempt: ATTEMPT.optional(),
+  /** Provisioning is under way: it has to be finished before a rotation begins. */
+  provision: FIRST_SECRET.optional(),
 });
 
 export type Attempt = z.infer<typeof ATTEMPT>;
