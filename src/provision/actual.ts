@@ -7,8 +7,10 @@ import type { Client, ClientSecret, IamApi } from '../iam/api.ts';
 import type { Journal } from '../rotation/journal.ts';
 import type { RotationClock, Verdict } from '../rotation/verification.ts';
 import type { Secret } from '../secret.ts';
+import { clientNamed } from './client.ts';
 import type { Desired } from './desired.ts';
 import { MEMORY, type Memory } from './memory.ts';
+import { all, conflict } from './outcome.ts';
 import type { Actual, SecretState } from './plan.ts';
 import { findSubject } from './subject.ts';
 
@@ -47,32 +49,12 @@ export async function policiesOf(iam: IamApi, subject: string) {
   return listed.filter((policy) => policy.subject === subject);
 }
 
-/**
- * The one client of exactly this name, with its details. @throws SidecarError IAM_CONFLICT when there are several
- */
-export async function clientNamed(iam: IamApi, name: string): Promise<Client | undefined> {
-  // The search finds it anywhere in a name, and in more than names.
-  const found = (await all(iam.clients(name))).filter((client) => client.name === name);
-  const [only, another] = found;
-  if (another) {
-    const ids = found.slice(0, 10).map(({ clientId }) => clientId);
-    throw conflict('Aritma IAM', `has ${found.length} clients of this name; say which in client.id: ${ids.join(', ')}`);
-  }
-  return only && iam.client(only.clientId);
-}
-
-async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const list: T[] = [];
-  for await (const item of items) list.push(item);
-  return list;
-}
-
 async function findClient({ client, secret }: Desired, memory: Memory, { iam }: Looking): Promise<Client | undefined> {
   const remembered = memory.journal?.clientId;
   if (remembered === undefined) {
     if (client.id !== undefined) return iam.client(client.id);
     // What was being created then has the name that the file had then.
-    const begun = memory.creating && (await clientNamed(iam, memory.creating.creating.name));
+    const begun = memory.creating && (await clientNamed(iam, memory.creating.creating.name, memory.creating));
     return begun ?? clientNamed(iam, client.name);
   }
   if (client.id !== undefined && client.id !== remembered) {
@@ -128,7 +110,3 @@ const MOVE_AWAY = 'nothing was changed. If nobody needs it, move it away with it
 const STORED_FOR_NOBODY = `has a secret already, but there is no such client yet; ${MOVE_AWAY}`;
 const REFUSED_BUT_OURS =
   'is refused although IAM lists it: the file may have been changed, or the server has not noticed the secret yet. Wait a quarter of an hour, then restore or move away the file and run this again';
-
-function conflict(where: string, message: string): SidecarError {
-  return new SidecarError('IAM_CONFLICT', { problems: [{ where, path: '', message }] });
-}

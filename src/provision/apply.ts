@@ -7,7 +7,8 @@ import type { Client, Policy } from '../iam/api.ts';
 import type { Journal } from '../rotation/journal.ts';
 import type { OpenStore } from '../rotation/store.ts';
 import type { RotationClock } from '../rotation/verification.ts';
-import { clientNamed, type Looking, policiesOf } from './actual.ts';
+import { type Looking, policiesOf } from './actual.ts';
+import { createClient, removeTwins } from './client.ts';
 import type { Desired } from './desired.ts';
 import { makeFirstSecret } from './first-secret.ts';
 import { MEMORY, type Memory } from './memory.ts';
@@ -35,11 +36,13 @@ export interface Planned {
 export async function applyProvision(desired: Desired, planned: Planned, applying: Applying): Promise<string> {
   const { plan, actual, memory } = planned;
   const { iam, store, onDone } = applying;
-  const client = actual.client ?? (await createClient(desired, memory, applying));
+  const client = actual.client ?? (await createClient(desired, memory.creating, applying));
+  if (memory.creating) await removeTwins(iam, client, memory.creating);
   let journal = memory.journal ?? (await beginJournal(client, memory, applying));
   for (const step of plan) {
     if (step.what === 'client' && step.change !== 'none') {
-      if (step.change === 'update') await iam.updateClient(client.clientId, clientBody(desired, client));
+      // A new one, too: it has a mark in its description until here.
+      await iam.updateClient(client.clientId, clientBody(desired, client));
       onDone(step);
     }
     if (step.what === 'secret' && step.change === 'create') {
@@ -55,24 +58,6 @@ async function beginJournal(client: Client, { creating }: Memory, { store, clock
   const journal = MEMORY.begun(client.clientId, clock.now(), creating);
   await store.writeJournal(MEMORY.textOf(journal));
   return journal;
-}
-
-/**
- * Its name is what it is found by: there was no client of that name before, or none would be created. Should two have
- * come into being all the same, neither is deleted: the other may be another machine's.
- */
-async function createClient(desired: Desired, { creating }: Memory, applying: Applying): Promise<Client> {
-  const { iam, store, clock } = applying;
-  const { name } = desired.client;
-  // An earlier request may have been executed, and the list be a little behind.
-  const late = creating && (await poll(() => clientNamed(iam, creating.creating.name), clock));
-  if (late) return late;
-  const intent = { ...(creating ?? MEMORY.creating(name, clock.now())), creating: { name } };
-  await store.writeJournal(MEMORY.textOf(intent));
-  const id = await iam.createClient(clientBody(desired));
-  const client = id === undefined ? await poll(() => clientNamed(iam, name), clock) : await iam.client(id);
-  if (client?.name === name) return client;
-  throw new SidecarError('IAM_INVALID', { fields: { reason: 'a client was created and is not listed' } });
 }
 
 async function grant({ plan, actual }: Planned, applying: Applying): Promise<void> {

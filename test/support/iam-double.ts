@@ -184,6 +184,7 @@ export async function startIamDouble(): Promise<IamDouble> {
     }
     const client = double.clients.find(({ clientId }) => clientId === id);
     if (id !== undefined && !client) return [404, { title: 'no such client' }];
+    if (client && method === 'DELETE') return [204, void double.clients.splice(double.clients.indexOf(client), 1)];
     if (client && method === 'GET') return [200, client];
     if (client && method === 'PUT') return [204, void Object.assign(client, body)];
     if (method === 'GET') {

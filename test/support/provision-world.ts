@@ -78,6 +78,7 @@ export async function createProvisionWorld(): Promise<ProvisionWorld> {
       const tuples = new Set(policies.map(({ subject, scope, action }) => `${subject} ${scope} ${action}`));
       return [
         clients.length !== 1 && `${clients.length} clients`,
+        client && client.description !== 'Pays the bills' && `description ${client.description}`,
         secrets.length !== 1 && `${secrets.length} secrets`,
         !(client && double.works(client.clientId, stored())) && 'the secret in the file does not work',
         (policies.length !== 2 || tuples.size !== 2) && `${policies.length} policies`,
@@ -86,7 +87,7 @@ export async function createProvisionWorld(): Promise<ProvisionWorld> {
           (statSync(join(folder.path, 'secret')).mode & 0o777) !== 0o600 &&
           'mode',
         /"(?:provision|creating)"/.test(readIfThere(join(folder.path, 'secret.rotation'))) && 'still under way',
-      ].filter((fault) => fault !== false);
+      ].filter((fault) => typeof fault === 'string');
     },
     renew() {
       double.reset();
