@@ -4,6 +4,7 @@
  * message ever repeats a value.
  */
 import { resolve } from 'node:path';
+import { LineCounter } from 'yaml';
 import { SidecarError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
 import { type ProxySettings, readProxy, readSurroundings, refuseEnvironment } from './environment.ts';
@@ -28,6 +29,8 @@ export interface LoadOptions {
   readonly env?: Env;
   /** Where relative file names start; the working directory by default. */
   readonly cwd?: string;
+  /** A whole document; then file, flags and the variables that stand for options do not count. */
+  readonly document?: Doc;
 }
 
 export interface LoadedConfig {
@@ -141,9 +144,14 @@ function readInputs(options: LoadOptions): Inputs {
   // biome-ignore lint/style/noProcessEnv: this is the one place that reads it
   const { flags = {}, env = process.env, cwd = '.' } = options;
   const problems = refuseEnvironment(env);
+  if (options.document) return { file: fileOf(options.document), overrides: [], env, cwd, problems };
   const file = readConfigFile({ asked: options.file ?? (env['ARITMA_CONFIG'] || undefined), cwd });
   if ('problems' in file) throw new SidecarError('CONFIG_INVALID', { problems: [...problems, ...file.problems] });
   return { file, overrides: collectOverrides(flags, env, problems), env, cwd, problems };
+}
+
+function fileOf(doc: Doc): ConfigFile {
+  return { name: undefined, path: undefined, doc, yaml: undefined, lines: new LineCounter() };
 }
 
 function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, problems: Problem[]): Override[] {

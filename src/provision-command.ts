@@ -1,0 +1,111 @@
+/**
+ * `iam provision`: a service client from one file, from its flags to its exit code. What comes out of it is tried by the
+ * doctor before anybody is told that it is done.
+ */
+import { createInterface } from 'node:readline/promises';
+import { diagnose } from './check/doctor.ts';
+import type { Finding } from './check/finding.ts';
+import { findingText, summaryText } from './check/text.ts';
+import type { Doc } from './config/layers.ts';
+import { loadConfig } from './config/load.ts';
+import { SidecarError } from './errors.ts';
+import type { Flags } from './flags.ts';
+import { createIamApi } from './iam/api.ts';
+import type { IamConnection } from './iam/request.ts';
+import { createIdentity, tokenKey } from './identity.ts';
+import { systemClock } from './oauth/clock.ts';
+import { type Desired, loadDesired } from './provision/desired.ts';
+import { type ProvisionOptions, runProvision } from './provision/run.ts';
+import { sidecarDocument } from './provision/sidecar-document.ts';
+import { createReport, type Output, type Report } from './report.ts';
+import type { Verdict } from './rotation/verification.ts';
+import type { Secret } from './secret.ts';
+
+/** What the command needs of the outside. */
+export interface ProvisionSetup {
+  /** With an administrator's rights. Called once the file is known to be right. */
+  readonly connect: () => ProvisionIam | Promise<ProvisionIam>;
+  /** Preset for the sidecar where the file names none: that of the connection. */
+  readonly environment: string | undefined;
+  readonly cwd: string;
+  readonly output: Output;
+  /** Whether there is somebody to ask. */
+  readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+}
+
+type ProvisionIam = AsyncDisposable & { readonly connection: IamConnection };
+
+/**
+ * `--file`, `--dry-run`, `--yes`, `--json`. Returns the doctor's exit code when all is done.
+ * @throws SidecarError CONFIG_INVALID for the file or a missing --yes; what `runProvision` throws
+ */
+export async function provision(flags: Flags, setup: ProvisionSetup): Promise<number> {
+  const { cwd, environment, output, input } = setup;
+  const [dryRun, yes] = [flags['dryRun'] === true, flags['yes'] === true];
+  if (!dryRun && !yes && !input.isTTY) {
+    const message = 'is needed where nobody can be asked; --dry-run shows what would be done';
+    throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'flag --yes', path: '', message }] });
+  }
+  const desired = loadDesired(String(flags['file']), { cwd, environment });
+  const report = createReport(output, flags['json'] === true);
+  await using open = await setup.connect();
+  return await runProvision(desired, {
+    iam: createIamApi(open.connection),
+    verify: (clientId, secret) => tryToken(desired, { clientId, secret, cwd }),
+    clock: { now: Date.now, sleep },
+    report,
+    dryRun,
+    confirm: yes ? undefined : () => ask(input),
+    check: (document) => examine(document, { report, cwd }),
+  } satisfies ProvisionOptions);
+}
+
+interface Candidate {
+  readonly clientId: string;
+  readonly secret: Secret;
+  readonly cwd: string;
+}
+
+/** With the engine that will serve callers, for the token that they will need. */
+async function tryToken(desired: Desired, { clientId, secret, cwd }: Candidate): Promise<Verdict> {
+  const loaded = loadConfig({ document: sidecarDocument(desired, clientId).document, cwd });
+  const { routes } = loaded.config;
+  const route = routes.find(({ credential }) => credential === 'default');
+  const secrets = new Map([['default', [{ name: 'stored', value: secret, kid: undefined, alg: undefined }]]]);
+  const identity = createIdentity({ loaded: { ...loaded, secrets }, clock: systemClock });
+  const scope = loaded.config.credentials['default']?.scope;
+  const fallback = { credential: 'default', scope, audience: undefined, resource: undefined };
+  try {
+    const key = route ? tokenKey(route, loaded.config) : fallback;
+    const answer = await identity.credential('default').fetchToken(key);
+    if (answer.kind === 'token') return 'accepted';
+    return answer.kind === 'rejected' ? 'refused' : 'unavailable';
+  } finally {
+    await identity.end('close');
+  }
+}
+
+async function examine(document: Doc, { report, cwd }: { report: Report; cwd: string }): Promise<number> {
+  const findings: Finding[] = [];
+  const onFinding = (finding: Finding) => {
+    findings.push(finding);
+    report.line({ text: findingText(finding), data: { ...finding } });
+  };
+  const code = await diagnose({ document, cwd }, { upstream: true, onFinding });
+  if (!report.json) report.line({ text: summaryText(findings), data: {} });
+  return code;
+}
+
+async function ask(input: ProvisionSetup['input']): Promise<boolean> {
+  // Standard output may be on its way into a file.
+  const terminal = createInterface({ input, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await terminal.question('\nDo this? [y/N] ')).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
