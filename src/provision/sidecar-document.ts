@@ -3,6 +3,7 @@
  */
 import { type Doc, layer } from '../config/layers.ts';
 import { wording } from '../config/problems.ts';
+import { checkRules, validParts } from '../config/rules.ts';
 import { ConfigSchema } from '../config/schema.ts';
 import { allowedKeys } from '../config/walk.ts';
 import type { Desired } from './desired.ts';
@@ -26,8 +27,10 @@ export function sidecarDocument({ client, secret, sidecar }: Desired, clientId: 
     ...sidecar,
     credentials: { ...credentials, default: { ...own, ...asDoc(credentials['default']), ...identityOf(own) } },
   };
-  const { error } = ConfigSchema.safeParse(layer(document, []), { error: wording });
-  return { document, problems: (error?.issues ?? []).flatMap(problemsOf) };
+  const layered = layer(document, []);
+  const problems = (ConfigSchema.safeParse(layered, { error: wording }).error?.issues ?? []).flatMap(problemsOf);
+  checkRules(validParts(layered), (path, message) => void problems.push({ path, message }));
+  return { document, problems };
 }
 
 /** These two are what provisioning is for. */
@@ -35,7 +38,7 @@ const identityOf = ({ clientId, secrets }: { clientId: string; secrets: readonly
 
 type Issue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];
 
-function problemsOf(issue: Issue): SidecarDocument['problems'] {
+function problemsOf(issue: Issue): SidecarDocument['problems'][number][] {
   if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }];
   const allowed = allowedKeys(issue.path).join(', ');
   return issue.keys.map((key) => ({ path: [...issue.path, key], message: `unknown option; allowed here: ${allowed}` }));
