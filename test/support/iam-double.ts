@@ -31,6 +31,7 @@ export interface StoredPolicy {
 }
 
 export interface IamDouble extends AsyncDisposable {
+  readonly origin: string;
   readonly connection: IamConnection;
   /** `GET /v1/clients`, without queries. */
   readonly calls: string[];
@@ -66,9 +67,11 @@ export async function startIamDouble(): Promise<IamDouble> {
   let pending: (() => void)[] = [];
   const server = createServer((req, res) => void serve(req, res));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const pool = new Pool(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: 1 });
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const pool = new Pool(origin, { connections: 1 });
   const admin = new Secret('Bearer an-administrator');
   const double: IamDouble = {
+    origin,
     connection: { dispatcher: pool, basePath: '', authorize: async () => admin, deadlineMs: DEADLINE_MS },
     calls: [],
     clients: [],
