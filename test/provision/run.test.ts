@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { SidecarError } from '../../src/errors.ts';
 import { createFileStore } from '../../src/rotation/file-store.ts';
 import { parseJournal } from '../../src/rotation/journal.ts';
+import { rotate } from '../../src/rotation/rotate.ts';
 import type { SecretStore } from '../../src/rotation/store.ts';
 import type { StoredClient } from '../support/iam-double.ts';
 import { createProvisionWorld, type ProvisionWorld, SERVICE_CLIENT } from '../support/provision-world.ts';
@@ -191,6 +192,47 @@ describe('provision/run', () => {
     const held = await store.open();
     expect(await refusal(world.run())).toContain('ROTATION_LOCKED');
     await held.close();
+    rmSync(join(world.folder.path, 'secret'));
+    world.double.fault = { at: world.double.calls.length + 5, fault: 'lost' };
+    expect(await refusal(world.run())).toContain('IAM_UNAVAILABLE POST');
+    const opened = await store.open();
+    const before = await opened.readJournal();
+    const rotating = rotate({
+      clientId: at(world.double.clients, 0).clientId,
+      store: opened,
+      iam: world.iam,
+      trySecret: async () => 'accepted',
+      policy: { secretLifetime: 1e9, overlap: 0, verifyFor: 1000 },
+      clock: { now: () => Date.now(), sleep: async () => undefined },
+    });
+    expect(await refusal(rotating.then(() => 0))).toContain('provisioning: is not finished');
+    expect(await opened.readJournal()).toBe(before);
+    await opened.close();
+    expect(await world.run()).toBe(0);
+    expect(world.double.works(at(world.double.clients, 0).clientId, world.stored())).toBe(true);
+  });
+
+  it('leaves a journal that a rotation goes on with', async () => {
+    await world.run();
+    const [old] = world.double.secrets;
+    const opened = await createFileStore(join(world.folder.path, 'secret')).open();
+    const outcome = await rotate({
+      clientId: at(world.double.clients, 0).clientId,
+      store: opened,
+      iam: world.iam,
+      trySecret: async (secret) =>
+        world.double.works(at(world.double.clients, 0).clientId, secret.reveal()) ? 'accepted' : 'refused',
+      policy: { secretLifetime: 1e9, overlap: 0, verifyFor: 1000 },
+      clock: { now: () => Date.now(), sleep: async () => undefined },
+    });
+    await opened.close();
+    expect(outcome.kind).toBe('rotated');
+    expect(world.double.secrets).toHaveLength(1);
+    expect(world.double.secrets[0]?.clientSecretId).not.toBe(old?.clientSecretId);
+    expect(world.double.works(at(world.double.clients, 0).clientId, world.stored())).toBe(true);
+    world.double.calls.length = 0;
+    expect(await world.run()).toBe(0);
+    expect(writes()).toEqual([]);
   });
 
   it('never prints the secret', async () => {
