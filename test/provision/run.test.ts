@@ -212,6 +212,32 @@ describe('provision/run', () => {
     expect(world.double.works(at(world.double.clients, 0).clientId, world.stored())).toBe(true);
   });
 
+  it('sends no second creation for one that was executed and not heard of', async () => {
+    world.double.fault = { at: 2, fault: 'lost' };
+    expect(await refusal(world.run())).toContain('IAM_UNAVAILABLE POST /v1/clients');
+    world.double.fault = { at: world.double.calls.length + 8, fault: 'lost' };
+    expect(await refusal(world.run())).toMatch(/IAM_UNAVAILABLE POST .*secrets/);
+    expect(await world.run()).toBe(0);
+    expect(writes().filter((call) => call === 'POST /v1/clients')).toHaveLength(1);
+    expect(writes().filter((call) => call.endsWith('/secrets'))).toHaveLength(1);
+    expect(world.faultsOfResult()).toEqual([]);
+  });
+
+  it('believes a policy conflict once it has seen the policy', async () => {
+    await world.run();
+    let asked = 0;
+    const stale: typeof world.iam.policies = async function* (filter) {
+      asked += 1;
+      if (asked > 1) yield* world.iam.policies(filter);
+    };
+    expect(await world.run({ iam: { ...world.iam, policies: stale } })).toBe(0);
+    expect(world.double.policies).toHaveLength(2);
+    const blind: typeof world.iam.policies = async function* () {
+      yield* [];
+    };
+    expect(await refusal(world.run({ iam: { ...world.iam, policies: blind } }))).toContain('IAM_CONFLICT POST');
+  });
+
   it('leaves a journal that a rotation goes on with', async () => {
     await world.run();
     const [old] = world.double.secrets;
