@@ -151,7 +151,7 @@ function readInputs(options: LoadOptions): Inputs {
 }
 
 function fileOf(doc: Doc): ConfigFile {
-  return { name: undefined, path: undefined, doc, yaml: undefined, lines: new LineCounter() };
+  return { name: 'the document given', path: undefined, doc, yaml: undefined, lines: new LineCounter() };
 }
 
 function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, problems: Problem[]): Override[] {

@@ -1,4 +1,5 @@
 /** The file of a service client: everything that is wrong with it at once, each with its line. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SidecarError } from '../../src/errors.ts';
@@ -104,6 +105,13 @@ sidecars: {}
     ['a list', '- 1', 'must be a mapping'],
   ])('refuses a file that is %s', (_name, yaml, message) => {
     expect(problemsOf(yaml).join()).toContain(message);
+  });
+
+  it('takes the example of the README as it stands', () => {
+    const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
+    const [, section = ''] = readme.split('### A service client from one file');
+    const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(section) ?? [];
+    expect(load(example)).toMatchObject({ client: { name: 'My ERP' }, secret: { file: '/etc/aritma/secret' } });
   });
 
   it('names a file that is not there', () => {
