@@ -5,7 +5,7 @@ import { Pool } from 'undici';
 import type { IamConnection } from '../../src/iam/request.ts';
 import { Secret } from '../../src/secret.ts';
 
-/** `lost`, `late`: it has its effect, at once or once something else has been asked, and nobody hears of it. */
+/** `lost`: has its effect and never answers. `late`: is cut off, and has its effect when the next change has had its own. */
 export const FAULTS = ['refused', 500, 401, 403, 429, 'lost', 'late', 'gateway', 'empty', 'wrong page'] as const;
 export type IamFault = (typeof FAULTS)[number];
 
@@ -50,7 +50,9 @@ export interface IamDouble extends AsyncDisposable {
   works(clientId: string, value: string | undefined): boolean;
 }
 
-const DEADLINE_MS = 60;
+/** Long, so that a busy machine is none of these faults; short where no answer will come. */
+const DEADLINE_MS = 15_000;
+const LOST_DEADLINE_MS = 200;
 
 interface Ask {
   readonly method: string;
@@ -72,7 +74,15 @@ export async function startIamDouble(): Promise<IamDouble> {
   const admin = new Secret('Bearer an-administrator');
   const double: IamDouble = {
     origin,
-    connection: { dispatcher: pool, basePath: '', authorize: async () => admin, deadlineMs: DEADLINE_MS },
+    connection: {
+      dispatcher: pool,
+      basePath: '',
+      authorize: async () => admin,
+      get deadlineMs() {
+        const { fault, calls } = double;
+        return fault?.fault === 'lost' && fault.at === calls.length + 1 ? LOST_DEADLINE_MS : DEADLINE_MS;
+      },
+    },
     calls: [],
     clients: [],
     secrets: [],
@@ -115,7 +125,10 @@ export async function startIamDouble(): Promise<IamDouble> {
     const fault = double.fault?.at === number ? double.fault.fault : undefined;
     if (fault === 'refused') return void res.socket?.destroy();
     if (typeof fault === 'number') return send(res, [fault, { title: 'a fault' }]);
-    if (fault === 'late') return void pending.push(() => void effect(ask));
+    if (fault === 'late') {
+      pending.push(() => void effect(ask));
+      return void res.socket?.destroy();
+    }
     const answer = effect(ask);
     // What was held back happens after the next question has been answered.
     const due = ask.method === 'GET' ? [] : pending;
