@@ -25,6 +25,11 @@ export interface Known {
  * ROTATION_TOO_MANY_SECRETS
  */
 export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs, inUseWorks }: Known): Inventory {
+  // It would be taken for a stray, and the journal is the only place its value is kept.
+  if (journal.provision) {
+    const message = 'is not finished; run `aritma-sidecar iam provision` to its end first';
+    throw new SidecarError('IAM_CONFLICT', { problems: [{ where: 'provisioning', path: '', message }] });
+  }
   const prefix = descriptionPrefix(journal);
   const current = journal.current?.clientSecretId;
   const isStray = ({ clientSecretId, description }: ClientSecret) =>

@@ -75,19 +75,12 @@ const STEPS: Readonly<Record<Attempt['phase'], Step>> = {
 async function readJournal({ store, clientId, clock }: RotationOptions): Promise<Journal> {
   const text = await store.readJournal();
   const journal = text === undefined ? undefined : parseJournal(text);
-  if (journal?.provision) throw unfinished();
   if (journal?.clientId === clientId) return journal;
   // Of another client nothing is known here, but what has been begun for it must not be forgotten.
-  if (journal?.attempt) {
+  if (journal?.attempt || journal?.provision) {
     throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { clientId: journal.clientId } });
   }
   return beginJournal(clientId, clock.now());
-}
-
-/** The first secret is on its way: a rotation would take it for a stray, and forget the only place its value is kept. */
-function unfinished(): SidecarError {
-  const message = 'is not finished; run `aritma-sidecar iam provision` to its end first';
-  return new SidecarError('IAM_CONFLICT', { problems: [{ where: 'provisioning', path: '', message }] });
 }
 
 async function keep(journal: Journal, { store, onProgress }: RotationOptions): Promise<Journal> {
