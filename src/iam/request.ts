@@ -6,6 +6,7 @@ import type { Dispatcher } from 'undici';
 import { SidecarError } from '../errors.ts';
 import { readCapped } from '../oauth/capped-body.ts';
 import type { Secret } from '../secret.ts';
+import { problemText } from './problem-text.ts';
 
 export interface IamConnection {
   readonly dispatcher: Dispatcher;
@@ -38,7 +39,6 @@ export interface IamAnswer {
 
 /** A page of 200 long descriptions is far smaller. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
-const MAX_DETAIL_CHARS = 300;
 const MAX_RETRY_AFTER_S = 300;
 
 /**
@@ -61,6 +61,8 @@ interface RawAnswer {
   readonly status: number;
   readonly headers: IamAnswer['headers'];
   readonly text: string;
+  /** What the request was sent with. */
+  readonly token: Secret;
 }
 
 async function exchange(connection: IamConnection, request: IamRequest, token: Secret): Promise<RawAnswer> {
@@ -87,7 +89,7 @@ async function exchange(connection: IamConnection, request: IamRequest, token: S
       });
       const text = await readCapped(body, MAX_BODY_BYTES);
       if (text === undefined) throw invalid(request, statusCode, 'larger than any page');
-      return { status: statusCode, headers, text };
+      return { status: statusCode, headers, text, token };
     } catch (error) {
       if (error instanceof SidecarError) throw error;
       throw unavailable(request, signal.aborted ? 'timeout' : String((error as { code?: unknown }).code), error);
@@ -105,8 +107,9 @@ function judge(request: IamRequest, answer: RawAnswer): IamAnswer {
   throw refusal(request, answer, json === NOT_JSON ? undefined : json);
 }
 
-function refusal(request: IamRequest, { status, headers }: RawAnswer, problem: unknown): SidecarError {
-  const fields = { ...about(request), status, ...explain(problem, request) };
+function refusal(request: IamRequest, { status, headers, token }: RawAnswer, body: unknown): SidecarError {
+  const problem = problemText(body, request.secret ? [token, request.secret] : [token]);
+  const fields = { ...about(request), status, ...(problem !== '' && { problem }) };
   if (status === 404) return new SidecarError('IAM_NOT_FOUND', { fields });
   if (status === 409) return new SidecarError('IAM_CONFLICT', { fields });
   if (status === 408 || status === 429 || status >= 500) {
@@ -150,21 +153,6 @@ function parse(text: string): unknown {
   } catch {
     return NOT_JSON;
   }
-}
-
-/** RFC 9457: title, detail and ASP.NET's `errors`, in one line, with what must stay secret masked. */
-function explain(problem: unknown, { secret }: IamRequest): { problem?: string } {
-  if (typeof problem !== 'object' || problem === null) return {};
-  const { title, detail, errors } = problem as Record<string, unknown>;
-  const fields = Object.entries(typeof errors === 'object' && errors !== null ? errors : {});
-  const parts = [title, detail, ...fields.map(([field, messages]) => `${field}: ${[messages].flat().join(' ')}`)];
-  const line = parts.filter((part) => typeof part === 'string' && part !== '').join('; ');
-  if (line === '') return {};
-  const masked = secret ? line.replaceAll(secret.reveal(), '[secret]') : line;
-  const printable = masked
-    .replace(/[^\x20-\x7e\u00a0-\uffff]+/g, ' ')
-    .replace(/[\w-]+\.[\w-]+\.[\w-]{20,}/g, '[token]');
-  return { problem: printable.slice(0, MAX_DETAIL_CHARS) };
 }
 
 /** RFC 9110 §10.2.3 in seconds; a date is rare enough to be left to the usual back-off. */
