@@ -32,12 +32,18 @@ interface Page {
 export async function* readPages(fetchPage: FetchPage, onPage?: OnPage): AsyncGenerator<Item> {
   let query: Readonly<Record<string, string>> | undefined = { page: '1', pageSize: PAGE_SIZE };
   let received = 0;
+  let previous: string | undefined;
   const asked = new Set<string>();
   while (query !== undefined) {
-    const id = query['cursor'] ?? query['page'] ?? '';
-    if (asked.has(id) || asked.size >= MAX_PAGES) throw notAPage('the list goes in a circle or never ends');
-    asked.add(id);
+    // Page 1 and a cursor that happens to be "1" are not the same place.
+    const place = JSON.stringify(query);
+    if (asked.has(place) || asked.size >= MAX_PAGES) throw notAPage('the list goes in a circle or never ends');
+    asked.add(place);
     const page: Page = pageOf(await fetchPage(query), Number(query['page'] ?? 1), received);
+    const content = page.items.length > 0 ? JSON.stringify(page.items) : undefined;
+    // A server that does not understand what it is asked for answers the same page for ever.
+    if (content !== undefined && content === previous) throw notAPage('the same page came twice');
+    previous = content;
     received += page.items.length;
     onPage?.(received, page.total);
     yield* page.items;
@@ -51,10 +57,8 @@ function pageOf(body: unknown, number: number, before: number): Page {
   const list = envelope['items'] ?? envelope['data'];
   if (!Array.isArray(list)) throw notAPage('no list of items in it');
   const items = list.map(asItem);
-  const cursor = envelope['cursor'];
-  if (typeof cursor === 'string' && cursor !== '') {
-    return { items, total: undefined, next: { cursor, pageSize: PAGE_SIZE } };
-  }
+  const cursor = cursorOf(envelope);
+  if (cursor !== '') return { items, total: undefined, next: { cursor, pageSize: PAGE_SIZE } };
   const counts = { ...envelope, ...(isItem(envelope['metadata']) && envelope['metadata']) };
   return {
     items,
@@ -84,6 +88,14 @@ function numbered(envelope: Item, { counts, number, received }: Position): Page[
   if (typeof totalPages === 'number') return number < totalPages ? next : undefined;
   if (total !== undefined || empty) return undefined;
   return isItem(links) && typeof links['next'] === 'string' ? next : undefined;
+}
+
+/** Empty at the end. What is there and cannot be understood must not pass for the end. */
+function cursorOf({ cursor }: Item): string {
+  if (cursor === undefined || cursor === null) return '';
+  if (typeof cursor === 'string') return cursor;
+  if (Number.isSafeInteger(cursor)) return String(cursor);
+  throw notAPage('a cursor that is neither text nor a number');
 }
 
 function totalOf({ totalCount, total }: Item): number | undefined {
