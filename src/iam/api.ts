@@ -76,14 +76,14 @@ export function createIamApi(connection: IamConnection, onPage?: OnPage) {
       throw error;
     }
   };
-  const client = (id: string) => `/v1/clients/${encodeURIComponent(id)}`;
-  const ofClient = (id: string) => `/v1/subjects/clients/${encodeURIComponent(id)}/permissions`;
+  const client = (id: string) => `/v1/clients/${segment(id)}`;
+  const ofClient = (id: string) => `/v1/subjects/clients/${segment(id)}/permissions`;
   return {
     /** `searchText` matches anywhere in a name. */
     clients: (searchText?: string) => read(list('/v1/clients', { searchText }), clientOf),
-    /** The new client's id, where the answer names it: see `seed` on responses. */
+    /** The new client's id, where the answer names it. */
     createClient: async (body: ClientBody) =>
-      createdId(await send({ method: 'POST', path: '/v1/clients', body }), 'clientId'),
+      createdId(await send({ method: 'POST', path: '/v1/clients', body }), 'clientId', 'clients'),
     client: async (id: string) => clientOf(asFields((await send({ method: 'GET', path: client(id) })).json)),
     updateClient: async (id: string, body: ClientBody) => void (await send({ method: 'PUT', path: client(id), body })),
     deleteClient: (id: string) => remove({ method: 'DELETE', path: client(id) }),
@@ -92,10 +92,10 @@ export function createIamApi(connection: IamConnection, onPage?: OnPage) {
       const expiration = expiresAt === undefined ? undefined : new Date(expiresAt).toISOString();
       const body = { value: value.reveal(), description, expiration };
       const answer = await send({ method: 'POST', path: `${client(id)}/secrets`, body, secret: value });
-      return createdId(answer, 'clientSecretId');
+      return createdId(answer, 'clientSecretId', 'secrets');
     },
     deleteSecret: (id: string, secretId: string) =>
-      remove({ method: 'DELETE', path: `${client(id)}/secrets/${encodeURIComponent(secretId)}` }),
+      remove({ method: 'DELETE', path: `${client(id)}/secrets/${segment(secretId)}` }),
     /** `searchQuery` matches anywhere in a name. */
     subjects: (searchQuery?: string) => read(list('/v1/subjects/clients', { searchQuery }), subjectOf),
     /** As the server tells them: nothing is documented of their shape. */
@@ -119,14 +119,42 @@ function queryOf(query: Readonly<Record<string, string | undefined>>): string {
   return given.length === 0 ? '' : `?${new URLSearchParams(given).toString()}`;
 }
 
-/** From the body, else from `Location`; undefined when the server says neither, as one of its reference pages has it. */
-function createdId({ json, headers }: IamAnswer, name: 'clientId' | 'clientSecretId'): string | undefined {
+/** One step of a path. A server or a proxy on the way would take dots for a way up, however they are encoded. */
+function segment(id: string): string {
+  if (id !== '' && id !== '.' && id !== '..' && id.isWellFormed()) return encodeURIComponent(id);
+  const message = 'must be neither empty nor dots alone';
+  throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'id for Aritma IAM', path: '', message }] });
+}
+
+/**
+ * From the body, else from `Location`; undefined when the server says neither, as one of its reference pages has it. A
+ * `Location` counts only where it names one of the collection: one of the collection itself would be taken for an id.
+ */
+function createdId({ json, headers }: IamAnswer, name: string, collection: string): string | undefined {
   const body = typeof json === 'object' && json !== null ? (json as Fields) : {};
-  const id = body[name] ?? body['id'];
-  if (typeof id === 'string' && id !== '') return id;
+  const id = idOf(body[name]) ?? idOf(body['id']);
+  if (id !== undefined) return id;
   const { location } = headers;
-  const last = typeof location === 'string' ? /\/([^/?#]+)\/?$/.exec(location)?.[1] : undefined;
-  return last === undefined ? undefined : decodeURIComponent(last);
+  const [before, last = ''] =
+    typeof location === 'string'
+      ? location
+          .replace(/[?#].*$/, '')
+          .split('/')
+          .slice(-2)
+      : [];
+  if (before !== collection) return undefined;
+  try {
+    return idOf(decodeURIComponent(last));
+  } catch {
+    // Half a percent-encoding names nothing; whoever created it finds it in the list.
+    return undefined;
+  }
+}
+
+/** Databases count their rows, so an id may be a number. */
+function idOf(value: unknown): string | undefined {
+  if (typeof value === 'string' && value !== '') return value;
+  return Number.isSafeInteger(value) ? String(value) : undefined;
 }
 
 function clientOf(item: Fields): Client {
@@ -154,7 +182,7 @@ function subjectOf(item: Fields): Subject {
   const { id, clientId, displayName, name } = item;
   return {
     subjectId: textOf(item, 'subjectId'),
-    id: optional(id ?? clientId),
+    id: idOf(id) ?? idOf(clientId),
     displayName: optional(displayName ?? name),
   };
 }
@@ -173,7 +201,7 @@ function asFields(json: unknown): Fields {
 
 /** Without its id nothing can be done with an item, and a guessed one could delete another's. */
 function textOf(item: Fields, ...names: readonly string[]): string {
-  const value = names.map((name) => item[name]).find((candidate) => typeof candidate === 'string' && candidate !== '');
-  if (typeof value === 'string') return value;
+  const value = names.map((name) => idOf(item[name])).find((candidate) => candidate !== undefined);
+  if (value !== undefined) return value;
   throw new SidecarError('IAM_INVALID', { fields: { reason: `an item without ${names[0]}` } });
 }
