@@ -4,6 +4,7 @@
 import { Command, Option } from 'commander';
 import { INPUTS } from './config/inputs.ts';
 import type { Flags } from './flags.ts';
+import { addIamCommands } from './iam-cli.ts';
 import { VERSION } from './version.ts';
 
 export interface Cli {
@@ -57,6 +58,7 @@ export function createProgram({ exit }: Cli): Command {
     .option(...JSON_OPTION);
   addInspections(program, add);
   addOperations(add);
+  addIamCommands(program, exit);
   return program;
 }
 

@@ -1,7 +1,9 @@
 /**
  * Aritma IAM as the configuration says: where it is, how to get there, and whose tokens to use.
  */
+
 import type { LoadedConfig } from './config/load.ts';
+import type { Config } from './config/schema.ts';
 import { createEgress } from './egress.ts';
 import { SidecarError } from './errors.ts';
 import type { IamConnection } from './iam/request.ts';
@@ -9,6 +11,7 @@ import { createIdentity } from './identity.ts';
 import { systemClock } from './oauth/clock.ts';
 import type { Token } from './oauth/token.ts';
 import { createTokenCache } from './oauth/token-cache.ts';
+import type { Secret } from './secret.ts';
 
 export interface OpenIam extends AsyncDisposable {
   readonly connection: IamConnection;
@@ -22,13 +25,9 @@ const CONNECTIONS = 2;
  * @throws SidecarError CONFIG_INVALID when no IAM is configured
  */
 export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?.credential ?? 'default'): OpenIam {
-  const { iam, token } = loaded.config;
-  if (!iam) {
-    const message = 'is missing: set iam.url, or ARITMA_IAM_URL, or an environment whose IAM is known (dev, emulator)';
-    throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'iam', message }] });
-  }
+  const { token } = loaded.config;
+  const iam = iamOf(loaded.config);
   const clock = systemClock;
-  const egress = createEgress(iam.url, { loaded, connections: CONNECTIONS, owner: 'iam' });
   const identity = createIdentity({ loaded, clock });
   const nothing = () => undefined;
   const tokens = createTokenCache({
@@ -41,21 +40,47 @@ export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?
   });
   const source = tokens.open({ credential, scope: iam.scope, audience: undefined, resource: undefined });
   let last: Token | undefined;
-  return {
-    connection: {
-      dispatcher: egress.dispatcher,
-      basePath: iam.url.basePath,
-      deadlineMs: iam.timeout,
-      async authorize(refused) {
-        const stale = refused && last?.authorization.fingerprint() === refused.fingerprint() ? last : undefined;
-        const token = (stale && (await source.renew(stale))) ?? (await source.get());
-        last = token;
-        return token.authorization;
-      },
+  return connect(loaded, {
+    async authorize(refused) {
+      const stale = refused && last?.authorization.fingerprint() === refused.fingerprint() ? last : undefined;
+      const token = (stale && (await source.renew(stale))) ?? (await source.get());
+      last = token;
+      return token.authorization;
     },
-    async [Symbol.asyncDispose]() {
+    async end() {
       tokens.close();
-      await Promise.all([egress.destroy(), identity.end('destroy')]);
+      await identity.end('destroy');
+    },
+  });
+}
+
+/**
+ * Connects with a token that somebody brings along. There is no other one, so a 401 to it is final.
+ * @param authorization `Bearer` and the token
+ * @throws SidecarError CONFIG_INVALID when no IAM is configured
+ */
+export function connectIamAs(loaded: LoadedConfig, authorization: Secret): OpenIam {
+  return connect(loaded, { authorize: async () => authorization, end: async () => undefined });
+}
+
+interface Authority {
+  readonly authorize: IamConnection['authorize'];
+  end(): Promise<void>;
+}
+
+function connect(loaded: LoadedConfig, { authorize, end }: Authority): OpenIam {
+  const { url, timeout } = iamOf(loaded.config);
+  const egress = createEgress(url, { loaded, connections: CONNECTIONS, owner: 'iam' });
+  return {
+    connection: { dispatcher: egress.dispatcher, basePath: url.basePath, deadlineMs: timeout, authorize },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([egress.destroy(), end()]);
     },
   };
+}
+
+function iamOf({ iam }: Config): NonNullable<Config['iam']> {
+  if (iam) return iam;
+  const message = 'is missing: set iam.url, or ARITMA_IAM_URL, or an environment whose IAM is known (dev, emulator)';
+  throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'iam', message }] });
 }

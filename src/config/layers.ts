@@ -74,7 +74,8 @@ function isPresetName(name: unknown): name is keyof typeof PRESETS {
   return typeof name === 'string' && Object.hasOwn(PRESETS, name);
 }
 
-function isDoc(value: unknown): value is Doc {
+/** A mapping, not a list. */
+export function isDoc(value: unknown): value is Doc {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -9,6 +9,7 @@ import { SidecarError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
 import { type ProxySettings, readProxy, readSurroundings, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
+import { IamPartSchema, type IamUse, iamPart } from './iam-part.ts';
 import { INPUTS } from './inputs.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
 import { locate, type Problem, wording } from './problems.ts';
@@ -31,6 +32,8 @@ export interface LoadOptions {
   readonly cwd?: string;
   /** A whole document; then file, flags and the variables that stand for options do not count. */
   readonly document?: Doc;
+  /** Only what commands for Aritma IAM need; the rest may be missing or wrong. */
+  readonly iamOnly?: IamUse;
 }
 
 export interface LoadedConfig {
@@ -66,10 +69,11 @@ export interface LoadedConfig {
 export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const { file, overrides, problems, env, cwd } = readInputs(options);
   const snapshot = { ...env };
-  const { doc, sources } = applyInputs(layer(file.doc, overrides), overrides);
+  const { doc: whole, sources } = applyInputs(layer(file.doc, overrides), overrides);
   const where = (path: readonly PropertyKey[]) => locate(path, sources, file);
   const report: Report = (path, message) => problems.push({ where: where(path), path: path.join('.'), message });
-  const result = ConfigSchema.safeParse(doc, { error: wording });
+  const doc = options.iamOnly ? iamPart(whole, options.iamOnly, report) : whole;
+  const result = (options.iamOnly ? IamPartSchema : ConfigSchema).safeParse(doc, { error: wording });
   for (const issue of result.error?.issues ?? []) reportIssue(issue, report);
   const parts = validParts(doc);
   checkRules(parts, report);

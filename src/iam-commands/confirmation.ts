@@ -1,0 +1,34 @@
+/**
+ * The question before something is deleted. Asked on standard error, so that standard output is the result alone.
+ */
+import { createInterface } from 'node:readline';
+import { type IamFlags, usageError } from './session.ts';
+
+/** How the question ends when it is not answered. */
+type Answer = string | undefined;
+
+/**
+ * Whether to go on: by `--yes`, or because a person says so.
+ * @throws SidecarError CONFIG_INVALID without `--yes` where nobody can be asked
+ */
+export async function confirm(question: string, flags: IamFlags): Promise<boolean> {
+  if (flags['yes'] === true) return true;
+  assertAskable(flags);
+  process.stderr.write(`${question} [y/N] `);
+  return /^y(es)?$/i.test((await answer())?.trim() ?? '');
+}
+
+/** The same complaint before anything has been asked of the server. @throws SidecarError CONFIG_INVALID */
+export function assertAskable(flags: IamFlags): void {
+  if (flags['yes'] === true || process.stdin.isTTY) return;
+  throw usageError('flag --yes', 'is needed to delete where nobody can be asked (standard input is no terminal)');
+}
+
+/** Line by line rather than key by key: Ctrl-C then ends the program as everywhere else. */
+function answer(): Promise<Answer> {
+  const lines = createInterface({ input: process.stdin, terminal: false });
+  const { promise, resolve } = Promise.withResolvers<Answer>();
+  lines.once('line', resolve);
+  lines.once('close', () => resolve(undefined));
+  return promise.finally(() => lines.close());
+}

@@ -1,0 +1,23 @@
+/**
+ * Text from servers on its way to a terminal. Names may hold what a terminal obeys or what turns text around (control
+ * characters, bidirectional overrides); it is shown, never sent.
+ */
+
+/** Also unpaired surrogates, and the separators that some programs take for the end of a line. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+/** On one line, with every unsafe character as `\u001b`. */
+export function visible(text: string): string {
+  return text.replace(UNSAFE, escaped);
+}
+
+/** A line of JSON that says the same and holds no unsafe character; its own end of line stays. */
+export function visibleJson(line: string): string {
+  return line.replace(UNSAFE, (character) => (character === '\n' ? character : escaped(character)));
+}
+
+function escaped(character: string): string {
+  return Array.from({ length: character.length }, (_, index) => {
+    return `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`;
+  }).join('');
+}
