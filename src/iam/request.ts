@@ -92,7 +92,7 @@ async function exchange(connection: IamConnection, request: IamRequest, token: S
       return { status: statusCode, headers, text, token };
     } catch (error) {
       if (error instanceof SidecarError) throw error;
-      throw unavailable(request, signal.aborted ? 'timeout' : String((error as { code?: unknown }).code), error);
+      throw unavailable(request, signal.aborted ? 'timeout' : errnoOf(error), error);
     }
   }
 }
@@ -120,6 +120,12 @@ function refusal(request: IamRequest, { status, headers, token }: RawAnswer, bod
   }
   if (status >= 400) return new SidecarError('IAM_REFUSED', { fields });
   return invalid(request, status, 'a redirect, which is never followed');
+}
+
+/** undici's parser errors have no code, but a name. */
+function errnoOf(error: unknown): string {
+  const { code, name } = error as { code?: unknown; name?: unknown };
+  return String(code ?? name);
 }
 
 const isChange = ({ method }: IamRequest) => method !== 'GET';
