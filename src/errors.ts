@@ -222,7 +222,8 @@ export const ERRORS = {
     status: 502,
     exit: 6,
     title: 'Aritma IAM does not answer',
-    detail: 'Run the same command again later: it goes on where it stopped and does nothing twice.',
+    detail:
+      'Try again later. `rotate` goes on where it stopped; before creating anything again, look whether it is there: the answer may have been lost.',
   },
   IAM_INVALID: {
     status: 502,
