@@ -34,15 +34,19 @@ const ERASE_LINE = '\r\x1b[K';
 
 export function createPrinter({ out, err }: Streams, forceJson: boolean): Printer {
   let watched = false;
+  let unread = false;
+  // Node revives a standard output that has failed, so its own state does not tell.
+  out.on('error', () => {
+    unread = true;
+  });
   const clear = () => {
     if (watched) err.write(ERASE_LINE);
     watched = false;
   };
   const write = async (text: string): Promise<boolean> => {
     clear();
-    if (!out.writable) return false;
-    if (!out.write(text)) await drained(out);
-    return out.writable;
+    if (!unread && !out.write(text)) await drained(out);
+    return !unread;
   };
   const pieces: string[] = [];
   const sink = { isTTY: out.isTTY, write: (text: string) => pieces.push(text) };

@@ -8,7 +8,7 @@ const MAX_CHARS = 300;
 /** What is looked at before it is cut: a server chooses how much it sends. */
 const MAX_READ_CHARS = 4000;
 /** So many characters in a row that a secret has too are taken for a piece of it: servers shorten what they quote. */
-const PIECE = 5;
+const PIECE = 6;
 
 /** RFC 9457 title and detail, and ASP.NET's `errors`; empty when the body has none of them. */
 export function problemText(body: unknown, secrets: readonly Secret[]): string {

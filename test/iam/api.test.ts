@@ -39,58 +39,52 @@ describe('iam/api', () => {
       [
         'clients',
         (api) => collect(api.clients('a&b=c')),
-        'GET',
-        '/clients?searchText=a%26b%3Dc&page=1&pageSize=100',
+        'GET /clients?searchText=a%26b%3Dc&page=1&pageSize=100',
         undefined,
       ],
-      ['clients without a search', (api) => collect(api.clients()), 'GET', '/clients?page=1&pageSize=100', undefined],
-      ['createClient', (api) => api.createClient(CLIENT), 'POST', '/clients', CLIENT],
-      ['updateClient', (api) => api.updateClient('c', CLIENT), 'PUT', '/clients/c', CLIENT],
-      ['deleteClient', (api) => api.deleteClient('c'), 'DELETE', '/clients/c', undefined],
-      ['secrets', (api) => collect(api.secrets('c')), 'GET', '/clients/c/secrets?page=1&pageSize=100', undefined],
+      ['clients without a search', (api) => collect(api.clients()), 'GET /clients?page=1&pageSize=100', undefined],
+      ['createClient', (api) => api.createClient(CLIENT), 'POST /clients', CLIENT],
+      ['updateClient', (api) => api.updateClient('c', CLIENT), 'PUT /clients/c', CLIENT],
+      ['deleteClient', (api) => api.deleteClient('c'), 'DELETE /clients/c', undefined],
+      ['secrets', (api) => collect(api.secrets('c')), 'GET /clients/c/secrets?page=1&pageSize=100', undefined],
       [
         'createSecret',
         (api) => api.createSecret('c', SECRET),
-        'POST',
-        '/clients/c/secrets',
+        'POST /clients/c/secrets',
         { value: VALUE, description: SECRET.description },
       ],
       [
         'createSecret that expires',
         (api) => api.createSecret('c', { ...SECRET, expiresAt: Date.UTC(2027, 7, 24, 14, 15, 22) }),
-        'POST',
-        '/clients/c/secrets',
+        'POST /clients/c/secrets',
         { value: VALUE, description: SECRET.description, expiration: '2027-08-24T14:15:22.000Z' },
       ],
-      ['deleteSecret', (api) => api.deleteSecret('c', 's'), 'DELETE', '/clients/c/secrets/s', undefined],
+      ['deleteSecret', (api) => api.deleteSecret('c', 's'), 'DELETE /clients/c/secrets/s', undefined],
       [
         'subjects',
         (api) => collect(api.subjects('john')),
-        'GET',
-        '/subjects/clients?searchQuery=john&page=1&pageSize=100',
+        'GET /subjects/clients?searchQuery=john&page=1&pageSize=100',
         undefined,
       ],
       [
         'permissions',
         (api) => collect(api.permissions('c', { resourceProvider: 'aritma.control' })),
-        'GET',
-        '/subjects/clients/c/permissions?resourceProvider=aritma.control&page=1&pageSize=100',
+        'GET /subjects/clients/c/permissions?resourceProvider=aritma.control&page=1&pageSize=100',
         undefined,
       ],
       [
         'policies',
         (api) => collect(api.policies({ scope: '/a b' })),
-        'GET',
-        '/policies?scope=%2Fa+b&page=1&pageSize=100',
+        'GET /policies?scope=%2Fa+b&page=1&pageSize=100',
         undefined,
       ],
-      ['createPolicy', (api) => api.createPolicy({ ...POLICY, tenant: 't' }), 'POST', '/policies', POLICY],
-      ['deletePolicy', (api) => api.deletePolicy({ ...POLICY, tenant: 't' }), 'DELETE', '/policies', POLICY],
-    ] as readonly [string, (api: IamWorld['api']) => Promise<unknown>, string, string, unknown][])(
+      ['createPolicy', (api) => api.createPolicy({ ...POLICY, tenant: 't' }), 'POST /policies', POLICY],
+      ['deletePolicy', (api) => api.deletePolicy({ ...POLICY, tenant: 't' }), 'DELETE /policies', POLICY],
+    ] as readonly [string, (api: IamWorld['api']) => Promise<unknown>, string, unknown][])(
       '%s sends what is documented',
-      async (_what, use, method, path, sent) => {
+      async (_what, use, asked, sent) => {
         const done = await call(status(200, '{"items":[]}'), use);
-        expect(done.asked).toEqual([`${method} /core/iam/v1${path}`]);
+        expect(done.asked).toEqual([asked.replace(' ', ' /core/iam/v1')]);
         expect(done.sent).toEqual([sent]);
       },
     );
