@@ -223,7 +223,7 @@ export const ERRORS = {
     exit: 6,
     title: 'Aritma IAM does not answer',
     detail:
-      'Try again later. `rotate` goes on where it stopped; before creating anything again, look whether it is there: the answer may have been lost.',
+      'A change may have happened: look before you repeat it. `rotate` and `iam provision` go on where they stopped.',
   },
   IAM_INVALID: {
     status: 502,

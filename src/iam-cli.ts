@@ -2,7 +2,8 @@
  * The `iam` commands, their flags and their help, as commander sees them. What a command does is in iam-commands/.
  */
 import type { Command } from 'commander';
-import type { IamCommand, IamFlags } from './iam-commands/session.ts';
+import type { IamFlags } from './iam-commands/flag.ts';
+import type { IamCommand } from './iam-commands/session.ts';
 
 type Load = () => Promise<IamCommand>;
 
@@ -21,6 +22,24 @@ export function addIamCommands(program: Command, exit: (code: number) => void): 
   addClients(group(iam, 'clients', 'the OAuth clients of the tenant'), leaf);
   addSecrets(group(iam, 'secrets', 'the secrets of a client'), leaf);
   addAccess(iam, leaf);
+  addProvision(iam, exit);
+}
+
+/** Asks by itself, and ends with what the doctor says. */
+function addProvision(iam: Command, exit: (code: number) => void): void {
+  withConnection(iam.command('provision').exitOverride().allowExcessArguments(false))
+    .description('make client, secret and policies as one file says; twice changes nothing')
+    .requiredOption('-f, --file <file>', 'what there should be, as YAML')
+    .option('--dry-run', 'show what would be done and do nothing')
+    .option(...YES)
+    .action(async (flags: IamFlags) => {
+      const { openAccess } = await import('./iam-commands/session.ts');
+      const { provision } = await import('./provision-command.ts');
+      const { loaded, connect } = openAccess(flags);
+      const { environment } = loaded.config;
+      const io = { output: process.stdout, input: process.stdin };
+      exit(await provision(flags, { connect, environment, cwd: process.cwd(), ...io }));
+    });
 }
 
 type Leaf = (parent: Command, usage: string, about: string, load: Load) => Command;
@@ -144,4 +163,5 @@ Examples:
   aritma-sidecar iam clients list --environment dev --token-file token.txt
   aritma-sidecar iam clients create --name my-erp --description 'ERP of Oslo' --scope api
   aritma-sidecar iam secrets create CLIENT_ID --description 2026 --expires 90d --out secret.txt
-  aritma-sidecar iam policies create --client CLIENT_ID --action banking.ais.read --scope /subscriptions/123`;
+  aritma-sidecar iam policies create --client CLIENT_ID --action banking.ais.read --scope /subscriptions/123
+  aritma-sidecar iam provision -f service-client.yaml --dry-run`;

@@ -9,9 +9,9 @@ import { findingText, summaryText } from './check/text.ts';
 import type { Doc } from './config/layers.ts';
 import { loadConfig } from './config/load.ts';
 import { SidecarError } from './errors.ts';
-import type { Flags } from './flags.ts';
 import { createIamApi } from './iam/api.ts';
 import type { IamConnection } from './iam/request.ts';
+import type { IamFlags } from './iam-commands/flag.ts';
 import { createIdentity, tokenKey } from './identity.ts';
 import { systemClock } from './oauth/clock.ts';
 import { type Desired, loadDesired } from './provision/desired.ts';
@@ -39,7 +39,7 @@ type ProvisionIam = AsyncDisposable & { readonly connection: IamConnection };
  * `--file`, `--dry-run`, `--yes`, `--json`. Returns the doctor's exit code when all is done.
  * @throws SidecarError CONFIG_INVALID for the file or a missing --yes; what `runProvision` throws
  */
-export async function provision(flags: Flags, setup: ProvisionSetup): Promise<number> {
+export async function provision(flags: IamFlags, setup: ProvisionSetup): Promise<number> {
   const { cwd, environment, output, input } = setup;
   const [dryRun, yes] = [flags['dryRun'] === true, flags['yes'] === true];
   if (!dryRun && !yes && !input.isTTY) {

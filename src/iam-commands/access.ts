@@ -4,7 +4,8 @@
 import { SidecarError } from '../errors.ts';
 import type { IamApi, Policy, Subject } from '../iam/api.ts';
 import { assertAskable, confirm } from './confirmation.ts';
-import { type IamCommand, type IamFlags, type Session, textFlag, usageError } from './session.ts';
+import { type IamFlags, textFlag, usageError } from './flag.ts';
+import type { IamCommand, Session } from './session.ts';
 import { printTable } from './table.ts';
 
 const subjects: IamCommand = async ({ api, flags, printer }) => {

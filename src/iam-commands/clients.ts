@@ -5,7 +5,8 @@ import { SidecarError } from '../errors.ts';
 import type { Client, ClientBody } from '../iam/api.ts';
 import { createAndFind } from '../iam/creation.ts';
 import { assertAskable, confirm } from './confirmation.ts';
-import { type IamCommand, type IamFlags, type Session, textFlag, usageError } from './session.ts';
+import { type IamFlags, textFlag, usageError } from './flag.ts';
+import type { IamCommand, Session } from './session.ts';
 import { printTable } from './table.ts';
 
 const list: IamCommand = async ({ api, flags, printer }) => {

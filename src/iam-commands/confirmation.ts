@@ -2,7 +2,7 @@
  * The question before something is deleted. Asked on standard error, so that standard output is the result alone.
  */
 import { createInterface } from 'node:readline';
-import { type IamFlags, usageError } from './session.ts';
+import { type IamFlags, usageError } from './flag.ts';
 
 /** How the question ends when it is not answered. */
 type Answer = string | undefined;

@@ -2,7 +2,7 @@
  * When a new secret is to expire, from what a person writes: `90d`, `2027-06-30`, `2027-06-30T12:00Z`, `never`.
  */
 import { parseAgeMs } from '../config/iam-options.ts';
-import { usageError } from './session.ts';
+import { usageError } from './flag.ts';
 
 const FLAG = 'flag --expires';
 const DATE = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,7})?)?)?(Z|[+-]\d\d:\d\d)?$/;

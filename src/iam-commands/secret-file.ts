@@ -8,7 +8,7 @@ import { dirname, resolve } from 'node:path';
 import { SidecarError } from '../errors.ts';
 import { readText, replaceFile } from '../rotation/durable-file.ts';
 import type { Secret } from '../secret.ts';
-import { usageError } from './session.ts';
+import { usageError } from './flag.ts';
 
 export interface KeptSecret {
   /** Takes it back: what was there before is there again. */

@@ -10,8 +10,9 @@ import { randomSecret } from '../rotation/random-secret.ts';
 import { Secret } from '../secret.ts';
 import { assertAskable, confirm } from './confirmation.ts';
 import { parseExpiry } from './expiry.ts';
+import { type IamFlags, textFlag, usageError } from './flag.ts';
 import { keepSecret } from './secret-file.ts';
-import { type IamCommand, type IamFlags, type Session, textFlag, usageError } from './session.ts';
+import type { IamCommand, Session } from './session.ts';
 import { printTable } from './table.ts';
 
 const list: IamCommand = async ({ api, printer, operands: [id = ''] }) => {

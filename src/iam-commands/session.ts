@@ -6,12 +6,10 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import { SidecarError } from '../errors.ts';
 import { createIamApi, type IamApi } from '../iam/api.ts';
-import { connectIam, connectIamAs } from '../iam-connection.ts';
+import { connectIam, connectIamAs, type OpenIam } from '../iam-connection.ts';
 import { Secret } from '../secret.ts';
+import { type IamFlags, textFlag, usageError } from './flag.ts';
 import { createPrinter, type Printer } from './printer.ts';
-
-/** As commander hands them over; repeatable ones are lists. */
-export type IamFlags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 export interface Session {
   readonly api: IamApi;
@@ -33,14 +31,9 @@ export async function runIamCommand(
   flags: IamFlags,
   operands: readonly string[],
 ): Promise<number> {
-  const tokenFile = textFlag(flags, 'tokenFile');
-  const credential = textFlag(flags, 'credential');
-  if (tokenFile !== undefined && credential !== undefined)
-    throw usageError('--token-file', 'and --credential exclude each other');
-  const loaded = load(flags, { ownToken: tokenFile !== undefined, credential });
+  const { connect } = openAccess(flags);
   const printer = createPrinter({ out: process.stdout, err: process.stderr }, flags['json'] === true);
-  const token = tokenFile === undefined ? undefined : readToken(tokenFile);
-  await using iam = token ? connectIamAs(loaded, token) : connectIam(loaded);
+  await using iam = connect();
   try {
     await command({ api: createIamApi(iam.connection, printer.onPage), printer, flags, operands });
   } finally {
@@ -49,15 +42,20 @@ export async function runIamCommand(
   return OK;
 }
 
-/** A mistake on the command line: exit code 2. */
-export function usageError(flag: string, message: string): SidecarError {
-  return new SidecarError('CONFIG_INVALID', { problems: [{ where: flag, path: '', message }] });
+export interface Access {
+  readonly loaded: LoadedConfig;
+  readonly connect: () => OpenIam;
 }
 
-/** A flag that was given a value. */
-export function textFlag(flags: IamFlags, name: string): string | undefined {
-  const value = flags[name];
-  return typeof value === 'string' ? value : undefined;
+/** Where IAM is and whose tokens to use, as flags, environment and file say. @throws SidecarError CONFIG_INVALID */
+export function openAccess(flags: IamFlags): Access {
+  const tokenFile = textFlag(flags, 'tokenFile');
+  const credential = textFlag(flags, 'credential');
+  if (tokenFile !== undefined && credential !== undefined)
+    throw usageError('--token-file', 'and --credential exclude each other');
+  const loaded = load(flags, { ownToken: tokenFile !== undefined, credential });
+  const token = tokenFile === undefined ? undefined : readToken(tokenFile);
+  return { loaded, connect: () => (token ? connectIamAs(loaded, token) : connectIam(loaded)) };
 }
 
 function load(flags: IamFlags, iamOnly: { ownToken: boolean; credential: string | undefined }): LoadedConfig {
