@@ -4,9 +4,6 @@
 import { createInterface } from 'node:readline';
 import { type IamFlags, usageError } from './flag.ts';
 
-/** How the question ends when it is not answered. */
-type Answer = string | undefined;
-
 /**
  * Whether to go on: by `--yes`, or because a person says so.
  * @throws SidecarError CONFIG_INVALID without `--yes` where nobody can be asked
@@ -24,10 +21,10 @@ export function assertAskable(flags: IamFlags): void {
   throw usageError('flag --yes', 'is needed to delete where nobody can be asked (standard input is no terminal)');
 }
 
-/** Line by line rather than key by key: Ctrl-C then ends the program as everywhere else. */
-function answer(): Promise<Answer> {
+/** Undefined at the end of input. Line by line rather than key by key: Ctrl-C then ends the program as everywhere else. */
+function answer(): Promise<string | undefined> {
   const lines = createInterface({ input: process.stdin, terminal: false });
-  const { promise, resolve } = Promise.withResolvers<Answer>();
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
   lines.once('line', resolve);
   lines.once('close', () => resolve(undefined));
   return promise.finally(() => lines.close());
