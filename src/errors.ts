@@ -222,8 +222,7 @@ export const ERRORS = {
     status: 502,
     exit: 6,
     title: 'Aritma IAM does not answer',
-    detail:
-      'A change may have happened: look before you repeat it. `rotate` and `iam provision` go on where they stopped.',
+    detail: 'Try again later. Before you create something again, look if it is there; `rotate` does so by itself.',
   },
   IAM_INVALID: {
     status: 502,
