@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { vi } from 'vitest';
+import { COMPILED } from './compiled.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const MAIN = join(ROOT, 'src/main.ts');
@@ -36,7 +37,11 @@ export interface CliOptions {
 /** Starts the program; disposing kills it if it still runs. */
 export function start(args: readonly string[], options: CliOptions = {}): Running {
   const { env = {}, cwd = '/', stdout, limitMs = LIMIT_MS } = options;
-  const child = spawn(process.execPath, [MAIN, ...args], { env, cwd, stdio: ['ignore', stdout ?? 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...COMPILED, ...env },
+    cwd,
+    stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
+  });
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name]?.setEncoding('utf8').on('data', (chunk: string) => {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
+import { COMPILED } from './compiled.ts';
 
 export interface Processes extends AsyncDisposable {
   /** Origin of the sidecar; routes `/banking`, `/events` and `/echo`. */
@@ -22,7 +23,11 @@ export async function startProcesses(): Promise<Processes> {
   const folder = mkdtempSync(join(tmpdir(), 'aritma-sidecar-test-'));
   const children: ChildProcess[] = [];
   const start = async (args: readonly string[], wanted: (line: Line) => boolean): Promise<Line> => {
-    const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      cwd: folder,
+      env: { ...process.env, ...COMPILED },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     children.push(child);
     return await firstLine(child, wanted);
   };

@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'n
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { COMPILED } from './compiled.ts';
 import { until } from './until.ts';
 
 export interface SidecarProcess extends AsyncDisposable {
@@ -42,7 +43,7 @@ export async function startSidecarProcess(options: SidecarProcessOptions): Promi
   writeFileSync(file, JSON.stringify(configOf(options, join(folder, 'secret'))));
   const { launcher = [], nodeArgs = [] } = options;
   const [command = '', ...args] = [...launcher, process.execPath, ...nodeArgs, MAIN, 'serve', '--config', file];
-  const child = spawn(command, args, { cwd: folder, env: {}, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { cwd: folder, env: COMPILED, stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   const output = { stdout: '', stderr: '' };
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
