@@ -3,6 +3,7 @@
  * From argv to exit code: the only reader of argv and the only place that ends the process.
  */
 import { ERRORS, SidecarError } from './errors.ts';
+import { visible, visibleLines } from './terminal-text.ts';
 
 const CRASHED = 1;
 const USAGE = 2;
@@ -27,7 +28,7 @@ async function main(): Promise<void> {
     await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);
   } catch (error) {
     if (error instanceof SidecarError) {
-      process.stderr.write(explain(error));
+      process.stderr.write(visibleLines(explain(error)));
       process.exit(ERRORS[error.code].exit);
     }
     // Commander has already said what is wrong with the arguments.
@@ -50,7 +51,7 @@ function requireNode(): void {
 function explain({ code, extras }: SidecarError): string {
   const { title, detail } = ERRORS[code];
   const problems = extras.problems ?? [];
-  const evidence = Object.entries(extras.fields ?? {}).map(([name, value]) => `  ${name}: ${value}\n`);
+  const evidence = Object.entries(extras.fields ?? {}).map(([name, value]) => `  ${name}: ${visible(String(value))}\n`);
   const lines = problems.map(({ where, path, message }) => `  ${where}: ${path === '' ? '' : `${path} `}${message}\n`);
   const count = problems.length > 0 ? ` (${problems.length} problem${problems.length > 1 ? 's' : ''})` : '';
   return `${code}: ${title}${count}\n${lines.join('')}${evidence.join('')}${detail}\n`;

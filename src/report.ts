@@ -1,6 +1,9 @@
 /**
  * What commands print: text for a person at a terminal, one JSON object a line for everything else, from one call.
+ * Whatever a server has called its things, nothing that a terminal would obey gets through.
  */
+import { visibleLines } from './terminal-text.ts';
+
 export interface Line {
   /** For people. */
   readonly text: string;
@@ -23,6 +26,6 @@ export function createReport(output: Output, forceJson: boolean): Report {
   const json = forceJson || output.isTTY !== true;
   return {
     json,
-    line: ({ text, data }) => void output.write(json ? `${JSON.stringify(data)}\n` : `${text}\n`),
+    line: ({ text, data }) => void output.write(`${visibleLines(json ? JSON.stringify(data) : text)}\n`),
   };
 }

@@ -5,7 +5,7 @@
 import type { Writable } from 'node:stream';
 import type { OnPage } from '../iam/pages.ts';
 import { createReport, type Line } from '../report.ts';
-import { visible, visibleJson } from './terminal-text.ts';
+import { visible } from '../terminal-text.ts';
 
 export interface Printer {
   readonly json: boolean;
@@ -55,8 +55,7 @@ export function createPrinter({ out, err }: Streams, forceJson: boolean): Printe
     json: report.json,
     line(line) {
       report.line(line);
-      const text = pieces.splice(0).join('');
-      return write(report.json ? visibleJson(text) : text);
+      return write(pieces.splice(0).join(''));
     },
     text: write,
     cell: visible,

@@ -40,6 +40,10 @@ async function createFile(path: string, content: string): Promise<void> {
     try {
       await file.writeFile(content);
       await file.sync();
+    } catch (error) {
+      // Half a secret must neither pass for one nor be in the way of the next try.
+      await rm(path, { force: true });
+      throw error;
     } finally {
       await file.close();
     }

@@ -15,6 +15,8 @@ import { keepSecret } from './secret-file.ts';
 import type { IamCommand, Session } from './session.ts';
 import { printTable } from './table.ts';
 
+const NOT_UNDONE = 'the file of --out holds a value that is no secret of this client, and cannot be put back';
+
 const list: IamCommand = async ({ api, printer, operands: [id = ''] }) => {
   const view = {
     columns: [
@@ -40,7 +42,7 @@ const create: IamCommand = async (session) => {
   const clientSecretId = await send(session, wanted).catch(async (error: unknown) => {
     const lost = error instanceof SidecarError && error.extras.mayHaveExecuted === true;
     // Whoever has a secret of which nobody knows the value has a secret too many.
-    if (!lost) await kept?.undo();
+    if (!lost) await kept?.undo().catch(() => process.stderr.write(`warning: ${NOT_UNDONE}\n`));
     throw error;
   });
   const { clientId, description, expiresAt, out, shown } = wanted;

@@ -186,4 +186,17 @@ describe('iam commands with a token of an administrator’s own', () => {
     expect(stdout).toMatch(/^[ -~]+\n$/);
     expect(jsonLines(stdout)).toEqual([{ clientId: 'c', name }]);
   });
+
+  it('name what cannot be told apart in an error, and there too nothing reaches the terminal raw', async () => {
+    const twins = ['\u001b[2J-1', '\u202e-2'].map((clientId) => ({ clientId, name: 'n', description: 'd' }));
+    await using world = await startIam(inTurn(body({ items: [] }), status(200), body({ items: twins })));
+    using folder = createFolder();
+    const file = folder.write('token', TOKEN);
+    const url = `${new URL(world.server.url).origin}/core/iam`;
+    const words = ['clients', 'create', '--name', 'n', '--description', 'd', '--scope', 'api'];
+    const { code, stdout, stderr } = await run(['iam', ...words, '--token-file', file, '--iam-url', url]);
+    expect({ code, stdout }).toEqual({ code: 8, stdout: '' });
+    expect(stderr).toMatch(/^IAM_CONFLICT: [\s\S]*ids: \\u001b\[2J-1, \\u202e-2\n/);
+    expect(stderr).toMatch(/look: aritma-sidecar iam clients list/);
+  });
 });

@@ -11,9 +11,9 @@ export function visible(text: string): string {
   return text.replace(UNSAFE, escaped);
 }
 
-/** A line of JSON that says the same and holds no unsafe character; its own end of line stays. */
-export function visibleJson(line: string): string {
-  return line.replace(UNSAFE, (character) => (character === '\n' ? character : escaped(character)));
+/** The same for several lines. JSON says the same afterwards: what is unsafe in it stands within strings. */
+export function visibleLines(text: string): string {
+  return text.replace(UNSAFE, (character) => (character === '\n' ? character : escaped(character)));
 }
 
 function escaped(character: string): string {
