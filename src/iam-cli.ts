@@ -141,17 +141,19 @@ function addAccess(iam: Command, leaf: Leaf): void {
 const YES = ['--yes', 'do not ask; needed where standard input is no terminal'] as const;
 
 function group(parent: Command, name: string, about: string): Command {
-  return parent.command(name).description(about).exitOverride();
+  return parent.command(name).description(about).exitOverride().helpCommand(false);
 }
 
 function withConnection(command: Command): Command {
   return command
+    .optionsGroup('Connection and output:')
     .option('--config <file>', 'configuration file (default: aritma-sidecar.yaml, if there is one)')
     .option('--environment <name>', 'dev, prod, emulator or none (ARITMA_ENVIRONMENT)')
     .option('--iam-url <url>', 'base URL of Aritma IAM (ARITMA_IAM_URL)')
     .option('--credential <name>', 'whose tokens to use (default: iam.credential of the file, else default)')
     .option('--token-file <file>', 'an administrator’s access token instead of a credential')
-    .option('--json', 'one JSON object a line, as when the output is no terminal');
+    .option('--json', 'one JSON object a line, as when the output is no terminal')
+    .optionsGroup('Options:');
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {
