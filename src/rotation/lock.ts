@@ -4,8 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { SidecarError } from '../errors.ts';
 
 export interface Lock {
@@ -40,14 +42,15 @@ export async function acquireLock(path: string): Promise<Lock> {
   };
   // Twice: the first try may find a dead holder's lock and move it out of the way.
   if (!(await tryCreate(path, owner)) && !((await buryDead(path)) && (await tryCreate(path, owner)))) {
-    throw locked(await readOwner(path));
+    throw locked(await readSettled(path));
   }
-  const isMine = async () => (await readOwner(path))?.nonce === owner.nonce;
+  await sweep(path, owner);
+  const isMine = async () => (await readSettled(path))?.nonce === owner.nonce;
   const renewing = setInterval(() => void isMine().then((mine) => (mine ? renew(path) : undefined)), RENEW_MS);
   renewing.unref();
   return {
     async confirm() {
-      if (!(await isMine())) throw locked(await readOwner(path));
+      if (!(await isMine())) throw locked(await readSettled(path));
     },
     async release() {
       clearInterval(renewing);
@@ -70,8 +73,10 @@ const codeOf = (error: unknown) => String((error as NodeJS.ErrnoException).code)
 /** Written aside and linked into place, so that a lock never exists without its owner's name in it. */
 async function tryCreate(path: string, owner: Owner): Promise<boolean> {
   const draft = `${path}.${owner.nonce}`;
+  let isDrafted = false;
   try {
     const file = await open(draft, 'wx', 0o600);
+    isDrafted = true;
     await file.writeFile(JSON.stringify(owner));
     await file.close();
     await link(draft, path).catch((error: unknown) => {
@@ -81,7 +86,8 @@ async function tryCreate(path: string, owner: Owner): Promise<boolean> {
     return true;
   } catch (error) {
     const errno = codeOf(error);
-    if (errno === 'EEXIST') return false;
+    // Held; or the draft has just been swept away by somebody who holds it.
+    if (errno === 'EEXIST' || (isDrafted && errno === 'ENOENT')) return false;
     throw new SidecarError('ROTATION_STORE_FAILED', { cause: error, fields: { doing: 'lock', file: path, errno } });
   } finally {
     await rm(draft, { force: true });
@@ -104,6 +110,17 @@ async function buryDead(path: string): Promise<boolean> {
   }
   await rm(grave, { force: true });
   return true;
+}
+
+/** Drafts and graves of those who were killed over them. Its own lock may be among them: see `readSettled`. */
+async function sweep(path: string, { nonce }: Owner): Promise<void> {
+  const folder = dirname(path);
+  // A folder that may be written and not be listed keeps them.
+  for (const name of await readdir(folder).catch(() => [])) {
+    const aside = join(folder, name);
+    if (!name.startsWith(`${basename(path)}.`) || (await readOwner(aside))?.nonce === nonce) continue;
+    await rm(aside, { force: true }).catch(() => undefined);
+  }
 }
 
 function moved(from: string, to: string): Promise<boolean> {
@@ -137,6 +154,17 @@ function startOf(pid: number): string {
     return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
   } catch {
     return '';
+  }
+}
+
+/** While one of several takes the place of a dead holder there is no lock for a moment, or a living one is aside. */
+const SETTLED_AFTER_MS = 300;
+
+/** As `readOwner`, once nobody is about to put a lock there. */
+async function readSettled(path: string): Promise<Owner | undefined> {
+  for (const deadline = Date.now() + SETTLED_AFTER_MS; ; await setTimeout(10)) {
+    const owner = await readOwner(path);
+    if (owner || Date.now() > deadline) return owner;
   }
 }
 

@@ -1,10 +1,12 @@
 // One at a time, between processes, and who it is; and what a dead holder leaves behind.
-import { fork } from 'node:child_process';
+import { fork, spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { setTimeout } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
 import { acquireLock } from '../../src/rotation/lock.ts';
 import { createFolder } from '../support/folder.ts';
 
@@ -51,6 +53,41 @@ describe('rotation/lock', () => {
     const tries = await Promise.allSettled(Array.from({ length: 20 }, () => acquireLock(path)));
     expect(tries.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ pid: process.pid });
+  });
+
+  it('of a dead holder, wanted by many, is not lost by the one who gets it, and the others are told who that is', async () => {
+    using own = createFolder();
+    const ended = spawnSync('true').pid;
+    for (let round = 0; round < 100; round += 1) {
+      const file = own.write(`lock-${round}`, owner({ pid: ended }));
+      const tries = await Promise.allSettled(
+        Array.from({ length: 10 }, async (_none, index) => {
+          await setTimeout(index % 3);
+          const lock = await acquireLock(file);
+          // Others may just be looking whether the one before was alive.
+          for (let check = 0; check < 5; check += 1) await lock.confirm().then(() => setTimeout(1));
+          return lock;
+        }),
+      );
+      const locks = tries.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+      const told = tries.flatMap((one) => (one.status === 'rejected' ? [one.reason.extras?.fields] : []));
+      expect(locks).toHaveLength(1);
+      expect(new Set(told.map(({ pid }) => pid))).toEqual(new Set([process.pid]));
+      for (const lock of locks) await lock.release();
+    }
+    expect(readdirSync(own.path)).toEqual([]);
+  });
+
+  it('is cleared of what others were killed over, of its own name only', async () => {
+    using own = createFolder();
+    const file = join(own.path, 'lock');
+    own.write(`lock.${randomUUID()}`, '');
+    own.write(`lock.${randomUUID()}`, owner({ pid: 4711 }).slice(0, 20));
+    own.write(`lock.${randomUUID()}`, owner({ pid: 4711 }));
+    own.write('lock-of-another', '');
+    const lock = await acquireLock(file);
+    expect(readdirSync(own.path).sort()).toEqual(['lock', 'lock-of-another']);
+    await lock.release();
   });
 
   it('of an earlier process with this very pid, as in a restarted container, is taken over', async () => {
