@@ -147,11 +147,13 @@ function isAlive({ pid, startedAt }: Owner): boolean {
   return startOf(pid) === startedAt;
 }
 
-/** When a process was started, as Linux counts it (proc(5), field 22); empty elsewhere. */
+/** When a process that runs was started, as Linux counts it (proc(5), fields 3 and 22); empty elsewhere. */
 function startOf(pid: number): string {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    // A zombie has ended, and signals still find it until its parent asks; where that is a program in a container, never.
+    return state === 'Z' || state === 'X' ? 'ended' : (fields[18] ?? '');
   } catch {
     return '';
   }

@@ -90,6 +90,33 @@ describe('rotation/lock', () => {
     await lock.release();
   });
 
+  it.runIf(process.platform === 'linux')('of a holder that ended and was never asked how is taken over', async () => {
+    using own = createFolder();
+    const file = join(own.path, 'lock');
+    const script = new URL('../support/lock-holder.ts', import.meta.url).pathname;
+    // Its shell becomes a program that never waits for children.
+    const parent = spawn('sh', ['-c', '"$0" "$1" "$2" & exec sleep 30', process.execPath, script, file]);
+    try {
+      const held = () =>
+        existsSync(file) &&
+        acquireLock(file).then(
+          () => false,
+          () => true,
+        );
+      await vi.waitFor(async () => expect(await held()).toBe(true), { timeout: 10_000 });
+      const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };
+      process.kill(pid, 'SIGKILL');
+      const state = () =>
+        readFileSync(`/proc/${pid}/stat`, 'utf8')
+          .replace(/^.*\) /, '')
+          .slice(0, 1);
+      await vi.waitFor(() => expect(state()).toBe('Z'), { timeout: 10_000 });
+      await (await acquireLock(file)).release();
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+
   it('of an earlier process with this very pid, as in a restarted container, is taken over', async () => {
     using own = createFolder();
     const file = own.write('lock', owner({ pid: process.pid, startedAt: 'another start' }));
