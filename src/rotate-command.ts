@@ -32,8 +32,8 @@ export async function rotateOnce(flags: Flags, options: LoadOptions): Promise<nu
   const report = createReport(process.stdout, flags['json'] === true);
   const credential = String(flags['credential']);
   let loaded = loadConfig(options);
-  for (;;) {
-    const outcome = await runUntilPause(loaded, { credential, report });
+  for (let onlyGoOn = false; ; onlyGoOn = true) {
+    const outcome = await runUntilPause(loaded, { credential, report, onlyGoOn });
     if (outcome.kind === 'rotated') {
       const expires = new Date(outcome.expiresAt).toISOString();
       return say(report, `rotated; the new secret expires ${expires}`, { kind: 'rotated', credential, expires });
@@ -55,15 +55,17 @@ export async function rotateOnce(flags: Flags, options: LoadOptions): Promise<nu
 interface Run {
   readonly credential: string;
   readonly report: Report;
+  /** After a pause, in which another program may have ended what this one waits for: that is no reason for another. */
+  readonly onlyGoOn: boolean;
 }
 
-async function runUntilPause(loaded: LoadedConfig, { credential, report }: Run): Promise<Outcome> {
+async function runUntilPause(loaded: LoadedConfig, { credential, report, onlyGoOn }: Run): Promise<Outcome> {
   const onProgress = ({ step, fields }: Progress) => {
     const details = Object.entries(fields).map(([name, value]) => `${name}: ${value}`);
     const text = `${STEPS[step]}${details.length > 0 ? ` (${details.join(', ')})` : ''}`;
     report.line({ text, data: { step, credential, ...fields } });
   };
-  return rotateCredential({ loaded, credential, clock: { now: Date.now, sleep }, onProgress });
+  return rotateCredential({ loaded, credential, clock: { now: Date.now, sleep }, onProgress, onlyGoOn });
 }
 
 function say(report: Report, text: string, data: Readonly<Record<string, unknown>>): number {

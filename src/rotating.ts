@@ -25,6 +25,7 @@ export interface RotateOptions {
   readonly credential: string;
   readonly clock: RotationClock;
   readonly onProgress?: RotationOptions['onProgress'];
+  readonly onlyGoOn?: RotationOptions['onlyGoOn'];
 }
 
 /**
@@ -64,7 +65,7 @@ export async function rotateIfDue(options: RotateOptions): Promise<Outcome | und
 }
 
 async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Outcome> {
-  const { loaded, credential, clock, onProgress } = options;
+  const { loaded, credential, clock, onProgress, onlyGoOn = false } = options;
   const { clientId, rotation } = credentialOf(loaded, credential);
   const { secretLifetime, overlap, verifyFor } = rotation;
   await using iam = connectIam(loaded);
@@ -75,6 +76,7 @@ async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Out
     trySecret: secretTrier(loaded, credential),
     policy: { secretLifetime, overlap, verifyFor },
     clock,
+    onlyGoOn,
     ...(onProgress && { onProgress }),
   });
 }

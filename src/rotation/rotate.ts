@@ -21,6 +21,8 @@ export interface RotationOptions {
   readonly trySecret: TrySecret;
   readonly policy: RotationPolicy;
   readonly clock: RotationClock;
+  /** Begins none: one that somebody else has ended meanwhile is ended. */
+  readonly onlyGoOn?: boolean;
   /** Told what has been done and what is being waited for. */
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -51,7 +53,7 @@ type WithAttempt = Journal & { readonly attempt: Attempt };
  */
 export async function rotate(options: RotationOptions): Promise<Outcome> {
   const before = await readJournal(options);
-  let journal: Journal = before.attempt ? before : await begin(before, options);
+  let journal: Journal = before.attempt || (options.onlyGoOn && before.current) ? before : await begin(before, options);
   for (;;) {
     const { attempt } = journal;
     if (!attempt) return { kind: 'rotated', expiresAt: journal.current?.expiresAt ?? Infinity };

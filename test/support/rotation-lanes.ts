@@ -3,7 +3,7 @@
  * users start them, ended at any point, and judged by what is left in the folder and at IAM.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SettingsChange } from '../../src/emulator/iam-settings.ts';
 import { startEmulator } from '../../src/emulator/server.ts';
@@ -21,6 +21,8 @@ export interface Lane {
   readonly origin: string;
   /** Most secrets the client has had at one time. */
   mostSecrets: number;
+  /** How many have been created for it through the API. */
+  created: number;
 }
 
 export interface Ending {
@@ -76,7 +78,7 @@ export interface WorldOptions {
 }
 
 const ROOT = new URL('../..', import.meta.url).pathname;
-const MAIN = join(ROOT, 'src/main.ts');
+export const MAIN = join(ROOT, 'src/main.ts');
 const KILL_POINTS = join(import.meta.dirname, 'kill-points.ts');
 export const BYSTANDER = 'bystander';
 
@@ -103,6 +105,7 @@ export async function createRotationWorld(options: WorldOptions): Promise<Rotati
   const iam = createIam(emulator.url);
   const lanes = clients.map((client) => createLane(client, relay, options));
   let runs = 0;
+  chmodSync(folder.path, 0o755);
 
   function start(lane: Lane, run: Run = {}): Started {
     runs += 1;
@@ -118,6 +121,7 @@ export async function createRotationWorld(options: WorldOptions): Promise<Rotati
       },
       onEffect: async (name) => {
         if (name !== 'POST secrets') return;
+        lane.created += 1;
         lane.mostSecrets = Math.max(lane.mostSecrets, (await iam.secretsOf(lane.clientId)).length);
       },
       ...(run.hold && { hold: run.hold }),
@@ -160,7 +164,7 @@ function createLane({ clientId, secrets }: EmulatorClient, relay: RotationRelay,
   const origin = relay.at(clientId);
   const secretFile = folder.write('secret', `${secrets[0]?.value}\n`);
   const config = folder.write('config.json', JSON.stringify(rotationConfig(clientId, origin, secretFile, options)));
-  const lane: Lane = { clientId, folder: folder.path, secretFile, config, origin, mostSecrets: 1 };
+  const lane: Lane = { clientId, folder: folder.path, secretFile, config, origin, mostSecrets: 1, created: 0 };
   folders.set(lane, folder);
   return lane;
 }
@@ -189,6 +193,8 @@ interface Place {
 
 function startProgram(lane: Lane, run: Run, { log, cache }: Place): Started {
   const { program = [MAIN, 'rotate', '--json', '--config', lane.config], launcher = [], limitMs = 60_000 } = run;
+  // Another user may be who writes into it.
+  chmodSync(log, 0o666);
   const [command = '', ...args] = [...launcher, process.execPath, '--import', KILL_POINTS, ...program];
   const env = {
     ADMIN_SECRET: ADMIN_CLIENT.secrets[0]?.value ?? '',
