@@ -90,7 +90,8 @@ async function tryCreate(path: string, owner: Owner): Promise<boolean> {
     if (errno === 'EEXIST' || (isDrafted && errno === 'ENOENT')) return false;
     throw new SidecarError('ROTATION_STORE_FAILED', { cause: error, fields: { doing: 'lock', file: path, errno } });
   } finally {
-    await rm(draft, { force: true });
+    // One that cannot be removed is swept away by the next holder; whether the lock is had does not depend on it.
+    await rm(draft, { force: true }).catch(() => undefined);
   }
 }
 
@@ -131,7 +132,11 @@ function moved(from: string, to: string): Promise<boolean> {
 }
 
 async function isDead(path: string, owner: Owner | undefined): Promise<boolean> {
-  if (owner?.host === hostname()) return !isAlive(owner);
+  if (owner?.host === hostname()) {
+    if (!isAlive(owner)) return true;
+    // This very process renews what it holds; what it could not remove when it let go is held by nobody.
+    if (owner.pid !== process.pid) return false;
+  }
   const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: 0 }));
   return Date.now() - mtimeMs > DEAD_AFTER_MS;
 }

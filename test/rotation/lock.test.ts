@@ -123,6 +123,19 @@ describe('rotation/lock', () => {
     await (await acquireLock(file)).release();
   });
 
+  it('that could not be removed by this very process is had again once it has not been renewed for a minute', async () => {
+    using own = createFolder();
+    const file = join(own.path, 'lock');
+    const lock = await acquireLock(file);
+    const text = readFileSync(file, 'utf8');
+    await lock.release();
+    own.write('lock', text);
+    await expect(acquireLock(file)).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    const agoS = Date.now() / 1000 - 61;
+    utimesSync(file, agoS, agoS);
+    await (await acquireLock(file)).release();
+  });
+
   it('of another machine holds while it is renewed, and no longer than a minute after that', async () => {
     using own = createFolder();
     const file = own.write('lock', owner({ host: 'another-machine', pid: 4711 }));
