@@ -58,7 +58,8 @@ async function dieAndResume(
   lane.mostSecrets = 1;
   for (const point of points) {
     const { signal, code, changes, output } = await world.rotate(lane, { point, ...(program && { program }) });
-    if (signal === 'SIGKILL' && changes.at(-1) === point.change) kills += 1;
+    // Two requests may be on their way at once.
+    if (signal === 'SIGKILL' && changes.slice(-2).includes(point.change)) kills += 1;
     else wrong.push(`not killed there: exit ${code}, ${signal}, ${changes.at(-1)}: ${output}`);
     wrong.push(...(await unsafeNow(world, lane)));
   }
