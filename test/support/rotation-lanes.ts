@@ -3,7 +3,7 @@
  * users start them, ended at any point, and judged by what is left in the folder and at IAM.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SettingsChange } from '../../src/emulator/iam-settings.ts';
 import { startEmulator } from '../../src/emulator/server.ts';
@@ -111,7 +111,12 @@ export async function createRotationWorld(options: WorldOptions): Promise<Rotati
     runs += 1;
     const log = folder.write(`changes-${runs}`, '');
     const started = startProgram(lane, run, { log, cache: join(folder.path, 'compiled') });
-    kept.push({ [Symbol.dispose]: () => void started.child.kill('SIGKILL') });
+    kept.push({
+      async [Symbol.asyncDispose]() {
+        started.child.kill('SIGKILL');
+        await started.ended;
+      },
+    });
     relay.open(lane.clientId, {
       log,
       point: run.point,
@@ -214,10 +219,15 @@ function startProgram(lane: Lane, run: Run, { log, cache }: Place): Started {
   const ended = new Promise<Ending>((resolve) => {
     child.once('close', (code, signal) => {
       clearTimeout(limit);
-      resolve({ code, signal, output, changes: readFileSync(log, 'utf8').trim().split('\n') });
+      resolve({ code, signal, output, changes: linesOf(log) });
     });
   });
   return { child, output: () => output, ended };
+}
+
+/** None when the world has ended before the program. */
+function linesOf(log: string): string[] {
+  return existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
 }
 
 function createIam(origin: string): Pick<RotationWorld, 'secretsOf' | 'accepts' | 'addSecret'> {

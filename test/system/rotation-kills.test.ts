@@ -41,7 +41,7 @@ async function recordRecoveries(world: RotationWorld, lane: Lane, usual: readonl
 
 describe('rotate, killed', () => {
   it('goes on at the next run wherever it died, and callers notice nothing', { timeout: 900_000 }, async () => {
-    await using world = await createRotationWorld({ lanes: LANES });
+    await using world = await createRotationWorld({ lanes: LANES, rotation: { overlap: '2s' } });
     const bystander = await world.secretsOf(BYSTANDER);
     const { load } = await startLoadedSidecar(world, REQUESTS_PER_SECOND);
     const [recorder, ...others] = world.lanes as [Lane, ...Lane[]];

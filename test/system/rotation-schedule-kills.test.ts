@@ -40,8 +40,11 @@ async function untilRotated(lane: Lane, { output }: Started): Promise<void> {
   });
 }
 
+/** It may have ended a rotation before it listens. */
 async function answerOf({ output }: Started): Promise<number> {
-  const [, url] = /"address":"([^"]+)","message":"listening for callers"/.exec(output()) ?? [];
+  const urlIn = () => /"address":"([^"]+)","message":"listening for callers"/.exec(output())?.[1];
+  await until('the sidecar listens', () => urlIn() !== undefined, 20_000);
+  const url = urlIn();
   return (await fetch(`${url}/banking/accounts`)).status;
 }
 
