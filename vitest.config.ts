@@ -1,12 +1,22 @@
 import { defineConfig } from 'vitest/config';
 
+/** Nothing but functions, temporary folders and sockets of their own: many of these files may share one process. */
+const SHARING = ['admin', 'audit', 'check', 'config', 'deploy', 'emulator', 'iam', 'iam-commands', 'oauth', 'proxy'];
+const together = ['test/*.test.ts', ...SHARING.map((folder) => `test/${folder}/**/*.test.ts`)];
+/** Want programs of the machine, or more time than a developer's test run should take. */
+const system = ['test/{system,browser}/**/*.test.ts'];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 20_000,
     pool: 'forks',
     // More than cores: most of these tests wait for sockets and processes most of the time.
     maxWorkers: 3,
+    projects: [
+      { extends: true, test: { name: 'together', include: together, isolate: false } },
+      { extends: true, test: { name: 'apart', include: ['test/**/*.test.ts'], exclude: [...together, ...system] } },
+      { extends: true, test: { name: 'system', include: system } },
+    ],
   },
 });

@@ -49,12 +49,17 @@ function placeOf(doc: Doc, path: readonly string[]): string[] {
   return path.map((step) => {
     let place = step;
     if (Array.isArray(at)) {
-      const index = at.findIndex((item) => isDoc(item) && `route:${String(item['path'])}` === step);
+      // Compared, never turned into text: what stands there may be anything.
+      const index = at.findIndex((item) => isDoc(item) && step === routeStep(item['path']));
       place = String(index === -1 ? Math.min(Number(step), at.length - 1) : index);
     }
     at = (at as Record<string, unknown> | undefined)?.[place];
     return place;
   });
+}
+
+function routeStep(path: unknown): string | undefined {
+  return typeof path === 'string' ? `route:${path}` : undefined;
 }
 
 /** A file that names an issuer has said where tokens come from; the preset's endpoint must not contradict it. */
