@@ -5,6 +5,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulator/server.ts';
 import { ADMIN_CLIENT } from '../../src/emulator/store.ts';
+import { run } from '../support/cli.ts';
+import { createFolder } from '../support/folder.ts';
 
 const bash = promisify(execFile);
 const MOCK = 'https://developer.aritma.com/_mock/apis/platform/iam/openapi/iam-openapi';
@@ -169,5 +171,44 @@ describe('the guide "Create a Service Client", by its own curl lines', () => {
     expect([await call(), (await play(LINES.token, credentials)).json]).toEqual([200, { error: 'invalid_client' }]);
     expect((await play(LINES.deleteClient, id)).status).toBe(204);
     expect(await call()).toBe(401);
+  });
+
+  it('has the same result as iam provision, which needs one file', async () => {
+    using folder = createFolder();
+    folder.write('admin', ADMIN_CLIENT.secrets[0]?.value ?? '');
+    const policy = { scope: '/subscriptions/123', action: 'iam.policy.read' };
+    const file = {
+      client: { name: 'My Application', description: 'string', scopes: ['api'] },
+      secret: { file: 'secret', description: 'Production API access', lifetime: '20d' },
+      policies: [policy],
+      sidecar: {
+        credentials: { default: { tokenEndpoint: `${emulator.url}/connect/token` } },
+        routes: [{ path: '/events', upstream: `${emulator.url}/events` }],
+      },
+    };
+    folder.write('service-client.yaml', JSON.stringify(file));
+    const env = {
+      ...{ ARITMA_IAM_URL: `${emulator.url}/core/iam`, ARITMA_TOKEN_ENDPOINT: `${emulator.url}/connect/token` },
+      ...{ ARITMA_CLIENT_ID: ADMIN_CLIENT.clientId, ARITMA_CLIENT_SECRET_FILE: 'admin' },
+    };
+    // The emulator's clock stands years back: a secret made today for 20 days never expires there.
+    const { code, stderr } = await run(['iam', 'provision', '-f', 'service-client.yaml', '--yes'], {
+      env,
+      cwd: folder.path,
+    });
+    expect([code, stderr]).toEqual([0, '']);
+
+    const { json: byHand } = await play(LINES.createClient, SERVICE);
+    const { json: all } = await play(LINES.listClients, { 'searchText=string': 'searchText=My%20Application' });
+    const made = (all['items'] as { clientId: string }[]).find(({ clientId }) => clientId !== byHand['clientId']);
+    const id = { '{clientId}': made?.clientId ?? '' };
+    const { clientId: _its, ...provisioned } = (await play(LINES.getClient, id)).json;
+    const { clientId: _own, ...guided } = (await play(LINES.getClient, { '{clientId}': String(byHand['clientId']) }))
+      .json;
+    expect(provisioned).toEqual(guided);
+    expect((await play(LINES.permissions, id)).json['data']).toMatchObject([policy]);
+    expect((await play(LINES.listSecrets, id)).json['items']).toMatchObject([
+      { description: expect.stringContaining('Production API access') },
+    ]);
   });
 });
