@@ -184,7 +184,9 @@ function rotationConfig(clientId: string, origin: string, file: string, { rotati
       default: { tokenEndpoint, clientId, secrets: [{ file }], scope: 'api', rotation: { overlap, ...rest } },
       admin: { tokenEndpoint, clientId: ADMIN_CLIENT.clientId, secrets: [{ env: 'ADMIN_SECRET' }] },
     },
-    iam: { url: `${origin}/core/iam`, credential: 'admin' },
+    // Answers are held back while other processes start, which takes long on a busy machine.
+    iam: { url: `${origin}/core/iam`, credential: 'admin', timeout: '60s' },
+    token: { attemptTimeout: '60s', waitTimeout: '60s' },
     routes: [{ path: '/banking', upstream: `${origin}/banking/api` }],
     log: { format: 'json' },
   };
