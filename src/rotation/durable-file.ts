@@ -21,18 +21,15 @@ export async function readText(path: string): Promise<string | undefined> {
 }
 
 /**
- * Replaces a file's content. A new file gets mode 0600. One writer at a time: the temporary file beside it has one name,
- * so that one left behind by a crash, which may hold a secret, is replaced and not forgotten.
+ * Replaces a file's content. A new file gets mode 0600 and the owner of `like`. One writer at a time: the temporary file
+ * beside it has one name, so that one left behind by a crash, which may hold a secret, is replaced and not forgotten.
  * @throws SidecarError ROTATION_STORE_FAILED
  */
-export async function replaceFile(path: string, text: string): Promise<void> {
+export async function replaceFile(path: string, text: string, like = path): Promise<void> {
   try {
-    const target = await realpath(path).catch(() => path);
-    const temporary = temporaryOf(target);
-    await rm(temporary, { force: true });
-    const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, PRIVATE);
+    const { target, temporary } = await placesOf(path);
+    const file = await createBeside({ target, temporary, like });
     try {
-      await keepOwner(file, target);
       await file.writeFile(text);
       await file.sync();
     } finally {
@@ -45,23 +42,50 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   }
 }
 
-/** Removes what a crash in the middle of `replaceFile` left behind. @throws SidecarError ROTATION_STORE_FAILED */
-export async function removeLeftovers(path: string): Promise<void> {
-  const target = await realpath(path).catch(() => path);
-  await rm(temporaryOf(target), { force: true }).catch((error: unknown) => {
-    throw storeFailed('clean up beside', path, error);
-  });
+/**
+ * Finds out whether `replaceFile` could do its work, before anything depends on it, and removes what a crash in the middle
+ * of it left behind. @throws SidecarError ROTATION_STORE_FAILED
+ */
+export async function prepareReplace(path: string): Promise<void> {
+  try {
+    const { target, temporary } = await placesOf(path);
+    try {
+      await (await createBeside({ target, temporary, like: path })).close();
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  } catch (error) {
+    throw storeFailed('replace', path, error);
+  }
 }
 
-const temporaryOf = (target: string) => join(dirname(target), `.${basename(target)}.aritma-new`);
+interface Places {
+  /** What a symbolic link means. */
+  readonly target: string;
+  readonly temporary: string;
+}
 
-/** Before anything is in it: nobody may read the new content who could not read the old. */
-async function keepOwner(file: FileHandle, target: string): Promise<void> {
-  const old = await stat(target).catch(() => undefined);
-  if (!old || process.platform === 'win32') return;
-  const own = await file.stat();
-  if (own.uid !== old.uid || own.gid !== old.gid) await file.chown(old.uid, old.gid);
-  await file.chmod(old.mode & 0o777);
+async function placesOf(path: string): Promise<Places> {
+  const target = await realpath(path).catch(() => path);
+  return { target, temporary: join(dirname(target), `.${basename(target)}.aritma-new`) };
+}
+
+/** Empty, with mode and owner as they shall be: nobody may read the new content who could not read the old. */
+async function createBeside({ target, temporary, like }: Places & { readonly like: string }): Promise<FileHandle> {
+  await rm(temporary, { force: true });
+  const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, PRIVATE);
+  if (process.platform === 'win32') return file;
+  try {
+    const old = await stat(target).catch(() => undefined);
+    const model = old ?? (await stat(like).catch(() => undefined));
+    const own = await file.stat();
+    if (model && (own.uid !== model.uid || own.gid !== model.gid)) await file.chown(model.uid, model.gid);
+    if (old) await file.chmod(old.mode & 0o777);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 /** A renamed file is only there for good when its folder is on disk. Windows knows no such thing. */

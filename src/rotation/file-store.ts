@@ -3,7 +3,7 @@
  * to a program of the operator's, which puts it where it belongs.
  */
 import { Secret } from '../secret.ts';
-import { readText, removeLeftovers, replaceFile } from './durable-file.ts';
+import { prepareReplace, readText, replaceFile } from './durable-file.ts';
 import { acquireLock } from './lock.ts';
 import type { OpenStore, SecretStore } from './store.ts';
 
@@ -13,7 +13,7 @@ export interface FileStoreOptions {
   readonly read: () => Promise<Secret | undefined>;
   readonly write: (value: Secret) => Promise<void>;
   readonly name: string;
-  /** Files that `write` replaces: what a crash leaves beside them is removed. */
+  /** Files that `write` replaces: what a crash leaves beside them is removed, and they must be replaceable at all. */
   readonly written: readonly string[];
 }
 
@@ -37,7 +37,7 @@ export function createJournaledStore({ name, journal, read, write, written }: Fi
     async open(): Promise<OpenStore> {
       const lock = await acquireLock(`${journal}.lock`);
       try {
-        for (const file of [journal, ...written]) await removeLeftovers(file);
+        for (const file of [journal, ...written]) await prepareReplace(file);
       } catch (error) {
         await lock.release();
         throw error;
@@ -50,7 +50,8 @@ export function createJournaledStore({ name, journal, read, write, written }: Fi
         readSecret: () => held(read),
         writeSecret: (value) => held(() => write(value)),
         readJournal: () => held(() => readText(journal)),
-        writeJournal: (text) => held(() => replaceFile(journal, text)),
+        // Whoever may read the secret goes on with what somebody else, root perhaps, has begun.
+        writeJournal: (text) => held(() => replaceFile(journal, text, written[0])),
         close: () => lock.release().catch(() => undefined),
       };
     },

@@ -2,7 +2,7 @@
 import { chmodSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readText, removeLeftovers, replaceFile } from '../../src/rotation/durable-file.ts';
+import { prepareReplace, readText, replaceFile } from '../../src/rotation/durable-file.ts';
 import { createFolder } from '../support/folder.ts';
 
 describe('rotation/durable-file', () => {
@@ -30,6 +30,16 @@ describe('rotation/durable-file', () => {
     chownSync(file, 65534, 65534);
     await replaceFile(file, 'new');
     expect(statSync(file)).toMatchObject({ uid: 65534, gid: 65534 });
+  });
+
+  it.runIf(process.getuid?.() === 0)('gives a new file the owner of another one, where told', async () => {
+    using folder = createFolder();
+    const secret = folder.write('secret', 'old');
+    const { chownSync } = await import('node:fs');
+    chownSync(secret, 65534, 65534);
+    await replaceFile(`${secret}.rotation`, 'journal', secret);
+    expect(statSync(`${secret}.rotation`)).toMatchObject({ uid: 65534, gid: 65534 });
+    expect(statSync(`${secret}.rotation`).mode & 0o777).toBe(0o600);
   });
 
   it('replaces what a symbolic link means, and not the link', async () => {
@@ -63,7 +73,7 @@ describe('rotation/durable-file', () => {
     using folder = createFolder();
     const file = folder.write('secret', 'old');
     const temporary = folder.write('.secret.aritma-new', 'half of a sec');
-    await removeLeftovers(file);
+    await prepareReplace(file);
     expect(readdirSync(folder.path)).toEqual(['secret']);
     writeFileSync(temporary, 'half of a sec');
     await replaceFile(file, 'new');
