@@ -51,7 +51,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   proxy: ['config', 'oauth'],
   admin: [],
   emulator: [],
-  check: ['config', 'oauth', 'egress.ts', 'identity.ts', 'listen.ts', 'outbound-proxy.ts'],
+  check: ['config', 'iam', 'iam-connection.ts', 'oauth', 'egress.ts', 'identity.ts', 'listen.ts', 'outbound-proxy.ts'],
   'errors.ts': [],
   'secret.ts': [],
   'log.ts': [],

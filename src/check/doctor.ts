@@ -1,7 +1,7 @@
 /**
  * The doctor: tries what the sidecar will do, and says of each step what is wrong and what to do about it. Targets are
  * tried side by side, findings come in the order of the configuration. Touches nothing but the token endpoint, the
- * addresses to listen on and, read-only, the root of each API.
+ * addresses to listen on and, read-only, the root of each API and the list of secrets at Aritma IAM.
  */
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
@@ -17,6 +17,7 @@ import { exitCode, FINDING, type Finding } from './finding.ts';
 import { listenerFindings } from './listeners.ts';
 import { mask } from './mask.ts';
 import { type Connection, type Leg, tryConnection } from './network.ts';
+import { rotationFindings } from './rotation.ts';
 import { callUpstream } from './upstream.ts';
 
 export interface CheckOptions {
@@ -50,6 +51,7 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
     Promise.resolve([...configurationFindings(loaded), ...fileFindings(loaded)]),
     listenerFindings(loaded),
     ...[...credentials.values()].map(async (examined) => (await examined).findings),
+    ...rotationFindings(loaded),
     ...(options.upstream ? upstreamSteps({ loaded, connect, keys, credentials }) : []),
   ];
   // A mistake of ours in a later step waits until the earlier ones have been told.

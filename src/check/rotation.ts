@@ -1,0 +1,91 @@
+/**
+ * Could the secrets be rotated when the time comes? Reads what Aritma IAM lists and looks at the folder; changes neither.
+ * The sidecar serves without all this, so nothing here is an error.
+ */
+import { accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
+import type { LoadedConfig } from '../config/load.ts';
+import { ERRORS, SidecarError } from '../errors.ts';
+import { type ClientSecret, createIamApi } from '../iam/api.ts';
+import { connectIam } from '../iam-connection.ts';
+import { within } from './deadline.ts';
+import { FINDING, type Finding, shown } from './finding.ts';
+
+const LIMIT_MS = 10_000;
+const DAY_MS = 86_400_000;
+
+/** For each credential with secrets, where `iam.credential` says who may ask. */
+export function rotationFindings(loaded: LoadedConfig): Promise<Finding[]>[] {
+  const { iam, credentials } = loaded.config;
+  if (iam?.credential === undefined) return [];
+  return Object.entries(credentials)
+    .filter(([, { auth }]) => auth !== 'private_key_jwt')
+    .map(async ([name]) => [...storeFindings(name, loaded), await iamFinding(name, loaded)]);
+}
+
+function storeFindings(name: string, { config, resolve }: LoadedConfig): Finding[] {
+  const { rotation, secrets } = config.credentials[name] ?? {};
+  const file = secrets?.[0]?.file;
+  if (!rotation || rotation.kubernetes || rotation.exec || file === undefined) return [];
+  try {
+    accessSync(dirname(resolve(file)), constants.W_OK);
+    return [];
+  } catch (error) {
+    const errno = String((error as NodeJS.ErrnoException).code);
+    return [
+      FINDING.warning(`rotation ${name}`, 'ROTATION_STORE_FAILED', {
+        cause: 'store_read_only',
+        message: `the folder of the secret file cannot be written by this user (${errno}), so its secret cannot be rotated`,
+        fix: 'let the sidecar’s user write there, or mount the folder writable; in Kubernetes set `rotation.kubernetes`',
+      }),
+    ];
+  }
+}
+
+async function iamFinding(name: string, loaded: LoadedConfig): Promise<Finding> {
+  const subject = `rotation ${name}`;
+  const late: Finding = FINDING.warning(subject, 'IAM_UNAVAILABLE', {
+    cause: 'iam_timeout',
+    message: `Aritma IAM does not answer within ${LIMIT_MS / 1000} s`,
+    fix: 'check `iam.url` and the way there',
+  });
+  const asked = listSecrets(name, loaded).then(
+    (secrets) => judge(subject, secrets),
+    (error: unknown) => failure(subject, error),
+  );
+  return within(LIMIT_MS, asked, () => late);
+}
+
+async function listSecrets(name: string, loaded: LoadedConfig): Promise<ClientSecret[]> {
+  await using iam = connectIam(loaded);
+  const secrets: ClientSecret[] = [];
+  const clientId = loaded.config.credentials[name]?.clientId ?? '';
+  for await (const secret of createIamApi(iam.connection).secrets(clientId)) secrets.push(secret);
+  return secrets;
+}
+
+function judge(subject: string, secrets: readonly ClientSecret[]): Finding {
+  const live = secrets.filter(({ expiresAt = Infinity }) => expiresAt > Date.now());
+  const soonest = Math.min(...live.map(({ expiresAt = Infinity }) => expiresAt));
+  const expiry = Number.isFinite(soonest)
+    ? `the first expires in ${Math.floor((soonest - Date.now()) / DAY_MS)} days`
+    : 'none expires';
+  const summary = `Aritma IAM lists ${live.length} live ${live.length === 1 ? 'secret' : 'secrets'}, ${expiry}`;
+  if (live.length <= 2) return FINDING.ok(subject, summary);
+  return FINDING.warning(subject, 'ROTATION_TOO_MANY_SECRETS', {
+    cause: 'too_many_secrets',
+    message: `${summary}: a client with more than one besides a rotation’s own cannot be rotated`,
+    fix: 'delete those that nobody uses, with `aritma-sidecar iam secrets`',
+  });
+}
+
+function failure(subject: string, error: unknown): Finding {
+  if (!(error instanceof SidecarError)) throw error;
+  const { problem, reason, errno, result } = error.extras.fields ?? {};
+  const why = [problem, reason, errno, result].find((detail) => detail !== undefined);
+  return FINDING.warning(subject, error.code, {
+    cause: 'iam_refused',
+    message: `${ERRORS[error.code].title}${why === undefined ? '' : ` (${shown(why)})`}, so secrets cannot be rotated and their expiry is not known`,
+    fix: 'check `iam.url`, the client of `iam.credential`, its scope `services.iam` and its rights',
+  });
+}

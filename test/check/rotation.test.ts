@@ -1,0 +1,78 @@
+// What the doctor says of rotations to come, with a local Aritma.
+import { chmodSync } from 'node:fs';
+import { afterAll, describe, expect, it } from 'vitest';
+import { diagnose } from '../../src/check/doctor.ts';
+import type { Finding } from '../../src/check/finding.ts';
+import { startEmulator } from '../../src/emulator/server.ts';
+import { ADMIN_CLIENT, DEMO_CLIENT } from '../../src/emulator/store.ts';
+import { createFolder, type Folder } from '../support/folder.ts';
+
+const secretOf = (index: number) => ({
+  ...{ clientSecretId: `s-${index}`, value: `secret-number-${index}`, description: `number ${index}` },
+});
+const inTenDays = new Date(Date.now() + 10.5 * 86_400_000).toISOString();
+const emulator = await startEmulator({
+  port: 0,
+  clients: [
+    ADMIN_CLIENT,
+    { ...DEMO_CLIENT, clientId: 'one', secrets: [{ ...secretOf(1), expiration: inTenDays }] },
+    { ...DEMO_CLIENT, clientId: 'three', secrets: [secretOf(1), secretOf(2), secretOf(3)] },
+  ],
+});
+afterAll(() => emulator.close());
+
+async function examine(folder: Folder, clientId: string, iam: object = {}) {
+  const tokenEndpoint = `${emulator.url}/connect/token`;
+  const file = folder.write('secret', 'secret-number-1');
+  const admin = folder.write('admin', ADMIN_CLIENT.secrets[0]?.value ?? '');
+  const config = {
+    ...{ listen: '127.0.0.1:0', admin: '127.0.0.1:0', routes: [{ path: '/', upstream: `${emulator.url}/events` }] },
+    credentials: {
+      default: { tokenEndpoint, clientId, secrets: [{ file }], scope: 'api', rotation: { every: '60d' } },
+      admin: { tokenEndpoint, clientId: ADMIN_CLIENT.clientId, secrets: [{ file: admin }] },
+    },
+    iam: { url: `${emulator.url}/core/iam`, credential: 'admin', ...iam },
+  };
+  const all: Finding[] = [];
+  const path = folder.write('config.yaml', JSON.stringify(config));
+  const onFinding = (finding: Finding) => void all.push(finding);
+  const code = await diagnose({ file: path, env: {} }, { upstream: false, onFinding });
+  return { code, findings: all.filter(({ subject }) => subject === 'rotation default') };
+}
+
+describe('check/rotation', () => {
+  it('says how many secrets are live and when the first expires', async () => {
+    using folder = createFolder();
+    const message = 'Aritma IAM lists 1 live secret, the first expires in 10 days';
+    expect(await examine(folder, 'one')).toEqual({
+      code: 0,
+      findings: [{ level: 'ok', subject: 'rotation default', message }],
+    });
+  });
+
+  it('warns of a client that has too many to be rotated, and exits 0: calls are served', async () => {
+    using folder = createFolder();
+    const { code, findings } = await examine(folder, 'three');
+    expect([code, findings]).toMatchObject([0, [{ level: 'warning', code: 'ROTATION_TOO_MANY_SECRETS' }]]);
+  });
+
+  it.each([
+    ['refuses', { scope: 'api' }, 'CREDENTIALS_REJECTED'],
+    ['is something else', { url: `${emulator.url}/events` }, 'IAM_NOT_FOUND'],
+    ['is not there', { url: 'http://127.0.0.1:9/core/iam' }, 'IAM_UNAVAILABLE'],
+  ])('warns where IAM %s, and exits 0', async (_what, iam, expected) => {
+    using folder = createFolder();
+    const { code, findings } = await examine(folder, 'one', iam);
+    const warning = { level: 'warning', code: expected, fix: expect.stringContaining('iam.url') };
+    expect([code, findings]).toMatchObject([0, [warning]]);
+  });
+
+  it.skipIf(process.getuid?.() === 0)('warns of a folder that cannot be written', async () => {
+    using folder = createFolder();
+    await examine(folder, 'one');
+    chmodSync(folder.path, 0o500);
+    const { findings } = await examine(folder, 'one');
+    chmodSync(folder.path, 0o700);
+    expect(findings).toContainEqual(expect.objectContaining({ code: 'ROTATION_STORE_FAILED' }));
+  });
+});
