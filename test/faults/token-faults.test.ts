@@ -1,6 +1,6 @@
 /** The token fault matrix, played by the sidecar, which has to pass every row, and by a naive control, which must not. */
 import { afterAll, describe, expect, it } from 'vitest';
-import { playRow } from '../support/fault-row.ts';
+import { type FaultRow, playRow } from '../support/fault-row.ts';
 import { ANSWER_ROWS } from './rows/answers.ts';
 import { CALLER_ROWS } from './rows/callers.ts';
 import { LIFETIME_ROWS } from './rows/lifetimes.ts';
@@ -11,25 +11,36 @@ const ROWS = [...TRANSPORT_ROWS, ...ANSWER_ROWS, ...RETRY_AFTER_ROWS, ...LIFETIM
 const passed = { sidecar: 0, naive: 0 };
 const asked = ROWS.filter(({ control }) => control === 'passes' || 'fails' in control);
 
-describe.concurrent('the sidecar under token faults', () => {
-  it.each(ROWS.map((row) => [`${row.id}: ${row.name}`, row] as const))('%s', async (_name, row) => {
-    const complaints = await playRow(row, 'sidecar');
-    expect(complaints).toEqual(row.defect === undefined ? [] : [row.defect]);
-    if (complaints.length === 0) passed.sidecar += 1;
-  });
-});
+async function playSidecar(row: FaultRow): Promise<void> {
+  const complaints = await playRow(row, 'sidecar');
+  expect(complaints).toEqual(row.defect === undefined ? [] : [row.defect]);
+  if (complaints.length === 0) passed.sidecar += 1;
+}
 
-describe.concurrent('the naive control under token faults', () => {
-  it.each(asked.map((row) => [`${row.id}: ${row.name}`, row] as const))('%s', async (_name, { control, ...row }) => {
-    const complaints = await playRow({ ...row, control }, 'naive');
-    if (complaints.length === 0) passed.naive += 1;
-    if (control === 'passes') expect(complaints).toEqual([]);
-    else if ('fails' in control) expect(complaints).toContain(control.fails);
+async function playControl(row: FaultRow): Promise<void> {
+  const { control } = row;
+  const complaints = await playRow(row, 'naive');
+  if (complaints.length === 0) passed.naive += 1;
+  if (control === 'passes') expect(complaints).toEqual([]);
+  else if ('fails' in control) expect(complaints).toContain(control.fails);
+}
+
+for (const crowd of [undefined, true] as const) {
+  const named = (rows: readonly FaultRow[]) =>
+    rows.filter((row) => row.crowd === crowd).map((row) => [`${row.id}: ${row.name}`, row] as const);
+  const group = crowd ? describe : describe.concurrent;
+
+  group(crowd ? 'the sidecar in a crowd' : 'the sidecar under token faults', () => {
+    it.each(named(ROWS))('%s', (_name, row) => playSidecar(row));
   });
 
-  it('fails at least two thirds of the rows it is asked', () => {
-    expect(passed.naive).toBeLessThanOrEqual(asked.length / 3);
+  group(crowd ? 'the naive control in a crowd' : 'the naive control under token faults', () => {
+    it.each(named(asked))('%s', (_name, row) => playControl(row));
   });
+}
+
+it('the naive control fails at least two thirds of the rows it is asked', () => {
+  expect(passed.naive).toBeLessThanOrEqual(asked.length / 3);
 });
 
 afterAll(() => {

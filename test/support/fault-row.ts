@@ -11,6 +11,8 @@ export interface FaultRow {
   readonly control: { readonly fails: string } | 'passes' | { readonly leftOut: string };
   /** What the sidecar still does wrong here; the row then has to fail for it. */
   readonly defect?: string;
+  /** Keeps this process so busy that the times of a row beside it would not hold. */
+  readonly crowd?: true;
   readonly play: (stage: Stage) => Promise<void>;
 }
 

@@ -116,7 +116,7 @@ export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultW
           const now = sidecar.logs.filter(matches).length;
           if (now < count) throw new Error(`${now} of ${count} ${what}`);
         },
-        { timeout: 10_000, interval: 2 },
+        { timeout: 15_000, interval: 2 },
       );
     },
     misuse: () => misused,
