@@ -4,6 +4,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client';
 import { ERRORS, type ErrorCode } from './errors.ts';
+import { createLatencies, type Latencies } from './latencies.ts';
 
 interface MetricRow {
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -98,7 +99,6 @@ export const METRIC_PREFIX = 'aritma_sidecar_';
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 type Labels = Readonly<Record<string, string>>;
-type Child = { inc(): void };
 
 export interface RouteMetrics {
   /** @param seconds duration of the whole exchange */
@@ -143,9 +143,7 @@ export function createMetrics(version: string): Metrics {
   const openMetrics = new Registry<OpenMetricsContentType>();
   openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   collectDefaultMetrics({ register: text });
-  const built = Object.fromEntries(
-    Object.entries(METRICS).map(([name, row]) => [name, build(name, row, text)]),
-  ) as unknown as Built;
+  const built = buildAll(text);
   // prom-client renames counters in place when it renders OpenMetrics, which would take `_total` away from the text
   // format from then on: it gets objects of its own that inherit everything else.
   for (const metric of text.getMetricsAsArray()) openMetrics.registerMetric(Object.create(metric));
@@ -154,58 +152,106 @@ export function createMetrics(version: string): Metrics {
   for (const reason of ['unauthorized', 'stale_connection']) built.upstream_replays_total.inc({ reason }, 0);
   for (const code of Object.keys(ERRORS)) built.errors_total.inc({ code }, 0);
   built.build_info.set({ version, node: process.versions.node }, 1);
+  const tallies = createTallies(built);
+  let inFlight = 0;
   return {
     contentType: { text: Registry.PROMETHEUS_CONTENT_TYPE, openMetrics: Registry.OPENMETRICS_CONTENT_TYPE },
     render(format, present) {
       for (const name of PRESENT) built[name].reset();
       for (const { name, labels, value } of present) built[name].set(labels, value);
+      built.requests_in_flight.set(inFlight);
+      tallies.settle();
       return (format === 'text' ? text : openMetrics).metrics();
     },
-    forRoute: (route) => routeMetrics(built, route),
-    inFlight: (delta) => built.requests_in_flight.inc(delta),
+    forRoute: (route) => routeMetrics(built, tallies, route),
+    inFlight(delta) {
+      inFlight += delta;
+    },
     authorizationDropped: () => built.caller_authorization_dropped_total.inc(),
     auditFailing: (failing) => built.audit_failing.set(failing ? 1 : 0),
     error: (code) => built.errors_total.inc({ code }),
     replay: (reason) => built.upstream_replays_total.inc({ reason }),
     count: (name, labels) => built[name].inc(labels),
-    counter(name, labels) {
-      const child = built[name].labels(labels);
-      return () => child.inc();
-    },
+    counter: tallies.open,
     observe: (name, labels, seconds) => built[name].observe(labels, seconds),
   };
 }
 
+type Tallied = 'requests_total' | 'token_lookups_total' | 'caller_requests_total';
+
+interface Tallies {
+  /** What is returned counts one each call; the same series is the same tally. */
+  open(name: Tallied, labels: Labels): () => void;
+  /** Brings the counters up to date. */
+  settle(): void;
+}
+
+/** prom-client's own counting checks and hashes labels each time; what happens at every request is only tallied. */
+function createTallies(built: Built): Tallies {
+  const all = new Map<string, { readonly settle: (count: number) => void; count: number }>();
+  return {
+    open(name, labels) {
+      const id = JSON.stringify([name, labels]);
+      const settle = (count: number) => built[name].inc(labels, count);
+      const tally = all.get(id) ?? { settle, count: 0 };
+      all.set(id, tally);
+      // The series is there from now on.
+      settle(0);
+      return () => {
+        tally.count += 1;
+      };
+    },
+    settle() {
+      for (const tally of all.values()) {
+        tally.settle(tally.count);
+        tally.count = 0;
+      }
+    },
+  };
+}
+
 type Built = {
-  [name in MetricName]: (typeof METRICS)[name]['type'] extends 'counter'
+  [name in Exclude<MetricName, 'request_duration_seconds'>]: (typeof METRICS)[name]['type'] extends 'counter'
     ? Counter
     : (typeof METRICS)[name]['type'] extends 'gauge'
       ? Gauge
       : Histogram;
-};
+} & { request_duration_seconds: Latencies };
 
-function build(name: string, row: MetricRow, register: Registry): Counter | Gauge | Histogram {
-  const options = { name: METRIC_PREFIX + name, help: row.help, labelNames: [...row.labels], registers: [register] };
-  if (row.type === 'counter') return new Counter(options);
-  if (row.type === 'gauge') return new Gauge(options);
-  return new Histogram({ ...options, buckets: [...(row.buckets ?? [])] });
+function buildAll(register: Registry): Built {
+  return Object.fromEntries(
+    Object.entries(METRICS).map(([name, row]) => [name, build(name, row, register)]),
+  ) as unknown as Built;
 }
 
-function routeMetrics(built: Built, route: string): RouteMetrics {
-  const children = new Map<string, Child>();
-  const duration = built.request_duration_seconds.labels(route);
+function build(name: string, row: MetricRow, register: Registry): Counter | Gauge | Histogram | Latencies {
+  const about = { name: METRIC_PREFIX + name, help: row.help };
+  const options = { ...about, labelNames: [...row.labels], registers: [register] };
+  if (row.type === 'counter') return new Counter(options);
+  if (row.type === 'gauge') return new Gauge(options);
+  const buckets = [...(row.buckets ?? [])];
+  if (name !== 'request_duration_seconds') return new Histogram({ ...options, buckets });
+  const latencies = createLatencies({ ...about, label: 'route', buckets });
+  register.registerMetric(latencies.metric);
+  return latencies;
+}
+
+function routeMetrics(built: Built, tallies: Tallies, route: string): RouteMetrics {
+  const counters = new Map<string, Map<number, () => void>>();
+  const duration = built.request_duration_seconds.series(route);
+  const open = (method: string, status: number) => {
+    const count = tallies.open('requests_total', { route, method, code: String(status) });
+    const ofMethod = counters.get(method) ?? new Map<number, () => void>();
+    counters.set(method, ofMethod.set(status, count));
+    return count;
+  };
   return {
     record(method, status, seconds) {
       // A caller chooses the method: only known ones may make a series, and take a place in this map.
       const label = METHODS.has(method) ? method : 'other';
-      const key = label + status;
-      let child = children.get(key);
-      if (!child) {
-        child = built.requests_total.labels(route, label, String(status));
-        children.set(key, child);
-      }
-      child.inc();
-      duration.observe(seconds);
+      const count = counters.get(label)?.get(status) ?? open(label, status);
+      count();
+      duration(seconds);
     },
   };
 }

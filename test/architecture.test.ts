@@ -55,7 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'secret.ts': [],
   'log.ts': [],
-  'metrics.ts': ['errors.ts'],
+  'metrics.ts': ['errors.ts', 'latencies.ts'],
   'problem.ts': ['errors.ts'],
   'version.ts': [],
   'private-key.ts': ['secret.ts'],
