@@ -20,6 +20,10 @@ export interface Trace {
   caller?: string;
   exchange?: Exchange;
   error?: SidecarError;
+  /** Gives back its place among what the caller and the route may do. */
+  leave?: () => void;
+  /** Of everything behind the gate it came in through. */
+  letGo?: () => void;
 }
 
 /** Told of every request that is over; `failure` of those that did not get an ordinary answer. */
@@ -90,7 +94,8 @@ function lengthOf({ body }: Exchange): number | undefined {
 }
 
 /** Query strings hold account numbers and names; they are never logged. */
-function pathOnly(url: string | undefined): string {
-  const [path = ''] = (url ?? '').split('?', 1);
+function pathOnly(url = ''): string {
+  const at = url.indexOf('?');
+  const path = at === -1 ? url : url.slice(0, at);
   return path.length > 256 ? `${path.slice(0, 256)}…` : path;
 }

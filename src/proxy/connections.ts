@@ -1,10 +1,12 @@
 /**
- * How many connections callers may hold, over all listeners together. One more makes the connection that has been idle
- * for longest give way, so that a program that hoards connections locks nobody out; where all are in use, the new one
- * is answered 503 and closed before anything is read from it. A running request is never touched.
+ * The connections of callers, over all listeners together, and what runs on each. There may be only so many: one more
+ * makes the one that has been idle for longest give way, so that a program that hoards connections locks nobody out;
+ * where all are in use, the new one is answered 503 and closed before anything is read from it. A running request is
+ * never touched.
  */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { SidecarError } from '../errors.ts';
 import { createLingering } from './lingering.ts';
 import { rawAnswer } from './raw-answer.ts';
@@ -24,58 +26,103 @@ export interface ConnectionsOptions {
 export interface Connections {
   /** True: serve it. False: it has been answered and is being closed. */
   admit(socket: Socket): boolean;
-  /** A request has begun; its connection is in use until the response closes. */
-  began(res: ServerResponse): void;
+  /**
+   * A request has begun; to be told when its response is closed.
+   * @returns the response before it on its connection, if that is not over or was to be the last
+   */
+  began(res: ServerResponse): ServerResponse | undefined;
+  ended(res: ServerResponse): void;
+  /** Requests that have begun and not ended. */
+  inFlight(): number;
+  /** Resolves once there are none. */
+  none(): Promise<void>;
+  /** The unfinished responses of a connection, or of all, oldest first. */
+  unfinished(socket?: Duplex): readonly ServerResponse[];
 }
+
+/** What is known of a connection; it changes at every request, the map of connections does not. */
+interface Connection {
+  readonly running: ServerResponse[];
+  latest: ServerResponse | undefined;
+  idleSince: number;
+}
+
+const NOTHING: readonly ServerResponse[] = [];
 
 /** One for all caller listeners of a sidecar. */
 export function createConnections(options: ConnectionsOptions): Connections {
   const { limit, onRefused, now = () => performance.now() } = options;
-  /** Every open connection is in exactly one of these two. */
-  const running = new Map<Socket, number>();
-  /** Since when, oldest first. */
-  const idle = new Map<Socket, number>();
+  const open = new Map<Duplex, Connection>();
   const endWith = createLingering();
   const answer = rawAnswer(new SidecarError('SIDECAR_OVERLOADED', { retryAfterS: RETRY_AFTER_S }));
-
-  const makeRoom = (): boolean => {
-    const [oldest] = idle;
-    if (oldest === undefined || now() - oldest[1] < MIN_IDLE_MS) return false;
-    idle.delete(oldest[0]);
-    oldest[0].destroy();
-    return true;
-  };
-  const ended = (socket: Socket): void => {
-    const left = (running.get(socket) ?? 1) - 1;
-    if (left > 0) {
-      running.set(socket, left);
-      return;
-    }
-    running.delete(socket);
-    if (!socket.destroyed) idle.set(socket, now());
-  };
+  const makeRoom = createRoom(open, now);
+  let inFlight = 0;
+  let onNone: (() => void) | undefined;
 
   return {
     admit(socket) {
       // One that was given back after an upgrade that did not happen.
-      if (idle.has(socket) || running.has(socket)) return true;
-      if (running.size + idle.size >= limit && !makeRoom()) {
+      if (open.has(socket)) return true;
+      if (open.size >= limit && !makeRoom()) {
         onRefused();
         endWith(socket, answer);
         return false;
       }
-      idle.set(socket, now());
-      socket.once('close', () => {
-        idle.delete(socket);
-        running.delete(socket);
-      });
+      open.set(socket, { running: [], latest: undefined, idleSince: now() });
+      socket.once('close', () => open.delete(socket));
       return true;
     },
     began(res) {
-      const { socket } = res.req;
-      idle.delete(socket);
-      running.set(socket, (running.get(socket) ?? 0) + 1);
-      res.once('close', () => ended(socket));
+      inFlight += 1;
+      const connection = open.get(res.req.socket);
+      const before = connection?.latest;
+      connection?.running.push(res);
+      if (connection) connection.latest = res;
+      return before;
     },
+    ended(res) {
+      inFlight -= 1;
+      const connection = open.get(res.req.socket);
+      if (connection) finish(connection, res, now());
+      if (inFlight === 0) onNone?.();
+    },
+    inFlight: () => inFlight,
+    none: () =>
+      new Promise<void>((resolve) => {
+        onNone = resolve;
+        if (inFlight === 0) resolve();
+      }),
+    unfinished: (socket) =>
+      socket ? (open.get(socket)?.running ?? NOTHING) : [...open.values()].flatMap(({ running }) => running),
+  };
+}
+
+function finish(connection: Connection, res: ServerResponse, at: number): void {
+  const { running } = connection;
+  // Most often it is the only one.
+  if (running.at(-1) === res) running.pop();
+  else if (running.includes(res)) running.splice(running.indexOf(res), 1);
+  connection.idleSince = at;
+  // An idle connection must not hold on to the headers of its last request; one that ends must be known as such.
+  if (connection.latest === res && res.shouldKeepAlive) connection.latest = undefined;
+}
+
+/** Ends the connection that has been idle for longest; false when none has been for long enough. */
+function createRoom(open: ReadonlyMap<Duplex, Connection>, now: () => number): () => boolean {
+  /** Before this there is no use in looking: none can have been idle for long enough. */
+  let nextAt = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (now() < nextAt) return false;
+    let oldest: [Duplex, Connection] | undefined;
+    for (const entry of open)
+      if (entry[1].running.length === 0 && entry[1].idleSince < (oldest?.[1].idleSince ?? Number.POSITIVE_INFINITY))
+        oldest = entry;
+    const idleSince = oldest?.[1].idleSince ?? now();
+    if (oldest === undefined || now() - idleSince < MIN_IDLE_MS) {
+      nextAt = idleSince + MIN_IDLE_MS;
+      return false;
+    }
+    oldest[0].destroy();
+    return true;
   };
 }

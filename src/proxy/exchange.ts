@@ -2,6 +2,7 @@
  * A route, and one request on its way through it: what the steps of the data path hand on to each other.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import type { RouteMetrics } from '../metrics.ts';
 import type { TokenSource } from '../oauth/token-source.ts';
@@ -30,6 +31,19 @@ export interface Route extends RoutePattern {
   readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
 }
 
+/** Node 24.14 and later; the types do not know it yet. */
+export interface Informing {
+  writeInformation(status: number, headers: readonly string[]): void;
+}
+
+/** A request that has gone to its upstream, or is queued for it. */
+export interface Underway {
+  /** Gives up as late. */
+  expire(): void;
+  /** The caller's side is closed, orderly or not. */
+  callerClosed(): void;
+}
+
 /** One caller's request on its way. */
 export interface Exchange {
   readonly req: IncomingMessage;
@@ -46,10 +60,16 @@ export interface Exchange {
   readonly upgrade: UpgradeResponse | undefined;
   /** Flat headers of ours for the request and its answer. */
   readonly added: readonly string[];
-  /** Gives up as late; there once it is on its way. */
-  expire?: () => void;
+  /** The try that is on its way. As closures in members of their own, they let V8 keep nearly every request until a full collection. */
+  attempt?: Underway | undefined;
   /** From sending the request to the head of its answer, ms. */
   upstreamMs?: number;
   bytesOut: number;
   replayed: boolean;
+}
+
+/** As the caller addressed us, for answers that point back. */
+export function callerOrigin({ req, head }: Exchange): string | undefined {
+  const [host] = head.hosts;
+  return host && `${req.socket instanceof TLSSocket ? 'https' : 'http'}://${host}`;
 }

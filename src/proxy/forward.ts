@@ -6,11 +6,10 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import { type Dispatcher, errors } from 'undici';
 import { SidecarError } from '../errors.ts';
 import type { Token } from '../oauth/token.ts';
-import type { Exchange } from './exchange.ts';
+import { callerOrigin, type Exchange, type Informing, type Underway } from './exchange.ts';
 import { type AnswerHead, readAnswerHead, VIA } from './headers.ts';
 import { mayTryAgain, renewedToken } from './replay.ts';
 import { translate } from './upstream-errors.ts';
@@ -19,6 +18,8 @@ import { translate } from './upstream-errors.ts';
 const MAX_INTERIM = 16;
 /** More of a discarded 401 is not worth a connection. */
 const MAX_DISCARD_BYTES = 64 * 1024;
+/** An answer up to this size that arrives in one piece leaves in one piece: copying it costs less than a second write. */
+const MAX_WHOLE_BYTES = 16 * 1024;
 
 /**
  * Resolves when the whole answer has been handed to the caller's connection.
@@ -35,7 +36,7 @@ interface Settle {
 }
 
 /** One try on the upstream; undici's handler object, because it is the hottest object there is. */
-class Attempt implements Dispatcher.DispatchHandler {
+class Attempt implements Dispatcher.DispatchHandler, Underway {
   readonly #exchange: Exchange;
   readonly #token: Token;
   readonly #settle: Settle;
@@ -43,6 +44,9 @@ class Attempt implements Dispatcher.DispatchHandler {
   /** Bytes of a 401 that is thrown away; undefined while answering. */
   #discarded: number | undefined;
   #answered = false;
+  /** How long the answer says its content is; and that, if it came in one piece, to leave together with the head. */
+  #expected: string | string[] | undefined;
+  #whole: Buffer | undefined;
   #stall: NodeJS.Timeout | undefined;
   #queued: NodeJS.Timeout | undefined;
   #givenUp = false;
@@ -61,7 +65,7 @@ class Attempt implements Dispatcher.DispatchHandler {
       this.#settle.reject(new SidecarError('CALLER_ABORTED'));
       return;
     }
-    res.on('close', this.#onCallerClose);
+    this.#exchange.attempt = this;
     const options: Dispatcher.DispatchOptions = {
       method: req.method ?? 'GET',
       path,
@@ -69,7 +73,6 @@ class Attempt implements Dispatcher.DispatchHandler {
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
       ...(upgrade && { upgrade: 'websocket' }),
     };
-    this.#exchange.expire = () => this.#expire();
     route.dispatcher.dispatch(options, this);
     if (this.#controller === undefined)
       this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), route.queueMs);
@@ -113,7 +116,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   onResponseStart(
     controller: Dispatcher.DispatchController,
     status: number,
-    _headers: unknown,
+    fields: IncomingHttpHeaders,
     statusMessage?: string,
   ): void {
     if (status < 200) {
@@ -130,8 +133,9 @@ class Attempt implements Dispatcher.DispatchHandler {
     headers.push(...added);
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
-    if (reason === undefined) res.writeHead(status, headers);
-    else res.writeHead(status, reason, headers);
+    res.writeHead(status, reason, headers);
+    // While an upload goes on, an early answer must not wait for its end.
+    if (this.#exchange.body.kind !== 'stream') this.#expected = fields['content-length'];
   }
 
   onResponseStarted(): void {
@@ -146,7 +150,9 @@ class Attempt implements Dispatcher.DispatchHandler {
     }
     const { res } = this.#exchange;
     this.#exchange.bytesOut += chunk.length;
-    if (res.write(chunk)) return;
+    const isWhole = chunk.length <= MAX_WHOLE_BYTES && this.#expected === String(chunk.length);
+    if (isWhole) this.#whole = chunk;
+    if (isWhole || res.write(chunk)) return;
     controller.pause();
     this.#stall = setTimeout(() => this.#abort('CALLER_TIMEOUT'), this.#exchange.stallMs);
     res.once('drain', this.#onDrain);
@@ -155,7 +161,8 @@ class Attempt implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     if (this.#discarded !== undefined) return;
     this.#release();
-    this.#exchange.res.end();
+    // node:http joins head and content only where both are text; latin1 is bytes as they are.
+    this.#exchange.res.end(this.#whole?.toString('latin1'), 'latin1');
     this.#settle.resolve();
   }
 
@@ -171,15 +178,16 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   readonly #onDrain = (): void => {
     clearTimeout(this.#stall);
+    this.#stall = undefined;
     this.#controller?.resume();
   };
 
-  readonly #onCallerClose = (): void => {
+  callerClosed(): void {
     if (this.#exchange.res.writableFinished) return;
     this.#abort('CALLER_ABORTED');
     // Not dispatched yet: undici cannot take it back, `onRequestStart` will.
     if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
-  };
+  }
 
   #abort(code: 'CALLER_ABORTED' | 'CALLER_TIMEOUT'): void {
     this.#controller?.abort(new SidecarError(code));
@@ -194,7 +202,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (!res.destroyed && 'writeInformation' in res) (res as Informing).writeInformation(status, headers);
   }
 
-  #expire(): void {
+  expire(): void {
     const late = (mayHaveExecuted: boolean) => new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted });
     if (this.#controller === undefined) this.#giveUp(late(false));
     else this.#controller.abort(late(true));
@@ -209,9 +217,11 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 
   #release(): void {
-    clearTimeout(this.#stall);
+    this.#exchange.attempt = undefined;
     clearTimeout(this.#queued);
-    this.#exchange.res.off('close', this.#onCallerClose).off('drain', this.#onDrain);
+    if (this.#stall === undefined) return;
+    clearTimeout(this.#stall);
+    this.#exchange.res.off('drain', this.#onDrain);
   }
 
   /** Starts the one replay if this 401 allows it; true when it did. */
@@ -236,15 +246,4 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
-/** Node 24.14 and later. */
-interface Informing {
-  writeInformation(status: number, headers: readonly string[]): void;
-}
-
 const BUSY = { mayHaveExecuted: false, retryAfterS: 1 } as const;
-
-/** As the caller addressed us, for answers that point back. */
-function callerOrigin({ req, head }: Exchange): string | undefined {
-  const [host] = head.hosts;
-  return host && `${req.socket instanceof TLSSocket ? 'https' : 'http'}://${host}`;
-}

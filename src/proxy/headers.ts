@@ -174,9 +174,8 @@ export function readAnswerHead(raw: readonly (Buffer | string)[], status: number
   const headers: string[] = [];
   const noted = new Map<string, string[]>();
   for (let index = 0; index < raw.length; index += 2) {
-    const line = String(raw[index]);
-    const field = raw[index + 1] ?? '';
-    const value = typeof field === 'string' ? field : field.toString('latin1');
+    const line = text(raw[index]);
+    const value = text(raw[index + 1]);
     const name = line.toLowerCase();
     if (NOTED_IN_ANSWER.has(name)) note(noted, name, value);
     // A length on an answer that has no content would be read as the start of the next one (RFC 9110 §8.6).
@@ -189,4 +188,8 @@ export function readAnswerHead(raw: readonly (Buffer | string)[], status: number
     challenges: noted.get('www-authenticate') ?? [],
     hasRequestId: noted.has('x-request-id'),
   };
+}
+
+function text(bytes: Buffer | string = ''): string {
+  return typeof bytes === 'string' ? bytes : bytes.toString('latin1');
 }

@@ -36,8 +36,6 @@ export interface ListenerTls {
 
 export interface ListenerOptions {
   readonly begin: Begin;
-  /** The unfinished responses of a connection, oldest first. */
-  readonly runningOn: (socket: Duplex) => readonly ServerResponse[];
   /** Ms a caller has for its request headers, from the moment it connects. */
   readonly headersTimeout: number;
   readonly tls: ListenerTls | undefined;
@@ -45,7 +43,8 @@ export interface ListenerOptions {
 }
 
 /** A server that is not listening yet. */
-export function createListener({ begin, runningOn, headersTimeout, tls, connections }: ListenerOptions): Listener {
+export function createListener({ begin, headersTimeout, tls, connections }: ListenerOptions): Listener {
+  const { unfinished } = connections;
   const options: ServerOptions = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout,
@@ -57,7 +56,7 @@ export function createListener({ begin, runningOn, headersTimeout, tls, connecti
     requireHostHeader: false,
     insecureHTTPParser: false,
     noDelay: true,
-    shouldUpgradeCallback: (req) => !hasBody(req) && runningOn(req.socket).length === 0,
+    shouldUpgradeCallback: (req) => !hasBody(req) && unfinished(req.socket).length === 0,
   };
   const server = tls ? createTlsServer({ ...options, ...secureOptions(tls, headersTimeout) }) : createServer(options);
   const take = onlyWhole(begin);
@@ -70,13 +69,13 @@ export function createListener({ begin, runningOn, headersTimeout, tls, connecti
     const socket = stream as Socket;
     begin(req, new UpgradeResponse({ req, socket, behind }, idle.add), false);
   });
-  server.on('connect', (_req, socket) => malformed(socket, runningOn(socket), 'CALLER_METHOD_REFUSED'));
+  server.on('connect', (_req, socket) => malformed(socket, unfinished(socket), 'CALLER_METHOD_REFUSED'));
   guardConnections(server, tls ? 'secureConnection' : 'connection', connections);
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     // What cannot speak TLS with us would not understand an answer either.
     const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
     if (gone) socket.destroy();
-    else malformed(socket, runningOn(socket), parserFault(error.code));
+    else malformed(socket, unfinished(socket), parserFault(error.code));
   });
   return { server, endIdle: idle.end };
 }

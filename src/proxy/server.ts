@@ -4,8 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { SidecarError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -21,7 +19,7 @@ import { readRequestHead } from './headers.ts';
 import { letSpeakOut } from './lingering.ts';
 import { type Begin, certificateOf, createListener, type Listener, type ListenerTls } from './listener.ts';
 import { countForward } from './max-forwards.ts';
-import { requestIds, trackRunning } from './running.ts';
+import { createRequestIds } from './request-ids.ts';
 import { asUpgrade } from './upgrade.ts';
 
 /** What one generation of the configuration lets in, and how. */
@@ -63,11 +61,8 @@ export interface Proxy {
 
 export function createProxy(options: ProxyOptions): Proxy {
   const { metrics, connections } = options;
-  const nextRequestId = requestIds();
+  const nextRequestId = createRequestIds();
   const unrouted = metrics.forRoute('none');
-  const running = trackRunning();
-  /** Pipelined requests run one after the other: the next payment must not start before the fate of the last is known. */
-  const latest = new WeakMap<Socket, ServerResponse>();
   const listeners: Listener[] = [];
   let draining = false;
 
@@ -78,19 +73,17 @@ export function createProxy(options: ProxyOptions): Proxy {
     const { traceparent } = head;
     const startedAt = performance.now();
     const trace: Trace = { requestId: head.requestId ?? nextRequestId(), startedAt, traceparent };
-    running.add(res);
-    connections.began(res);
+    const before = connections.began(res);
     metrics.inFlight(1);
     if (draining) res.shouldKeepAlive = false;
     res.once('close', () => {
-      // An idle connection must not hold on to the headers of its last request; one that ends must be known as such.
-      if (latest.get(req.socket) === res && res.shouldKeepAlive) latest.delete(req.socket);
       metrics.inFlight(-1);
       record(req, res, trace, { ...options, routeMetrics: trace.route?.metrics ?? unrouted });
-      running.remove(res);
+      trace.exchange?.attempt?.callerClosed();
+      trace.leave?.();
+      trace.letGo?.();
+      connections.ended(res);
     });
-    const before = latest.get(req.socket);
-    latest.set(req.socket, res);
     inTurn({ req, res, head, trace, expectsContinue }, before, options.gate).catch((thrown: unknown) => {
       trace.error = fail(res, trace, thrown, options);
     });
@@ -98,48 +91,52 @@ export function createProxy(options: ProxyOptions): Proxy {
 
   return {
     createListener(tls) {
-      const runningOn = (socket: Duplex) => [...running.all].filter((res) => res.req.socket === socket);
-      const listener = createListener({ begin, runningOn, headersTimeout: options.headersMs, tls, connections });
+      const listener = createListener({ begin, headersTimeout: options.headersMs, tls, connections });
       listeners.push(listener);
       return listener.server;
     },
-    inFlight: () => running.all.size,
+    inFlight: connections.inFlight,
     drain() {
       draining = true;
       for (const { endIdle } of listeners) endIdle();
-      for (const res of running.all) res.shouldKeepAlive = false;
-      return running.none();
+      for (const res of connections.unfinished()) res.shouldKeepAlive = false;
+      return connections.none();
     },
     cut() {
-      for (const { req } of running.all) req.socket.destroy();
+      for (const { req } of connections.unfinished()) req.socket.destroy();
     },
   };
 }
 
-/** After the request before it on the same connection, through the gate as it is then. */
-async function inTurn(incoming: Incoming, before: ServerResponse | undefined, gate: () => Gate): Promise<void> {
-  await afterClose(before);
-  // Its connection is about to be closed: what comes after the last answer is not looked at (RFC 9112 §9.6).
-  if (before?.shouldKeepAlive === false) throw new SidecarError('CALLER_ABORTED');
-  const current = gate();
-  if (!incoming.res.closed) incoming.res.once('close', current.hold());
-  await inTime(current.totalMs, incoming.trace, () => run(incoming, current));
+/** After the request before it on the same connection: the next payment must not start before the fate of the last is known. */
+function inTurn(incoming: Incoming, before: ServerResponse | undefined, gate: () => Gate): Promise<void> {
+  if (before === undefined) return enter(incoming, gate());
+  return afterClose(before).then(() => {
+    // Its connection is about to be closed: what comes after the last answer is not looked at (RFC 9112 §9.6).
+    if (!before.shouldKeepAlive) throw new SidecarError('CALLER_ABORTED');
+    return enter(incoming, gate());
+  });
 }
 
-/** Without a limit as with one, except that then something may be late. */
-async function inTime(totalMs: number | undefined, trace: Trace, work: () => Promise<void>): Promise<void> {
-  if (totalMs === undefined) return work();
+/** Through the gate as it is now. */
+function enter(incoming: Incoming, gate: Gate): Promise<void> {
+  const { res, trace } = incoming;
+  if (!res.closed) trace.letGo = gate.hold();
+  return gate.totalMs === undefined ? run(incoming, gate) : inTime(gate.totalMs, trace, run(incoming, gate));
+}
+
+async function inTime(totalMs: number, trace: Trace, work: Promise<void>): Promise<void> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    if (trace.exchange?.expire) trace.exchange.expire();
+    if (trace.exchange?.attempt) trace.exchange.attempt.expire();
     else reject(new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted: false }));
   }, totalMs);
-  await Promise.race([work(), late]).finally(() => clearTimeout(timer));
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 /** RFC 9112 §9.3.2. */
-function afterClose(res: ServerResponse | undefined): Promise<void> {
-  if (res === undefined || res.closed) return DONE;
+function afterClose(res: ServerResponse): Promise<void> {
+  if (res.closed) return DONE;
   return new Promise((resolve) => res.once('close', resolve));
 }
 
@@ -189,7 +186,7 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
   trace.caller = caller;
   const leave = gate.enter(caller, route);
   if (res.closed) leave();
-  else res.once('close', leave);
+  else trace.leave = leave;
   if (gate.audited(req.method ?? '')) trace.digest = createHash('sha256');
   const forwarded = countForward(req.method ?? '', head.forward);
   if (forwarded === 'ends here') {

@@ -39,9 +39,9 @@ function createWorld(limit: number) {
       return { socket, admitted: connections.admit(socket as unknown as Socket) };
     },
     request(socket: FakeSocket) {
-      const res = Object.assign(new EventEmitter(), { req: { socket } });
-      connections.began(res as unknown as ServerResponse);
-      return { end: () => res.emit('close') };
+      const res = { req: { socket }, shouldKeepAlive: true } as unknown as ServerResponse;
+      connections.began(res);
+      return { end: () => connections.ended(res) };
     },
   };
 }
