@@ -27,8 +27,11 @@ export function createGates(options: GateOptions): () => Gate {
   const quotas = createQuotas(() => options.clock.now().monotonicMs);
   return () => {
     const generation = options.current();
-    const gate = built.get(generation) ?? buildGate(generation, options, quotas);
-    built.set(generation, gate);
+    let gate = built.get(generation);
+    if (!gate) {
+      gate = buildGate(generation, options, quotas);
+      built.set(generation, gate);
+    }
     return gate;
   };
 }

@@ -67,7 +67,8 @@ export interface LogOptions {
   readonly write?: (line: string) => void;
 }
 
-const ALLOWED: ReadonlySet<string> = new Set(FIELDS);
+/** As they stand in a line. */
+const KEYS: ReadonlyMap<string, string> = new Map(FIELDS.map((name) => [name, `,"${name}":`]));
 const SEVERITY = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 } as const;
 
 /** Builds the log. A broken pipe on standard output stops the writing, never the process. */
@@ -97,10 +98,11 @@ function toMembers(fields: LogFields | undefined): string {
   let members = '';
   for (const name in fields) {
     const value: unknown = fields[name as FieldName];
-    if (value === undefined || !ALLOWED.has(name)) continue;
-    if (typeof value === 'string') members += `,"${name}":${quote(value)}`;
+    const key = value === undefined ? undefined : KEYS.get(name);
+    if (key === undefined) continue;
+    if (typeof value === 'string') members += key + quote(value);
     // An object could bring anything along.
-    else if (typeof value === 'boolean' || Number.isFinite(value)) members += `,"${name}":${String(value)}`;
+    else if (typeof value === 'boolean' || Number.isFinite(value)) members += key + String(value);
   }
   return members;
 }

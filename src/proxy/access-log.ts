@@ -39,7 +39,7 @@ export function record(
   req: IncomingMessage,
   res: ServerResponse,
   trace: Trace,
-  { log, routeMetrics, onFinished, auditor }: RecordOptions,
+  { log, unrouted, onFinished, auditor }: RecordOptions,
 ): void {
   const { requestId, startedAt, route, caller, exchange, error, digest } = trace;
   const ms = performance.now() - startedAt;
@@ -47,7 +47,7 @@ export function record(
   const status = complete ? res.statusCode : brokenStatus(error);
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
-  routeMetrics.record(method, status, ms / 1000);
+  (route?.metrics ?? unrouted).record(method, status, ms / 1000);
   onFinished?.(route?.path, status, ms, code || status >= 500 ? { code, requestId } : undefined);
   const path = pathOnly(req.url);
   if (digest) {
@@ -76,7 +76,8 @@ export function record(
 
 export interface RecordOptions {
   readonly log: Log;
-  readonly routeMetrics: RouteMetrics;
+  /** Of requests that match no route. */
+  readonly unrouted: RouteMetrics;
   readonly onFinished?: OnFinished | undefined;
   readonly auditor?:
     | { append(facts: Readonly<Record<string, string | number | boolean | undefined>>): void }

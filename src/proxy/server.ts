@@ -62,7 +62,7 @@ export interface Proxy {
 export function createProxy(options: ProxyOptions): Proxy {
   const { metrics, connections } = options;
   const nextRequestId = createRequestIds();
-  const unrouted = metrics.forRoute('none');
+  const recording = { ...options, unrouted: metrics.forRoute('none') };
   const listeners: Listener[] = [];
   let draining = false;
 
@@ -78,7 +78,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     if (draining) res.shouldKeepAlive = false;
     res.once('close', () => {
       metrics.inFlight(-1);
-      record(req, res, trace, { ...options, routeMetrics: trace.route?.metrics ?? unrouted });
+      record(req, res, trace, recording);
       trace.exchange?.attempt?.callerClosed();
       trace.leave?.();
       trace.letGo?.();
