@@ -4,7 +4,7 @@ import { createFakeClock } from '../support/clock.ts';
 import { valuesOf } from '../support/messages.ts';
 import { createProxyWorld, type ProxyWorld, type ProxyWorldOptions } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
-import { json } from '../support/token-server.ts';
+import { grant, json } from '../support/token-server.ts';
 
 const LARGE = 'x'.repeat(100_000);
 const REQUESTS = {
@@ -105,6 +105,21 @@ describe('a 401 of the API', () => {
     world.tokens.answerWith(json(500, {}));
     const answer = await world.call('GET /api/x HTTP/1.1');
     expect([answer.status, answer.header('x-sidecar-error')]).toEqual([503, 'TOKEN_UNAVAILABLE']);
+  });
+
+  it('ends with 504 when all the time is over before there is a new token, and is not sent again later', async () => {
+    await using world = await agedWorld({ answer: refuse(INVALID), config: { timeouts: { total: '300ms' } } });
+    const { promise, resolve: grantNow } = Promise.withResolvers<void>();
+    world.tokens.answerWith((res, call, count) => void promise.then(() => grant('token-2')(res, call, count)));
+    const answer = await world.call('POST /api/x HTTP/1.1', REQUESTS['small POST'].rest);
+    expect([answer.status, answer.json()['code'], answer.json()['mayHaveExecuted']]).toEqual([
+      504,
+      'UPSTREAM_TIMEOUT',
+      false,
+    ]);
+    grantNow();
+    expect((await world.call('GET /api/x HTTP/1.1')).body).toBe('fine');
+    expect(world.upstream.requests.map(({ method }) => method)).toEqual(['POST', 'GET']);
   });
 
   it('with an endless body does not hold the replay up, and its connection is given up', async () => {
