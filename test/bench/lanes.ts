@@ -1,0 +1,116 @@
+/**
+ * Subjects while they run: each started once for each way it is set up, proved to inject its token, warmed, and kept
+ * until the bench ends. A lane is a subject in one such set-up.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Generator } from './generator.ts';
+import type { LoadJob } from './load/job.ts';
+import type { Running, Setup, Subject } from './subjects/subject.ts';
+import { startUpstream, type Upstream } from './upstream.ts';
+import { SMALL_BYTES } from './workloads/load.ts';
+import type { Variant } from './workloads/workload.ts';
+
+export interface World {
+  /** For everything on disk. */
+  readonly folder: string;
+  readonly upstream: Upstream;
+  readonly generator: Generator;
+  /** Program of the sidecar. */
+  readonly main: string;
+  /** Of a process that has just started. */
+  readonly warmMs: number;
+}
+
+export interface Lane {
+  readonly subject: Subject;
+  readonly variant: Variant;
+}
+
+export interface Lanes {
+  /** Running, verified and warm; the same process each time. */
+  get(lane: Lane): Promise<Running>;
+  /** One that has just started and is verified, for the caller to stop. */
+  fresh(lane: Lane): Promise<Running>;
+  close(): Promise<void>;
+}
+
+/** Seconds no token of a normal run outlives. */
+const LIFETIME_S = 7 * 3600;
+
+export function createLanes(world: World): Lanes {
+  const running = new Map<string, Promise<Running>>();
+  const get = (lane: Lane) => {
+    const key = `${lane.subject.name} ${lane.variant.name}`;
+    const known = running.get(key) ?? open(world, lane).then((subject) => warm(world, subject));
+    running.set(key, known);
+    return known;
+  };
+  return {
+    get,
+    fresh: (lane) => open(world, lane),
+    async close() {
+      const all = await Promise.allSettled(running.values());
+      await Promise.all(all.map((one) => one.status === 'fulfilled' && one.value.stop()));
+    },
+  };
+}
+
+/** What a subject is told; also for workloads that start their own. */
+export function setupFor(world: World, variant: Variant, identityPort = world.upstream.port): Setup {
+  const { upstream, main } = world;
+  const tls = variant.name === 'tls';
+  const port = tls ? upstream.tlsPort : upstream.port;
+  if (port === undefined) throw new Error('no TLS without the openssl program');
+  return {
+    scheme: tls ? 'https' : 'http',
+    upstreamPort: port,
+    caFile: tls ? upstream.caFile : undefined,
+    tokenEndpoint: `http://127.0.0.1:${identityPort}/connect/${variant.tokenLifetimeS ?? LIFETIME_S}`,
+    folder: makeFolder(world),
+    sidecar: { main, ...(variant.config && { config: variant.config }) },
+  };
+}
+
+function makeFolder({ folder }: World): string {
+  mkdirSync(folder, { recursive: true });
+  return mkdtempSync(join(folder, 'subject-'));
+}
+
+async function open(world: World, { subject, variant }: Lane): Promise<Running> {
+  const identity = variant.identityEnds ? await startUpstream() : undefined;
+  const setup = setupFor(world, variant, identity?.port);
+  try {
+    const started = await subject.start(setup);
+    const stop = async () => {
+      await started.stop();
+      rmSync(setup.folder, { recursive: true, force: true });
+    };
+    await verify(started);
+    return { ...started, stop };
+  } catch (error) {
+    throw new Error(`${subject.name} (${variant.name}): ${(error as Error).message}`, { cause: error });
+  } finally {
+    await identity?.stop();
+  }
+}
+
+/** The upstream says what it has seen; a subject that adds no token, or another than its own, is not measured. */
+async function verify({ port, expects, authorization }: Running): Promise<void> {
+  const headers = { Connection: 'close', ...(authorization !== undefined && { Authorization: authorization }) };
+  const answer = await fetch(`http://127.0.0.1:${port}/api/seen`, { headers });
+  const seen = await answer.text();
+  if (!expects.test(seen)) throw new Error(`no token was added: status ${answer.status}, the upstream saw "${seen}"`);
+}
+
+async function warm({ generator, warmMs }: World, subject: Running): Promise<Running> {
+  const job: LoadJob = {
+    ...{ port: subject.port, method: 'GET', path: '/api/small', sendBytes: 0, expectBytes: SMALL_BYTES },
+    ...{ shape: 'closed', connections: 32, warmMs: 0, measureMs: warmMs, pids: subject.pids },
+    ...(subject.authorization !== undefined && { authorization: subject.authorization }),
+  };
+  const { errors } = await generator.run(job);
+  const wrong = Object.entries(errors);
+  if (wrong.length > 0) process.stderr.write(`while warming up: ${JSON.stringify(errors)}\n`);
+  return subject;
+}

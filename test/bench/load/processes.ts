@@ -1,0 +1,75 @@
+/** What Linux tells of a process and its children: time on a core and resident memory. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+/** Of /proc/PID/stat; the same on every Linux Node runs on. */
+const TICKS_PER_S = 100;
+
+/** The processes themselves and all their descendants. */
+export function treeOf(pids: readonly number[]): number[] {
+  return pids.flatMap((pid) => [pid, ...treeOf(childrenOf(pid))]);
+}
+
+/** Seconds of CPU, user and system, used so far by exactly these processes, by nanosecond where the kernel counts so. */
+export function cpuSeconds(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + (scheduledSeconds(pid) ?? statSeconds(pid)), 0);
+}
+
+/** Bytes; what processes share is counted in each. */
+export function residentBytes(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + kibOf(pid, 'VmRSS') * 1024, 0);
+}
+
+/** The most there has been at any time, bytes. */
+export function peakResidentBytes(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + kibOf(pid, 'VmHWM') * 1024, 0);
+}
+
+/** Makes the most there has been begin anew, where the kernel allows it. */
+export function resetPeak(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      writeFileSync(`/proc/${pid}/clear_refs`, '5');
+    } catch {
+      // Then it is the most of its whole life, which can only make a subject look worse.
+    }
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  return tasksOf(pid).flatMap((task) =>
+    (read(`/proc/${pid}/task/${task}/children`) ?? '').split(' ').filter(Boolean).map(Number),
+  );
+}
+
+/** Time of threads that have ended is missing here, but subjects keep theirs. */
+function scheduledSeconds(pid: number): number | undefined {
+  const times = tasksOf(pid).map((task) => read(`/proc/${pid}/task/${task}/schedstat`));
+  if (times.length === 0 || times.includes(undefined)) return undefined;
+  return times.reduce((sum, line) => sum + Number(line?.split(' ')[0]) / 1e9, 0);
+}
+
+function statSeconds(pid: number): number {
+  // The name, in brackets, may hold anything.
+  const fields = (read(`/proc/${pid}/stat`) ?? '').replace(/^.*\) /s, '').split(' ');
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_S;
+}
+
+function kibOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(read(`/proc/${pid}/status`) ?? '')?.[1] ?? 0);
+}
+
+function tasksOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

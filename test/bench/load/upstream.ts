@@ -1,0 +1,103 @@
+/**
+ * The API and the identity server behind every subject, one process on a raw socket. It answers 401 without a token, so
+ * a subject that injects none has no valid round. Tells its ports by message; asked how many tokens it has given.
+ * Arguments: none, or the PEM files of a certificate and its key, which open a second port with TLS.
+ */
+import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { MessageReader } from './wire.ts';
+
+const MIB = 1024 * 1024;
+const CHUNK = Buffer.alloc(64 * 1024, 'x');
+const SMALL = answer('200 OK', Buffer.from(JSON.stringify({ account: 'x'.repeat(686 - 14) })));
+const UNAUTHORIZED = answer('401 Unauthorized', Buffer.from('no token'), 'WWW-Authenticate: Bearer\r\n');
+const MEBIBYTE = answer('200 OK', Buffer.alloc(MIB, 'x'));
+
+/** Message to this process: let go the answers of `/connect/held`, or tell the count. */
+export type UpstreamOrder = 'release' | 'count';
+/** Said once, when it listens. */
+export interface UpstreamPorts {
+  readonly port: number;
+  /** Undefined without a certificate. */
+  readonly tlsPort: number | undefined;
+}
+/** Its reply to `count`. */
+export interface UpstreamCount {
+  readonly tokenRequests: number;
+}
+
+let tokenRequests = 0;
+let held: (() => void)[] = [];
+
+function answer(status: string, body: Buffer, more = ''): Buffer {
+  const head = `HTTP/1.1 ${status}\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n${more}Content-Length: ${body.length}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head), body]);
+}
+
+function grant(socket: Socket, lifetimeS: number): void {
+  const token = { access_token: `token-of-the-bench-${tokenRequests}`, token_type: 'Bearer', expires_in: lifetimeS };
+  socket.write(answer('200 OK', Buffer.from(JSON.stringify(token))));
+}
+
+function tokenAnswer(socket: Socket, path: string): void {
+  tokenRequests += 1;
+  if (path === '/connect/held') held.push(() => grant(socket, 3600));
+  else grant(socket, Number(path.slice('/connect/'.length)));
+}
+
+/** As many bytes as the path asks for, as fast as they are taken. */
+function stream(socket: Socket, bytes: number): void {
+  socket.write(`HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: ${bytes}\r\n\r\n`);
+  let left = bytes;
+  const more = () => {
+    while (left > 0) {
+      const piece = left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK;
+      left -= piece.length;
+      if (!socket.write(piece)) {
+        socket.once('drain', more);
+        return;
+      }
+    }
+  };
+  more();
+}
+
+function reply(socket: Socket, head: string, bodyBytes: number): void {
+  const path = head.slice(head.indexOf(' ') + 1, head.indexOf(' HTTP/'));
+  if (path.startsWith('/connect/')) tokenAnswer(socket, path);
+  else if (!/\r\nauthorization: Bearer \S/i.test(head)) socket.write(UNAUTHORIZED);
+  else if (path === '/api/seen')
+    socket.write(answer('200 OK', Buffer.from(/\r\nauthorization: (.*)/i.exec(head)?.[1] ?? '')));
+  else if (path === '/api/mebibyte') socket.write(MEBIBYTE);
+  else if (path.startsWith('/api/bytes/')) stream(socket, Number(path.slice('/api/bytes/'.length)));
+  else if (head.startsWith('POST')) socket.write(answer('200 OK', Buffer.from(String(bodyBytes).padStart(12))));
+  else socket.write(SMALL);
+  if (/\r\nconnection: *close/i.test(head)) socket.end();
+}
+
+const serve = (socket: Socket) => {
+  const reader = new MessageReader((head, bodyBytes) => reply(socket, head, bodyBytes));
+  socket.on('data', (piece: Buffer) => reader.feed(piece)).on('error', () => socket.destroy());
+};
+const listen = (server: Server) =>
+  new Promise<number>((resolve) => {
+    server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => resolve((server.address() as AddressInfo).port));
+  });
+
+process.on('message', (order: UpstreamOrder) => {
+  if (order === 'count') process.send?.({ tokenRequests } satisfies UpstreamCount);
+  else {
+    for (const letGo of held) letGo();
+    held = [];
+  }
+});
+process.on('disconnect', () => process.exit());
+
+const [, , certFile, keyFile] = process.argv;
+const port = await listen(createServer({ noDelay: true }, serve));
+const tlsPort =
+  certFile && keyFile
+    ? await listen(createTlsServer({ cert: readFileSync(certFile), key: readFileSync(keyFile), noDelay: true }, serve))
+    : undefined;
+process.send?.({ port, tlsPort } satisfies UpstreamPorts);

@@ -1,0 +1,70 @@
+/** What the bench is asked for on its command line. */
+import { parseArgs } from 'node:util';
+
+export interface Options {
+  readonly rounds: number;
+  /** Of every measurement. */
+  readonly seconds: number;
+  /** Of the workload that watches memory. */
+  readonly requests: number;
+  /** Names; absent = all. */
+  readonly subjects: readonly string[] | undefined;
+  readonly workloads: readonly string[] | undefined;
+  /** Files to write. */
+  readonly json: string | undefined;
+  readonly svg: string | undefined;
+  /** As little as shows that everything works. */
+  readonly smoke: boolean;
+  /** What the sidecar is run from. */
+  readonly from: 'dist' | 'src';
+}
+
+export const USAGE = `npm run bench -- [options]
+
+  --rounds N          of each measurement, interleaved (5)
+  --seconds S         each of them lasts (2)
+  --subjects a,b      only these
+  --workloads x,y     only these
+  --requests N        while memory is watched (1000000)
+  --json FILE         everything measured
+  --svg FILE          a chart
+  --smoke             tiny: does everything still work?
+  --from dist|src     what the sidecar is run from (dist)
+`;
+
+/** @throws Error with what is wrong, in one line */
+export function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: 'string' },
+      seconds: { type: 'string' },
+      requests: { type: 'string' },
+      subjects: { type: 'string' },
+      workloads: { type: 'string' },
+      json: { type: 'string' },
+      svg: { type: 'string' },
+      smoke: { type: 'boolean', default: false },
+      from: { type: 'string', default: 'dist' },
+    },
+  });
+  const { smoke, from } = values;
+  if (from !== 'dist' && from !== 'src') throw new Error('--from is dist or src');
+  return {
+    rounds: positive('rounds', values.rounds ?? (smoke ? '1' : '5')),
+    seconds: positive('seconds', values.seconds ?? (smoke ? '0.15' : '2')),
+    requests: positive('requests', values.requests ?? (smoke ? '2000' : '1000000')),
+    subjects: values.subjects?.split(','),
+    workloads: values.workloads?.split(','),
+    json: values.json,
+    svg: values.svg,
+    smoke,
+    from,
+  };
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new Error(`--${name} is a number above 0`);
+  return value;
+}

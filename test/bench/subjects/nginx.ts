@@ -1,0 +1,78 @@
+/** nginx with one worker: once with a header that never changes, once fetching and keeping the token by a Lua program. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePort } from '../../support/free-port.ts';
+import { CORE, startProgram } from '../children.ts';
+import { CONNECTIONS } from '../peers/peer.ts';
+import { untilListening } from './ports.ts';
+import { originOf, type Running, type Setup, STATIC_AUTHORIZATION, type Subject, UPSTREAM_NAME } from './subject.ts';
+
+const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+
+/** What the two differ in. */
+interface Flavour {
+  /** Before everything. */
+  readonly modules?: string;
+  readonly http?: string;
+  readonly location: string;
+  readonly expects: RegExp;
+}
+
+export const NGINX: Subject = {
+  name: 'nginx',
+  does: 'adds a header that never changes; no access log',
+  logs: false,
+  version: () => /nginx\/(\S+)/.exec(spawnSync('nginx', ['-v'], { encoding: 'utf8' }).stderr ?? '')?.[1],
+  start: (setup) =>
+    startNginx(setup, {
+      location: `proxy_set_header Authorization "${STATIC_AUTHORIZATION}";`,
+      expects: new RegExp(`^${STATIC_AUTHORIZATION}$`),
+    }),
+};
+
+async function startNginx(setup: Setup, flavour: Flavour): Promise<Running> {
+  const { folder } = setup;
+  const port = await freePort();
+  for (const name of TEMPORARY) mkdirSync(join(folder, name));
+  writeFileSync(join(folder, 'nginx.conf'), configOf(setup, port, flavour));
+  const child = startProgram(['nginx', '-p', folder, '-c', join(folder, 'nginx.conf')], {
+    core: CORE.subject,
+    cwd: folder,
+  });
+  await untilListening(child, port);
+  return { port, pids: [child.pid], expects: flavour.expects, stop: child.stop };
+}
+
+/** Streams both ways, as the others do: a sidecar has no use for bodies on disk. */
+function configOf(setup: Setup, port: number, { modules = '', http = '', location }: Flavour): string {
+  // As root its worker could not write into the folder.
+  const user = process.getuid?.() === 0 ? 'user root;' : '';
+  const verified = `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${setup.caFile};
+    proxy_ssl_name ${UPSTREAM_NAME}; proxy_ssl_protocols TLSv1.2 TLSv1.3;`;
+  return `${modules}
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit; ${user}
+worker_rlimit_nofile 16384;
+events { worker_connections 8192; }
+http {
+  access_log off;
+  ${TEMPORARY.map((name) => `${name}_temp_path ${name};`).join(' ')}
+  keepalive_requests 100000000; client_max_body_size 0;
+  ${http}
+  upstream api {
+    server 127.0.0.1:${setup.upstreamPort};
+    keepalive ${CONNECTIONS}; keepalive_requests 100000000;
+  }
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / {
+      proxy_pass ${originOf(setup).replace(/\/\/.*$/, '//api')};
+      proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_request_buffering off; proxy_max_temp_file_size 0;
+      ${setup.scheme === 'https' ? verified : ''}
+      ${location}
+    }
+  }
+}
+`;
+}

@@ -1,0 +1,36 @@
+/** Proxies as Node libraries, each in the smallest program that uses it well, and the floor below all of them. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CORE, messageFrom, startNode } from '../children.ts';
+import { originOf, type Running, type Setup, STATIC_AUTHORIZATION, type Subject } from './subject.ts';
+
+const FOLDER = join(import.meta.dirname, '../peers');
+const PACKAGES = join(import.meta.dirname, '../../../node_modules');
+
+/** The first is what the others are measured by. */
+export const NODE_PEERS: readonly Subject[] = [
+  peer('floor', 'undici', 'node:http and undici, one header added by hand; no guards, metrics or log'),
+];
+
+function peer(name: string, packageName: string, does: string): Subject {
+  return { name, does, logs: false, version: () => versionOf(packageName), start: (setup) => startPeer(name, setup) };
+}
+
+async function startPeer(name: string, setup: Setup): Promise<Running> {
+  const child = startNode(join(FOLDER, `${name}.ts`), [originOf(setup), STATIC_AUTHORIZATION], {
+    core: CORE.subject,
+    cwd: setup.folder,
+    env: setup.caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: setup.caFile },
+  });
+  const port = await messageFrom<number>(child);
+  return { port, pids: [child.pid], expects: new RegExp(`^${STATIC_AUTHORIZATION}$`), stop: child.stop };
+}
+
+function versionOf(packageName: string): string | undefined {
+  try {
+    const manifest = readFileSync(join(PACKAGES, packageName, 'package.json'), 'utf8');
+    return (JSON.parse(manifest) as { version: string }).version;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+/** The sidecar as operators run it: default options, access log into a file, metrics, Node's flags as in the image. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { join } from 'node:path';
+import { freePort } from '../../support/free-port.ts';
+import { CORE, startProgram } from '../children.ts';
+import { untilListening, untilTrue } from './ports.ts';
+import { FETCHED, originOf, type Running, type Setup, type Subject } from './subject.ts';
+
+/** Of the Dockerfile. */
+export const NODE_FLAGS = ['--report-exclude-env', '--disable-sigusr1'];
+/** How exactly its start is timed. */
+const POLL_MS = 5;
+
+export const SIDECAR: Subject = {
+  name: 'sidecar',
+  does: 'fetches and renews the token; guards, metrics, access log',
+  logs: true,
+  version: () => {
+    const manifest = new URL('../../../package.json', import.meta.url);
+    return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+  },
+  start: startSidecar,
+};
+
+async function startSidecar(setup: Setup): Promise<Running> {
+  const { folder, sidecar, caFile } = setup;
+  const port = await freePort();
+  const admin = await freePort();
+  const configFile = join(folder, 'config.json');
+  writeFileSync(join(folder, 'secret'), 'secret-of-the-bench', { mode: 0o600 });
+  writeFileSync(configFile, JSON.stringify(configOf(setup, port, admin)));
+  const child = startProgram([process.execPath, ...NODE_FLAGS, sidecar.main, 'serve', '--config', configFile], {
+    core: CORE.subject,
+    cwd: folder,
+    env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile },
+    outputFile: join(folder, 'log'),
+  });
+  try {
+    if (sidecar.cold) await untilListening(child, port);
+    else await untilTrue(child, () => isReady(admin), POLL_MS);
+  } catch (error) {
+    await child.stop();
+    throw new Error(`${(error as Error).message}\n${readFileSync(join(folder, 'log'), 'utf8').slice(-2000)}`);
+  }
+  return { port, pids: [child.pid], expects: FETCHED, stop: child.stop };
+}
+
+function configOf(setup: Setup, port: number, admin: number): object {
+  const secrets = [{ file: join(setup.folder, 'secret') }];
+  return {
+    listen: `127.0.0.1:${port}`,
+    admin: `127.0.0.1:${admin}`,
+    credentials: {
+      default: { tokenEndpoint: setup.tokenEndpoint, clientId: 'bench', secrets, scope: 'api' },
+    },
+    routes: [{ path: '/api', upstream: `${originOf(setup)}/api` }],
+    ...setup.sidecar.config,
+  };
+}
+
+/** Ready, and with a first token. */
+async function isReady(admin: number): Promise<boolean> {
+  const answers = await Promise.all(['/startupz', '/readyz'].map((path) => statusOf(admin, path)));
+  return answers.every((status) => status === 200);
+}
+
+function statusOf(port: number, path: string): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    get({ port, host: '127.0.0.1', path, agent: false }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    }).on('error', () => resolve(undefined));
+  });
+}
