@@ -2,11 +2,11 @@
  * Subjects while they run: each started once for each way it is set up, proved to inject its token, warmed, and kept
  * until the bench ends. A lane is a subject in one such set-up.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Generator } from './generator.ts';
 import type { LoadJob } from './load/job.ts';
-import type { Running, Setup, Subject } from './subjects/subject.ts';
+import { LOG_FILE, type Running, type Setup, type Subject } from './subjects/subject.ts';
 import { startUpstream, type Upstream } from './upstream.ts';
 import { SMALL_BYTES } from './workloads/load.ts';
 import type { Variant } from './workloads/workload.ts';
@@ -89,10 +89,16 @@ async function open(world: World, { subject, variant }: Lane): Promise<Running> 
     await verify(started);
     return { ...started, stop };
   } catch (error) {
-    throw new Error(`${subject.name} (${variant.name}): ${(error as Error).message}`, { cause: error });
+    const said = lastWords(join(setup.folder, LOG_FILE));
+    throw new Error(`${subject.name} (${variant.name}): ${(error as Error).message}\n${said}`, { cause: error });
   } finally {
     await identity?.stop();
   }
+}
+
+/** The end of what a program has printed. */
+function lastWords(file: string): string {
+  return existsSync(file) ? readFileSync(file, 'utf8').slice(-1000) : '';
 }
 
 /** The upstream says what it has seen; a subject that adds no token, or another than its own, is not measured. */

@@ -1,7 +1,9 @@
-/** Every subject, the sidecar first. */
-import { NGINX } from './nginx.ts';
+/** Every subject, in the order of reports: the sidecar, then what is nearest to it. */
+import { CADDY } from './caddy.ts';
+import { HAPROXY } from './haproxy.ts';
+import { NGINX, NGINX_LUA } from './nginx.ts';
 import { NODE_PEERS } from './node-peers.ts';
 import { SIDECAR } from './sidecar.ts';
 import type { Subject } from './subject.ts';
 
-export const SUBJECTS: readonly Subject[] = [SIDECAR, ...NODE_PEERS, NGINX];
+export const SUBJECTS: readonly Subject[] = [SIDECAR, ...NODE_PEERS, CADDY, NGINX_LUA, NGINX, HAPROXY];

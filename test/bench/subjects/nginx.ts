@@ -1,12 +1,21 @@
 /** nginx with one worker: once with a header that never changes, once fetching and keeping the token by a Lua program. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../../support/free-port.ts';
 import { CORE, startProgram } from '../children.ts';
 import { CONNECTIONS } from '../peers/peer.ts';
 import { untilListening } from './ports.ts';
-import { originOf, type Running, type Setup, STATIC_AUTHORIZATION, type Subject, UPSTREAM_NAME } from './subject.ts';
+import {
+  FETCHED,
+  LOG_FILE,
+  originOf,
+  type Running,
+  type Setup,
+  STATIC_AUTHORIZATION,
+  type Subject,
+  UPSTREAM_NAME,
+} from './subject.ts';
 
 const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
 
@@ -31,6 +40,33 @@ export const NGINX: Subject = {
     }),
 };
 
+const MODULES = ['ndk_http_module.so', 'ngx_http_lua_module.so'];
+
+export const NGINX_LUA: Subject = {
+  name: 'nginx-lua',
+  does: 'fetches and keeps the token by a Lua program of forty lines; no access log',
+  logs: false,
+  version: () => (modulesFolder() === undefined ? undefined : NGINX.version()),
+  start(setup) {
+    writeFileSync(join(setup.folder, 'token.lua'), readFileSync(join(import.meta.dirname, 'token.lua')));
+    const { port, pathname } = new URL(setup.tokenEndpoint);
+    return startNginx(setup, {
+      modules: MODULES.map((name) => `load_module ${join(modulesFolder() ?? '', name)};`).join('\n'),
+      http: `lua_package_path "${setup.folder}/?.lua;/usr/share/lua/5.1/?.lua;;";`,
+      location: `set $authorization '';
+      access_by_lua_block { ngx.var.authorization = require('token').get('127.0.0.1', ${port}, '${pathname}') }
+      proxy_set_header Authorization $authorization;`,
+      expects: FETCHED,
+    });
+  },
+};
+
+/** Where Debian's packages put dynamic modules, if they are all there. */
+function modulesFolder(): string | undefined {
+  const folder = /--modules-path=(\S+)/.exec(spawnSync('nginx', ['-V'], { encoding: 'utf8' }).stderr ?? '')?.[1];
+  return folder !== undefined && MODULES.every((name) => existsSync(join(folder, name))) ? folder : undefined;
+}
+
 async function startNginx(setup: Setup, flavour: Flavour): Promise<Running> {
   const { folder } = setup;
   const port = await freePort();
@@ -39,6 +75,7 @@ async function startNginx(setup: Setup, flavour: Flavour): Promise<Running> {
   const child = startProgram(['nginx', '-p', folder, '-c', join(folder, 'nginx.conf')], {
     core: CORE.subject,
     cwd: folder,
+    outputFile: join(folder, LOG_FILE),
   });
   await untilListening(child, port);
   return { port, pids: [child.pid], expects: flavour.expects, stop: child.stop };

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CORE, messageFrom, startNode } from '../children.ts';
-import { originOf, type Running, type Setup, STATIC_AUTHORIZATION, type Subject } from './subject.ts';
+import { LOG_FILE, originOf, type Running, type Setup, STATIC_AUTHORIZATION, type Subject } from './subject.ts';
 
 const FOLDER = join(import.meta.dirname, '../peers');
 const PACKAGES = join(import.meta.dirname, '../../../node_modules');
@@ -10,6 +10,11 @@ const PACKAGES = join(import.meta.dirname, '../../../node_modules');
 /** The first is what the others are measured by. */
 export const NODE_PEERS: readonly Subject[] = [
   peer('floor', 'undici', 'node:http and undici, one header added by hand; no guards, metrics or log'),
+  peer('http-proxy-3', 'http-proxy-3', 'adds a header that never changes'),
+  peer('http-proxy-middleware', 'http-proxy-middleware', 'adds a header that never changes'),
+  peer('fastify-http-proxy', '@fastify/http-proxy', 'adds a header that never changes'),
+  peer('fast-proxy', 'fast-proxy', 'adds a header that never changes'),
+  peer('httpxy', 'httpxy', 'adds a header that never changes'),
 ];
 
 function peer(name: string, packageName: string, does: string): Subject {
@@ -20,6 +25,7 @@ async function startPeer(name: string, setup: Setup): Promise<Running> {
   const child = startNode(join(FOLDER, `${name}.ts`), [originOf(setup), STATIC_AUTHORIZATION], {
     core: CORE.subject,
     cwd: setup.folder,
+    outputFile: join(setup.folder, LOG_FILE),
     env: setup.caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: setup.caFile },
   });
   const port = await messageFrom<number>(child);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { freePort } from '../../support/free-port.ts';
 import { CORE, startProgram } from '../children.ts';
 import { untilListening, untilTrue } from './ports.ts';
-import { FETCHED, originOf, type Running, type Setup, type Subject } from './subject.ts';
+import { FETCHED, LOG_FILE, originOf, type Running, type Setup, type Subject } from './subject.ts';
 
 /** Of the Dockerfile. */
 export const NODE_FLAGS = ['--report-exclude-env', '--disable-sigusr1'];
@@ -34,14 +34,14 @@ async function startSidecar(setup: Setup): Promise<Running> {
     core: CORE.subject,
     cwd: folder,
     env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile },
-    outputFile: join(folder, 'log'),
+    outputFile: join(folder, LOG_FILE),
   });
   try {
     if (sidecar.cold) await untilListening(child, port);
     else await untilTrue(child, () => isReady(admin), POLL_MS);
   } catch (error) {
     await child.stop();
-    throw new Error(`${(error as Error).message}\n${readFileSync(join(folder, 'log'), 'utf8').slice(-2000)}`);
+    throw error;
   }
   return { port, pids: [child.pid], expects: FETCHED, stop: child.stop };
 }

@@ -53,6 +53,9 @@ export const UPSTREAM_NAME = 'upstream.test';
 export const STATIC_AUTHORIZATION = 'Bearer token-of-the-bench-static';
 export const FETCHED = /^Bearer token-of-the-bench-\d+$/;
 
+/** In the subject's folder: everything it prints. */
+export const LOG_FILE = 'log';
+
 export function originOf({ scheme, upstreamPort }: Setup): string {
   return `${scheme}://127.0.0.1:${upstreamPort}`;
 }
