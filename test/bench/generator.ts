@@ -1,10 +1,13 @@
 /** The load generator, seen from the bench. */
 import { join } from 'node:path';
 import { type Child, CORE, messageFrom, startNode } from './children.ts';
-import { ALL_ASKED, type LoadJob, type LoadResult } from './load/job.ts';
+import { ALL_ASKED, type LoadAnswer, type LoadJob, type LoadResult } from './load/job.ts';
 
 export interface Generator {
-  /** @param onAllAsked of a job that asks everything at once: everything has been asked */
+  /**
+   * Jobs are done one after the other, also when they are given all at once.
+   * @param onAllAsked of a job that asks everything at once: everything has been asked
+   */
   run(job: LoadJob, onAllAsked?: () => void): Promise<LoadResult>;
   stop(): Promise<void>;
 }
@@ -14,20 +17,27 @@ const PROGRAM = join(import.meta.dirname, 'load/generator.ts');
 export async function startGenerator(): Promise<Generator> {
   const child = startNode(PROGRAM, [], { core: CORE.measuring });
   await messageFrom<'ready'>(child);
+  let last: Promise<unknown> = Promise.resolve();
   return {
-    async run(job, onAllAsked) {
-      const first = messageFrom<typeof ALL_ASKED | LoadResult>(child);
-      child.process.send(job);
-      const message = await first;
-      if (message !== ALL_ASKED) return message;
-      return await afterAllAsked(child, onAllAsked);
+    run(job, onAllAsked) {
+      const turn = last.then(() => run(child, job, onAllAsked));
+      last = turn.catch(() => undefined);
+      return turn;
     },
     stop: child.stop,
   };
 }
 
-async function afterAllAsked(child: Child, onAllAsked: (() => void) | undefined): Promise<LoadResult> {
-  const result = messageFrom<LoadResult>(child);
-  onAllAsked?.();
-  return await result;
+/** By one listener for all messages: the last may come in the same breath as the one before. */
+function run(child: Child, job: LoadJob, onAllAsked: (() => void) | undefined): Promise<LoadResult> {
+  const { promise, resolve, reject } = Promise.withResolvers<LoadResult>();
+  const onMessage = (message: LoadAnswer) => {
+    if (message === ALL_ASKED) onAllAsked?.();
+    else if ('failure' in message) reject(new Error(message.failure));
+    else resolve(message);
+  };
+  const onExit = () => reject(new Error(`the load generator ended: ${child.ended()}`));
+  child.process.on('message', onMessage).once('exit', onExit);
+  child.process.send(job);
+  return promise.finally(() => child.process.off('message', onMessage).off('exit', onExit));
 }

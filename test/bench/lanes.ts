@@ -8,8 +8,7 @@ import type { Generator } from './generator.ts';
 import type { LoadJob } from './load/job.ts';
 import { LOG_FILE, type Running, type Setup, type Subject } from './subjects/subject.ts';
 import { startUpstream, type Upstream } from './upstream.ts';
-import { SMALL_BYTES } from './workloads/load.ts';
-import type { Variant } from './workloads/workload.ts';
+import { SMALL_BYTES, type Variant } from './workloads/workload.ts';
 
 export interface World {
   /** For everything on disk. */
@@ -112,7 +111,8 @@ async function verify({ port, expects, authorization }: Running): Promise<void> 
 async function warm({ generator, warmMs }: World, subject: Running): Promise<Running> {
   const job: LoadJob = {
     ...{ port: subject.port, method: 'GET', path: '/api/small', sendBytes: 0, expectBytes: SMALL_BYTES },
-    ...{ shape: 'closed', connections: 32, warmMs: 0, measureMs: warmMs, pids: subject.pids },
+    ...{ shape: 'closed', connections: 32, warmMs: 0, measureMs: warmMs },
+    ...{ pids: subject.pids, measuringPids: [] },
     ...(subject.authorization !== undefined && { authorization: subject.authorization }),
   };
   const { errors } = await generator.run(job);

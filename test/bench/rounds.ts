@@ -13,8 +13,10 @@ export interface Round {
   readonly lane: string;
   /** From 0. */
   readonly round: number;
-  readonly result: LoadResult;
-  /** By the subject while measured, where it fetches tokens. */
+  /** Undefined when the subject could not even be started or asked; `failure` says why. */
+  readonly result: LoadResult | undefined;
+  readonly failure?: string;
+  /** Of all subjects, while this one was measured. */
   readonly tokenRequests: number;
 }
 
@@ -24,19 +26,23 @@ export interface Pace {
   readonly measureMs: number;
 }
 
-export async function runRounds(
-  world: World,
-  lanes: Lanes,
-  { workload, over }: { readonly workload: Workload; readonly over: readonly Lane[] },
-  pace: Pace,
-): Promise<Round[]> {
+/** A workload and who takes part in it. */
+export interface Contest {
+  readonly workload: Workload;
+  readonly lanes: readonly Lane[];
+}
+
+export async function runRounds(world: World, running: Lanes, contest: Contest, pace: Pace): Promise<Round[]> {
+  const { workload, lanes } = contest;
   const done: Round[] = [];
   for (let round = 0; round < pace.rounds; round += 1) {
-    for (const lane of shuffled(over)) {
-      const before = await world.upstream.tokenRequests();
-      const result = await runOne(world, lanes, { workload, lane }, pace);
-      const tokenRequests = (await world.upstream.tokenRequests()) - before;
-      done.push({ workload: workload.name, lane: laneName(workload, lane), round, result, tokenRequests });
+    for (const lane of shuffled(lanes)) {
+      const name = { workload: workload.name, lane: laneName(workload, lane), round };
+      try {
+        done.push({ ...name, ...(await runOne(world, running, { workload, lane }, pace)) });
+      } catch (error) {
+        done.push({ ...name, result: undefined, failure: (error as Error).message, tokenRequests: 0 });
+      }
     }
   }
   return done;
@@ -51,19 +57,26 @@ async function runOne(
   lanes: Lanes,
   { workload, lane }: { readonly workload: Workload; readonly lane: Lane },
   pace: Pace,
-): Promise<LoadResult> {
-  const running = await (workload.fresh ? lanes.fresh(lane) : lanes.get(lane));
+): Promise<Pick<Round, 'result' | 'tokenRequests'>> {
+  const { upstream, generator } = world;
+  const subject = await (workload.fresh ? lanes.fresh(lane) : lanes.get(lane));
   try {
-    return await world.generator.run(jobFor(workload, running, pace));
+    const before = await upstream.tokenRequests();
+    const result = await generator.run({ ...jobFor(workload, subject, pace), measuringPids: [upstream.pid] });
+    return { result, tokenRequests: (await upstream.tokenRequests()) - before };
   } finally {
-    if (workload.fresh) await running.stop();
+    if (workload.fresh) await subject.stop();
   }
 }
 
 /** Time for one answer of any size. */
 const ONCE_MS = 60_000;
 
-function jobFor({ job, longer = 1 }: Workload, { port, pids, authorization }: Running, pace: Pace): LoadJob {
+function jobFor(
+  { job, longer = 1 }: Workload,
+  { port, pids, authorization }: Running,
+  pace: Pace,
+): Omit<LoadJob, 'measuringPids'> {
   return {
     ...job,
     ...(authorization !== undefined && { authorization }),

@@ -7,6 +7,7 @@ import type { UpstreamCount, UpstreamOrder, UpstreamPorts } from './load/upstrea
 import { UPSTREAM_NAME } from './subjects/subject.ts';
 
 export interface Upstream extends UpstreamPorts {
+  readonly pid: number;
   /** PEM file; the certificate is its own CA. */
   readonly caFile: string | undefined;
   /** So far. */
@@ -28,6 +29,7 @@ export async function startUpstream(folder?: string): Promise<Upstream> {
   const order = (what: UpstreamOrder) => child.process.send(what);
   return {
     ...ports,
+    pid: child.pid,
     caFile: certificate?.certFile,
     async tokenRequests() {
       const answer = messageFrom<UpstreamCount>(child);

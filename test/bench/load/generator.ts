@@ -14,44 +14,56 @@ interface Tally {
   readonly record: (ms: number, error: string | undefined, bodyBytes: number) => void;
   begin(): void;
   end(): LoadResult;
+  /** Resolves when so many are recorded since the beginning. */
+  reached(requests: number): Promise<void>;
 }
 
 function createTally(job: LoadJob): Tally {
   const pids = treeOf(job.pids);
+  const measuring = [process.pid, ...job.measuringPids];
   const errors: Record<string, number> = {};
   let recorder = createRecorder();
   let requests = 0;
-  let bytesIn = 0;
+  let bytes = 0;
   let startedAt = performance.now();
   let cpuBefore = cpuSeconds(pids);
+  let measuringBefore = cpuSeconds(measuring);
   let residentBefore = residentBytes(pids);
+  let goal: { readonly requests: number; readonly resolve: () => void } | undefined;
   return {
+    reached: (wanted) =>
+      new Promise((resolve) => {
+        goal = { requests: wanted, resolve };
+      }),
     record(ms, error, bodyBytes) {
       if (error !== undefined) {
         errors[error] = (errors[error] ?? 0) + 1;
         return;
       }
       requests += 1;
-      bytesIn += bodyBytes;
+      if (requests === goal?.requests) goal.resolve();
+      bytes += bodyBytes + job.sendBytes;
       recorder.record(ms);
     },
     begin() {
       recorder = createRecorder();
       requests = 0;
-      bytesIn = 0;
+      bytes = 0;
       residentBefore = residentBytes(pids);
       resetPeak(pids);
       startedAt = performance.now();
       cpuBefore = cpuSeconds(pids);
+      measuringBefore = cpuSeconds(measuring);
     },
     end: () => ({
       requests,
       seconds: (performance.now() - startedAt) / 1000,
       // What went wrong while warming up counts as well: a subject that sometimes fails has no valid round.
       errors,
-      bytesIn,
+      bytes,
       histogram: recorder.histogram(),
       cpuSeconds: cpuSeconds(pids) - cpuBefore,
+      measuringCpuSeconds: cpuSeconds(measuring) - measuringBefore,
       residentBytesBefore: residentBefore,
       residentBytes: residentBytes(pids),
       peakResidentBytes: peakResidentBytes(pids),
@@ -85,7 +97,7 @@ async function closedLoop(job: LoadJob, connections: readonly Connection[], tall
   );
   await pause(job.warmMs);
   tally.begin();
-  await pause(job.measureMs);
+  await (job.requests === undefined ? pause(job.measureMs) : tally.reached(job.requests));
   const result = tally.end();
   stopping = true;
   await Promise.race([Promise.all(loops), pause(DRAIN_MS, undefined, { ref: false })]);
@@ -161,8 +173,11 @@ async function run(job: LoadJob): Promise<LoadResult> {
   }
 }
 
-process.on('message', async (job: LoadJob) => {
-  process.send?.(await run(job));
+process.on('message', (job: LoadJob) => {
+  run(job).then(
+    (result) => process.send?.(result),
+    (error: Error) => process.send?.({ failure: error.message }),
+  );
 });
 process.on('disconnect', () => process.exit());
 process.send?.('ready');

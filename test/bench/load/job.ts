@@ -22,8 +22,12 @@ export interface LoadJob {
   /** Not counted. */
   readonly warmMs: number;
   readonly measureMs: number;
+  /** For `closed`: measure until so many are answered, however long it takes. */
+  readonly requests?: number;
   /** Whose time is read off at both ends of what is measured. */
   readonly pids: readonly number[];
+  /** The upstream's, which shares a core with the load generator. */
+  readonly measuringPids: readonly number[];
 }
 
 export interface LoadResult {
@@ -32,10 +36,12 @@ export interface LoadResult {
   readonly seconds: number;
   /** How often what went wrong; empty in a valid round. */
   readonly errors: Readonly<Record<string, number>>;
-  /** Body bytes received. */
-  readonly bytesIn: number;
+  /** Body bytes, received and sent. */
+  readonly bytes: number;
   readonly histogram: Histogram;
   readonly cpuSeconds: number;
+  /** Of load generator and upstream: near to `seconds`, it is they who set the pace. */
+  readonly measuringCpuSeconds: number;
   /** At the beginning. */
   readonly residentBytesBefore: number;
   /** At the end. */
@@ -46,3 +52,5 @@ export interface LoadResult {
 
 /** Sent when all connections of a `once` job have asked. */
 export const ALL_ASKED = 'all asked';
+/** All that the load generator says of a job; a failure when it could not even connect. */
+export type LoadAnswer = typeof ALL_ASKED | LoadResult | { readonly failure: string };

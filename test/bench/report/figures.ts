@@ -7,15 +7,17 @@ import { type Spread, spreadOf } from './statistics.ts';
 const MIB = 1024 * 1024;
 
 /** One value of a round, undefined where it has none. */
-export const MEASURES = {
+const MEASURES = {
   cpuUs: ({ cpuSeconds, requests }: LoadResult) => (cpuSeconds > 0 ? (cpuSeconds / requests) * 1e6 : undefined),
   perSecond: ({ requests, seconds }: LoadResult) => requests / seconds,
   p50Ms: ({ histogram }: LoadResult) => quantileMs(histogram, 0.5),
   p99Ms: ({ histogram }: LoadResult) => quantileMs(histogram, 0.99),
   p999Ms: ({ histogram }: LoadResult) => quantileMs(histogram, 0.999),
+  mibPerSecond: ({ bytes, seconds }: LoadResult) => bytes / MIB / seconds,
   grownMiB: ({ peakResidentBytes, residentBytesBefore }: LoadResult) =>
     peakResidentBytes > 0 ? (peakResidentBytes - residentBytesBefore) / MIB : undefined,
-  residentMiB: ({ residentBytes }: LoadResult) => (residentBytes > 0 ? residentBytes / MIB : undefined),
+  /** How busy load generator and upstream were, of one core. */
+  measuringShare: ({ measuringCpuSeconds, seconds }: LoadResult) => measuringCpuSeconds / seconds,
 } as const satisfies Record<string, (result: LoadResult) => number | undefined>;
 
 export type Measure = keyof typeof MEASURES;
@@ -24,30 +26,28 @@ export interface Figures {
   readonly workload: string;
   readonly lane: string;
   readonly values: { readonly [measure in Measure]?: Spread };
+  readonly validRounds: number;
   readonly invalidRounds: number;
 }
 
-/** Of every lane of every workload, in order of their names as they first come. */
+/** Of every lane of every workload, in the order in which they first come. */
 export function figuresOf(rounds: readonly Round[]): Figures[] {
   const groups = Map.groupBy(rounds, ({ workload, lane }) => `${workload}\n${lane}`);
   return [...groups.values()].map((group) => {
-    const valid = group.filter(isValid);
-    const values = Object.entries(MEASURES).map(([name, measure]) => {
-      const numbers = valid.map(({ result }) => measure(result)).filter((value) => value !== undefined);
-      return [name, spreadOf(numbers)] as const;
+    const results = group.filter(isValid).flatMap(({ result }) => result ?? []);
+    const values = Object.entries(MEASURES).flatMap(([name, measure]) => {
+      const spread = spreadOf(results.map(measure).filter((value) => value !== undefined));
+      return spread === undefined ? [] : [[name, spread] as const];
     });
     const { workload = '', lane = '' } = group[0] ?? {};
-    return {
-      workload,
-      lane,
-      values: Object.fromEntries(values.filter(([, spread]) => spread !== undefined)) as Figures['values'],
-      invalidRounds: group.length - valid.length,
-    };
+    const counts = { validRounds: results.length, invalidRounds: group.length - results.length };
+    return { workload, lane, values: Object.fromEntries(values) as Figures['values'], ...counts };
   });
 }
 
+/** A single error makes the figures of a round worthless: errors are cheap to answer. */
 export function isValid({ result }: Round): boolean {
-  return result.requests > 0 && Object.keys(result.errors).length === 0;
+  return result !== undefined && result.requests > 0 && Object.keys(result.errors).length === 0;
 }
 
 /** Value of one lane by that of another in the same round, over rounds where both are valid. */
@@ -59,7 +59,7 @@ export function pairedRatio(
 ): Spread | undefined {
   const valueIn = (name: string, round: number) => {
     const found = rounds.find((one) => one.workload === workload && one.lane === name && one.round === round);
-    return found && isValid(found) ? MEASURES[measure](found.result) : undefined;
+    return found?.result && isValid(found) ? MEASURES[measure](found.result) : undefined;
   };
   const numbers = [...new Set(rounds.map(({ round }) => round))].flatMap((round) => {
     const [above, below] = [valueIn(lane, round), valueIn(by, round)];

@@ -1,11 +1,14 @@
 /** Proxies as Node libraries, each in the smallest program that uses it well, and the floor below all of them. */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { CORE, messageFrom, startNode } from '../children.ts';
 import { LOG_FILE, originOf, type Running, type Setup, STATIC_AUTHORIZATION, type Subject } from './subject.ts';
 
-const FOLDER = join(import.meta.dirname, '../peers');
+const SOURCES = join(import.meta.dirname, '../peers');
 const PACKAGES = join(import.meta.dirname, '../../../node_modules');
+/** Where the programs find the packages. */
+const COMPILED = join(PACKAGES, '.cache/aritma-sidecar-bench');
 
 /** The first is what the others are measured by. */
 export const NODE_PEERS: readonly Subject[] = [
@@ -22,7 +25,8 @@ function peer(name: string, packageName: string, does: string): Subject {
 }
 
 async function startPeer(name: string, setup: Setup): Promise<Running> {
-  const child = startNode(join(FOLDER, `${name}.ts`), [originOf(setup), STATIC_AUTHORIZATION], {
+  compile('peer');
+  const child = startNode(compile(name), [originOf(setup), STATIC_AUTHORIZATION], {
     core: CORE.subject,
     cwd: setup.folder,
     outputFile: join(setup.folder, LOG_FILE),
@@ -30,6 +34,15 @@ async function startPeer(name: string, setup: Setup): Promise<Running> {
   });
   const port = await messageFrom<number>(child);
   return { port, pids: [child.pid], expects: new RegExp(`^${STATIC_AUTHORIZATION}$`), stop: child.stop };
+}
+
+/** To JavaScript beforehand, as the sidecar is: the compiler in a process would count as its memory. */
+function compile(name: string): string {
+  const code = stripTypeScriptTypes(readFileSync(join(SOURCES, `${name}.ts`), 'utf8'));
+  const file = join(COMPILED, `${name}.mjs`);
+  mkdirSync(COMPILED, { recursive: true });
+  writeFileSync(file, code.replaceAll("'./peer.ts'", "'./peer.mjs'"));
+  return file;
 }
 
 function versionOf(packageName: string): string | undefined {

@@ -30,20 +30,23 @@ async function startSidecar(setup: Setup): Promise<Running> {
   const configFile = join(folder, 'config.json');
   writeFileSync(join(folder, 'secret'), 'secret-of-the-bench', { mode: 0o600 });
   writeFileSync(configFile, JSON.stringify(configOf(setup, port, admin)));
+  const startedAt = performance.now();
   const child = startProgram([process.execPath, ...NODE_FLAGS, sidecar.main, 'serve', '--config', configFile], {
-    core: CORE.subject,
+    ...(!sidecar.anyCore && { core: CORE.subject }),
     cwd: folder,
     env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile },
     outputFile: join(folder, LOG_FILE),
   });
+  let readyMs: number;
   try {
     if (sidecar.cold) await untilListening(child, port);
     else await untilTrue(child, () => isReady(admin), POLL_MS);
+    readyMs = performance.now() - startedAt;
   } catch (error) {
     await child.stop();
     throw error;
   }
-  return { port, pids: [child.pid], expects: FETCHED, stop: child.stop };
+  return { port, pids: [child.pid], expects: FETCHED, readyMs, stop: child.stop };
 }
 
 function configOf(setup: Setup, port: number, admin: number): object {

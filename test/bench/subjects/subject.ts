@@ -21,6 +21,8 @@ export interface SidecarSetup {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Resolve as soon as it listens, not when it has a token. */
   readonly cold?: boolean;
+  /** On all cores, as it is started in earnest. */
+  readonly anyCore?: boolean;
 }
 
 export interface Running {
@@ -31,6 +33,8 @@ export interface Running {
   readonly expects: RegExp;
   /** To be sent by the caller, where nobody injects it. */
   readonly authorization?: string;
+  /** From its start until it was ready, where that is timed. */
+  readonly readyMs?: number;
   stop(): Promise<void>;
 }
 
@@ -40,8 +44,6 @@ export interface Subject {
   readonly does: string;
   /** For each request. */
   readonly logs: boolean;
-  /** Only in workloads that ask for it. */
-  readonly special?: boolean;
   /** Undefined when it is not installed. */
   version(): string | undefined;
   /** Resolves when it listens; the sidecar when it has a token. */

@@ -1,7 +1,6 @@
-/** The workloads that load a subject for a while. */
-import type { Shape, Workload } from './workload.ts';
+/** The workloads that load a subject, as a table. */
+import { PLAIN, type Shape, SMALL_BYTES, type Workload } from './workload.ts';
 
-export const SMALL_BYTES = 686;
 const GET: Shape = {
   method: 'GET',
   path: '/api/small',
@@ -10,5 +9,54 @@ const GET: Shape = {
   shape: 'closed',
   connections: 32,
 };
+const POST: Shape = { ...GET, method: 'POST', sendBytes: 2048, expectBytes: 12 };
+const MIB = 1024 * 1024;
 
-export const LOADS: readonly Workload[] = [{ name: 'get-32', title: 'GET, 686 bytes, 32 connections', job: GET }];
+/** Tokens of two seconds are kept for one: whoever calls at that moment waits for the next, the harshest case there is. */
+const REFRESH = { name: 'refresh', tokenLifetimeS: 2 } as const;
+const OUTAGE = { name: 'outage', identityEnds: true } as const;
+
+/** @param transferBytes of the one big body each way */
+export function loads(transferBytes: number): readonly Workload[] {
+  const whole = { shape: 'once', connections: 1 } as const;
+  const size = transferBytes >= MIB * 1024 ? `${transferBytes / MIB / 1024} GiB` : `${transferBytes / MIB} MiB`;
+  const download = { ...GET, ...whole, path: `/api/bytes/${transferBytes}`, expectBytes: transferBytes };
+  const upload = { ...POST, ...whole, sendBytes: transferBytes };
+  return [
+    { name: 'get-32', title: 'GET, 32 connections', job: GET },
+    { name: 'get-1', title: 'GET, 1 connection', job: { ...GET, connections: 1 } },
+    { name: 'get-512', title: 'GET, 512 connections', job: { ...GET, connections: 512 } },
+    { name: 'post-2k', title: 'POST of 2 KiB, 32 connections', job: POST },
+    {
+      name: 'get-1m',
+      title: 'download of 1 MiB, 8 connections',
+      job: { ...GET, path: '/api/mebibyte', expectBytes: MIB, connections: 8 },
+    },
+    { name: 'tls', title: 'GET, upstream over TLS, 32 connections', job: GET, variants: [{ name: 'tls' }] },
+    { name: 'new', title: 'GET, new connection for each, 32 at once', job: { ...GET, shape: 'new' } },
+    {
+      name: 'open-200',
+      title: 'GET, 200 a second whatever the answers do',
+      job: { ...GET, shape: 'open', perSecond: 200 },
+      direct: true,
+      longer: 2,
+    },
+    { name: 'download', title: `download of ${size}`, job: download, fresh: true },
+    { name: 'upload', title: `upload of ${size}`, job: upload, fresh: true },
+    {
+      name: 'refresh',
+      title: 'GET, 32 connections, a new token every second and not',
+      job: GET,
+      variants: [PLAIN, REFRESH],
+      sidecarOnly: true,
+      longer: 2,
+    },
+    {
+      name: 'outage',
+      title: 'GET, 32 connections, identity server down and not',
+      job: GET,
+      variants: [PLAIN, OUTAGE],
+      sidecarOnly: true,
+    },
+  ];
+}

@@ -32,4 +32,6 @@ export interface Workload {
   readonly longer?: number;
 }
 
+/** Of the small answer's body. */
+export const SMALL_BYTES = 686;
 export const PLAIN: Variant = { name: 'plain' };

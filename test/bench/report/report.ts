@@ -1,0 +1,85 @@
+/** Everything a run of the bench has found, as it is written to the JSON file. */
+import { cpus, loadavg, release } from 'node:os';
+import { PINNED } from '../children.ts';
+import type { Options } from '../options.ts';
+import type { Round } from '../rounds.ts';
+import { SUBJECTS } from '../subjects/all.ts';
+import type { ColdResult } from '../workloads/cold.ts';
+import type { MemoryResult } from '../workloads/memory.ts';
+import type { PackageSize } from '../workloads/start.ts';
+import { type Figures, figuresOf } from './figures.ts';
+import { judge, type Verdict } from './targets.ts';
+
+/** What was measured, before it is summed up; absent = not asked for. */
+export interface Findings {
+  readonly rounds: readonly Round[];
+  readonly cold: readonly ColdResult[];
+  readonly memory: readonly MemoryResult[];
+  /** ms of each. */
+  readonly starts: readonly number[];
+  readonly package?: PackageSize | undefined;
+}
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly kernel: string;
+  readonly node: string;
+  /** Subject on one core, load generator and upstream on another. */
+  readonly pinned: boolean;
+  /** Of the last minute, when the bench began: on an idle machine near 0. */
+  readonly loadBefore: number;
+}
+
+export interface Report {
+  readonly date: string;
+  readonly command: string;
+  readonly machine: Machine;
+  readonly options: Options;
+  readonly subjects: readonly { name: string; version: string; does: string; logs: boolean }[];
+  /** Not installed. */
+  readonly skipped: readonly string[];
+  /** Every workload by its name. */
+  readonly titles: Readonly<Record<string, string>>;
+  readonly figures: readonly Figures[];
+  readonly findings: Findings;
+  readonly verdicts: readonly Verdict[];
+}
+
+export function readMachine(): Machine {
+  const all = cpus();
+  return {
+    cpu: all[0]?.model.trim() ?? 'unknown',
+    cores: all.length,
+    kernel: release(),
+    node: process.versions.node,
+    pinned: PINNED,
+    loadBefore: loadavg()[0] ?? 0,
+  };
+}
+
+export function buildReport(findings: Findings, options: Options, machine: Machine, titles: Report['titles']): Report {
+  const chosen = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true);
+  const installed = chosen.map((subject) => ({ ...subject, version: subject.version() }));
+  const figures = figuresOf(findings.rounds).toSorted(byPlace);
+  return {
+    date: new Date().toISOString(),
+    command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    machine,
+    options,
+    subjects: installed.flatMap(({ name, version, does, logs }) =>
+      version === undefined ? [] : [{ name, version, does, logs }],
+    ),
+    skipped: installed.filter(({ version }) => version === undefined).map(({ name }) => name),
+    titles,
+    figures,
+    findings,
+    verdicts: judge(findings, figures),
+  };
+}
+
+/** Workloads stay in their order, subjects get theirs. */
+function byPlace(a: Figures, b: Figures): number {
+  const place = ({ lane }: Figures) => SUBJECTS.findIndex(({ name }) => name === lane.split(',')[0]);
+  return a.workload === b.workload ? place(a) - place(b) : 0;
+}

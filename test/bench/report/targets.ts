@@ -1,0 +1,116 @@
+/** What the sidecar is to reach, as a table, and what it does reach. */
+import { driftOf } from '../workloads/memory.ts';
+import { type Figures, type Measure, pairedRatio } from './figures.ts';
+import type { Findings } from './report.ts';
+import { type Spread, spreadOf } from './statistics.ts';
+
+export interface Verdict {
+  readonly target: string;
+  /** Whichever of both is given. */
+  readonly atMost?: number;
+  readonly atLeast?: number;
+  /** Undefined when what it takes was not measured, or not validly. */
+  readonly reached: Spread | undefined;
+  readonly holds: boolean | undefined;
+}
+
+interface Measured {
+  readonly findings: Findings;
+  readonly figures: readonly Figures[];
+}
+
+interface Target {
+  readonly target: string;
+  readonly atMost?: number;
+  readonly atLeast?: number;
+  readonly reached: (measured: Measured) => Spread | undefined;
+}
+
+const MIB = 1024 * 1024;
+const ratio =
+  (workload: string, measure: Measure, by: string, lane = 'sidecar') =>
+  ({ findings }: Measured) =>
+    pairedRatio(findings.rounds, { workload, measure }, lane, by);
+const growth =
+  (workload: string) =>
+  ({ figures }: Measured) =>
+    find(figures, workload, 'sidecar')?.values.grownMiB;
+
+const TARGETS: readonly Target[] = [
+  { target: 'CPU of a small GET / floor', atMost: 1.05, reached: ratio('get-32', 'cpuUs', 'floor') },
+  { target: 'CPU of a small GET / nginx', atMost: 2.8, reached: ratio('get-32', 'cpuUs', 'nginx') },
+  { target: 'CPU of a small GET / Caddy', atMost: 0.6, reached: ratio('get-32', 'cpuUs', 'caddy') },
+  { target: 'CPU of a small GET / http-proxy-3', atMost: 0.4, reached: ratio('get-32', 'cpuUs', 'http-proxy-3') },
+  {
+    target: 'p99 with a new token every second / without',
+    atMost: 1.1,
+    reached: ratio('refresh', 'p99Ms', 'sidecar, plain', 'sidecar, refresh'),
+  },
+  {
+    target: 'CPU with the identity server down / without',
+    atMost: 1.1,
+    reached: ratio('outage', 'cpuUs', 'sidecar, plain', 'sidecar, outage'),
+  },
+  { target: 'latency added at 200/s, p99 / nginx', atMost: 2.5, reached: addedLatencyRatio },
+  { target: 'download speed / nginx', atLeast: 0.5, reached: ratio('download', 'perSecond', 'nginx') },
+  { target: 'upload speed / nginx', atLeast: 0.5, reached: ratio('upload', 'perSecond', 'nginx') },
+  { target: 'memory grown by the download, MiB', atMost: 48, reached: growth('download') },
+  { target: 'memory grown by the upload, MiB', atMost: 48, reached: growth('upload') },
+  { target: 'memory idle, MiB', atMost: 65, reached: ({ findings }) => inMiB(memoryOf(findings)?.idleBytes) },
+  {
+    target: 'memory at the most, loaded, MiB',
+    atMost: 110,
+    reached: ({ findings }) => inMiB(Math.max(...(memoryOf(findings)?.loadedBytes ?? []))),
+  },
+  { target: 'memory at the end / in the middle', atMost: 1.05, reached: ({ findings }) => drift(findings) },
+  { target: 'start to ready, ms', atMost: 350, reached: ({ findings }) => spreadOf(findings.starts) },
+  {
+    target: 'token requests of 10 000 cold callers',
+    atMost: 1,
+    reached: ({ findings }) => spreadOf(findings.cold.map(({ tokenRequests }) => tokenRequests)),
+  },
+  {
+    target: 'failures of 10 000 cold callers',
+    atMost: 0,
+    reached: ({ findings }) => spreadOf(findings.cold.map(({ callers, result }) => callers - result.requests)),
+  },
+];
+
+export function judge(findings: Findings, figures: readonly Figures[]): Verdict[] {
+  return TARGETS.map(({ reached: compute, ...target }) => {
+    const reached = compute({ findings, figures });
+    const holds = reached && reached.median <= (target.atMost ?? Infinity) && reached.median >= (target.atLeast ?? 0);
+    return { ...target, reached, holds };
+  });
+}
+
+/** What a proxy adds: its latency less that without any, each by its median over the rounds. */
+export function addedLatencyMs(figures: readonly Figures[], lane: string, quantile: 'p50Ms' | 'p99Ms') {
+  const through = find(figures, 'open-200', lane)?.values[quantile]?.median;
+  const direct = find(figures, 'open-200', 'direct')?.values[quantile]?.median;
+  return through === undefined || direct === undefined ? undefined : through - direct;
+}
+
+function addedLatencyRatio({ figures }: Measured): Spread | undefined {
+  const [own, nginx] = ['sidecar', 'nginx'].map((lane) => addedLatencyMs(figures, lane, 'p99Ms'));
+  // On a busy machine the difference of two such figures may be nothing at all.
+  return own === undefined || nginx === undefined || nginx <= 0 ? undefined : spreadOf([own / nginx]);
+}
+
+function find(figures: readonly Figures[], workload: string, lane: string): Figures | undefined {
+  return figures.find((one) => one.workload === workload && one.lane === lane);
+}
+
+function memoryOf({ memory }: Findings) {
+  return memory.find(({ subject, errors }) => subject === 'sidecar' && Object.keys(errors).length === 0);
+}
+
+function drift(findings: Findings): Spread | undefined {
+  const memory = memoryOf(findings);
+  const value = memory && driftOf(memory);
+  return value === undefined ? undefined : spreadOf([value]);
+}
+
+function inMiB(bytes: number | undefined): Spread | undefined {
+  return bytes === undefined || !Number.isFinite(bytes) ? undefined : spreadOf([bytes / MIB]);
+}

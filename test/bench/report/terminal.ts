@@ -1,0 +1,140 @@
+/** The report as text: Markdown tables, so that they can go into a document as they are. */
+import type { Figures } from './figures.ts';
+import type { Report } from './report.ts';
+import type { Spread } from './statistics.ts';
+import { number, renderTable } from './table.ts';
+import { addedLatencyMs, type Verdict } from './targets.ts';
+
+const MIB = 1024 * 1024;
+/** Above, load generator and upstream have no time left to let a subject be faster. */
+const BUSY_SHARE = 0.9;
+
+export function renderReport(report: Report): string {
+  return [about(report), ...workloads(report), memory(report), cold(report), others(report), targets(report)]
+    .filter((part) => part !== '')
+    .join('\n');
+}
+
+function about({ machine, options, subjects, skipped }: Report): string {
+  const cores = machine.pinned ? 'subject on one core, load generator and upstream on another' : 'nothing pinned';
+  const lines = [
+    `${machine.cpu}, ${machine.cores} cores (${cores}), Linux ${machine.kernel}, Node ${machine.node}, load at the beginning ${number(machine.loadBefore)}`,
+    `${options.rounds} rounds of ${options.seconds} s, interleaved; median (first quartile–third quartile)`,
+    ...(skipped.length > 0 ? [`not installed, so left out: ${skipped.join(', ')}`] : []),
+  ];
+  const rows = subjects.map(({ name, version, does, logs }) => [name, version, logs ? 'yes' : 'no', does]);
+  return `${lines.join('\n')}\n\n${renderTable(['subject', 'version', 'logs requests', 'does'], rows)}`;
+}
+
+function workloads({ figures, titles, findings }: Report): string[] {
+  return Object.entries(titles).flatMap(([workload, title]) => {
+    const own = figures.filter((one) => one.workload === workload);
+    if (own.length === 0) return [];
+    const columns = columnsFor(workload, figures);
+    const rows = own.map((one) => [one.lane, ...columns.map(({ cell }) => cell(one)), validity(one)]);
+    const wrong = findings.rounds.flatMap((round) => (round.workload === workload ? problemsOf(round) : []));
+    const header = ['subject', ...columns.map(({ title: name }) => name), 'valid rounds'];
+    return [`${title} (${workload})\n\n${renderTable(header, rows)}${wrong.join('')}`];
+  });
+}
+
+interface Column {
+  readonly title: string;
+  readonly cell: (figures: Figures) => string;
+}
+
+function columnsFor(workload: string, all: readonly Figures[]): Column[] {
+  const cpu = { title: 'CPU µs/request', cell: ({ values }: Figures) => spread(values.cpuUs) };
+  const latency = (['p50Ms', 'p99Ms', 'p999Ms'] as const).map((measure) => ({
+    title: { p50Ms: 'p50 ms', p99Ms: 'p99 ms', p999Ms: 'p99.9 ms' }[measure],
+    cell: ({ values }: Figures) => spread(values[measure]),
+  }));
+  if (workload === 'download' || workload === 'upload')
+    return [
+      { title: 'CPU s', cell: ({ values }) => spread(values.cpuUs, 1e-6) },
+      { title: 'MiB/s', cell: ({ values }) => spread(values.mibPerSecond) },
+      { title: 'memory grown, MiB', cell: ({ values }) => spread(values.grownMiB) },
+    ];
+  if (workload === 'open-200')
+    return [
+      cpu,
+      ...latency,
+      ...(['p50Ms', 'p99Ms'] as const).map((measure) => ({
+        title: `added ${measure.replace('Ms', '')} ms`,
+        cell: ({ lane }: Figures) => number(addedLatencyMs(all, lane, measure)),
+      })),
+    ];
+  return [cpu, { title: 'requests/s', cell: perSecond }, ...latency];
+}
+
+function perSecond({ values }: Figures): string {
+  const busy = (values.measuringShare?.median ?? 0) > BUSY_SHARE;
+  return `${spread(values.perSecond)}${busy ? ' +' : ''}`;
+}
+
+function validity({ validRounds, invalidRounds }: Figures): string {
+  return invalidRounds === 0 ? String(validRounds) : `${validRounds}, ${invalidRounds} INVALID`;
+}
+
+function problemsOf({ lane, round, result, failure }: Report['findings']['rounds'][number]): string[] {
+  const said =
+    failure ??
+    Object.entries(result?.errors ?? {})
+      .map(([error, count]) => `${count} × ${error}`)
+      .join(', ');
+  return said === '' ? [] : [`INVALID: ${lane}, round ${round + 1}: ${said}\n`];
+}
+
+function memory({ findings }: Report): string {
+  if (findings.memory.length === 0) return '';
+  const rows = findings.memory.map(({ subject, idleBytes, loadedBytes, errors }) => [
+    subject,
+    number(idleBytes / MIB),
+    loadedBytes.map((bytes) => Math.round(bytes / MIB)).join(' ') || '–',
+    Object.keys(errors).length === 0 ? '0' : `INVALID ${JSON.stringify(errors)}`,
+  ]);
+  const requests = Math.max(...findings.memory.map((one) => one.requests));
+  const header = ['subject', 'idle', `ten readings over ${number(requests)} requests`, 'errors'];
+  return `resident memory, MiB (memory)\n\n${renderTable(header, rows)}`;
+}
+
+function cold({ findings }: Report): string {
+  if (findings.cold.length === 0) return '';
+  const rows = findings.cold.map(({ callers, tokenRequests, result }) => [
+    String(callers),
+    String(tokenRequests),
+    String(callers - result.requests),
+    number(result.seconds),
+    JSON.stringify(result.errors),
+  ]);
+  const header = ['callers at once', 'token requests', 'failures', 's until all had their answer', 'errors'];
+  return `callers before there is a token (cold)\n\n${renderTable(header, rows)}`;
+}
+
+function others({ findings: { starts, package: size } }: Report): string {
+  const lines = [
+    ...(starts.length > 0 ? [`start to ready with a token (start): ${starts.map(number).join(', ')} ms\n`] : []),
+    ...(size
+      ? [
+          `package: ${number(size.packedBytes / 1024)} KiB, unpacked ${number(size.unpackedBytes / 1024)} KiB, ${size.files} files\n`,
+        ]
+      : []),
+  ];
+  return lines.join('');
+}
+
+function targets({ verdicts }: Report): string {
+  const rows = verdicts.map(({ target, atMost, atLeast, reached, holds }: Verdict) => [
+    target,
+    atMost === undefined ? `≥ ${atLeast}` : `≤ ${atMost}`,
+    spread(reached),
+    holds === undefined ? 'not measured' : holds ? 'holds' : 'FAILS',
+  ]);
+  return `targets\n\n${renderTable(['sidecar', 'target', 'reached', ''], rows)}`;
+}
+
+function spread(values: Spread | undefined, factor = 1): string {
+  if (values === undefined) return '–';
+  const [median, low, high] = [values.median, values.low, values.high].map((value) => number(value * factor));
+  return values.count === 1 ? String(median) : `${median} (${low}–${high})`;
+}

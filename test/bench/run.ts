@@ -1,0 +1,92 @@
+/** Which workloads are run over which subjects, one after the other. */
+import type { Lane, Lanes, World } from './lanes.ts';
+import type { Options } from './options.ts';
+import type { Findings } from './report/report.ts';
+import { type Contest, type Pace, type Round, runRounds } from './rounds.ts';
+import { SUBJECTS } from './subjects/all.ts';
+import { DIRECT } from './subjects/direct.ts';
+import type { Subject } from './subjects/subject.ts';
+import { type ColdResult, runCold } from './workloads/cold.ts';
+import { loads } from './workloads/load.ts';
+import { type MemoryResult, watchMemory } from './workloads/memory.ts';
+import { measurePackage, timeStarts } from './workloads/start.ts';
+import { PLAIN, type Workload } from './workloads/workload.ts';
+
+const MIB = 1024 * 1024;
+const COLD_CALLERS = 10_000;
+/** Their memory is also watched under load, which takes long; that of the others only when idle. */
+const WATCHED = ['sidecar', 'floor', 'nginx'];
+/** Of the long ones. */
+const FEW_ROUNDS = 3;
+
+export function planWorkloads({ smoke, workloads }: Options, tls: boolean): Workload[] {
+  const all = loads(smoke ? 4 * MIB : 1024 * MIB);
+  if (!tls) process.stderr.write('no openssl program: without the workload tls\n');
+  return all
+    .filter(({ name }) => (workloads?.includes(name) ?? true) && (tls || name !== 'tls'))
+    .map((workload) => (smoke ? { ...workload, fresh: false } : workload));
+}
+
+export async function runWorkloads(
+  world: World,
+  lanes: Lanes,
+  workloads: readonly Workload[],
+  options: Options,
+): Promise<Findings> {
+  const subjects = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true).filter(
+    (subject) => subject.version() !== undefined,
+  );
+  const wanted = (name: string) => options.workloads?.includes(name) ?? true;
+  const withSidecar = subjects.some(({ name }) => name === 'sidecar');
+  const few = Math.min(FEW_ROUNDS, options.rounds);
+  const rounds: Round[] = [];
+  const contests = workloads.map((workload) => ({ workload, lanes: lanesOf(workload, subjects) }));
+  // All at once: one after the other they would take longer than a smoke run.
+  if (options.smoke) await Promise.allSettled(contests.flatMap((contest) => contest.lanes).map(lanes.get));
+  for (const contest of contests) {
+    say(contest.workload.title);
+    rounds.push(...(await runRounds(world, lanes, contest, paceOf(options, contest))));
+  }
+  const cold: ColdResult[] = [];
+  if (wanted('cold') && withSidecar) {
+    say('callers before there is a token');
+    for (let round = 0; round < few; round += 1) cold.push(await runCold(world, options.smoke ? 300 : COLD_CALLERS));
+  }
+  const starts = wanted('start') && withSidecar ? await timeStarts(world, options.rounds) : [];
+  const memory = wanted('memory') ? await watchAll(world, lanes, subjects, options) : [];
+  const size = wanted('package') && options.from === 'dist' ? await measurePackage() : undefined;
+  return { rounds, cold, memory, starts, package: size };
+}
+
+function lanesOf({ variants = [PLAIN], sidecarOnly, direct }: Workload, subjects: readonly Subject[]): Lane[] {
+  const chosen = sidecarOnly ? subjects.filter(({ name }) => name === 'sidecar') : subjects;
+  const all = direct ? [DIRECT, ...chosen] : chosen;
+  return all.flatMap((subject) => variants.map((variant) => ({ subject, variant })));
+}
+
+function paceOf({ smoke, rounds, seconds }: Options, { workload }: Contest): Pace {
+  return {
+    rounds: workload.fresh ? Math.min(FEW_ROUNDS, rounds) : rounds,
+    warmMs: smoke ? 20 : 300,
+    measureMs: seconds * 1000,
+  };
+}
+
+async function watchAll(
+  world: World,
+  lanes: Lanes,
+  subjects: readonly Subject[],
+  { requests, smoke }: Options,
+): Promise<MemoryResult[]> {
+  const results: MemoryResult[] = [];
+  for (const subject of subjects.filter(({ name }) => !smoke || WATCHED.includes(name))) {
+    const loaded = WATCHED.includes(subject.name);
+    say(`memory of ${subject.name}`);
+    results.push(await watchMemory(world, lanes, { subject, requests: loaded ? requests : 0 }));
+  }
+  return results;
+}
+
+function say(what: string): void {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${what}\n`);
+}

@@ -1,0 +1,53 @@
+/** Resident memory: after the start, and while a million requests go through. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Lanes, World } from '../lanes.ts';
+import { residentBytes, treeOf } from '../load/processes.ts';
+import type { Subject } from '../subjects/subject.ts';
+import { PLAIN, SMALL_BYTES } from './workload.ts';
+
+export interface MemoryResult {
+  readonly subject: string;
+  readonly idleBytes: number;
+  /** Evenly spread over the requests. */
+  readonly loadedBytes: readonly number[];
+  readonly requests: number;
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+const READINGS = 10;
+/** So that what a start leaves behind is gone. */
+const SETTLE_MS = 1000;
+
+/** @param requests of all together; 0 = only idle */
+export async function watchMemory(
+  world: World,
+  lanes: Lanes,
+  { subject, requests }: { readonly subject: Subject; readonly requests: number },
+): Promise<MemoryResult> {
+  const running = await lanes.fresh({ subject, variant: PLAIN });
+  const errors: Record<string, number> = {};
+  const loadedBytes: number[] = [];
+  try {
+    await pause(SETTLE_MS);
+    const idleBytes = residentBytes(treeOf(running.pids));
+    for (let reading = 0; requests > 0 && reading < READINGS; reading += 1) {
+      const result = await world.generator.run({
+        ...{ port: running.port, method: 'GET', path: '/api/small', sendBytes: 0, expectBytes: SMALL_BYTES },
+        ...{ shape: 'closed', connections: 32, warmMs: 0, measureMs: 0, requests: Math.ceil(requests / READINGS) },
+        ...{ pids: running.pids, measuringPids: [] },
+      });
+      loadedBytes.push(result.residentBytes);
+      for (const [error, count] of Object.entries(result.errors)) errors[error] = (errors[error] ?? 0) + count;
+    }
+    return { subject: subject.name, idleBytes, loadedBytes, requests, errors };
+  } finally {
+    await running.stop();
+  }
+}
+
+/** Last three readings by the three in the middle of the run: above 1 it still grows. */
+export function driftOf({ loadedBytes }: Pick<MemoryResult, 'loadedBytes'>): number | undefined {
+  if (loadedBytes.length < READINGS) return undefined;
+  const sum = (from: number) => loadedBytes.slice(from, from + 3).reduce((all, bytes) => all + bytes, 0);
+  return sum(READINGS - 3) / sum(3);
+}
