@@ -1,7 +1,19 @@
 import { defineConfig } from 'vitest/config';
 
 /** Nothing but functions, temporary folders and sockets of their own: many of these files may share one process. */
-const SHARING = ['admin', 'audit', 'check', 'config', 'deploy', 'emulator', 'iam', 'iam-commands', 'oauth', 'proxy'];
+const SHARING = [
+  'admin',
+  'audit',
+  'bench',
+  'check',
+  'config',
+  'deploy',
+  'emulator',
+  'iam',
+  'iam-commands',
+  'oauth',
+  'proxy',
+];
 const together = ['test/*.test.ts', ...SHARING.map((folder) => `test/${folder}/**/*.test.ts`)];
 /** Want programs of the machine, or more time than a developer's test run should take. */
 const system = ['test/{system,browser}/**/*.test.ts'];

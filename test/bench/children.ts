@@ -33,9 +33,17 @@ export interface ChildOptions {
 const STOP_MS = 3000;
 const alive = new Set<ChildProcess>();
 
-/** False on a machine with one core or without taskset: then everything shares what there is. */
-export const PINNED: boolean =
-  availableParallelism() >= 2 && spawnSync('taskset', ['-c', `${CORE.subject},${CORE.measuring}`, 'true']).status === 0;
+let pinned = false;
+
+/**
+ * Gives each process its core from now on.
+ * @returns false on a machine with one core or without taskset: then everything shares what there is
+ */
+export function pinChildren(): boolean {
+  const cores = `${CORE.subject},${CORE.measuring}`;
+  pinned = availableParallelism() >= 2 && spawnSync('taskset', ['-c', cores, 'true']).status === 0;
+  return pinned;
+}
 
 /** To be called once, before the first child. */
 export function endWithBench(): void {
@@ -51,7 +59,7 @@ export function startNode(file: string, args: readonly string[], options: ChildO
 export function startProgram(command: readonly string[], options: ChildOptions = {}): Child {
   const { core, cwd, env = {}, outputFile, messages } = options;
   const [program = '', ...args] =
-    PINNED && core !== undefined ? ['taskset', '-c', String(core), ...command] : [...command];
+    pinned && core !== undefined ? ['taskset', '-c', String(core), ...command] : [...command];
   const output = outputFile === undefined ? 'ignore' : openSync(outputFile, 'a');
   const child = spawn(program, args, {
     cwd,

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { endWithBench } from './children.ts';
+import { endWithBench, pinChildren } from './children.ts';
 import { startGenerator } from './generator.ts';
 import { createLanes, type World } from './lanes.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
@@ -18,7 +18,8 @@ async function bench(options: Options): Promise<void> {
   const main = join(ROOT, options.from === 'dist' ? 'dist/main.js' : 'src/main.ts');
   if (!existsSync(main)) throw new Error('there is no dist: npm run build');
   endWithBench();
-  const machine = readMachine();
+  // A smoke run measures nothing, and has its results sooner on all cores.
+  const machine = readMachine(!options.smoke && pinChildren());
   const folder = mkdtempSync(join(tmpdir(), 'aritma-bench-'));
   // Once the children are dead, which have files open in there.
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));

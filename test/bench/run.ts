@@ -18,13 +18,22 @@ const COLD_CALLERS = 10_000;
 const WATCHED = ['sidecar', 'floor', 'nginx'];
 /** Of the long ones. */
 const FEW_ROUNDS = 3;
+/** In a smoke run: enough that every connection has its turn, however slow the machine. */
+const SMOKE = { connections: 8, requests: 40 };
 
 export function planWorkloads({ smoke, workloads }: Options, tls: boolean): Workload[] {
   const all = loads(smoke ? 4 * MIB : 1024 * MIB);
   if (!tls) process.stderr.write('no openssl program: without the workload tls\n');
   return all
     .filter(({ name }) => (workloads?.includes(name) ?? true) && (tls || name !== 'tls'))
-    .map((workload) => (smoke ? { ...workload, fresh: false } : workload));
+    .map((workload) => (smoke ? tiny(workload) : workload));
+}
+
+function tiny(workload: Workload): Workload {
+  const { connections, shape } = workload.job;
+  const timed = shape === 'once' || shape === 'open';
+  const job = { ...workload.job, connections: Math.min(connections, SMOKE.connections) };
+  return { ...workload, fresh: false, job: timed ? job : { ...job, requests: SMOKE.requests } };
 }
 
 export async function runWorkloads(
@@ -38,9 +47,13 @@ export async function runWorkloads(
   );
   const wanted = (name: string) => options.workloads?.includes(name) ?? true;
   const withSidecar = subjects.some(({ name }) => name === 'sidecar');
-  const few = Math.min(FEW_ROUNDS, options.rounds);
+  const fewRounds = Math.min(FEW_ROUNDS, options.rounds);
   const rounds: Round[] = [];
-  const contests = workloads.map((workload) => ({ workload, lanes: lanesOf(workload, subjects) }));
+  const few = options.smoke ? subjects.filter(({ name }) => WATCHED.includes(name)) : subjects;
+  const contests = workloads.map((workload) => ({
+    workload,
+    lanes: lanesOf(workload, workload.variants ? few : subjects),
+  }));
   // All at once: one after the other they would take longer than a smoke run.
   if (options.smoke) await Promise.allSettled(contests.flatMap((contest) => contest.lanes).map(lanes.get));
   for (const contest of contests) {
@@ -50,7 +63,8 @@ export async function runWorkloads(
   const cold: ColdResult[] = [];
   if (wanted('cold') && withSidecar) {
     say('callers before there is a token');
-    for (let round = 0; round < few; round += 1) cold.push(await runCold(world, options.smoke ? 300 : COLD_CALLERS));
+    for (let round = 0; round < fewRounds; round += 1)
+      cold.push(await runCold(world, options.smoke ? 300 : COLD_CALLERS));
   }
   const starts = wanted('start') && withSidecar ? await timeStarts(world, options.rounds) : [];
   const memory = wanted('memory') ? await watchAll(world, lanes, subjects, options) : [];
@@ -79,7 +93,7 @@ async function watchAll(
   { requests, smoke }: Options,
 ): Promise<MemoryResult[]> {
   const results: MemoryResult[] = [];
-  for (const subject of subjects.filter(({ name }) => !smoke || WATCHED.includes(name))) {
+  for (const subject of subjects.filter(({ name }) => !smoke || name === 'sidecar')) {
     const loaded = WATCHED.includes(subject.name);
     say(`memory of ${subject.name}`);
     results.push(await watchMemory(world, lanes, { subject, requests: loaded ? requests : 0 }));

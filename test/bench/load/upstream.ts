@@ -13,6 +13,7 @@ const CHUNK = Buffer.alloc(64 * 1024, 'x');
 const SMALL = answer('200 OK', Buffer.from(JSON.stringify({ account: 'x'.repeat(686 - 14) })));
 const UNAUTHORIZED = answer('401 Unauthorized', Buffer.from('no token'), 'WWW-Authenticate: Bearer\r\n');
 const MEBIBYTE = answer('200 OK', Buffer.alloc(MIB, 'x'));
+const AUTHORIZATION = /\r\nauthorization: (Bearer \S+)/i;
 
 /** Message to this process: let go the answers of `/connect/held`, or tell the count. */
 export type UpstreamOrder = 'release' | 'count';
@@ -66,14 +67,25 @@ function stream(socket: Socket, bytes: number): void {
 function reply(socket: Socket, head: string, bodyBytes: number): void {
   const path = head.slice(head.indexOf(' ') + 1, head.indexOf(' HTTP/'));
   if (path.startsWith('/connect/')) tokenAnswer(socket, path);
-  else if (!/\r\nauthorization: Bearer \S/i.test(head)) socket.write(UNAUTHORIZED);
-  else if (path === '/api/seen')
-    socket.write(answer('200 OK', Buffer.from(/\r\nauthorization: (.*)/i.exec(head)?.[1] ?? '')));
-  else if (path === '/api/mebibyte') socket.write(MEBIBYTE);
-  else if (path.startsWith('/api/bytes/')) stream(socket, Number(path.slice('/api/bytes/'.length)));
-  else if (head.startsWith('POST')) socket.write(answer('200 OK', Buffer.from(String(bodyBytes).padStart(12))));
-  else socket.write(SMALL);
-  if (/\r\nconnection: *close/i.test(head)) socket.end();
+  else if (path.startsWith('/api/bytes/') && AUTHORIZATION.test(head))
+    stream(socket, Number(path.slice('/api/bytes/'.length)));
+  else if (/\r\nconnection: *close/i.test(head)) socket.end(closing(answerTo(head, path, bodyBytes)));
+  else socket.write(answerTo(head, path, bodyBytes));
+}
+
+function answerTo(head: string, path: string, bodyBytes: number): Buffer {
+  const authorization = AUTHORIZATION.exec(head)?.[1];
+  if (authorization === undefined) return UNAUTHORIZED;
+  if (path === '/api/seen') return answer('200 OK', Buffer.from(authorization));
+  if (path === '/api/mebibyte') return MEBIBYTE;
+  if (head.startsWith('POST')) return answer('200 OK', Buffer.from(String(bodyBytes).padStart(12)));
+  return SMALL;
+}
+
+/** A proxy that asks for the end of the connection is told of it, or it would use the connection again. */
+function closing(message: Buffer): Buffer {
+  const at = message.indexOf('\r\n') + 2;
+  return Buffer.concat([message.subarray(0, at), Buffer.from('Connection: close\r\n'), message.subarray(at)]);
 }
 
 const serve = (socket: Socket) => {

@@ -1,6 +1,5 @@
 /** Everything a run of the bench has found, as it is written to the JSON file. */
 import { cpus, loadavg, release } from 'node:os';
-import { PINNED } from '../children.ts';
 import type { Options } from '../options.ts';
 import type { Round } from '../rounds.ts';
 import { SUBJECTS } from '../subjects/all.ts';
@@ -46,14 +45,14 @@ export interface Report {
   readonly verdicts: readonly Verdict[];
 }
 
-export function readMachine(): Machine {
+export function readMachine(pinned: boolean): Machine {
   const all = cpus();
   return {
     cpu: all[0]?.model.trim() ?? 'unknown',
     cores: all.length,
     kernel: release(),
     node: process.versions.node,
-    pinned: PINNED,
+    pinned,
     loadBefore: loadavg()[0] ?? 0,
   };
 }

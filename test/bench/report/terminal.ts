@@ -77,12 +77,14 @@ function validity({ validRounds, invalidRounds }: Figures): string {
 }
 
 function problemsOf({ lane, round, result, failure }: Report['findings']['rounds'][number]): string[] {
+  const nothing = result?.requests === 0 ? 'no answer in time' : '';
   const said =
     failure ??
     Object.entries(result?.errors ?? {})
       .map(([error, count]) => `${count} × ${error}`)
       .join(', ');
-  return said === '' ? [] : [`INVALID: ${lane}, round ${round + 1}: ${said}\n`];
+  const problem = said || nothing;
+  return problem === '' ? [] : [`INVALID: ${lane}, round ${round + 1}: ${problem}\n`];
 }
 
 function memory({ findings }: Report): string {

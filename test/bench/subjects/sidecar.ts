@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { join } from 'node:path';
+import { COMPILED } from '../../support/compiled.ts';
 import { freePort } from '../../support/free-port.ts';
 import { CORE, startProgram } from '../children.ts';
 import { untilListening, untilTrue } from './ports.ts';
@@ -34,7 +35,11 @@ async function startSidecar(setup: Setup): Promise<Running> {
   const child = startProgram([process.execPath, ...NODE_FLAGS, sidecar.main, 'serve', '--config', configFile], {
     ...(!sidecar.anyCore && { core: CORE.subject }),
     cwd: folder,
-    env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile },
+    env: {
+      ...(caFile !== undefined && { NODE_EXTRA_CA_CERTS: caFile }),
+      // Compiling TypeScript at each start would be most of a smoke run.
+      ...(sidecar.main.endsWith('.ts') && COMPILED),
+    },
     outputFile: join(folder, LOG_FILE),
   });
   let readyMs: number;

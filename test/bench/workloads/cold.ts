@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { setupFor, type World } from '../lanes.ts';
 import type { LoadResult } from '../load/job.ts';
 import { SIDECAR } from '../subjects/sidecar.ts';
+import { startUpstream } from '../upstream.ts';
 import { PLAIN, SMALL_BYTES } from './workload.ts';
 
 export interface ColdResult {
@@ -25,10 +26,11 @@ export async function runCold(world: World, wanted: number): Promise<ColdResult>
   const callers = Math.min(wanted, openFilesLimit() - SPARE);
   const { upstream, generator } = world;
   const setup = setupFor(world, PLAIN);
-  const before = await upstream.tokenRequests();
+  // Its own, because the other sidecars of the bench go on renewing their tokens.
+  const identity = await startUpstream();
   const subject = await SIDECAR.start({
     ...setup,
-    tokenEndpoint: `http://127.0.0.1:${upstream.port}/connect/held`,
+    tokenEndpoint: `http://127.0.0.1:${identity.port}/connect/held`,
     sidecar: { ...setup.sidecar, config: CONFIG, cold: true },
   });
   try {
@@ -38,12 +40,11 @@ export async function runCold(world: World, wanted: number): Promise<ColdResult>
         ...{ shape: 'once', connections: callers, warmMs: 0, measureMs: ANSWERED_MS },
         ...{ pids: subject.pids, measuringPids: [upstream.pid] },
       },
-      upstream.release,
+      identity.release,
     );
-    return { callers, tokenRequests: (await upstream.tokenRequests()) - before, result };
+    return { callers, tokenRequests: await identity.tokenRequests(), result };
   } finally {
-    upstream.release();
-    await subject.stop();
+    await Promise.all([subject.stop(), identity.stop()]);
   }
 }
 

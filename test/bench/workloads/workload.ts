@@ -14,6 +14,8 @@ export interface Variant {
 
 export type Shape = Pick<LoadJob, 'method' | 'path' | 'sendBytes' | 'expectBytes' | 'shape' | 'connections'> & {
   readonly perSecond?: number;
+  /** Instead of for a time. */
+  readonly requests?: number;
 };
 
 export interface Workload {
