@@ -30,7 +30,7 @@ export interface ChildOptions {
   readonly messages?: boolean;
 }
 
-const STOP_MS = 3000;
+const STOP_MS = 10_000;
 const alive = new Set<ChildProcess>();
 
 let pinned = false;

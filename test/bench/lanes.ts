@@ -17,6 +17,8 @@ export interface World {
   readonly generator: Generator;
   /** Program of the sidecar. */
   readonly main: string;
+  /** Of the sidecar's Node, beside its usual ones. */
+  readonly nodeFlags: readonly string[];
   /** Of a process that has just started. */
   readonly warmMs: number;
 }
@@ -57,7 +59,7 @@ export function createLanes(world: World): Lanes {
 
 /** What a subject is told; also for workloads that start their own. */
 export function setupFor(world: World, variant: Variant, identityPort = world.upstream.port): Setup {
-  const { upstream, main } = world;
+  const { upstream, main, nodeFlags } = world;
   const tls = variant.name === 'tls';
   const port = tls ? upstream.tlsPort : upstream.port;
   if (port === undefined) throw new Error('no TLS without the openssl program');
@@ -67,7 +69,7 @@ export function setupFor(world: World, variant: Variant, identityPort = world.up
     caFile: tls ? upstream.caFile : undefined,
     tokenEndpoint: `http://127.0.0.1:${identityPort}/connect/${variant.tokenLifetimeS ?? LIFETIME_S}`,
     folder: makeFolder(world),
-    sidecar: { main, ...(variant.config && { config: variant.config }) },
+    sidecar: { main, nodeFlags, ...(variant.config && { config: variant.config }) },
   };
 }
 

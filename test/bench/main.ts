@@ -1,7 +1,7 @@
 /** The bench: the sidecar side by side with what people would use instead. `npm run bench -- --help` says how to run it. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { endWithBench, pinChildren } from './children.ts';
 import { startGenerator } from './generator.ts';
 import { createLanes, type World } from './lanes.ts';
@@ -24,7 +24,8 @@ async function bench(options: Options): Promise<void> {
   // Once the children are dead, which have files open in there.
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const [upstream, generator] = await Promise.all([startUpstream(folder), startGenerator()]);
-  const world: World = { folder, upstream, generator, main, warmMs: options.smoke ? 20 : 2000 };
+  const nodeFlags = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${resolve(options.profile)}`] : [];
+  const world: World = { folder, upstream, generator, main, nodeFlags, warmMs: options.smoke ? 20 : 2000 };
   const lanes = createLanes(world);
   const workloads = planWorkloads(options, upstream.tlsPort !== undefined);
   const findings = await runWorkloads(world, lanes, workloads, options);

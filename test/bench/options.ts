@@ -13,6 +13,8 @@ export interface Options {
   /** Files to write. */
   readonly json: string | undefined;
   readonly svg: string | undefined;
+  /** Folder that gets a CPU profile of every sidecar. */
+  readonly profile: string | undefined;
   /** As little as shows that everything works. */
   readonly smoke: boolean;
   /** What the sidecar is run from. */
@@ -28,6 +30,7 @@ export const USAGE = `npm run bench -- [options]
   --requests N        while memory is watched (1000000)
   --json FILE         everything measured
   --svg FILE          a chart
+  --profile FOLDER    a CPU profile of every sidecar
   --smoke             tiny: does everything still work?
   --from dist|src     what the sidecar is run from (dist)
 `;
@@ -44,6 +47,7 @@ export function readOptions(args: readonly string[]): Options {
       workloads: { type: 'string' },
       json: { type: 'string' },
       svg: { type: 'string' },
+      profile: { type: 'string' },
       smoke: { type: 'boolean', default: false },
       from: { type: 'string', default: 'dist' },
     },
@@ -58,6 +62,7 @@ export function readOptions(args: readonly string[]): Options {
     workloads: values.workloads?.split(','),
     json: values.json,
     svg: values.svg,
+    profile: values.profile,
     smoke,
     from,
   };

@@ -32,7 +32,8 @@ async function startSidecar(setup: Setup): Promise<Running> {
   writeFileSync(join(folder, 'secret'), 'secret-of-the-bench', { mode: 0o600 });
   writeFileSync(configFile, JSON.stringify(configOf(setup, port, admin)));
   const startedAt = performance.now();
-  const child = startProgram([process.execPath, ...NODE_FLAGS, sidecar.main, 'serve', '--config', configFile], {
+  const node = [process.execPath, ...NODE_FLAGS, ...sidecar.nodeFlags];
+  const child = startProgram([...node, sidecar.main, 'serve', '--config', configFile], {
     ...(!sidecar.anyCore && { core: CORE.subject }),
     cwd: folder,
     env: {

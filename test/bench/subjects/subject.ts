@@ -17,6 +17,8 @@ export interface Setup {
 export interface SidecarSetup {
   /** Program file, of dist or src. */
   readonly main: string;
+  /** Of Node, beside those of the image. */
+  readonly nodeFlags: readonly string[];
   /** Beside what every sidecar of the bench has. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Resolve as soon as it listens, not when it has a token. */

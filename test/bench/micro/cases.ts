@@ -1,0 +1,93 @@
+/** The steps of a request that need no socket, each as a function to be called over and over with one ordinary request. */
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import { createLog } from '../../../src/log.ts';
+import { createMetrics } from '../../../src/metrics.ts';
+import { systemClock } from '../../../src/oauth/clock.ts';
+import { createTokenCache } from '../../../src/oauth/token-cache.ts';
+import { record } from '../../../src/proxy/access-log.ts';
+import { createAdmission, type RequestLine } from '../../../src/proxy/admission.ts';
+import { readAnswerHead, readRequestHead } from '../../../src/proxy/headers.ts';
+import { Secret } from '../../../src/secret.ts';
+
+export interface Case {
+  readonly name: string;
+  /** What it returns is kept, so that no compiler can leave the call out. */
+  readonly run: () => unknown;
+}
+
+const HOST = '127.0.0.1:7080';
+const REQUEST = [
+  ...['Host', HOST, 'Accept', 'application/json', 'User-Agent', 'erp/1.0', 'Accept-Language', 'nb-NO'],
+  ...['Connection', 'keep-alive', 'X-Correlation-Id', '4f1c1cb6-6f0e-4be9-9c34-0d9d9a2ecb11'],
+];
+const ANSWER = [
+  ...['Date', 'Thu, 01 Jan 2026 00:00:00 GMT', 'Content-Type', 'application/json', 'Cache-Control', 'no-store'],
+  ...['Content-Length', '686', 'Connection', 'keep-alive'],
+].map((text) => Buffer.from(text));
+const TOKEN = 'token-of-the-bench-1';
+
+/** Resolves when there is a token to be had from the cache. */
+export async function createCases(): Promise<Case[]> {
+  const metrics = createMetrics('0.0.0').forRoute('/api');
+  return [
+    { name: 'control: a call that does nothing', run: () => HOST },
+    { name: 'request headers', run: () => readRequestHead(REQUEST) },
+    { name: 'admission', run: admissionCase() },
+    { name: 'token from the cache', run: await tokenCase() },
+    { name: 'answer headers', run: () => readAnswerHead(ANSWER, 200, TOKEN) },
+    { name: 'metrics', run: () => metrics.record('GET', 200, 0.012) },
+    { name: 'metrics and log line', run: logCase() },
+  ];
+}
+
+function admissionCase(): () => unknown {
+  const admit = createAdmission({
+    routes: [
+      { path: '/banking', basePath: '/api', allow: undefined },
+      { path: '/events', basePath: '', allow: undefined },
+    ],
+    hosts: new Set([HOST]),
+    allowForwarded: false,
+    identify: () => 'anyone',
+  });
+  const head = readRequestHead(REQUEST);
+  const line: RequestLine = {
+    ...{ method: 'GET', target: '/banking/accounts/1234/transactions?from=2026-01-01', httpVersion: '1.1' },
+    ...{ headerCount: REQUEST.length / 2, secure: false, certificate: undefined },
+  };
+  return () => admit(line, head);
+}
+
+async function tokenCase(): Promise<() => unknown> {
+  const cache = createTokenCache({
+    fetchToken: async () => ({
+      ...{ kind: 'token', authorization: new Secret(`Bearer ${TOKEN}`), lifetimeS: 7200, assumedLifetime: false },
+    }),
+    eventsFor: () => ({ lookup: () => undefined, obtained: () => undefined, failed: () => undefined }),
+    ...{ refreshBeforeMs: 300_000, waitMs: 10_000, clock: systemClock, random: () => 0.5 },
+  });
+  const source = cache.open({ credential: 'default', scope: 'api', audience: undefined, resource: undefined });
+  await source.get();
+  return () => source.get();
+}
+
+/** With what the log costs up to the write; the write itself is the system's. */
+function logCase(): () => unknown {
+  let bytes = 0;
+  const log = createLog({ level: 'info', format: 'json', write: (line) => (bytes += line.length) });
+  const req = Object.assign(new IncomingMessage(new Socket()), { method: 'GET', url: '/banking/accounts?from=1' });
+  const res = new ServerResponse(req);
+  // As after the last byte; without a socket it never is.
+  Object.defineProperty(res, 'writableFinished', { value: true });
+  const trace = {
+    requestId: '4f1c1cb6-6f0e-4be9-9c34-0d9d9a2ecb11',
+    startedAt: performance.now(),
+    traceparent: undefined,
+  };
+  const unrouted = createMetrics('0.0.0').forRoute('/api');
+  return () => {
+    record(req, res, trace, { log, unrouted });
+    return bytes;
+  };
+}

@@ -1,0 +1,44 @@
+/**
+ * The steps of the hot path by themselves, in nanoseconds a call. Interleaved rounds, like the bench: what a step costs
+ * in isolation says where to look, the bench says whether it mattered.
+ */
+import { spreadOf } from '../report/statistics.ts';
+import { number, renderTable } from '../report/table.ts';
+import { type Case, createCases } from './cases.ts';
+
+const ROUNDS = 15;
+/** Of each case in each round. */
+const ROUND_MS = 60;
+/** Calls between two looks at the clock. */
+const BATCH = 1000;
+
+let kept: unknown;
+
+/** @returns ns for each call */
+function measure({ run }: Case, forMs: number): number {
+  const startedAt = performance.now();
+  let calls = 0;
+  let elapsed: number;
+  do {
+    for (let call = 0; call < BATCH; call += 1) kept = run();
+    calls += BATCH;
+    elapsed = performance.now() - startedAt;
+  } while (elapsed < forMs);
+  return (elapsed * 1e6) / calls;
+}
+
+const wanted = process.argv[2] ?? '';
+const cases = (await createCases()).filter(({ name }) => name.startsWith('control') || name.includes(wanted));
+// The first rounds are the compiler's.
+for (const one of cases) measure(one, ROUND_MS * 3);
+const times = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
+for (let round = 0; round < ROUNDS; round += 1) {
+  for (const one of cases) times.get(one.name)?.push(measure(one, ROUND_MS));
+}
+const rows = [...times].map(([name, values]) => {
+  const spread = spreadOf(values);
+  return [name, number(spread?.median), `${number(spread?.low)}–${number(spread?.high)}`];
+});
+process.stdout.write(renderTable(['step', 'ns/call', 'quartiles'], rows));
+if (kept === undefined) process.exitCode = 1;
+process.exit();
