@@ -1,5 +1,5 @@
 /** Proxies as Node libraries, each in the smallest program that uses it well, and the floor below all of them. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { CORE, messageFrom, startNode } from '../children.ts';
@@ -7,8 +7,6 @@ import { LOG_FILE, originOf, type Running, type Setup, STATIC_AUTHORIZATION, typ
 
 const SOURCES = join(import.meta.dirname, '../peers');
 const PACKAGES = join(import.meta.dirname, '../../../node_modules');
-/** Where the programs find the packages. */
-const COMPILED = join(PACKAGES, '.cache/aritma-sidecar-bench');
 
 /** The first is what the others are measured by. */
 export const NODE_PEERS: readonly Subject[] = [
@@ -25,8 +23,9 @@ function peer(name: string, packageName: string, does: string): Subject {
 }
 
 async function startPeer(name: string, setup: Setup): Promise<Running> {
-  compile('peer');
-  const child = startNode(compile(name), [originOf(setup), STATIC_AUTHORIZATION], {
+  symlinkSync(PACKAGES, join(setup.folder, 'node_modules'));
+  compile('peer', setup.folder);
+  const child = startNode(compile(name, setup.folder), [originOf(setup), STATIC_AUTHORIZATION], {
     core: CORE.subject,
     cwd: setup.folder,
     outputFile: join(setup.folder, LOG_FILE),
@@ -37,10 +36,9 @@ async function startPeer(name: string, setup: Setup): Promise<Running> {
 }
 
 /** To JavaScript beforehand, as the sidecar is: the compiler in a process would count as its memory. */
-function compile(name: string): string {
+function compile(name: string, folder: string): string {
   const code = stripTypeScriptTypes(readFileSync(join(SOURCES, `${name}.ts`), 'utf8'));
-  const file = join(COMPILED, `${name}.mjs`);
-  mkdirSync(COMPILED, { recursive: true });
+  const file = join(folder, `${name}.mjs`);
   writeFileSync(file, code.replaceAll("'./peer.ts'", "'./peer.mjs'"));
   return file;
 }
