@@ -9,7 +9,7 @@ import { type Options, readOptions, USAGE } from './options.ts';
 import { renderChart } from './report/chart.ts';
 import { buildReport, readMachine } from './report/report.ts';
 import { renderReport } from './report/terminal.ts';
-import { planWorkloads, runWorkloads } from './run.ts';
+import { checkNames, planWorkloads, runWorkloads } from './run.ts';
 import { startUpstream } from './upstream.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -39,11 +39,26 @@ async function bench(options: Options): Promise<void> {
 }
 
 const args = process.argv.slice(2);
+if (args.includes('--help')) {
+  process.stdout.write(USAGE);
+  process.exit();
+}
+const options = readChecked();
 try {
-  if (args.includes('--help')) process.stdout.write(USAGE);
-  else await bench(readOptions(args));
+  await bench(options);
   process.exit();
 } catch (error) {
   process.stderr.write(`${(error as Error).stack}\n`);
   process.exit(1);
+}
+
+function readChecked(): Options {
+  try {
+    const given = readOptions(args);
+    checkNames(given);
+    return given;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
+    process.exit(2);
+  }
 }

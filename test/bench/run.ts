@@ -21,6 +21,20 @@ const FEW_ROUNDS = 3;
 /** In a smoke run: enough that every connection has its turn, however slow the machine. */
 const SMOKE = { connections: 8, requests: 40 };
 
+const APART = ['cold', 'start', 'memory', 'package'];
+
+/** @throws Error naming what there is, for a name that there is not */
+export function checkNames({ subjects = [], workloads = [] }: Options): void {
+  const known = {
+    subject: SUBJECTS.map(({ name }) => name),
+    workload: [...loads(MIB).map(({ name }) => name), ...APART],
+  };
+  for (const [kind, names] of [['subject', subjects] as const, ['workload', workloads] as const]) {
+    const unknown = names.filter((name) => !known[kind].includes(name));
+    if (unknown.length > 0) throw new Error(`no ${kind} ${unknown.join(', ')}; there are ${known[kind].join(', ')}`);
+  }
+}
+
 export function planWorkloads({ smoke, workloads }: Options, tls: boolean): Workload[] {
   const all = loads(smoke ? 4 * MIB : 1024 * MIB);
   if (!tls) process.stderr.write('no openssl program: without the workload tls\n');

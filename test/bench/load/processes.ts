@@ -19,6 +19,11 @@ export function residentBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + kibOf(pid, 'VmRSS') * 1024, 0);
 }
 
+/** Of it, what is not a mapped file. */
+export function anonymousBytes(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + kibOf(pid, 'RssAnon') * 1024, 0);
+}
+
 /** The most there has been at any time, bytes. */
 export function peakResidentBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + kibOf(pid, 'VmHWM') * 1024, 0);
@@ -54,7 +59,7 @@ function statSeconds(pid: number): number {
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_S;
 }
 
-function kibOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+function kibOf(pid: number, field: 'VmRSS' | 'VmHWM' | 'RssAnon'): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(read(`/proc/${pid}/status`) ?? '')?.[1] ?? 0);
 }
 

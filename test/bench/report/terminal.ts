@@ -89,14 +89,15 @@ function problemsOf({ lane, round, result, failure }: Report['findings']['rounds
 
 function memory({ findings }: Report): string {
   if (findings.memory.length === 0) return '';
-  const rows = findings.memory.map(({ subject, idleBytes, loadedBytes, errors }) => [
+  const rows = findings.memory.map(({ subject, idleBytes, idleAnonymousBytes, loadedBytes, errors }) => [
     subject,
     number(idleBytes / MIB),
+    number(idleAnonymousBytes / MIB),
     loadedBytes.map((bytes) => Math.round(bytes / MIB)).join(' ') || '–',
     Object.keys(errors).length === 0 ? '0' : `INVALID ${JSON.stringify(errors)}`,
   ]);
   const requests = Math.max(...findings.memory.map((one) => one.requests));
-  const header = ['subject', 'idle', `ten readings over ${number(requests)} requests`, 'errors'];
+  const header = ['subject', 'idle', 'of it anonymous', `ten readings over ${number(requests)} requests`, 'errors'];
   return `resident memory, MiB (memory)\n\n${renderTable(header, rows)}`;
 }
 
@@ -125,7 +126,8 @@ function others({ findings: { starts, package: size } }: Report): string {
   return lines.join('');
 }
 
-function targets({ verdicts }: Report): string {
+function targets({ verdicts, options }: Report): string {
+  if (options.smoke) return 'a smoke run: far too short to judge by\n';
   const rows = verdicts.map(({ target, atMost, atLeast, reached, holds }: Verdict) => [
     target,
     atMost === undefined ? `≥ ${atLeast}` : `≤ ${atMost}`,

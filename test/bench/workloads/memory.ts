@@ -1,13 +1,15 @@
 /** Resident memory: after the start, and while a million requests go through. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Lanes, World } from '../lanes.ts';
-import { residentBytes, treeOf } from '../load/processes.ts';
+import { anonymousBytes, residentBytes, treeOf } from '../load/processes.ts';
 import type { Subject } from '../subjects/subject.ts';
 import { PLAIN, SMALL_BYTES } from './workload.ts';
 
 export interface MemoryResult {
   readonly subject: string;
   readonly idleBytes: number;
+  /** Of it, what is not a mapped file: the program itself is shared by all processes that run it. */
+  readonly idleAnonymousBytes: number;
   /** Evenly spread over the requests. */
   readonly loadedBytes: readonly number[];
   readonly requests: number;
@@ -29,7 +31,8 @@ export async function watchMemory(
   const loadedBytes: number[] = [];
   try {
     await pause(SETTLE_MS);
-    const idleBytes = residentBytes(treeOf(running.pids));
+    const tree = treeOf(running.pids);
+    const [idleBytes, idleAnonymousBytes] = [residentBytes(tree), anonymousBytes(tree)];
     for (let reading = 0; requests > 0 && reading < READINGS; reading += 1) {
       const result = await world.generator.run({
         ...{ port: running.port, method: 'GET', path: '/api/small', sendBytes: 0, expectBytes: SMALL_BYTES },
@@ -39,7 +42,7 @@ export async function watchMemory(
       loadedBytes.push(result.residentBytes);
       for (const [error, count] of Object.entries(result.errors)) errors[error] = (errors[error] ?? 0) + count;
     }
-    return { subject: subject.name, idleBytes, loadedBytes, requests, errors };
+    return { subject: subject.name, idleBytes, idleAnonymousBytes, loadedBytes, requests, errors };
   } finally {
     await running.stop();
   }
