@@ -19,8 +19,8 @@ export interface World {
   readonly main: string;
   /** Of the sidecar's Node, beside its usual ones. */
   readonly nodeFlags: readonly string[];
-  /** Of a process that has just started. */
-  readonly warmMs: number;
+  /** Of a process that has just started: by number, or a slow minute would leave a subject's code uncompiled. */
+  readonly warmRequests: number;
 }
 
 export interface Lane {
@@ -110,10 +110,10 @@ async function verify({ port, expects, authorization }: Running): Promise<void> 
   if (!expects.test(seen)) throw new Error(`no token was added: status ${answer.status}, the upstream saw "${seen}"`);
 }
 
-async function warm({ generator, warmMs }: World, subject: Running): Promise<Running> {
+async function warm({ generator, warmRequests }: World, subject: Running): Promise<Running> {
   const job: LoadJob = {
     ...{ port: subject.port, method: 'GET', path: '/api/small', sendBytes: 0, expectBytes: SMALL_BYTES },
-    ...{ shape: 'closed', connections: 32, warmMs: 0, measureMs: warmMs },
+    ...{ shape: 'closed', connections: 32, warmMs: 0, measureMs: 0, requests: warmRequests },
     ...{ pids: subject.pids, measuringPids: [] },
     ...(subject.authorization !== undefined && { authorization: subject.authorization }),
   };

@@ -25,7 +25,7 @@ async function bench(options: Options): Promise<void> {
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const [upstream, generator] = await Promise.all([startUpstream(folder), startGenerator()]);
   const nodeFlags = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${resolve(options.profile)}`] : [];
-  const world: World = { folder, upstream, generator, main, nodeFlags, warmMs: options.smoke ? 20 : 2000 };
+  const world: World = { folder, upstream, generator, main, nodeFlags, warmRequests: options.smoke ? 40 : 20_000 };
   const lanes = createLanes(world);
   const workloads = planWorkloads(options, upstream.tlsPort !== undefined);
   const findings = await runWorkloads(world, lanes, workloads, options);
