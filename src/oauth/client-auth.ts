@@ -3,7 +3,6 @@
  * know nothing of each other. Each changes only the form or only the headers: never two methods in one request.
  */
 import { randomUUID } from 'node:crypto';
-import { SignJWT } from 'jose';
 import { parsePrivateKey } from '../private-key.ts';
 import type { Secret } from '../secret.ts';
 
@@ -51,6 +50,8 @@ export const CLIENT_AUTH = {
     const keyId = kid ?? parsed.kid;
     const header = { alg: parsed.alg, ...(keyId !== undefined && { kid: keyId }) };
     return async ({ form, audience }) => {
+      // Few need it, and it costs everybody's start.
+      const { SignJWT } = await import('jose/jwt/sign');
       const issuedAt = Math.floor(Date.now() / 1000);
       const assertion = await new SignJWT({ jti: randomUUID() })
         .setProtectedHeader(header)

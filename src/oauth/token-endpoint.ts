@@ -2,7 +2,7 @@
  * One token request and the judgement of its answer, kept apart: `sendTokenRequest` needs a network, `judgeTokenAnswer`
  * is a pure function of what came back. Every outcome is a value; nothing of an answer's body gets into an error or log.
  */
-import { decodeJwt } from 'jose';
+import { decodeJwt } from 'jose/jwt/decode';
 import { type Dispatcher, errors } from 'undici';
 import { Secret } from '../secret.ts';
 import { parseObject, readCapped } from './capped-body.ts';

@@ -2,11 +2,12 @@
  * Optional proof that a token really is the issuer's and for us: signature against the issuer's keys, issuer, audience,
  * expiry (RFC 9068 §4). The API checks all that itself; this finds a misconfiguration before the API does.
  */
-import { createRemoteJWKSet, customFetch, errors, jwtVerify } from 'jose';
 import type { Dispatcher } from 'undici';
 import type { Secret } from '../secret.ts';
 import { readCapped } from './capped-body.ts';
 import type { TokenAnswer } from './token-endpoint.ts';
+
+type Jose = typeof import('jose');
 
 export interface VerifierOptions {
   readonly issuer: string;
@@ -28,13 +29,15 @@ const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 
 /** Resolves with why a token must not be used, undefined when it may. Keys are kept and refetched for an unknown `kid`. */
 export function createVerifier(options: VerifierOptions): Verify {
-  let keys: { uri: string; resolve: ReturnType<typeof createRemoteJWKSet> } | undefined;
+  let keys: { uri: string; resolve: ReturnType<Jose['createRemoteJWKSet']> } | undefined;
   return async (authorization) => {
+    // Few ask for it, and it would cost everybody's start.
+    const jose = await import('jose');
     const uri = await options.jwksUri();
     if (uri === undefined) return { kind: 'unavailable', result: 'jwks' };
-    if (keys?.uri !== uri) keys = { uri, resolve: remoteKeys(uri, options) };
+    if (keys?.uri !== uri) keys = { uri, resolve: remoteKeys(jose, uri, options) };
     try {
-      await jwtVerify(authorization.reveal().slice('Bearer '.length), keys.resolve, {
+      await jose.jwtVerify(authorization.reveal().slice('Bearer '.length), keys.resolve, {
         issuer: options.issuer,
         algorithms: ALGORITHMS,
         clockTolerance: CLOCK_TOLERANCE_S,
@@ -43,19 +46,19 @@ export function createVerifier(options: VerifierOptions): Verify {
       });
       return undefined;
     } catch (error) {
-      const ours = error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError);
+      const ours = error instanceof jose.errors.JWKSTimeout || !(error instanceof jose.errors.JOSEError);
       return ours ? { kind: 'unavailable', result: 'jwks' } : { kind: 'nonsense', result: 'not_verified' };
     }
   };
 }
 
 /** Fetched over the credential's own connections, with its proxy and CA, never following a redirect. */
-function remoteKeys(uri: string, { dispatcherFor, deadlineMs }: VerifierOptions) {
+function remoteKeys(jose: Jose, uri: string, { dispatcherFor, deadlineMs }: VerifierOptions) {
   const dispatcher = dispatcherFor(uri);
   const { pathname, search } = new URL(uri);
   const headers = { accept: 'application/json', 'accept-encoding': 'identity' };
-  return createRemoteJWKSet(new URL(uri), {
-    async [customFetch]() {
+  return jose.createRemoteJWKSet(new URL(uri), {
+    async [jose.customFetch]() {
       const signal = AbortSignal.timeout(deadlineMs);
       const answer = await dispatcher.request({ method: 'GET', path: pathname + search, headers, signal });
       const body = await readCapped(answer.body, MAX_KEYS_BYTES);
