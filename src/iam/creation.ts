@@ -30,7 +30,8 @@ export async function createAndFind({ list, create, lookWith }: Creation): Promi
   if (only === undefined) return failed(outcome, undefined, lookWith);
   if (others.length === 0) return only;
   const reason = 'several like it were created at the same time, so which one is yours cannot be told';
-  throw new SidecarError('IAM_CONFLICT', { fields: { reason, ids: made.join(', '), look: lookWith } });
+  const fields = { reason, ids: made.join(', '), look: lookWith };
+  throw new SidecarError('IAM_CONFLICT', { fields, mayHaveExecuted: true });
 }
 
 /** The id; else the error after which it may exist all the same; else undefined for an answer without an id. */
@@ -44,9 +45,9 @@ async function attempt(create: Creation['create']): Promise<string | SidecarErro
 }
 
 function failed(outcome: SidecarError | undefined, listing: unknown, lookWith: string): never {
-  if (outcome === undefined && listing !== undefined) throw listing;
-  const { code, extras } =
-    outcome ?? new SidecarError('IAM_INVALID', { fields: { reason: 'created, but not listed' } });
-  const fields = { ...extras.fields, created: 'perhaps: look before you try again', look: lookWith };
-  throw new SidecarError(code, { ...extras, fields, cause: outcome });
+  const unexplained = listing ?? new SidecarError('IAM_INVALID', { fields: { reason: 'created, but not listed' } });
+  const known = outcome ?? unexplained;
+  if (!(known instanceof SidecarError)) throw known;
+  const fields = { ...known.extras.fields, created: 'perhaps: look before you try again', look: lookWith };
+  throw new SidecarError(known.code, { ...known.extras, fields, mayHaveExecuted: true, cause: known });
 }

@@ -48,11 +48,15 @@ describe('iam/creation', () => {
 
   it.each([undefined, LOST])('cannot tell which of several new ones is meant, and says so', async (answer) => {
     const { code, extras } = await failure(creating([['a'], ['a', 'x', 'y']], answer).work);
-    expect({ code, ...extras }).toMatchObject({ code: 'IAM_CONFLICT', fields: { ids: 'x, y', look: 'look' } });
+    expect({ code, ...extras }).toMatchObject({
+      ...{ code: 'IAM_CONFLICT', mayHaveExecuted: true },
+      fields: { ids: 'x, y', look: 'look' },
+    });
   });
 
   it('says that an answer without an id and a list without a new one make no sense', async () => {
-    expect(await failure(creating([['a']], undefined).work)).toMatchObject({ code: 'IAM_INVALID' });
+    const { code, extras } = await failure(creating([['a']], undefined).work);
+    expect({ code, ...extras }).toMatchObject({ code: 'IAM_INVALID', mayHaveExecuted: true });
   });
 
   it('tells the first error, and that it may exist, when it cannot be found or looked for', async () => {
@@ -66,9 +70,13 @@ describe('iam/creation', () => {
     }
   });
 
-  it('tells why it cannot be looked for when the answer had no id', async () => {
-    const refused = new SidecarError('IAM_REFUSED');
-    expect(await failure(creating([[], refused], undefined).work)).toBe(refused);
+  it('tells why it cannot be looked for when the answer had no id, and that it may exist', async () => {
+    const refused = new SidecarError('IAM_REFUSED', { mayHaveExecuted: false, fields: { status: 403 } });
+    const { code, extras } = await failure(creating([[], refused], undefined).work);
+    expect({ code, ...extras }).toMatchObject({
+      ...{ code: 'IAM_REFUSED', mayHaveExecuted: true },
+      fields: { status: 403, created: expect.stringContaining('perhaps'), look: 'look' },
+    });
   });
 
   it('does not look after an error that excludes it, and never creates twice', async () => {

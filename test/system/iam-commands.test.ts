@@ -215,6 +215,18 @@ describe('iam secrets', () => {
     expect(readFileSync(`${world.folder.path}/kept`, 'utf8')).toMatch(/^[\w-]{32}\n$/);
   });
 
+  it('keep the value of one that IAM has made and does not list', async () => {
+    await using world = await startIamCli({ iam: { createResponse: 'empty' } });
+    const id = await world.client('my-erp');
+    // The list before is answered, the one after is not.
+    await world.fault({ target: 'iam', method: 'GET', delayMs: 0 });
+    await world.fault({ target: 'iam', method: 'GET', status: 503 });
+    const { code, stderr } = await world.iam(['secrets', 'create', id, '--description', 's', '--out', 'kept']);
+    expect([code, stderr]).toEqual([6, expect.stringMatching(/created: perhaps/)]);
+    const value = readFileSync(`${world.folder.path}/kept`, 'utf8').trim();
+    expect((await world.askToken(id, value)).status).toBe(200);
+  });
+
   it('never show the value that IAM quotes when it refuses it', async () => {
     await using world = await startIamCli();
     const id = await world.client('my-erp');
