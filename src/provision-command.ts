@@ -2,7 +2,6 @@
  * `iam provision`: a service client from one file, from its flags to its exit code. What comes out of it is tried by the
  * doctor before anybody is told that it is done.
  */
-import { createInterface } from 'node:readline/promises';
 import { diagnose } from './check/doctor.ts';
 import type { Finding } from './check/finding.ts';
 import { findingText, summaryText } from './check/text.ts';
@@ -11,6 +10,7 @@ import { loadConfig } from './config/load.ts';
 import { SidecarError } from './errors.ts';
 import { createIamApi } from './iam/api.ts';
 import type { IamConnection } from './iam/request.ts';
+import { isWanted } from './iam-commands/confirmation.ts';
 import type { IamFlags } from './iam-commands/flag.ts';
 import { createIdentity, tokenKey } from './identity.ts';
 import { systemClock } from './oauth/clock.ts';
@@ -55,7 +55,7 @@ export async function provision(flags: IamFlags, setup: ProvisionSetup): Promise
     clock: { now: Date.now, sleep },
     report,
     dryRun,
-    confirm: yes ? undefined : () => ask(input),
+    confirm: yes ? undefined : () => isWanted('\nDo this?', input),
     check: (document) => examine(document, { report, cwd }),
   } satisfies ProvisionOptions);
 }
@@ -94,16 +94,6 @@ async function examine(document: Doc, { report, cwd }: { report: Report; cwd: st
   const code = await diagnose({ document, cwd }, { upstream: true, onFinding });
   if (!report.json) report.line({ text: summaryText(findings), data: {} });
   return code;
-}
-
-async function ask(input: ProvisionSetup['input']): Promise<boolean> {
-  // Standard output may be on its way into a file.
-  const terminal = createInterface({ input, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await terminal.question('\nDo this? [y/N] ')).trim());
-  } finally {
-    terminal.close();
-  }
 }
 
 function sleep(ms: number): Promise<void> {

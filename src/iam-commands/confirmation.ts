@@ -1,5 +1,5 @@
 /**
- * The question before something is deleted. Asked on standard error, so that standard output is the result alone.
+ * The question before something is deleted or made. Asked on standard error, so that standard output is the result alone.
  */
 import { createInterface } from 'node:readline';
 import { type IamFlags, usageError } from './flag.ts';
@@ -11,8 +11,13 @@ import { type IamFlags, usageError } from './flag.ts';
 export async function confirm(question: string, flags: IamFlags): Promise<boolean> {
   if (flags['yes'] === true) return true;
   assertAskable(flags);
+  return isWanted(question, process.stdin);
+}
+
+/** Whether somebody says yes; the end of input says no. */
+export async function isWanted(question: string, input: NodeJS.ReadableStream): Promise<boolean> {
   process.stderr.write(`${question} [y/N] `);
-  return /^y(es)?$/i.test((await answer())?.trim() ?? '');
+  return /^y(es)?$/i.test((await answer(input))?.trim() ?? '');
 }
 
 /** The same complaint before anything has been asked of the server. @throws SidecarError CONFIG_INVALID */
@@ -22,8 +27,8 @@ export function assertAskable(flags: IamFlags): void {
 }
 
 /** Undefined at the end of input. Line by line rather than key by key: Ctrl-C then ends the program as everywhere else. */
-function answer(): Promise<string | undefined> {
-  const lines = createInterface({ input: process.stdin, terminal: false });
+function answer(input: NodeJS.ReadableStream): Promise<string | undefined> {
+  const lines = createInterface({ input, terminal: false });
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   lines.once('line', resolve);
   lines.once('close', () => resolve(undefined));

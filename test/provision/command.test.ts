@@ -54,7 +54,8 @@ function setup(answer?: string): { setup: ProvisionSetup; lines: () => Record<st
   const input: PassThrough & { isTTY?: boolean } = new PassThrough();
   if (answer !== undefined) {
     input.isTTY = true;
-    input.write(`${answer}\n`);
+    if (answer === END) input.end();
+    else input.write(`${answer}\n`);
   }
   return {
     setup: {
@@ -75,6 +76,9 @@ function setup(answer?: string): { setup: ProvisionSetup; lines: () => Record<st
         .map((line) => JSON.parse(line) as Record<string, unknown>),
   };
 }
+
+/** Of the input: Ctrl-D. */
+const END = 'the end';
 
 const FILE = { file: 'service-client.yaml' };
 
@@ -114,6 +118,7 @@ describe('provision-command', () => {
   it.each([
     ['y', true],
     ['n', false],
+    [END, false],
   ])('asks at a terminal; %s does as it says', async (answer, done) => {
     expect(await provision(FILE, setup(answer).setup)).toBe(0);
     expect(existsSync(join(folder.path, 'secret'))).toBe(done);

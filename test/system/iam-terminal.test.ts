@@ -109,6 +109,22 @@ demo-admin  Demo administrator  Whoever manages clients through the IAM API
     expect(await terminal.code).toBe(0);
   });
 
+  it.each([
+    ['Ctrl-D', CTRL_D, 0],
+    ['Ctrl-C', CTRL_C, 130],
+  ])('provision nothing on %s', async (_what, keys, code) => {
+    await using world = await startIamCli();
+    const client = { name: 'my-erp', description: 'ERP of Oslo', scopes: ['api'] };
+    const desired = { client, secret: { file: 'secret', lifetime: '90d' }, sidecar: { environment: 'emulator' } };
+    world.folder.write('client.yaml', JSON.stringify(desired));
+    await using terminal = open(world, ['provision', '-f', 'client.yaml']);
+    await until('the question', () => terminal.screen().endsWith('Do this? [y/N] '));
+    terminal.type(keys);
+    expect(await terminal.code).toBe(code);
+    expect(terminal.screen()).not.toContain('unexpected');
+    expect(await world.rows(['clients', 'list', '--search', 'my-erp'])).toEqual([]);
+  });
+
   it('ask nothing with --yes', async () => {
     await using world = await startIamCli();
     await using terminal = open(world, [...DELETE, '--yes']);
