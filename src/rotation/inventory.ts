@@ -32,9 +32,14 @@ export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs
   }
   const prefix = descriptionPrefix(journal);
   const current = journal.current?.clientSecretId;
-  const isStray = ({ clientSecretId, description }: ClientSecret) =>
+  const isOwn = ({ clientSecretId, description }: ClientSecret) =>
     description.startsWith(prefix) && clientSecretId !== current;
-  const live = secrets.filter((secret) => !isStray(secret) && (secret.expiresAt ?? Infinity) > nowMs);
+  const { own = [], other = [] } = Object.groupBy(
+    secrets.filter(({ expiresAt = Infinity }) => expiresAt > nowMs),
+    (secret) => (isOwn(secret) ? 'own' : 'other'),
+  );
+  // What works is listed. Where nothing else can be it, it is one of ours, and this journal is older than it: restored.
+  const live = inUseWorks && other.length === 0 ? own : other;
   const [only, another] = live;
   if (another) {
     const listed = live.map(({ clientSecretId, description }) => `${clientSecretId} (${description})`);
@@ -45,7 +50,9 @@ export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs
   // The only one there is must be the one that works; one that we have not made and that does not work is somebody else's.
   const isOurs = only && (only.clientSecretId === current || inUseWorks);
   return {
-    strays: secrets.filter(isStray).map(({ clientSecretId }) => clientSecretId),
+    strays: secrets
+      .filter((secret) => isOwn(secret) && !live.includes(secret))
+      .map(({ clientSecretId }) => clientSecretId),
     retire: isOurs ? [only.clientSecretId] : [],
   };
 }
