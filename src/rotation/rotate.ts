@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../errors.ts';
 import type { ClientSecret, IamApi } from '../iam/api.ts';
 import { Secret } from '../secret.ts';
+import { persist } from './iam-patience.ts';
 import { takeInventory } from './inventory.ts';
 import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
 import { randomSecret } from './random-secret.ts';
@@ -53,7 +54,12 @@ type WithAttempt = Journal & { readonly attempt: Attempt };
  */
 export async function rotate(options: RotationOptions): Promise<Outcome> {
   const before = await readJournal(options);
-  let journal: Journal = before.attempt || (options.onlyGoOn && before.current) ? before : await begin(before, options);
+  const { attempt: begun } = before;
+  let journal: Journal = begun
+    ? await reconsider({ ...before, attempt: begun }, options)
+    : options.onlyGoOn && before.current
+      ? before
+      : await begin(before, options);
   for (;;) {
     const { attempt } = journal;
     if (!attempt) return { kind: 'rotated', expiresAt: journal.current?.expiresAt ?? Infinity };
@@ -112,6 +118,14 @@ async function begin(journal: Journal, options: RotationOptions): Promise<Journa
   };
   options.onProgress?.({ step: 'started', fields: { inUse: verdict, replaces: retire.length } });
   return keep({ ...journal, attempt }, options);
+}
+
+/** What was proven before a run that could not store it may be long gone; once it is in the store, it is past that. */
+async function reconsider(journal: WithAttempt, { store }: RotationOptions): Promise<WithAttempt> {
+  const { attempt } = journal;
+  if (attempt.phase !== 'verified') return journal;
+  const isStored = (await store.readSecret())?.fingerprint() === newValue(attempt).fingerprint();
+  return isStored ? journal : { ...journal, attempt: { ...attempt, phase: 'created' } };
 }
 
 async function create(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
@@ -183,11 +197,15 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
     secrets.filter(({ description }) => description === attempt.description),
     ({ clientSecretId }) => (clientSecretId === current?.clientSecretId ? 'mine' : 'twins'),
   );
-  if (mine.length === 0) throw kept('IAM does not list the new secret');
+  const [listed] = mine;
+  if (!listed) throw kept('IAM does not list the new secret');
   // A request given up long ago may have been carried out after all.
   await remove([...attempt.retire, ...twins.map(({ clientSecretId }) => clientSecretId)], 'retired', options);
   const { attempt: _done, ...rest } = journal;
-  return keep({ ...rest, rotatedAt: clock.now() }, options);
+  // IAM has the last word on its life: an earlier try may have made it, or IAM may grant less than it was asked for.
+  const { clientSecretId, description, expiresAt = attempt.expiresAt } = listed;
+  const known = { clientSecretId, description, expiresAt };
+  return keep({ ...rest, current: known, rotatedAt: clock.now() }, options);
 }
 
 /** Only ever of a secret that has never been in the store. */
@@ -230,20 +248,3 @@ async function remove(ids: readonly string[], step: 'cleaned' | 'retired', optio
 }
 
 const STALE_MS = 3_600_000;
-/** Pauses between tries of one call to IAM, ms. */
-const PAUSES_MS = [1000, 3000, 10_000];
-
-/** What may be over in a moment is tried again; `work` finds out by itself what has happened already. */
-async function persist<T>({ clock, onProgress }: RotationOptions, work: () => Promise<T>): Promise<T> {
-  for (const pauseMs of PAUSES_MS) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof SidecarError) || !/^IAM_(UNAVAILABLE|INVALID)$/.test(error.code)) throw error;
-      const waitMs = Math.max(pauseMs, (error.extras.retryAfterS ?? 0) * 1000);
-      onProgress?.({ step: 'retrying', fields: { code: error.code, inS: Math.ceil(waitMs / 1000) } });
-      await clock.sleep(waitMs);
-    }
-  }
-  return work();
-}

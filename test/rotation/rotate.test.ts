@@ -1,8 +1,9 @@
 // A rotation from its first step to its last against the local Aritma, with a clock of the test's own.
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { SidecarError } from '../../src/errors.ts';
+import { rotate } from '../../src/rotation/rotate.ts';
 import { FIRST_VALUE, POLICY, type RotationWorld, startRotationServer } from '../support/rotation-world.ts';
 
 const DAY = 86_400_000;
@@ -246,6 +247,59 @@ describe('rotation/rotate', () => {
     await world.rotate();
     expect(world.journal().current?.expiresAt).toBeGreaterThanOrEqual(now + POLICY.secretLifetime);
     expect(await world.listed()).toHaveLength(2);
+  });
+
+  it('remembers when the new secret expires as IAM lists it, which may be sooner than was asked for', async () => {
+    using world = await server.world();
+    const expiresAt = Math.floor(world.clock.now()) + 20 * DAY;
+    const createSecret: typeof world.iam.createSecret = (id, secret) =>
+      world.iam.createSecret(id, { ...secret, expiresAt });
+    await world.rotate({ iam: { ...world.iam, createSecret } });
+    await world.finish();
+    expect(world.journal().current).toMatchObject({ expiresAt });
+  });
+
+  it('proves the new secret again before it goes on to store it, since somebody may have deleted it meanwhile', async () => {
+    using world = await server.world();
+    const store = await world.open();
+    const writeSecret = () => Promise.reject(new SidecarError('ROTATION_STORE_FAILED'));
+    expect(await codeOf(rotate({ ...world.options({ ...store, writeSecret }) }))).toBe('ROTATION_STORE_FAILED');
+    await store.close();
+    const made = (await world.listed()).find(({ description }) => description === world.journal().attempt?.description);
+    await world.iam.deleteSecret(world.clientId, made?.clientSecretId ?? '');
+    expect(await codeOf(world.rotate())).toBe('ROTATION_NOT_VERIFIED');
+    expect(world.stored()).toBe(FIRST_VALUE);
+    await world.finish();
+    expect(await world.tokenFor(world.stored())).toBe('accepted');
+    expect(await world.listed()).toHaveLength(1);
+  });
+
+  it('never gives up a secret that is in the store already', async () => {
+    using world = await server.world();
+    const store = await world.open();
+    const writeJournal = (text: string) =>
+      world.stored() === FIRST_VALUE ? store.writeJournal(text) : Promise.reject(new SidecarError('ROTATION_LOCKED'));
+    expect(await codeOf(rotate({ ...world.options({ ...store, writeJournal }) }))).toBe('ROTATION_LOCKED');
+    await store.close();
+    const stored = world.stored();
+    expect(await world.rotate({ trySecret: async () => 'refused' })).toMatchObject({ kind: 'waiting' });
+    await world.finish();
+    expect([world.stored(), await world.tokenFor(stored)]).toEqual([stored, 'accepted']);
+  });
+
+  it('takes a secret that it does not remember for the one in use, where no other can be', async () => {
+    using world = await server.world();
+    await world.finish();
+    const older = readFileSync(`${world.file}.rotation`);
+    await world.finish();
+    // Somebody restores the journal from a backup.
+    writeFileSync(`${world.file}.rotation`, older);
+    const inUse = world.stored();
+    await world.rotate();
+    expect(await world.tokenFor(inUse)).toBe('accepted');
+    await world.finish();
+    expect(await world.listed()).toHaveLength(1);
+    expect(await world.tokenFor(world.stored())).toBe('accepted');
   });
 
   it('tells nothing of a secret in what it reports', async () => {
