@@ -26,6 +26,8 @@ export interface RotateOptions {
   readonly clock: RotationClock;
   readonly onProgress?: RotationOptions['onProgress'];
   readonly onlyGoOn?: RotationOptions['onlyGoOn'];
+  /** Epoch ms; when the secret in the store expires as far as IAM says. */
+  readonly listedExpiry?: number | undefined;
 }
 
 /**
@@ -46,7 +48,7 @@ export async function rotateCredential(options: RotateOptions): Promise<Outcome>
  * so that the time until the first rotation counts from now on.
  */
 export async function rotateIfDue(options: RotateOptions): Promise<Outcome | undefined> {
-  const { loaded, credential, clock } = options;
+  const { loaded, credential, clock, listedExpiry } = options;
   const { rotation, clientId } = credentialOf(loaded, credential);
   const { every, secretLifetime } = rotation;
   if (every === undefined) return undefined;
@@ -57,7 +59,7 @@ export async function rotateIfDue(options: RotateOptions): Promise<Outcome | und
       await store.writeJournal(`${JSON.stringify(beginJournal(clientId, clock.now()))}\n`);
       return undefined;
     }
-    const isDue = dueAt(parseJournal(text), { every, secretLifetime }) <= clock.now();
+    const isDue = dueAt(parseJournal(text), { every, secretLifetime }, listedExpiry) <= clock.now();
     return isDue ? await rotateOpen(store, options) : undefined;
   } finally {
     await store.close();

@@ -3,7 +3,6 @@
  * Never in the way of a request: everything happens behind, and what fails is said, counted and tried again later.
  */
 import type { LoadedConfig } from './config/load.ts';
-import type { CredentialConfig } from './config/schema.ts';
 import { SidecarError } from './errors.ts';
 import { createIamApi } from './iam/api.ts';
 import { connectIam } from './iam-connection.ts';
@@ -90,7 +89,7 @@ export function createSecretCare(given: SecretCareOptions): SecretCare {
   look();
   const stop = every(LOOK_MS, look);
   return {
-    view: (name) => viewOf(patients.get(name), current().config.credentials[name]?.rotation),
+    view: (name) => viewOf(name, patients.get(name), current()),
     async close() {
       stop();
       closing.reject(new Closed());
@@ -127,16 +126,18 @@ async function attend(name: string, patient: Patient, options: SecretCareOptions
 async function rotateWhenDue(name: string, patient: Patient, options: SecretCareOptions): Promise<void> {
   const { current, log, metrics, clock } = options;
   const loaded = current();
-  if (loaded.config.credentials[name]?.rotation?.every === undefined || clock.now() < patient.rotateAt) return;
+  if (loaded.config.credentials[name]?.rotation?.every === undefined || isAhead(patient.rotateAt, clock.now())) return;
   try {
     const onProgress = (progress: Progress) => logProgress(name, progress, log);
-    const outcome = await rotateIfDue({ loaded, credential: name, clock, onProgress });
+    const outcome = await rotateIfDue({
+      ...{ loaded, credential: name, clock, onProgress, listedExpiry: listedExpiry(name, patient, loaded) },
+    });
     if (outcome?.kind === 'rotated') {
       metrics.count('rotations_total', { credential: name, result: 'ok' });
       patient.readAgainAt = 0;
     }
     patient.journal = await journalOf(loaded, name);
-    patient.rotateAt = nextLook(loaded, name, patient.journal, clock.now());
+    patient.rotateAt = nextLook(name, patient, { loaded, now: clock.now() });
     patient.failures = 0;
     patient.lastError = undefined;
   } catch (error) {
@@ -161,16 +162,40 @@ async function journalOf(loaded: LoadedConfig, name: string): Promise<Journal | 
   return text === undefined ? undefined : parseJournal(text);
 }
 
-function nextLook({ config }: LoadedConfig, name: string, journal: Journal | undefined, now: number): number {
-  const { every = 0, secretLifetime = 0 } = config.credentials[name]?.rotation ?? {};
-  return Math.min(journal ? dueAt(journal, { every, secretLifetime }) : now, now + REFRESH_MS);
+interface Moment {
+  readonly loaded: LoadedConfig;
+  readonly now: number;
+}
+
+function nextLook(name: string, patient: Patient, { loaded, now }: Moment): number {
+  return Math.min(dueOf(name, patient, loaded) ?? now, now + REFRESH_MS);
+}
+
+function dueOf(name: string, patient: Patient, loaded: LoadedConfig): number | undefined {
+  const { every = 0, secretLifetime = 0 } = loaded.config.credentials[name]?.rotation ?? {};
+  return patient.journal && dueAt(patient.journal, { every, secretLifetime }, listedExpiry(name, patient, loaded));
+}
+
+/** Of the secret that a rotation replaces; what IAM said before somebody changed it is of another one. */
+function listedExpiry(name: string, patient: Patient, loaded: LoadedConfig): number | undefined {
+  const [first] = loaded.secrets.get(name) ?? [];
+  return first && patient.secrets === identityOf(name, loaded) ? patient.expiries.get(first.name) : undefined;
+}
+
+function identityOf(name: string, { secrets }: LoadedConfig): string {
+  return (secrets.get(name) ?? []).map(({ value }) => value.fingerprint()).join();
+}
+
+/** No pause is longer than this, so a later end of one comes from a clock that has been set back since. */
+function isAhead(at: number, now: number): boolean {
+  return now < at && at - now <= REFRESH_MS;
 }
 
 async function readExpiries(name: string, patient: Patient, { current, log, clock }: SecretCareOptions): Promise<void> {
   const loaded = current();
   const secrets = loaded.secrets.get(name) ?? [];
-  const identity = secrets.map(({ value }) => value.fingerprint()).join();
-  if (patient.secrets === identity && clock.now() < patient.readAgainAt) return;
+  const identity = identityOf(name, loaded);
+  if (patient.secrets === identity && isAhead(patient.readAgainAt, clock.now())) return;
   patient.secrets = identity;
   patient.readAgainAt = clock.now() + REFRESH_MS;
   try {
@@ -179,7 +204,10 @@ async function readExpiries(name: string, patient: Patient, { current, log, cloc
     const clientId = loaded.config.credentials[name]?.clientId ?? '';
     for await (const secret of createIamApi(iam.connection).secrets(clientId)) listed.push(secret);
     const names = secrets.map((secret) => secret.name);
+    const before = dueOf(name, patient, loaded) ?? 0;
     patient.expiries = expiries(names, listed, { journal: patient.journal, nowMs: clock.now() });
+    const due = dueOf(name, patient, loaded) ?? 0;
+    if (due < before && !patient.lastError) patient.rotateAt = Math.min(patient.rotateAt, due);
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
     log.warn('Aritma IAM does not tell when secrets expire', {
@@ -195,12 +223,14 @@ function logProgress(credential: string, { step, fields }: Progress, log: Log): 
   log.info('rotation', { credential, step, secret, code, result: verdict ?? outcome });
 }
 
-function viewOf(patient: Patient | undefined, rotation: CredentialConfig['rotation']): CareView | undefined {
+function viewOf(name: string, patient: Patient | undefined, loaded: LoadedConfig): CareView | undefined {
   if (!patient) return undefined;
   const { journal, lastError, rotateAt } = patient;
-  if (rotation?.every === undefined) return { expiries: patient.expiries, rotation: undefined };
-  const due = journal && dueAt(journal, { every: rotation.every, secretLifetime: rotation.secretLifetime });
+  if (loaded.config.credentials[name]?.rotation?.every === undefined) {
+    return { expiries: patient.expiries, rotation: undefined };
+  }
   const state = lastError ? 'failing' : journal?.attempt?.phase === 'promoted' ? 'overlap' : 'idle';
-  const view = { state, rotatedAt: journal?.rotatedAt, nextAt: lastError ? rotateAt : due, lastError } as const;
+  const nextAt = lastError ? rotateAt : dueOf(name, patient, loaded);
+  const view = { state, rotatedAt: journal?.rotatedAt, nextAt, lastError } as const;
   return { expiries: patient.expiries, rotation: view };
 }

@@ -56,6 +56,14 @@ async function startCare(world: RotationWorld, rotation: object | null = { every
   };
 }
 
+/** Somebody puts a secret that expires in the place of the one there is. */
+async function replaceByHand(world: RotationWorld, expiresAt: number): Promise<void> {
+  for (const { clientSecretId } of await world.listed()) await world.iam.deleteSecret(world.clientId, clientSecretId);
+  const expiration = new Date(expiresAt).toISOString();
+  await world.control(`/clients/${world.clientId}/secrets`, { value: 'made-by-hand', expiration });
+  writeFileSync(world.file, 'made-by-hand\n');
+}
+
 describe('the care for secrets', () => {
   it('counts from its first look, rotates after `every`, retires after the overlap, and says so', async () => {
     using world = await server.world();
@@ -83,6 +91,36 @@ describe('the care for secrets', () => {
       'aritma_sidecar_rotations_total{credential="default",result="ok"} 1',
     );
     expect(running.logs.join('')).not.toContain(world.stored());
+    await running.care.close();
+  });
+
+  it('rotates a secret of unknown making before it expires, with the reserve a new one has', async () => {
+    using world = await server.world();
+    const expiresAt = world.clock.now() + 40 * DAY;
+    await replaceByHand(world, expiresAt);
+    const running = await startCare(world);
+    await running.untilLooked('when', () => running.rotation()?.nextAt === expiresAt - 30 * DAY);
+    world.clock.advance(9 * DAY);
+    await running.untilLooked('another look', () => running.rotation()?.state === 'idle');
+    expect(world.stored()).toBe('made-by-hand');
+    world.clock.advance(DAY);
+    await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
+    world.clock.advance(3_600_000);
+    await running.untilLooked('the end', () => running.rotation()?.rotatedAt !== undefined);
+    expect(running.rotation()?.nextAt).toBeGreaterThan(world.clock.now() + 59 * DAY);
+    expect(await world.listed()).toHaveLength(1);
+    await running.care.close();
+  });
+
+  it('does not wait for the end of a pause that began when the clock was far ahead', async () => {
+    using world = await server.world();
+    const running = await startCare(world);
+    await running.untilLooked('a journal', () => running.rotation()?.nextAt !== undefined);
+    await world.control('/faults', { target: 'iam', method: 'POST', status: 403, times: 1 });
+    world.clock.advance(460 * DAY);
+    await running.untilLooked('a failure', () => running.rotation()?.state === 'failing');
+    world.clock.advance(-400 * DAY);
+    await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
     await running.care.close();
   });
 

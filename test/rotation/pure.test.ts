@@ -35,6 +35,17 @@ describe('rotation/due', () => {
   ])('%s', (_what, state, at) => {
     expect(dueAt(state, RHYTHM)).toBe(at);
   });
+
+  it('takes what IAM lists of a secret that no rotation has made, and nothing of one it knows better', () => {
+    expect(dueAt(journal(), RHYTHM, NOW + 40 * DAY)).toBe(NOW + 10 * DAY);
+    const own = journal({ current: { clientSecretId: 'a', description: '' } });
+    expect(dueAt(own, RHYTHM, NOW + 40 * DAY)).toBe(NOW + 60 * DAY);
+  });
+
+  it('lets a secret live half its life, however short IAM has made it', () => {
+    const short = { clientSecretId: 'a', description: '', expiresAt: NOW + 20 * DAY };
+    expect(dueAt(journal({ current: short, rotatedAt: NOW }), RHYTHM)).toBe(NOW + 10 * DAY);
+  });
 });
 
 describe('rotation/inventory', () => {
@@ -56,6 +67,17 @@ describe('rotation/inventory', () => {
   it('does not count expired ones, and leaves them when they are not its own', () => {
     const inventory = takeInventory([secret('a'), secret('b', { expiresAt: NOW - 1 })], known());
     expect(inventory).toEqual({ strays: [], retire: ['a'] });
+  });
+
+  it('deletes nothing before the rotation when only one of its own can be the one in use', () => {
+    const ours = (id: string) => secret(id, { description: `${descriptionPrefix(place)}${id}` });
+    const place = journal({ current: { clientSecretId: 'gone', description: '' } });
+    expect(takeInventory([ours('a')], known({ journal: place }))).toEqual({ strays: [], retire: ['a'] });
+    expect(() => takeInventory([ours('a'), ours('b')], known({ journal: place }))).toThrow(SidecarError);
+    const expired = { ...ours('b'), expiresAt: NOW - 1 };
+    expect(takeInventory([ours('a'), expired], known({ journal: place }))).toEqual({ strays: ['b'], retire: ['a'] });
+    const inventory = takeInventory([ours('a'), ours('b')], known({ journal: place, inUseWorks: false }));
+    expect(inventory).toEqual({ strays: ['a', 'b'], retire: [] });
   });
 
   it('never names for deletion what is neither its own by description nor the one there is, whatever IAM lists', () => {
