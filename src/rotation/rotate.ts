@@ -185,7 +185,7 @@ async function promote(journal: WithAttempt, options: RotationOptions): Promise<
 
 async function retire(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { store, trySecret, clock } = options;
-  const { attempt, current } = journal;
+  const { attempt } = journal;
   const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
   const inStore = await store.readSecret();
   // Somebody may have gone back to the old one by hand, for reasons we must not overrule.
@@ -193,11 +193,10 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
     throw kept('the store holds another secret');
   if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token at the moment');
   const secrets = await list(options);
-  const { mine = [], twins = [] } = Object.groupBy(
-    secrets.filter(({ description }) => description === attempt.description),
-    ({ clientSecretId }) => (clientSecretId === current?.clientSecretId ? 'mine' : 'twins'),
-  );
-  const [listed] = mine;
+  // Twins have one value: the longest-lived stays, whatever id a creation was answered with.
+  const [listed, ...twins] = secrets
+    .filter(({ description }) => description === attempt.description)
+    .toSorted((one, other) => (other.expiresAt ?? Infinity) - (one.expiresAt ?? Infinity));
   if (!listed) throw kept('IAM does not list the new secret');
   // A request given up long ago may have been carried out after all.
   await remove([...attempt.retire, ...twins.map(({ clientSecretId }) => clientSecretId)], 'retired', options);

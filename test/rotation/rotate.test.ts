@@ -302,6 +302,21 @@ describe('rotation/rotate', () => {
     expect(await world.tokenFor(world.stored())).toBe('accepted');
   });
 
+  it('retires the old secret though the answer to the creation named an id that IAM does not list', async () => {
+    using world = await server.world();
+    const createSecret: typeof world.iam.createSecret = async (id, secret) => {
+      await world.iam.createSecret(id, secret);
+      await world.iam.createSecret(id, { ...secret, expiresAt: world.clock.now() + DAY });
+      return 'an-id-of-something-else';
+    };
+    await world.rotate({ iam: { ...world.iam, createSecret } });
+    await world.finish();
+    const [only, ...others] = await world.listed();
+    expect([others, world.journal().current]).toEqual([[], only]);
+    expect(only?.expiresAt).toBeGreaterThan(world.clock.now() + 80 * DAY);
+    expect(await world.tokenFor(world.stored())).toBe('accepted');
+  });
+
   it('tells nothing of a secret in what it reports', async () => {
     using world = await server.world();
     await world.rotate();
