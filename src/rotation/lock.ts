@@ -138,7 +138,8 @@ async function isDead(path: string, owner: Owner | undefined): Promise<boolean> 
     if (owner.pid !== process.pid) return false;
   }
   const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: 0 }));
-  return Date.now() - mtimeMs > DEAD_AFTER_MS;
+  // A stamp far in the future is of a clock that was set back since, and would hold everybody up until then.
+  return Math.abs(Date.now() - mtimeMs) > DEAD_AFTER_MS;
 }
 
 function isAlive({ pid, startedAt }: Owner): boolean {

@@ -117,6 +117,14 @@ describe('rotation/lock', () => {
     }
   });
 
+  it('of another machine is taken over when its stamp is of a clock that was far ahead', async () => {
+    using own = createFolder();
+    const file = own.write('lock', owner({ host: 'another' }));
+    const nextYear = Date.now() / 1000 + 365 * 86_400;
+    utimesSync(file, nextYear, nextYear);
+    await (await acquireLock(file)).release();
+  });
+
   it('of an earlier process with this very pid, as in a restarted container, is taken over', async () => {
     using own = createFolder();
     const file = own.write('lock', owner({ pid: process.pid, startedAt: 'another start' }));
