@@ -3,8 +3,8 @@
  * promise resolves it is the new one. Keeps the mode and owner a file has, and follows symbolic links to the file they mean.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { type FileHandle, open, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { SidecarError } from '../errors.ts';
 
 /** For its owner's eyes only. */
@@ -66,8 +66,19 @@ interface Places {
 }
 
 async function placesOf(path: string): Promise<Places> {
-  const target = await realpath(path).catch(() => path);
+  const target = await targetOf(path);
   return { target, temporary: join(dirname(target), `.${basename(target)}.aritma-new`) };
+}
+
+/** Also of a link whose file is not there: a volume that is not mounted must not be replaced by a file of our own. */
+async function targetOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ELOOP') throw error;
+    const link = await readlink(path).catch(() => undefined);
+    return link === undefined ? path : targetOf(resolve(dirname(path), link));
+  }
 }
 
 /** Empty, with mode and owner as they shall be: nobody may read the new content who could not read the old. */

@@ -51,6 +51,27 @@ describe('rotation/durable-file', () => {
     expect([lstatSync(name).isSymbolicLink(), readFileSync(file, 'utf8')]).toEqual([true, 'new']);
   });
 
+  it('makes what a symbolic link means when it is not there yet, and keeps the link', async () => {
+    using folder = createFolder();
+    const name = join(folder.path, 'link');
+    symlinkSync('real', name);
+    await prepareReplace(name);
+    await replaceFile(name, 'new');
+    expect(lstatSync(name).isSymbolicLink()).toBe(true);
+    expect([readFileSync(join(folder.path, 'real'), 'utf8'), statSync(name).mode & 0o777]).toEqual(['new', 0o600]);
+  });
+
+  it.each(['not-mounted/secret', 'link'])('leaves a link to %s, where nothing can be', async (target) => {
+    using folder = createFolder();
+    const name = join(folder.path, 'link');
+    symlinkSync(target, name);
+    for (const work of [prepareReplace, replaceFile]) {
+      await expect(work(name, 'new')).rejects.toMatchObject({ code: 'ROTATION_STORE_FAILED' });
+    }
+    expect(readdirSync(folder.path)).toEqual(['link']);
+    expect(lstatSync(name).isSymbolicLink()).toBe(true);
+  });
+
   it('never shows a reader anything but the old or the new content, whole', async () => {
     using folder = createFolder();
     const contents = ['a'.repeat(200_000), 'b'.repeat(100_000)];
