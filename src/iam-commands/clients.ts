@@ -121,8 +121,8 @@ function complete(body: Unchecked): ClientBody {
 }
 
 function textOf(value: unknown): string {
-  if (Array.isArray(value)) return value.map(textOf).join(' ');
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  const word = (item: unknown) => (typeof item === 'string' ? item : JSON.stringify(item));
+  return Array.isArray(value) ? value.map(word).join(' ') : word(value);
 }
 
 export const CLIENT_COMMANDS = { list, get, create, update, delete: remove } as const;
