@@ -51,7 +51,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   proxy: ['config', 'oauth'],
   admin: [],
   emulator: [],
-  check: ['config', 'iam', 'iam-connection.ts', 'oauth', 'egress.ts', 'identity.ts', 'listen.ts', 'outbound-proxy.ts'],
+  check: [
+    ...['config', 'iam', 'iam-connection.ts', 'oauth', 'egress.ts', 'identity.ts', 'listen.ts', 'outbound-proxy.ts'],
+    ...['rotating.ts', 'rotation'],
+  ],
   'errors.ts': [],
   'secret.ts': [],
   'log.ts': [],

@@ -8,6 +8,9 @@ import type { LoadedConfig } from '../config/load.ts';
 import { ERRORS, SidecarError } from '../errors.ts';
 import { type ClientSecret, createIamApi } from '../iam/api.ts';
 import { connectIam } from '../iam-connection.ts';
+import { storeOf } from '../rotating.ts';
+import { takeInventory } from '../rotation/inventory.ts';
+import { beginJournal, parseJournal } from '../rotation/journal.ts';
 import { within } from './deadline.ts';
 import { FINDING, type Finding, shown } from './finding.ts';
 
@@ -49,10 +52,9 @@ async function iamFinding(name: string, loaded: LoadedConfig): Promise<Finding> 
     message: `Aritma IAM does not answer within ${LIMIT_MS / 1000} s`,
     fix: 'check `iam.url` and the way there',
   });
-  const asked = listSecrets(name, loaded).then(
-    (secrets) => judge(subject, secrets),
-    (error: unknown) => failure(subject, error),
-  );
+  const asked = listSecrets(name, loaded)
+    .then(async (secrets) => judge(subject, secrets, await isRotatable(name, secrets, loaded)))
+    .catch((error: unknown) => failure(subject, error));
   return within(LIMIT_MS, asked, () => late);
 }
 
@@ -64,14 +66,35 @@ async function listSecrets(name: string, loaded: LoadedConfig): Promise<ClientSe
   return secrets;
 }
 
-function judge(subject: string, secrets: readonly ClientSecret[]): Finding {
-  const live = secrets.filter(({ expiresAt = Infinity }) => expiresAt > Date.now());
+/** Whether a rotation could begin or go on beside these; for who rotates by hand, two are as it should be. */
+async function isRotatable(name: string, secrets: readonly ClientSecret[], loaded: LoadedConfig): Promise<boolean> {
+  const { rotation, clientId = '' } = loaded.config.credentials[name] ?? {};
+  // Where the API server has the journal, whether one has begun is left to it.
+  if (!rotation || rotation.kubernetes) return liveOf(secrets).length <= 2;
+  const nowMs = Date.now();
+  const text = await storeOf(loaded, name).peek();
+  const journal = text === undefined ? beginJournal(clientId, nowMs) : parseJournal(text);
+  if (journal.attempt || journal.provision) return liveOf(secrets).length <= 2;
+  try {
+    takeInventory(secrets, { journal, nowMs, inUseWorks: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function liveOf(secrets: readonly ClientSecret[]): ClientSecret[] {
+  return secrets.filter(({ expiresAt = Infinity }) => expiresAt > Date.now());
+}
+
+function judge(subject: string, secrets: readonly ClientSecret[], rotatable: boolean): Finding {
+  const live = liveOf(secrets);
   const soonest = Math.min(...live.map(({ expiresAt = Infinity }) => expiresAt));
   const expiry = Number.isFinite(soonest)
     ? `the first expires in ${Math.floor((soonest - Date.now()) / DAY_MS)} days`
     : 'none expires';
   const summary = `Aritma IAM lists ${live.length} live ${live.length === 1 ? 'secret' : 'secrets'}, ${expiry}`;
-  if (live.length <= 2) return FINDING.ok(subject, summary);
+  if (rotatable) return FINDING.ok(subject, summary);
   return FINDING.warning(subject, 'ROTATION_TOO_MANY_SECRETS', {
     cause: 'too_many_secrets',
     message: `${summary}: a client with more than one besides a rotation’s own cannot be rotated`,
@@ -83,9 +106,14 @@ function failure(subject: string, error: unknown): Finding {
   if (!(error instanceof SidecarError)) throw error;
   const { problem, reason, errno, result } = error.extras.fields ?? {};
   const why = [problem, reason, errno, result].find((detail) => detail !== undefined);
+  const title = `${ERRORS[error.code].title}${why === undefined ? '' : ` (${shown(why)})`}`;
+  if (error.code.startsWith('ROTATION_')) {
+    const message = `${title}, so its secret cannot be rotated`;
+    return FINDING.warning(subject, error.code, { cause: 'journal_unusable', message, fix: ERRORS[error.code].detail });
+  }
   return FINDING.warning(subject, error.code, {
     cause: 'iam_refused',
-    message: `${ERRORS[error.code].title}${why === undefined ? '' : ` (${shown(why)})`}, so secrets cannot be rotated and their expiry is not known`,
+    message: `${title}, so secrets cannot be rotated and their expiry is not known`,
     fix: 'check `iam.url`, the client of `iam.credential`, its scope `services.iam` and its rights',
   });
 }

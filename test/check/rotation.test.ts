@@ -16,19 +16,22 @@ const emulator = await startEmulator({
   clients: [
     ADMIN_CLIENT,
     { ...DEMO_CLIENT, clientId: 'one', secrets: [{ ...secretOf(1), expiration: inTenDays }] },
+    { ...DEMO_CLIENT, clientId: 'two', secrets: [secretOf(1), secretOf(2)] },
     { ...DEMO_CLIENT, clientId: 'three', secrets: [secretOf(1), secretOf(2), secretOf(3)] },
   ],
 });
 afterAll(() => emulator.close());
 
-async function examine(folder: Folder, clientId: string, iam: object = {}) {
+const EVERY = { rotation: { every: '60d' } };
+
+async function examine(folder: Folder, clientId: string, iam: object = {}, rotation?: object) {
   const tokenEndpoint = `${emulator.url}/connect/token`;
   const file = folder.write('secret', 'secret-number-1');
   const admin = folder.write('admin', ADMIN_CLIENT.secrets[0]?.value ?? '');
   const config = {
     ...{ listen: '127.0.0.1:0', admin: '127.0.0.1:0', routes: [{ path: '/', upstream: `${emulator.url}/events` }] },
     credentials: {
-      default: { tokenEndpoint, clientId, secrets: [{ file }], scope: 'api', rotation: { every: '60d' } },
+      default: { tokenEndpoint, clientId, secrets: [{ file }], scope: 'api', ...(rotation ?? EVERY) },
       admin: { tokenEndpoint, clientId: ADMIN_CLIENT.clientId, secrets: [{ file: admin }] },
     },
     iam: { url: `${emulator.url}/core/iam`, credential: 'admin', ...iam },
@@ -54,6 +57,27 @@ describe('check/rotation', () => {
     using folder = createFolder();
     const { code, findings } = await examine(folder, 'three');
     expect([code, findings]).toMatchObject([0, [{ level: 'warning', code: 'ROTATION_TOO_MANY_SECRETS' }]]);
+  });
+
+  it('warns of a second one where a rotation would make the third, and of none in the middle of a rotation', async () => {
+    using folder = createFolder();
+    const levels = async (rotation?: object) => (await examine(folder, 'two', {}, rotation)).findings;
+    const warning = { level: 'warning', code: 'ROTATION_TOO_MANY_SECRETS' };
+    expect(await levels()).toMatchObject([warning]);
+    // Who rotates by hand has two in between.
+    expect(await levels({})).toMatchObject([{ level: 'ok' }]);
+    const attempt = {
+      ...{ phase: 'promoted', description: 'number 2', value: 'secret-number-2' },
+      ...{ expiresAt: Date.now() + 1e9, startedAt: Date.now(), retire: ['s-1'], retireAt: Date.now() + 1e6 },
+    };
+    const journal = { version: 1, id: '12345678', clientId: 'two', since: 1 };
+    folder.write('secret.rotation', JSON.stringify({ ...journal, attempt }));
+    expect(await levels()).toMatchObject([{ level: 'ok' }]);
+    folder.write('secret.rotation', JSON.stringify(journal));
+    expect(await levels()).toMatchObject([warning]);
+    folder.write('secret.rotation', 'no journal');
+    const broken = { level: 'warning', code: 'ROTATION_JOURNAL_INVALID', fix: expect.stringContaining('Restore it') };
+    expect(await levels()).toMatchObject([broken]);
   });
 
   it.each([
