@@ -99,7 +99,7 @@ function sleep(ms: number): Promise<void> {
 type Rotated = CredentialConfig & { readonly rotation: NonNullable<CredentialConfig['rotation']> };
 
 function credentialOf({ config }: LoadedConfig, name: string): Rotated {
-  const settings = config.credentials[name];
+  const settings = Object.hasOwn(config.credentials, name) ? config.credentials[name] : undefined;
   const rotation = settings?.rotation ?? RotationSchema.parse({});
   if (settings && rotation && settings.auth !== 'private_key_jwt') return { ...settings, rotation };
   const message = settings ? 'authenticates with keys; replace their files' : 'is no credential of this configuration';

@@ -145,10 +145,10 @@ describe.concurrent('rotate', () => {
     expect([stored(), await tokenOf(clientId, stored())]).toEqual(['the-first-secret', expect.any(String)]);
   });
 
-  it('exits 2 for a credential that does not exist', async () => {
+  it.each(['nobody', 'constructor'])('exits 2 for a credential that does not exist: %s', async (name) => {
     using folder = createFolder();
     const { config } = await setUp(folder);
-    const { code, stderr } = await run(['rotate', '--config', config, '--credential', 'nobody']);
-    expect([code, stderr]).toEqual([2, expect.stringContaining('credentials.nobody is no credential')]);
+    const { code, stderr } = await run(['rotate', '--config', config, '--credential', name]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`credentials.${name} is no credential`)]);
   });
 });
