@@ -20,6 +20,8 @@ export interface Auditor {
     readonly hash: string;
     readonly failing: string | undefined;
   };
+  /** Told from now on when it begins to fail or ceases to. */
+  watch(onFailing: (failing: boolean) => void): void;
   close(): Promise<void>;
 }
 
@@ -28,22 +30,30 @@ const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** Undefined when none is configured. @throws SidecarError SIDECAR_AUDIT_FAILED when its file cannot be used */
 export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics): Promise<Auditor | undefined> {
   if (!audit) return undefined;
+  let watcher: ((failing: boolean) => void) | undefined;
   const file = await openFile(audit, (errno) => {
+    watcher?.(errno !== undefined);
     metrics.auditFailing(errno !== undefined);
     if (errno === undefined) log.info('the audit log is written again');
     else log.error('the audit log cannot be written', { errno });
   });
   return {
-    begin(method) {
-      if (SAFE.has(method)) return false;
-      if (audit.whenFailing === 'refuse' && file.failing() !== undefined) {
-        throw new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1 });
-      }
-      return true;
-    },
+    begin: createAuditGate(audit.whenFailing, () => file.failing() !== undefined),
     append: file.append,
     snapshot: () => ({ file: audit.file, ...file.head(), failing: file.failing() }),
+    watch(onFailing) {
+      watcher = onFailing;
+    },
     close: file.close,
+  };
+}
+
+/** See `Auditor.begin`. */
+export function createAuditGate(whenFailing: AuditConfig['whenFailing'], isFailing: () => boolean): Auditor['begin'] {
+  return (method) => {
+    if (SAFE.has(method)) return false;
+    if (whenFailing === 'refuse' && isFailing()) throw new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1 });
+    return true;
   };
 }
 

@@ -22,8 +22,13 @@ export interface Egress {
   destroy(): Promise<void>;
 }
 
+/** How far, through whom and with which certificates. */
+export interface Outbound extends Pick<LoadedConfig, 'proxy' | 'tls'> {
+  readonly config: Pick<LoadedConfig['config'], 'timeouts'>;
+}
+
 export interface EgressOptions {
-  readonly loaded: LoadedConfig;
+  readonly loaded: Outbound;
   readonly connections: number;
   /** For servers whose answers are small: a connection on which more arrives is cut. Default: no bound. */
   readonly maxBytes?: number;

@@ -4,8 +4,8 @@
  */
 import type { LoadedConfig } from './config/load.ts';
 import type { RouteConfig } from './config/schema.ts';
-import { createEgress, type Egress } from './egress.ts';
 import { ERRORS } from './errors.ts';
+import { countHolders } from './holders.ts';
 import { createIdentity, type Identity, tokenKey } from './identity.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -14,7 +14,7 @@ import type { Credential } from './oauth/credentials.ts';
 import type { Token, TokenEvents, TokenKey } from './oauth/token.ts';
 import { createTokenCache, type TokenCache } from './oauth/token-cache.ts';
 import type { Route } from './proxy/exchange.ts';
-import { createRewrite } from './proxy/rewrite.ts';
+import { createRoutes, type UpstreamUse } from './routes.ts';
 
 export interface Generation {
   readonly loaded: LoadedConfig;
@@ -22,7 +22,7 @@ export interface Generation {
   readonly credentials: readonly Credential[];
   readonly routes: readonly Route[];
   /** By origin and route, for `/status`. */
-  upstreams(): { origin: string; connected: number; running: number; queued: number }[];
+  upstreams(): UpstreamUse[];
   /** A request that came in through this generation keeps it whole until it calls what is returned. */
   hold(): () => void;
   /** Refreshes no tokens behind any more; closes its connections when the last request has let go. */
@@ -38,6 +38,8 @@ export interface GenerationOptions {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Told when there is a new token. */
+  readonly onToken?: () => void;
   /** The generation this one replaces: its tokens serve until there are new ones. */
   readonly previous?: Generation | undefined;
 }
@@ -56,24 +58,20 @@ export function createGeneration(options: GenerationOptions): Generation {
     clock,
     random,
   });
-  const egresses = new Map<string, { origin: string; egress: Egress }>();
-  const routes = config.routes.map((route) => {
-    const egress = egressFor(route, loaded, egresses);
-    return buildRoute(route, { egress, loaded, tokens, metrics });
-  });
-  const all = () => [...egresses.values()];
+  const tokensFor = (route: RouteConfig) => tokens.open(tokenKey(route, config));
+  const routes = createRoutes(config.routes, { loaded, tokensFor, metrics });
   const holders = countHolders();
   const end = async (how: 'close' | 'destroy') => {
     tokens.close();
     if (how === 'close') await holders.gone();
-    await Promise.all([...all().map(({ egress }) => egress[how]()), identity.end(how)]);
+    await Promise.all([routes.end(how), identity.end(how)]);
   };
   return {
     loaded,
     tokens,
     credentials: identity.credentials,
-    routes,
-    upstreams: () => all().map(({ origin, egress }) => ({ origin, ...egress.stats() })),
+    routes: routes.list,
+    upstreams: routes.upstreams,
     hold: holders.hold,
     retire: () => end('close'),
     destroy: () => end('destroy'),
@@ -99,66 +97,6 @@ function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOp
   });
 }
 
-function countHolders() {
-  let count = 0;
-  let { promise, resolve } = Promise.withResolvers<void>();
-  return {
-    hold() {
-      count += 1;
-      return () => {
-        count -= 1;
-        if (count === 0) resolve();
-      };
-    },
-    gone() {
-      ({ promise, resolve } = Promise.withResolvers<void>());
-      if (count === 0) resolve();
-      return promise;
-    },
-  };
-}
-
-/** Routes to one origin share connections, unless they have TLS files of their own. */
-function egressFor(
-  route: RouteConfig,
-  loaded: LoadedConfig,
-  known: Map<string, { origin: string; egress: Egress }>,
-): Egress {
-  const { origin } = route.upstream;
-  const owner = `route ${route.path}`;
-  const id = loaded.tls.has(owner) ? `${origin} ${route.path}` : origin;
-  const connections = loaded.config.limits.upstreamConnections;
-  const entry = known.get(id) ?? { origin, egress: createEgress(route.upstream, { loaded, connections, owner }) };
-  known.set(id, entry);
-  return entry.egress;
-}
-
-interface RouteContext {
-  readonly egress: Egress;
-  readonly loaded: LoadedConfig;
-  readonly tokens: TokenCache;
-  readonly metrics: Metrics;
-}
-
-function buildRoute(route: RouteConfig, { egress, loaded, tokens, metrics }: RouteContext): Route {
-  return {
-    path: route.path,
-    basePath: route.upstream.basePath,
-    allow: route.allow,
-    dispatcher: egress.dispatcher,
-    wasReused: egress.wasReused,
-    tokens: tokens.open(tokenKey(route, loaded.config)),
-    metrics: metrics.forRoute(route.path),
-    limits: route.limits,
-    replayOn401: route.replayOn401,
-    upgrade: route.upgrade,
-    rewrite: createRewrite(route),
-    // Connecting has a time of its own, which comes first.
-    queueMs: loaded.config.timeouts.queue + loaded.config.timeouts.connect,
-    onReplay: metrics.replay,
-  };
-}
-
 /** One client id at one server, asking for the same: what was issued to the one was issued to the other. */
 function isSameClient(name: string, one: LoadedConfig, other: LoadedConfig): boolean {
   const identityOf = ({ config }: LoadedConfig) => {
@@ -178,7 +116,7 @@ function inherited(key: TokenKey, loaded: LoadedConfig, previous: Generation): T
 
 function tokenEvents(
   { credential }: TokenKey,
-  { log, metrics }: Pick<GenerationOptions, 'log' | 'metrics'>,
+  { log, metrics, onToken }: Pick<GenerationOptions, 'log' | 'metrics' | 'onToken'>,
 ): TokenEvents {
   const lookups = {
     hit: metrics.counter('token_lookups_total', { credential, result: 'hit' }),
@@ -195,6 +133,7 @@ function tokenEvents(
       if (assumedLifetime && !warned)
         log.warn('the server states no token lifetime, assuming one', { credential, expiresInS });
       warned ||= assumedLifetime;
+      onToken?.();
     },
     failed(error, retryInMs) {
       const fields = {

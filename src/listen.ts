@@ -2,9 +2,8 @@
  * Binds a server to an address from the configuration: TCP, or a Unix socket that only its owner and group may open.
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
-import type { Server } from 'node:http';
 import { Server as TlsServer } from 'node:https';
-import { connect } from 'node:net';
+import { connect, type Server } from 'node:net';
 import type { Address } from './config/values.ts';
 import { SidecarError } from './errors.ts';
 
@@ -43,7 +42,7 @@ export async function bind(server: Server, address: Address): Promise<Bound> {
     return { address, text: formatAddress(address) };
   }
   const bound: Address = { ...address, port: actual.port };
-  const scheme = server instanceof TlsServer ? 'https' : 'http';
+  const scheme = server instanceof TlsServer || ('secure' in server && server.secure) ? 'https' : 'http';
   return { address: bound, text: `${scheme}://${formatAddress(bound)}` };
 }
 

@@ -2,7 +2,7 @@
  * The listeners behind one configured address: one, or two for `localhost`, which is both loopback addresses, each bound
  * by itself. Which of them a caller's resolver tries first is not ours to know, and `::` would be open to the network.
  */
-import type { Server } from 'node:http';
+import type { Server } from 'node:net';
 import type { Address } from './config/values.ts';
 import { SidecarError } from './errors.ts';
 import { type Bound, bind, formatHost } from './listen.ts';

@@ -89,6 +89,18 @@ export const METRICS = {
     help: 'Reloads of the configuration: ok, unchanged, or invalid (the last good one stays in force)',
     labels: ['result'],
   },
+  worker_restarts_total: {
+    type: 'counter',
+    help: 'Worker processes that ended without having been asked to, each of which was replaced',
+    labels: [],
+  },
+  workers_running: { type: 'gauge', help: 'Worker processes that serve callers, with `workers` above 1', labels: [] },
+  worker_resident_memory_bytes: { type: 'gauge', help: 'Memory of a worker process', labels: ['worker'] },
+  worker_cpu_seconds_total: {
+    type: 'counter',
+    help: 'CPU time of the worker processes in this place, all of them together',
+    labels: ['worker'],
+  },
   audit_failing: { type: 'gauge', help: '1 while the audit log cannot be written', labels: [] },
   config_generation: { type: 'gauge', help: 'Configurations in force so far, counted from 1', labels: [] },
   build_info: { type: 'gauge', help: 'Always 1', labels: ['version', 'node'] },
@@ -97,6 +109,14 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS;
 export const METRIC_PREFIX = 'aritma_sidecar_';
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Those of which one is counted at a time, by whoever sees it happen. */
+export type CounterName =
+  | 'token_lookups_total'
+  | 'caller_requests_total'
+  | 'errors_total'
+  | 'upstream_replays_total'
+  | 'caller_authorization_dropped_total';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -107,20 +127,27 @@ export interface RouteMetrics {
 
 export interface Metrics {
   readonly contentType: { text: string; openMetrics: string };
-  /** @param present the gauges that are read off a snapshot: those not among them have no sample */
+  /** @param present those that are read off a snapshot: those not among them have no sample */
   render(format: 'text' | 'openMetrics', present: readonly Present[]): Promise<string>;
   /** Resolve once per route, not per request. */
   forRoute(route: string): RouteMetrics;
-  inFlight(delta: 1 | -1): void;
+  inFlight(delta: number): void;
   error(code: ErrorCode): void;
   authorizationDropped(): void;
   auditFailing(failing: boolean): void;
+  workerRestarted(): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
   count(name: 'token_requests_total' | 'config_reloads_total' | 'rotations_total', labels: Labels): void;
-  /** Resolves the labels once; the result counts one each call. */
-  counter(name: 'token_lookups_total' | 'caller_requests_total', labels: Labels): () => void;
+  /** Resolves the labels once; the result counts one each call, or as many as it is told. */
+  counter(name: CounterName, labels: Labels): (by?: number) => void;
   observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
 }
+
+/** What requests of callers leave behind. */
+export type CallerMetrics = Pick<
+  Metrics,
+  'forRoute' | 'inFlight' | 'error' | 'authorizationDropped' | 'replay' | 'counter'
+>;
 
 const PRESENT = [
   'token_expiry_timestamp_seconds',
@@ -129,6 +156,9 @@ const PRESENT = [
   'secret_in_use',
   'secret_expiry_timestamp_seconds',
   'config_generation',
+  'workers_running',
+  'worker_resident_memory_bytes',
+  'worker_cpu_seconds_total',
 ] as const;
 
 interface Present {
@@ -158,7 +188,7 @@ export function createMetrics(version: string): Metrics {
     contentType: { text: Registry.PROMETHEUS_CONTENT_TYPE, openMetrics: Registry.OPENMETRICS_CONTENT_TYPE },
     render(format, present) {
       for (const name of PRESENT) built[name].reset();
-      for (const { name, labels, value } of present) built[name].set(labels, value);
+      for (const { name, labels, value } of present) put(built[name], labels, value);
       built.requests_in_flight.set(inFlight);
       tallies.settle();
       return (format === 'text' ? text : openMetrics).metrics();
@@ -168,6 +198,7 @@ export function createMetrics(version: string): Metrics {
       inFlight += delta;
     },
     authorizationDropped: () => built.caller_authorization_dropped_total.inc(),
+    workerRestarted: () => built.worker_restarts_total.inc(),
     auditFailing: (failing) => built.audit_failing.set(failing ? 1 : 0),
     error: (code) => built.errors_total.inc({ code }),
     replay: (reason) => built.upstream_replays_total.inc({ reason }),
@@ -177,11 +208,11 @@ export function createMetrics(version: string): Metrics {
   };
 }
 
-type Tallied = 'requests_total' | 'token_lookups_total' | 'caller_requests_total';
+type Tallied = 'requests_total' | CounterName;
 
 interface Tallies {
-  /** What is returned counts one each call; the same series is the same tally. */
-  open(name: Tallied, labels: Labels): () => void;
+  /** What is returned counts one each call, or as many as it is told; the same series is the same tally. */
+  open(name: Tallied, labels: Labels): (by?: number) => void;
   /** Brings the counters up to date. */
   settle(): void;
 }
@@ -197,8 +228,8 @@ function createTallies(built: Built): Tallies {
       all.set(id, tally);
       // The series is there from now on.
       settle(0);
-      return () => {
-        tally.count += 1;
+      return (by = 1) => {
+        tally.count += by;
       };
     },
     settle() {
@@ -217,6 +248,12 @@ type Built = {
       ? Gauge
       : Histogram;
 } & { request_duration_seconds: Latencies };
+
+/** Whatever it was before, which has been reset. */
+function put(metric: Gauge | Counter, labels: Labels, value: number): void {
+  if (metric instanceof Gauge) metric.set(labels, value);
+  else metric.inc(labels, value);
+}
 
 function buildAll(register: Registry): Built {
   return Object.fromEntries(

@@ -1,11 +1,11 @@
 /**
  * What bounds the sidecar when too much comes at once, built from the configuration for its whole life.
  */
-import type { Config } from './config/schema.ts';
+import type { Config, RouteConfig } from './config/schema.ts';
 import { fitConnections, readDescriptors } from './descriptors.ts';
 import { SidecarError } from './errors.ts';
 import type { Log } from './log.ts';
-import type { Metrics } from './metrics.ts';
+import type { CallerMetrics } from './metrics.ts';
 import { type Connections, createConnections } from './proxy/connections.ts';
 import { createPressure, heapShareInUse } from './proxy/pressure.ts';
 
@@ -16,10 +16,14 @@ export interface Overload {
   close(): void;
 }
 
+interface Bounds extends Pick<Config, 'limits'> {
+  readonly routes: readonly Pick<RouteConfig, 'upstream'>[];
+}
+
 export interface OverloadOptions {
-  readonly config: Config;
+  readonly config: Bounds;
   readonly log: Log;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<CallerMetrics, 'error'>;
   /** Heap in use as a share of its limit; V8's own by default. */
   readonly heapShare?: (() => number) | undefined;
 }
@@ -52,7 +56,7 @@ export function createOverload({ config, log, metrics, heapShare = heapShareInUs
   };
 }
 
-function connectionLimit({ limits, routes }: Config, log: Log): number {
+function connectionLimit({ limits, routes }: Bounds, log: Log): number {
   const descriptors = readDescriptors();
   if (descriptors === undefined) return limits.connections;
   const origins = new Set(routes.map(({ upstream }) => upstream.origin)).size;

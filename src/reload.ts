@@ -89,8 +89,10 @@ function essence({ document, secrets, callerKeys, tls }: LoadedConfig): string {
 
 /** Listeners and log are made once. */
 function restartNeeded(before: LoadedConfig, after: LoadedConfig): string[] {
-  const fixed = ({ config: { listen, admin, log, audit, adminActions, drain, callers, limits } }: LoadedConfig) => ({
-    ...{ listen, admin, audit, adminActions, drain },
+  const fixed = ({
+    config: { listen, admin, log, audit, adminActions, drain, callers, limits, workers },
+  }: LoadedConfig) => ({
+    ...{ listen, admin, audit, adminActions, drain, workers },
     'log.format': log.format,
     'limits.connections': limits.connections,
     'limits.heapShare': limits.heapShare,

@@ -2,28 +2,28 @@
  * Composition root: turns a loaded configuration into running objects and back. The only place that knows how the
  * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
  */
+import type { Server as HttpServer } from 'node:http';
 import { Server as TlsServer } from 'node:https';
 import { createHistory } from './admin/history.ts';
 import { type Admin, createAdmin } from './admin/server.ts';
-import { type Auditor, openAuditor } from './auditing.ts';
+import { openAuditor } from './auditing.ts';
+import { type CallerPort, createOwnPort } from './caller-port.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import type { TlsFiles } from './config/secrets.ts';
 import { type Address, isLoopback } from './config/values.ts';
 import { watchFiles } from './config/watch.ts';
-import { createGates } from './gate.ts';
 import type { Generation } from './generation.ts';
 import type { Bound } from './listen.ts';
 import { type Listener, openListeners } from './listeners.ts';
 import type { Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { type Clock, systemClock } from './oauth/clock.ts';
-import { createOverload } from './overload.ts';
-import { type Proxy as CallerPort, createProxy } from './proxy/server.ts';
 import { createGenerations, type Generations } from './reload.ts';
 import { createSecretCare, type SecretCare } from './secret-care.ts';
 import { describe } from './snapshot.ts';
 import { VERSION } from './version.ts';
+import { createWorkerPort } from './worker-port.ts';
 
 export interface SidecarOptions {
   readonly loaded: LoadedConfig;
@@ -53,74 +53,47 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { config } = loaded;
   const metrics = createMetrics(VERSION);
   const auditor = await openAuditor(config, log, metrics);
-  const generations = createGenerations({ loaded, log, metrics, clock, random });
+  const generations = createGenerations({ loaded, log, metrics, clock, random, onToken: () => port.tokensChanged() });
   const state = { listening: false, draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
-  const { overload, history, proxy } = createCallerSide(options, { generations, hosts, metrics, clock, auditor });
+  const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
+  const createPort = config.workers > 1 ? createWorkerPort : createOwnPort;
+  const port = createPort({ ...options, generations, hosts, metrics, clock, onFinished: history.record, auditor });
   const care = careForSecrets(generations, log, metrics);
   const close = async () => {
-    overload.close();
+    await port.close();
     await Promise.all([care.close(), generations.destroy(), auditor?.close()]);
   };
   const admin = await createAdmin({
-    snapshot: () => ({
-      ...{ ...state, ...describe(generations, history, care), audit: auditor?.snapshot() },
-      ...{ inFlight: proxy.inFlight(), now: Date.now() },
-    }),
+    snapshot: () => ({ ...state, ...describe({ generations, history, care, port, auditor }) }),
     metrics,
-    refreshTokens: (credential) => refreshTokens(generations.current(), credential),
+    settled: port.settled,
+    refreshTokens: (credential) => refreshTokens(generations.current(), port, credential),
     shutdown: options.onShutdownRequest ?? (() => undefined),
     hosts: adminHosts,
   });
-  const opening = { config, tls: loaded.tls.get('callers'), proxy, admin, hosts, adminHosts };
+  const opening = { config, tls: loaded.tls.get('callers'), port, admin, hosts, adminHosts };
   const { proxies, admins } = await openAll(opening).catch(async (error: unknown) => {
     await close();
     throw error;
   });
   state.listening = true;
   announce({ admins, proxies }, options);
-  const reloading = startReloading(generations, proxies, log);
+  const reloading = startReloading(generations, { proxies, port }, log);
   return {
     proxy: proxies.map(({ bound }) => bound),
     admin: admins.map(({ bound }) => bound),
-    firstTokens: () => firstTokens(generations.current()),
-    reload: (reason) => reloading.reload(reason, true),
+    ...{ firstTokens: () => firstTokens(generations.current()), reload: reloading.byHand },
     async stop() {
       state.draining = true;
       admin.drain();
       reloading.stop();
-      const drained = await drain(config, proxies, proxy);
+      const drained = await drain(config, proxies, port);
       closeAll([...admins, ...proxies]);
       return close().then(() => drained);
     },
   };
-}
-
-interface CallerSide {
-  readonly generations: Generations;
-  readonly hosts: ReadonlySet<string>;
-  readonly metrics: Metrics;
-  readonly clock: Clock;
-  readonly auditor: Auditor | undefined;
-}
-
-/** What stands between callers and the routes, its bounds and its memory. */
-function createCallerSide({ loaded: { config }, log, heapShare }: SidecarOptions, side: CallerSide) {
-  const { generations, hosts, metrics, clock, auditor } = side;
-  const overload = createOverload({ config, log, metrics, heapShare });
-  const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
-  const gate = createGates({ current: generations.current, hosts, metrics, clock, checkLoad: overload.check, auditor });
-  const proxy = createProxy({
-    gate,
-    headersMs: config.timeouts.callerHeaders,
-    connections: overload.connections,
-    log,
-    metrics,
-    onFinished: history.record,
-    auditor,
-  });
-  return { overload, history, proxy };
 }
 
 function careForSecrets(generations: Generations, log: Log, metrics: Metrics): SecretCare {
@@ -137,21 +110,29 @@ interface Opening {
   readonly config: Config;
   /** For callers over TCP; a Unix socket stays on this machine. */
   readonly tls: TlsFiles | undefined;
-  readonly proxy: CallerPort;
+  readonly port: CallerPort;
   readonly admin: Admin;
   readonly hosts: Set<string>;
   readonly adminHosts: Set<string>;
 }
 
-function startReloading(generations: Generations, listeners: readonly Listener[], log: Log) {
+function startReloading(
+  generations: Generations,
+  { proxies, port }: { readonly proxies: readonly Listener[]; readonly port: CallerPort },
+  log: Log,
+) {
   const reload = (reason: string, force: boolean) => {
     if (generations.reload(reason, force) !== 'ok') return;
     const { loaded } = generations.current();
-    renewCertificates(listeners, loaded);
+    renewCertificates(proxies, loaded);
+    port.reloaded();
     log.setLevel(loaded.config.log.level);
   };
   const files = () => generations.current().loaded.files;
-  return { reload, stop: watchFiles(files, () => reload('file change', false)) };
+  return {
+    byHand: (reason: string) => reload(reason, true),
+    stop: watchFiles(files, () => reload('file change', false)),
+  };
 }
 
 /** Connections there are keep the certificate they began with. */
@@ -161,7 +142,7 @@ function renewCertificates(listeners: readonly Listener[], { tls }: LoadedConfig
 }
 
 /** All listeners or none. */
-async function openAll({ config, tls, proxy, admin, hosts, adminHosts }: Opening) {
+async function openAll({ config, tls, port, admin, hosts, adminHosts }: Opening) {
   const admins: Listener[] = [];
   const proxies: Listener[] = [];
   try {
@@ -169,9 +150,10 @@ async function openAll({ config, tls, proxy, admin, hosts, adminHosts }: Opening
       const create = () => admin.createListener(adminRules(address, config));
       admins.push(...(await openListeners(address, create, adminHosts)));
     }
+    await port.ready();
     for (const address of config.listen) {
       proxies.push(
-        ...(await openListeners(address, () => proxy.createListener(address.kind === 'tcp' ? tls : undefined), hosts)),
+        ...(await openListeners(address, () => port.createListener(address.kind === 'tcp' ? tls : undefined), hosts)),
       );
     }
   } catch (error) {
@@ -188,18 +170,19 @@ function adminRules(address: Address, config: Config) {
 }
 
 /** True when every running request finished in time. */
-async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], proxy: CallerPort) {
+async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], port: CallerPort) {
   await sleep(minimum);
   for (const { server } of listeners) server.close();
-  const drained = await within(limit, proxy.drain());
-  proxy.cut();
+  const drained = await within(limit, port.drain());
+  port.cut();
   return drained;
 }
 
 function closeAll(listeners: readonly Listener[]): void {
   for (const { server } of listeners) {
     server.close();
-    server.closeAllConnections();
+    // One that only hands connections over has none.
+    if ('closeAllConnections' in server) (server as HttpServer).closeAllConnections();
   }
 }
 
@@ -216,11 +199,16 @@ async function firstTokens({ tokens }: Generation): Promise<void> {
   await Promise.all(tokens.sources().map((source) => source.get()));
 }
 
-function refreshTokens({ tokens }: Generation, credential: string | undefined): Promise<void> | undefined {
+function refreshTokens(
+  { tokens }: Generation,
+  { tokensChanged }: CallerPort,
+  credential: string | undefined,
+): Promise<void> | undefined {
   const sources = tokens.sources(credential);
-  return sources.length === 0
-    ? undefined
-    : Promise.all(sources.map((source) => source.refresh())).then(() => undefined);
+  const refreshed = Promise.all(sources.map((source) => source.refresh())).then(() => undefined);
+  // Those there were have been dropped.
+  tokensChanged();
+  return sources.length === 0 ? undefined : refreshed;
 }
 
 function sleep(ms: number): Promise<void> {

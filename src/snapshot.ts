@@ -4,13 +4,23 @@
  */
 import type { History } from './admin/history.ts';
 import type { StatusInput } from './admin/status.ts';
+import type { Auditor } from './auditing.ts';
+import type { CallerPort } from './caller-port.ts';
 import type { Generations } from './reload.ts';
 import type { SecretCare } from './secret-care.ts';
 import { VERSION } from './version.ts';
 
+interface Described {
+  readonly generations: Generations;
+  readonly history: History;
+  readonly care: SecretCare;
+  readonly port: Pick<CallerPort, 'upstreams' | 'inFlight' | 'workers'>;
+  readonly auditor: Pick<Auditor, 'snapshot'> | undefined;
+}
+
 /** Without what only the listeners know. */
-export function describe(generations: Generations, history: History, care: SecretCare) {
-  const { loaded, tokens, credentials, routes, upstreams } = generations.current();
+export function describe({ generations, history, care, port, auditor }: Described) {
+  const { loaded, tokens, credentials, routes } = generations.current();
   const { config, warnings } = loaded;
   return {
     ...generations.snapshot(),
@@ -38,6 +48,10 @@ export function describe(generations: Generations, history: History, care: Secre
       rotation: care.view(name)?.rotation,
     })),
     tokens: tokens.snapshots(),
-    upstreams: upstreams(),
+    upstreams: port.upstreams(),
+    inFlight: port.inFlight(),
+    workers: port.workers(),
+    audit: auditor?.snapshot(),
+    now: Date.now(),
   } satisfies Partial<StatusInput>;
 }

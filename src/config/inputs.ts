@@ -9,6 +9,8 @@ interface Input {
   /** Where it lands; `route:/x` is the list entry with that path. */
   readonly path: readonly string[];
   readonly about: string;
+  /** Variables and flags bring text. */
+  readonly number?: true;
 }
 
 const CREDENTIAL = ['credentials', 'default'] as const;
@@ -66,5 +68,6 @@ export const INPUTS: readonly Input[] = [
     path: ['routes', 'route:/events', 'upstream'],
     about: 'upstream of /events',
   },
+  { env: 'ARITMA_WORKERS', flag: '--workers', path: ['workers'], about: 'processes that serve callers', number: true },
   { env: 'ARITMA_IAM_URL', flag: '--iam-url', path: ['iam', 'url'], about: 'base URL of Aritma IAM' },
 ];

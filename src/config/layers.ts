@@ -9,7 +9,7 @@ export type Doc = Readonly<Record<string, unknown>>;
 export interface Override {
   /** Steps into the document; a step `route:/x` picks the route with that path. */
   readonly path: readonly string[];
-  readonly value: string;
+  readonly value: string | number;
   /** For messages: `flag --listen`, `environment variable ARITMA_LISTEN`. */
   readonly source: string;
 }
@@ -115,7 +115,7 @@ function child(doc: Record<string, unknown>, key: string): Record<string, unknow
   return next;
 }
 
-function set(doc: Record<string, unknown>, path: readonly string[], value: string): void {
+function set(doc: Record<string, unknown>, path: readonly string[], value: Override['value']): void {
   const [key, ...rest] = path;
   if (key === undefined) return;
   const at = doc[key];
@@ -125,14 +125,14 @@ function set(doc: Record<string, unknown>, path: readonly string[], value: strin
   else set(child(doc, key), rest, value);
 }
 
-function setInList(list: unknown[], [index, ...rest]: readonly string[], value: string): void {
+function setInList(list: unknown[], [index, ...rest]: readonly string[], value: Override['value']): void {
   const position = Math.min(Number(index), list.length - 1);
   const entry = { ...(list[position] as Record<string, unknown>) };
   list[position] = entry;
   set(entry, rest, value);
 }
 
-function setRoute(doc: Record<string, unknown>, key: string, path: readonly string[], value: string): void {
+function setRoute(doc: Record<string, unknown>, key: string, path: readonly string[], value: Override['value']): void {
   const [step = '', ...rest] = path;
   if (doc[key] !== undefined && doc[key] !== null && !Array.isArray(doc[key])) return;
   const routePath = step.slice('route:'.length);

@@ -57,6 +57,8 @@ export interface LoadedConfig {
   readonly supervisor: ReturnType<typeof readSurroundings>['supervisor'];
   /** The Kubernetes cluster this runs in. */
   readonly cluster: ReturnType<typeof readSurroundings>['cluster'];
+  /** All of the environment that worker processes get. */
+  readonly workerEnv: ReturnType<typeof readSurroundings>['workerEnv'];
   /** Every file that was read, for watching. */
   readonly files: readonly string[];
   /** Reads everything again from the same inputs. @throws like `loadConfig` */
@@ -161,12 +163,13 @@ function fileOf(doc: Doc): ConfigFile {
 function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, problems: Problem[]): Override[] {
   const given = INPUTS.flatMap((input) => {
     const flag = input.flag === undefined ? undefined : flags[input.flag];
-    if (flag !== undefined) return [{ path: input.path, value: flag, source: `flag ${input.flag}`, byFlag: true }];
+    const { path } = input;
+    if (flag !== undefined) return [{ path, value: typed(flag, input), source: `flag ${input.flag}`, byFlag: true }];
     // Compose files and service managers pass unset variables as empty ones.
     const value = env[input.env];
     if (!value) return [];
     const source = `environment variable ${input.env}`;
-    return [{ path: input.path, value: input.path.at(-1) === 'env' ? input.env : value, source, byFlag: false }];
+    return [{ path, value: path.at(-1) === 'env' ? input.env : typed(value, input), source, byFlag: false }];
   });
   const slotOf = ({ path }: Override) => (path.includes('secrets') ? path.slice(0, -1).join('.') : path.join('.'));
   return [...Map.groupBy(given, slotOf).values()].flatMap((rivals) => {
@@ -176,6 +179,11 @@ function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, pro
     }
     return first ? [first] : [];
   });
+}
+
+/** What is no number stays text, for the schema to complain about. */
+function typed(text: string, { number }: (typeof INPUTS)[number]): string | number {
+  return number && /^\d{1,9}$/.test(text) ? Number(text) : text;
 }
 
 function reportIssue(issue: ZodIssue, report: Report): void {

@@ -247,6 +247,12 @@ export const ConfigSchema = z.strictObject({
       limit: duration('30s', 'Then give running requests this long to finish'),
     })
     .prefault({}),
+  workers: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(1)
+    .meta(meta('Processes that serve callers, beside one with secrets and tokens; 1 = one process for everything')),
   startup: z
     .enum(['lenient', 'strict'])
     .default('lenient')

@@ -26,13 +26,16 @@ export interface Trace {
   letGo?: () => void;
 }
 
-/** Told of every request that is over; `failure` of those that did not get an ordinary answer. */
-export type OnFinished = (
+/** A request that is over; `failure` of one that did not get an ordinary answer. */
+export type FinishedRequest = readonly [
   route: string | undefined,
   status: number,
   ms: number,
   failure: { readonly code: string | undefined; readonly requestId: string } | undefined,
-) => void;
+  method: string,
+];
+
+export type OnFinished = (...request: FinishedRequest) => void;
 
 /** Once, when the response is closed. */
 export function record(
@@ -48,7 +51,7 @@ export function record(
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
   (route?.metrics ?? unrouted).record(method, status, ms / 1000);
-  onFinished?.(route?.path, status, ms, code || status >= 500 ? { code, requestId } : undefined);
+  onFinished?.(route?.path, status, ms, code || status >= 500 ? { code, requestId } : undefined, method);
   const path = pathOnly(req.url);
   if (digest) {
     const sha256 = digest.digest('hex');

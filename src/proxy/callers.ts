@@ -12,7 +12,7 @@ export type Identify = (head: Pick<RequestHead, 'keys' | 'authorizations'>, cert
 
 export interface CallerOptions {
   /** By name; empty = no key is asked for. */
-  readonly keys: ReadonlyMap<string, readonly Secret[]>;
+  readonly keys: ReadonlyMap<string, readonly Pick<Secret, 'digest'>[]>;
 }
 
 interface Shown {

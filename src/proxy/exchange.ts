@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import type { RouteMetrics } from '../metrics.ts';
-import type { TokenSource } from '../oauth/token-source.ts';
+import type { Token, TokenKey } from '../oauth/token.ts';
 import type { RoutePattern } from './admission.ts';
 import type { RequestBody } from './body.ts';
 import type { RequestHead } from './headers.ts';
@@ -13,12 +13,19 @@ import type { QuotaLimits } from './quota.ts';
 import type { Rewrite } from './rewrite.ts';
 import type { UpgradeResponse } from './upgrade.ts';
 
+/** What gives a route its tokens; see `TokenSource` for what the two promise. */
+export interface RouteTokens {
+  readonly key: TokenKey;
+  get(): Token | Promise<Token>;
+  renew(stale: Token): Token | Promise<Token> | undefined;
+}
+
 /** A configured route, ready to be used; its dispatcher is bound to one origin for life. */
 export interface Route extends RoutePattern {
   readonly dispatcher: Dispatcher;
   /** True for the failure of a connection that had carried an answer before. */
   readonly wasReused: (error: Error) => boolean;
-  readonly tokens: TokenSource;
+  readonly tokens: RouteTokens;
   readonly metrics: RouteMetrics;
   readonly limits: QuotaLimits;
   readonly replayOn401: 'once' | 'never';

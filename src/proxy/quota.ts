@@ -12,6 +12,12 @@ export interface QuotaLimits {
 /** Takes a place; what is returned gives it back. @throws SidecarError CALLER_LIMIT with `retryAfterS` */
 export type Enter = (owner: string, limits: QuotaLimits) => () => void;
 
+/** Whose limits, and what they are. */
+export interface Claim {
+  readonly owner: string;
+  readonly limits: QuotaLimits;
+}
+
 const WINDOW_S = 60;
 
 interface Usage {
@@ -40,6 +46,22 @@ export function createQuotas(nowMs: () => number): Enter {
       usage.running -= 1;
     };
   };
+}
+
+/** Places under both, or under none. */
+export function enterBoth(enter: Enter, first: Claim, second: Claim): () => void {
+  const leaveFirst = enter(first.owner, first.limits);
+  try {
+    const leaveSecond = enter(second.owner, second.limits);
+    if (leaveFirst === free && leaveSecond === free) return free;
+    return () => {
+      leaveFirst();
+      leaveSecond();
+    };
+  } catch (error) {
+    leaveFirst();
+    throw error;
+  }
 }
 
 function free(): void {

@@ -7,7 +7,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { SidecarError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Metrics } from '../metrics.ts';
+import type { CallerMetrics } from '../metrics.ts';
 import { toProblem } from '../problem.ts';
 import { type OnFinished, type RecordOptions, record, type Trace } from './access-log.ts';
 import type { Admit, RequestLine } from './admission.ts';
@@ -29,7 +29,7 @@ export interface Gate {
   /** From a request's arrival to its whole answer, ms. */
   readonly totalMs: number | undefined;
   /** Takes a place among what the caller and the route may do; what is returned gives it back. @throws CALLER_LIMIT */
-  readonly enter: (caller: string, route: Route) => () => void;
+  readonly enter: (caller: string, route: Route) => (() => void) | Promise<() => void>;
   /** Whether calls of this method leave a proof. @throws SIDECAR_AUDIT_FAILED while none can be kept */
   readonly audited: (method: string) => boolean;
   /** Keeps everything behind the gate until the request calls what is returned. */
@@ -43,7 +43,7 @@ export interface ProxyOptions {
   readonly headersMs: number;
   readonly connections: Connections;
   readonly log: Log;
-  readonly metrics: Metrics;
+  readonly metrics: CallerMetrics;
   readonly onFinished?: OnFinished;
   /** Told of audited calls that are over. */
   readonly auditor?: RecordOptions['auditor'];
@@ -184,7 +184,8 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
   const { route, path, caller } = gate.admit(readLine(req), head);
   trace.route = route;
   trace.caller = caller;
-  const leave = gate.enter(caller, route);
+  const entered = gate.enter(caller, route);
+  const leave = entered instanceof Promise ? await entered : entered;
   if (res.closed) leave();
   else trace.leave = leave;
   if (gate.audited(req.method ?? '')) trace.digest = createHash('sha256');
