@@ -78,7 +78,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'iam-connection.ts': ['config', 'egress.ts', 'iam', 'identity.ts', 'oauth'],
   'iam-commands': ['config', 'iam', 'iam-connection.ts', 'report.ts', 'rotation', 'terminal-text.ts'],
   'rotating.ts': ['config', 'iam', 'iam-connection.ts', 'identity.ts', 'oauth', 'rotation'],
-  'generation.ts': ['config', 'egress.ts', 'identity.ts', 'oauth', 'proxy'],
+  'generation.ts': ['config', 'holders.ts', 'identity.ts', 'oauth', 'proxy', 'routes.ts'],
+  'holders.ts': [],
+  'routes.ts': ['config', 'egress.ts', 'proxy'],
+  workers: ['config', 'oauth', 'proxy'],
+  'worker-generation.ts': ['holders.ts', 'oauth', 'routes.ts', 'workers'],
   'reload.ts': ['config', 'generation.ts'],
 };
 
@@ -143,7 +147,30 @@ describe('where the outside is touched', () => {
       'rotation/kubernetes-api.ts',
       'rotation/kubernetes-store.ts',
       'rotation/rotate.ts',
+      // Tokens and the password of an outbound proxy, onto the pipe to a worker.
+      'workers/settings.ts',
+      'workers/token-desk.ts',
     ]);
+  });
+});
+
+describe('what parses callers’ bytes in a process of its own', () => {
+  it('loads nothing that reads configuration or uses client secrets', () => {
+    const known = new Map(SOURCES.map((source) => [source.path, source]));
+    const loaded = new Set<string>();
+    const load = (path: string) => {
+      if (loaded.has(path)) return;
+      loaded.add(path);
+      // Imports of types alone are gone when it runs.
+      const text = known.get(path)?.text.replace(/^import type [^;]+;$/gm, '') ?? '';
+      for (const [, name = ''] of text.matchAll(/(?:\bfrom |\bimport )'(\.[^'\n]+)'/g))
+        load(normalize(join(dirname(path), name)));
+    };
+    load('worker.ts');
+    expect(loaded.size).toBeGreaterThan(20);
+    const forbidden =
+      /^(?:config\/(?!values)|oauth\/(?:credentials|proofs|client-auth|token-endpoint|token-source)|identity|generation|serve|rotation|iam|commands|cli)/;
+    expect([...loaded].filter((path) => forbidden.test(path))).toEqual([]);
   });
 });
 

@@ -12,6 +12,7 @@ const DEFAULTS = {
   limits: { connections: 1000, heapShare: 0.9, replayBody: '64KiB', upstreamConnections: 256 },
   drain: { minimum: '0s', limit: '30s' },
   startup: 'lenient',
+  workers: 1,
   adminActions: false,
   unsafe: { plainTextHttp: false, nonLoopbackListen: false },
 };

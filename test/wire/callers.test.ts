@@ -151,13 +151,13 @@ function callSecurely(world: ProxyWorld, { client, lines = {} }: Shown = {}): Pr
   });
 }
 
-describeWithOpenssl('callers over TLS', () => {
+describeWithOpenssl.each([1, 2])('callers over TLS, with workers: %i', (workers) => {
   /** A listener with the server's certificate in files of the test's own. */
   async function startWorld(more: Record<string, unknown> = {}) {
     const { folder, server } = certificates();
     const cert = folder.write('listener.pem', server.cert);
     const key = folder.write('listener.key', server.key);
-    const world = await createProxyWorld({ config: { callers: { tls: { cert, key, ...more } } } });
+    const world = await createProxyWorld({ config: { workers, callers: { tls: { cert, key, ...more } } } });
     onTestFinished(() => world[Symbol.asyncDispose]());
     return { world, cert, key };
   }
@@ -187,8 +187,8 @@ describeWithOpenssl('callers over TLS', () => {
     expect(await callSecurely(world, { client: stranger })).toBe('no answer');
     expect(world.upstream.requests).toEqual([]);
     expect(await callSecurely(world, { client })).toBe('200 from sidecar');
-    expect(world.sidecar.logs.find(({ message }) => message === 'request')).toMatchObject({ caller: 'erp-host-1' });
     expect(await metricsOf(world)).toContain('caller_requests_total{caller="certificate"} 1');
+    expect(world.sidecar.logs.find(({ message }) => message === 'request')).toMatchObject({ caller: 'erp-host-1' });
   });
 
   it('are refused like all others when a web page sent them', async () => {
