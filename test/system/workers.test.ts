@@ -107,7 +107,11 @@ describe.skipIf(!existsSync('/proc/self/mem'))('workers', () => {
   });
 
   it('serve thousands who come before the first token with one token request', async () => {
-    await using world = await createWorld({ limits: { connections: CROWD + 100 } });
+    await using world = await createWorld({
+      limits: { connections: CROWD + 100 },
+      // However long a busy machine takes to connect all of them.
+      token: { attemptTimeout: '60s', waitTimeout: '60s' },
+    });
     const { promise: release, resolve } = Promise.withResolvers<void>();
     world.tokens.answerWith((res, call, count) => void release.then(() => grant('late')(res, call, count)));
     const refreshed = fetch(`${world.sidecar.adminUrl}/token/refresh`, { method: 'POST' });
@@ -126,14 +130,14 @@ describe.skipIf(!existsSync('/proc/self/mem'))('workers', () => {
     await until(
       'all of them wait',
       async () => (await world.sidecar.metric('aritma_sidecar_requests_in_flight')) === CROWD,
-      15_000,
+      18_000,
     );
     resolve();
     await refreshed;
     expect(new Set(await Promise.all(statuses))).toEqual(new Set([200]));
     expect(world.tokens.calls).toHaveLength(2);
     agent.destroy();
-  });
+  }, 60_000);
 
   it('are killed one after the other under load, and only what ran in them is lost', async () => {
     await using world = await createWorld();

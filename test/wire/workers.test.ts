@@ -49,7 +49,7 @@ describe('callers of a sidecar with workers', () => {
   });
 
   it('wait for the first token by the hundred, and it is asked for once', async () => {
-    await using world = await withWorkers();
+    await using world = await withWorkers({ config: { token: { attemptTimeout: '20s', waitTimeout: '20s' } } });
     const { promise, resolve } = Promise.withResolvers<void>();
     world.tokens.answerWith((res, call, count) => void promise.then(() => grant('late')(res, call, count)));
     const refreshed = fetch(`${world.sidecar.adminUrl}/token/refresh`, { method: 'POST' });
