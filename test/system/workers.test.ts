@@ -130,7 +130,7 @@ describe.skipIf(!existsSync('/proc/self/mem'))('workers', () => {
     await until(
       'all of them wait',
       async () => (await world.sidecar.metric('aritma_sidecar_requests_in_flight')) === CROWD,
-      18_000,
+      40_000,
     );
     resolve();
     await refreshed;
