@@ -23,7 +23,6 @@ import { createGenerations, type Generations } from './reload.ts';
 import { createSecretCare, type SecretCare } from './secret-care.ts';
 import { describe } from './snapshot.ts';
 import { VERSION } from './version.ts';
-import { createWorkerPort } from './worker-port.ts';
 
 export interface SidecarOptions {
   readonly loaded: LoadedConfig;
@@ -51,6 +50,8 @@ export interface Sidecar {
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const { config } = loaded;
+  // Few have workers. Before there can be tokens, which the port is told of.
+  const createPort = config.workers > 1 ? (await import('./worker-port.ts')).createWorkerPort : createOwnPort;
   const metrics = createMetrics(VERSION);
   const auditor = await openAuditor(config, log, metrics);
   const generations = createGenerations({ loaded, log, metrics, clock, random, onToken: () => port.tokensChanged() });
@@ -58,7 +59,6 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
   const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
-  const createPort = config.workers > 1 ? createWorkerPort : createOwnPort;
   const port = createPort({ ...options, generations, hosts, metrics, clock, onFinished: history.record, auditor });
   const care = careForSecrets(generations, log, metrics);
   const close = async () => {
