@@ -69,7 +69,7 @@ beforeAll(async () => {
     upstream: upstream.url + BASE,
     tokenEndpoint: tokens.url,
     route: { allow: ['GET /accounts/**', 'POST /payments/**'] },
-    config: { timeouts: { idle: '200ms', firstByte: '2s' }, log: { level: 'info', format: 'json' } },
+    config: { timeouts: { idle: '2s', firstByte: '2s' }, log: { level: 'info', format: 'json' } },
   });
 });
 
