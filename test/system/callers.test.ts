@@ -1,36 +1,23 @@
-// Programs as they are written: curl, Python and Java, each with its own idea of HTTP, get the API's answers through a
-// sidecar without knowing anything of tokens.
+// Programs as they are written: curl, Python, Java old and new, .NET, PHP and Perl, each with its own idea of HTTP, get the
+// API's answers through a sidecar without knowing anything of tokens.
 import { execFile, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
+import { callWithCurl, type Seen, sha256, textOf, uploaded } from '../support/curl-caller.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import { startTestSidecar, type TestSidecar } from '../support/sidecar.ts';
 
 const DOWNLOAD = 20 * 1024 * 1024;
-const CHUNKED = '/echo/bytes/100000?chunked=1';
 const TRANSFER = JSON.stringify({
   debtorAccount: { iban: 'NO9386011117947' },
   creditorAccount: { iban: 'NO9386011117947' },
   amount: { value: '12.50', currency: 'NOK' },
 });
-
-/** What a program saw of one call. */
-interface Seen {
-  readonly call: string;
-  readonly status: number;
-  readonly text?: string;
-  readonly text64?: string;
-  readonly bytes: number;
-  readonly sha256: string;
-  readonly length?: string | null;
-  readonly coding?: string | null;
-}
 
 interface World extends AsyncDisposable {
   readonly emulator: Emulator;
@@ -72,8 +59,6 @@ async function createWorld(): Promise<World> {
 
 const run = promisify(execFile);
 const pattern = (length: number) => Buffer.from(Array.from({ length }, (_, index) => index % 251));
-const uploaded = () => Buffer.concat(Array.from({ length: 80 }, (_, index) => Buffer.alloc(65_536, index % 251)));
-const sha256 = (data: Buffer) => createHash('sha256').update(data).digest('hex');
 
 async function printed(command: string, args: readonly string[]): Promise<Seen[]> {
   const { stdout } = await run(command, [...args], { timeout: 60_000, maxBuffer: DOWNLOAD });
@@ -83,73 +68,67 @@ async function printed(command: string, args: readonly string[]): Promise<Seen[]
 
 const script = (name: string) => new URL(name, import.meta.url).pathname;
 
-/** The same calls as the scripts make, each as somebody would type it. */
-async function callWithCurl({ sidecar, relayUrl }: World): Promise<Seen[]> {
+/** C# has to be compiled first. */
+async function callWithDotNet({ sidecar, relayUrl }: World): Promise<Seen[]> {
   const folder = mkdtempSync(join(tmpdir(), 'aritma-sidecar-test-'));
-  const body = join(folder, 'body');
-  const upload = join(folder, 'upload');
-  writeFileSync(upload, uploaded());
-  const curl = async (call: string, ...args: readonly string[]): Promise<Seen> => {
-    const format = '%{http_code} %header{content-length} %header{transfer-encoding}';
-    const { stdout } = await run('curl', ['-sS', '-m', '15', '-o', body, '-w', format, ...args]);
-    const [status, length = '', coding = ''] = stdout.split(' ');
-    const data = readFileSync(body);
-    return {
-      call,
-      status: Number(status),
-      text: data.toString(),
-      bytes: data.length,
-      sha256: sha256(data),
-      length,
-      coding,
-    };
-  };
+  const program = join(folder, 'Caller.exe');
   try {
-    const json = ['-H', 'Content-Type: application/json', '-d', TRANSFER];
-    const accounts = `${relayUrl}/banking/accounts`;
-    const seen = [
-      await curl('get', `${sidecar.url}/banking/accounts`),
-      await curl('post', ...json, `${sidecar.url}/banking/payments/credit-transfer`),
-      await curl('upload', '-T', upload, '-H', 'Transfer-Encoding: chunked', `${sidecar.url}/echo/up`),
-      await curl('expect', '-T', upload, '-H', 'Expect: 100-continue', `${sidecar.url}/echo/up`),
-      await curl('download', `${sidecar.url}/echo/bytes/${DOWNLOAD}`),
-      await curl('http10', '--http1.0', sidecar.url + CHUNKED),
-    ];
-    // With --head curl writes the header lines where a body would go.
-    const head = await curl('head', '--head', `${sidecar.url}/echo/bytes/1000`);
-    seen.push({ ...head, bytes: head.bytes - (textOf(head).indexOf('\r\n\r\n') + 4) });
-    const { stdout } = await run('curl', ['-sS', '-o', body, '-o', body, '-w', '%{http_code}\n', accounts, accounts]);
-    const text = readFileSync(body, 'utf8');
-    for (const status of stdout.trim().split('\n')) {
-      seen.push({ call: 'kept', status: Number(status), text, bytes: text.length, sha256: '' });
-    }
-    return seen;
+    await run('mcs', [`-out:${program}`, script('Caller.cs')]);
+    return await printed('mono', [program, sidecar.url, relayUrl, TRANSFER]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-const PROGRAMS: readonly { tool: string; version: string; call: (world: World) => Promise<Seen[]> }[] = [
-  { tool: 'curl', version: '--version', call: callWithCurl },
+interface Program {
+  readonly tool: string;
+  /** What it is asked to see whether it is there; `--version`. */
+  readonly probe?: readonly string[];
+  /** Calls it has no way to make. */
+  readonly cannot?: readonly ('expect' | 'http10')[];
+  call(world: World): Promise<Seen[]>;
+}
+
+const PROGRAMS: readonly Program[] = [
+  { tool: 'curl', call: ({ sidecar, relayUrl }) => callWithCurl(sidecar.url, relayUrl, TRANSFER) },
   {
     tool: 'python3',
-    version: '--version',
+    cannot: ['expect'],
     call: ({ sidecar, relayUrl }) => printed('python3', [script('caller.py'), sidecar.url, relayUrl, TRANSFER]),
   },
   {
     tool: 'java',
-    version: '-version',
+    probe: ['-version'],
+    cannot: ['expect'],
     call: ({ sidecar, relayUrl }) => printed('java', [script('Caller.java'), sidecar.url, relayUrl, TRANSFER]),
+  },
+  {
+    tool: 'java (HttpURLConnection)',
+    probe: ['-version'],
+    cannot: ['http10'],
+    call: ({ sidecar, relayUrl }) => printed('java', [script('OldCaller.java'), sidecar.url, relayUrl, TRANSFER]),
+  },
+  { tool: 'mono', call: callWithDotNet },
+  {
+    tool: 'php',
+    probe: ['--ri', 'curl'],
+    call: ({ sidecar, relayUrl }) => printed('php', [script('caller.php'), sidecar.url, relayUrl, TRANSFER]),
+  },
+  {
+    tool: 'perl',
+    probe: ['-MLWP::UserAgent', '-e', '1'],
+    cannot: ['expect'],
+    call: ({ sidecar, relayUrl }) => printed('perl', [script('caller.pl'), sidecar.url, relayUrl, TRANSFER]),
   },
 ];
 
 /** For a user a missing tool is none of our business; where CI runs, it has to be there. */
-const isMissing = (tool: string, version: string) => !process.env['CI'] && spawnSync(tool, [version]).status !== 0;
+const isMissing = ({ tool, probe = ['--version'] }: Program) =>
+  !process.env['CI'] && spawnSync(tool.replace(/ .*/, ''), probe).status !== 0;
 
-const textOf = ({ text, text64 }: Seen) => text ?? Buffer.from(text64 ?? '', 'base64').toString();
-
-describe.each(PROGRAMS)('$tool', ({ tool, version, call }) => {
-  const skip = isMissing(tool, version);
+describe.each(PROGRAMS)('$tool', (program) => {
+  const { tool, cannot = [], call } = program;
+  const skip = isMissing(program);
   let world: World | undefined;
   let seen: Seen[] = [];
   beforeAll(async () => {
@@ -186,7 +165,7 @@ describe.each(PROGRAMS)('$tool', ({ tool, version, call }) => {
     expect(echo.headers.map((text) => text.toLowerCase())).toContain('chunked');
   });
 
-  it.skipIf(skip || tool !== 'curl')('uploads after asking with Expect: 100-continue', () => {
+  it.skipIf(skip || cannot.includes('expect'))('uploads after asking with Expect: 100-continue', () => {
     const answer = only('expect');
     expect([answer.status, JSON.parse(textOf(answer))]).toEqual([
       200,
@@ -208,7 +187,7 @@ describe.each(PROGRAMS)('$tool', ({ tool, version, call }) => {
     expect(world?.relay.connections).toBe(1);
   });
 
-  it.skipIf(skip)('speaks HTTP/1.0 and gets no coding it does not know', () => {
+  it.skipIf(skip || cannot.includes('http10'))('speaks HTTP/1.0 and gets no coding it does not know', () => {
     const answer = only('http10');
     expect(answer).toMatchObject({ status: 200, bytes: 100_000, sha256: sha256(pattern(100_000)) });
     expect(answer.coding ?? '').toBe('');
