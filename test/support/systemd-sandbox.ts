@@ -1,0 +1,131 @@
+/** A sidecar in what its systemd unit makes of the machine, played by `unshare` and test/system/sandbox.py. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { createFolder } from './folder.ts';
+import { until } from './until.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+/** Debian's own Python: the one its packages are for. */
+const PYTHON = '/usr/bin/python3';
+const SCRIPT = join(ROOT, 'test/system/sandbox.py');
+const RECEIVER = `
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+while True:
+    print(s.recv(4096).decode().replace("\\n", " "), flush=True)
+`;
+
+export const canSandbox =
+  process.getuid?.() === 0 &&
+  spawnSync(PYTHON, ['-c', 'import seccomp']).status === 0 &&
+  spawnSync('systemd-analyze', ['--version']).status === 0;
+
+export interface Sandbox extends AsyncDisposable {
+  readonly pid: number;
+  readonly url: string;
+  readonly adminUrl: string;
+  /** The folder that is /var/lib/aritma-sidecar inside. */
+  readonly state: string;
+  /** Everything logged so far. */
+  output(): string;
+  /** What systemd would have heard. */
+  heard(): readonly string[];
+  kill(signal: NodeJS.Signals): void;
+  /** Its exit code. */
+  readonly ended: Promise<number | null>;
+}
+
+export interface SandboxOptions {
+  /** The unit, and drop-ins after it. */
+  readonly unit: string;
+  readonly config: object;
+  readonly credentials: Readonly<Record<string, string>>;
+}
+
+const SERVE = ['node', '/usr/local/bin/aritma-sidecar', 'serve', '--config', '/etc/aritma-sidecar/config.yaml'];
+
+interface Launched extends Pick<Sandbox, 'state' | 'output' | 'heard' | 'ended'>, AsyncDisposable {
+  readonly child: ChildProcess;
+}
+
+/** What a program in the sandbox prints, to its end. */
+export async function runSandboxed(options: SandboxOptions, command: readonly string[]): Promise<string> {
+  await using launched = launch(options, command);
+  await launched.ended;
+  return launched.output();
+}
+
+/** Resolves when systemd has heard that it is ready. Wants dist/ to be there. */
+export async function startSandboxed(options: SandboxOptions): Promise<Sandbox> {
+  const launched = launch(options, SERVE);
+  const { child, output, heard } = launched;
+  const address = (who: string) =>
+    new RegExp(`"address":"(http[^"]+)","message":"listening for ${who}"`).exec(output())?.[1];
+  try {
+    const isOver = () => child.exitCode !== null || child.signalCode !== null;
+    await until(
+      'systemd hears READY',
+      () => isOver() || (/READY=1/.test(heard().join()) && address('callers') !== undefined),
+      15_000,
+    );
+    if (isOver()) throw new Error('it has ended');
+  } catch (error) {
+    await launched[Symbol.asyncDispose]();
+    throw new Error(`${(error as Error).message}\n${output()}`);
+  }
+  return {
+    ...launched,
+    pid: child.pid ?? 0,
+    url: address('callers') ?? '',
+    adminUrl: address('operators') ?? '',
+    kill: (signal) => void child.kill(signal),
+  };
+}
+
+function launch({ unit, config, credentials }: SandboxOptions, command: readonly string[]): Launched {
+  const folder = createFolder();
+  const children: ChildProcess[] = [];
+  const [given, state, notify] = ['given', 'state', 'notify'].map((name) => join(folder.path, name)) as Paths;
+  for (const path of [given, state, notify, join(given, 'credentials')]) mkdirSync(path, { mode: 0o755 });
+  folder.write('unit', unit);
+  folder.write('given/config.yaml', JSON.stringify(config), 0o644);
+  for (const [name, value] of Object.entries(credentials)) folder.write(`given/credentials/${name}`, value);
+  const heard = collect(children, spawn(PYTHON, ['-c', RECEIVER, join(notify, 'socket')]));
+  const node = realpathSync(process.execPath);
+  const script = [SCRIPT, join(folder.path, 'unit'), ROOT, node, given, state, notify, ...command];
+  const child = spawn('unshare', ['--mount', '--ipc', '--uts', PYTHON, ...script], {
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', WATCHDOG_USEC: '900000' },
+  });
+  const output = collect(children, child);
+  const ended = once(child, 'exit').then(([code]) => code as number | null);
+  const stop = async () => {
+    for (const one of children) if (one.exitCode === null && one.signalCode === null) one.kill('SIGKILL');
+    await ended;
+    folder[Symbol.dispose]();
+  };
+  return {
+    child,
+    state,
+    output,
+    heard: () => heard().split('\n').filter(Boolean),
+    ended,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+type Paths = [given: string, state: string, notify: string];
+
+function collect(children: ChildProcess[], child: ChildProcess): () => string {
+  children.push(child);
+  let text = '';
+  const add = (part: string) => {
+    text += part;
+  };
+  child.stdout?.setEncoding('utf8').on('data', add);
+  child.stderr?.setEncoding('utf8').on('data', add);
+  return () => text;
+}
