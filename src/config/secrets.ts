@@ -109,12 +109,14 @@ function fromEnv(env: Env, name: string): Text {
   return { text: env[name] ?? '', what: 'the environment variable' };
 }
 
-function fromFile(file: string, { cwd, warnings, files }: SecretContext): Text {
+function fromFile(file: string, { env, cwd, warnings, files }: SecretContext): Text {
   const path = resolve(cwd, file);
   files.push(path);
   try {
     const { mode } = statSync(path);
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
+    // In a pod the containers that mount a Secret can read it, whatever the mode, which has to let in a user that is not root.
+    const modeCounts = process.platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
+    if (modeCounts && (mode & 0o077) !== 0) {
       warnings.push(`secret file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`);
     }
     return { text: readFileSync(path, 'utf8'), what: 'the secret file' };

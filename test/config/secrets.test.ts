@@ -141,6 +141,16 @@ describe('config/secrets', () => {
     expect(JSON.stringify(problems)).not.toContain('CANARY');
   });
 
+  it('says nothing of modes in a pod, where what mounts a volume can read it', () => {
+    using folder = createFolder();
+    const file = folder.write('secret', 'a-client-secret', 0o444);
+    const env = { ARITMA_ENVIRONMENT: 'emulator', ARITMA_CLIENT_ID: 'my-erp', ARITMA_CLIENT_SECRET_FILE: file };
+    expect(load(folder, { env }).warnings.join()).toMatch(process.platform === 'win32' ? '' : 'can be read by others');
+    expect(load(folder, { env: { ...env, KUBERNETES_SERVICE_HOST: '10.0.0.1' } }).warnings.join()).not.toContain(
+      'read by others',
+    );
+  });
+
   it.skipIf(process.platform === 'win32')('warns of a secret file that others can read, and only of such a one', () => {
     using folder = createFolder();
     const warnings = (mode: number) => {

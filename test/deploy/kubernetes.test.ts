@@ -10,7 +10,7 @@ const manifest = (kind: string) => {
   return found[0];
 };
 
-describe('deploy/kubernetes/rotation-rbac.yaml', () => {
+describe('deploy/kubernetes/rotation/rbac.yaml', () => {
   it('has an account, a Role, what binds them and the Secret, all in one namespace', () => {
     const kinds = readManifests().map(({ kind }) => kind);
     expect(kinds.sort()).toEqual(['Role', 'RoleBinding', 'Secret', 'ServiceAccount']);

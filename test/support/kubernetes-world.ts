@@ -8,7 +8,7 @@ import { createFakeClock } from './clock.ts';
 import { createFolder } from './folder.ts';
 import { type KubernetesApiDouble, type Rule, startKubernetesApi } from './kubernetes-api.ts';
 
-export const RBAC_FILE = join(import.meta.dirname, '../../deploy/kubernetes/rotation-rbac.yaml');
+export const RBAC_FILE = join(import.meta.dirname, '../../deploy/kubernetes/rotation/rbac.yaml');
 
 export const TOKEN = 'eyJhbGciOi.planted-service-account-token.c2lnbmF0dXJl';
 export const OLD = 'planted-old-secret-value';
