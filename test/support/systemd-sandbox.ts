@@ -1,9 +1,9 @@
 /** A sidecar in what its systemd unit makes of the machine, played by `unshare` and test/system/sandbox.py. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { createFolder } from './folder.ts';
+import { createFolder, type Folder } from './folder.ts';
 import { until } from './until.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -39,7 +39,17 @@ export interface Sandbox extends AsyncDisposable {
   readonly ended: Promise<number | null>;
 }
 
+/** The program as JavaScript, in a folder of its own: dist/ may be old, or in the making by another test. */
+export function compileInto(folder: Folder): string {
+  const compiled = join(folder.path, 'dist');
+  const args = ['-p', join(ROOT, 'tsconfig.build.json'), '--outDir', compiled];
+  execFileSync(join(ROOT, 'node_modules/.bin/tsc'), args, { stdio: 'inherit' });
+  return compiled;
+}
+
 export interface SandboxOptions {
+  /** Where the compiled program is. */
+  readonly compiled: string;
   /** The unit, and drop-ins after it. */
   readonly unit: string;
   readonly config: object;
@@ -59,7 +69,7 @@ export async function runSandboxed(options: SandboxOptions, command: readonly st
   return launched.output();
 }
 
-/** Resolves when systemd has heard that it is ready. Wants dist/ to be there. */
+/** Resolves when systemd has heard that it is ready. */
 export async function startSandboxed(options: SandboxOptions): Promise<Sandbox> {
   const launched = launch(options, SERVE);
   const { child, output, heard } = launched;
@@ -86,7 +96,7 @@ export async function startSandboxed(options: SandboxOptions): Promise<Sandbox> 
   };
 }
 
-function launch({ unit, config, credentials }: SandboxOptions, command: readonly string[]): Launched {
+function launch({ compiled, unit, config, credentials }: SandboxOptions, command: readonly string[]): Launched {
   const folder = createFolder();
   const children: ChildProcess[] = [];
   const [given, state, notify] = ['given', 'state', 'notify'].map((name) => join(folder.path, name)) as Paths;
@@ -96,7 +106,7 @@ function launch({ unit, config, credentials }: SandboxOptions, command: readonly
   for (const [name, value] of Object.entries(credentials)) folder.write(`given/credentials/${name}`, value);
   const heard = collect(children, spawn(PYTHON, ['-c', RECEIVER, join(notify, 'socket')]));
   const node = realpathSync(process.execPath);
-  const script = [SCRIPT, join(folder.path, 'unit'), ROOT, node, given, state, notify, ...command];
+  const script = [SCRIPT, join(folder.path, 'unit'), ROOT, compiled, node, given, state, notify, ...command];
   const child = spawn('unshare', ['--mount', '--ipc', '--uts', PYTHON, ...script], {
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', WATCHDOG_USEC: '900000' },
   });

@@ -1,16 +1,15 @@
 // The sidecar lives in the sandbox that its unit describes: it starts, serves, rotates its secret and drains there, and what
 // the unit forbids is forbidden.
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulator/server.ts';
 import { ADMIN_CLIENT, DEMO_CLIENT } from '../../src/emulator/store.ts';
 import { readText } from '../support/deployment.ts';
-import { canSandbox, runSandboxed, startSandboxed } from '../support/systemd-sandbox.ts';
+import { createFolder, type Folder } from '../support/folder.ts';
+import { canSandbox, compileInto, runSandboxed, startSandboxed } from '../support/systemd-sandbox.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const UNIT = readText('systemd/aritma-sidecar.service');
 const SOCKET = '/run/aritma-sidecar/callers.sock';
 const credentials = {
@@ -18,7 +17,10 @@ const credentials = {
   'admin-secret': ADMIN_CLIENT.secrets[0]?.value ?? '',
 };
 
-async function startWorld(unit: string, rotates = false) {
+let program: Folder | undefined;
+let compiled = '';
+
+async function startWorld(unit: string, { rotates = false, workers = 1 } = {}) {
   const emulator = await startEmulator({ port: 0 });
   onTestFinished(() => emulator.close());
   const client = { tokenEndpoint: `${emulator.url}/connect/token`, clientId: DEMO_CLIENT.clientId, scope: 'api' };
@@ -32,6 +34,7 @@ async function startWorld(unit: string, rotates = false) {
   const config = {
     listen: ['127.0.0.1:0', `unix:${SOCKET}`],
     admin: '127.0.0.1:0',
+    workers,
     credentials: rotates ? { default: { ...client, rotation }, admin } : { default: client },
     routes: [
       { path: '/banking', upstream: `${emulator.url}/banking/api` },
@@ -39,7 +42,7 @@ async function startWorld(unit: string, rotates = false) {
     ],
     ...(rotates && { iam: { url: `${emulator.url}/core/iam`, credential: 'admin' } }),
   };
-  const sandbox = await startSandboxed({ unit, config, credentials });
+  const sandbox = await startSandboxed({ compiled, unit, config, credentials });
   onTestFinished(() => sandbox[Symbol.asyncDispose]());
   return { emulator, sandbox };
 }
@@ -74,8 +77,11 @@ const statusOf = (pid: number) => readFileSync(`/proc/${pid}/status`, 'utf8');
 
 describe.skipIf(!canSandbox && !process.env['CI'])('the sandbox of aritma-sidecar.service', () => {
   beforeAll(() => {
-    if (!existsSync(join(ROOT, 'dist/main.js'))) spawnSync('npm', ['run', 'build'], { cwd: ROOT, stdio: 'inherit' });
+    program = createFolder();
+    chmodSync(program.path, 0o755);
+    compiled = compileInto(program);
   }, 60_000);
+  afterAll(() => program?.[Symbol.dispose]());
 
   it('has no rights, and files that only it can read', async () => {
     const { sandbox } = await startWorld(UNIT);
@@ -121,6 +127,18 @@ describe.skipIf(!canSandbox && !process.env['CI'])('the sandbox of aritma-sideca
     expect(sandbox.output()).not.toMatch(/ERR_ACCESS_DENIED|EPERM|EACCES|Warning/);
   });
 
+  it('serves with workers, which are bound by the same limits', async () => {
+    const { sandbox } = await startWorld(UNIT, { workers: 2 });
+    const children = readFileSync(`/proc/${sandbox.pid}/task/${sandbox.pid}/children`, 'utf8').trim().split(' ');
+    const statuses = children.filter((pid) => existsSync(`/proc/${pid}/status`)).map((pid) => statusOf(Number(pid)));
+    const workers = statuses.filter((status) => /^Name:\s(?:node|MainThread)/m.test(status));
+    expect(workers.length).toBe(2);
+    for (const status of workers) expect(status).toMatch(/^NoNewPrivs:\s1\nSeccomp:\s2$/m);
+    expect((await fetch(`${sandbox.url}/banking/accounts`)).status).toBe(200);
+    sandbox.kill('SIGTERM');
+    expect(await sandbox.ended).toBe(0);
+  });
+
   it('forbids what the unit forbids: other files to Node, writing and other system calls to every program', async () => {
     const probe = `
       node -e "try { fs.readFileSync('/etc/passwd') } catch (error) { console.log('read', error.code) }"
@@ -132,7 +150,7 @@ describe.skipIf(!canSandbox && !process.env['CI'])('the sandbox of aritma-sideca
       ls /root /home 2>/dev/null || echo 'no homes'
       test -e /proc/1/status || echo 'no other processes'
       ulimit -c`;
-    const options = { unit: UNIT, config: {}, credentials };
+    const options = { compiled, unit: UNIT, config: {}, credentials };
     expect((await runSandboxed(options, ['/bin/sh', '-c', probe])).trim().split('\n')).toEqual([
       'read ERR_ACCESS_DENIED',
       'write ERR_ACCESS_DENIED',
@@ -147,7 +165,9 @@ describe.skipIf(!canSandbox && !process.env['CI'])('the sandbox of aritma-sideca
   });
 
   it('rotates its secret with options/rotation.conf, in the one folder it may write, while it serves', async () => {
-    const { emulator, sandbox } = await startWorld(`${UNIT}\n${readText('systemd/options/rotation.conf')}`, true);
+    const { emulator, sandbox } = await startWorld(`${UNIT}\n${readText('systemd/options/rotation.conf')}`, {
+      rotates: true,
+    });
     const file = join(sandbox.state, 'client-secret');
     expect(readFileSync(file, 'utf8')).toBe(credentials['client-secret']);
     await expect
