@@ -32,15 +32,21 @@ export interface CliOptions {
   readonly stdout?: number;
   /** Longest life, ms. */
   readonly limitMs?: number;
+  /** Program and first arguments instead of Node and the source; then `env` is all of its environment. */
+  readonly program?: readonly string[];
+  /** User and group to run it as; only root may. */
+  readonly user?: number;
 }
 
 /** Starts the program; disposing kills it if it still runs. */
 export function start(args: readonly string[], options: CliOptions = {}): Running {
-  const { env = {}, cwd = '/', stdout, limitMs = LIMIT_MS } = options;
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...COMPILED, ...env },
+  const { env = {}, cwd = '/', stdout, limitMs = LIMIT_MS, program, user } = options;
+  const [command = '', ...first] = program ?? [process.execPath, MAIN];
+  const child = spawn(command, [...first, ...args], {
+    env: program ? { ...env } : { ...COMPILED, ...env },
     cwd,
     stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
+    ...(user !== undefined && { uid: user, gid: user }),
   });
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
