@@ -11,6 +11,8 @@ export interface LifecycleOptions {
   readonly requested?: Promise<void>;
   /** What SIGHUP does; absent = nothing but a line in the log. */
   readonly onHangup?: () => void;
+  /** This one by default. */
+  readonly platform?: NodeJS.Platform;
 }
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGBREAK'] as const;
@@ -18,7 +20,8 @@ const DRAINED = 0;
 const CUT_SHORT = 4;
 
 /** Resolves with the exit code: 0 asked to stop and drained, 4 drain limit hit or second signal. */
-export function untilStopped({ log, stop, requested, onHangup }: LifecycleOptions): Promise<number> {
+export function untilStopped(options: LifecycleOptions): Promise<number> {
+  const { log, stop, requested, onHangup, platform = process.platform } = options;
   return new Promise((resolve, reject) => {
     let stopping = false;
     const begin = (reason: string) => {
@@ -35,8 +38,10 @@ export function untilStopped({ log, stop, requested, onHangup }: LifecycleOption
       }, reject);
     };
     for (const signal of SIGNALS) process.on(signal, () => begin(signal));
+    // On Windows it means that the console is being closed: ten seconds later the process is gone, whatever it does.
+    if (platform === 'win32') process.on('SIGHUP', () => begin('SIGHUP'));
     // Without a listener a hang-up would end the process and every request in it.
-    process.on('SIGHUP', onHangup ?? (() => log.warn('SIGHUP ignored')));
+    else process.on('SIGHUP', onHangup ?? (() => log.warn('SIGHUP ignored')));
     requested?.then(() => begin('POST /shutdown'), reject);
   });
 }

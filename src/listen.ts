@@ -1,5 +1,6 @@
 /**
- * Binds a server to an address from the configuration: TCP, or a Unix socket that only its owner and group may open.
+ * Binds a server to an address from the configuration: TCP, or a Unix socket that only its owner and group may open; on
+ * Windows a named pipe takes its place, which lives and dies with its process and has no mode.
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { Server as TlsServer } from 'node:https';
@@ -20,8 +21,9 @@ export interface Bound {
 /**
  * @throws SidecarError SIDECAR_LISTEN_FAILED naming the address and the system's reason
  */
-export async function bind(server: Server, address: Address): Promise<Bound> {
-  if (address.kind === 'unix') await removeStaleSocket(address.path);
+export async function bind(server: Server, address: Address, platform = process.platform): Promise<Bound> {
+  const isFile = address.kind === 'unix' && platform !== 'win32';
+  if (isFile) await removeStaleSocket(address.path);
   await new Promise<void>((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException) => {
       const fields = { address: formatAddress(address), errno: error.code ?? 'unknown' };
@@ -35,7 +37,8 @@ export async function bind(server: Server, address: Address): Promise<Bound> {
       resolve();
     };
     if (address.kind === 'tcp') server.listen({ host: address.host, port: address.port, exclusive: true }, listening);
-    else listenUnix(server, address.path, listening);
+    else if (isFile) listenUnix(server, address.path, listening);
+    else server.listen({ path: address.path }, listening);
   });
   const actual = server.address();
   if (address.kind === 'unix' || actual === null || typeof actual === 'string') {

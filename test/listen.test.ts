@@ -70,6 +70,26 @@ describe('listen', () => {
     expect((await bind(server, unix(path))).text).toBe(`unix:${path}`);
   });
 
+  it('on Windows, where the path names a pipe, touches neither modes nor files', async () => {
+    using folder = createFolder();
+    const path = join(folder.path, 'pipe');
+    const before = process.umask(0);
+    try {
+      await using server = createListener();
+      expect((await bind(server, unix(path), 'win32')).text).toBe(`unix:${path}`);
+      expect(statSync(path).mode & 0o777).toBe(0o777);
+    } finally {
+      process.umask(before);
+    }
+    // A pipe cannot be left behind by a process, so nothing is looked at, let alone removed.
+    await leaveSocketBehind(path);
+    await using server = createListener();
+    await expect(bind(server, unix(path), 'win32')).rejects.toMatchObject({
+      extras: { fields: { errno: 'EADDRINUSE' } },
+    });
+    expect(existsSync(path)).toBe(true);
+  });
+
   it('leaves a socket alone that somebody answers on', async () => {
     using folder = createFolder();
     const path = join(folder.path, 'sidecar.sock');

@@ -2,9 +2,9 @@
  * Writes the audit log: in order, in batches, off the path of requests; rotated by size without a break in the chain;
  * repaired after a crash by saying so, not by forgetting. What cannot be written is kept and tried again.
  */
-import { renameSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { renamePatiently } from '../patient-rename.ts';
 import { type Facts, type Head, link } from './chain.ts';
 import { recover } from './recover.ts';
 
@@ -163,10 +163,12 @@ class Writer {
   async #rotate(lastSeq: number): Promise<void> {
     const { file } = this.#options;
     await this.#handle.sync();
-    await this.#handle.close();
-    renameSync(file, `${file}.${String(lastSeq).padStart(12, '0')}`);
+    // While it is open, so that where this fails writing goes on where it was.
+    await renamePatiently(file, `${file}.${String(lastSeq).padStart(12, '0')}`);
+    const full = this.#handle;
     this.#handle = await open(file, 'a', 0o600);
     this.#size = 0;
+    await full.close();
     await syncFolder(dirname(file));
   }
 

@@ -32,6 +32,8 @@ export interface SecretContext {
   /** Relative file names start here. */
   readonly cwd: string;
   readonly report: Report;
+  /** This one by default. */
+  readonly platform?: NodeJS.Platform;
   /** Added to. */
   readonly warnings: string[];
   /** Added to: every file that was asked for, whether it could be read or not. */
@@ -109,13 +111,15 @@ function fromEnv(env: Env, name: string): Text {
   return { text: env[name] ?? '', what: 'the environment variable' };
 }
 
-function fromFile(file: string, { env, cwd, warnings, files }: SecretContext): Text {
+function fromFile(file: string, context: SecretContext): Text {
+  const { env, cwd, platform = process.platform, warnings, files } = context;
   const path = resolve(cwd, file);
   files.push(path);
   try {
     const { mode } = statSync(path);
     // In a pod the containers that mount a Secret can read it, whatever the mode, which has to let in a user that is not root.
-    const modeCounts = process.platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
+    // And Windows says who may read a file elsewhere than in its mode.
+    const modeCounts = platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
     if (modeCounts && (mode & 0o077) !== 0) {
       warnings.push(`secret file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`);
     }

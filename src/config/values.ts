@@ -52,11 +52,19 @@ export function parseSizeBytes(text: string): number {
 
 const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/;
 
-/** `127.0.0.1:7080`, `[::1]:7080`, `localhost:7080` or `unix:/run/aritma.sock`. Port 0 = any free port. */
-export function parseAddress(text: string): Address {
+const PIPE = /^\\\\[.?]\\pipe\\[^\\]/i;
+
+/**
+ * `127.0.0.1:7080`, `[::1]:7080`, `localhost:7080`, `unix:/run/aritma.sock` or, on Windows, `unix:\\.\pipe\aritma`. Port 0 = any
+ * free port.
+ */
+export function parseAddress(text: string, platform: string = process.platform): Address {
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length);
     if (path === '' || path.includes('\0')) throw new Error('must name a path after unix:');
+    if (platform === 'win32' && !PIPE.test(path)) {
+      throw new Error('must name a pipe on Windows, where Node knows no Unix sockets: unix:\\\\.\\pipe\\NAME');
+    }
     return { kind: 'unix', path };
   }
   const match = ADDRESS.exec(text);

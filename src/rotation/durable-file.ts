@@ -3,9 +3,10 @@
  * promise resolves it is the new one. Keeps the mode and owner a file has, and follows symbolic links to the file they mean.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { chmod, chown, type FileHandle, open, readFile, readlink, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { SidecarError } from '../errors.ts';
+import { renamePatiently } from '../patient-rename.ts';
 
 /** For its owner's eyes only. */
 const PRIVATE = 0o600;
@@ -35,7 +36,7 @@ export async function replaceFile(path: string, text: string, like = path): Prom
     } finally {
       await file.close();
     }
-    await rename(temporary, target);
+    await renamePatiently(temporary, target);
     await syncFolder(dirname(target));
   } catch (error) {
     throw storeFailed('replace', path, error);
@@ -87,11 +88,12 @@ async function createBeside({ target, temporary, like }: Places & { readonly lik
   const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, PRIVATE);
   if (process.platform === 'win32') return file;
   try {
+    // By name and not by handle, which Node's permission model refuses; the name is this process's own since O_EXCL.
     const old = await stat(target).catch(() => undefined);
     const model = old ?? (await stat(like).catch(() => undefined));
     const own = await file.stat();
-    if (model && (own.uid !== model.uid || own.gid !== model.gid)) await file.chown(model.uid, model.gid);
-    if (old) await file.chmod(old.mode & 0o777);
+    if (model && (own.uid !== model.uid || own.gid !== model.gid)) await chown(temporary, model.uid, model.gid);
+    if (old) await chmod(temporary, old.mode & 0o777);
     return file;
   } catch (error) {
     await file.close();

@@ -133,24 +133,28 @@ function moved(from: string, to: string): Promise<boolean> {
 
 async function isDead(path: string, owner: Owner | undefined): Promise<boolean> {
   if (owner?.host === hostname()) {
-    if (!isAlive(owner)) return true;
+    const state = stateOf(owner);
+    if (state === 'dead') return true;
     // This very process renews what it holds; what it could not remove when it let go is held by nobody.
-    if (owner.pid !== process.pid) return false;
+    if (state === 'alive' && owner.pid !== process.pid) return false;
   }
   const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: 0 }));
   // A stamp far in the future is of a clock that was set back since, and would hold everybody up until then.
   return Math.abs(Date.now() - mtimeMs) > DEAD_AFTER_MS;
 }
 
-function isAlive({ pid, startedAt }: Owner): boolean {
+/** Unknown: some process has that pid, and the system does not tell which (Windows; /proc out of reach). */
+function stateOf({ pid, startedAt }: Owner): 'alive' | 'dead' | 'unknown' {
   try {
     process.kill(pid, 0);
   } catch (error) {
     // EPERM: it is there, and somebody else's.
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return 'dead';
   }
+  const current = startOf(pid);
+  if (current === '' || startedAt === '') return 'unknown';
   // A restarted container has the same pid and is another process.
-  return startOf(pid) === startedAt;
+  return current === startedAt ? 'alive' : 'dead';
 }
 
 /** When a process that runs was started, as Linux counts it (proc(5), fields 3 and 22); empty elsewhere. */

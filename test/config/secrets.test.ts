@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { loadCallerKeys } from '../../src/config/secrets.ts';
 import { createFolder, type Folder, type Inputs, load, problemsOf, revealed } from '../support/folder.ts';
 
 const BASE = { ARITMA_ENVIRONMENT: 'emulator', ARITMA_CLIENT_ID: 'my-erp' };
@@ -163,5 +164,18 @@ describe('config/secrets', () => {
     expect(warnings(0o400)).toEqual([]);
     expect(warnings(0o640)).toEqual([expect.stringMatching(/chmod 600/)]);
     expect(warnings(0o644)).toEqual([expect.stringMatching(/644/)]);
+  });
+
+  it('does not take the mode of a file for who may read it on Windows, where it says nothing', () => {
+    using folder = createFolder();
+    const file = folder.write('secret', 'abc', 0o644);
+    const warningsOn = (platform: NodeJS.Platform) => {
+      const warnings: string[] = [];
+      const context = { env: {}, cwd: folder.path, files: [], report: () => undefined, warnings, platform };
+      loadCallerKeys({ keys: { erp: [{ file }] } } as unknown as Parameters<typeof loadCallerKeys>[0], context);
+      return warnings;
+    };
+    expect(warningsOn('linux')).toEqual([expect.stringContaining('chmod 600')]);
+    expect(warningsOn('win32')).toEqual([]);
   });
 });

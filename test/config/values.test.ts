@@ -106,6 +106,17 @@ describe('config/values', () => {
     expect(() => parseAddress(text)).toThrow(/^must (be host:port|name a path after unix:)/);
   });
 
+  it.each(['unix:\\\\.\\pipe\\aritma', 'unix:\\\\?\\pipe\\aritma'])('takes the named pipe %s on Windows', (text) => {
+    expect(parseAddress(text, 'win32')).toEqual({ kind: 'unix', path: text.slice('unix:'.length) });
+  });
+
+  it.each(['unix:C:\\run\\aritma.sock', 'unix:/run/aritma.sock', 'unix:\\\\.\\pipe\\', 'unix:\\\\host\\pipe\\x'])(
+    'says what to write instead of %s on Windows',
+    (text) => {
+      expect(() => parseAddress(text, 'win32')).toThrow('must name a pipe on Windows');
+    },
+  );
+
   it.each(['localhost', '127.0.0.1', '127.255.255.254', '::1', '[::1]'])('takes %s for this machine', (host) => {
     expect(isLoopback(host)).toBe(true);
   });

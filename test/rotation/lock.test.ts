@@ -144,6 +144,15 @@ describe('rotation/lock', () => {
     await (await acquireLock(file)).release();
   });
 
+  it('of a pid that runs, on a system that does not say since when, holds while it is renewed and a minute longer', async () => {
+    using own = createFolder();
+    const file = own.write('lock', owner({ pid: process.ppid, startedAt: '' }));
+    await expect(acquireLock(file)).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    const agoS = Date.now() / 1000 - 61;
+    utimesSync(file, agoS, agoS);
+    await (await acquireLock(file)).release();
+  });
+
   it('of another machine holds while it is renewed, and no longer than a minute after that', async () => {
     using own = createFolder();
     const file = own.write('lock', owner({ host: 'another-machine', pid: 4711 }));
