@@ -59,13 +59,19 @@ function notifier(socket: string, onFailure: (errno: string) => void): Notify {
       () =>
         new Promise<void>((resolve) => {
           const options = { env: { NOTIFY_SOCKET: socket, PATH: '/usr/bin:/bin' }, timeout: 5000 };
-          execFile('systemd-notify', lines, options, (error) => {
+          const told = (error: { code?: unknown } | null) => {
             if (error && !failed) {
               failed = true;
               onFailure(String(error.code ?? 'failed'));
             }
             resolve();
-          });
+          };
+          try {
+            execFile('systemd-notify', lines, options, told);
+          } catch (error) {
+            // Under Node's permission model without --allow-child-process.
+            told(error as { code?: unknown });
+          }
         }),
     );
   };

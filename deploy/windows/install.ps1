@@ -59,8 +59,7 @@ $program = Join-Path $Destination 'aritma-sidecar-win-x64.exe'
 if (Test-Path $program) { Move-Item -Force $program "$program.previous" }
 Copy-Item -Force $Executable $program
 Copy-Item -Force $WinSW $service
-(Get-Content -Raw (Join-Path $PSScriptRoot 'aritma-sidecar.xml')).Replace('INSTALL-FOLDER', $Destination.Replace('\', '\\')) |
-  Set-Content -NoNewline -Encoding UTF8 (Join-Path $Destination 'aritma-sidecar.xml')
+Copy-Item -Force (Join-Path $PSScriptRoot 'aritma-sidecar.xml') (Join-Path $Destination 'aritma-sidecar.xml')
 
 $config = Join-Path $Destination 'config\aritma-sidecar.yaml'
 if (-not (Test-Path $config)) {

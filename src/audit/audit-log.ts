@@ -2,8 +2,10 @@
  * Writes the audit log: in order, in batches, off the path of requests; rotated by size without a break in the chain;
  * repaired after a crash by saying so, not by forgetting. What cannot be written is kept and tried again.
  */
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { FLUSHED, flush, flushFolder } from '../on-disk.ts';
 import { renamePatiently } from '../patient-rename.ts';
 import { type Facts, type Head, link } from './chain.ts';
 import { recover } from './recover.ts';
@@ -34,13 +36,14 @@ export interface AuditLog {
 /** Entries kept while the disk is full; more would only trade one full store for another. */
 const MAX_WAITING = 10_000;
 const RETRY_MS = 1000;
+const APPEND = constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY | FLUSHED;
 
 /**
  * @throws NodeJS.ErrnoException when the file cannot be opened, Error when its end is not an audit line
  */
 export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
   const recovered = recover(options.file);
-  const writer = new Writer(options, await open(options.file, 'a', 0o600), recovered.size);
+  const writer = new Writer(options, await open(options.file, APPEND, 0o600), recovered.size);
   let head = recovered.head;
   const append = (facts: Facts) => {
     if (writer.isFull) return;
@@ -113,7 +116,7 @@ class Writer {
   async #run(): Promise<void> {
     try {
       while (this.#waiting.length > 0) await this.#writeBatch();
-      if (this.#unsynced && this.#options.fsync !== 'never') await this.#handle.sync();
+      if (this.#unsynced && this.#options.fsync !== 'never') await flush(this.#handle);
       this.#unsynced = false;
       this.#say(undefined);
     } catch (error) {
@@ -139,7 +142,7 @@ class Writer {
     this.#size += bytes.length;
     this.#waiting.splice(0, batch.length);
     this.#unsynced = true;
-    if (this.#options.fsync === 'always') await this.#handle.sync();
+    if (this.#options.fsync === 'always') await flush(this.#handle);
     if (this.#size >= this.#options.maxBytes) await this.#rotate(last.seq);
   }
 
@@ -162,14 +165,14 @@ class Writer {
 
   async #rotate(lastSeq: number): Promise<void> {
     const { file } = this.#options;
-    await this.#handle.sync();
+    await flush(this.#handle);
     // While it is open, so that where this fails writing goes on where it was.
     await renamePatiently(file, `${file}.${String(lastSeq).padStart(12, '0')}`);
     const full = this.#handle;
-    this.#handle = await open(file, 'a', 0o600);
+    this.#handle = await open(file, APPEND, 0o600);
     this.#size = 0;
     await full.close();
-    await syncFolder(dirname(file));
+    await flushFolder(dirname(file));
   }
 
   #say(errno: string | undefined): void {
@@ -177,11 +180,4 @@ class Writer {
     this.failing = errno;
     this.#options.onState(errno);
   }
-}
-
-/** A rename is on disk when its folder is; systems that cannot sync folders do without. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(path, 'r');
-  await handle.sync().finally(() => handle.close());
 }

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { SidecarError } from '../errors.ts';
+import { FLUSHED, flush, flushFolder } from '../on-disk.ts';
 import { readText, replaceFile } from '../rotation/durable-file.ts';
 import type { Secret } from '../secret.ts';
 import { usageError } from './flag.ts';
@@ -15,7 +16,7 @@ export interface KeptSecret {
   undo(): Promise<void>;
 }
 
-const EXCLUSIVE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+const EXCLUSIVE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | FLUSHED;
 
 /**
  * Writes the value and a line break to a new file of mode 0600. With `force` an existing one is replaced and keeps its
@@ -39,7 +40,7 @@ async function createFile(path: string, content: string): Promise<void> {
     const file = await open(path, EXCLUSIVE, 0o600);
     try {
       await file.writeFile(content);
-      await file.sync();
+      await flush(file);
     } catch (error) {
       // Half a secret must neither pass for one nor be in the way of the next try.
       await rm(path, { force: true });
@@ -47,9 +48,7 @@ async function createFile(path: string, content: string): Promise<void> {
     } finally {
       await file.close();
     }
-    if (process.platform === 'win32') return;
-    const folder = await open(dirname(path), 'r');
-    await folder.sync().finally(() => folder.close());
+    await flushFolder(dirname(path));
   } catch (error) {
     const errno = String((error as NodeJS.ErrnoException).code);
     if (errno === 'EEXIST')

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { chmod, chown, type FileHandle, open, readFile, readlink, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { SidecarError } from '../errors.ts';
+import { FLUSHED, flush, flushFolder } from '../on-disk.ts';
 import { renamePatiently } from '../patient-rename.ts';
 
 /** For its owner's eyes only. */
@@ -32,12 +33,12 @@ export async function replaceFile(path: string, text: string, like = path): Prom
     const file = await createBeside({ target, temporary, like });
     try {
       await file.writeFile(text);
-      await file.sync();
+      await flush(file);
     } finally {
       await file.close();
     }
     await renamePatiently(temporary, target);
-    await syncFolder(dirname(target));
+    await flushFolder(dirname(target));
   } catch (error) {
     throw storeFailed('replace', path, error);
   }
@@ -85,7 +86,7 @@ async function targetOf(path: string): Promise<string> {
 /** Empty, with mode and owner as they shall be: nobody may read the new content who could not read the old. */
 async function createBeside({ target, temporary, like }: Places & { readonly like: string }): Promise<FileHandle> {
   await rm(temporary, { force: true });
-  const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, PRIVATE);
+  const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | FLUSHED, PRIVATE);
   if (process.platform === 'win32') return file;
   try {
     // By name and not by handle, which Node's permission model refuses; the name is this process's own since O_EXCL.
@@ -98,17 +99,6 @@ async function createBeside({ target, temporary, like }: Places & { readonly lik
   } catch (error) {
     await file.close();
     throw error;
-  }
-}
-
-/** A renamed file is only there for good when its folder is on disk. Windows knows no such thing. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

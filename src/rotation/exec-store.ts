@@ -23,15 +23,23 @@ export async function execStore({ command, clientId, timeoutMs }: ExecHook, valu
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const fail = (fields: Readonly<Record<string, string | number>>) =>
     reject(new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'run', file: program, ...fields } }));
-  const child = spawn(program, args, {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
-  });
-  child.on('error', (error) => fail({ errno: String((error as NodeJS.ErrnoException).code) }));
+  const failed = (error: unknown) => fail({ errno: String((error as NodeJS.ErrnoException).code) });
+  const child = startProgram(program, args, timeoutMs, failed);
+  if (!child) return await promise;
+  child.on('error', failed);
   child.on('close', (code, signal) => (code === 0 ? resolve() : fail({ ended: signal ?? `exit ${code}` })));
   // A program that does not read all of it may still have done its work; its exit code says so.
   child.stdin.on('error', () => undefined);
   child.stdin.end(`${JSON.stringify({ clientId, secret: value.reveal() })}\n`);
   await promise;
+}
+
+/** Under Node's permission model without --allow-child-process this throws at once; everything else comes as an event. */
+function startProgram(program: string, args: readonly string[], timeout: number, failed: (error: unknown) => void) {
+  try {
+    return spawn(program, args, { stdio: ['pipe', 'ignore', 'ignore'], timeout, killSignal: 'SIGKILL' });
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
 }

@@ -1,5 +1,4 @@
 /** The Windows service as far as it can be judged elsewhere: by its text. No script is run here. */
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -39,17 +38,6 @@ describe('the Windows service', () => {
       env: { ARITMA_ENVIRONMENT: 'emulator', ARITMA_CLIENT_ID: 'x', ARITMA_CLIENT_SECRET: 'y' },
     });
     expect(Number.parseInt(element('stoptimeout'), 10) * 1000).toBeGreaterThan(config.drain.limit);
-  });
-
-  it('has Node’s permissions in a form that Node takes, with spaces in the folder’s name', () => {
-    const value = /name="NODE_OPTIONS" value="([^"]*)"/.exec(service)?.[1]?.replaceAll('&quot;', '"') ?? '';
-    // As install.ps1 does it: every backslash twice.
-    const installed = 'C:\\Program Files\\aritma-sidecar'.replaceAll('\\', '\\\\');
-    const options = value.replaceAll('INSTALL-FOLDER', installed);
-    expect(install).toContain(".Replace('INSTALL-FOLDER', $Destination.Replace('\\', '\\\\'))");
-    const ask = "process.stdout.write([process.permission.has('net'), process.permission.has('child')].join())";
-    const { status, stdout, stderr } = spawnSync(process.execPath, ['-e', ask], { env: { NODE_OPTIONS: options } });
-    expect([status, String(stderr), String(stdout)]).toEqual([0, '', 'true,false']);
   });
 
   it('has its logs set aside by size', () => {
