@@ -1,0 +1,124 @@
+/** The workflows as far as they can be judged without running them: what they name exists, and nothing goes out untested. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { NODE_VERSION, TARGETS } from '../../deploy/executable/targets.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+const manifest = JSON.parse(read('package.json')) as {
+  version: string;
+  scripts: Record<string, string>;
+  engines: { node: string };
+};
+
+interface Step {
+  readonly uses?: string;
+  readonly run?: string;
+  readonly with?: Readonly<Record<string, unknown>>;
+}
+
+interface Job {
+  readonly needs?: string | readonly string[];
+  readonly 'runs-on': string;
+  readonly 'timeout-minutes'?: number;
+  readonly permissions?: Readonly<Record<string, string>>;
+  readonly strategy?: { readonly matrix: { os?: string[]; node?: number[]; include?: { os: string; file: string }[] } };
+  readonly steps: readonly Step[];
+}
+
+interface Workflow {
+  readonly on: { readonly push: { readonly tags?: readonly string[]; readonly branches?: readonly string[] } };
+  readonly permissions: object;
+  readonly jobs: Readonly<Record<string, Job>>;
+}
+
+const release = parse(read('.github/workflows/release.yml')) as Workflow;
+const ci = parse(read('.github/workflows/ci.yml')) as Workflow;
+const stepsOf = ({ jobs }: Workflow) => Object.values(jobs).flatMap(({ steps }) => steps);
+const commandsOf = (job: Job | undefined) => (job?.steps ?? []).map(({ run }) => run ?? '').join('\n');
+
+/** Every job that has to succeed before this one starts. */
+function before(name: string): Set<string> {
+  const direct = [release.jobs[name]?.needs ?? []].flat();
+  return new Set([...direct, ...direct.flatMap((other) => [...before(other)])]);
+}
+
+describe.each([
+  ['ci.yml', ci],
+  ['release.yml', release],
+])('.github/workflows/%s', (_name, workflow) => {
+  it('names only scripts and files that exist', () => {
+    const commands = stepsOf(workflow).map(({ run }) => run ?? '');
+    const scripts = commands.flatMap((run) =>
+      [...run.matchAll(/npm run (?:-s )?([\w:-]+)/g)].map(([, name = '']) => name),
+    );
+    expect(scripts.filter((name) => !(name in manifest.scripts))).toEqual([]);
+    const files = commands.flatMap((run) => [...run.matchAll(/\bbash (\S+)/g)].map(([, path = '']) => path));
+    expect(files).not.toEqual([]);
+    expect(files.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+
+  it('pins every action to a version', () => {
+    const uses = stepsOf(workflow).flatMap(({ uses }) => uses ?? []);
+    expect(uses).not.toEqual([]);
+    expect(uses.filter((action) => !/^[\w-]+\/[\w-]+@v\d+\.\d+\.\d+$/.test(action))).toEqual([]);
+  });
+
+  it('gives no job a right or an hour that it was not given by name', () => {
+    expect(workflow.permissions).toEqual({});
+    for (const [name, job] of Object.entries(workflow.jobs)) {
+      expect(job.permissions, name).toBeDefined();
+      expect(job['timeout-minutes'], name).toBeLessThanOrEqual(90);
+    }
+    const checkouts = stepsOf(workflow).filter(({ uses }) => uses?.startsWith('actions/checkout@'));
+    for (const step of checkouts) expect(step.with).toEqual({ 'persist-credentials': false });
+  });
+});
+
+describe('a release', () => {
+  it('is made from a tag that is the version in package.json', () => {
+    expect(release.on.push.tags).toEqual(['v*.*.*']);
+    expect(commandsOf(release.jobs['check'])).toContain('require("./package.json").version');
+  });
+
+  it('is tested on Linux, Windows and macOS with the oldest and the newest Node, before anything goes out', () => {
+    const { os = [], node = [] } = release.jobs['test']?.strategy?.matrix ?? {};
+    expect(os.map((name) => name.replace(/-.*/, '')).sort()).toEqual(['macos', 'ubuntu', 'windows']);
+    expect(node).toEqual([
+      Number.parseInt(manifest.engines.node.replace('>=', ''), 10),
+      Number.parseInt(NODE_VERSION, 10),
+    ]);
+    for (const name of ['npm', 'image', 'page']) {
+      expect([...before(name)], name).toEqual(expect.arrayContaining(['check', 'test', 'executables', 'foreign']));
+    }
+  });
+
+  it('runs every executable where it belongs, and signs the one for macOS there', () => {
+    const foreign = release.jobs['foreign'];
+    const run = [...(foreign?.strategy?.matrix.include ?? []).map(({ file }) => file), 'aritma-sidecar-linux-x64'];
+    expect(run.sort()).toEqual(
+      Object.values(TARGETS)
+        .map(({ file }) => file)
+        .sort(),
+    );
+    expect(commandsOf(release.jobs['executables'])).toContain('dist-sea/aritma-sidecar-linux-x64 demo --once');
+    expect(commandsOf(foreign)).toMatch(/codesign --sign/);
+  });
+
+  it('has a package with provenance, an image for two platforms, an SBOM and checksums', () => {
+    expect(commandsOf(release.jobs['npm'])).toContain('npm publish --provenance');
+    const build = release.jobs['image']?.steps.find(({ uses }) => uses?.startsWith('docker/build-push-action@'));
+    expect(build?.with).toMatchObject({ platforms: 'linux/amd64,linux/arm64', sbom: true });
+    expect(commandsOf(release.jobs['executables'])).toContain('npm run -s sbom');
+    expect(commandsOf(release.jobs['page'])).toContain('sha256sum * > SHA256SUMS');
+  });
+
+  it('has notes: the changelog has lines for the version in package.json', () => {
+    const lines = read('CHANGELOG.md').split('\n');
+    const at = lines.indexOf(`## ${manifest.version}`);
+    expect(at).toBeGreaterThan(0);
+    expect(lines.slice(at + 1).find((line) => line !== '')).toMatch(/^- /);
+  });
+});
