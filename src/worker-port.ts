@@ -2,8 +2,9 @@
  * The engine's side of the workers, composed: they get connections, tokens and configurations from here, and what they
  * report ends up in this process's metrics, log, history and audit log.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, type ForkOptions, fork } from 'node:child_process';
 import { extname, join } from 'node:path';
+import { isSea } from 'node:sea';
 import type { CallerPort, CallerPortOptions } from './caller-port.ts';
 import { SidecarError } from './errors.ts';
 import { createQuotas } from './proxy/quota.ts';
@@ -190,6 +191,9 @@ async function settle(workers: readonly Worker[], reports: RollCall): Promise<vo
 
 /** This program once more, as a worker; with the flags of Node that this process has, and next to no environment. */
 function launch(env: NodeJS.ProcessEnv): ChildProcess {
+  const options: ForkOptions = { env, serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] };
+  // An executable is its own main file, and puts Node's flags in by itself: as arguments, the program would get them.
+  if (isSea()) return fork('worker', [], { ...options, execArgv: [] });
   const main = join(import.meta.dirname, `main${extname(import.meta.filename)}`);
-  return fork(main, ['worker'], { env, serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  return fork(main, ['worker'], options);
 }
