@@ -121,7 +121,7 @@ describe.skipIf(!canKustomize && !process.env['CI'])('deploy/kubernetes', () => 
     expect(sidecarOf(erpPod(example))['lifecycle']).toEqual({
       postStart: {
         exec: {
-          command: ['node', '/app/dist/main.js', 'wait', '--config', CONFIG, '--for', 'started', '--max', '60s'],
+          command: ['/usr/local/bin/aritma-sidecar', 'wait', '--config', CONFIG, '--for', 'started', '--max', '60s'],
         },
       },
     });

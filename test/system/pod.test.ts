@@ -47,8 +47,8 @@ const start = async (example: string): Promise<Pod & { sidecar: Container }> => 
     value
       .replaceAll('/etc/aritma-sidecar', join(folder.path, 'etc'))
       .replaceAll('/run/aritma-sidecar', join(folder.path, 'run'))
-      .replaceAll('/app/dist/main.js', MAIN)
-      .replaceAll('=/app', `=${ROOT}`)
+      // Here it is run by Node from this folder.
+      .replaceAll('=/usr/local/bin', `=${ROOT}`)
       .replaceAll('0.0.0.0:7090', `127.0.0.1:${admin}`)
       .replaceAll('127.0.0.1:7080', `127.0.0.1:${port}`);
   for (const name of ['etc', 'run', 'etc/config', 'etc/secret']) mkdirSync(join(folder.path, name));
@@ -77,7 +77,7 @@ const start = async (example: string): Promise<Pod & { sidecar: Container }> => 
   };
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', collect);
   const exec = async (command: readonly string[]) => {
-    const [code] = (await once(run(command.slice(2)), 'exit')) as [number | null];
+    const [code] = (await once(run(command.slice(1)), 'exit')) as [number | null];
     return code;
   };
   return { child, port, admin, folder, emulator, sidecar, output: () => output, exec, mount };
