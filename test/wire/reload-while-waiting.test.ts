@@ -1,5 +1,5 @@
 /** Callers that wait for a token of a configuration which is replaced meanwhile: it finishes what it has begun. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -97,4 +97,24 @@ it('sends a refused request again with a new token when the secret changes befor
   world.sidecar.reload();
   refuse();
   expect((await caller.answer()).status).toBe(200);
+});
+
+it('closes the connections of the configuration before, once no request of it is left', async () => {
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+  await using world = await createProxyWorld({
+    config: { log: { level: 'info' } },
+    answer({ socket }) {
+      void answered.then(() => socket.write(ok('fine')));
+      return undefined;
+    },
+  });
+  const waiting = world.call('GET /api/x HTTP/1.1');
+  await expect.poll(() => world.upstream.requests.length).toBe(1);
+  const text = readFileSync(world.sidecar.file, 'utf8');
+  writeFileSync(world.sidecar.file, text.replace('"level":"info"', '"level":"warn"'));
+  world.sidecar.reload();
+  expect(world.upstream.closed).toBe(0);
+  answer();
+  expect((await waiting).status).toBe(200);
+  await expect.poll(() => world.upstream.closed).toBe(1);
 });
