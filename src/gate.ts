@@ -1,7 +1,9 @@
 /**
  * The gate of a generation, composed: who may call, what they may call, and how much of it.
  */
+
 import type { Config } from './config/schema.ts';
+import { memoize } from './memoize.ts';
 import type { CallerMetrics } from './metrics.ts';
 import { createAdmission } from './proxy/admission.ts';
 import { createIdentify } from './proxy/callers.ts';
@@ -83,14 +85,5 @@ function buildGate<Source extends GateSource>(source: Source, options: GateOptio
       maxBytes: config.limits.requestBody,
     },
     totalMs: config.timeouts.total,
-  };
-}
-
-function memoize<T>(make: (key: string) => T): (key: string) => T {
-  const made = new Map<string, T>();
-  return (key) => {
-    const value = made.get(key) ?? make(key);
-    made.set(key, value);
-    return value;
   };
 }

@@ -3,6 +3,7 @@
  * metrics, log and history of a single process, which the engine then makes. One report is on its way at a time, and what
  * waits for it has a bound: callers come first.
  */
+import { memoize } from '../memoize.ts';
 import type { CallerMetrics, CounterName } from '../metrics.ts';
 import type { FinishedRequest, OnFinished } from '../proxy/access-log.ts';
 import type { Report, UpstreamNumbers } from './messages.ts';
@@ -111,13 +112,4 @@ function createCells(onCount: () => void) {
 function usage(): Pick<Report, 'residentBytes' | 'cpuSeconds'> {
   const { user, system } = process.cpuUsage();
   return { residentBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 };
-}
-
-function memoize<T>(make: (key: string) => T): (key: string) => T {
-  const made = new Map<string, T>();
-  return (key) => {
-    const value = made.get(key) ?? make(key);
-    made.set(key, value);
-    return value;
-  };
 }
