@@ -134,36 +134,54 @@ function rememberSecond(): (now: number) => string {
 /** What a reader that has stalled may cost in memory before lines are dropped, because callers come first. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 const FLUSH_MS = 1000;
-/** Lines leave together, at the latest after this time or with so many characters: writing costs more than making them. */
+/** Lines leave together, at the latest after this time or with so many bytes: writing costs more than making them. */
 const GATHER_MS = 20;
-const GATHER_CHARS = 16 * 1024;
+const GATHER_BYTES = 64 * 1024;
+/** UTF-8 needs no more for a UTF-16 code unit. */
+const MAX_BYTES_PER_CHAR = 3;
 
 /**
  * Writes behind the caller's back and never blocks: a full disk, a closed pipe or a reader that stands still costs log
- * lines, never a request and never the stop.
+ * lines, never a request and never the stop. A line becomes bytes at once: as text that waits, its many pieces would
+ * outlive their request and be carried about by the garbage collector.
  */
 function openStdout(): { write: (line: string) => void; flush: () => Promise<void> } {
-  const destination = new sonicBoom.SonicBoom({ fd: 1, sync: false, maxLength: MAX_BUFFERED_BYTES });
+  const contentMode = 'buffer';
+  const destination = new sonicBoom.SonicBoom({ fd: 1, sync: false, maxLength: MAX_BUFFERED_BYTES, contentMode });
   let writing = false;
-  let gathered = '';
+  let lines: Buffer = Buffer.allocUnsafeSlow(GATHER_BYTES);
+  let length = 0;
+  let spare: Buffer | undefined;
   let timer: NodeJS.Timeout | undefined;
+  let underway: Buffer | undefined;
   destination
     .on('error', () => undefined)
     .on('drain', () => {
       writing = false;
+      spare = underway;
     });
+  const send = (bytes: Buffer) => {
+    writing = true;
+    // In this mode it takes bytes; its types know only text.
+    destination.write(bytes as unknown as string);
+  };
   const handOver = () => {
     clearTimeout(timer);
     timer = undefined;
-    if (gathered === '') return;
-    writing = true;
-    destination.write(gathered);
-    gathered = '';
+    if (length === 0) return;
+    const full = lines;
+    lines = spare ?? Buffer.allocUnsafeSlow(GATHER_BYTES);
+    spare = undefined;
+    underway = full;
+    send(full.subarray(0, length));
+    length = 0;
   };
   const write = (line: string) => {
-    gathered += line;
-    if (gathered.length >= GATHER_CHARS) handOver();
-    else timer ??= setTimeout(handOver, GATHER_MS);
+    const most = line.length * MAX_BYTES_PER_CHAR;
+    if (most > GATHER_BYTES - length) handOver();
+    if (most > GATHER_BYTES) send(Buffer.from(line));
+    else length += lines.write(line, length);
+    timer ??= setTimeout(handOver, GATHER_MS);
   };
   const flush = () =>
     new Promise<void>((resolve) => {

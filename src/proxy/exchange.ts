@@ -7,6 +7,7 @@ import type { Dispatcher } from 'undici';
 import type { RouteMetrics } from '../metrics.ts';
 import type { Token, TokenKey } from '../oauth/token.ts';
 import type { RoutePattern } from './admission.ts';
+import type { Depart } from './answer.ts';
 import type { RequestBody } from './body.ts';
 import type { RequestHead } from './headers.ts';
 import type { QuotaLimits } from './quota.ts';
@@ -67,6 +68,8 @@ export interface Exchange {
   readonly upgrade: UpgradeResponse | undefined;
   /** Flat headers of ours for the request and its answer. */
   readonly added: readonly string[];
+  /** Where the ends of answers meet. */
+  readonly depart: Depart;
   /** The try that is on its way. As closures in members of their own, they let V8 keep nearly every request until a full collection. */
   attempt?: Underway | undefined;
   /** From sending the request to the head of its answer, ms. */

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import { SidecarError } from '../errors.ts';
 import type { Token } from '../oauth/token.ts';
+import { Answer } from './answer.ts';
 import { callerOrigin, type Exchange, type Informing, type Underway } from './exchange.ts';
 import { type AnswerHead, readAnswerHead, VIA } from './headers.ts';
 import { mayTryAgain, renewedToken } from './replay.ts';
@@ -18,8 +19,6 @@ import { translate } from './upstream-errors.ts';
 const MAX_INTERIM = 16;
 /** More of a discarded 401 is not worth a connection. */
 const MAX_DISCARD_BYTES = 64 * 1024;
-/** An answer up to this size that arrives in one piece leaves in one piece: copying it costs less than a second write. */
-const MAX_WHOLE_BYTES = 16 * 1024;
 
 /**
  * Resolves when the whole answer has been handed to the caller's connection.
@@ -43,11 +42,8 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
   #controller: Dispatcher.DispatchController | undefined;
   /** Bytes of a 401 that is thrown away; undefined while answering. */
   #discarded: number | undefined;
+  #answer: Answer | undefined;
   #answered = false;
-  /** How long the answer says its content is; and that, if it came in one piece, to leave together with the head. */
-  #expected: string | string[] | undefined;
-  #whole: Buffer | undefined;
-  #stall: NodeJS.Timeout | undefined;
   #queued: NodeJS.Timeout | undefined;
   #givenUp = false;
   #informed = 0;
@@ -73,8 +69,9 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
       ...(upgrade && { upgrade: 'websocket' }),
     };
-    route.dispatcher.dispatch(options, this);
-    if (this.#controller === undefined)
+    const isTaken = route.dispatcher.dispatch(options, this);
+    // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
+    if (!isTaken && this.#controller === undefined)
       this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), route.queueMs);
   }
 
@@ -134,8 +131,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     res.writeHead(status, reason, headers);
-    // While an upload goes on, an early answer must not wait for its end.
-    if (this.#exchange.body.kind !== 'stream') this.#expected = fields['content-length'];
+    this.#answer = new Answer(this.#exchange, controller, fields['content-length'], this.#settle.resolve);
   }
 
   onResponseStarted(): void {
@@ -148,22 +144,13 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
       if (this.#discarded > MAX_DISCARD_BYTES) controller.abort(new errors.RequestAbortedError());
       return;
     }
-    const { res } = this.#exchange;
-    this.#exchange.bytesOut += chunk.length;
-    const isWhole = chunk.length <= MAX_WHOLE_BYTES && this.#expected === String(chunk.length);
-    if (isWhole) this.#whole = chunk;
-    if (isWhole || res.write(chunk)) return;
-    controller.pause();
-    this.#stall = setTimeout(() => this.#abort('CALLER_TIMEOUT'), this.#exchange.stallMs);
-    res.once('drain', this.#onDrain);
+    this.#answer?.write(chunk);
   }
 
   onResponseEnd(): void {
     if (this.#discarded !== undefined) return;
     this.#release();
-    // node:http joins head and content only where both are text; latin1 is bytes as they are.
-    this.#exchange.res.end(this.#whole?.toString('latin1'), 'latin1');
-    this.#settle.resolve();
+    this.#answer?.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -176,21 +163,11 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     else this.#settle.reject(translate(error, this.#controller !== undefined));
   }
 
-  readonly #onDrain = (): void => {
-    clearTimeout(this.#stall);
-    this.#stall = undefined;
-    this.#controller?.resume();
-  };
-
   callerClosed(): void {
     if (this.#exchange.res.writableFinished) return;
-    this.#abort('CALLER_ABORTED');
+    this.#controller?.abort(new SidecarError('CALLER_ABORTED'));
     // Not dispatched yet: undici cannot take it back, `onRequestStart` will.
     if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
-  }
-
-  #abort(code: 'CALLER_ABORTED' | 'CALLER_TIMEOUT'): void {
-    this.#controller?.abort(new SidecarError(code));
   }
 
   /** RFC 9110 §15.2: interim answers are passed on, except to callers that cannot know them; a flood of them is not. */
@@ -219,9 +196,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
   #release(): void {
     this.#exchange.attempt = undefined;
     clearTimeout(this.#queued);
-    if (this.#stall === undefined) return;
-    clearTimeout(this.#stall);
-    this.#exchange.res.off('drain', this.#onDrain);
+    this.#answer?.cease();
   }
 
   /** Starts the one replay if this 401 allows it; true when it did. */

@@ -11,6 +11,7 @@ import type { CallerMetrics } from '../metrics.ts';
 import { toProblem } from '../problem.ts';
 import { type OnFinished, type RecordOptions, record, type Trace } from './access-log.ts';
 import type { Admit, RequestLine } from './admission.ts';
+import { createDepartures } from './answer.ts';
 import { type BodyLimits, checkAnnounced, receiveBody } from './body.ts';
 import type { Connections } from './connections.ts';
 import type { Exchange, Route } from './exchange.ts';
@@ -64,6 +65,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   const nextRequestId = createRequestIds();
   const recording = { ...options, unrouted: metrics.forRoute('none') };
   const listeners: Listener[] = [];
+  const depart = createDepartures();
   let draining = false;
 
   const begin: Begin = (req, res, expectsContinue) => {
@@ -84,7 +86,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       trace.letGo?.();
       connections.ended(res);
     });
-    inTurn({ req, res, head, trace, expectsContinue }, before, options.gate).catch((thrown: unknown) => {
+    inTurn({ req, res, head, trace, expectsContinue, depart }, before, options.gate).catch((thrown: unknown) => {
       trace.error = fail(res, trace, thrown, options);
     });
   };
@@ -177,10 +179,11 @@ interface Incoming {
   readonly head: ReturnType<typeof readRequestHead>;
   readonly trace: Trace;
   readonly expectsContinue: boolean;
+  readonly depart: Exchange['depart'];
 }
 
 /** The life of one request, in order. Whatever it throws ends in the one catch above. */
-async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: Gate): Promise<void> {
+async function run({ req, res, head, trace, expectsContinue, depart }: Incoming, gate: Gate): Promise<void> {
   const { route, path, caller } = gate.admit(readLine(req), head);
   trace.route = route;
   trace.caller = caller;
@@ -216,6 +219,7 @@ async function run({ req, res, head, trace, expectsContinue }: Incoming, gate: G
     stallMs: gate.limits.idleMs,
     bytesOut: 0,
     replayed: false,
+    depart,
     upgrade,
   };
   trace.exchange = exchange;
