@@ -11,6 +11,7 @@ COPY package.json package-lock.json .npmrc ./
 # Scripts stay off: they only fetch the development runtime, and the build brings the Node it needs, held to a checksum.
 RUN npm ci --ignore-scripts
 COPY LICENSE ./
+COPY deploy/package ./deploy/package
 COPY deploy/executable ./deploy/executable
 COPY src ./src
 ARG TARGETARCH=amd64

@@ -1,9 +1,9 @@
 /**
  * Talks to a running sidecar through its admin listener: waits until it is ready, asks it to stop.
  */
-import { Agent, request } from 'undici';
 import type { Address } from './config/values.ts';
 import { formatAddress } from './listen.ts';
+import { Pool } from './undici.ts';
 
 export type Probe = 'live' | 'started' | 'ready';
 
@@ -35,17 +35,17 @@ async function call(
   path: string,
   timeoutMs = ATTEMPT_MS,
 ): Promise<number | undefined> {
-  const dispatcher = new Agent(admin.kind === 'unix' ? { connect: { socketPath: admin.path } } : {});
   const origin = admin.kind === 'unix' ? 'http://localhost' : `http://${formatAddress(reachable(admin))}`;
+  const pool = new Pool(origin, admin.kind === 'unix' ? { socketPath: admin.path } : {});
   try {
-    const answer = await request(origin + path, { method, dispatcher, signal: AbortSignal.timeout(timeoutMs) });
+    const answer = await pool.request({ method, path, signal: AbortSignal.timeout(timeoutMs) });
     await answer.body.dump();
     return answer.statusCode;
   } catch {
     // Not there yet, or not answering: both are what the caller is waiting out.
     return undefined;
   } finally {
-    await dispatcher.destroy();
+    await pool.destroy();
   }
 }
 

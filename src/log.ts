@@ -135,8 +135,8 @@ function rememberSecond(): (now: number) => string {
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 const FLUSH_MS = 1000;
 /** Lines leave together, at the latest after this time or with so many bytes: writing costs more than making them. */
-const GATHER_MS = 20;
-const GATHER_BYTES = 64 * 1024;
+const GATHER_MS = 50;
+const GATHER_BYTES = 128 * 1024;
 /** UTF-8 needs no more for a UTF-16 code unit. */
 const MAX_BYTES_PER_CHAR = 3;
 

@@ -8,10 +8,10 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
-import { bundle } from './bundle.ts';
+import { bundle } from '../package/bundle.ts';
+import { thirdPartyText } from '../package/third-party.ts';
 import { unpackNode } from './node-binaries.ts';
 import { hostTarget, NODE_VERSION, TARGETS, type Target } from './targets.ts';
-import { thirdPartyText } from './third-party.ts';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
@@ -28,9 +28,9 @@ async function build(out: string, names: readonly string[]): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'aritma-sidecar-build-'));
   try {
     await mkdir(out, { recursive: true });
-    const { code, packages } = await bundle();
+    const { chunks, packages } = await bundle('one');
     const main = join(work, 'main.mjs');
-    await writeFile(main, code);
+    await writeFile(main, chunks.map(({ code }) => code).join(''));
     // The Node that writes the program into another must be of its very version, whatever runs this script.
     const builder = await unpackBinary(hostTarget(), work);
     for (const [name, target] of targets) {

@@ -5,11 +5,11 @@
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import { Agent, request } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Address } from '../config/values.ts';
 import { formatAddress } from '../listen.ts';
 import { parseObject } from '../oauth/capped-body.ts';
+import { Pool } from '../undici.ts';
 import { LIMIT_MS, within } from './deadline.ts';
 import { FINDING, type Finding, shown, type Words } from './finding.ts';
 
@@ -130,14 +130,14 @@ async function whyNotUnix(path: string): Promise<string | undefined> {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? 'unknown';
   }
-  const agent = new Agent({ connect: { socketPath: path } });
+  const pool = new Pool('http://localhost', { socketPath: path });
   try {
-    await request('http://localhost/livez', { dispatcher: agent, signal: AbortSignal.timeout(LIMIT_MS.listener) });
+    await pool.request({ method: 'GET', path: '/livez', signal: AbortSignal.timeout(LIMIT_MS.listener) });
     return 'EADDRINUSE';
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'STALE' : 'EADDRINUSE';
   } finally {
-    await agent.destroy();
+    await pool.destroy();
   }
 }
 
@@ -145,13 +145,13 @@ async function whyNotUnix(path: string): Promise<string | undefined> {
 async function identify(listener: Listener): Promise<string | undefined> {
   const { role, address, secure } = listener;
   const connect = { rejectUnauthorized: false, ...(address.kind === 'unix' && { socketPath: address.path }) };
-  const dispatcher = new Agent({ connect });
   const host = address.kind === 'unix' ? 'localhost' : reachable(address);
   // A Host that no sidecar has: it refuses the request, so nothing of this ever reaches an API.
   const headers = role === 'listen' ? { host: 'aritma-sidecar-check.invalid' } : {};
-  const url = `${secure ? 'https' : 'http'}://${host}${role === 'admin' ? '/status' : '/'}`;
+  const pool = new Pool(`${secure ? 'https' : 'http'}://${host}`, { connect });
+  const path = role === 'admin' ? '/status' : '/';
   try {
-    const answer = await request(url, { dispatcher, headers, signal: AbortSignal.timeout(LIMIT_MS.listener) });
+    const answer = await pool.request({ method: 'GET', path, headers, signal: AbortSignal.timeout(LIMIT_MS.listener) });
     const body = parseObject(await answer.body.text());
     if (role === 'listen') return answer.headers['x-sidecar-error'] ? 'in use by a sidecar that is running' : undefined;
     if (body?.['uptimeS'] === undefined || body['version'] === undefined) return undefined;
@@ -160,7 +160,7 @@ async function identify(listener: Listener): Promise<string | undefined> {
     // Whatever it is, it does not speak as a sidecar does.
     return undefined;
   } finally {
-    await dispatcher.destroy();
+    await pool.destroy();
   }
 }
 

@@ -3,8 +3,9 @@
  * is a pure function of what came back. Every outcome is a value; nothing of an answer's body gets into an error or log.
  */
 import { decodeJwt } from 'jose/jwt/decode';
-import { type Dispatcher, errors } from 'undici';
+import type { Dispatcher } from 'undici';
 import { Secret } from '../secret.ts';
+import { errors } from '../undici.ts';
 import { parseObject, readCapped } from './capped-body.ts';
 
 /** What the identity server's answer amounts to. */

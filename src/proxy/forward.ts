@@ -6,9 +6,10 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type Dispatcher, errors } from 'undici';
+import type { Dispatcher } from 'undici';
 import { SidecarError } from '../errors.ts';
 import type { Token } from '../oauth/token.ts';
+import { errors } from '../undici.ts';
 import { Answer } from './answer.ts';
 import { callerOrigin, type Exchange, type Informing, type Underway } from './exchange.ts';
 import { type AnswerHead, readAnswerHead, VIA } from './headers.ts';

@@ -3,10 +3,11 @@
  * come from, deadlines and size bounds; promises that neither a token nor anything of a Secret comes back in an error.
  */
 import { join } from 'node:path';
-import { buildConnector, type Dispatcher, Pool } from 'undici';
+import type { Dispatcher, buildConnector as Undici } from 'undici';
 import { SidecarError } from '../errors.ts';
 import { parseObject, readCapped } from '../oauth/capped-body.ts';
 import { Secret } from '../secret.ts';
+import { buildConnector, Pool } from '../undici.ts';
 import { readText } from './durable-file.ts';
 
 export interface KubernetesApiOptions {
@@ -101,7 +102,7 @@ interface ApiRequest {
 }
 
 /** The CA is read for each connection, so that one that is replaced takes effect. */
-function trusting(caFile: string, timeout: number): buildConnector.connector {
+function trusting(caFile: string, timeout: number): Undici.connector {
   return (options, done) => {
     readMounted(caFile).then(
       (ca) => buildConnector({ ca, timeout, allowH2: false })(options, done),
@@ -132,7 +133,7 @@ interface RawAnswer {
   readonly failure?: SidecarError;
 }
 
-async function exchange(pool: Pool, request: ApiRequest, token: Secret): Promise<RawAnswer> {
+async function exchange(pool: Dispatcher, request: ApiRequest, token: Secret): Promise<RawAnswer> {
   const signal = AbortSignal.timeout(request.deadlineMs);
   // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
   const { promise: late, resolve } = Promise.withResolvers<RawAnswer>();

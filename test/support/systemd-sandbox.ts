@@ -42,8 +42,7 @@ export interface Sandbox extends AsyncDisposable {
 /** The program as JavaScript, in a folder of its own: dist/ may be old, or in the making by another test. */
 export function compileInto(folder: Folder): string {
   const compiled = join(folder.path, 'dist');
-  const args = ['-p', join(ROOT, 'tsconfig.build.json'), '--outDir', compiled];
-  execFileSync(join(ROOT, 'node_modules/.bin/tsc'), args, { stdio: 'inherit' });
+  execFileSync(process.execPath, [join(ROOT, 'deploy/package/build.ts'), compiled], { stdio: 'inherit' });
   return compiled;
 }
 

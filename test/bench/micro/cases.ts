@@ -21,10 +21,11 @@ const REQUEST = [
   ...['Host', HOST, 'Accept', 'application/json', 'User-Agent', 'erp/1.0', 'Accept-Language', 'nb-NO'],
   ...['Connection', 'keep-alive', 'X-Correlation-Id', '4f1c1cb6-6f0e-4be9-9c34-0d9d9a2ecb11'],
 ];
-const ANSWER = [
+/** As undici hands them over: pieces of what has arrived. */
+const ANSWER = piecesOf([
   ...['Date', 'Thu, 01 Jan 2026 00:00:00 GMT', 'Content-Type', 'application/json', 'Cache-Control', 'no-store'],
   ...['Content-Length', '686', 'Connection', 'keep-alive'],
-].map((text) => Buffer.from(text));
+]);
 const TOKEN = 'token-of-the-bench-1';
 
 /** Resolves when there is a token to be had from the cache. */
@@ -90,4 +91,14 @@ function logCase(): () => unknown {
     record(req, res, trace, { log, unrouted });
     return bytes;
   };
+}
+
+function piecesOf(texts: readonly string[]): Buffer[] {
+  const all = Buffer.from(texts.join(': '));
+  let at = 0;
+  return texts.map((text) => {
+    const piece = all.subarray(at, at + text.length);
+    at += text.length + ': '.length;
+    return piece;
+  });
 }

@@ -1,16 +1,17 @@
 /**
- * The licences of everything in an executable, as the licences themselves demand: Node's, which names all that Node is made
- * of, and that of every package in the bundle.
+ * The licences of everything that is given away, as the licences themselves demand: that of every package in a bundle and,
+ * for an executable, Node's, which names all that Node is made of.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** @param packages their folders @throws Error for a package that does not say how it is licensed */
-export function thirdPartyText(packages: readonly string[], nodeLicence: string): string {
-  const intro = `aritma-sidecar is licensed under Apache-2.0 (LICENSE). Its executables also contain:\n`;
-  const list = packages.map((folder) => `- ${titleOf(folder)}`).join('\n');
-  const sections = packages.map((folder) => section(titleOf(folder), licenceOf(folder)));
-  return `${intro}\n- Node.js\n${list}\n${section('Node.js', nodeLicence)}${sections.join('')}`;
+export function thirdPartyText(packages: readonly string[], nodeLicence?: string): string {
+  const parts = packages.map((folder) => ({ title: titleOf(folder), licence: licenceOf(folder) }));
+  if (nodeLicence !== undefined) parts.unshift({ title: 'Node.js', licence: nodeLicence });
+  const intro = 'aritma-sidecar is licensed under Apache-2.0 (LICENSE). What goes with it here also contains:';
+  const list = parts.map(({ title }) => `- ${title}`).join('\n');
+  return `${intro}\n\n${list}\n${parts.map(({ title, licence }) => section(title, licence)).join('')}`;
 }
 
 function section(title: string, text: string): string {

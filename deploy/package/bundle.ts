@@ -1,0 +1,70 @@
+/**
+ * The program and its packages as ES modules that need nothing but Node: a few files that Node reads at once instead of
+ * seven hundred that it looks for one by one. Not minified: a stack trace in a bug report names functions and lines as the
+ * source does. Without comments, which V8 would keep for as long as the process lives.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type OutputChunk, type Plugin, type RolldownOutput, rolldown } from 'rolldown';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+export interface Bundle {
+  readonly chunks: readonly Pick<OutputChunk, 'fileName' | 'code'>[];
+  /** Folders of the packages in it. */
+  readonly packages: readonly string[];
+}
+
+/**
+ * @param pieces one file, or `main.js` and what its commands load when they run
+ * @throws Error when the bundle would need a file or package that is not in it
+ */
+export async function bundle(pieces: 'one' | 'many'): Promise<Bundle> {
+  const build = await rolldown({
+    input: join(ROOT, 'src/main.ts'),
+    cwd: ROOT,
+    platform: 'node',
+    tsconfig: false,
+    plugins: [versionInside()],
+  });
+  const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many' } as const;
+  const { output } = await build.generate(settings).finally(() => build.close());
+  const chunks = output.filter((part) => part.type === 'chunk');
+  const outside = missing(output);
+  if (outside.length > 0) throw new Error(`not in the bundle: ${outside.join(', ')}`);
+  return {
+    chunks: chunks.map(({ fileName, code }) => ({ fileName, code: asciiOnly(code) })),
+    packages: packagesOf(chunks.flatMap(({ moduleIds }) => moduleIds)),
+  };
+}
+
+/** What the chunks ask for that is neither one of them nor Node's, and what is no code. */
+function missing(output: RolldownOutput['output']): string[] {
+  const names = new Set(output.map(({ fileName }) => fileName));
+  return output.flatMap((part) => {
+    if (part.type !== 'chunk') return [part.fileName];
+    return [...part.imports, ...part.dynamicImports].filter((name) => !names.has(name) && !name.startsWith('node:'));
+  });
+}
+
+/** A bundle's files lie elsewhere, and there is no package.json beside an executable. */
+function versionInside(): Plugin {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  return {
+    name: 'version-inside',
+    load: {
+      filter: { id: /[\\/]src[\\/]version\.ts$/ },
+      handler: () => `export const VERSION = ${JSON.stringify(version)};`,
+    },
+  };
+}
+
+/** V8 holds a source with one character beyond Latin-1 in two bytes a character, for as long as the process lives. */
+function asciiOnly(code: string): string {
+  return code.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+function packagesOf(moduleIds: readonly string[]): string[] {
+  const folders = moduleIds.map((id) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(id)?.[0]);
+  return [...new Set(folders.filter((folder) => folder !== undefined))].sort();
+}
