@@ -43,6 +43,8 @@ WORKDIR /etc/aritma
 # The process gives up what it does not need: other files, child processes, threads, add-ons. /proc is its own figures and,
 # for rotation, whether the holder of a lock is alive. Whoever sets NODE_OPTIONS (the heap's size, say) repeats these.
 ENV NODE_OPTIONS="--permission --allow-net --disable-warning=ExperimentalWarning --allow-fs-read=/etc/aritma/* --allow-fs-read=/run/secrets/* --allow-fs-read=/var/run/secrets/* --allow-fs-read=/usr/local/bin/* --allow-fs-read=/proc/* --allow-fs-read=/run/aritma/* --allow-fs-write=/run/aritma/* --allow-fs-read=/var/log/aritma/* --allow-fs-write=/var/log/aritma/*"
+# Several threads allocate, but seldom at once: heaps of their own would only hold memory.
+ENV MALLOC_ARENA_MAX=1
 EXPOSE 7080 7090
 STOPSIGNAL SIGTERM
 # Asks the process itself and nothing outside it: an identity server that is down must not get the container killed.

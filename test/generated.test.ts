@@ -20,7 +20,7 @@ describe('README.md', () => {
     for (const line of block.split('\n')) {
       const heading = /^src\/(\S*)/.exec(line);
       if (heading) folder = heading[1] ?? '';
-      const entry = /^ {2}([a-z-]+\.ts) /.exec(line);
+      const entry = /^ {2}([a-z-]+(?:\.d)?\.ts) /.exec(line);
       if (entry) named.push(`src/${folder}${entry[1]}`);
     }
     expect(named.sort()).toEqual(globSync('src/**/*.ts', { cwd: ROOT }).sort());

@@ -1,4 +1,6 @@
 // What may get into a log line, and in which shape.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createLog, type LogFields, type LogOptions } from '../src/log.ts';
@@ -8,6 +10,8 @@ function collect(options: Omit<LogOptions, 'write'>) {
   const lines: string[] = [];
   return { lines, log: createLog({ ...options, write: (line) => lines.push(line) }) };
 }
+
+const ROOT = join(import.meta.dirname, '..');
 
 /** What a caller of the log who ignores the types can do. */
 const forced = (fields: unknown) => fields as LogFields;
@@ -100,5 +104,42 @@ describe('log', () => {
     const { lines, log } = collect({ level: 'info', format: 'text' });
     log.warn('request', { path: '/a b', status: 200, reason: 'x=y' });
     expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} warn {2}request {2}path="\/a b" {2}status=200 {2}reason=x=y\n$/);
+  });
+});
+
+describe('the log on standard output', () => {
+  /** What a process writes that logs `lines` and then flushes; its reader begins when told to. */
+  async function written(script: string): Promise<string> {
+    const source = `import { createLog } from ${JSON.stringify(join(ROOT, 'src/log.ts'))};
+      const log = createLog({ level: 'info', format: 'json' });
+      ${script}
+      await log.flush();`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', source], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const chunks: Buffer[] = [];
+    for await (const chunk of child.stdout) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks).toString();
+  }
+
+  it('has every line once and in order, whatever their characters and lengths', async () => {
+    const output = await written(`for (let at = 0; at < 3000; at += 1) {
+      const path = at % 100 === 7 ? 'x'.repeat(200_000) : 'bl\u00e5b\u00e6r \u20ac \ud83d\ude80'.repeat(at % 40);
+      log.info('request', { status: at, path });
+      if (at % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 60));
+    }`);
+    const lines = output
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { status: number; path: string });
+    expect(lines.map(({ status }) => status)).toEqual([...Array(3000).keys()]);
+    for (const { status, path } of lines)
+      expect(path === (status % 100 === 7 ? 'x'.repeat(200_000) : 'blåbær € 🚀'.repeat(status % 40))).toBe(true);
+  });
+
+  it('writes what there is without being asked', async () => {
+    expect(
+      await written(`log.info('one'); await new Promise((resolve) => setTimeout(resolve, 300)); process.exit();`),
+    ).toMatch(/"message":"one"\}\n$/);
   });
 });

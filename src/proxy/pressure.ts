@@ -49,8 +49,9 @@ export function createPressure({ share, sample, onChange }: PressureOptions): Pr
   };
 }
 
-/** V8's default on 64 bits, 3 × 32 MiB: `heap_size_limit` counts it, but the process dies when the rest is full. */
-const YOUNG_BYTES = 96 * 1024 * 1024;
+const MIB = 1024 * 1024;
+/** V8's default on 64 bits. */
+const SEMI_SPACE_MIB = 32;
 /** What is left for old objects whatever was set. */
 const LEAST_OLD_SHARE = 0.4;
 
@@ -62,3 +63,14 @@ export function heapShareInUse(): number {
   const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
   return used / Math.max(limit - YOUNG_BYTES, limit * LEAST_OLD_SHARE);
 }
+
+/**
+ * What `heap_size_limit` counts for young objects, of which the process does not die: three semi-spaces. Node's own
+ * arguments have the last word; what NODE_OPTIONS makes smaller is taken for the default, which errs on the safe side.
+ */
+export function youngBytes(nodeArguments: readonly string[]): number {
+  const sizes = nodeArguments.map((argument) => /^--max[-_]semi[-_]space[-_]size=(\d+)$/.exec(argument)?.[1]);
+  return 3 * Number(sizes.findLast((size) => size !== undefined) ?? SEMI_SPACE_MIB) * MIB;
+}
+
+const YOUNG_BYTES = youngBytes(process.execArgv);

@@ -1,6 +1,7 @@
 // When memory counts as short, and when it no longer does.
+import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createPressure, heapShareInUse } from '../../src/proxy/pressure.ts';
+import { createPressure, heapShareInUse, youngBytes } from '../../src/proxy/pressure.ts';
 
 describe('pressure', () => {
   beforeEach(() => void vi.useFakeTimers());
@@ -53,5 +54,23 @@ describe('heapShareInUse', () => {
     const kept = Array.from({ length: 2_000_000 }, (_, index) => index + 0.5);
     expect(heapShareInUse()).toBeGreaterThan(before);
     expect(kept).toHaveLength(2_000_000);
+  });
+});
+
+describe('youngBytes', () => {
+  it.each([
+    { nodeArguments: [], mib: 96 },
+    { nodeArguments: ['--max-semi-space-size=4', '--no-maglev'], mib: 12 },
+    { nodeArguments: ['--max_semi_space_size=16'], mib: 48 },
+    { nodeArguments: ['--max-semi-space-size=16', '--max-semi-space-size=2'], mib: 6 },
+    { nodeArguments: ['--max-semi-space-size'], mib: 96 },
+  ])('is $mib MiB with $nodeArguments', ({ nodeArguments, mib }) => {
+    expect(youngBytes(nodeArguments)).toBe(mib * 1024 ** 2);
+  });
+
+  it.each([[], ['--max-semi-space-size=4']])('is what V8 adds to the room for old objects, with %j', (...flags) => {
+    const script = 'console.log(v8.getHeapStatistics().heap_size_limit)';
+    const printed = execFileSync(process.execPath, ['--max-old-space-size=200', ...flags, '-e', script], { env: {} });
+    expect(Number(printed) - youngBytes(flags)).toBe(200 * 1024 ** 2);
   });
 });

@@ -2,14 +2,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { join } from 'node:path';
+import { NODE_FLAGS } from '../../../deploy/executable/targets.ts';
 import { COMPILED } from '../../support/compiled.ts';
 import { freePort } from '../../support/free-port.ts';
 import { CORE, startProgram } from '../children.ts';
 import { untilListening, untilTrue } from './ports.ts';
 import { FETCHED, LOG_FILE, originOf, type Running, type Setup, type Subject } from './subject.ts';
 
-/** Of the Dockerfile. */
-export const NODE_FLAGS = ['--report-exclude-env', '--disable-sigusr1'];
 /** How exactly its start is timed. */
 const POLL_MS = 5;
 
@@ -37,6 +36,8 @@ async function startSidecar(setup: Setup): Promise<Running> {
     ...(!sidecar.anyCore && { core: CORE.subject }),
     cwd: folder,
     env: {
+      // Of the Dockerfile.
+      MALLOC_ARENA_MAX: '1',
       ...(caFile !== undefined && { NODE_EXTRA_CA_CERTS: caFile }),
       // Compiling TypeScript at each start would be most of a smoke run.
       ...(sidecar.main.endsWith('.ts') && COMPILED),
