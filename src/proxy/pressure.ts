@@ -26,10 +26,12 @@ export interface Pressure {
   close(): void;
 }
 
-/** Looks at once and then regularly, without keeping the process alive. */
+/** Looks at once, and regularly while requests come or pressure is high, without keeping the process alive. */
 export function createPressure({ share, sample, onChange }: PressureOptions): Pressure {
   let high = false;
   let asked = 0;
+  let askedBefore = 0;
+  let timer: NodeJS.Timeout | undefined;
   const look = () => {
     const used = sample();
     const next = high ? used > share - RELIEF : used > share;
@@ -37,12 +39,20 @@ export function createPressure({ share, sample, onChange }: PressureOptions): Pr
     high = next;
     onChange(high);
   };
+  const watch = () => {
+    timer = setInterval(() => {
+      look();
+      if (high || asked !== askedBefore) askedBefore = asked;
+      else timer = void clearInterval(timer);
+    }, SAMPLE_MS).unref();
+  };
   look();
-  const timer = setInterval(look, SAMPLE_MS).unref();
+  watch();
   return {
     isHigh() {
       asked += 1;
-      if (asked % SAMPLE_EVERY === 0) look();
+      if (timer === undefined || asked % SAMPLE_EVERY === 0) look();
+      if (timer === undefined) watch();
       return high;
     },
     close: () => clearInterval(timer),

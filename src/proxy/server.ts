@@ -78,7 +78,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     const before = connections.began(res);
     metrics.inFlight(1);
     if (draining) res.shouldKeepAlive = false;
-    res.once('close', () => {
+    res.on('close', () => {
       metrics.inFlight(-1);
       record(req, res, trace, recording);
       trace.exchange?.attempt?.callerClosed();

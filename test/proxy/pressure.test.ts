@@ -40,9 +40,31 @@ describe('pressure', () => {
 
   it('looks no more once closed', () => {
     const world = createWorld(0.9);
+    world.isHigh();
     world.close();
     vi.advanceTimersByTime(1000);
     expect(world.samples).toBe(1);
+  });
+
+  it('lets an idle process sleep, and looks before the first request after that is let in', () => {
+    const world = createWorld(0.9);
+    vi.advanceTimersByTime(10_000);
+    expect(world.samples).toBe(2);
+    world.used = 1;
+    expect(world.isHigh()).toBe(true);
+    expect(world.samples).toBe(3);
+    world.close();
+  });
+
+  it('looks on while pressure is high, whether requests come or not', () => {
+    const world = createWorld(0.9);
+    world.used = 1;
+    vi.advanceTimersByTime(10_000);
+    expect(world.samples).toBe(201);
+    world.used = 0.1;
+    vi.advanceTimersByTime(50);
+    expect(world.changes).toEqual([true, false]);
+    world.close();
   });
 });
 

@@ -129,3 +129,22 @@ export function complaints(resources: readonly Resource[], { typeOf }: Schemas):
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+/** What the JSON schemas in the OpenAPI document of Kubernetes 1.36, and of the operator, have against an object; unknown fields they let pass. */
+export async function schemaFault({ apiVersion, kind, ...rest }: Resource): Promise<string | undefined> {
+  const from = kind === 'PodMonitor' ? '@kubernetes-models/prometheus-operator' : 'kubernetes-models';
+  const models = (await import(`${from}/${apiVersion}/${kind}`)) as Record<string, new (data: object) => Model>;
+  const Kind = models[kind];
+  if (!Kind) throw new Error(`no schema of ${apiVersion} ${kind}`);
+  try {
+    new Kind(rest).validate();
+    return undefined;
+  } catch (error) {
+    return `${kind}: ${(error as Error).message}`;
+  }
+}
+
+interface Model {
+  /** @throws Error that says where it does not fit */
+  validate(): void;
+}

@@ -1,16 +1,17 @@
 // Programs as they are written: curl, Python, Java old and new, .NET, PHP and Perl, each with its own idea of HTTP, get the
-// API's answers through a sidecar without knowing anything of tokens.
+// API's answers through the sidecar as operators have it, one executable file, without knowing anything of tokens.
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hostTarget } from '../../deploy/executable/targets.ts';
 import { type Emulator, startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
+import { addressesOf, type Running, start } from '../support/cli.ts';
 import { callWithCurl, type Seen, sha256, textOf, uploaded } from '../support/curl-caller.ts';
+import { buildExecutables, type Executables } from '../support/executable.ts';
+import { createFolder } from '../support/folder.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
-import { startTestSidecar, type TestSidecar } from '../support/sidecar.ts';
 
 const DOWNLOAD = 20 * 1024 * 1024;
 const TRANSFER = JSON.stringify({
@@ -21,38 +22,45 @@ const TRANSFER = JSON.stringify({
 
 interface World extends AsyncDisposable {
   readonly emulator: Emulator;
-  readonly sidecar: TestSidecar;
+  /** The executable, serving. */
+  readonly running: Running;
+  readonly url: string;
   /** Leads to the sidecar and counts connections. */
   readonly relay: Relay;
   readonly relayUrl: string;
 }
 
-async function createWorld(): Promise<World> {
+async function createWorld(program: string): Promise<World> {
+  const folder = createFolder();
   const emulator = await startEmulator({ port: 0 });
   const relay = await startRelay();
-  const sidecar = await startTestSidecar({
-    upstream: emulator.url,
-    tokenEndpoint: `${emulator.url}/connect/token`,
-    clientId: DEMO_CLIENT.clientId,
-    secret: DEMO_CLIENT.secrets[0]?.value ?? '',
-    config: {
-      routes: [
-        { path: '/banking', upstream: `${emulator.url}/banking/api` },
-        { path: '/echo', upstream: `${emulator.url}/echo` },
-      ],
-      callers: { hosts: [`127.0.0.1:${relay.port}`] },
+  const secret = folder.write('secret', DEMO_CLIENT.secrets[0]?.value ?? '', 0o600);
+  const config = {
+    ...{ listen: '127.0.0.1:0', admin: '127.0.0.1:0', log: { format: 'json' } },
+    credentials: {
+      default: {
+        tokenEndpoint: `${emulator.url}/connect/token`,
+        clientId: DEMO_CLIENT.clientId,
+        secrets: [{ file: secret }],
+      },
     },
-  });
-  relay.aim(sidecar.port);
+    routes: [
+      { path: '/banking', upstream: `${emulator.url}/banking/api` },
+      { path: '/echo', upstream: `${emulator.url}/echo` },
+    ],
+    callers: { hosts: [`127.0.0.1:${relay.port}`] },
+  };
+  const file = folder.write('config.json', JSON.stringify(config), 0o600);
+  const running = start(['serve', '--config', file], { program: [program], env: {}, limitMs: 120_000 });
+  const { url } = await addressesOf(running);
+  relay.aim(Number(new URL(url).port));
   return {
-    emulator,
-    sidecar,
-    relay,
-    relayUrl: `http://127.0.0.1:${relay.port}`,
+    ...{ emulator, running, url, relay, relayUrl: `http://127.0.0.1:${relay.port}` },
     async [Symbol.asyncDispose]() {
       await relay[Symbol.asyncDispose]();
-      await sidecar.stop();
+      await running[Symbol.asyncDispose]();
       await emulator.close();
+      folder[Symbol.dispose]();
     },
   };
 }
@@ -69,15 +77,11 @@ async function printed(command: string, args: readonly string[]): Promise<Seen[]
 const script = (name: string) => new URL(name, import.meta.url).pathname;
 
 /** C# has to be compiled first. */
-async function callWithDotNet({ sidecar, relayUrl }: World): Promise<Seen[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'aritma-sidecar-test-'));
-  const program = join(folder, 'Caller.exe');
-  try {
-    await run('mcs', [`-out:${program}`, script('Caller.cs')]);
-    return await printed('mono', [program, sidecar.url, relayUrl, TRANSFER]);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+async function callWithDotNet({ url, relayUrl }: World): Promise<Seen[]> {
+  using folder = createFolder();
+  const program = join(folder.path, 'Caller.exe');
+  await run('mcs', [`-out:${program}`, script('Caller.cs')]);
+  return await printed('mono', [program, url, relayUrl, TRANSFER]);
 }
 
 interface Program {
@@ -90,35 +94,35 @@ interface Program {
 }
 
 const PROGRAMS: readonly Program[] = [
-  { tool: 'curl', call: ({ sidecar, relayUrl }) => callWithCurl(sidecar.url, relayUrl, TRANSFER) },
+  { tool: 'curl', call: ({ url, relayUrl }) => callWithCurl(url, relayUrl, TRANSFER) },
   {
     tool: 'python3',
     cannot: ['expect'],
-    call: ({ sidecar, relayUrl }) => printed('python3', [script('caller.py'), sidecar.url, relayUrl, TRANSFER]),
+    call: ({ url, relayUrl }) => printed('python3', [script('caller.py'), url, relayUrl, TRANSFER]),
   },
   {
     tool: 'java',
     probe: ['-version'],
     cannot: ['expect'],
-    call: ({ sidecar, relayUrl }) => printed('java', [script('Caller.java'), sidecar.url, relayUrl, TRANSFER]),
+    call: ({ url, relayUrl }) => printed('java', [script('Caller.java'), url, relayUrl, TRANSFER]),
   },
   {
     tool: 'java (HttpURLConnection)',
     probe: ['-version'],
     cannot: ['http10'],
-    call: ({ sidecar, relayUrl }) => printed('java', [script('OldCaller.java'), sidecar.url, relayUrl, TRANSFER]),
+    call: ({ url, relayUrl }) => printed('java', [script('OldCaller.java'), url, relayUrl, TRANSFER]),
   },
   { tool: 'mono', call: callWithDotNet },
   {
     tool: 'php',
     probe: ['--ri', 'curl'],
-    call: ({ sidecar, relayUrl }) => printed('php', [script('caller.php'), sidecar.url, relayUrl, TRANSFER]),
+    call: ({ url, relayUrl }) => printed('php', [script('caller.php'), url, relayUrl, TRANSFER]),
   },
   {
     tool: 'perl',
     probe: ['-MLWP::UserAgent', '-e', '1'],
     cannot: ['expect'],
-    call: ({ sidecar, relayUrl }) => printed('perl', [script('caller.pl'), sidecar.url, relayUrl, TRANSFER]),
+    call: ({ url, relayUrl }) => printed('perl', [script('caller.pl'), url, relayUrl, TRANSFER]),
   },
 ];
 
@@ -126,14 +130,23 @@ const PROGRAMS: readonly Program[] = [
 const isMissing = ({ tool, probe = ['--version'] }: Program) =>
   !process.env['CI'] && spawnSync(tool.replace(/ .*/, ''), probe).status !== 0;
 
-describe.each(PROGRAMS)('$tool', (program) => {
+let executables: Executables | undefined;
+let file = '';
+beforeAll(async () => {
+  if (PROGRAMS.every(isMissing)) return;
+  executables = await buildExecutables(hostTarget());
+  file = executables.alone(hostTarget());
+}, 300_000);
+afterAll(() => executables?.[Symbol.dispose]());
+
+describe.each(PROGRAMS)('$tool, through the executable', (program) => {
   const { tool, cannot = [], call } = program;
   const skip = isMissing(program);
   let world: World | undefined;
   let seen: Seen[] = [];
   beforeAll(async () => {
     if (skip) return;
-    world = await createWorld();
+    world = await createWorld(file);
     seen = await call(world);
   }, 90_000);
   afterAll(() => world?.[Symbol.asyncDispose]());
@@ -191,5 +204,16 @@ describe.each(PROGRAMS)('$tool', (program) => {
     const answer = only('http10');
     expect(answer).toMatchObject({ status: 200, bytes: 100_000, sha256: sha256(pattern(100_000)) });
     expect(answer.coding ?? '').toBe('');
+  });
+
+  it.skipIf(skip)('is written into the access log, every call of it and no token', async () => {
+    const running = world?.running;
+    running?.kill('SIGTERM');
+    const { code, stdout = '', stderr } = (await running?.ended) ?? {};
+    expect([code, stderr]).toEqual([0, '']);
+    const requests = stdout.split('\n').filter((line) => line.includes('"message":"request"'));
+    expect(requests.length).toBeGreaterThanOrEqual(seen.length);
+    expect(requests.filter((line) => /"status":5\d\d|"code":/.test(line))).toEqual([]);
+    expect(stdout).not.toMatch(/eyJ|Bearer/);
   });
 });

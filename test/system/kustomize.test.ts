@@ -14,6 +14,7 @@ import {
   podOf,
   type Resource,
   render,
+  schemaFault,
 } from '../support/kustomize.ts';
 
 const NATIVE = ['deployment', 'job', 'socket', 'statefulset'];
@@ -91,6 +92,23 @@ describe.skipIf(!canKustomize && !process.env['CI'])('deploy/kubernetes', () => 
     },
     60_000,
   );
+
+  it('fits the JSON schemas of Kubernetes 1.36, which find wrong types and missing fields', async () => {
+    const all = EXAMPLES.flatMap(resourcesOf);
+    expect(all.length).toBeGreaterThan(20);
+    expect((await Promise.all(all.map(schemaFault))).filter((fault) => fault !== undefined)).toEqual([]);
+    const [deployment] = resourcesOf('deployment').filter(({ kind }) => kind === 'Deployment');
+    const text = JSON.stringify(deployment);
+    for (const [right, wrong] of [
+      ['"containerPort":7090', '"containerPort":"7090"'],
+      ['"name":"aritma-sidecar",', ''],
+      ['"template"', '"templates"'],
+      ['"runAsNonRoot":true', '"runAsNonRoot":"true"'],
+    ] as const) {
+      expect(text).toContain(right);
+      expect(await schemaFault(JSON.parse(text.replaceAll(right, wrong)) as Resource)).toMatch(/^Deployment: /);
+    }
+  });
 
   it('such types find a field that does not exist, one that is missing and one of another type', () => {
     const [deployment] = resourcesOf('deployment').filter(({ kind }) => kind === 'Deployment');
