@@ -9,6 +9,7 @@ import type { CallerMetrics } from './metrics.ts';
 import { createOverload, type OverloadOptions } from './overload.ts';
 import type { OnFinished } from './proxy/access-log.ts';
 import { type Proxy as CallerListeners, createProxy, type ProxyOptions } from './proxy/server.ts';
+import { createSweep } from './proxy/sweep.ts';
 
 export interface CallerSideOptions<Source extends GateSource>
   extends Pick<GateOptions<Source>, 'current' | 'hosts' | 'enter'> {
@@ -29,7 +30,8 @@ export interface CallerSide {
 export function createCallerSide<Source extends GateSource>(options: CallerSideOptions<Source>): CallerSide {
   const { config, log, metrics, onFinished, auditor, current, hosts, enter, heapShare } = options;
   const overload = createOverload({ config, log, metrics, heapShare });
-  const gate = createGates({ current, hosts, enter, metrics, checkLoad: overload.check, auditor });
+  const passed = createSweep();
+  const gate = createGates({ current, hosts, enter, metrics, checkLoad: overload.check, auditor, passed });
   const headersMs = config.timeouts.callerHeaders;
   const { connections } = overload;
   const proxy = createProxy({ gate, headersMs, connections, log, metrics, onFinished, auditor });

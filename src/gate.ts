@@ -33,6 +33,8 @@ export interface GateOptions<Source extends GateSource> {
   readonly checkLoad: () => void;
   /** Takes places under both limits, or none; what comes back gives them back. @throws SidecarError CALLER_LIMIT */
   readonly enter: (source: Source, caller: Claim, route: Claim) => ReturnType<Gate['enter']>;
+  /** Told how much content has passed. */
+  readonly passed: (bytes: number) => void;
   /** Undefined = nothing is. */
   readonly auditor: { begin(method: string): boolean } | undefined;
 }
@@ -52,7 +54,7 @@ export function createGates<Source extends GateSource>(options: GateOptions<Sour
 }
 
 function buildGate<Source extends GateSource>(source: Source, options: GateOptions<Source>): Gate {
-  const { hosts, metrics, checkLoad, auditor, enter } = options;
+  const { hosts, metrics, checkLoad, auditor, enter, passed } = options;
   const { config, callerKeys } = source.loaded;
   const { allowForwarded, limits } = config.callers;
   // Names in certificates are the CA's choice: as a label they would have no bound.
@@ -83,6 +85,7 @@ function buildGate<Source extends GateSource>(source: Source, options: GateOptio
       replayBytes: config.limits.replayBody,
       idleMs: config.timeouts.idle,
       maxBytes: config.limits.requestBody,
+      passed,
     },
     totalMs: config.timeouts.total,
   };

@@ -60,8 +60,12 @@ export class Answer {
     const { res } = this.#exchange;
     this.#exchange.bytesOut += chunk.length;
     const isWhole = chunk.length <= MAX_WHOLE_BYTES && this.#length === String(chunk.length);
-    if (isWhole) this.#whole = chunk;
-    if (isWhole || res.write(chunk)) return;
+    if (isWhole) {
+      this.#whole = chunk;
+      return;
+    }
+    this.#exchange.passed(chunk.length);
+    if (res.write(chunk)) return;
     this.#upstream.pause();
     const tooLate = () => this.#upstream.abort(new SidecarError('CALLER_TIMEOUT'));
     this.#stall = setTimeout(tooLate, this.#exchange.stallMs);

@@ -21,6 +21,8 @@ export interface BodyLimits {
   readonly idleMs: number;
   /** Larger ones are refused; undefined = none is. */
   readonly maxBytes?: number | undefined;
+  /** Told how much has come. */
+  readonly passed: (bytes: number) => void;
   /** Gets every byte, for who wants to prove what was sent. */
   readonly digest?: Hash | undefined;
 }
@@ -97,6 +99,7 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
 class CallerBody extends Readable {
   readonly #req: IncomingMessage;
   readonly #idleMs: number;
+  readonly #passed: BodyLimits['passed'];
   readonly #digest: Hash | undefined;
   /** Bytes that may still come. */
   #room: number;
@@ -105,10 +108,11 @@ class CallerBody extends Readable {
   /** Since the clock was last wound up. */
   #progress = 0;
 
-  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes, digest }: BodyLimits) {
+  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes, digest, passed }: BodyLimits) {
     super({ highWaterMark: 64 * 1024 });
     this.#req = req;
     this.#idleMs = idleMs;
+    this.#passed = passed;
     this.#digest = digest;
     this.#room = maxBytes ?? Number.POSITIVE_INFINITY;
     for (const chunk of first) {
@@ -121,6 +125,7 @@ class CallerBody extends Readable {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#digest?.update(chunk);
+    this.#passed(chunk.length);
     this.#room -= chunk.length;
     if (this.#room < 0) {
       this.destroy(tooLarge());

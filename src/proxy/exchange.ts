@@ -68,6 +68,8 @@ export interface Exchange {
   readonly upgrade: UpgradeResponse | undefined;
   /** Flat headers of ours for the request and its answer. */
   readonly added: readonly string[];
+  /** Told how much of a large answer has come. */
+  readonly passed: (bytes: number) => void;
   /** Where the ends of answers meet. */
   readonly depart: Depart;
   /** The try that is on its way. As closures in members of their own, they let V8 keep nearly every request until a full collection. */

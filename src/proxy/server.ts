@@ -220,6 +220,7 @@ async function run({ req, res, head, trace, expectsContinue, depart }: Incoming,
     bytesOut: 0,
     replayed: false,
     depart,
+    passed: gate.limits.passed,
     upgrade,
   };
   trace.exchange = exchange;

@@ -19,7 +19,14 @@ function createWorld() {
       },
       end: note('end'),
     };
-    const exchange = { res, body: { kind }, stallMs: 1000, bytesOut: 0, depart } as unknown as Exchange;
+    const exchange = {
+      res,
+      body: { kind },
+      stallMs: 1000,
+      bytesOut: 0,
+      passed: () => undefined,
+      depart,
+    } as unknown as Exchange;
     const upstream = { pause: note('pause'), resume: note('resume'), abort: note('abort') };
     return new Answer(exchange, upstream as never, length, note('left'));
   };
