@@ -77,7 +77,8 @@ async function writeExecutable({ builder, binary, main, output, isHost, work }: 
     disableExperimentalSEAWarning: true,
   };
   await writeFile(config, JSON.stringify(settings));
-  await run(builder, ['--build-sea', config]);
+  // V8 takes what was prepared under the same flags, and complains about anything else.
+  await run(builder, [...NODE_FLAGS, '--build-sea', config]);
 }
 
 async function sizeOf(file: string): Promise<string> {

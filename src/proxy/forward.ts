@@ -127,7 +127,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     if (status === 401 && this.#renew(head)) return;
     this.#exchange.upstreamMs = Math.round((performance.now() - this.#sentAt) * 100) / 100;
     const { res, requestId, added, route } = this.#exchange;
-    const headers = route.rewrite.answer(head.headers, () => callerOrigin(this.#exchange));
+    const headers = route.rewrite.answer(head.headers, callerOrigin(this.#exchange));
     headers.push(...added);
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;

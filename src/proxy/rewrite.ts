@@ -19,8 +19,8 @@ export interface Rewrite {
   request(forward: readonly string[]): readonly string[];
   /** Flat headers to add to a request and to its answer, whoever gives it; the same for a replay. */
   added(method: string, forward: readonly string[]): readonly string[];
-  /** @param callerOrigin tells the way the caller came in, `http://127.0.0.1:7080`; undefined if it did not say */
-  answer(headers: string[], callerOrigin: () => string | undefined): string[];
+  /** @param callerOrigin the way the caller came in, `http://127.0.0.1:7080`; undefined if it did not say */
+  answer(headers: string[], callerOrigin: string | undefined): string[];
 }
 
 const NONE: readonly string[] = [];
@@ -44,7 +44,7 @@ export function createRewrite(options: RewriteOptions): Rewrite {
       const kept = cookies === 'drop' ? without(headers, 'set-cookie') : headers;
       return kept.map((value, index) => {
         const change = index % 2 === 1 ? changes[(kept[index - 1] ?? '').toLowerCase()] : undefined;
-        return change ? change(value, callerOrigin()) : value;
+        return change ? change(value, callerOrigin) : value;
       });
     },
   };

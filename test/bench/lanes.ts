@@ -69,7 +69,11 @@ export function setupFor(world: World, variant: Variant, identityPort = world.up
     caFile: tls ? upstream.caFile : undefined,
     tokenEndpoint: `http://127.0.0.1:${identityPort}/connect/${variant.tokenLifetimeS ?? LIFETIME_S}`,
     folder: makeFolder(world),
-    sidecar: { main, nodeFlags, ...(variant.config && { config: variant.config }) },
+    sidecar: {
+      ...{ main, nodeFlags },
+      ...(variant.config && { config: variant.config }),
+      ...(variant.anyCore && { anyCore: true }),
+    },
   };
 }
 

@@ -4,12 +4,14 @@ import type { SidecarSetup } from '../subjects/subject.ts';
 
 /** How a subject is set up for a workload; lanes of one key share a process. */
 export interface Variant {
-  readonly name: 'plain' | 'tls' | 'refresh' | 'outage';
+  readonly name: 'plain' | 'tls' | 'refresh' | 'outage' | 'one process' | 'two workers';
   /** Tokens live so many seconds. */
   readonly tokenLifetimeS?: number;
   /** With an identity server of its own, which ends when the token is there. */
   readonly identityEnds?: boolean;
   readonly config?: SidecarSetup['config'];
+  /** Not held to the subjects' core; it shares all of them with the load generator. */
+  readonly anyCore?: boolean;
 }
 
 export type Shape = Pick<LoadJob, 'method' | 'path' | 'sendBytes' | 'expectBytes' | 'shape' | 'connections'> & {
