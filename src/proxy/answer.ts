@@ -29,31 +29,34 @@ export function createDepartures(): Depart {
   };
 }
 
+/** Who waits for an answer to be over. */
+export type Settle = Pick<PromiseWithResolvers<void>, 'resolve' | 'reject'>;
+
 /** From the head on; a class, because there is one for every request. */
 export class Answer {
   readonly #exchange: Exchange;
   readonly #upstream: Dispatcher.DispatchController;
   readonly #length: string | string[] | undefined;
-  readonly #onLeft: () => void;
+  readonly #settle: Settle;
   /** All of the content, to leave together with the head. */
   #whole: Buffer | undefined;
   #stall: NodeJS.Timeout | undefined;
 
   /**
    * @param length how long the answer says its content is
-   * @param onLeft called once all of it has been handed to the caller's connection
+   * @param settle told once all of it has been handed to the caller's connection, or could not be
    */
   constructor(
     exchange: Exchange,
     upstream: Dispatcher.DispatchController,
     length: string | string[] | undefined,
-    onLeft: () => void,
+    settle: Settle,
   ) {
     this.#exchange = exchange;
     this.#upstream = upstream;
     // While an upload goes on, an early answer must not wait for its end.
     this.#length = exchange.body.kind === 'stream' ? undefined : length;
-    this.#onLeft = onLeft;
+    this.#settle = settle;
   }
 
   write(chunk: Buffer): void {
@@ -84,9 +87,14 @@ export class Answer {
   }
 
   depart(): void {
-    // node:http joins head and content only where both are text; latin1 is bytes as they are.
-    this.#exchange.res.end(this.#whole?.toString('latin1'), 'latin1');
-    this.#onLeft();
+    try {
+      // node:http joins head and content only where both are text; latin1 is bytes as they are.
+      this.#exchange.res.end(this.#whole?.toString('latin1'), 'latin1');
+      this.#settle.resolve();
+    } catch (error) {
+      // Of this one alone: others are waiting to leave.
+      this.#settle.reject(error);
+    }
   }
 
   /** Nothing more will come. */

@@ -10,7 +10,7 @@ import type { Dispatcher } from 'undici';
 import { SidecarError } from '../errors.ts';
 import type { Token } from '../oauth/token.ts';
 import { errors } from '../undici.ts';
-import { Answer } from './answer.ts';
+import { Answer, type Settle } from './answer.ts';
 import { callerOrigin, type Exchange, type Informing, type Underway } from './exchange.ts';
 import { type AnswerHead, readAnswerHead, VIA } from './headers.ts';
 import { mayTryAgain, renewedToken } from './replay.ts';
@@ -28,11 +28,6 @@ const MAX_DISCARD_BYTES = 64 * 1024;
  */
 export function forward(exchange: Exchange, token: Token): Promise<void> {
   return new Promise((resolve, reject) => new Attempt(exchange, token, { resolve, reject }).send());
-}
-
-interface Settle {
-  readonly resolve: (value?: Promise<void>) => void;
-  readonly reject: (error: SidecarError) => void;
 }
 
 /** One try on the upstream; undici's handler object, because it is the hottest object there is. */
@@ -132,7 +127,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     res.writeHead(status, reason, headers);
-    this.#answer = new Answer(this.#exchange, controller, fields['content-length'], this.#settle.resolve);
+    this.#answer = new Answer(this.#exchange, controller, fields['content-length'], this.#settle);
   }
 
   onResponseStarted(): void {

@@ -28,7 +28,10 @@ function createWorld() {
       depart,
     } as unknown as Exchange;
     const upstream = { pause: note('pause'), resume: note('resume'), abort: note('abort') };
-    return new Answer(exchange, upstream as never, length, note('left'));
+    return new Answer(exchange, upstream as never, length, {
+      resolve: () => note('left')(),
+      reject: (error: unknown) => note('failed')(String(error)),
+    });
   };
   return { steps, open };
 }
@@ -48,6 +51,26 @@ describe('src/proxy/answer.ts', () => {
     expect(steps).toEqual([
       ...[['a', 'read'] as const, ['b', 'read'] as const],
       ...[['a', 'end', 'a!'] as const, ['a', 'left'] as const, ['b', 'end', 'b!'] as const, ['b', 'left'] as const],
+    ]);
+  });
+
+  it('lets the others leave where one cannot', async () => {
+    const { steps, open } = createWorld();
+    const broken = {
+      toString: () => {
+        throw new Error('no text');
+      },
+      length: 2,
+    } as unknown as Buffer;
+    const first = open('a', '2');
+    first.write(broken);
+    first.end();
+    open('b', '0').end();
+    await turn();
+    expect(steps).toEqual([
+      ['a', 'failed', 'Error: no text'],
+      ['b', 'end'],
+      ['b', 'left'],
     ]);
   });
 
