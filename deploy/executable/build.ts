@@ -18,7 +18,13 @@ const ROOT = join(import.meta.dirname, '../..');
 const STARTS = 5;
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { out: { type: 'string' } } });
-await build(resolve(values.out ?? join(ROOT, 'dist-sea')), positionals.length > 0 ? positionals : Object.keys(TARGETS));
+const wanted = positionals.length > 0 ? positionals : Object.keys(TARGETS);
+const unknown = wanted.filter((name) => !findTarget(name));
+if (unknown.length > 0) {
+  process.stderr.write(`no target ${unknown.join(', ')}; there are ${Object.keys(TARGETS).join(', ')}\n`);
+  process.exit(2);
+}
+await build(resolve(values.out ?? join(ROOT, 'dist-sea')), wanted);
 
 async function build(out: string, names: readonly string[]): Promise<void> {
   const targets = names.map((name) => [name, targetOf(name)] as const);
@@ -52,10 +58,14 @@ function unpackBinary(name: string, work: string): Promise<string> {
 }
 
 function targetOf(name: string): Target {
-  // As container builds call it.
-  const target = TARGETS[name.replace(/-amd64$/, '-x64')];
-  if (!target) throw new Error(`no target ${name}; there are ${Object.keys(TARGETS).join(', ')}`);
+  const target = findTarget(name);
+  if (!target) throw new Error(`no target ${name}`);
   return target;
+}
+
+/** Also as container builds call it. */
+function findTarget(name: string): Target | undefined {
+  return TARGETS[name.replace(/-amd64$/, '-x64')];
 }
 
 interface Executable {
