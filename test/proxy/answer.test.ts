@@ -8,6 +8,7 @@ type Step = readonly [who: string, what: string, bytes?: string];
 /** What one exchange and its upstream are told, in order, with those of others. */
 function createWorld() {
   const steps: Step[] = [];
+  const passed: number[] = [];
   const depart = createDepartures();
   const open = (who: string, length?: string, kind: 'none' | 'stream' = 'none') => {
     const note = (what: string) => (bytes?: Buffer | string) =>
@@ -24,7 +25,7 @@ function createWorld() {
       body: { kind },
       stallMs: 1000,
       bytesOut: 0,
-      passed: () => undefined,
+      passed: (bytes: number) => void passed.push(bytes),
       depart,
     } as unknown as Exchange;
     const upstream = { pause: note('pause'), resume: note('resume'), abort: note('abort') };
@@ -33,7 +34,7 @@ function createWorld() {
       reject: (error: unknown) => note('failed')(String(error)),
     });
   };
-  return { steps, open };
+  return { steps, passed, open };
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -96,6 +97,14 @@ describe('src/proxy/answer.ts', () => {
     const { steps, open } = createWorld();
     open('a', length, kind).write(Buffer.from('hi'));
     expect(steps).toEqual([['a', 'write', 'hi']]);
+  });
+
+  it('tells of content that leaves in pieces, and of none that leaves whole', () => {
+    const { open, passed } = createWorld();
+    open('a', '2').write(Buffer.from('hi'));
+    expect(passed).toEqual([]);
+    for (const size of [65_536, 1000]) open('b').write(Buffer.alloc(size));
+    expect(passed).toEqual([65_536, 1000]);
   });
 
   it('writes content at once that is too large to be worth a copy', () => {
