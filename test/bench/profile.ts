@@ -1,4 +1,4 @@
-/** Where a CPU profile of Node spent its time, as a table by function, each without what it has called. */
+/** Where a CPU profile of Node spent its time, as tables by kind of code and by function, each without what it has called. */
 import { readFileSync } from 'node:fs';
 import { renderTable } from './report/table.ts';
 
@@ -18,17 +18,29 @@ const SHOWN = 40;
 /** Waiting for something to do. */
 const IDLE = '(idle)';
 
-/** Share of the time on the core, by the function that was running. */
-function selfTimes({ nodes, samples, timeDeltas }: Profile): [name: string, share: number][] {
-  const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
+type NameOf = (frame: ProfileNode['callFrame']) => string;
+
+/** Share of the time on the core, by what was running. */
+function selfTimes({ nodes, samples, timeDeltas }: Profile, name: NameOf): [name: string, share: number][] {
+  const names = new Map(nodes.map(({ id, callFrame }) => [id, name(callFrame)]));
   const times = new Map<string, number>();
   for (const [index, id] of samples.entries()) {
-    const name = names.get(id) ?? '?';
-    times.set(name, (times.get(name) ?? 0) + (timeDeltas[index] ?? 0));
+    const running = names.get(id) ?? '?';
+    times.set(running, (times.get(running) ?? 0) + (timeDeltas[index] ?? 0));
   }
   times.delete(IDLE);
   const total = [...times.values()].reduce((sum, time) => sum + time, 0);
-  return [...times].map(([name, time]): [string, number] => [name, time / total]).sort(([, a], [, b]) => b - a);
+  return [...times].map(([running, time]): [string, number] => [running, time / total]).sort(([, a], [, b]) => b - a);
+}
+
+/** Packages can only be told apart where they are not in a bundle: `--from src`. */
+function kindOf({ functionName, url }: ProfileNode['callFrame']): string {
+  if (functionName === IDLE) return IDLE;
+  if (url === '' && /^write(?:Latin1String|Utf8String|Buffer|v)$/.test(functionName)) return 'writes';
+  if (/undici/.test(url) || /wasm/.test(`${url}${functionName}`)) return 'undici';
+  if (url.startsWith('node:')) return 'node';
+  if (url === '') return functionName.startsWith('(') ? functionName : 'built into V8 and Node';
+  return /node_modules/.test(url) ? 'other packages' : 'own';
 }
 
 /** Without the folders in front of our own files and of packages. */
@@ -43,7 +55,13 @@ if (file === undefined) {
   process.stderr.write('npm run bench:profile -- FILE.cpuprofile\n');
   process.exit(2);
 }
-const rows = selfTimes(JSON.parse(readFileSync(file, 'utf8')) as Profile)
-  .slice(0, SHOWN)
-  .map(([name, share]) => [`${(share * 100).toFixed(1)} %`, name]);
-process.stdout.write(renderTable(['of the time', 'in'], rows));
+const profile = JSON.parse(readFileSync(file, 'utf8')) as Profile;
+for (const name of [kindOf, nameOf]) {
+  const rows = selfTimes(profile, name).slice(0, SHOWN);
+  process.stdout.write(
+    renderTable(
+      ['of the time', 'in'],
+      rows.map(([what, share]) => [`${(share * 100).toFixed(1)} %`, what]),
+    ),
+  );
+}
