@@ -2,19 +2,16 @@ import { defineConfig } from 'vitest/config';
 
 /** Nothing but functions, temporary folders and sockets of their own: many of these files may share one process. */
 const SHARING = [
-  'admin',
-  'audit',
-  'bench',
-  'check',
-  'config',
-  'deploy',
-  'emulator',
-  'iam',
-  'iam-commands',
-  'oauth',
-  'proxy',
+  '*',
+  '{admin,bench,check,config,core,deploy,emulator,oauth,proxy}/**/*',
+  'cli/iam/*',
+  'cli/signals-in-process',
+  'iam/*',
+  'iam/rotation/scheduler',
+  'net/{file-descriptors,listen}',
+  'sidecar/audit/*',
 ];
-const together = ['test/*.test.ts', ...SHARING.map((folder) => `test/${folder}/**/*.test.ts`)];
+const together = SHARING.map((files) => `test/${files}.test.ts`);
 /** Want programs of the machine, or more time than a developer's test run should take. */
 const system = ['test/{system,browser}/**/*.test.ts'];
 

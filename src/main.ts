@@ -2,8 +2,8 @@
 /**
  * From argv to exit code: the only reader of argv and the only place that ends the process.
  */
-import { ERRORS, SidecarError } from './errors.ts';
-import { visible, visibleLines } from './terminal-text.ts';
+import { ERRORS, SidecarError } from './core/errors.ts';
+import { visible, visibleLines } from './core/terminal-text.ts';
 
 const CRASHED = 1;
 const USAGE = 2;
@@ -24,9 +24,10 @@ await main();
 async function main(): Promise<void> {
   try {
     // Started by the sidecar itself, and nobody's command.
-    if (process.argv[2] === 'worker' && process.send) process.exit(await (await import('./worker.ts')).runWorker());
+    if (process.argv[2] === 'worker' && process.send)
+      process.exit(await (await import('./sidecar/workers/worker.ts')).runWorker());
     // Only now, because on an old Node the libraries behind it do not even load.
-    const { createProgram } = await import('./cli.ts');
+    const { createProgram } = await import('./cli/program.ts');
     await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);
   } catch (error) {
     if (error instanceof SidecarError) {

@@ -2,9 +2,9 @@
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { INPUTS } from '../src/config/inputs.ts';
-import { ERRORS } from '../src/errors.ts';
-import { METRICS } from '../src/metrics.ts';
+import { INPUTS } from '../src/config/env-and-flags.ts';
+import { ERRORS } from '../src/core/errors.ts';
+import { METRICS } from '../src/core/metrics.ts';
 
 interface Source {
   /** `proxy/forward.ts`. */

@@ -53,7 +53,7 @@ function versionInside(): Plugin {
   return {
     name: 'version-inside',
     load: {
-      filter: { id: /[\\/]src[\\/]version\.ts$/ },
+      filter: { id: /[\\/]src[\\/]core[\\/]version\.ts$/ },
       handler: () => `export const VERSION = ${JSON.stringify(version)};`,
     },
   };

@@ -1,7 +1,7 @@
 /**
  * The sections of the status page below the summary: credentials, routes, errors, configuration.
  */
-import { explain, prose } from './explanation.ts';
+import { explain, prose } from './error-text.ts';
 import { type Html, html, type Part } from './html.ts';
 import { moment, roughly, table } from './page-parts.ts';
 import type { Status } from './status.ts';

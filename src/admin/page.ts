@@ -3,7 +3,7 @@
  * and what went wrong last. Complete without JavaScript; with it, `GET /events` brings later states.
  */
 import { createHash } from 'node:crypto';
-import { explain, prose } from './explanation.ts';
+import { explain, prose } from './error-text.ts';
 import { type Html, html, render, verbatim } from './html.ts';
 import { moment } from './page-parts.ts';
 import { PAGE_SCRIPT } from './page-script.ts';

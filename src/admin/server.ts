@@ -4,11 +4,11 @@
  */
 import { createServer, type Server } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { type ErrorCode, SidecarError } from '../errors.ts';
-import type { Metrics } from '../metrics.ts';
-import { toProblem } from '../problem.ts';
+import { type ErrorCode, SidecarError } from '../core/errors.ts';
+import type { Metrics } from '../core/metrics.ts';
+import { toProblem } from '../core/problem.ts';
+import { createLive, type Live } from './event-stream.ts';
 import { gauges } from './gauges.ts';
-import { createLive, type Live } from './live.ts';
 import { PAGE_HEADERS, renderMain, renderPage } from './page.ts';
 import { readiness, type StatusInput, startedUp, status, type Verdict } from './status.ts';
 

@@ -3,9 +3,9 @@
  * The token is only ever read here, and only these claims; an opaque one says nothing.
  */
 import { decodeJwt } from 'jose';
-import { parseObject } from '../oauth/capped-body.ts';
-import type { TokenTarget } from '../oauth/credentials.ts';
-import type { Secret } from '../secret.ts';
+import type { Secret } from '../core/secret.ts';
+import { parseObject } from '../net/bounded-body.ts';
+import type { TokenTarget } from '../oauth/credential.ts';
 import { shown, type Words } from './finding.ts';
 
 export interface Issued {

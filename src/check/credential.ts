@@ -3,18 +3,18 @@
  * a route, and what the tokens say about themselves.
  */
 import type { LoadedConfig } from '../config/load.ts';
+import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
 import type { CredentialConfig } from '../config/schema.ts';
-import { type BaseUrl, parseBaseUrl } from '../config/values.ts';
+import type { Secret } from '../core/secret.ts';
 import type { TokenKey } from '../oauth/token.ts';
 import type { TokenAnswer } from '../oauth/token-endpoint.ts';
-import type { Secret } from '../secret.ts';
 import { doubts, isLongLived } from './claims.ts';
 import { clockFinding, type Reading } from './clock-skew.ts';
 import { discover } from './discovery.ts';
 import { FINDING, type Finding, type Words } from './finding.ts';
 import type { Connection, Leg } from './network.ts';
 import { type Attempt, createApplicant, tryAll } from './secrets.ts';
-import { type Refusal, refusalWords } from './token-words.ts';
+import { type Refusal, refusalWords } from './token-errors.ts';
 
 export interface CredentialContext {
   readonly loaded: LoadedConfig;

@@ -2,18 +2,18 @@
  * The issuer's discovery document, judged by the same rule as the sidecar's, and why it is refused in plain words.
  */
 import type { LoadedConfig } from '../config/load.ts';
-import { createEgress } from '../egress.ts';
-import { isAcceptable } from '../identity.ts';
-import { parseObject } from '../oauth/capped-body.ts';
+import { parseObject } from '../net/bounded-body.ts';
+import { createEgress } from '../net/egress.ts';
+import { isAcceptable } from '../oauth/credentials.ts';
 import { type Discovered, judgeDocument } from '../oauth/discovery.ts';
 import type { RawAnswer } from '../oauth/token-endpoint.ts';
 import type { Reading } from './clock-skew.ts';
-import { failureWords } from './connection-failures.ts';
-import { LIMIT_MS } from './deadline.ts';
-import { ask } from './exchange.ts';
+import { failureWords } from './connection-errors.ts';
 import { FINDING, type Finding, shown, type Words } from './finding.ts';
 import { type Leg, placeOf } from './network.ts';
-import { redirectTarget } from './token-words.ts';
+import { ask } from './request.ts';
+import { LIMIT_MS } from './time-limits.ts';
+import { redirectTarget } from './token-errors.ts';
 
 export interface DiscoveryReport {
   readonly finding: Finding;

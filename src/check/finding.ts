@@ -1,7 +1,7 @@
 /**
  * What the doctor says: one finding for each thing looked at, and the exit code that follows from all of them.
  */
-import { ERRORS, type ErrorCode } from '../errors.ts';
+import { ERRORS, type ErrorCode } from '../core/errors.ts';
 
 /** What is wrong, in plain words, and what to do about it. */
 export interface Words {

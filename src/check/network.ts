@@ -6,13 +6,13 @@ import { lookup } from 'node:dns/promises';
 import { BlockList, connect as connectTcp, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import type { LoadedConfig } from '../config/load.ts';
-import { type BaseUrl, isLoopback } from '../config/values.ts';
-import { createTunnels, proxyFor, proxyHost } from '../outbound-proxy.ts';
-import type { Secret } from '../secret.ts';
-import { failureWords, type Place } from './connection-failures.ts';
-import { LIMIT_MS, within } from './deadline.ts';
+import { type BaseUrl, isLoopback } from '../config/parsers.ts';
+import type { Secret } from '../core/secret.ts';
+import { createTunnels, proxyFor, proxyHost } from '../net/outbound-proxy.ts';
+import { failureWords, type Place } from './connection-errors.ts';
 import type { Words } from './finding.ts';
 import { expiry, refusal, validity } from './server-certificate.ts';
+import { LIMIT_MS, within } from './time-limits.ts';
 
 /** One step may not use up the time of all, or nobody could say which one it was. */
 const STEP_MS = LIMIT_MS.network - 500;

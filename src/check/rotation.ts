@@ -5,14 +5,14 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import type { LoadedConfig } from '../config/load.ts';
-import { ERRORS, SidecarError } from '../errors.ts';
+import { ERRORS, SidecarError } from '../core/errors.ts';
 import { type ClientSecret, createIamApi } from '../iam/api.ts';
-import { connectIam } from '../iam-connection.ts';
-import { storeOf } from '../rotating.ts';
-import { takeInventory } from '../rotation/inventory.ts';
-import { beginJournal, parseJournal } from '../rotation/journal.ts';
-import { within } from './deadline.ts';
+import { connectIam } from '../iam/connection.ts';
+import { storeOf } from '../iam/rotation/credential-rotation.ts';
+import { takeInventory } from '../iam/rotation/inventory.ts';
+import { beginJournal, parseJournal } from '../iam/rotation/journal.ts';
 import { FINDING, type Finding, shown } from './finding.ts';
+import { within } from './time-limits.ts';
 
 const LIMIT_MS = 10_000;
 const DAY_MS = 86_400_000;

@@ -2,20 +2,20 @@
  * The secrets of a credential, each shown to its server once: servers lock clients out that keep failing.
  */
 import type { LoadedConfig } from '../config/load.ts';
+import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
 import type { CredentialConfig } from '../config/schema.ts';
-import type { LoadedSecret } from '../config/secrets.ts';
-import { type BaseUrl, parseBaseUrl } from '../config/values.ts';
-import { createEgress, type Egress } from '../egress.ts';
+import type { LoadedSecret } from '../config/secret-files.ts';
+import { createEgress, type Egress } from '../net/egress.ts';
 import { CLIENT_AUTH } from '../oauth/client-auth.ts';
-import { grantForm } from '../oauth/credentials.ts';
+import { grantForm } from '../oauth/credential.ts';
 import type { TokenKey } from '../oauth/token.ts';
 import { type RawAnswer, sendTokenRequest, type TokenAnswer } from '../oauth/token-endpoint.ts';
-import { createVerifier } from '../oauth/verifier.ts';
+import { createVerifier } from '../oauth/token-verifier.ts';
 import type { Reading } from './clock-skew.ts';
-import { failureWords } from './connection-failures.ts';
-import { LIMIT_MS } from './deadline.ts';
+import { failureWords } from './connection-errors.ts';
 import type { Words } from './finding.ts';
 import { placeOf } from './network.ts';
+import { LIMIT_MS } from './time-limits.ts';
 
 export interface ApplicantOptions {
   readonly loaded: LoadedConfig;

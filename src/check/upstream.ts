@@ -4,16 +4,16 @@
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
-import { createEgress } from '../egress.ts';
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import type { Secret } from '../core/secret.ts';
+import { createEgress } from '../net/egress.ts';
 import type { RawAnswer } from '../oauth/token-endpoint.ts';
-import type { Secret } from '../secret.ts';
-import { failureWords } from './connection-failures.ts';
-import { LIMIT_MS } from './deadline.ts';
-import { ask } from './exchange.ts';
+import { failureWords } from './connection-errors.ts';
 import { FINDING, type Finding, type Words } from './finding.ts';
 import { placeOf } from './network.ts';
-import { redirectTarget } from './token-words.ts';
+import { ask } from './request.ts';
+import { LIMIT_MS } from './time-limits.ts';
+import { redirectTarget } from './token-errors.ts';
 
 /** One GET on the route's base path. */
 export async function callUpstream(route: RouteConfig, authorization: Secret, loaded: LoadedConfig): Promise<Finding> {

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import type { Doc } from './layers.ts';
 import { ConfigSchema } from './schema.ts';
-import { unwrap } from './walk.ts';
+import { unwrap } from './schema-path.ts';
 
 export interface OptionRow {
   /** `credentials.<name>.clientId`, `routes[].path`. */

@@ -2,7 +2,7 @@
  * Standard variables of Node and of companies' networks, as far as they matter here: what would undo the sidecar's
  * promises is refused, proxies are taken over.
  */
-import { Secret } from '../secret.ts';
+import { Secret } from '../core/secret.ts';
 import type { Problem } from './problems.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -5,19 +5,19 @@
  */
 import { resolve } from 'node:path';
 import { LineCounter } from 'yaml';
-import { SidecarError } from '../errors.ts';
-import type { Secret } from '../secret.ts';
+import { SidecarError } from '../core/errors.ts';
+import type { Secret } from '../core/secret.ts';
+import { INPUTS } from './env-and-flags.ts';
 import { type ProxySettings, readProxy, readSurroundings, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
-import { IamPartSchema, type IamUse, iamPart } from './iam-part.ts';
-import { INPUTS } from './inputs.ts';
+import { IamPartSchema, type IamUse, iamPart } from './iam-subset.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
+import type { Address } from './parsers.ts';
 import { locate, type Problem, wording } from './problems.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema } from './schema.ts';
-import { type LoadedSecret, loadCallerKeys, loadSecrets, loadTls, type TlsFiles } from './secrets.ts';
-import type { Address } from './values.ts';
-import { allowedKeys } from './walk.ts';
+import { allowedKeys } from './schema-path.ts';
+import { type LoadedSecret, loadCallerKeys, loadSecrets, loadTls, type TlsFiles } from './secret-files.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 

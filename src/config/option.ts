@@ -3,7 +3,7 @@
  * something better in the program.
  */
 import { z } from 'zod';
-import { parsePositiveDurationMs } from './values.ts';
+import { parsePositiveDurationMs } from './parsers.ts';
 
 type Meta = { readonly description: string; readonly examples?: readonly string[] };
 

@@ -3,6 +3,7 @@
  * themselves, so that one mistake does not hide another.
  */
 import type { Doc } from './layers.ts';
+import { type Address, type BaseUrl, isLoopback, parseAddress } from './parsers.ts';
 import {
   type Config,
   ConfigSchema,
@@ -11,7 +12,6 @@ import {
   type RouteConfig,
   RouteSchema,
 } from './schema.ts';
-import { type Address, type BaseUrl, isLoopback, parseAddress } from './values.ts';
 
 /** What can be used of a configuration, valid as a whole or not. */
 export interface ValidParts {

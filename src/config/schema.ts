@@ -3,9 +3,9 @@
  * Pure: nothing here touches the outside.
  */
 import { z } from 'zod';
-import { IamSchema, RotationSchema } from './iam-options.ts';
+import { IamSchema, RotationSchema } from './iam-schema.ts';
 import { duration, meta, parsed } from './option.ts';
-import { parseAddress, parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './values.ts';
+import { parseAddress, parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
 
 const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
 

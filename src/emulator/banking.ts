@@ -1,9 +1,9 @@
 // The reading half of the Banking API: accounts, balances, transactions, with filters and cursor paging.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { readValid } from './input.ts';
-import { type Account, type Ledger, pageOf } from './ledger.ts';
+import { type Account, type Ledger, pageOf } from './account-data.ts';
 import { sendProblem } from './problem.ts';
+import { readValid } from './validation.ts';
 
 const PAGE_SCHEMA = z.object({
   cursor: z.string().optional(),

@@ -5,11 +5,11 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { FAULT_SCHEMA, type Faults } from './faults.ts';
 import { SETTINGS_SCHEMA } from './iam-settings.ts';
-import { readValid } from './input.ts';
 import { refuseUnknown, sendProblem } from './problem.ts';
 import type { NewSecret } from './secrets.ts';
 import type { Store } from './store.ts';
 import type { Tokens } from './tokens.ts';
+import { readValid } from './validation.ts';
 
 export interface ControlDeps {
   store: Store;

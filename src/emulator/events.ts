@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { readValid } from './input.ts';
 import { sendProblem } from './problem.ts';
+import { readValid } from './validation.ts';
 
 const SUBSCRIPTION_SCHEMA = z.object({
   name: z.string().min(1),

@@ -2,10 +2,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { KnownClient } from './clients.ts';
-import { readValid } from './input.ts';
 import { linkedPage, NUMBERED_PAGE } from './paging.ts';
 import { refuseUnknown, sendProblem } from './problem.ts';
 import type { Store } from './store.ts';
+import { readValid } from './validation.ts';
 
 export interface ClientsApiDeps {
   store: Store;

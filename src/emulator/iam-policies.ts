@@ -3,13 +3,13 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ACTIONS } from './actions.ts';
 import type { Clients } from './clients.ts';
-import { readValid } from './input.ts';
 import { NUMBERED_PAGE } from './paging.ts';
 import type { Policy } from './policies.ts';
 import { refuseUnknown, sendProblem } from './problem.ts';
 import { SCOPE_URI } from './scope-uri.ts';
 import type { Store } from './store.ts';
 import { clientOf, TENANT } from './subjects.ts';
+import { readValid } from './validation.ts';
 
 const NAME = z.string().min(1, 'must not be empty');
 const TUPLE_SCHEMA = z.object({ subject: NAME, scope: NAME, action: NAME });

@@ -1,11 +1,11 @@
 // The secret half of the IAM API: list, create, delete. There is no way to read a value, nor to change a secret.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type FieldErrors, readValid } from './input.ts';
 import { linkedPage, NUMBERED_PAGE } from './paging.ts';
 import { refuseUnknown, sendProblem } from './problem.ts';
 import type { NewSecret, StoredSecret } from './secrets.ts';
 import type { Store } from './store.ts';
+import { type FieldErrors, readValid } from './validation.ts';
 
 export interface SecretsApiDeps {
   store: Store;

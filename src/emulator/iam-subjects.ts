@@ -3,13 +3,13 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { impliedBy } from './actions.ts';
 import type { KnownClient } from './clients.ts';
-import { readValid } from './input.ts';
 import { countedPage, NUMBERED_PAGE } from './paging.ts';
 import type { Policy } from './policies.ts';
 import { refuseUnknown, sendProblem } from './problem.ts';
 import { fitsResource } from './scope-uri.ts';
 import type { Store } from './store.ts';
 import { subjectOf, TENANT } from './subjects.ts';
+import { readValid } from './validation.ts';
 
 const SUBJECTS_SCHEMA = NUMBERED_PAGE.extend({ searchQuery: z.string().default('') });
 

@@ -5,8 +5,8 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Counters } from './counters.ts';
-import { type FieldErrors, readValid } from './input.ts';
 import { createProblem, sendProblem } from './problem.ts';
+import { type FieldErrors, readValid } from './validation.ts';
 
 const AMOUNT_SCHEMA = z.object({
   value: z.union([

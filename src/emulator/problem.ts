@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import type { FieldErrors } from './input.ts';
+import type { FieldErrors } from './validation.ts';
 
 export interface ProblemExtras {
   detail?: string;

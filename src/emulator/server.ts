@@ -8,6 +8,7 @@ import Fastify, {
   type FastifyRequest,
 } from 'fastify';
 import { createAccess } from './access.ts';
+import { createLedger } from './account-data.ts';
 import { checkApiVersion, registerAccounts } from './banking.ts';
 import { type Gate, requireScope } from './bearer.ts';
 import { registerControl } from './control.ts';
@@ -18,12 +19,11 @@ import { registerEvents } from './events.ts';
 import { createFaults, injectFaults, type Target } from './faults.ts';
 import { registerIam } from './iam.ts';
 import type { SettingsChange } from './iam-settings.ts';
-import { registerTokenEndpoint } from './identity.ts';
-import { createLedger } from './ledger.ts';
-import { openMemory } from './memory.ts';
 import { registerPayments } from './payments.ts';
 import { sendProblem } from './problem.ts';
+import { openMemory } from './state.ts';
 import type { EmulatorClient } from './store.ts';
+import { registerTokenEndpoint } from './token-endpoint.ts';
 
 export interface EmulatorOptions {
   /** Default 127.0.0.1. */

@@ -3,9 +3,9 @@
  * two ways the portal documents what a creation answers. Reads leniently, since most responses are documented nowhere, but
  * never guesses an id. Source: seeds "OIDC Clients" and "Create a Service Client", Aritma's IAM reference.
  */
-import { SidecarError } from '../errors.ts';
-import type { Secret } from '../secret.ts';
-import { type OnPage, readPages } from './pages.ts';
+import { SidecarError } from '../core/errors.ts';
+import type { Secret } from '../core/secret.ts';
+import { type OnPage, readPages } from './pagination.ts';
 import { type IamAnswer, type IamConnection, type IamRequest, sendIam } from './request.ts';
 
 export interface ClientBody {

@@ -2,7 +2,7 @@
  * What Aritma IAM says of a refusal, as one line for a person. Hides the shapes of problem details; promises that no part
  * of a secret or token comes through, however the server spells it, and nothing that a terminal would obey.
  */
-import type { Secret } from '../secret.ts';
+import type { Secret } from '../core/secret.ts';
 
 const MAX_CHARS = 300;
 /** What is looked at before it is cut: a server chooses how much it sends. */

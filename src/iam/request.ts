@@ -3,9 +3,9 @@
  * body looks like; promises that nothing of a request's body, which may hold a secret, comes back in an error.
  */
 import type { Dispatcher } from 'undici';
-import { SidecarError } from '../errors.ts';
-import { readCapped } from '../oauth/capped-body.ts';
-import type { Secret } from '../secret.ts';
+import { SidecarError } from '../core/errors.ts';
+import type { Secret } from '../core/secret.ts';
+import { readCapped } from '../net/bounded-body.ts';
 import { problemText } from './problem-text.ts';
 
 export interface IamConnection {

@@ -3,8 +3,8 @@
  * know nothing of each other. Each changes only the form or only the headers: never two methods in one request.
  */
 import { randomUUID } from 'node:crypto';
-import { parsePrivateKey } from '../private-key.ts';
-import type { Secret } from '../secret.ts';
+import { parsePrivateKey } from '../core/private-key.ts';
+import type { Secret } from '../core/secret.ts';
 
 export interface AuthRequest {
   readonly form: URLSearchParams;

@@ -1,113 +1,174 @@
 /**
- * A credential: one client id that gets tokens. Falls over to its next proof on `invalid_client` and comes back to an
- * earlier one when that works again, which is what lets a secret be rotated without a gap.
+ * The credentials of a configuration, connected: each finds its token endpoint, proves itself and judges what comes back
+ * over connections of its own, never those that callers' requests use.
  */
 import type { Dispatcher } from 'undici';
-import { createProofs, type Proof, type ProofOptions } from './proofs.ts';
-import { sendTokenRequest, type TokenAnswer } from './token-endpoint.ts';
-import type { Verify } from './verifier.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import { type BaseUrl, isLoopback, parseBaseUrl } from '../config/parsers.ts';
+import type { Config, CredentialConfig, RouteConfig } from '../config/schema.ts';
+import type { Clock } from '../core/clock.ts';
+import { SidecarError } from '../core/errors.ts';
+import { createEgress, type Egress } from '../net/egress.ts';
+import { CLIENT_AUTH } from './client-auth.ts';
+import { type Credential, createCredential, type Endpoint } from './credential.ts';
+import { createDiscovery, type Discovery } from './discovery.ts';
+import type { Proof } from './secret-failover.ts';
+import type { TokenKey } from './token.ts';
+import { createVerifier, type Verify } from './token-verifier.ts';
 
-/** Where token requests go. */
-export interface Endpoint {
-  readonly dispatcher: Dispatcher;
-  readonly path: string;
-  /** For assertions: the issuer if known, else the URL of the token endpoint. */
-  readonly audience: string;
+export interface Identity {
+  readonly credentials: readonly Credential[];
+  /** The credential of that name, which validation has made sure of. */
+  credential(name: string): Credential;
+  /** `close` lets running token requests finish, `destroy` ends them. */
+  end(how: 'close' | 'destroy'): Promise<void>;
 }
 
-type Failure = Exclude<TokenAnswer, { kind: 'token' }>;
-
-export interface CredentialOptions extends ProofOptions {
-  readonly name: string;
-  /** Finds the token endpoint; a failure counts as if the endpoint had answered it. */
-  readonly locate: () => Promise<Endpoint | Failure>;
-  /** The endpoint could not be used: whatever `locate` keeps may be out of date. */
-  readonly onUnusable?: () => void;
-  /** Checks a token before it is used; absent = taken as it is. */
-  readonly verify?: Verify | undefined;
-  /** Sent with every request, beside the target's. */
-  readonly parameters?: Readonly<Record<string, string>>;
-  readonly deadlineMs: number;
-  /** Told of every single request to the token endpoint. `result` is from a closed list. */
-  readonly onRequest?: (result: string, seconds: number) => void;
+export interface IdentityOptions {
+  readonly loaded: LoadedConfig;
+  readonly clock: Clock;
+  /** Told of every request to a token endpoint. */
+  readonly onRequest?: (credential: string, result: string, seconds: number) => void;
+  /** Told when a server changes its mind about a secret, by its name. */
+  readonly onVerdict?: (credential: string, secret: string, verdict: 'accepted' | 'refused') => void;
+  /** The credential of that name before a reload, if it is the same client at the same server. */
+  readonly previous?: (name: string) => Credential | undefined;
 }
 
-/** What a token is asked for; `undefined` leaves the parameter out. */
-export interface TokenTarget {
-  readonly scope: string | undefined;
-  readonly audience: string | undefined;
-  readonly resource: string | undefined;
-}
+/** A credential makes one request a key at a time; more connections would only be idle ones. */
+const CONNECTIONS = 4;
 
-export interface Credential {
-  readonly name: string;
-  /** One grant, tried with each proof at most once. Never throws. */
-  fetchToken(target: TokenTarget): Promise<TokenAnswer>;
-  /** The proof the server accepted last, unless it has refused it since. */
-  accepted(): Proof | undefined;
-  /** For `/status`: fingerprints only. */
-  secretsInUse(): { name: string; fingerprint: string; inUse: boolean }[];
-}
+/** Ten answers of the largest size that is read, with room for their headers. */
+const MAX_BYTES_PER_CONNECTION = 1024 * 1024;
 
-export function createCredential(options: CredentialOptions): Credential {
-  const proofs = createProofs(options);
-
-  async function tryProof(proof: Proof, endpoint: Endpoint, target: TokenTarget): Promise<TokenAnswer> {
-    const startedAt = performance.now();
-    const answer = await sendOne(options, { proof, endpoint, target });
-    const result = answer.kind === 'token' ? 'ok' : answer.result;
-    options.onRequest?.(result, (performance.now() - startedAt) / 1000);
-    if (answer.kind === 'token') proofs.accept(proof);
-    else if (result === 'invalid_client') proofs.refuse(proof);
-    return answer;
-  }
-
-  async function fetchToken(target: TokenTarget): Promise<TokenAnswer> {
-    const endpoint = await options.locate();
-    if ('kind' in endpoint) {
-      options.onRequest?.(endpoint.result, 0);
-      return endpoint;
-    }
-    let answer: TokenAnswer = { kind: 'rejected', result: 'invalid_client' };
-    for (const proof of proofs.candidates()) {
-      answer = await tryProof(proof, endpoint, target);
-      // Only this code says that the proof is the problem; any other would be the same with the next one.
-      if (answer.kind === 'token' || answer.result !== 'invalid_client') break;
-    }
-    if (answer.kind === 'unavailable' || answer.kind === 'nonsense') options.onUnusable?.();
-    return answer.kind === 'token' ? ((await options.verify?.(answer.authorization)) ?? answer) : answer;
-  }
-
+export function createIdentity(options: IdentityOptions): Identity {
+  const { loaded } = options;
+  const egresses: Egress[] = [];
+  const credentials = Object.entries(loaded.config.credentials).map(([name, settings]) => {
+    const owner = `credential ${name}`;
+    const connect = (base: BaseUrl) => {
+      const egress = createEgress(base, {
+        loaded,
+        connections: CONNECTIONS,
+        maxBytes: MAX_BYTES_PER_CONNECTION,
+        owner,
+      });
+      egresses.push(egress);
+      return egress.dispatcher;
+    };
+    return buildCredential(name, { ...options, settings, connect });
+  });
   return {
-    name: options.name,
-    // A source waits for its answer and has no other word for a mistake of ours.
-    fetchToken: (target) => fetchToken(target).catch(() => ({ kind: 'unavailable', result: 'internal' })),
-    accepted: proofs.accepted,
-    secretsInUse: () =>
-      proofs.all().map((proof) => ({
-        name: proof.name,
-        fingerprint: proof.fingerprint,
-        inUse: proof === proofs.accepted(),
-      })),
+    credentials,
+    credential(name) {
+      const found = credentials.find((credential) => credential.name === name);
+      if (!found) throw new SidecarError('SIDECAR_INTERNAL', { fields: { credential: name } });
+      return found;
+    },
+    end: async (how) => void (await Promise.all(egresses.map((egress) => egress[how]()))),
   };
 }
 
-async function sendOne(
-  { parameters, deadlineMs }: CredentialOptions,
-  { proof, endpoint, target }: { proof: Proof; endpoint: Endpoint; target: TokenTarget },
-): Promise<TokenAnswer> {
-  const form = grantForm(target, parameters);
-  const headers: Record<string, string> = {};
-  await proof.authenticate({ form, headers, audience: endpoint.audience });
-  return sendTokenRequest({ dispatcher: endpoint.dispatcher, path: endpoint.path, form, headers, deadlineMs });
+/** What a route's token is for: its own wishes, else its credential's. */
+export function tokenKey(route: RouteConfig, config: Config): TokenKey {
+  const credential = config.credentials[route.credential];
+  return {
+    credential: route.credential,
+    scope: route.scope ?? credential?.scope,
+    audience: route.audience ?? credential?.audience,
+    resource: route.resource ?? credential?.resource,
+  };
 }
 
-/** What is asked for (RFC 6749 §4.4.2), without the proof of who asks. */
-export function grantForm(target: TokenTarget, parameters: Readonly<Record<string, string>> = {}): URLSearchParams {
-  const form = new URLSearchParams({ grant_type: 'client_credentials', ...parameters });
-  for (const parameter of ['scope', 'audience', 'resource'] as const) {
-    const value = target[parameter];
-    if (value !== undefined) form.set(parameter, value);
+interface Context extends IdentityOptions {
+  readonly settings: CredentialConfig;
+  readonly connect: (base: BaseUrl) => Dispatcher;
+}
+
+function buildCredential(name: string, context: Context): Credential {
+  const { loaded, clock, settings, onRequest, onVerdict } = context;
+  const discovery = settings.issuer && discover(settings.issuer, context);
+  const proofs = buildProofs(name, context);
+  const before = context.previous?.(name)?.accepted();
+  return createCredential({
+    name,
+    proofs,
+    replaced: proofs.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
+    locate: locator(context, discovery),
+    onUnusable: () => discovery?.forget(),
+    verify: buildVerifier(context, discovery),
+    parameters: settings.parameters,
+    deadlineMs: loaded.config.token.attemptTimeout,
+    clock,
+    onRequest: (result, seconds) => onRequest?.(name, result, seconds),
+    onVerdict: (secret, verdict) => onVerdict?.(name, secret, verdict),
+  });
+}
+
+function buildProofs(name: string, { loaded, settings: { auth, clientId } }: Context): Proof[] {
+  return (loaded.secrets.get(name) ?? []).map(({ name: position, value, kid, alg }) => ({
+    name: position,
+    fingerprint: value.fingerprint(),
+    authenticate: CLIENT_AUTH[auth]({ clientId, secret: value, kid, alg }),
+  }));
+}
+
+function urlOf({ origin, basePath }: BaseUrl): string {
+  return origin + basePath;
+}
+
+function discover(issuer: BaseUrl, { loaded: { config }, connect }: Context): Discovery {
+  return createDiscovery({
+    issuer: urlOf(issuer),
+    basePath: issuer.basePath,
+    dispatcher: connect(issuer),
+    deadlineMs: config.token.attemptTimeout,
+    isAcceptable: (url) => isAcceptable(url, config),
+  });
+}
+
+/** The same rule as for configured URLs: what a server names must not be worse than what an operator may write. */
+export function isAcceptable(url: string, config: Config): boolean {
+  try {
+    const { secure, hostname } = parseBaseUrl(url);
+    return secure || isLoopback(hostname) || config.unsafe.plainTextHttp;
+  } catch {
+    // Not a URL that could be configured: the caller treats it as absent.
+    return false;
   }
-  return form;
+}
+
+function buildVerifier({ settings, loaded, connect }: Context, discovery: Discovery | undefined): Verify | undefined {
+  const { verify, issuer, audience } = settings;
+  if (!verify || !issuer || !discovery) return undefined;
+  return createVerifier({
+    issuer: urlOf(issuer),
+    audience,
+    async jwksUri() {
+      const outcome = await discovery.find();
+      return 'found' in outcome ? outcome.found.jwksUri : undefined;
+    },
+    dispatcherFor: (url) => connect(parseBaseUrl(new URL(url).origin)),
+    deadlineMs: loaded.config.token.attemptTimeout,
+  });
+}
+
+/** The endpoint as configured, or as discovered; connections are kept per origin. */
+function locator({ settings: { tokenEndpoint, issuer }, connect }: Context, discovery: Discovery | undefined) {
+  const dispatchers = new Map<string, Dispatcher>();
+  const endpoint = (base: BaseUrl, audience: string): Endpoint => {
+    const dispatcher = dispatchers.get(base.origin) ?? connect(base);
+    dispatchers.set(base.origin, dispatcher);
+    return { dispatcher, path: base.basePath || '/', audience };
+  };
+  if (tokenEndpoint) {
+    const fixed = endpoint(tokenEndpoint, urlOf(tokenEndpoint));
+    return async () => fixed;
+  }
+  return async () => {
+    const outcome = (await discovery?.find()) ?? { failed: 'discovery' as const };
+    if ('found' in outcome) return endpoint(parseBaseUrl(outcome.found.tokenEndpoint), issuer ? urlOf(issuer) : '');
+    const kind = outcome.failed === 'discovery' ? ('unavailable' as const) : ('nonsense' as const);
+    return { kind, result: outcome.failed };
+  };
 }

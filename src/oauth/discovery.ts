@@ -4,7 +4,7 @@
  * cannot move the secret to another server.
  */
 import type { Dispatcher } from 'undici';
-import { parseObject, readCapped } from './capped-body.ts';
+import { parseObject, readCapped } from '../net/bounded-body.ts';
 
 export interface Discovered {
   readonly tokenEndpoint: string;

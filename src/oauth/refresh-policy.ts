@@ -2,7 +2,7 @@
  * When a token is used, refreshed and given up: pure arithmetic on clock readings. A token is judged by two clocks at once, monotonic and wall, and the one that says "later" wins: neither a
  * clock set back nor a machine that slept can make an expired token look fresh.
  */
-import { elapsedSince, type Instant } from './clock.ts';
+import { elapsedSince, type Instant } from '../core/clock.ts';
 
 /** `fresh`: use it · `early`: use it, refresh behind · `expired`: never send it. */
 export type Phase = 'fresh' | 'early' | 'expired';

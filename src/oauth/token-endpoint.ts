@@ -4,9 +4,9 @@
  */
 import { decodeJwt } from 'jose/jwt/decode';
 import type { Dispatcher } from 'undici';
-import { Secret } from '../secret.ts';
-import { errors } from '../undici.ts';
-import { parseObject, readCapped } from './capped-body.ts';
+import { Secret } from '../core/secret.ts';
+import { parseObject, readCapped } from '../net/bounded-body.ts';
+import { errors } from '../net/undici.ts';
 
 /** What the identity server's answer amounts to. */
 export type TokenAnswer =

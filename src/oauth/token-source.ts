@@ -2,9 +2,10 @@
  * One kept token: at most one fetch under way however many ask, refreshed behind the callers' backs while still valid,
  * in use until it expires however long the identity server is away, never handed out after that.
  */
-import { SidecarError } from '../errors.ts';
+
+import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
+import { SidecarError } from '../core/errors.ts';
 import { backoffMs, rejectionBackoffMs } from './backoff.ts';
-import { type Clock, elapsedSince, type Instant } from './clock.ts';
 import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenAnswer } from './token-endpoint.ts';

@@ -1,9 +1,9 @@
 /**
  * A kept token: what it is for, how long it lives, and what may be told of it.
  */
-import type { SidecarError } from '../errors.ts';
-import type { Secret } from '../secret.ts';
-import type { TokenTarget } from './credentials.ts';
+import type { SidecarError } from '../core/errors.ts';
+import type { Secret } from '../core/secret.ts';
+import type { TokenTarget } from './credential.ts';
 import type { Lifespan, Phase } from './refresh-policy.ts';
 
 export interface Token extends Lifespan {

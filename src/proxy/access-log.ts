@@ -4,9 +4,9 @@
 
 import type { Hash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ERRORS, type SidecarError } from '../errors.ts';
-import type { Log } from '../log.ts';
-import type { RouteMetrics } from '../metrics.ts';
+import { ERRORS, type SidecarError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { RouteMetrics } from '../core/metrics.ts';
 import type { Exchange, Route } from './exchange.ts';
 
 /** What the access log and the metrics want to know when a request is over. */

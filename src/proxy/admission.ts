@@ -3,8 +3,8 @@
  * Default deny. Nothing here is parsed as a URL: a request target is an opaque string that is checked, cut at the
  * route's prefix and put behind a constant origin, so no spelling of it can reach another host.
  */
-import { SidecarError } from '../errors.ts';
-import type { Identify } from './callers.ts';
+import { SidecarError } from '../core/errors.ts';
+import type { Identify } from './caller-auth.ts';
 import type { RequestHead } from './headers.ts';
 
 export interface RoutePattern {

@@ -7,9 +7,9 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { SidecarError } from '../errors.ts';
-import { createLingering } from './lingering.ts';
-import { rawAnswer } from './raw-answer.ts';
+import { SidecarError } from '../core/errors.ts';
+import { createLingering } from './lingering-close.ts';
+import { rawAnswer } from './raw-response.ts';
 
 /** In a burst of honest callers all are silent for a moment: 503 tells the surplus more than a closed connection. */
 const MIN_IDLE_MS = 1000;

@@ -4,13 +4,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import type { Dispatcher } from 'undici';
-import type { RouteMetrics } from '../metrics.ts';
+import type { RouteMetrics } from '../core/metrics.ts';
 import type { Token, TokenKey } from '../oauth/token.ts';
 import type { RoutePattern } from './admission.ts';
-import type { Depart } from './answer.ts';
-import type { RequestBody } from './body.ts';
 import type { RequestHead } from './headers.ts';
-import type { QuotaLimits } from './quota.ts';
+import type { QuotaLimits } from './rate-limits.ts';
+import type { RequestBody } from './request-body.ts';
+import type { Depart } from './response-writer.ts';
 import type { Rewrite } from './rewrite.ts';
 import type { UpgradeResponse } from './upgrade.ts';
 

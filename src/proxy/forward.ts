@@ -7,13 +7,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { SidecarError } from '../errors.ts';
+import { SidecarError } from '../core/errors.ts';
+import { errors } from '../net/undici.ts';
 import type { Token } from '../oauth/token.ts';
-import { errors } from '../undici.ts';
-import { Answer, type Settle } from './answer.ts';
 import { callerOrigin, type Exchange, type Informing, type Underway } from './exchange.ts';
 import { type AnswerHead, readAnswerHead, VIA } from './headers.ts';
 import { mayTryAgain, renewedToken } from './replay.ts';
+import { Answer, type Settle } from './response-writer.ts';
 import { translate } from './upstream-errors.ts';
 
 /** More interim answers than this are a fault of the API. */

@@ -3,7 +3,7 @@
  * make a payment safe to repeat. Everything else stays byte for byte.
  */
 import { randomUUID } from 'node:crypto';
-import type { BaseUrl } from '../config/values.ts';
+import type { BaseUrl } from '../config/parsers.ts';
 
 export interface RewriteOptions {
   /** Prefix of the route. */

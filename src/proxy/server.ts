@@ -5,22 +5,22 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
-import { SidecarError } from '../errors.ts';
-import type { Log } from '../log.ts';
-import type { CallerMetrics } from '../metrics.ts';
-import { toProblem } from '../problem.ts';
+import { SidecarError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { CallerMetrics } from '../core/metrics.ts';
+import { toProblem } from '../core/problem.ts';
 import { type OnFinished, type RecordOptions, record, type Trace } from './access-log.ts';
 import type { Admit, RequestLine } from './admission.ts';
-import { createDepartures } from './answer.ts';
-import { type BodyLimits, checkAnnounced, receiveBody } from './body.ts';
 import type { Connections } from './connections.ts';
 import type { Exchange, Route } from './exchange.ts';
 import { forward } from './forward.ts';
 import { readRequestHead } from './headers.ts';
-import { letSpeakOut } from './lingering.ts';
-import { type Begin, certificateOf, createListener, type Listener, type ListenerTls } from './listener.ts';
+import { type Begin, certificateOf, createListener, type Listener, type ListenerTls } from './http-server.ts';
+import { letSpeakOut } from './lingering-close.ts';
 import { countForward } from './max-forwards.ts';
+import { type BodyLimits, checkAnnounced, receiveBody } from './request-body.ts';
 import { createRequestIds } from './request-ids.ts';
+import { createDepartures } from './response-writer.ts';
 import { asUpgrade } from './upgrade.ts';
 
 /** What one generation of the configuration lets in, and how. */

@@ -1,8 +1,8 @@
 // What Prometheus scrapes after real traffic, in the format it asks for, and that odd callers do not multiply series.
 
 import { describe, expect, it } from 'vitest';
-import { ERRORS } from '../../src/errors.ts';
-import { METRIC_PREFIX, METRICS } from '../../src/metrics.ts';
+import { ERRORS } from '../../src/core/errors.ts';
+import { METRIC_PREFIX, METRICS } from '../../src/core/metrics.ts';
 import { createAdminWorld, samples } from '../support/admin-world.ts';
 import { exchange } from '../support/raw.ts';
 import { json } from '../support/token-server.ts';

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PAGE_HEADERS, renderMain, renderPage } from '../../src/admin/page.ts';
 import { type StatusInput, status, type TokenView } from '../../src/admin/status.ts';
-import { ERRORS } from '../../src/errors.ts';
+import { ERRORS } from '../../src/core/errors.ts';
 import { createAdminWorld } from '../support/admin-world.ts';
 import { createFolder } from '../support/folder.ts';
 import { TEST_SECRET } from '../support/sidecar.ts';

@@ -1,7 +1,7 @@
 // What the doctor says of rotations to come, with a local Aritma.
 import { chmodSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { diagnose } from '../../src/check/doctor.ts';
+import { diagnose } from '../../src/check/check.ts';
 import type { Finding } from '../../src/check/finding.ts';
 import { startEmulator } from '../../src/emulator/server.ts';
 import { ADMIN_CLIENT, DEMO_CLIENT } from '../../src/emulator/store.ts';

@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { waitFor } from '../../src/control.ts';
+import { waitFor } from '../../src/cli/control.ts';
 import { run } from '../support/cli.ts';
 import { json } from '../support/token-server.ts';
 import { createWorld } from '../support/world.ts';

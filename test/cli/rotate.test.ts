@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { startEmulator } from '../../src/emulator/server.ts';
-import { acquireLock } from '../../src/rotation/lock.ts';
+import { acquireLock } from '../../src/iam/rotation/lock-file.ts';
 import { jsonLines, run } from '../support/cli.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
 

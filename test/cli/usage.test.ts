@@ -1,7 +1,7 @@
 // What somebody sees who does not know the commands yet, or mistypes one.
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { INPUTS } from '../../src/config/inputs.ts';
+import { INPUTS } from '../../src/config/env-and-flags.ts';
 import { run } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
 

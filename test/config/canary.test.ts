@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { SidecarError } from '../../src/errors.ts';
+import { SidecarError } from '../../src/core/errors.ts';
 import { COMPLETE_ENV, createFolder, type Folder, type Inputs, load } from '../support/folder.ts';
 
 const CANARY = 'CANARY-s3cr3t';

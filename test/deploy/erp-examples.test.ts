@@ -1,6 +1,6 @@
 // What every example for an ERP has to get right, also those in languages that cannot be run here.
 import { describe, expect, it } from 'vitest';
-import { ERRORS } from '../../src/errors.ts';
+import { ERRORS } from '../../src/core/errors.ts';
 import { readText } from '../support/deployment.ts';
 import { EXAMPLES } from '../support/erp-examples.ts';
 import { COMPLETE_ENV, createFolder, load } from '../support/folder.ts';

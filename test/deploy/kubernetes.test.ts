@@ -1,6 +1,6 @@
 // The Role in the deployed file allows what the store does, and nothing else.
 import { describe, expect, it } from 'vitest';
-import { Secret } from '../../src/secret.ts';
+import { Secret } from '../../src/core/secret.ts';
 import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { deployedRules, readManifests, startKubernetesWorld } from '../support/kubernetes-world.ts';
 

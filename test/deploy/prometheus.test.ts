@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ERRORS } from '../../src/errors.ts';
-import { createMetrics, METRIC_PREFIX, METRICS } from '../../src/metrics.ts';
+import { ERRORS } from '../../src/core/errors.ts';
+import { createMetrics, METRIC_PREFIX, METRICS } from '../../src/core/metrics.ts';
 import {
   alerts,
   DEPLOY,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { TARGETS } from '../../deploy/executable/targets.ts';
-import { createProgram } from '../../src/cli.ts';
+import { createProgram } from '../../src/cli/program.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { createFolder } from '../support/folder.ts';
 

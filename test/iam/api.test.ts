@@ -1,7 +1,7 @@
 // Every operation of the IAM API: the bytes it sends, what it makes of documented and undocumented answers.
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { Secret } from '../../src/secret.ts';
+import { Secret } from '../../src/core/secret.ts';
 import { body, type Fault, reset, status } from '../support/fault-server.ts';
 import {
   clientsPage,

@@ -1,8 +1,8 @@
 // One request to IAM and every way in which its answer can go wrong, over real sockets.
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { Secret } from '../../src/core/secret.ts';
 import { type IamRequest, sendIam } from '../../src/iam/request.ts';
-import { Secret } from '../../src/secret.ts';
 import { body, bytes, cutShort, drip, endless, type Fault, hang, reset, status } from '../support/fault-server.ts';
 import { failure, type IamWorldOptions, inTurn, problem, startIam, TOKEN } from '../support/iam-world.ts';
 

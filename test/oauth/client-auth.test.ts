@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { Secret } from '../../src/core/secret.ts';
 import { CLIENT_AUTH, type ClientIdentity } from '../../src/oauth/client-auth.ts';
-import { Secret } from '../../src/secret.ts';
 
 /** Characters that form encoding, base64 and the `:` between the parts all treat in their own way. */
 const identity = { clientId: 'a:b', secret: new Secret('p%+ /ü@!&=') };

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type LoadedConfig, loadConfig } from '../../src/config/load.ts';
-import { SidecarError } from '../../src/errors.ts';
-import { createIdentity } from '../../src/identity.ts';
-import { systemClock } from '../../src/oauth/clock.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { SidecarError } from '../../src/core/errors.ts';
+import { createIdentity } from '../../src/oauth/credentials.ts';
 import { startTokenServer, type TokenServer } from '../support/token-server.ts';
 
 const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;

@@ -1,9 +1,9 @@
 /** An hour without the identity server, driven by the clock: who notices, how often it is asked, how soon it is over. */
 import { describe, expect, it } from 'vitest';
-import { SidecarError } from '../../src/errors.ts';
+import { SidecarError } from '../../src/core/errors.ts';
+import { Secret } from '../../src/core/secret.ts';
 import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
-import { Secret } from '../../src/secret.ts';
 import { createFakeClock } from '../support/clock.ts';
 
 const MINUTE_MS = 60_000;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { elapsedSince } from '../../src/oauth/clock.ts';
+import { elapsedSince } from '../../src/core/clock.ts';
 import { phaseOf, planLifespan } from '../../src/oauth/refresh-policy.ts';
 
 const START = { wallMs: 1_700_000_000_000, monotonicMs: 5000 };

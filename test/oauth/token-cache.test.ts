@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { Secret } from '../../src/core/secret.ts';
 import type { TokenKey } from '../../src/oauth/token.ts';
 import { createTokenCache } from '../../src/oauth/token-cache.ts';
-import { Secret } from '../../src/secret.ts';
 import { createFakeClock } from '../support/clock.ts';
 
 const KEY: TokenKey = { credential: 'a', scope: 'api', audience: undefined, resource: undefined };

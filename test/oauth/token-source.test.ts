@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { SidecarError } from '../../src/errors.ts';
+import type { SidecarError } from '../../src/core/errors.ts';
+import { Secret } from '../../src/core/secret.ts';
 import type { LookupResult, Token } from '../../src/oauth/token.ts';
 import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
-import { Secret } from '../../src/secret.ts';
 import { createFakeClock } from '../support/clock.ts';
 
 const KEY = { credential: 'default', scope: 'api', audience: undefined, resource: undefined };

@@ -1,7 +1,7 @@
 // Which request targets reach an API, and under which path: forms, spellings, prefixes, allow-lists.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SidecarError } from '../../src/errors.ts';
+import { SidecarError } from '../../src/core/errors.ts';
 import { createAdmission, type RoutePattern } from '../../src/proxy/admission.ts';
 import { readRequestHead } from '../../src/proxy/headers.ts';
 

@@ -1,6 +1,6 @@
 // Who may call and with what kind of message: Host, browsers, forwarded requests, framing, limits, routes.
 import { describe, expect, it } from 'vitest';
-import { SidecarError } from '../../src/errors.ts';
+import { SidecarError } from '../../src/core/errors.ts';
 import { type Admitted, createAdmission, type RoutePattern } from '../../src/proxy/admission.ts';
 import { readRequestHead } from '../../src/proxy/headers.ts';
 

@@ -1,6 +1,6 @@
 /** What a route changes in headers, and how much it leaves alone. */
 import { describe, expect, it } from 'vitest';
-import { parseBaseUrl } from '../../src/config/values.ts';
+import { parseBaseUrl } from '../../src/config/parsers.ts';
 import { countForward } from '../../src/proxy/max-forwards.ts';
 import { createRewrite, type RewriteOptions } from '../../src/proxy/rewrite.ts';
 

@@ -9,13 +9,13 @@ import {
   startNaiveSubject,
   startSidecarSubject,
 } from '../support/attack-subject.ts';
-import { ANSWER_ROWS } from './rows/answers.ts';
 import { BROKEN_ANSWER_ROWS } from './rows/broken-answers.ts';
 import { FAULT_ROWS } from './rows/faults.ts';
 import { FIELD_ROWS } from './rows/fields.ts';
 import { FRAMING_ROWS } from './rows/framing.ts';
 import { METHOD_ROWS } from './rows/methods.ts';
 import { REQUEST_LINE_ROWS } from './rows/request-line.ts';
+import { ANSWER_ROWS } from './rows/responses.ts';
 
 const ROWS: readonly AttackRow[] = [
   ...REQUEST_LINE_ROWS,

@@ -1,5 +1,5 @@
 /** A clock that stands still until it is told otherwise. */
-import type { Clock } from '../../src/oauth/clock.ts';
+import type { Clock } from '../../src/core/clock.ts';
 
 export interface FakeClock extends Clock {
   /** Moves both clocks and fires what has become due, in order; lets promises settle in between. */

@@ -1,8 +1,8 @@
 /** A whole sidecar whose configuration and environment are the test's own, and calls that report what a caller sees. */
 import { onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { createLog } from '../../src/log.ts';
-import { startSidecar } from '../../src/serve.ts';
+import { createLog } from '../../src/core/log.ts';
+import { startSidecar } from '../../src/sidecar/sidecar.ts';
 import type { Folder } from './folder.ts';
 import { TEST_CLIENT_ID, TEST_SECRET } from './sidecar.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LoadedConfig, loadConfig } from '../../src/config/load.ts';
 import type { Problem } from '../../src/config/problems.ts';
-import { SidecarError } from '../../src/errors.ts';
+import { SidecarError } from '../../src/core/errors.ts';
 
 export interface Folder extends Disposable {
   readonly path: string;

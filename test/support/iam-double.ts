@@ -2,8 +2,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Pool } from 'undici';
+import { Secret } from '../../src/core/secret.ts';
 import type { IamConnection } from '../../src/iam/request.ts';
-import { Secret } from '../../src/secret.ts';
 
 /** `lost`: has its effect and never answers. `late`: is cut off, and has its effect when the next change has had its own. */
 export const FAULTS = ['refused', 500, 401, 403, 429, 'lost', 'late', 'gateway', 'empty', 'wrong page'] as const;

@@ -1,10 +1,10 @@
 /** Aritma IAM on raw sockets that behaves as a test says, and the client that is tested, connected to it. */
 import { Pool } from 'undici';
-import { SidecarError } from '../../src/errors.ts';
+import { SidecarError } from '../../src/core/errors.ts';
+import { Secret } from '../../src/core/secret.ts';
 import { createIamApi, type IamApi } from '../../src/iam/api.ts';
-import type { OnPage } from '../../src/iam/pages.ts';
+import type { OnPage } from '../../src/iam/pagination.ts';
 import type { IamConnection } from '../../src/iam/request.ts';
-import { Secret } from '../../src/secret.ts';
 import { body, type Fault, type FaultServer, startFaultServer, status } from './fault-server.ts';
 
 export interface IamWorld extends AsyncDisposable {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { createKubernetesStore, type KubernetesStoreOptions } from '../../src/rotation/kubernetes-store.ts';
+import { createKubernetesStore, type KubernetesStoreOptions } from '../../src/iam/rotation/kubernetes-store.ts';
 import type { Authority, Issued } from './certificates.ts';
 import { createFakeClock } from './clock.ts';
 import { createFolder } from './folder.ts';

@@ -1,5 +1,5 @@
 /** Requests with methods and statuses that somebody makes up, to see that no series is made of them. */
-import type { Metrics } from '../../src/metrics.ts';
+import type { Metrics } from '../../src/core/metrics.ts';
 
 export function flood(metrics: Metrics, rounds: number): void {
   const route = metrics.forRoute('/banking');

@@ -1,5 +1,5 @@
 /** Takes the lock it is told, says so, and keeps it until it is killed. */
-import { acquireLock } from '../../src/rotation/lock.ts';
+import { acquireLock } from '../../src/iam/rotation/lock-file.ts';
 
 await acquireLock(process.argv[2] ?? '');
 process.send?.('has it');

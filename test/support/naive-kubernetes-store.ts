@@ -5,9 +5,9 @@
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
-import type { KubernetesStoreOptions } from '../../src/rotation/kubernetes-store.ts';
-import type { SecretStore } from '../../src/rotation/store.ts';
-import { Secret } from '../../src/secret.ts';
+import { Secret } from '../../src/core/secret.ts';
+import type { KubernetesStoreOptions } from '../../src/iam/rotation/kubernetes-store.ts';
+import type { SecretStore } from '../../src/iam/rotation/store.ts';
 
 interface Stored {
   metadata: { annotations?: Record<string, string>; resourceVersion?: string };

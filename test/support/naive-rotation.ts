@@ -1,7 +1,7 @@
 /** The control for rotations: create, overwrite, delete, as one writes it when nothing can go wrong. */
 import type { ClientSecret } from '../../src/iam/api.ts';
-import { randomSecret } from '../../src/rotation/random-secret.ts';
-import type { RotationOptions } from '../../src/rotation/rotate.ts';
+import { randomSecret } from '../../src/iam/rotation/random-secret.ts';
+import type { RotationOptions } from '../../src/iam/rotation/rotate.ts';
 
 export async function naiveRotation({ iam, store, clientId, clock }: RotationOptions): Promise<{ kind: 'rotated' }> {
   const before: ClientSecret[] = [];

@@ -1,5 +1,5 @@
 /** The control for token engines: what one writes in an afternoon, sound but for one flaw that a test chooses. */
-import { type Clock, elapsedSince } from '../../src/oauth/clock.ts';
+import { type Clock, elapsedSince } from '../../src/core/clock.ts';
 import type { Token, TokenKey } from '../../src/oauth/token.ts';
 import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
 

@@ -1,7 +1,7 @@
 /** A healthy set-up with real servers and files, to be broken in one place and then shown to the doctor. */
 
 import { createServer as createTcp, type Server } from 'node:net';
-import { diagnose } from '../../src/check/doctor.ts';
+import { diagnose } from '../../src/check/check.ts';
 import type { Finding } from '../../src/check/finding.ts';
 import { findingText } from '../../src/check/text.ts';
 import { jsonLines, run } from './cli.ts';

@@ -1,10 +1,10 @@
 /** Provisioning as a process of its own, to be killed: `node provision-child.ts ORIGIN FOLDER`. Prints `done` at its end. */
 import { Pool } from 'undici';
+import { createReport } from '../../src/core/report.ts';
+import { Secret } from '../../src/core/secret.ts';
 import { createIamApi } from '../../src/iam/api.ts';
-import { loadDesired } from '../../src/provision/desired.ts';
-import { runProvision } from '../../src/provision/run.ts';
-import { createReport } from '../../src/report.ts';
-import { Secret } from '../../src/secret.ts';
+import { loadDesired } from '../../src/iam/provision/desired-state.ts';
+import { runProvision } from '../../src/iam/provision/provision.ts';
 
 const [origin = '', cwd = ''] = process.argv.slice(2);
 const admin = new Secret('Bearer an-administrator');

@@ -1,10 +1,10 @@
 /** A folder, an IAM in memory and the file of one service client: what provisioning needs, and what came of it. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { createReport } from '../../src/core/report.ts';
 import { createIamApi, type IamApi } from '../../src/iam/api.ts';
-import { type Desired, loadDesired } from '../../src/provision/desired.ts';
-import { type ProvisionOptions, runProvision } from '../../src/provision/run.ts';
-import { createReport } from '../../src/report.ts';
+import { type Desired, loadDesired } from '../../src/iam/provision/desired-state.ts';
+import { type ProvisionOptions, runProvision } from '../../src/iam/provision/provision.ts';
 import { createFolder, type Folder } from './folder.ts';
 import { type IamDouble, startIamDouble } from './iam-double.ts';
 

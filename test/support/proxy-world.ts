@@ -1,6 +1,6 @@
 /** A whole sidecar between a scripted API and a scripted token endpoint, disposed together. */
 import { vi } from 'vitest';
-import type { Clock } from '../../src/oauth/clock.ts';
+import type { Clock } from '../../src/core/clock.ts';
 import { type Answer, type Caller, openCaller } from './caller.ts';
 import { ok } from './raw.ts';
 import { startTestSidecar, type TestSidecar } from './sidecar.ts';

@@ -1,8 +1,8 @@
 /** Writes the README's tables from the tables in the source, between `<!-- NAME -->` and `<!-- /NAME -->`. */
 import { optionRows } from '../../src/config/describe.ts';
-import { INPUTS } from '../../src/config/inputs.ts';
-import { ERRORS } from '../../src/errors.ts';
-import { METRIC_PREFIX, METRICS } from '../../src/metrics.ts';
+import { INPUTS } from '../../src/config/env-and-flags.ts';
+import { ERRORS } from '../../src/core/errors.ts';
+import { METRIC_PREFIX, METRICS } from '../../src/core/metrics.ts';
 
 const SECTIONS: Readonly<Record<string, () => string>> = {
   options: () =>

@@ -1,15 +1,15 @@
 /** A client with one secret in a file, at a local Aritma, with a clock of its own: everything a rotation needs. */
 import { readFileSync } from 'node:fs';
 import { Pool } from 'undici';
+import { Secret } from '../../src/core/secret.ts';
 import type { SettingsChange } from '../../src/emulator/iam-settings.ts';
 import { startEmulator } from '../../src/emulator/server.ts';
 import { type ClientSecret, createIamApi, type IamApi } from '../../src/iam/api.ts';
-import { createFileStore } from '../../src/rotation/file-store.ts';
-import type { Journal } from '../../src/rotation/journal.ts';
-import { type Outcome, type Progress, type RotationOptions, rotate } from '../../src/rotation/rotate.ts';
-import type { OpenStore } from '../../src/rotation/store.ts';
-import type { RotationClock, Verdict } from '../../src/rotation/verification.ts';
-import { Secret } from '../../src/secret.ts';
+import { createFileStore } from '../../src/iam/rotation/file-store.ts';
+import type { Journal } from '../../src/iam/rotation/journal.ts';
+import { type Outcome, type Progress, type RotationOptions, rotate } from '../../src/iam/rotation/rotate.ts';
+import type { OpenStore } from '../../src/iam/rotation/store.ts';
+import type { RotationClock, Verdict } from '../../src/iam/rotation/verification.ts';
 import { createFolder } from './folder.ts';
 
 export const FIRST_VALUE = 'first-secret-of-the-client';

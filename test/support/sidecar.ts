@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
-import { createLog } from '../../src/log.ts';
-import type { Clock } from '../../src/oauth/clock.ts';
-import { startSidecar } from '../../src/serve.ts';
+import type { Clock } from '../../src/core/clock.ts';
+import { createLog } from '../../src/core/log.ts';
+import { startSidecar } from '../../src/sidecar/sidecar.ts';
 
 export interface TestSidecarOptions {
   /** `http://127.0.0.1:PORT` of the API. */

@@ -5,8 +5,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
-import { createIdentity } from '../../src/identity.ts';
-import { systemClock } from '../../src/oauth/clock.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { createIdentity } from '../../src/oauth/credentials.ts';
 import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
 
 /** What happens when a token request arrives. `count` is its number on this line, from 1. */

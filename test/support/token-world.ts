@@ -2,10 +2,10 @@
  * A token engine in a world where a test decides what happens next: who asks, what the server answers and when, what time
  * it is. Whatever the engine must never do is written down as it happens.
  */
-import { elapsedSince, type Instant } from '../../src/oauth/clock.ts';
+import { elapsedSince, type Instant } from '../../src/core/clock.ts';
+import { Secret } from '../../src/core/secret.ts';
 import type { Token, TokenKey } from '../../src/oauth/token.ts';
 import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
-import { Secret } from '../../src/secret.ts';
 import { createFakeClock } from './clock.ts';
 import type { TokenClient, TokenClientOptions } from './naive-token-source.ts';
 

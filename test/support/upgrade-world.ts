@@ -1,7 +1,7 @@
 /** A sidecar that lets WebSockets through, and an API on raw sockets that answers offers to upgrade with exact bytes. */
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import type { Clock } from '../../src/oauth/clock.ts';
+import type { Clock } from '../../src/core/clock.ts';
 import { createProxyWorld, type ProxyWorld } from './proxy-world.ts';
 
 /** What callers send behind `Host`: the sample handshake of RFC 6455 §1.3. */

@@ -1,6 +1,6 @@
 // Ten million made-up labels: no tool is needed for them, but more time than a developer's test run should take.
 import { expect, it } from 'vitest';
-import { createMetrics, METRIC_PREFIX } from '../../src/metrics.ts';
+import { createMetrics, METRIC_PREFIX } from '../../src/core/metrics.ts';
 import { flood } from '../support/label-flood.ts';
 
 it('metrics hold as many series as they state after ten million random methods and statuses', async () => {

@@ -2,7 +2,7 @@
 // something else than IAM answers.
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { SidecarError } from '../../src/errors.ts';
+import { SidecarError } from '../../src/core/errors.ts';
 import { jsonLines, run } from '../support/cli.ts';
 import { body, bytes, type Fault, reset, status } from '../support/fault-server.ts';
 import { COMPLETE_ENV, createFolder } from '../support/folder.ts';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { judgeAuditLog } from '../../src/audit/judgement.ts';
+import { judgeAuditLog } from '../../src/sidecar/audit/verdict.ts';
 import { createFolder } from '../support/folder.ts';
 import { createProxyWorld, type ProxyWorldOptions } from '../support/proxy-world.ts';
 

@@ -1,14 +1,14 @@
 /** The steps of a request that need no socket, each as a function to be called over and over with one ordinary request. */
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
-import { createLog } from '../../../src/log.ts';
-import { createMetrics } from '../../../src/metrics.ts';
-import { systemClock } from '../../../src/oauth/clock.ts';
+import { systemClock } from '../../../src/core/clock.ts';
+import { createLog } from '../../../src/core/log.ts';
+import { createMetrics } from '../../../src/core/metrics.ts';
+import { Secret } from '../../../src/core/secret.ts';
 import { createTokenCache } from '../../../src/oauth/token-cache.ts';
 import { record } from '../../../src/proxy/access-log.ts';
 import { createAdmission, type RequestLine } from '../../../src/proxy/admission.ts';
 import { readAnswerHead, readRequestHead } from '../../../src/proxy/headers.ts';
-import { Secret } from '../../../src/secret.ts';
 
 export interface Case {
   readonly name: string;

@@ -1,0 +1,128 @@
+/**
+ * What each command does, from its flags to its exit code. Servers are imported by the commands that need them.
+ */
+import { stringify } from 'yaml';
+import type { Finding } from '../check/finding.ts';
+import { INPUTS } from '../config/env-and-flags.ts';
+import { forgetSecretVariables, type LoadOptions, loadAdminAddress, loadConfig } from '../config/load.ts';
+import { createReport } from '../core/report.ts';
+import { demo, emulate } from './demo-command.ts';
+import { duration, type Flags, inputFlags } from './flags.ts';
+import { finish, openLog } from './log.ts';
+import { untilStopped } from './signals.ts';
+import { createSupervisor } from './systemd.ts';
+
+const OK = 0;
+const NOT_IN_TIME = 10;
+
+export const COMMANDS = { serve, check, demo, emulate, rotate, print, schema, env, verify, wait, shutdown };
+
+async function serve(flags: Flags): Promise<number> {
+  const { startSidecar } = await import('../sidecar/sidecar.ts');
+  const loaded = loadConfig(loadOptions(flags));
+  forgetSecretVariables(loaded.config);
+  const log = openLog(loaded.config.log);
+  const asked = Promise.withResolvers<void>();
+  const supervisor = createSupervisor(loaded.supervisor, (errno) =>
+    log.warn('systemd cannot be told anything; is systemd-notify installed?', { errno }),
+  );
+  const starting = startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
+  // Signals count from the first moment somebody can know that it runs.
+  const stopped = untilStopped({
+    log,
+    async stop() {
+      supervisor.stopping();
+      return (await starting).stop();
+    },
+    requested: asked.promise,
+    onHangup: () =>
+      void starting.then((sidecar) => {
+        supervisor.reloading();
+        sidecar.reload('SIGHUP');
+        supervisor.ready('serving');
+      }),
+  });
+  const sidecar = await starting;
+  try {
+    if (loaded.config.startup === 'strict') await Promise.race([sidecar.firstTokens(), stopped]);
+  } catch (error) {
+    await sidecar.stop();
+    await log.flush();
+    throw error;
+  }
+  supervisor.ready('serving');
+  return finish(log, stopped);
+}
+
+async function check(flags: Flags): Promise<number> {
+  const { diagnose } = await import('../check/check.ts');
+  const { findingText, summaryText } = await import('../check/text.ts');
+  const report = createReport(process.stdout, flags['json'] === true);
+  const findings: Finding[] = [];
+  const onFinding = (finding: Finding) => {
+    findings.push(finding);
+    report.line({ text: findingText(finding), data: { ...finding } });
+  };
+  const code = await diagnose(loadOptions(flags), { upstream: flags['upstream'] !== false, onFinding });
+  // Programs count for themselves.
+  if (!report.json) report.line({ text: summaryText(findings), data: {} });
+  return code;
+}
+
+async function rotate(flags: Flags): Promise<number> {
+  const { rotateOnce } = await import('./rotate-command.ts');
+  return rotateOnce(flags, loadOptions(flags));
+}
+
+async function print(flags: Flags): Promise<number> {
+  const { effectiveDocument } = await import('../config/describe.ts');
+  process.stdout.write(stringify(effectiveDocument(loadConfig(loadOptions(flags)).document)));
+  return OK;
+}
+
+async function schema(): Promise<number> {
+  const { jsonSchema } = await import('../config/describe.ts');
+  process.stdout.write(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+  return OK;
+}
+
+async function env(): Promise<number> {
+  const inputs = [{ env: 'ARITMA_CONFIG', about: 'path of the configuration file' }, ...INPUTS];
+  const width = Math.max(...inputs.map((input) => input.env.length));
+  for (const input of inputs) process.stdout.write(`${input.env.padEnd(width)}  ${input.about}\n`);
+  return OK;
+}
+
+async function verify(flags: Flags): Promise<number> {
+  const { judgeAuditLog } = await import('../sidecar/audit/verdict.ts');
+  const head = flags['head'] === undefined ? undefined : String(flags['head']);
+  const { exit, text, data } = await judgeAuditLog(String(flags['operand']), head);
+  createReport(process.stdout, flags['json'] === true).line({ text, data });
+  return exit;
+}
+
+async function wait(flags: Flags): Promise<number> {
+  const { waitFor } = await import('./control.ts');
+  const probe = String(flags['for']) as Parameters<typeof waitFor>[1];
+  const done = await waitFor(loadAdminAddress(loadOptions(flags)), probe, duration(flags['max'], '--max'));
+  if (!done) process.stderr.write(`not ${probe} within ${String(flags['max'])}\n`);
+  return done ? OK : NOT_IN_TIME;
+}
+
+async function shutdown(flags: Flags): Promise<number> {
+  const { requestShutdown } = await import('./control.ts');
+  const status = await requestShutdown(loadAdminAddress(loadOptions(flags)));
+  if (status === 202) return OK;
+  process.stderr.write(`${refusal(status)}\n`);
+  return NOT_IN_TIME;
+}
+
+function refusal(status: number | undefined): string {
+  if (status === undefined) return 'no sidecar answers at its admin address; see --admin, ARITMA_ADMIN and --config';
+  if (status === 403) return 'it does not allow that; set adminActions: true';
+  return `what answers at the admin address is no admin listener of a sidecar (HTTP ${status})`;
+}
+
+function loadOptions(flags: Flags): LoadOptions {
+  return { flags: inputFlags(flags), file: flags['config'] as string | undefined };
+}

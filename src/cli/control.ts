@@ -1,0 +1,56 @@
+/**
+ * Talks to a running sidecar through its admin listener: waits until it is ready, asks it to stop.
+ */
+import type { Address } from '../config/parsers.ts';
+import { formatAddress } from '../net/listen.ts';
+import { Pool } from '../net/undici.ts';
+
+export type Probe = 'live' | 'started' | 'ready';
+
+const PATHS: Readonly<Record<Probe, string>> = { live: '/livez', started: '/startupz', ready: '/readyz' };
+const POLL_MS = 100;
+const ATTEMPT_MS = 2000;
+/** Even a process that is busy answers within this. */
+const LEAST_ATTEMPT_MS = 500;
+
+/** Polls until the probe says 200. False when `maxMs` pass first; asks at least once. */
+export async function waitFor(admin: Address, probe: Probe, maxMs: number): Promise<boolean> {
+  const giveUpAt = performance.now() + maxMs;
+  for (;;) {
+    const attemptMs = Math.min(ATTEMPT_MS, Math.max(LEAST_ATTEMPT_MS, giveUpAt - performance.now()));
+    if ((await call(admin, 'GET', PATHS[probe], attemptMs)) === 200) return true;
+    if (performance.now() + POLL_MS > giveUpAt) return false;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Asks for a drain and stop. The status of the answer: 202 accepted, 403 switched off, undefined nobody answers. */
+export function requestShutdown(admin: Address): Promise<number | undefined> {
+  return call(admin, 'POST', '/shutdown');
+}
+
+async function call(
+  admin: Address,
+  method: 'GET' | 'POST',
+  path: string,
+  timeoutMs = ATTEMPT_MS,
+): Promise<number | undefined> {
+  const origin = admin.kind === 'unix' ? 'http://localhost' : `http://${formatAddress(reachable(admin))}`;
+  const pool = new Pool(origin, admin.kind === 'unix' ? { socketPath: admin.path } : {});
+  try {
+    const answer = await pool.request({ method, path, signal: AbortSignal.timeout(timeoutMs) });
+    await answer.body.dump();
+    return answer.statusCode;
+  } catch {
+    // Not there yet, or not answering: both are what the caller is waiting out.
+    return undefined;
+  } finally {
+    await pool.destroy();
+  }
+}
+
+/** A listener on every address is reached on loopback. */
+function reachable(address: Extract<Address, { kind: 'tcp' }>): Address {
+  if (address.host === '0.0.0.0') return { ...address, host: '127.0.0.1' };
+  return address.host === '::' ? { ...address, host: '::1' } : address;
+}

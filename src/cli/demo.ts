@@ -1,0 +1,84 @@
+/**
+ * The demonstration: a local Aritma and a sidecar in front of it in one process, with nothing to configure.
+ */
+import { loadConfig } from '../config/load.ts';
+import type { Address } from '../config/parsers.ts';
+import { emulatorPreset } from '../config/presets.ts';
+import { SidecarError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/server.ts';
+import { StateFileError } from '../emulator/state-file.ts';
+import { DEMO_CLIENT } from '../emulator/store.ts';
+import { formatAddress } from '../net/listen.ts';
+import { type Sidecar, startSidecar } from '../sidecar/sidecar.ts';
+
+type TcpAddress = Extract<Address, { kind: 'tcp' }>;
+
+export interface DemoOptions {
+  readonly log: Log;
+  /** Flags such as `--listen`, by name. */
+  readonly flags: Readonly<Record<string, string>>;
+  /** Where the local Aritma listens; port 0 = any free one. */
+  readonly emulator: TcpAddress;
+  readonly onShutdownRequest?: () => void;
+}
+
+export interface Demo {
+  readonly sidecar: Sidecar;
+  readonly emulator: Emulator;
+  /** A request that works, as a URL. */
+  readonly exampleUrl: string;
+  stop(): Promise<boolean>;
+}
+
+/** @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
+export async function startDemo(options: DemoOptions): Promise<Demo> {
+  const { log, flags, onShutdownRequest } = options;
+  const emulator = await openEmulator(options.emulator);
+  try {
+    const loaded = loadConfig({ flags, env: demoEnvironment(emulator.url), cwd: import.meta.dirname });
+    const sidecar = await startSidecar({ loaded, log, ...(onShutdownRequest && { onShutdownRequest }) });
+    const stop = async () => {
+      const drained = await sidecar.stop();
+      await emulator.close();
+      return drained;
+    };
+    return { sidecar, emulator, exampleUrl: `${sidecar.proxy[0]?.text}/banking/accounts`, stop };
+  } catch (error) {
+    await emulator.close();
+    throw error;
+  }
+}
+
+/** Starts the local Aritma; its close() throws alike. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
+export async function openEmulator({ host, port }: TcpAddress, options: EmulatorOptions = {}): Promise<Emulator> {
+  const fail = (error: unknown): never => {
+    throw explain(error, formatAddress({ kind: 'tcp', host, port }));
+  };
+  const emulator = await startEmulator({ ...options, host, port }).catch(fail);
+  return { url: emulator.url, close: () => emulator.close().catch(fail) };
+}
+
+function explain(cause: unknown, address: string): SidecarError {
+  if (cause instanceof StateFileError) {
+    const problems = [{ where: 'flag --state', path: '', message: cause.message }];
+    return new SidecarError('CONFIG_INVALID', { cause, problems });
+  }
+  const errno = String((cause as NodeJS.ErrnoException).code);
+  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields: { address, errno } });
+}
+
+/** The process environment stays out of it: a demo must never send real credentials anywhere. */
+function demoEnvironment(origin: string): Record<string, string> {
+  const preset = emulatorPreset(origin);
+  const [banking, events] = preset.routes ?? [];
+  const [secret] = DEMO_CLIENT.secrets;
+  return {
+    ARITMA_ENVIRONMENT: 'emulator',
+    ARITMA_TOKEN_ENDPOINT: preset.credentials?.default.tokenEndpoint ?? '',
+    ARITMA_BANKING_URL: banking?.upstream ?? '',
+    ARITMA_EVENTS_URL: events?.upstream ?? '',
+    ARITMA_CLIENT_ID: DEMO_CLIENT.clientId,
+    ARITMA_CLIENT_SECRET: secret?.value ?? '',
+  };
+}

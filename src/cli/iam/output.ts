@@ -1,0 +1,79 @@
+/**
+ * Standard output and standard error of the IAM commands: results on the one, progress and questions on the other. Hides
+ * who reads them: a person, a program, or nobody any more.
+ */
+import type { Writable } from 'node:stream';
+import { createReport, type Line } from '../../core/report.ts';
+import { visible } from '../../core/terminal-text.ts';
+import type { OnPage } from '../../iam/pagination.ts';
+
+export interface Printer {
+  readonly json: boolean;
+  /** One result; false once nobody reads any more. */
+  line(line: Line): Promise<boolean>;
+  /** Lines for people. */
+  text(lines: string): Promise<boolean>;
+  /** Something from a server, fit to be a part of `text`. */
+  readonly cell: (text: string) => string;
+  /** Says how far a long list is, where a person watches. */
+  readonly onPage: OnPage;
+  /** Takes that away again. */
+  readonly settle: () => void;
+}
+
+type Stream = Writable & { readonly isTTY?: boolean };
+
+export interface Streams {
+  readonly out: Stream;
+  readonly err: Stream;
+}
+
+/** Shorter lists are there before anybody has read how far they are. */
+const LONG = 100;
+const ERASE_LINE = '\r\x1b[K';
+
+export function createPrinter({ out, err }: Streams, forceJson: boolean): Printer {
+  let watched = false;
+  let unread = false;
+  // Node revives a standard output that has failed, so its own state does not tell.
+  out.on('error', () => {
+    unread = true;
+  });
+  const clear = () => {
+    if (watched) err.write(ERASE_LINE);
+    watched = false;
+  };
+  const write = async (text: string): Promise<boolean> => {
+    clear();
+    if (!unread && !out.write(text)) await drained(out);
+    return !unread;
+  };
+  const pieces: string[] = [];
+  const sink = { isTTY: out.isTTY, write: (text: string) => pieces.push(text) };
+  const report = createReport(sink, forceJson);
+  return {
+    json: report.json,
+    line(line) {
+      report.line(line);
+      return write(pieces.splice(0).join(''));
+    },
+    text: write,
+    cell: visible,
+    onPage(received, total) {
+      if (!err.isTTY || received < LONG || (total !== undefined && total <= received)) return clear();
+      watched = true;
+      err.write(`${ERASE_LINE}${received} ${total === undefined ? 'so far' : `of ${total}`} …`);
+    },
+    settle: clear,
+  };
+}
+
+/** Until there is room again, or nobody to read. */
+function drained(stream: Writable): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const ends = ['drain', 'close', 'error'] as const;
+  for (const event of ends) stream.once(event, resolve);
+  return promise.finally(() => {
+    for (const event of ends) stream.off(event, resolve);
+  });
+}

@@ -1,0 +1,139 @@
+/**
+ * `iam secrets`: the secrets of a client. A value is generated here, because nobody chooses as well, and is shown or kept
+ * exactly once.
+ */
+import { readFileSync } from 'node:fs';
+import { SidecarError } from '../../core/errors.ts';
+import { Secret } from '../../core/secret.ts';
+import type { ClientSecret } from '../../iam/api.ts';
+import { createAndFind } from '../../iam/created-id.ts';
+import { randomSecret } from '../../iam/rotation/random-secret.ts';
+import { assertAskable, confirm } from './confirm.ts';
+import { parseExpiry } from './expiry.ts';
+import { type IamFlags, textFlag, usageError } from './flags.ts';
+import { keepSecret } from './secret-file.ts';
+import type { IamCommand, Session } from './session.ts';
+import { printTable } from './table.ts';
+
+const NOT_UNDONE = 'the file of --out holds a value that is no secret of this client, and cannot be put back';
+
+const list: IamCommand = async ({ api, printer, operands: [id = ''] }) => {
+  const view = {
+    columns: [
+      { title: 'secret id', of: (secret: ClientSecret) => secret.clientSecretId },
+      { title: 'expires', of: (secret: ClientSecret) => expiryText(secret.expiresAt) },
+      { title: 'description', of: (secret: ClientSecret) => secret.description },
+    ],
+    data: ({ clientSecretId, description, expiresAt }: ClientSecret) => ({
+      clientSecretId,
+      description,
+      expires: expiryOf(expiresAt),
+    }),
+    none: 'no secrets',
+  };
+  await printTable(api.secrets(id), view, printer);
+};
+
+const create: IamCommand = async (session) => {
+  const { flags, printer } = session;
+  const wanted = readWishes(session);
+  const kept =
+    wanted.out === undefined ? undefined : await keepSecret(wanted.out, wanted.value, flags['force'] === true);
+  const clientSecretId = await send(session, wanted).catch(async (error: unknown) => {
+    const lost = error instanceof SidecarError && error.extras.mayHaveExecuted === true;
+    // Whoever has a secret of which nobody knows the value has a secret too many.
+    if (!lost) await kept?.undo().catch(() => process.stderr.write(`warning: ${NOT_UNDONE}\n`));
+    throw error;
+  });
+  const { clientId, description, expiresAt, out, shown } = wanted;
+  const lines = [
+    `created secret ${clientSecretId} of client ${clientId}; expires: ${expiryText(expiresAt)}`,
+    ...(out === undefined ? [] : [`value: in ${out}`]),
+    ...(shown === undefined ? [] : [`value: ${shown}   (it cannot be shown again)`]),
+  ];
+  const value = { ...(out !== undefined && { file: out }), ...(shown !== undefined && { value: shown }) };
+  const data = { result: 'created', clientId, clientSecretId, description, expires: expiryOf(expiresAt), ...value };
+  await printer.line({ text: lines.map(printer.cell).join('\n'), data });
+};
+
+const remove: IamCommand = async ({ api, flags, printer, operands: [id = '', secretId = ''] }) => {
+  assertAskable(flags);
+  const what = printer.cell(`Delete secret ${secretId} of client ${id}?`);
+  const question = `${what}\nNo new token can be had with it; tokens got with it work until they expire.`;
+  const of = { clientId: id, clientSecretId: secretId };
+  if (!(await confirm(question, flags))) {
+    await printer.line({ text: 'nothing deleted', data: { result: 'kept', ...of } });
+    return;
+  }
+  const result = await api.deleteSecret(id, secretId);
+  const text = result === 'deleted' ? `deleted secret ${secretId}` : `there was no secret ${secretId} of client ${id}`;
+  await printer.line({ text: printer.cell(text), data: { result, ...of } });
+};
+
+interface Wishes {
+  readonly clientId: string;
+  readonly value: Secret;
+  readonly description: string;
+  readonly expiresAt: number | undefined;
+  readonly out: string | undefined;
+  readonly shown: string | undefined;
+}
+
+function readWishes({ flags, operands: [clientId = ''] }: Session): Wishes {
+  const out = textFlag(flags, 'out');
+  const given = textFlag(flags, 'valueFile');
+  const show = flags['show'] === true;
+  if (out === undefined && !show && given === undefined) {
+    throw usageError('iam secrets create', 'needs --out FILE to keep the value in, or --show to see it once');
+  }
+  const value = given === undefined ? randomSecret() : readValue(given);
+  const description = requiredText(flags, 'description');
+  const expiresAt = parseExpiry(textFlag(flags, 'expires') ?? 'never', Date.now());
+  return { clientId, value, description, expiresAt, out, shown: show ? value.reveal() : undefined };
+}
+
+function send({ api }: Session, { clientId, value, description, expiresAt }: Wishes): Promise<string> {
+  return createAndFind({
+    create: () => api.createSecret(clientId, { value, description, expiresAt }),
+    list: async () => {
+      const ids: string[] = [];
+      for await (const secret of api.secrets(clientId)) {
+        if (secret.description === description) ids.push(secret.clientSecretId);
+      }
+      return ids;
+    },
+    lookWith: 'aritma-sidecar iam secrets list CLIENT_ID',
+  });
+}
+
+function requiredText(flags: IamFlags, name: string): string {
+  const text = textFlag(flags, name) ?? '';
+  if (text.trim() === '') throw usageError(`flag --${name}`, 'must not be empty');
+  return text;
+}
+
+/** Aritma's own bounds; what the configuration could not read back later is refused now. */
+function readValue(path: string): Secret {
+  const flag = 'flag --value-file';
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw usageError(flag, `names a file that cannot be read (${String((error as NodeJS.ErrnoException).code)})`);
+  }
+  const value = text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
+  if (!/^[\x20-\x7e]{8,32}$/.test(value)) {
+    throw usageError(flag, 'must name a file that holds 8 to 32 printable ASCII characters and nothing else');
+  }
+  return new Secret(value);
+}
+
+function expiryText(expiresAt: number | undefined): string {
+  return expiryOf(expiresAt) ?? 'never';
+}
+
+function expiryOf(expiresAt: number | undefined): string | null {
+  return expiresAt === undefined ? null : new Date(expiresAt).toISOString();
+}
+
+export const SECRET_COMMANDS = { list, create, delete: remove } as const;

@@ -1,0 +1,94 @@
+/**
+ * What every IAM command has: a connection to Aritma IAM as flags, environment and file say, a place to print to, and its
+ * flags. Opened before a command runs, closed however it ends.
+ */
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { type LoadedConfig, loadConfig } from '../../config/load.ts';
+import { SidecarError } from '../../core/errors.ts';
+import { Secret } from '../../core/secret.ts';
+import { createIamApi, type IamApi } from '../../iam/api.ts';
+import { connectIam, connectIamAs, type OpenIam } from '../../iam/connection.ts';
+import { type IamFlags, textFlag, usageError } from './flags.ts';
+import { createPrinter, type Printer } from './output.ts';
+
+export interface Session {
+  readonly api: IamApi;
+  readonly printer: Printer;
+  readonly flags: IamFlags;
+  /** What stands behind the command, in order. */
+  readonly operands: readonly string[];
+}
+
+export type IamCommand = (session: Session) => Promise<void>;
+
+const OK = 0;
+/** Tokens with many claims have a few KiB. */
+const MAX_TOKEN_BYTES = 64 * 1024;
+
+/** Runs a command to its exit code. @throws SidecarError CONFIG_INVALID, IAM_*, TOKEN_UNAVAILABLE, CREDENTIALS_REJECTED */
+export async function runIamCommand(
+  command: IamCommand,
+  flags: IamFlags,
+  operands: readonly string[],
+): Promise<number> {
+  const { connect } = openAccess(flags);
+  const printer = createPrinter({ out: process.stdout, err: process.stderr }, flags['json'] === true);
+  await using iam = connect();
+  try {
+    await command({ api: createIamApi(iam.connection, printer.onPage), printer, flags, operands });
+  } finally {
+    printer.settle();
+  }
+  return OK;
+}
+
+export interface Access {
+  readonly loaded: LoadedConfig;
+  readonly connect: () => OpenIam;
+}
+
+/** Where IAM is and whose tokens to use, as flags, environment and file say. @throws SidecarError CONFIG_INVALID */
+export function openAccess(flags: IamFlags): Access {
+  const tokenFile = textFlag(flags, 'tokenFile');
+  const credential = textFlag(flags, 'credential');
+  if (tokenFile !== undefined && credential !== undefined)
+    throw usageError('--token-file', 'and --credential exclude each other');
+  const loaded = load(flags, { ownToken: tokenFile !== undefined, credential });
+  const token = tokenFile === undefined ? undefined : readToken(tokenFile);
+  return { loaded, connect: () => (token ? connectIamAs(loaded, token) : connectIam(loaded)) };
+}
+
+function load(flags: IamFlags, iamOnly: { ownToken: boolean; credential: string | undefined }): LoadedConfig {
+  const inputs = { '--environment': textFlag(flags, 'environment'), '--iam-url': textFlag(flags, 'iamUrl') };
+  const given = Object.entries(inputs).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return loadConfig({ flags: Object.fromEntries(given), file: textFlag(flags, 'config'), iamOnly });
+}
+
+/** RFC 6750 §2.1: anything else is no token, and a line break in it would be a header of its own. */
+const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
+
+function readToken(path: string): Secret {
+  const flag = 'flag --token-file';
+  let text: string;
+  try {
+    const file = openSync(path, 'r');
+    try {
+      const { mode, size } = fstatSync(file);
+      if (size > MAX_TOKEN_BYTES) throw usageError(flag, 'names a file that is larger than any token');
+      if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
+        process.stderr.write(
+          `warning: the token file can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it\n`,
+        );
+      }
+      text = readFileSync(file, 'utf8');
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    if (error instanceof SidecarError) throw error;
+    throw usageError(flag, `names a file that cannot be read (${String((error as NodeJS.ErrnoException).code)})`);
+  }
+  const token = text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
+  if (!TOKEN.test(token)) throw usageError(flag, 'must name a file that holds an access token and nothing else');
+  return new Secret(`Bearer ${token}`);
+}

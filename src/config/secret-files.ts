@@ -1,0 +1,193 @@
+/**
+ * Reads client secrets, keys and certificates from where the configuration says they are. A secret leaves this file as a
+ * `Secret` or not at all: no message holds any part of one.
+ */
+import { lstatSync, readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import { parsePrivateKey } from '../core/private-key.ts';
+import { Secret } from '../core/secret.ts';
+import type { Report, ValidParts } from './rules.ts';
+
+export interface LoadedSecret {
+  /** Position in `secrets`, from 1: the bounded name used in metrics. */
+  readonly name: string;
+  readonly value: Secret;
+  /** Both for private_key_jwt. */
+  readonly kid: string | undefined;
+  readonly alg: string | undefined;
+}
+
+/** What undici's connector takes. */
+export interface TlsFiles {
+  ca?: Buffer;
+  cert?: Buffer;
+  key?: Buffer;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+export interface SecretContext {
+  readonly env: Env;
+  /** Relative file names start here. */
+  readonly cwd: string;
+  readonly report: Report;
+  /** This one by default. */
+  readonly platform?: NodeJS.Platform;
+  /** Added to. */
+  readonly warnings: string[];
+  /** Added to: every file that was asked for, whether it could be read or not. */
+  readonly files: string[];
+}
+
+/** By credential name, in the order they are tried. */
+export function loadSecrets(
+  credentials: ValidParts['credentials'],
+  context: SecretContext,
+): Map<string, LoadedSecret[]> {
+  const secrets = new Map<string, LoadedSecret[]>();
+  for (const [credential, { secrets: sources, auth }] of credentials) {
+    const loaded: LoadedSecret[] = [];
+    sources.forEach(({ file, env = '', kid, alg }, index) => {
+      const text = file === undefined ? fromEnv(context.env, env) : fromFile(file, context);
+      const read = auth === 'private_key_jwt' ? asKey(text, alg) : asSecret(text);
+      if (read.value) loaded.push({ name: String(index + 1), value: read.value, kid, alg });
+      else context.report(['credentials', credential, 'secrets', index], read.problem);
+    });
+    secrets.set(credential, loaded);
+  }
+  return secrets;
+}
+
+/** Shorter ones could be guessed, at the speed of loopback. */
+const MIN_KEY_CHARS = 16;
+
+/** By caller name. Keys are for telling callers apart, so no two callers may share one. */
+export function loadCallerKeys(callers: ValidParts['callers'], context: SecretContext): Map<string, Secret[]> {
+  const owners = new Map<string, string>();
+  const keys = new Map<string, Secret[]>();
+  for (const [caller, sources] of Object.entries(callers?.keys ?? {})) {
+    const loaded: Secret[] = [];
+    sources.forEach(({ file, env = '' }, index) => {
+      const report = (problem: string) => context.report(['callers', 'keys', caller, index], problem);
+      const { value, problem } = asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
+      if (!value) {
+        report(problem);
+        return;
+      }
+      const fingerprint = value.fingerprint();
+      const owner = owners.get(fingerprint) ?? caller;
+      if (value.length < MIN_KEY_CHARS)
+        report(`must be at least ${MIN_KEY_CHARS} characters, as \`openssl rand -hex 32\` makes them`);
+      else if (owner !== caller) report(`is the same key as one of ${owner}`);
+      owners.set(fingerprint, owner);
+      loaded.push(value);
+    });
+    keys.set(caller, loaded);
+  }
+  return keys;
+}
+
+/** By owner: `credential NAME`, `route PATH` or `callers`. */
+export function loadTls({ credentials, routes, callers }: ValidParts, context: SecretContext): Map<string, TlsFiles> {
+  const loaded = new Map<string, TlsFiles>();
+  for (const [name, { tls }] of credentials) {
+    if (tls) loaded.set(`credential ${name}`, readTls(['credentials', name, 'tls'], tls, context));
+  }
+  for (const [index, { path, tls }] of routes) {
+    if (tls) loaded.set(`route ${path}`, readTls(['routes', index, 'tls'], tls, context));
+  }
+  if (callers?.tls) loaded.set('callers', readTls(['callers', 'tls'], callers.tls, context));
+  return loaded;
+}
+
+type Text =
+  | { readonly text: string; readonly what: string; problem?: never }
+  | { readonly problem: string; text?: never };
+type Read = { readonly value: Secret; problem?: never } | { readonly problem: string; value?: never };
+
+/** No message names the variable or the file: in a hurry, people put the secret itself there. */
+function fromEnv(env: Env, name: string): Text {
+  return { text: env[name] ?? '', what: 'the environment variable' };
+}
+
+function fromFile(file: string, context: SecretContext): Text {
+  const { env, cwd, platform = process.platform, warnings, files } = context;
+  const path = resolve(cwd, file);
+  files.push(path);
+  try {
+    const { mode } = statSync(path);
+    // In a pod the containers that mount a Secret can read it, whatever the mode, which has to let in a user that is not root.
+    // And Windows says who may read a file elsewhere than in its mode.
+    const modeCounts = platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
+    if (modeCounts && (mode & 0o077) !== 0) {
+      warnings.push(`secret file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`);
+    }
+    return { text: readFileSync(path, 'utf8'), what: 'the secret file' };
+  } catch (error) {
+    return { problem: `the secret file ${whyUnreadable(path, error)}` };
+  }
+}
+
+/** Editors add a newline, Windows ones a byte order mark; neither belongs to the secret. */
+function asSecret(read: Text): Read {
+  if (read.text === undefined) return read;
+  const secret = read.text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
+  if (secret === '') return { problem: `${read.what} is empty or not set` };
+  if (/[^\x20-\x7e]/.test(secret)) {
+    return { problem: `${read.what} holds line breaks or characters that are not ASCII` };
+  }
+  return { value: new Secret(secret) };
+}
+
+function asKey(read: Text, alg: string | undefined): Read {
+  if (read.text === undefined) return read;
+  const value = new Secret(read.text.replace(/^\uFEFF/, ''));
+  try {
+    parsePrivateKey(value, alg);
+    return { value };
+  } catch (error) {
+    return { problem: `${read.what} ${(error as Error).message}` };
+  }
+}
+
+type TlsSettings = Readonly<Partial<Record<keyof TlsFiles, string | undefined>>>;
+
+function readTls(path: readonly PropertyKey[], settings: TlsSettings, { cwd, files, report }: SecretContext): TlsFiles {
+  const read: TlsFiles = {};
+  for (const kind of ['ca', 'cert', 'key'] as const) {
+    const file = settings[kind];
+    if (file === undefined) continue;
+    const resolved = resolve(cwd, file);
+    files.push(resolved);
+    try {
+      read[kind] = readFileSync(resolved);
+      if (!read[kind].includes('-----BEGIN ')) report([...path, kind], 'holds no PEM');
+    } catch (error) {
+      report([...path, kind], whyUnreadable(resolved, error));
+      return read;
+    }
+  }
+  try {
+    createSecureContext(read);
+  } catch (error) {
+    const mismatch = /KEY_VALUES?_MISMATCH/.test(codeOf(error)) ? 'the key does not belong to the certificate; ' : '';
+    report(
+      path,
+      `${mismatch}cannot be used together (${codeOf(error)}): PEM files of a CA, a certificate and its own key`,
+    );
+  }
+  return read;
+}
+
+/** A link to nowhere looks like a file to whoever lists the folder. */
+function whyUnreadable(path: string, error: unknown): string {
+  const code = codeOf(error);
+  const dangling = code === 'ENOENT' && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink();
+  if (dangling) return `is a symbolic link to a file that does not exist (${code}), so it cannot be read`;
+  return `cannot be read (${code}); check path and permissions`;
+}
+
+function codeOf(error: unknown): string {
+  return String((error as NodeJS.ErrnoException).code);
+}

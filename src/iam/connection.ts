@@ -1,0 +1,86 @@
+/**
+ * Aritma IAM as the configuration says: where it is, how to get there, and whose tokens to use.
+ */
+
+import type { LoadedConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import { systemClock } from '../core/clock.ts';
+import { SidecarError } from '../core/errors.ts';
+import type { Secret } from '../core/secret.ts';
+import { createEgress } from '../net/egress.ts';
+import { createIdentity } from '../oauth/credentials.ts';
+import type { Token } from '../oauth/token.ts';
+import { createTokenCache } from '../oauth/token-cache.ts';
+import type { IamConnection } from './request.ts';
+
+export interface OpenIam extends AsyncDisposable {
+  readonly connection: IamConnection;
+}
+
+/** One request at a time is all that commands and rotations make. */
+const CONNECTIONS = 2;
+
+/**
+ * Connects with tokens of a credential, `iam.credential` by default. Fetches the first one at once.
+ * @throws SidecarError CONFIG_INVALID when no IAM is configured
+ */
+export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?.credential ?? 'default'): OpenIam {
+  const { token } = loaded.config;
+  const iam = iamOf(loaded.config);
+  const clock = systemClock;
+  const identity = createIdentity({ loaded, clock });
+  const nothing = () => undefined;
+  const tokens = createTokenCache({
+    fetchToken: (key) => identity.credential(key.credential).fetchToken(key),
+    eventsFor: () => ({ lookup: nothing, obtained: nothing, failed: nothing }),
+    refreshBeforeMs: token.refreshBefore,
+    waitMs: token.waitTimeout,
+    clock,
+    random: Math.random,
+  });
+  const source = tokens.open({ credential, scope: iam.scope, audience: undefined, resource: undefined });
+  let last: Token | undefined;
+  return connect(loaded, {
+    async authorize(refused) {
+      const stale = refused && last?.authorization.fingerprint() === refused.fingerprint() ? last : undefined;
+      const token = (stale && (await source.renew(stale))) ?? (await source.get());
+      last = token;
+      return token.authorization;
+    },
+    async end() {
+      tokens.close();
+      await identity.end('destroy');
+    },
+  });
+}
+
+/**
+ * Connects with a token that somebody brings along. There is no other one, so a 401 to it is final.
+ * @param authorization `Bearer` and the token
+ * @throws SidecarError CONFIG_INVALID when no IAM is configured
+ */
+export function connectIamAs(loaded: LoadedConfig, authorization: Secret): OpenIam {
+  return connect(loaded, { authorize: async () => authorization, end: async () => undefined });
+}
+
+interface Authority {
+  readonly authorize: IamConnection['authorize'];
+  end(): Promise<void>;
+}
+
+function connect(loaded: LoadedConfig, { authorize, end }: Authority): OpenIam {
+  const { url, timeout } = iamOf(loaded.config);
+  const egress = createEgress(url, { loaded, connections: CONNECTIONS, owner: 'iam' });
+  return {
+    connection: { dispatcher: egress.dispatcher, basePath: url.basePath, deadlineMs: timeout, authorize },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([egress.destroy(), end()]);
+    },
+  };
+}
+
+function iamOf({ iam }: Config): NonNullable<Config['iam']> {
+  if (iam) return iam;
+  const message = 'is missing: set iam.url, or ARITMA_IAM_URL, or an environment whose IAM is known (dev, emulator)';
+  throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'iam', message }] });
+}

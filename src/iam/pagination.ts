@@ -1,0 +1,117 @@
+/**
+ * The three ways Aritma IAM hands out lists, each followed to its end: numbered pages with links (clients, secrets),
+ * numbered pages with totals (subjects, permissions), and a cursor (policies). Whoever reads sees one stream of items and
+ * holds one page at a time. Source: seed "OIDC Clients", Aritma's IAM reference.
+ */
+import { SidecarError } from '../core/errors.ts';
+
+/** Fetches the page of a list that a query asks for. */
+export type FetchPage = (query: Readonly<Record<string, string>>) => Promise<unknown>;
+
+/** Told after each page how many items have come so far, and of how many, where the server says. */
+export type OnPage = (received: number, total: number | undefined) => void;
+
+type Item = Readonly<Record<string, unknown>>;
+
+/** Subjects clamp to 10..200 and the rest is undocumented, so the size is one that all of them take. */
+const PAGE_SIZE = '100';
+/** Servers that never say "last" would be asked for ever; two million items are nobody's list. */
+const MAX_PAGES = 20_000;
+
+interface Page {
+  readonly items: readonly Item[];
+  readonly total: number | undefined;
+  /** What comes after it: nothing, or the query that fetches it. */
+  readonly next: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * Items of all pages, in the server's order. Understands all three envelopes wherever they occur.
+ * @throws SidecarError IAM_INVALID when an answer is no page, repeats itself, or never ends; what `fetchPage` throws
+ */
+export async function* readPages(fetchPage: FetchPage, onPage?: OnPage): AsyncGenerator<Item> {
+  let query: Readonly<Record<string, string>> | undefined = { page: '1', pageSize: PAGE_SIZE };
+  let received = 0;
+  let previous: string | undefined;
+  const asked = new Set<string>();
+  while (query !== undefined) {
+    // Page 1 and a cursor that happens to be "1" are not the same place.
+    const place = JSON.stringify(query);
+    if (asked.has(place) || asked.size >= MAX_PAGES) throw notAPage('the list goes in a circle or never ends');
+    asked.add(place);
+    const page: Page = pageOf(await fetchPage(query), Number(query['page'] ?? 1), received);
+    const content = page.items.length > 0 ? JSON.stringify(page.items) : undefined;
+    // A server that does not understand what it is asked for answers the same page for ever.
+    if (content !== undefined && content === previous) throw notAPage('the same page came twice');
+    previous = content;
+    received += page.items.length;
+    onPage?.(received, page.total);
+    yield* page.items;
+    query = page.next;
+  }
+}
+
+function pageOf(body: unknown, number: number, before: number): Page {
+  if (Array.isArray(body)) return { items: body.map(asItem), total: body.length, next: undefined };
+  const envelope = asItem(body);
+  const list = envelope['items'] ?? envelope['data'];
+  if (!Array.isArray(list)) throw notAPage('no list of items in it');
+  const items = list.map(asItem);
+  const cursor = cursorOf(envelope);
+  if (cursor !== '') return { items, total: undefined, next: { cursor, pageSize: PAGE_SIZE } };
+  const counts = { ...envelope, ...(isItem(envelope['metadata']) && envelope['metadata']) };
+  return {
+    items,
+    total: totalOf(counts),
+    next: numbered(envelope, { counts, number, received: before + items.length }),
+  };
+}
+
+interface Position {
+  readonly counts: Item;
+  readonly number: number;
+  readonly received: number;
+}
+
+function numbered(envelope: Item, { counts, number, received }: Position): Page['next'] {
+  const { page, totalPages } = counts;
+  // A server that answers another page than was asked for would silently lose or double items.
+  if (typeof page === 'number' && page !== number) throw notAPage(`asked for page ${number}, got page ${page}`);
+  const next = { page: String(number + 1), pageSize: PAGE_SIZE };
+  const { links } = envelope;
+  const empty = [envelope['items'], envelope['data']].some((list) => Array.isArray(list) && list.length === 0);
+  const total = totalOf(counts);
+  if (total !== undefined && received < total) {
+    if (empty) throw notAPage(`ends after ${received} of ${total} items`);
+    return next;
+  }
+  if (typeof totalPages === 'number') return number < totalPages ? next : undefined;
+  if (total !== undefined || empty) return undefined;
+  return isItem(links) && typeof links['next'] === 'string' ? next : undefined;
+}
+
+/** Empty at the end. What is there and cannot be understood must not pass for the end. */
+function cursorOf({ cursor }: Item): string {
+  if (cursor === undefined || cursor === null) return '';
+  if (typeof cursor === 'string') return cursor;
+  if (Number.isSafeInteger(cursor)) return String(cursor);
+  throw notAPage('a cursor that is neither text nor a number');
+}
+
+function totalOf({ totalCount, total }: Item): number | undefined {
+  if (typeof totalCount === 'number') return totalCount;
+  return typeof total === 'number' ? total : undefined;
+}
+
+function isItem(value: unknown): value is Item {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function asItem(value: unknown): Item {
+  if (!isItem(value)) throw notAPage('an item that is no object');
+  return value;
+}
+
+function notAPage(reason: string): SidecarError {
+  return new SidecarError('IAM_INVALID', { fields: { reason } });
+}

@@ -1,0 +1,94 @@
+/**
+ * Does what a plan says. Every step is safe to be killed in and to be done again: whatever may have happened is written down
+ * before it is tried, and looked for before it is tried again.
+ */
+import { SidecarError } from '../../core/errors.ts';
+import type { Client, Policy } from '../api.ts';
+import type { Journal } from '../rotation/journal.ts';
+import type { OpenStore } from '../rotation/store.ts';
+import type { RotationClock } from '../rotation/verification.ts';
+import { createClient, removeTwins } from './client.ts';
+import type { Desired } from './desired-state.ts';
+import { makeFirstSecret } from './first-secret.ts';
+import { MEMORY, type Memory } from './journal.ts';
+import { type Looking, policiesOf } from './observed-state.ts';
+import { type Actual, clientBody, type Step } from './plan.ts';
+import { poll } from './poll.ts';
+import { findSubject } from './subject.ts';
+
+export interface Applying extends Looking {
+  readonly store: OpenStore;
+  readonly clock: RotationClock;
+  /** Told of each step once it is done for good. */
+  readonly onDone: (step: Step) => void;
+}
+
+export interface Planned {
+  readonly plan: readonly Step[];
+  readonly actual: Actual;
+  readonly memory: Memory;
+}
+
+/**
+ * Returns the client's id. @throws SidecarError IAM_*, ROTATION_LOCKED, ROTATION_STORE_FAILED; after each of them provisioning
+ * can be run again
+ */
+export async function applyProvision(desired: Desired, planned: Planned, applying: Applying): Promise<string> {
+  const { plan, actual, memory } = planned;
+  const { iam, store, onDone } = applying;
+  const client = actual.client ?? (await createClient(desired, memory.creating, applying));
+  if (memory.creating) await removeTwins(iam, client, memory.creating);
+  let journal = memory.journal ?? (await beginJournal(client, memory, applying));
+  for (const step of plan) {
+    if (step.what === 'client' && step.change !== 'none') {
+      // A new one, too: it has a mark in its description until here.
+      await iam.updateClient(client.clientId, clientBody(desired, client));
+      onDone(step);
+    }
+    if (step.what === 'secret' && step.change === 'create') {
+      journal = await makeFirstSecret(desired, journal, { iam, store, clock: applying.clock });
+      onDone(step);
+    }
+  }
+  await grant({ ...planned, actual: { ...actual, client } }, applying);
+  return client.clientId;
+}
+
+async function beginJournal(client: Client, { creating }: Memory, { store, clock }: Applying): Promise<Journal> {
+  const journal = MEMORY.begun(client.clientId, clock.now(), creating);
+  await store.writeJournal(MEMORY.textOf(journal));
+  return journal;
+}
+
+async function grant({ plan, actual }: Planned, applying: Applying): Promise<void> {
+  const { iam, clock, onDone } = applying;
+  const { client } = actual;
+  const missing = plan.filter(({ what, change }) => what === 'policy' && change === 'create');
+  if (missing.length === 0 || !client) return;
+  const subject = actual.subjectId ?? (await poll(() => findSubject(iam, client), clock));
+  if (subject === undefined) {
+    const reason = 'the client is not listed as a subject';
+    throw new SidecarError('IAM_INVALID', { fields: { reason, clientId: client.clientId } });
+  }
+  // Without a subject when the plan was made, nobody could say what it has already.
+  const there = actual.subjectId === undefined ? await policiesOf(iam, subject) : [];
+  for (const step of missing) {
+    const { policy } = step;
+    if (policy && !there.some(isSame(policy))) await createPolicy({ subject, ...policy }, applying);
+    onDone(step);
+  }
+}
+
+/** A conflict means that it is there, which is believed once it is seen. */
+async function createPolicy(policy: Policy, { iam }: Applying): Promise<void> {
+  try {
+    await iam.createPolicy(policy);
+  } catch (error) {
+    const exists = error instanceof SidecarError && error.code === 'IAM_CONFLICT';
+    if (!exists || !(await policiesOf(iam, policy.subject)).some(isSame(policy))) throw error;
+  }
+}
+
+function isSame({ scope, action }: Pick<Policy, 'scope' | 'action'>): (other: Policy) => boolean {
+  return (other) => other.scope === scope && other.action === action;
+}

@@ -1,0 +1,66 @@
+/**
+ * The client: found by its name, or created so that there is never a second one of ours. Until that is certain its description
+ * carries a mark which no other client has, so that one that arrives late, after a request was given up, is known for ours.
+ */
+import { SidecarError } from '../../core/errors.ts';
+import type { Client, IamApi } from '../api.ts';
+import type { OpenStore } from '../rotation/store.ts';
+import type { RotationClock } from '../rotation/verification.ts';
+import { all, conflict } from './conflict.ts';
+import type { Desired } from './desired-state.ts';
+import { type Creating, MEMORY } from './journal.ts';
+import { clientBody } from './plan.ts';
+import { poll } from './poll.ts';
+
+export interface Creation {
+  readonly iam: IamApi;
+  readonly store: OpenStore;
+  readonly clock: RotationClock;
+}
+
+/**
+ * The one client of exactly this name, with its details; the one with the mark if it was being created.
+ * @throws SidecarError IAM_CONFLICT when there are several and none has it
+ */
+export async function clientNamed(iam: IamApi, name: string, creating?: Creating): Promise<Client | undefined> {
+  // The search finds it anywhere in a name, and in more than names.
+  const found = (await all(iam.clients(name))).filter((client) => client.name === name);
+  const [only, another] = found;
+  const ours = creating && found.find((client) => isMarked(client, creating));
+  if (another && !ours) {
+    const ids = found.slice(0, 10).map(({ clientId }) => clientId);
+    throw conflict('Aritma IAM', `has ${found.length} clients of this name; say which in client.id: ${ids.join(', ')}`);
+  }
+  const chosen = ours ?? only;
+  return chosen && iam.client(chosen.clientId);
+}
+
+/** With the mark still in its description. */
+export async function createClient(desired: Desired, begun: Creating | undefined, creation: Creation): Promise<Client> {
+  const { iam, store, clock } = creation;
+  const { name } = desired.client;
+  // An earlier request may have been executed, and the list be a little behind.
+  const late = begun && (await poll(() => clientNamed(iam, begun.creating.name, begun), clock));
+  if (late) return late;
+  const intent = { ...(begun ?? MEMORY.creating(name, clock.now())), creating: { name } };
+  await store.writeJournal(MEMORY.textOf(intent));
+  const body = clientBody(desired);
+  const id = await iam.createClient({ ...body, description: body.description + markOf(intent) });
+  const client = id === undefined ? await poll(() => clientNamed(iam, name, intent), clock) : await iam.client(id);
+  if (client?.name === name) return client;
+  throw new SidecarError('IAM_INVALID', { fields: { reason: 'a client was created and is not listed' } });
+}
+
+/**
+ * Deletes what else has our mark: made by a request of ours that was given up, and empty. Nobody else can know of it, and one
+ * with a secret is spared all the same.
+ */
+export async function removeTwins(iam: IamApi, { clientId, name }: Client, creating: Creating): Promise<void> {
+  for (const twin of await all(iam.clients(name))) {
+    if (twin.clientId === clientId || !isMarked(twin, creating)) continue;
+    if ((await all(iam.secrets(twin.clientId))).length === 0) await iam.deleteClient(twin.clientId);
+  }
+}
+
+const markOf = ({ id }: Creating) => ` [aritma-sidecar ${id}]`;
+const isMarked = ({ description }: Client, creating: Creating) => description?.endsWith(markOf(creating)) === true;

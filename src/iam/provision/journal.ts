@@ -1,0 +1,53 @@
+/**
+ * What a provisioning run remembers for the next one, in the journal that later rotations go on with. Until the client has
+ * an id there is no such journal yet, only the intent to create it, so that whoever comes next looks before creating.
+ */
+import { z } from 'zod';
+import { Secret } from '../../core/secret.ts';
+import { beginJournal, type Journal, parseJournal } from '../rotation/journal.ts';
+import { randomSecret } from '../rotation/random-secret.ts';
+
+const CREATING = z.strictObject({
+  version: z.literal(1),
+  /** Becomes the journal's own. */
+  id: z.string().min(8),
+  since: z.number(),
+  /** A request to create a client of this name may have been sent. */
+  creating: z.strictObject({ name: z.string().min(1) }),
+});
+
+export type Creating = z.infer<typeof CREATING>;
+
+export interface Memory {
+  readonly creating?: Creating;
+  readonly journal?: Journal;
+}
+
+/** @throws SidecarError ROTATION_JOURNAL_INVALID */
+export function parseMemory(text: string | undefined): Memory {
+  if (text === undefined) return {};
+  const creating = CREATING.safeParse(asJson(text));
+  return creating.success ? { creating: creating.data } : { journal: parseJournal(text) };
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+export const MEMORY = {
+  creating(name: string, nowMs: number): Creating {
+    const { version, id, since } = beginJournal(name, nowMs);
+    return { version, id, since, creating: { name } };
+  },
+  /** The id once given stays: secrets at IAM carry it in their description. */
+  begun(clientId: string, nowMs: number, before?: Creating): Journal {
+    return before ? { version: 1, id: before.id, since: before.since, clientId } : beginJournal(clientId, nowMs);
+  },
+  newValue: (): string => randomSecret().reveal(),
+  valueOf: ({ value }: { readonly value: string }): Secret => new Secret(value),
+  textOf: (memory: Creating | Journal): string => `${JSON.stringify(memory, undefined, 2)}\n`,
+};

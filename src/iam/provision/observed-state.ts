@@ -1,0 +1,112 @@
+/**
+ * How things stand before a plan is made: at IAM, in the secret's file and in the journal beside it. Only looks. Refuses
+ * whatever would make a plan a guess, and says what to do about it.
+ */
+import { SidecarError } from '../../core/errors.ts';
+import type { Secret } from '../../core/secret.ts';
+import type { Client, ClientSecret, IamApi } from '../api.ts';
+import type { Journal } from '../rotation/journal.ts';
+import type { RotationClock, Verdict } from '../rotation/verification.ts';
+import { clientNamed } from './client.ts';
+import { all, conflict } from './conflict.ts';
+import type { Desired } from './desired-state.ts';
+import { MEMORY, type Memory } from './journal.ts';
+import type { Actual, SecretState } from './plan.ts';
+import { findSubject } from './subject.ts';
+
+export interface Place {
+  readonly memory: Memory;
+  /** What is in the file. */
+  readonly stored: Secret | undefined;
+}
+
+export interface Looking {
+  readonly iam: IamApi;
+  /** Asks for a real token as this client, with this secret and nothing else. */
+  readonly verify: (clientId: string, secret: Secret) => Promise<Verdict>;
+  readonly clock: Pick<RotationClock, 'now'>;
+}
+
+/** @throws SidecarError IAM_CONFLICT with what to do; IAM_*; TOKEN_UNAVAILABLE when nobody can say whose a secret is */
+export async function lookAround(desired: Desired, place: Place, looking: Looking): Promise<Actual> {
+  const client = await findClient(desired, place.memory, looking);
+  const nowMs = looking.clock.now();
+  if (!client) {
+    if (place.stored) throw conflict(desired.secret.file, STORED_FOR_NOBODY);
+    const kind = 'missing';
+    return { client, secrets: [], subjectId: undefined, policies: [], secret: { kind }, nowMs };
+  }
+  const secrets = await all(looking.iam.secrets(client.clientId));
+  const secret = await stateOf({ desired, place, secrets, clientId: client.clientId }, looking);
+  const subjectId = await findSubject(looking.iam, client);
+  const policies = subjectId === undefined ? [] : await policiesOf(looking.iam, subjectId);
+  return { client, secrets, subjectId, policies, secret, nowMs };
+}
+
+/** Filtered once more, since a server that ignores the filter would lend us everybody's. */
+export async function policiesOf(iam: IamApi, subject: string) {
+  const listed = await all(iam.policies({ subject }));
+  return listed.filter((policy) => policy.subject === subject);
+}
+
+async function findClient({ client, secret }: Desired, memory: Memory, { iam }: Looking): Promise<Client | undefined> {
+  const remembered = memory.journal?.clientId;
+  if (remembered === undefined) {
+    if (client.id !== undefined) return iam.client(client.id);
+    // What was being created then has the name that the file had then.
+    const begun = memory.creating && (await clientNamed(iam, memory.creating.creating.name, memory.creating));
+    return begun ?? clientNamed(iam, client.name);
+  }
+  if (client.id !== undefined && client.id !== remembered) {
+    throw conflict(secret.file, `belongs to client ${remembered}, says the journal beside it; client.id is another`);
+  }
+  try {
+    return await iam.client(remembered);
+  } catch (error) {
+    if (!(error instanceof SidecarError) || error.code !== 'IAM_NOT_FOUND') throw error;
+    throw conflict(secret.file, `is of client ${remembered}, which IAM no longer has; ${MOVE_AWAY}`);
+  }
+}
+
+interface Situation {
+  readonly desired: Desired;
+  readonly place: Place;
+  readonly secrets: readonly ClientSecret[];
+  readonly clientId: string;
+}
+
+async function stateOf(situation: Situation, looking: Looking): Promise<SecretState> {
+  const { desired, place, secrets, clientId } = situation;
+  const { stored } = place;
+  const { file } = desired.secret;
+  const journal = place.memory.journal;
+  const unfinished = journal?.provision;
+  if (unfinished && (!stored || isSameValue(stored, MEMORY.valueOf(unfinished)))) {
+    return { kind: 'unfinished', known: secrets.find(({ description }) => description === unfinished.description) };
+  }
+  if (unfinished) throw conflict(file, 'has been written by somebody else while its first secret was being made');
+  const known = knownSecret(journal, secrets);
+  if (!stored) {
+    if (journal?.attempt)
+      throw conflict(file, 'is empty in the middle of a rotation; run `aritma-sidecar rotate` first');
+    return { kind: 'missing' };
+  }
+  const verdict = await looking.verify(clientId, stored);
+  if (verdict === 'accepted') return { kind: 'working', known };
+  if (known && (verdict === 'unavailable' || (known.expiresAt ?? Infinity) <= looking.clock.now())) {
+    return { kind: 'unproven', known };
+  }
+  if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE', { fields: { file } });
+  throw conflict(file, known ? REFUSED_BUT_OURS : `has a secret that gets no token as ${clientId}; ${MOVE_AWAY}`);
+}
+
+function knownSecret(journal: Journal | undefined, secrets: readonly ClientSecret[]): ClientSecret | undefined {
+  return secrets.find(({ clientSecretId }) => clientSecretId === journal?.current?.clientSecretId);
+}
+
+const isSameValue = (a: Secret, b: Secret) => a.digest().equals(b.digest());
+
+const MOVE_AWAY = 'nothing was changed. If nobody needs it, move it away with its .rotation file and run this again';
+const STORED_FOR_NOBODY = `has a secret already, but there is no such client yet; ${MOVE_AWAY}`;
+const REFUSED_BUT_OURS =
+  'is refused although IAM lists it: the file may have been changed, or the server has not noticed the secret yet. Wait a quarter of an hour, then restore or move away the file and run this again';

@@ -1,0 +1,134 @@
+/**
+ * What has to happen so that IAM has what the file says. Pure, and never a deletion: what is there and not in the file is
+ * listed and left alone.
+ */
+import type { Client, ClientBody, ClientSecret, Policy } from '../api.ts';
+import type { Desired } from './desired-state.ts';
+
+/** How things stand before anything is done. */
+export interface Actual {
+  /** With its details; undefined = there is none yet. */
+  readonly client: Client | undefined;
+  /** Of that client, at IAM. */
+  readonly secrets: readonly ClientSecret[];
+  /** Of that client; undefined subject = not listed yet, so without policies. */
+  readonly subjectId: string | undefined;
+  readonly policies: readonly Policy[];
+  readonly secret: SecretState;
+  readonly nowMs: number;
+}
+
+/**
+ * `missing`: none in the file. `unfinished`: one was being made. `working`: it gets tokens. `unproven`: it is the one we have
+ * made and IAM still has it, but no token could be had just now.
+ */
+export interface SecretState {
+  readonly kind: 'missing' | 'unfinished' | 'working' | 'unproven';
+  /** As IAM knows it, where that is known. */
+  readonly known?: ClientSecret | undefined;
+}
+
+export interface FieldChange {
+  readonly field: keyof ClientBody;
+  readonly from: string | readonly string[];
+  readonly to: string | readonly string[];
+}
+
+export interface Step {
+  readonly change: 'create' | 'update' | 'none' | 'leave';
+  readonly what: 'client' | 'secret' | 'policy';
+  /** For people: which one. */
+  readonly name: string;
+  readonly fields?: readonly FieldChange[];
+  readonly policy?: Pick<Policy, 'scope' | 'action'>;
+  /** What else is to be known about it. */
+  readonly note?: string;
+}
+
+const SOON_MS = 14 * 86_400_000;
+
+/** In the order in which the steps are done; `leave` stands for what is not in the file. */
+export function planProvision(desired: Desired, actual: Actual): readonly Step[] {
+  return [
+    clientStep(desired, actual),
+    secretStep(desired, actual),
+    ...desired.policies.map((policy): Step => {
+      const there = actual.policies.some((other) => isSame(policy, other));
+      return { change: there ? 'none' : 'create', what: 'policy', name: policyName(policy), policy };
+    }),
+    ...actual.secrets
+      .filter(({ clientSecretId }) => clientSecretId !== actual.secret.known?.clientSecretId)
+      // Which of them a working secret is, IAM does not tell, so then none is called a stranger.
+      .filter(() => actual.secret.kind === 'missing' || actual.secret.known !== undefined)
+      .map(({ clientSecretId, description }) => left('secret', `${clientSecretId} (${description})`)),
+    ...actual.policies
+      .filter((policy) => !desired.policies.some((other) => isSame(policy, other)))
+      .map((policy) => left('policy', policyName(policy))),
+  ];
+}
+
+/** The whole body, as IAM wants it for a creation and for a change alike. */
+export function clientBody({ client }: Desired, actual?: Client): ClientBody {
+  const { name, description, scopes } = client;
+  const granted = actual?.allowedGrantTypes ?? [];
+  const implied = granted.includes(SERVICE_GRANT) ? granted : [...granted, SERVICE_GRANT];
+  return {
+    name,
+    description,
+    // What the file does not say of a client that people log in with, too, stays as it is.
+    allowedGrantTypes: client.allowedGrantTypes ?? implied,
+    allowedScopes: scopes,
+    redirectUris: client.redirectUris ?? actual?.redirectUris ?? [],
+  };
+}
+
+const SERVICE_GRANT = 'client_credentials';
+const FIELDS = ['name', 'description', 'allowedGrantTypes', 'allowedScopes', 'redirectUris'] as const;
+
+function clientStep(desired: Desired, { client }: Actual): Step {
+  const name = desired.client.name;
+  if (!client) return { change: 'create', what: 'client', name };
+  const body = clientBody(desired, client);
+  const fields = FIELDS.flatMap((field): FieldChange[] => {
+    const [from, to] = [client[field], body[field]];
+    // A field that IAM does not show cannot be compared, and a change every time would not be one.
+    return from === undefined || isEqual(from, to) ? [] : [{ field, from, to }];
+  });
+  const named = `${name} (${client.clientId})`;
+  return fields.length > 0
+    ? { change: 'update', what: 'client', name: named, fields }
+    : { change: 'none', what: 'client', name: named };
+}
+
+function secretStep({ secret }: Desired, { secret: { kind, known }, nowMs }: Actual): Step {
+  const step = { what: 'secret', name: secret.file } as const;
+  if (kind === 'missing') return { ...step, change: 'create' };
+  if (kind === 'unfinished') return { ...step, change: 'create', note: 'begun before, goes on' };
+  const notes = [
+    kind === 'unproven' && 'no token could be had with it just now',
+    known?.expiresAt !== undefined && expiryNote(known.expiresAt, nowMs),
+  ].filter((note) => note !== false && note !== '');
+  return { ...step, change: 'none', ...(notes.length > 0 && { note: notes.join('; ') }) };
+}
+
+function expiryNote(expiresAt: number, nowMs: number): string {
+  const day = new Date(expiresAt).toISOString().slice(0, 10);
+  if (expiresAt <= nowMs) return `expired on ${day}: run \`aritma-sidecar rotate\``;
+  return expiresAt - nowMs < SOON_MS ? `expires on ${day}: run \`aritma-sidecar rotate\` soon` : '';
+}
+
+function left(what: 'secret' | 'policy', name: string): Step {
+  return { change: 'leave', what, name, note: 'not in the file, left alone' };
+}
+
+type Tuple = Pick<Policy, 'scope' | 'action'>;
+
+const isSame = (a: Tuple, b: Tuple) => a.scope === b.scope && a.action === b.action;
+const policyName = ({ scope, action }: Tuple) => `${action} on ${scope}`;
+
+/** Lists are sets here: IAM is free to sort them. */
+function isEqual(a: FieldChange['from'], b: FieldChange['to']): boolean {
+  if (typeof a === 'string' || typeof b === 'string') return a === b;
+  const [one, other] = [new Set(a), new Set(b)];
+  return one.size === other.size && [...one].every((item) => other.has(item));
+}

@@ -1,0 +1,93 @@
+/**
+ * Provisioning from the file to the exit code: look, plan, show, ask, apply, print the sidecar's configuration, and try it.
+ * Holds the secret's lock from the first look to the last write, so that what was shown is what is done.
+ */
+import { stringify } from 'yaml';
+import type { Doc } from '../../config/layers.ts';
+import { SidecarError } from '../../core/errors.ts';
+import type { Line, Report } from '../../core/report.ts';
+import { readText } from '../rotation/durable-file.ts';
+import { asSecret, createFileStore } from '../rotation/file-store.ts';
+import type { OpenStore, SecretStore } from '../rotation/store.ts';
+import { type Applying, applyProvision, type Planned } from './apply.ts';
+import type { Desired } from './desired-state.ts';
+import { parseMemory } from './journal.ts';
+import { type Looking, lookAround, type Place } from './observed-state.ts';
+import { planProvision } from './plan.ts';
+import { planLine } from './plan-diff.ts';
+import { sidecarDocument } from './sidecar-config.ts';
+
+export interface ProvisionOptions extends Looking {
+  readonly report: Report;
+  readonly clock: Applying['clock'];
+  /** Only say what would be done; touches no file. */
+  readonly dryRun: boolean;
+  /** Asked when there is something to do; absent = nobody needs to be asked. */
+  readonly confirm?: (() => Promise<boolean>) | undefined;
+  /** Tries the configuration that comes out of it and returns an exit code. */
+  readonly check: (document: Doc) => Promise<number>;
+  /** By default a file and its journal. */
+  readonly store?: SecretStore;
+}
+
+const DONE = 0;
+
+/**
+ * The exit code: that of `check` when all is done. @throws SidecarError what `lookAround` and `applyProvision` throw; run again
+ * after any of them, it goes on where it stopped
+ */
+export async function runProvision(desired: Desired, options: ProvisionOptions): Promise<number> {
+  const { report, dryRun, store = createFileStore(desired.secret.file) } = options;
+  if (dryRun) {
+    const stored = asSecret(await readText(desired.secret.file));
+    await planFor(desired, { memory: parseMemory(await store.peek()), stored }, options);
+    report.line(says('dry run: nothing was changed'));
+    return DONE;
+  }
+  const clientId = await underLock(desired, await store.open(), options);
+  if (clientId === undefined) return DONE;
+  const { document } = sidecarDocument(desired, clientId);
+  report.line({
+    text: `\n# aritma-sidecar.yaml\n${stringify(document)}`,
+    data: { message: 'configuration', document },
+  });
+  return options.check(document);
+}
+
+/** Undefined when nothing was done because somebody said no. */
+async function underLock(desired: Desired, store: OpenStore, options: ProvisionOptions): Promise<string | undefined> {
+  const { report, confirm } = options;
+  try {
+    const place = { memory: parseMemory(await store.readJournal()), stored: await store.readSecret() };
+    const planned = await planFor(desired, place, options);
+    const todo = planned.plan.filter(({ change }) => change === 'create' || change === 'update');
+    if (todo.length > 0 && confirm && !(await confirm())) {
+      report.line(says('nothing was changed'));
+      return undefined;
+    }
+    const onDone: Applying['onDone'] = ({ change, what, name }) =>
+      report.line({ text: `done: ${change} ${what} ${name}`, data: { done: change, what, name } });
+    const clientId = await applyProvision(desired, planned, { ...options, store, onDone });
+    report.line(says(todo.length > 0 ? 'everything is as the file says' : 'nothing to do: all is as the file says'));
+    return clientId;
+  } finally {
+    await store.close();
+  }
+}
+
+async function planFor(desired: Desired, place: Place, options: ProvisionOptions): Promise<Planned> {
+  refuseDuringRotation(desired, place);
+  const actual = await lookAround(desired, place, options);
+  const plan = planProvision(desired, actual);
+  for (const step of plan) options.report.line(planLine(step));
+  return { plan, actual, memory: place.memory };
+}
+
+/** Two that both change what is in the file would each take the other's secret for a stranger. */
+function refuseDuringRotation({ secret: { file } }: Desired, { memory }: Place): void {
+  if (memory.journal?.attempt === undefined || memory.journal.provision === undefined) return;
+  const message = 'is being rotated; run `aritma-sidecar rotate` to its end first';
+  throw new SidecarError('IAM_CONFLICT', { problems: [{ where: file, path: '', message }] });
+}
+
+const says = (message: string): Line => ({ text: message, data: { message } });

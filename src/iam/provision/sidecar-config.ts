@@ -1,0 +1,49 @@
+/**
+ * The configuration file of a sidecar that uses a provisioned client. Promises that `loadConfig` takes what has no problems.
+ */
+import { type Doc, layer } from '../../config/layers.ts';
+import { wording } from '../../config/problems.ts';
+import { checkRules, validParts } from '../../config/rules.ts';
+import { ConfigSchema } from '../../config/schema.ts';
+import { allowedKeys } from '../../config/schema-path.ts';
+import type { Desired } from './desired-state.ts';
+
+export interface SidecarDocument {
+  readonly document: Doc;
+  /** What would have to be said under `sidecar`, by path below it. */
+  readonly problems: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
+}
+
+/** What the file says under `sidecar`, with this client as credential `default`. */
+export function sidecarDocument({ client, secret, sidecar }: Desired, clientId: string): SidecarDocument {
+  const credentials = asDoc(sidecar['credentials']);
+  const own = {
+    clientId,
+    secrets: [{ file: secret.file }],
+    // One token for both APIs, and no more rights in it than they ask for.
+    scope: client.scopes.includes('api') ? 'api' : client.scopes.join(' '),
+  };
+  const document = {
+    ...sidecar,
+    credentials: { ...credentials, default: { ...own, ...asDoc(credentials['default']), ...identityOf(own) } },
+  };
+  const layered = layer(document, []);
+  const problems = (ConfigSchema.safeParse(layered, { error: wording }).error?.issues ?? []).flatMap(problemsOf);
+  checkRules(validParts(layered), (path, message) => void problems.push({ path, message }));
+  return { document, problems };
+}
+
+/** These two are what provisioning is for. */
+const identityOf = ({ clientId, secrets }: { clientId: string; secrets: readonly object[] }) => ({ clientId, secrets });
+
+type Issue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];
+
+function problemsOf(issue: Issue): SidecarDocument['problems'][number][] {
+  if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }];
+  const allowed = allowedKeys(issue.path).join(', ');
+  return issue.keys.map((key) => ({ path: [...issue.path, key], message: `unknown option; allowed here: ${allowed}` }));
+}
+
+function asDoc(value: unknown): Doc {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Doc) : {};
+}

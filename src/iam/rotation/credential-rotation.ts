@@ -1,0 +1,131 @@
+/**
+ * A rotation of one credential as the configuration says: its store, Aritma IAM, and real token requests to prove a secret
+ * with.
+ */
+
+import { RotationSchema } from '../../config/iam-schema.ts';
+import type { LoadedConfig } from '../../config/load.ts';
+import type { CredentialConfig } from '../../config/schema.ts';
+import { systemClock } from '../../core/clock.ts';
+import { SidecarError } from '../../core/errors.ts';
+import type { Secret } from '../../core/secret.ts';
+import { createIdentity, tokenKey } from '../../oauth/credentials.ts';
+import { createIamApi } from '../api.ts';
+import { connectIam } from '../connection.ts';
+import { beginJournal, parseJournal } from './journal.ts';
+import { openSecretStore } from './open-store.ts';
+import { type Outcome, type RotationOptions, rotate } from './rotate.ts';
+import { dueAt } from './schedule.ts';
+import type { OpenStore, SecretStore } from './store.ts';
+import type { RotationClock, TrySecret } from './verification.ts';
+
+export interface RotateOptions {
+  readonly loaded: LoadedConfig;
+  /** Name of the credential whose secret is replaced. */
+  readonly credential: string;
+  readonly clock: RotationClock;
+  readonly onProgress?: RotationOptions['onProgress'];
+  readonly onlyGoOn?: RotationOptions['onlyGoOn'];
+  /** Epoch ms; when the secret in the store expires as far as IAM says. */
+  readonly listedExpiry?: number | undefined;
+}
+
+/**
+ * Rotates, or goes on with a rotation under way.
+ * @throws SidecarError what `rotate` throws; CONFIG_INVALID when the configuration is not enough for it
+ */
+export async function rotateCredential(options: RotateOptions): Promise<Outcome> {
+  const store = await storeOf(options.loaded, options.credential).open();
+  try {
+    return await rotateOpen(store, options);
+  } finally {
+    await store.close();
+  }
+}
+
+/**
+ * The same, if it is due once nobody else can change that any more; undefined if not. A store without a journal gets one,
+ * so that the time until the first rotation counts from now on.
+ */
+export async function rotateIfDue(options: RotateOptions): Promise<Outcome | undefined> {
+  const { loaded, credential, clock, listedExpiry } = options;
+  const { rotation, clientId } = credentialOf(loaded, credential);
+  const { every, secretLifetime } = rotation;
+  if (every === undefined) return undefined;
+  const store = await storeOf(loaded, credential).open();
+  try {
+    const text = await store.readJournal();
+    if (text === undefined) {
+      await store.writeJournal(`${JSON.stringify(beginJournal(clientId, clock.now()))}\n`);
+      return undefined;
+    }
+    const isDue = dueAt(parseJournal(text), { every, secretLifetime }, listedExpiry) <= clock.now();
+    return isDue ? await rotateOpen(store, options) : undefined;
+  } finally {
+    await store.close();
+  }
+}
+
+async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Outcome> {
+  const { loaded, credential, clock, onProgress, onlyGoOn = false } = options;
+  const { clientId, rotation } = credentialOf(loaded, credential);
+  const { secretLifetime, overlap, verifyFor } = rotation;
+  await using iam = connectIam(loaded);
+  return await rotate({
+    clientId,
+    store,
+    iam: createIamApi(iam.connection),
+    trySecret: secretTrier(loaded, credential),
+    policy: { secretLifetime, overlap, verifyFor },
+    clock,
+    onlyGoOn,
+    ...(onProgress && { onProgress }),
+  });
+}
+
+/** Where a credential's first secret lives. @throws SidecarError CONFIG_INVALID */
+export function storeOf(loaded: LoadedConfig, credential: string): SecretStore {
+  const { rotation, secrets, clientId } = credentialOf(loaded, credential);
+  const inUse = loaded.secrets.get(credential)?.[0]?.value;
+  const { resolve, cluster } = loaded;
+  const clock = { now: Date.now, sleep, startTimer: systemClock.startTimer };
+  return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve, cluster, clock });
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+type Rotated = CredentialConfig & { readonly rotation: NonNullable<CredentialConfig['rotation']> };
+
+function credentialOf({ config }: LoadedConfig, name: string): Rotated {
+  const settings = Object.hasOwn(config.credentials, name) ? config.credentials[name] : undefined;
+  const rotation = settings?.rotation ?? RotationSchema.parse({});
+  if (settings && rotation && settings.auth !== 'private_key_jwt') return { ...settings, rotation };
+  const message = settings ? 'authenticates with keys; replace their files' : 'is no credential of this configuration';
+  throw new SidecarError('CONFIG_INVALID', {
+    problems: [{ where: 'configuration', path: `credentials.${name}`, message }],
+  });
+}
+
+/** Asks for the very token that callers’ requests need, with the same engine, and with this one secret. */
+function secretTrier(loaded: LoadedConfig, name: string): TrySecret {
+  const { config } = loaded;
+  const route = config.routes.find(({ credential }) => credential === name);
+  const target = route ? tokenKey(route, config) : { ...targetOf(config.credentials[name]) };
+  return async (value: Secret) => {
+    const secrets = new Map([[name, [{ name: 'new', value, kid: undefined, alg: undefined }]]]);
+    const identity = createIdentity({ loaded: { ...loaded, secrets }, clock: systemClock });
+    try {
+      const answer = await identity.credential(name).fetchToken(target);
+      if (answer.kind === 'token') return 'accepted';
+      return answer.kind === 'rejected' ? 'refused' : 'unavailable';
+    } finally {
+      await identity.end('close');
+    }
+  };
+}
+
+function targetOf(settings: CredentialConfig | undefined) {
+  return { scope: settings?.scope, audience: settings?.audience, resource: settings?.resource };
+}

@@ -1,0 +1,233 @@
+/**
+ * One Kubernetes Secret through the API server, as the pod's service account: one request, judged. Hides where token and CA
+ * come from, deadlines and size bounds; promises that neither a token nor anything of a Secret comes back in an error.
+ */
+import { join } from 'node:path';
+import type { Dispatcher, buildConnector as Undici } from 'undici';
+import { SidecarError } from '../../core/errors.ts';
+import { Secret } from '../../core/secret.ts';
+import { parseObject, readCapped } from '../../net/bounded-body.ts';
+import { buildConnector, Pool } from '../../net/undici.ts';
+import { readText } from './durable-file.ts';
+
+export interface KubernetesApiOptions {
+  readonly secret: string;
+  /** Absent = the pod's own. */
+  readonly namespace?: string | undefined;
+  /** `https://10.96.0.1:443`. */
+  readonly apiServer: string;
+  /** Holds `token`, `ca.crt` and `namespace`. */
+  readonly serviceAccountDir: string;
+  /** For one request, from connecting to the last byte. */
+  readonly deadlineMs: number;
+}
+
+export interface KubernetesSecret {
+  /** Changes with every change of the object, whoever makes it. */
+  readonly resourceVersion: string;
+  readonly immutable: boolean;
+  readonly annotations: Readonly<Record<string, unknown>>;
+  /** Base64. */
+  readonly data: Readonly<Record<string, unknown>>;
+  /** When the API server said so, by its clock, epoch ms; NaN when it did not tell. */
+  readonly saidAt: number;
+}
+
+/** What is not named stays as it is; null removes. */
+export interface SecretChange {
+  readonly annotations?: Readonly<Record<string, string | null>>;
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+/** `unavailable`: a change may or may not have happened. */
+export type ApiAnswer =
+  | { readonly kind: 'done'; readonly secret: KubernetesSecret }
+  | { readonly kind: 'conflict' }
+  | { readonly kind: 'unavailable'; readonly retryAfterMs: number; readonly error: SidecarError };
+
+/** Both throw SidecarError ROTATION_STORE_FAILED for what another try does not change. */
+export interface KubernetesApi {
+  get(): Promise<ApiAnswer>;
+  /** Only if the object still has that version, else `conflict`. */
+  patch(resourceVersion: string, change: SecretChange): Promise<ApiAnswer>;
+  close(): Promise<void>;
+}
+
+/** A Secret is 1 MiB at most, a third more as base64; the rest is for metadata. */
+const MAX_BODY_BYTES = 3 * 1024 * 1024;
+
+/**
+ * PATCH and not PUT: a merge patch (RFC 7396) carries only what is ours, so the values of other keys never travel back and
+ * cannot be undone, and fields of later API versions survive. With `metadata.resourceVersion` in it the server refuses it
+ * unless the object is the one that was read; without, it would be applied to whatever is there.
+ */
+export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
+  const inDir = (name: string) => join(options.serviceAccountDir, name);
+  // Straight to the API server: a proxy for the way out of the cluster has no business with it.
+  const pool = new Pool(options.apiServer, {
+    connections: 2,
+    allowH2: false,
+    pipelining: 1,
+    connect: trusting(inDir('ca.crt'), options.deadlineMs),
+  });
+  const send = async (request: Pick<ApiRequest, 'verb' | 'body'>) => {
+    const namespace = options.namespace ?? (await readMounted(inDir('namespace'))).trim();
+    const whole = { ...request, namespace, secret: options.secret, deadlineMs: options.deadlineMs };
+    // Read for each request: the kubelet replaces it long before it expires.
+    const token = await readToken(inDir('token'));
+    const answer = await exchange(pool, whole, token);
+    if (answer.status !== 401) return judge(whole, answer);
+    const other = await readToken(inDir('token'));
+    return judge(whole, other.fingerprint() === token.fingerprint() ? answer : await exchange(pool, whole, other));
+  };
+  return {
+    // Without a resourceVersion in the query, a read gives the newest there is and not what some cache has.
+    get: () => send({ verb: 'get' }),
+    patch: (resourceVersion, { annotations, data }) =>
+      send({
+        verb: 'patch',
+        body: { metadata: { resourceVersion, ...(annotations && { annotations }) }, ...(data && { data }) },
+      }),
+    close: () => pool.destroy(),
+  };
+}
+
+interface ApiRequest {
+  /** As RBAC calls it. */
+  readonly verb: 'get' | 'patch';
+  readonly body?: unknown;
+  readonly namespace: string;
+  readonly secret: string;
+  readonly deadlineMs: number;
+}
+
+/** The CA is read for each connection, so that one that is replaced takes effect. */
+function trusting(caFile: string, timeout: number): Undici.connector {
+  return (options, done) => {
+    readMounted(caFile).then(
+      (ca) => buildConnector({ ca, timeout, allowH2: false })(options, done),
+      (error: Error) => done(error, null),
+    );
+  };
+}
+
+async function readMounted(file: string): Promise<string> {
+  const text = await readText(file);
+  if (text !== undefined) return text;
+  const reason = 'no service account is mounted: run in a pod, without automountServiceAccountToken: false';
+  throw new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'read', file, errno: 'ENOENT', reason } });
+}
+
+async function readToken(file: string): Promise<Secret> {
+  const text = (await readMounted(file)).trim();
+  // Anything else would be refused by the HTTP client in words that are not ours.
+  if (/^[\w.~+/=-]+$/.test(text)) return new Secret(text);
+  throw new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'read', file, reason: 'holds no token' } });
+}
+
+interface RawAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+  /** Instead of an answer. */
+  readonly failure?: SidecarError;
+}
+
+async function exchange(pool: Dispatcher, request: ApiRequest, token: Secret): Promise<RawAnswer> {
+  const signal = AbortSignal.timeout(request.deadlineMs);
+  // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
+  const { promise: late, resolve } = Promise.withResolvers<RawAnswer>();
+  signal.addEventListener('abort', () => resolve(broken(request, 'timeout')), { once: true });
+  return Promise.race([send(), late]);
+
+  async function send(): Promise<RawAnswer> {
+    try {
+      const { statusCode, headers, body } = await pool.request(httpRequest(request, { token, signal }));
+      const text = await readCapped(body, MAX_BODY_BYTES);
+      if (text === undefined) throw failed(request, { status: statusCode, reason: 'larger than any Secret' });
+      return { status: statusCode, headers, text };
+    } catch (error) {
+      if (error instanceof SidecarError) throw error;
+      const errno = signal.aborted ? 'timeout' : String((error as { code?: unknown }).code);
+      // A certificate does not become valid by asking again.
+      if (/CERT|VERIFY|ERR_TLS/.test(errno)) throw failed(request, { errno }, error);
+      return broken(request, errno, error);
+    }
+  }
+}
+
+function httpRequest({ verb, namespace, secret, body }: ApiRequest, sending: { token: Secret; signal: AbortSignal }) {
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(secret)}`;
+  return {
+    method: verb === 'get' ? 'GET' : 'PATCH',
+    // The name under which managedFields keep who changed what.
+    path: verb === 'get' ? path : `${path}?fieldManager=aritma-sidecar`,
+    headers: {
+      authorization: `Bearer ${sending.token.reveal()}`,
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      'user-agent': 'aritma-sidecar',
+      ...(body !== undefined && { 'content-type': 'application/merge-patch+json' }),
+    },
+    body: body === undefined ? null : JSON.stringify(body),
+    signal: sending.signal,
+  } satisfies Dispatcher.RequestOptions;
+}
+
+function judge(request: ApiRequest, { status, headers, text, failure }: RawAnswer): ApiAnswer {
+  if (failure) return { kind: 'unavailable', retryAfterMs: 0, error: failure };
+  const json = parseObject(text);
+  if (status >= 200 && status < 300) {
+    const saidAt = Date.parse(String(headers['date']));
+    const secret = json && asKubernetesSecret(json, saidAt);
+    if (secret) return { kind: 'done', secret };
+    throw failed(request, { status, reason: 'the answer is no Secret; something else answers for the API server' });
+  }
+  // Of a Status only the reason: its message may quote what was sent.
+  const { reason } = json ?? {};
+  const said = typeof reason === 'string' && /^[A-Za-z]{1,40}$/.test(reason) ? reason : '';
+  if (status === 409) return { kind: 'conflict' };
+  if (status === 408 || status === 429 || status >= 500) {
+    const error = failed(request, { status, reason: said || 'the API server is busy or in trouble' });
+    return { kind: 'unavailable', retryAfterMs: retryAfterMs(headers['retry-after']), error };
+  }
+  throw failed(request, { status, reason: explain(request, status) ?? said });
+}
+
+function explain({ verb, namespace, secret }: ApiRequest, status: number): string | undefined {
+  if (status === 401) return 'the API server does not accept the token of the service account';
+  if (status === 403) return `RBAC must allow ${verb} on secrets, resourceNames [${secret}], in namespace ${namespace}`;
+  if (status === 404) return 'there is no such Secret: create it, with the client secret that is in use';
+  if (status === 422) return 'the API server finds the change invalid: is the Secret immutable, or larger than 1 MiB?';
+  return status < 400 ? 'a redirect, which is never followed' : undefined;
+}
+
+function asKubernetesSecret(json: Readonly<Record<string, unknown>>, saidAt: number): KubernetesSecret | undefined {
+  const { resourceVersion, annotations } = record(json['metadata']);
+  if (json['kind'] !== 'Secret' || typeof resourceVersion !== 'string' || resourceVersion === '') return undefined;
+  const immutable = json['immutable'] === true;
+  return { resourceVersion, immutable, annotations: record(annotations), data: record(json['data']), saidAt };
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+}
+
+function broken(request: ApiRequest, errno: string, cause?: unknown): RawAnswer {
+  return { status: 0, headers: {}, text: '', failure: failed(request, { errno }, cause) };
+}
+
+/** `verb`, `resource`, `namespace` and `secret` are what a Role has to name. */
+function failed(
+  { verb, namespace, secret }: ApiRequest,
+  evidence: Readonly<Record<string, string | number>>,
+  cause?: unknown,
+): SidecarError {
+  const fields = { doing: verb === 'get' ? 'read' : 'change', verb, resource: 'secrets', namespace, secret };
+  return new SidecarError('ROTATION_STORE_FAILED', { fields: { ...fields, ...evidence }, cause });
+}
+
+/** In seconds, as the API server writes it. */
+function retryAfterMs(value: string | string[] | undefined): number {
+  return typeof value === 'string' && /^\d{1,6}$/.test(value) ? Number(value) * 1000 : 0;
+}

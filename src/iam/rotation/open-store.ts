@@ -1,0 +1,58 @@
+/**
+ * From the options of a rotation to the store they mean.
+ */
+import { SidecarError } from '../../core/errors.ts';
+import type { Secret } from '../../core/secret.ts';
+import { execStore } from './exec-store.ts';
+import { createFileStore, createJournaledStore } from './file-store.ts';
+import { createKubernetesStore, type KubernetesStoreOptions } from './kubernetes-store.ts';
+import type { SecretStore } from './store.ts';
+
+export interface StoreOptions {
+  readonly rotation: {
+    readonly journal?: string | undefined;
+    readonly exec?: readonly string[] | undefined;
+    readonly kubernetes?: Pick<KubernetesStoreOptions, 'secret' | 'key' | 'namespace'> | undefined;
+  };
+  /** The file the credential reads its first secret from. */
+  readonly file: string | undefined;
+  /** That secret. */
+  readonly inUse: Secret | undefined;
+  readonly clientId: string;
+  /** From a configured file name to its path. */
+  readonly resolve: (file: string) => string;
+  /** The cluster this runs in. */
+  readonly cluster: Pick<KubernetesStoreOptions, 'apiServer' | 'pod'> | undefined;
+  readonly clock: KubernetesStoreOptions['clock'];
+}
+
+/** Vaults answer in seconds; whatever takes longer hangs. */
+const EXEC_TIMEOUT_MS = 60_000;
+
+/** @throws SidecarError CONFIG_INVALID for a secret that is in no store */
+export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...rest }: StoreOptions): SecretStore {
+  const { kubernetes, exec, journal } = rotation;
+  if (kubernetes) {
+    const { cluster, clock } = rest;
+    if (!cluster) throw unusable('has kubernetes, and this is no Kubernetes pod: KUBERNETES_SERVICE_HOST is not set');
+    return createKubernetesStore({ ...kubernetes, ...cluster, clock });
+  }
+  if (exec && journal) {
+    return createJournaledStore({
+      name: `program ${exec[0]}`,
+      journal: resolve(journal),
+      written: [],
+      // What it stored is read by whoever the operator wants to read it; here only the configured secret is known.
+      read: async () => inUse,
+      write: (value) => execStore({ command: exec, clientId, timeoutMs: EXEC_TIMEOUT_MS }, value),
+    });
+  }
+  if (file !== undefined) return createFileStore(resolve(file), journal && resolve(journal));
+  throw unusable(
+    'needs the first of secrets to be a file, or kubernetes or exec: an environment variable cannot be changed',
+  );
+}
+
+function unusable(message: string): SidecarError {
+  return new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'rotation', message }] });
+}

@@ -1,0 +1,249 @@
+/**
+ * Replaces a client secret without a moment in which none works: create the new one, prove it, put it in its place, wait
+ * until everybody uses it, delete the old one. Can be killed between any two steps, or in the middle of one, and called
+ * again: it goes on where the journal says, and each step finds out first whether it has happened already.
+ * Source: seed "OIDC Clients", secret rotation.
+ */
+import { randomBytes } from 'node:crypto';
+import { SidecarError } from '../../core/errors.ts';
+import { Secret } from '../../core/secret.ts';
+import type { ClientSecret, IamApi } from '../api.ts';
+import { takeInventory } from './inventory.ts';
+import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
+import { randomSecret } from './random-secret.ts';
+import { persist } from './retry.ts';
+import type { OpenStore } from './store.ts';
+import { type RotationClock, type TrySecret, type Verdict, verify } from './verification.ts';
+
+export interface RotationOptions {
+  readonly clientId: string;
+  readonly store: OpenStore;
+  readonly iam: Pick<IamApi, 'secrets' | 'createSecret' | 'deleteSecret'>;
+  readonly trySecret: TrySecret;
+  readonly policy: RotationPolicy;
+  readonly clock: RotationClock;
+  /** Begins none: one that somebody else has ended meanwhile is ended. */
+  readonly onlyGoOn?: boolean;
+  /** Told what has been done and what is being waited for. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** All in ms. */
+export interface RotationPolicy {
+  readonly secretLifetime: number;
+  readonly overlap: number;
+  readonly verifyFor: number;
+}
+
+export interface Progress {
+  readonly step: Attempt['phase'] | 'started' | 'refused' | 'retrying' | 'retired' | 'cleaned';
+  readonly fields: Readonly<Record<string, string | number>>;
+}
+
+/** `waiting`: the new secret is in its place; call again at `until` (epoch ms) to retire the old one. */
+export type Outcome =
+  | { readonly kind: 'rotated'; readonly expiresAt: number }
+  | { readonly kind: 'waiting'; readonly until: number };
+
+type WithAttempt = Journal & { readonly attempt: Attempt };
+
+/**
+ * Begins a rotation, or goes on with the one under way.
+ * @throws SidecarError ROTATION_NOT_VERIFIED, ROTATION_NOT_RETIRED, ROTATION_TOO_MANY_SECRETS, ROTATION_LOCKED,
+ * ROTATION_STORE_FAILED, ROTATION_JOURNAL_INVALID, IAM_*, TOKEN_UNAVAILABLE; after each of them it can be called again
+ */
+export async function rotate(options: RotationOptions): Promise<Outcome> {
+  const before = await readJournal(options);
+  const { attempt: begun } = before;
+  let journal: Journal = begun
+    ? await reconsider({ ...before, attempt: begun }, options)
+    : options.onlyGoOn && before.current
+      ? before
+      : await begin(before, options);
+  for (;;) {
+    const { attempt } = journal;
+    if (!attempt) return { kind: 'rotated', expiresAt: journal.current?.expiresAt ?? Infinity };
+    if (attempt.phase === 'promoted' && options.clock.now() < (attempt.retireAt ?? 0)) {
+      return { kind: 'waiting', until: attempt.retireAt ?? 0 };
+    }
+    journal = await STEPS[attempt.phase]({ ...journal, attempt }, options);
+  }
+}
+
+type Step = (journal: WithAttempt, options: RotationOptions) => Promise<Journal>;
+
+const STEPS: Readonly<Record<Attempt['phase'], Step>> = {
+  creating: create,
+  created: prove,
+  verified: promote,
+  promoted: retire,
+  abandoned: abandon,
+};
+
+async function readJournal({ store, clientId, clock }: RotationOptions): Promise<Journal> {
+  const text = await store.readJournal();
+  const journal = text === undefined ? undefined : parseJournal(text);
+  if (journal?.clientId === clientId) return journal;
+  // Of another client nothing is known here, but what has been begun for it must not be forgotten.
+  if (journal?.attempt || journal?.provision) {
+    throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { clientId: journal.clientId } });
+  }
+  return beginJournal(clientId, clock.now());
+}
+
+async function keep(journal: Journal, { store, onProgress }: RotationOptions): Promise<Journal> {
+  await store.writeJournal(`${JSON.stringify(journal, undefined, 2)}\n`);
+  const { attempt } = journal;
+  if (attempt) onProgress?.({ step: attempt.phase, fields: { description: attempt.description } });
+  return journal;
+}
+
+async function begin(journal: Journal, options: RotationOptions): Promise<Journal> {
+  const { store, trySecret, policy, clock } = options;
+  const inUse = await store.readSecret();
+  const verdict: Verdict = inUse ? await trySecret(inUse) : 'refused';
+  if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE');
+  const secrets = await list(options);
+  const nowMs = clock.now();
+  const { strays, retire } = takeInventory(secrets, { journal, nowMs, inUseWorks: verdict === 'accepted' });
+  await remove(strays, 'cleaned', options);
+  const stamp = `${new Date(nowMs).toISOString()} ${randomBytes(4).toString('hex')}`;
+  const attempt: Attempt = {
+    phase: 'creating',
+    description: descriptionPrefix(journal) + stamp,
+    value: randomSecret().reveal(),
+    expiresAt: nowMs + policy.secretLifetime,
+    startedAt: nowMs,
+    retire: [...retire],
+  };
+  options.onProgress?.({ step: 'started', fields: { inUse: verdict, replaces: retire.length } });
+  return keep({ ...journal, attempt }, options);
+}
+
+/** What was proven before a run that could not store it may be long gone; once it is in the store, it is past that. */
+async function reconsider(journal: WithAttempt, { store }: RotationOptions): Promise<WithAttempt> {
+  const { attempt } = journal;
+  if (attempt.phase !== 'verified') return journal;
+  const isStored = (await store.readSecret())?.fingerprint() === newValue(attempt).fingerprint();
+  return isStored ? journal : { ...journal, attempt: { ...attempt, phase: 'created' } };
+}
+
+async function create(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { iam, clientId } = options;
+  const attempt = await renewed(journal, options);
+  const { description, expiresAt } = attempt;
+  const find = async () => (await listOnce(options)).filter((secret) => secret.description === description);
+  let created = false;
+  const clientSecretId = await persist(options, async () => {
+    // An earlier try may have succeeded without our hearing of it.
+    const [found, ...twins] = await find();
+    for (const twin of twins) await iam.deleteSecret(clientId, twin.clientSecretId);
+    if (found) return found.clientSecretId;
+    // Where the list lags behind, another one would be one too many.
+    const id = created
+      ? undefined
+      : await iam.createSecret(clientId, { value: newValue(attempt), description, expiresAt });
+    created = true;
+    const [made] = id === undefined ? await find() : [];
+    const known = id ?? made?.clientSecretId;
+    if (known === undefined) throw new SidecarError('IAM_INVALID', { fields: { reason: 'created, and not listed' } });
+    return known;
+  });
+  return keep({ ...journal, attempt: { ...attempt, phase: 'created', clientSecretId } }, options);
+}
+
+/** An attempt that could not even begin for long would ask for a secret that has expired. */
+async function renewed(journal: WithAttempt, options: RotationOptions): Promise<Attempt> {
+  const { attempt } = journal;
+  const nowMs = options.clock.now();
+  if (nowMs - attempt.startedAt < STALE_MS) return attempt;
+  const again = { ...attempt, startedAt: nowMs, expiresAt: nowMs + options.policy.secretLifetime };
+  await keep({ ...journal, attempt: again }, options);
+  return again;
+}
+
+async function prove(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { trySecret, policy, clock, onProgress } = options;
+  const works = await verify(newValue(journal.attempt), {
+    trySecret,
+    clock,
+    forMs: policy.verifyFor,
+    onRefusal: (verdict, remainingMs) =>
+      onProgress?.({ step: 'refused', fields: { verdict, remainingS: Math.round(remainingMs / 1000) } }),
+  });
+  return keep({ ...journal, attempt: { ...journal.attempt, phase: works ? 'verified' : 'abandoned' } }, options);
+}
+
+async function promote(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { attempt } = journal;
+  const { clientSecretId, description, expiresAt } = attempt;
+  await options.store.writeSecret(newValue(attempt));
+  const retireAt = options.clock.now() + options.policy.overlap;
+  const current = { clientSecretId: clientSecretId ?? '', description, expiresAt };
+  return keep({ ...journal, current, attempt: { ...attempt, phase: 'promoted', retireAt } }, options);
+}
+
+async function retire(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { store, trySecret, clock } = options;
+  const { attempt } = journal;
+  const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
+  const inStore = await store.readSecret();
+  // Somebody may have gone back to the old one by hand, for reasons we must not overrule.
+  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint())
+    throw kept('the store holds another secret');
+  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token at the moment');
+  const secrets = await list(options);
+  // Twins have one value: the longest-lived stays, whatever id a creation was answered with.
+  const [listed, ...twins] = secrets
+    .filter(({ description }) => description === attempt.description)
+    .toSorted((one, other) => (other.expiresAt ?? Infinity) - (one.expiresAt ?? Infinity));
+  if (!listed) throw kept('IAM does not list the new secret');
+  // A request given up long ago may have been carried out after all.
+  await remove([...attempt.retire, ...twins.map(({ clientSecretId }) => clientSecretId)], 'retired', options);
+  const { attempt: _done, ...rest } = journal;
+  // IAM has the last word on its life: an earlier try may have made it, or IAM may grant less than it was asked for.
+  const { clientSecretId, description, expiresAt = attempt.expiresAt } = listed;
+  const known = { clientSecretId, description, expiresAt };
+  return keep({ ...rest, current: known, rotatedAt: clock.now() }, options);
+}
+
+/** Only ever of a secret that has never been in the store. */
+async function abandon(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
+  const { attempt, ...rest } = journal;
+  const made = (await list(options)).filter(({ description }) => description === attempt.description);
+  await remove(
+    made.map(({ clientSecretId }) => clientSecretId),
+    'cleaned',
+    options,
+  );
+  await keep(rest, options);
+  throw new SidecarError('ROTATION_NOT_VERIFIED', { fields: { clientId: options.clientId } });
+}
+
+function newValue({ value }: Attempt): Secret {
+  if (value === undefined) throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'no value' } });
+  return new Secret(value);
+}
+
+function list(options: RotationOptions): Promise<ClientSecret[]> {
+  return persist(options, () => listOnce(options));
+}
+
+async function listOnce({ iam, clientId }: RotationOptions): Promise<ClientSecret[]> {
+  const secrets: ClientSecret[] = [];
+  for await (const secret of iam.secrets(clientId)) secrets.push(secret);
+  return secrets;
+}
+
+/** Deleted is what is no longer listed: a proxy in between may say 200 to anything. */
+async function remove(ids: readonly string[], step: 'cleaned' | 'retired', options: RotationOptions): Promise<void> {
+  if (ids.length === 0) return;
+  await persist(options, async () => {
+    for (const id of ids) await options.iam.deleteSecret(options.clientId, id);
+    const left = (await listOnce(options)).filter(({ clientSecretId }) => ids.includes(clientSecretId));
+    if (left.length > 0) throw new SidecarError('IAM_INVALID', { fields: { reason: 'deleted, and still listed' } });
+  });
+  for (const secret of ids) options.onProgress?.({ step, fields: { secret } });
+}
+
+const STALE_MS = 3_600_000;

@@ -1,0 +1,96 @@
+/**
+ * How the sidecar connects out, to APIs and token endpoints alike: bound to one origin for life, HTTP/1.1, through the
+ * company's proxy where there is one (by CONNECT only, so the proxy sees neither secret nor token), with its own CA and
+ * client certificate where configured.
+ */
+import type { Dispatcher, buildConnector as Undici } from 'undici';
+import type { LoadedConfig } from '../config/load.ts';
+import type { BaseUrl } from '../config/parsers.ts';
+import { createTunnels, proxyFor } from './outbound-proxy.ts';
+import { buildConnector, Pool } from './undici.ts';
+
+export interface Egress {
+  readonly dispatcher: Dispatcher;
+  /**
+   * True for the failure of a connection that had carried an answer before: the server may have closed it just as the
+   * request left, which says nothing about the server (RFC 9112 §9.3.1).
+   */
+  wasReused(error: Error): boolean;
+  /** What goes on now. */
+  stats(): { connected: number; running: number; queued: number };
+  /** Lets running requests finish. */
+  close(): Promise<void>;
+  destroy(): Promise<void>;
+}
+
+/** How far, through whom and with which certificates. */
+export interface Outbound extends Pick<LoadedConfig, 'proxy' | 'tls'> {
+  readonly config: Pick<LoadedConfig['config'], 'timeouts'>;
+}
+
+export interface EgressOptions {
+  readonly loaded: Outbound;
+  readonly connections: number;
+  /** For servers whose answers are small: a connection on which more arrives is cut. Default: no bound. */
+  readonly maxBytes?: number;
+  /** Whose TLS files apply: `credential NAME` or `route PATH`. */
+  readonly owner: string;
+}
+
+/** However long a server offers to wait: firewalls forget idle connections silently, and a lost POST is a question. */
+const MAX_IDLE_MS = 60_000;
+
+/** Nothing a caller sends can choose where a request goes. */
+export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
+  const { config, proxy, tls } = options.loaded;
+  const connectMs = config.timeouts.connect;
+  const own = base.secure ? tls.get(options.owner) : undefined;
+  const directly = buildConnector({ ...own, timeout: connectMs, allowH2: false });
+  const via = proxyFor(base, proxy);
+  const tunnels = via && createTunnels(via, directly, connectMs);
+  const reused = new WeakSet<Error>();
+  const pool = new Pool(base.origin, {
+    connections: options.connections,
+    // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix answers up.
+    allowH2: false,
+    pipelining: 1,
+    useMilo: false,
+    keepAliveMaxTimeout: MAX_IDLE_MS,
+    headersTimeout: config.timeouts.firstByte,
+    bodyTimeout: config.timeouts.idle,
+    // One connection may carry several answers within its bound.
+    ...(options.maxBytes && { maxRequestsPerClient: 10 }),
+    connect: watched(tunnels?.connect ?? directly, { reused, maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY }),
+  });
+  return {
+    dispatcher: pool,
+    wasReused: (error) => reused.has(error),
+    stats: () => ({ connected: pool.stats.connected, running: pool.stats.running, queued: pool.stats.queued }),
+    close: () => pool.close().finally(tunnels?.destroy),
+    destroy: () => pool.destroy().finally(tunnels?.destroy),
+  };
+}
+
+interface Watch {
+  /** Gets the errors of connections on which something had been received since they were made. */
+  readonly reused: WeakSet<Error>;
+  readonly maxBytes: number;
+}
+
+/** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, interim answers. */
+function watched(connector: Undici.connector, { reused, maxBytes }: Watch): Undici.connector {
+  return (options, done) =>
+    connector(options, (...result) => {
+      const [, socket] = result;
+      const before = socket?.bytesRead ?? 0;
+      socket?.once('error', (error) => {
+        if (socket.bytesRead > before) reused.add(error);
+      });
+      if (maxBytes < Number.POSITIVE_INFINITY) {
+        socket?.prependListener('readable', () => {
+          if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('more than any answer needs'));
+        });
+      }
+      done(...result);
+    });
+}

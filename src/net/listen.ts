@@ -1,0 +1,87 @@
+/**
+ * Binds a server to an address from the configuration: TCP, or a Unix socket that only its owner and group may open; on
+ * Windows a named pipe takes its place, which lives and dies with its process and has no mode.
+ */
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { Server as TlsServer } from 'node:https';
+import { connect, type Server } from 'node:net';
+import type { Address } from '../config/parsers.ts';
+import { SidecarError } from '../core/errors.ts';
+
+/** Owner and group may connect; the group is how access is given (`chgrp erp /run/aritma.sock`). */
+const SOCKET_MODE = 0o660;
+
+/** An address that is being listened on; `port` is the real one where 0 was asked for. */
+export interface Bound {
+  readonly address: Address;
+  /** `http://127.0.0.1:7080` or `unix:/path`, for people. */
+  readonly text: string;
+}
+
+/**
+ * @throws SidecarError SIDECAR_LISTEN_FAILED naming the address and the system's reason
+ */
+export async function bind(server: Server, address: Address, platform = process.platform): Promise<Bound> {
+  const isFile = address.kind === 'unix' && platform !== 'win32';
+  if (isFile) await removeStaleSocket(address.path);
+  await new Promise<void>((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException) => {
+      const fields = { address: formatAddress(address), errno: error.code ?? 'unknown' };
+      reject(new SidecarError('SIDECAR_LISTEN_FAILED', { cause: error, fields }));
+    };
+    server.once('error', failed);
+    const listening = () => {
+      // From now on an error is a connection that could not be accepted, for want of a descriptor: its caller's loss
+      // alone, and no reason to end the process.
+      server.off('error', failed).on('error', () => undefined);
+      resolve();
+    };
+    if (address.kind === 'tcp') server.listen({ host: address.host, port: address.port, exclusive: true }, listening);
+    else if (isFile) listenUnix(server, address.path, listening);
+    else server.listen({ path: address.path }, listening);
+  });
+  const actual = server.address();
+  if (address.kind === 'unix' || actual === null || typeof actual === 'string') {
+    return { address, text: formatAddress(address) };
+  }
+  const bound: Address = { ...address, port: actual.port };
+  const scheme = server instanceof TlsServer || ('secure' in server && server.secure) ? 'https' : 'http';
+  return { address: bound, text: `${scheme}://${formatAddress(bound)}` };
+}
+
+/** `host:port`, `[v6]:port` or `unix:/path`. */
+export function formatAddress(address: Address): string {
+  return address.kind === 'unix' ? `unix:${address.path}` : `${formatHost(address)}:${address.port}`;
+}
+
+/** As it stands in a URL or a Host header; a Unix socket has no name of its own. */
+export function formatHost(address: Address): string {
+  if (address.kind === 'unix') return 'localhost';
+  return address.host.includes(':') ? `[${address.host}]` : address.host;
+}
+
+/** The umask closes the moment between bind and chmod in which others could connect. */
+function listenUnix(server: Server, path: string, listening: () => void): void {
+  const before = process.umask(0o117);
+  try {
+    server.listen({ path }, () => {
+      chmodSync(path, SOCKET_MODE);
+      listening();
+    });
+  } finally {
+    process.umask(before);
+  }
+}
+
+/** A socket file outlives a killed process; one nobody answers on may go. Nothing but a socket is ever removed. */
+async function removeStaleSocket(path: string): Promise<void> {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect({ path });
+    probe
+      .once('connect', () => resolve(true))
+      .once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+    probe.once('connect', () => probe.destroy());
+  });
+  if (!alive) unlinkSync(path);
+}

@@ -1,0 +1,204 @@
+/**
+ * The node:http server with its limits, and the answers it gives where there is no request to speak of: malformed bytes,
+ * headers that are too slow or too large, CONNECT. Also what Node does not do well: requests that offer an upgrade.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSSocket, type TlsOptions } from 'node:tls';
+import { type ErrorCode, SidecarError } from '../core/errors.ts';
+import type { Connections } from './connections.ts';
+import { rawAnswer } from './raw-response.ts';
+import { UpgradeResponse } from './upgrade.ts';
+
+const MAX_HEADER_BYTES = 16 * 1024;
+/** How often Node looks for callers that are too slow with their headers. */
+const CHECK_INTERVAL_MS = 2000;
+/** Longer than the pools of common HTTP clients keep a connection, so it is they who close first. */
+const KEEP_ALIVE_MS = 75_000;
+
+/** Takes a request over. */
+export type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
+
+export interface Listener {
+  readonly server: Server;
+  /** Ends connections between two requests that the server itself does not know of; `server.close` ends the others. */
+  endIdle(): void;
+}
+
+/** PEM; with `ca`, callers must show a certificate of one of those. */
+export interface ListenerTls {
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+  readonly ca?: Buffer;
+}
+
+export interface ListenerOptions {
+  readonly begin: Begin;
+  /** Ms a caller has for its request headers, from the moment it connects. */
+  readonly headersTimeout: number;
+  readonly tls: ListenerTls | undefined;
+  readonly connections: Connections;
+}
+
+/** A server that is not listening yet. */
+export function createListener({ begin, headersTimeout, tls, connections }: ListenerOptions): Listener {
+  const { unfinished } = connections;
+  const options: ServerOptions = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout,
+    // Bodies have an idle limit instead: a large upload over a slow line is not an attack.
+    requestTimeout: 0,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // We answer a missing Host ourselves, with a reason.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+    noDelay: true,
+    shouldUpgradeCallback: (req) => !hasBody(req) && unfinished(req.socket).length === 0,
+  };
+  const server = tls ? createTlsServer({ ...options, ...secureOptions(tls, headersTimeout) }) : createServer(options);
+  const take = onlyWhole(begin);
+  server.on('request', (req, res) => take(req, res, false));
+  server.on('checkContinue', (req, res) => take(req, res, true));
+  server.on('checkExpectation', (req, res) => take(req, res, false));
+  const idle = createIdle((socket) => void server.emit(tls ? 'secureConnection' : 'connection', socket));
+  server.on('upgrade', (req, stream, behind) => {
+    // Without a body it is the connection itself.
+    const socket = stream as Socket;
+    begin(req, new UpgradeResponse({ req, socket, behind }, idle.add), false);
+  });
+  server.on('connect', (_req, socket) => malformed(socket, unfinished(socket), 'CALLER_METHOD_REFUSED'));
+  guardConnections(server, tls ? 'secureConnection' : 'connection', connections);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // What cannot speak TLS with us would not understand an answer either.
+    const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
+    if (gone) socket.destroy();
+    else malformed(socket, unfinished(socket), parserFault(error.code));
+  });
+  return { server, endIdle: idle.end };
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}
+
+/**
+ * A request that offers an upgrade but is not handed over (it has a body, or comes behind an unanswered one) is served by
+ * Node as any other, except that Node 24 to 26 lose the bytes behind it that came in the same piece. The rest of them
+ * must not be taken for a request, so it is the last on its connection.
+ */
+function onlyWhole(begin: Begin): Begin {
+  const spent = new WeakSet<Socket>();
+  return (req, res, expectsContinue) => {
+    if (spent.has(req.socket)) return;
+    if (req.headers.upgrade !== undefined && /\bupgrade\b/i.test(req.headers.connection ?? '')) {
+      spent.add(req.socket);
+      res.shouldKeepAlive = false;
+    }
+    begin(req, res, expectsContinue);
+  };
+}
+
+/** Connections that wait for their next request after one that Node had let go of. @param wake gives one back to Node */
+function createIdle(wake: (socket: Socket) => void) {
+  const waiting = new Set<Socket>();
+  const add = (socket: Socket) => {
+    waiting.add(socket);
+    const leave = () => {
+      waiting.delete(socket);
+      socket
+        .off('readable', look)
+        .off('end', end)
+        .off('error', end)
+        .off('close', leave)
+        .setTimeout(0)
+        .off('timeout', end);
+    };
+    const end = () => {
+      leave();
+      socket.on('error', () => socket.destroy()).end(() => socket.destroy());
+    };
+    const look = () => {
+      if (socket.readableLength === 0) {
+        // Otherwise an end would go unnoticed.
+        socket.read();
+        return;
+      }
+      leave();
+      wake(socket);
+    };
+    socket.on('readable', look).on('end', end).on('error', end).on('close', leave).setTimeout(KEEP_ALIVE_MS, end);
+    if (socket.readableLength > 0) look();
+  };
+  return { add, end: () => waiting.forEach((socket) => void socket.end(() => socket.destroy())) };
+}
+
+function secureOptions({ cert, key, ca }: ListenerTls, handshakeTimeout: number): TlsOptions {
+  return {
+    cert,
+    key,
+    ca,
+    requestCert: ca !== undefined,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+    handshakeTimeout,
+  };
+}
+
+const NAMES = new WeakMap<Socket, string>();
+
+/** The name a verified client certificate gives its owner, fit for a log; undefined without one. */
+export function certificateOf(socket: Socket): string | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const known = NAMES.get(socket);
+  if (known !== undefined) return known;
+  const { subject } = socket.getPeerCertificate();
+  const name = String(subject?.CN ?? '');
+  const fit = /^[\w .@:-]{1,64}$/.test(name) ? name : 'certificate';
+  NAMES.set(socket, fit);
+  return fit;
+}
+
+/** Answers bytes that are no request, now or, where the caller would take that for the answer to its payment, never. */
+function malformed(socket: Duplex, running: readonly ServerResponse[], code: ErrorCode): void {
+  const last = running.at(-1);
+  if (isOwnFault(running)) refuse(socket, code);
+  else if (last?.req.complete) closeAfter(last, socket);
+  else socket.destroy();
+}
+
+/** What was asked for before the malformed bytes still gets its answer. */
+function closeAfter(last: ServerResponse, socket: Duplex): void {
+  last.shouldKeepAlive = false;
+  last.once('close', () => socket.end(() => socket.destroy()));
+}
+
+/** In front of Node's own listener: what is not admitted never gets a parser, nor any of the memory of one. */
+function guardConnections(server: Server, event: 'connection' | 'secureConnection', connections: Connections): void {
+  const [serve] = server.listeners(event);
+  server.removeAllListeners(event).on(event, (socket: Socket) => {
+    if (connections.admit(socket)) serve?.call(server, socket);
+  });
+}
+
+/**
+ * Malformed bytes may be answered when nothing is running on the connection, or when they are the body of the one
+ * request that is. Behind a complete request they may not: the caller would take our 400 for the answer to its payment.
+ */
+function isOwnFault([first, ...others]: readonly ServerResponse[]): boolean {
+  return first === undefined || (others.length === 0 && !first.req.complete && !first.headersSent);
+}
+
+function parserFault(code: string | undefined): ErrorCode {
+  if (code === 'HPE_HEADER_OVERFLOW') return 'CALLER_HEADERS_TOO_LARGE';
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'CALLER_TIMEOUT' : 'CALLER_REQUEST_INVALID';
+}
+
+/** For connections where Node has no response object, and no listener for errors any more. */
+function refuse(socket: Duplex, code: ErrorCode): void {
+  socket.on('error', () => socket.destroy());
+  socket.end(rawAnswer(new SidecarError(code)), () => socket.destroy());
+}

@@ -1,0 +1,171 @@
+/**
+ * A caller's request body, received so that it can be framed anew: nothing, a buffer small enough to be sent twice, or
+ * a stream with backpressure that the upstream side can destroy without cutting the caller's connection.
+ */
+import type { Hash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { SidecarError } from '../core/errors.ts';
+import type { RequestHead } from './headers.ts';
+
+export type RequestBody =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'buffer'; readonly data: Buffer }
+  /** `length` in bytes when the caller announced it, undefined = chunked. */
+  | { readonly kind: 'stream'; readonly stream: Readable; readonly length: number | undefined };
+
+export interface BodyLimits {
+  /** Bodies up to this many bytes are held in memory. */
+  readonly replayBytes: number;
+  /** Time for every further KiB, ms. */
+  readonly idleMs: number;
+  /** Larger ones are refused; undefined = none is. */
+  readonly maxBytes?: number | undefined;
+  /** Told how much has come. */
+  readonly passed: (bytes: number) => void;
+  /** Gets every byte, for who wants to prove what was sent. */
+  readonly digest?: Hash | undefined;
+}
+
+/** Before anything is received or asked for. @throws SidecarError CALLER_BODY_TOO_LARGE */
+export function checkAnnounced({ contentLength }: RequestHead, { maxBytes }: BodyLimits): void {
+  if (Number(contentLength ?? 0) > (maxBytes ?? Number.POSITIVE_INFINITY)) throw tooLarge();
+}
+
+function tooLarge(): SidecarError {
+  return new SidecarError('CALLER_BODY_TOO_LARGE');
+}
+
+/** A byte now and then is no progress: at that pace a caller would hold its connection for days. */
+const PROGRESS_BYTES = 1024;
+
+const NONE: RequestBody = { kind: 'none' };
+
+/**
+ * Synchronous where there is nothing to wait for, which is most requests.
+ * @throws SidecarError CALLER_ABORTED | CALLER_TIMEOUT | CALLER_BODY_TOO_LARGE, as a rejection, while a small body is
+ * being received; a stream fails with the same
+ */
+export function receiveBody(
+  req: IncomingMessage,
+  head: RequestHead,
+  limits: BodyLimits,
+): RequestBody | Promise<RequestBody> {
+  const length = head.contentLength === undefined ? undefined : Number(head.contentLength);
+  if (length === 0 || (length === undefined && head.transferEncoding === undefined)) return NONE;
+  if (length !== undefined && length > limits.replayBytes) {
+    return { kind: 'stream', stream: new CallerBody(req, [], limits), length };
+  }
+  return buffer(req, limits);
+}
+
+/** Collects until the end, or until the limit shows that this one has to be streamed after all. */
+function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const idle = setTimeout(() => settle(() => reject(new SidecarError('CALLER_TIMEOUT'))), limits.idleMs);
+    let progressAt = PROGRESS_BYTES;
+    const onData = (chunk: Buffer) => {
+      chunks.push(chunk);
+      limits.digest?.update(chunk);
+      length += chunk.length;
+      if (length >= progressAt) {
+        progressAt = length + PROGRESS_BYTES;
+        idle.refresh();
+      }
+      if (length > (limits.maxBytes ?? Number.POSITIVE_INFINITY)) settle(() => reject(tooLarge()));
+      else if (length > limits.replayBytes) hand();
+    };
+    const hand = () => {
+      req.pause();
+      settle(() => resolve({ kind: 'stream', stream: new CallerBody(req, chunks, limits), length: undefined }));
+    };
+    const onEnd = () => settle(() => resolve({ kind: 'buffer', data: Buffer.concat(chunks, length) }));
+    const onClose = () => settle(() => reject(new SidecarError('CALLER_ABORTED')));
+    const settle = (done: () => void) => {
+      clearTimeout(idle);
+      req.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
+      done();
+    };
+    req.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
+  });
+}
+
+/**
+ * The body behind a stream of its own: undici destroys the stream it was given as soon as the upstream answers early,
+ * and destroying an IncomingMessage would take the caller's connection, and that very answer, with it.
+ */
+class CallerBody extends Readable {
+  readonly #req: IncomingMessage;
+  readonly #idleMs: number;
+  readonly #passed: BodyLimits['passed'];
+  readonly #digest: Hash | undefined;
+  /** Bytes that may still come. */
+  #room: number;
+  /** Runs while we wait for the caller; a slow upstream is not the caller's silence. */
+  #idle: NodeJS.Timeout | undefined;
+  /** Since the clock was last wound up. */
+  #progress = 0;
+
+  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes, digest, passed }: BodyLimits) {
+    super({ highWaterMark: 64 * 1024 });
+    this.#req = req;
+    this.#idleMs = idleMs;
+    this.#passed = passed;
+    this.#digest = digest;
+    this.#room = maxBytes ?? Number.POSITIVE_INFINITY;
+    for (const chunk of first) {
+      this.#room -= chunk.length;
+      this.push(chunk);
+    }
+    req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose);
+    req.pause();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#digest?.update(chunk);
+    this.#passed(chunk.length);
+    this.#room -= chunk.length;
+    if (this.#room < 0) {
+      this.destroy(tooLarge());
+      return;
+    }
+    this.#progress += chunk.length;
+    if (this.push(chunk)) {
+      if (this.#progress < PROGRESS_BYTES) return;
+      this.#progress = 0;
+      this.#idle?.refresh();
+      return;
+    }
+    this.#req.pause();
+    this.#stopWaiting();
+  };
+
+  readonly #onEnd = (): void => {
+    this.#stopWaiting();
+    this.push(null);
+  };
+
+  readonly #onClose = (): void => {
+    if (!this.#req.complete) this.destroy(new SidecarError('CALLER_ABORTED'));
+  };
+
+  #stopWaiting(): void {
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+  }
+
+  override _read(): void {
+    this.#idle ??= setTimeout(() => this.destroy(new SidecarError('CALLER_TIMEOUT')), this.#idleMs);
+    this.#req.resume();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#stopWaiting();
+    this.#req.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
+    // The upstream wants no more, but a caller that sends everything before it reads must get to our answer.
+    this.#req.resume();
+    done(error);
+  }
+}

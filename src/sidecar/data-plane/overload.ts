@@ -1,0 +1,69 @@
+/**
+ * What bounds the sidecar when too much comes at once, built from the configuration for its whole life.
+ */
+import type { Config, RouteConfig } from '../../config/schema.ts';
+import { SidecarError } from '../../core/errors.ts';
+import type { Log } from '../../core/log.ts';
+import type { CallerMetrics } from '../../core/metrics.ts';
+import { fitConnections, readDescriptors } from '../../net/file-descriptors.ts';
+import { type Connections, createConnections } from '../../proxy/connections.ts';
+import { createPressure, heapShareInUse } from '../../proxy/memory-pressure.ts';
+
+export interface Overload {
+  readonly connections: Connections;
+  /** For every new request. @throws SidecarError SIDECAR_OVERLOADED while memory is short */
+  check(): void;
+  close(): void;
+}
+
+interface Bounds extends Pick<Config, 'limits'> {
+  readonly routes: readonly Pick<RouteConfig, 'upstream'>[];
+}
+
+export interface OverloadOptions {
+  readonly config: Bounds;
+  readonly log: Log;
+  readonly metrics: Pick<CallerMetrics, 'error'>;
+  /** Heap in use as a share of its limit; V8's own by default. */
+  readonly heapShare?: (() => number) | undefined;
+}
+
+/** A flood must not flood the log. */
+const LOG_EVERY_MS = 10_000;
+const RETRY_AFTER_S = 1;
+const CODE = { code: 'SIDECAR_OVERLOADED' } as const;
+
+/** One for each sidecar. */
+export function createOverload({ config, log, metrics, heapShare = heapShareInUse }: OverloadOptions): Overload {
+  let loggedAt = Number.NEGATIVE_INFINITY;
+  const onRefused = () => {
+    metrics.error(CODE.code);
+    if (performance.now() - loggedAt < LOG_EVERY_MS) return;
+    loggedAt = performance.now();
+    log.warn('callers hold as many connections as they may, more are answered 503', CODE);
+  };
+  const onChange = (high: boolean) => {
+    if (high) log.warn('memory is short, new requests are answered 503', CODE);
+    else log.info('memory is free again');
+  };
+  const pressure = createPressure({ share: config.limits.heapShare, sample: heapShare, onChange });
+  return {
+    connections: createConnections({ limit: connectionLimit(config, log), onRefused }),
+    check() {
+      if (pressure.isHigh()) throw new SidecarError(CODE.code, { retryAfterS: RETRY_AFTER_S });
+    },
+    close: pressure.close,
+  };
+}
+
+function connectionLimit({ limits, routes }: Bounds, log: Log): number {
+  const descriptors = readDescriptors();
+  if (descriptors === undefined) return limits.connections;
+  const origins = new Set(routes.map(({ upstream }) => upstream.origin)).size;
+  const fitting = fitConnections(limits, origins, descriptors);
+  if (fitting < limits.connections) {
+    const problem = `limits.connections and limits.upstreamConnections do not fit the ${descriptors.limit} files this process may open (ulimit -n): callers may hold ${fitting} connections`;
+    log.warn('configuration', { problem });
+  }
+  return fitting;
+}

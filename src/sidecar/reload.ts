@@ -1,0 +1,106 @@
+/**
+ * Replaces the running generation by one from the files as they are now. A configuration that is not valid changes
+ * nothing but is said loudly; a valid one is swapped in whole, and the old one finishes what it has begun.
+ */
+import { createHash } from 'node:crypto';
+import type { LoadedConfig } from '../config/load.ts';
+import { SidecarError } from '../core/errors.ts';
+import { createGeneration, type Generation, type GenerationOptions } from './generation.ts';
+
+export interface ReloadSnapshot {
+  /** Counts from 1. */
+  readonly generation: number;
+  readonly lastReload:
+    | { readonly at: number; readonly result: ReloadResult; readonly problems: readonly string[] }
+    | undefined;
+}
+
+/** `unchanged`: the files were touched, not changed. `invalid`: the last good configuration stays in force. */
+export type ReloadResult = 'ok' | 'unchanged' | 'invalid';
+
+export interface Generations {
+  current(): Generation;
+  /** @param force rebuild even if nothing has changed: an operator who asks wants another try */
+  reload(reason: string, force: boolean): ReloadResult;
+  snapshot(): ReloadSnapshot;
+  /** Ends the current one and those that still finish. */
+  destroy(): Promise<void>;
+}
+
+export function createGenerations(options: Omit<GenerationOptions, 'previous'>): Generations {
+  const { log, metrics } = options;
+  let current = createGeneration(options);
+  const alive = new Set([current]);
+  let snapshot: ReloadSnapshot = { generation: 1, lastReload: undefined };
+
+  const note = (result: ReloadResult, problems: readonly string[] = []) => {
+    snapshot = { ...snapshot, lastReload: { at: Date.now(), result, problems } };
+    metrics.count('config_reloads_total', { result });
+    return result;
+  };
+
+  const swap = (loaded: LoadedConfig) => {
+    const previous = current;
+    current = createGeneration({ ...options, loaded, previous });
+    snapshot = { ...snapshot, generation: snapshot.generation + 1 };
+    alive.add(current);
+    previous
+      .retire()
+      .catch((error: unknown) => {
+        log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
+      })
+      .finally(() => alive.delete(previous));
+  };
+
+  return {
+    current: () => current,
+    snapshot: () => snapshot,
+    destroy: async () => void (await Promise.all([...alive].map((generation) => generation.destroy()))),
+    reload(reason, force) {
+      try {
+        const loaded = current.loaded.reload();
+        if (!force && essence(loaded) === essence(current.loaded)) return note('unchanged');
+        for (const problem of restartNeeded(current.loaded, loaded)) log.warn('configuration', { problem });
+        swap(loaded);
+        log.info('configuration reloaded', { reason });
+        return note('ok');
+      } catch (error) {
+        if (!(error instanceof SidecarError)) throw error;
+        const problems = (error.extras.problems ?? []).map(
+          ({ where, path, message }) => `${where}: ${path} ${message}`,
+        );
+        for (const problem of problems)
+          log.error('reload refused, the last good configuration stays', { reason, problem });
+        return note('invalid', problems);
+      }
+    },
+  };
+}
+
+/** Everything that decides behaviour, secrets by fingerprint. */
+function essence({ document, secrets, callerKeys, tls }: LoadedConfig): string {
+  const hash = createHash('sha256').update(JSON.stringify(document));
+  for (const { value, kid, alg } of [...secrets.values()].flat())
+    hash.update(JSON.stringify([value.fingerprint(), kid, alg]));
+  for (const key of [...callerKeys.values()].flat()) hash.update(key.digest());
+  for (const files of tls.values()) for (const file of Object.values(files)) hash.update(file);
+  return hash.digest('hex');
+}
+
+/** Listeners and log are made once. */
+function restartNeeded(before: LoadedConfig, after: LoadedConfig): string[] {
+  const fixed = ({
+    config: { listen, admin, log, audit, adminActions, drain, callers, limits, workers },
+  }: LoadedConfig) => ({
+    ...{ listen, admin, audit, adminActions, drain, workers },
+    'log.format': log.format,
+    'limits.connections': limits.connections,
+    'limits.heapShare': limits.heapShare,
+    'callers.hosts': callers.hosts,
+    'callers.tls': [callers.tls !== undefined, callers.tls?.ca !== undefined],
+  });
+  const now = Object.entries(fixed(after));
+  const then = Object.values(fixed(before));
+  const changed = now.filter(([, value], index) => JSON.stringify(value) !== JSON.stringify(then[index]));
+  return changed.map(([option]) => `${option} has changed; that takes effect at the next start`);
+}

@@ -1,0 +1,136 @@
+// Binding to addresses: what is taken over, what is left alone, and who may connect.
+import { existsSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { createServer as createSocketServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Address } from '../../src/config/parsers.ts';
+import { bind, formatAddress } from '../../src/net/listen.ts';
+import { start } from '../support/cli.ts';
+import { createFolder } from '../support/folder.ts';
+
+function createListener(): Server & AsyncDisposable {
+  const server = createServer((_req, res) => res.end('ok'));
+  return Object.assign(server, {
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  });
+}
+
+const unix = (path: string): Address => ({ kind: 'unix', path });
+const anyPort: Address = { kind: 'tcp', host: '127.0.0.1', port: 0 };
+
+describe('listen', () => {
+  it('tells the real port where any free one was asked for', async () => {
+    await using server = createListener();
+    const { address, text } = await bind(server, anyPort);
+    const port = address.kind === 'tcp' ? address.port : 0;
+    expect(port).toBeGreaterThan(0);
+    expect(text).toBe(`http://127.0.0.1:${port}`);
+  });
+
+  it('rejects with SIDECAR_LISTEN_FAILED, address and reason where the port is taken', async () => {
+    await using first = createListener();
+    await using second = createListener();
+    const { address } = await bind(first, anyPort);
+    await expect(bind(second, address)).rejects.toMatchObject({
+      code: 'SIDECAR_LISTEN_FAILED',
+      extras: { fields: { address: formatAddress(address), errno: 'EADDRINUSE' } },
+    });
+  });
+
+  it('outlives connections that cannot be accepted, because no descriptor is left', async () => {
+    await using server = createListener();
+    const { text } = await bind(server, anyPort);
+    server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
+    expect(await (await fetch(text)).text()).toBe('ok');
+    server.closeAllConnections();
+  });
+
+  it('opens a Unix socket to owner and group only, whatever the umask', async () => {
+    using folder = createFolder();
+    const path = join(folder.path, 'sidecar.sock');
+    const before = process.umask(0);
+    try {
+      await using server = createListener();
+      await bind(server, unix(path));
+      expect(statSync(path).mode & 0o777).toBe(0o660);
+      expect(process.umask()).toBe(0);
+    } finally {
+      process.umask(before);
+    }
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('takes over a socket file that a killed process left behind', async () => {
+    using folder = createFolder();
+    const path = join(folder.path, 'sidecar.sock');
+    await leaveSocketBehind(path);
+    expect(statSync(path).isSocket()).toBe(true);
+    await using server = createListener();
+    expect((await bind(server, unix(path))).text).toBe(`unix:${path}`);
+  });
+
+  it('on Windows, where the path names a pipe, touches neither modes nor files', async () => {
+    using folder = createFolder();
+    const path = join(folder.path, 'pipe');
+    const before = process.umask(0);
+    try {
+      await using server = createListener();
+      expect((await bind(server, unix(path), 'win32')).text).toBe(`unix:${path}`);
+      expect(statSync(path).mode & 0o777).toBe(0o777);
+    } finally {
+      process.umask(before);
+    }
+    // A pipe cannot be left behind by a process, so nothing is looked at, let alone removed.
+    await leaveSocketBehind(path);
+    await using server = createListener();
+    await expect(bind(server, unix(path), 'win32')).rejects.toMatchObject({
+      extras: { fields: { errno: 'EADDRINUSE' } },
+    });
+    expect(existsSync(path)).toBe(true);
+  });
+
+  it('leaves a socket alone that somebody answers on', async () => {
+    using folder = createFolder();
+    const path = join(folder.path, 'sidecar.sock');
+    const other = createSocketServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => other.listen(path, resolve));
+    await using server = createListener();
+    await expect(bind(server, unix(path))).rejects.toMatchObject({ code: 'SIDECAR_LISTEN_FAILED' });
+    expect(other.listening && existsSync(path)).toBe(true);
+    await new Promise<void>((resolve) => other.close(() => resolve()));
+  });
+
+  it('never removes what is no socket: a file, a folder, a link to a file', async () => {
+    using folder = createFolder();
+    const file = folder.write('precious.txt', 'years of work');
+    const link = join(folder.path, 'link');
+    symlinkSync(file, link);
+    for (const path of [file, link, folder.path]) {
+      await using server = createListener();
+      await expect(bind(server, unix(path)), path).rejects.toMatchObject({ code: 'SIDECAR_LISTEN_FAILED' });
+    }
+    expect(readFileSync(link, 'utf8')).toBe('years of work');
+  });
+
+  it('rejects where the folder of a socket is missing or its path is too long for the system', async () => {
+    for (const path of ['/nonexistent/sidecar.sock', `/tmp/${'x'.repeat(200)}`]) {
+      await using server = createListener();
+      await expect(bind(server, unix(path))).rejects.toMatchObject({ code: 'SIDECAR_LISTEN_FAILED' });
+    }
+  });
+});
+
+/** The way it happens: a process with the socket open is killed. */
+async function leaveSocketBehind(path: string): Promise<void> {
+  await using emulator = start(
+    [
+      'serve',
+      ...['--environment', 'emulator', '--client-id', 'x', '--listen', `unix:${path}`, '--admin', '127.0.0.1:0'],
+    ],
+    { env: { ARITMA_CLIENT_SECRET: 'not-a-real-one' } },
+  );
+  await emulator.untilStdout(/listening for callers/);
+  emulator.kill('SIGKILL');
+  await emulator.ended;
+}

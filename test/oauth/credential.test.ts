@@ -1,0 +1,147 @@
+import { Pool } from 'undici';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Secret } from '../../src/core/secret.ts';
+import { CLIENT_AUTH } from '../../src/oauth/client-auth.ts';
+import { createCredential } from '../../src/oauth/credential.ts';
+import { createFakeClock } from '../support/clock.ts';
+import { grant, json, startTokenServer } from '../support/token-server.ts';
+
+const TARGET = { scope: 'api', audience: undefined, resource: undefined };
+
+/** A credential with two secrets at a server that accepts those in `accepted`. */
+async function setUp(values = ['first-secret', 'second-secret'], replacedValue?: string) {
+  const server = await startTokenServer();
+  const accepted = new Set(values);
+  server.answerWith((res, call, count) => {
+    const known = accepted.has(call.form.get('client_secret') ?? '');
+    (known ? grant(`token-${count}`) : json(400, { error: 'invalid_client' }))(res, call, count);
+  });
+  const url = new URL(server.url);
+  const dispatcher = new Pool(url.origin);
+  const results: string[] = [];
+  const clock = createFakeClock();
+  const proof = (value: string, index: number) => ({
+    name: String(index + 1),
+    fingerprint: `fingerprint-${value}`,
+    authenticate: CLIENT_AUTH.client_secret_post({ clientId: 'my-erp', secret: new Secret(value) }),
+  });
+  const credential = createCredential({
+    name: 'default',
+    proofs: values.map(proof),
+    replaced: replacedValue === undefined ? undefined : proof(replacedValue, 0),
+    locate: async () => ({ dispatcher, path: url.pathname, audience: server.url }),
+    deadlineMs: 2000,
+    clock,
+    onRequest: (result) => results.push(result),
+  });
+  onTestFinished(async () => {
+    await dispatcher.destroy();
+    await server.close();
+  });
+  const inUse = () =>
+    credential
+      .secretsInUse()
+      .filter((secret) => secret.inUse)
+      .map(({ name }) => name);
+  return { server, accepted, credential, results, inUse, clock };
+}
+
+describe('src/oauth/credential.ts', () => {
+  it('uses the first secret while the server accepts it', async () => {
+    const { credential, results, inUse, server } = await setUp();
+    expect((await credential.fetchToken(TARGET)).kind).toBe('token');
+    expect(results).toEqual(['ok']);
+    expect(inUse()).toEqual(['1']);
+    expect(server.calls[0]?.form.get('client_id')).toBe('my-erp');
+  });
+
+  it('falls over to the second on invalid_client, within the same fetch, and stays with it', async () => {
+    const { credential, accepted, results, inUse } = await setUp();
+    accepted.delete('first-secret');
+    expect((await credential.fetchToken(TARGET)).kind).toBe('token');
+    expect(inUse()).toEqual(['2']);
+    await credential.fetchToken(TARGET);
+    expect(results).toEqual(['invalid_client', 'ok', 'ok']);
+  });
+
+  it('comes back to the first when the second is refused', async () => {
+    const { credential, accepted, inUse } = await setUp();
+    accepted.delete('first-secret');
+    await credential.fetchToken(TARGET);
+    accepted.add('first-secret').delete('second-secret');
+    expect((await credential.fetchToken(TARGET)).kind).toBe('token');
+    expect(inUse()).toEqual(['1']);
+  });
+
+  it('goes back to the first when that works again, asking for it every ten minutes at most', async () => {
+    const { credential, accepted, results, inUse, clock } = await setUp();
+    accepted.delete('first-secret');
+    await credential.fetchToken(TARGET);
+    accepted.add('first-secret');
+    await clock.advance(599_000);
+    await credential.fetchToken(TARGET);
+    expect(inUse()).toEqual(['2']);
+    await clock.advance(1000);
+    await credential.fetchToken(TARGET);
+    expect(inUse()).toEqual(['1']);
+    expect(results).toEqual(['invalid_client', 'ok', 'ok', 'ok']);
+  });
+
+  it('tries every secret once and then reports the rejection', async () => {
+    const { credential, accepted, results, inUse } = await setUp();
+    accepted.clear();
+    expect(await credential.fetchToken(TARGET)).toEqual({ kind: 'rejected', result: 'invalid_client' });
+    expect(results).toEqual(['invalid_client', 'invalid_client']);
+    expect(inUse()).toEqual([]);
+  });
+
+  it('falls back to the secret that was replaced while no new one is accepted, and forgets it when one is', async () => {
+    const { credential, accepted, results, inUse, clock } = await setUp(['new-secret'], 'old-secret');
+    expect(inUse()).toEqual(['replaced']);
+    accepted.delete('new-secret');
+    accepted.add('old-secret');
+    await credential.fetchToken(TARGET);
+    expect(results).toEqual(['invalid_client', 'ok']);
+    expect(credential.accepted()?.name).toBe('replaced');
+    accepted.add('new-secret');
+    await clock.advance(600_000);
+    await credential.fetchToken(TARGET);
+    expect(inUse()).toEqual(['1']);
+    accepted.delete('new-secret');
+    expect(await credential.fetchToken(TARGET)).toEqual({ kind: 'rejected', result: 'invalid_client' });
+    expect(results).toEqual(['invalid_client', 'ok', 'ok', 'invalid_client']);
+    expect(credential.secretsInUse()).toHaveLength(1);
+  });
+
+  it('does not touch the secret that was replaced when the new one is accepted', async () => {
+    const { credential, server, inUse } = await setUp(['new-secret'], 'old-secret');
+    await credential.fetchToken(TARGET);
+    expect(server.calls.map(({ form }) => form.get('client_secret'))).toEqual(['new-secret']);
+    expect(inUse()).toEqual(['1']);
+  });
+
+  it.each(['invalid_scope', 'unauthorized_client'])('does not try another secret on %s', async (error) => {
+    const { credential, server, results } = await setUp();
+    server.answerWith(json(400, { error }));
+    expect(await credential.fetchToken(TARGET)).toEqual({ kind: 'rejected', result: error });
+    expect(results).toEqual([error]);
+  });
+
+  it('does not try another secret when the server has trouble', async () => {
+    const { credential, server, results } = await setUp();
+    server.answerWith(json(503, {}));
+    expect((await credential.fetchToken(TARGET)).kind).toBe('unavailable');
+    expect(results).toEqual(['http_503']);
+  });
+
+  it('sends scope, audience and resource when set and leaves them out when not', async () => {
+    const { credential, server } = await setUp();
+    await credential.fetchToken({ scope: 'a b', audience: 'aud', resource: 'urn:r' });
+    await credential.fetchToken({ scope: undefined, audience: undefined, resource: undefined });
+    const sent = server.calls.map(({ form }) => ['scope', 'audience', 'resource'].map((name) => form.get(name)));
+    expect(sent).toEqual([
+      ['a b', 'aud', 'urn:r'],
+      [null, null, null],
+    ]);
+  });
+});

@@ -1,0 +1,85 @@
+/** Requests at a time and requests a minute, on a clock of the test's own. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { SidecarError } from '../../src/core/errors.ts';
+import { createQuotas, type QuotaLimits } from '../../src/proxy/rate-limits.ts';
+
+function setUp(limits: QuotaLimits, startMs = 1_000_000) {
+  let nowMs = startMs;
+  const enter = createQuotas(() => nowMs);
+  /** What is returned: the way out, or how long to wait. */
+  const attempt = (owner = 'erp') => {
+    try {
+      return enter(owner, limits);
+    } catch (error) {
+      return (error as SidecarError).extras.retryAfterS;
+    }
+  };
+  return { attempt, pass: (ms: number) => (nowMs += ms) };
+}
+
+describe('src/proxy/rate-limits.ts', () => {
+  it('lets so many in at a time, and another as soon as one has left', () => {
+    const { attempt } = setUp({ inFlight: 2 });
+    const first = attempt();
+    expect([typeof first, typeof attempt(), attempt()]).toEqual(['function', 'function', 1]);
+    (first as () => void)();
+    expect(typeof attempt()).toBe('function');
+    expect(attempt()).toBe(1);
+  });
+
+  it('counts every owner apart', () => {
+    const { attempt } = setUp({ inFlight: 1 });
+    expect([typeof attempt('a'), typeof attempt('b'), attempt('a')]).toEqual(['function', 'function', 1]);
+  });
+
+  it('says after how many seconds there is room again, and keeps its word', () => {
+    const { attempt, pass } = setUp({ requestsPerMinute: 3 });
+    attempt();
+    pass(10_000);
+    attempt();
+    attempt();
+    const waitS = attempt() as unknown as number;
+    expect(waitS).toBe(50);
+    pass((waitS - 1) * 1000);
+    expect(typeof attempt()).toBe('number');
+    pass(1000);
+    expect(typeof attempt()).toBe('function');
+    expect(attempt()).toBe(10);
+  });
+
+  it('does not count what it refused', () => {
+    const { attempt, pass } = setUp({ requestsPerMinute: 1 });
+    attempt();
+    for (let round = 0; round < 100; round += 1) attempt();
+    pass(60_000);
+    expect(typeof attempt()).toBe('function');
+  });
+
+  it('never lets more than the limit into any minute, and never refuses longer than a minute', () => {
+    const steps = fc.array(fc.nat({ max: 30_000 }), { minLength: 1, maxLength: 80 });
+    fc.assert(
+      fc.property(steps, fc.integer({ min: 1, max: 5 }), (gaps, limit) => {
+        const { attempt, pass } = setUp({ requestsPerMinute: limit });
+        let now = 0;
+        const admitted: number[] = [];
+        for (const gap of gaps) {
+          pass(gap);
+          now += gap;
+          const result = attempt();
+          if (typeof result === 'function') admitted.push(now);
+          else expect(result).toBeLessThanOrEqual(60);
+        }
+        // Counted by whole seconds: a window of 59 s can never hold more.
+        for (const at of admitted) {
+          expect(admitted.filter((other) => other >= at && other < at + 59_000).length).toBeLessThanOrEqual(limit);
+        }
+      }),
+    );
+  });
+
+  it('asks for nothing where nothing is limited', () => {
+    const { attempt } = setUp({});
+    for (let round = 0; round < 1000; round += 1) expect(typeof attempt()).toBe('function');
+  });
+});

@@ -1,0 +1,116 @@
+// When and in which pieces an answer leaves for its caller.
+import { describe, expect, it } from 'vitest';
+import type { Exchange } from '../../src/proxy/exchange.ts';
+import { Answer, createDepartures } from '../../src/proxy/response-writer.ts';
+
+type Step = readonly [who: string, what: string, bytes?: string];
+
+/** What one exchange and its upstream are told, in order, with those of others. */
+function createWorld() {
+  const steps: Step[] = [];
+  const passed: number[] = [];
+  const depart = createDepartures();
+  const open = (who: string, length?: string, kind: 'none' | 'stream' = 'none') => {
+    const note = (what: string) => (bytes?: Buffer | string) =>
+      void steps.push(bytes === undefined ? [who, what] : [who, what, bytes.toString()]);
+    const res = {
+      write: (chunk: Buffer) => {
+        note('write')(chunk);
+        return true;
+      },
+      end: note('end'),
+    };
+    const exchange = {
+      res,
+      body: { kind },
+      stallMs: 1000,
+      bytesOut: 0,
+      passed: (bytes: number) => void passed.push(bytes),
+      depart,
+    } as unknown as Exchange;
+    const upstream = { pause: note('pause'), resume: note('resume'), abort: note('abort') };
+    return new Answer(exchange, upstream as never, length, {
+      resolve: () => note('left')(),
+      reject: (error: unknown) => note('failed')(String(error)),
+    });
+  };
+  return { steps, passed, open };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('src/proxy/response-writer.ts', () => {
+  it('lets the ends of a turn leave one right after the other, once all that has arrived is read', async () => {
+    const { steps, open } = createWorld();
+    for (const who of ['a', 'b']) {
+      const answer = open(who, '2');
+      answer.write(Buffer.from(`${who}!`));
+      answer.end();
+      steps.push([who, 'read']);
+    }
+    await turn();
+    expect(steps).toEqual([
+      ...[['a', 'read'] as const, ['b', 'read'] as const],
+      ...[['a', 'end', 'a!'] as const, ['a', 'left'] as const, ['b', 'end', 'b!'] as const, ['b', 'left'] as const],
+    ]);
+  });
+
+  it('lets the others leave where one cannot', async () => {
+    const { steps, open } = createWorld();
+    const broken = {
+      toString: () => {
+        throw new Error('no text');
+      },
+      length: 2,
+    } as unknown as Buffer;
+    const first = open('a', '2');
+    first.write(broken);
+    first.end();
+    open('b', '0').end();
+    await turn();
+    expect(steps).toEqual([
+      ['a', 'failed', 'Error: no text'],
+      ['b', 'end'],
+      ['b', 'left'],
+    ]);
+  });
+
+  it('keeps what ends while others leave for a turn of its own, and forgets none', async () => {
+    const { steps, open } = createWorld();
+    open('a', '0').end();
+    await turn();
+    open('b', '0').end();
+    await turn();
+    expect(steps).toEqual([
+      ['a', 'end'],
+      ['a', 'left'],
+      ['b', 'end'],
+      ['b', 'left'],
+    ]);
+  });
+
+  it.each([
+    { why: 'it is not all of it', length: '5', kind: 'none' },
+    { why: 'nobody said how long it is', length: undefined, kind: 'none' },
+    { why: 'the request is still being sent', length: '2', kind: 'stream' },
+  ] as const)('writes content at once where $why', ({ length, kind }) => {
+    const { steps, open } = createWorld();
+    open('a', length, kind).write(Buffer.from('hi'));
+    expect(steps).toEqual([['a', 'write', 'hi']]);
+  });
+
+  it('tells of content that leaves in pieces, and of none that leaves whole', () => {
+    const { open, passed } = createWorld();
+    open('a', '2').write(Buffer.from('hi'));
+    expect(passed).toEqual([]);
+    for (const size of [65_536, 1000]) open('b').write(Buffer.alloc(size));
+    expect(passed).toEqual([65_536, 1000]);
+  });
+
+  it('writes content at once that is too large to be worth a copy', () => {
+    const { steps, open } = createWorld();
+    open('a', String(16 * 1024)).write(Buffer.alloc(16 * 1024));
+    open('b', String(16 * 1024 + 1)).write(Buffer.alloc(16 * 1024 + 1));
+    expect(steps.map(([who, what]) => [who, what])).toEqual([['b', 'write']]);
+  });
+});
