@@ -72,13 +72,13 @@ export function renderMain(status: Status, options: PageOptions): string {
   return render([summary(status), sections(status, options)]);
 }
 
-interface Judgement {
+interface Verdict {
   readonly word: string;
   readonly look: 'good' | 'bad' | 'wait';
   readonly because: string;
 }
 
-function judge(status: Status): Judgement {
+function judge(status: Status): Verdict {
   if (status.draining)
     return { word: 'Draining', look: 'wait', because: 'It is stopping: running calls finish, then no call is taken.' };
   if (!status.listening) return { word: 'No', look: 'bad', because: 'It is starting and does not take calls yet.' };

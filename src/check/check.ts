@@ -17,7 +17,7 @@ import { listenerFindings } from './listeners.ts';
 import { type Connection, type Leg, tryConnection } from './network.ts';
 import { mask } from './redact.ts';
 import { rotationFindings } from './rotation.ts';
-import { impatient, LIMIT_MS, within } from './time-limits.ts';
+import { LIMIT_MS, within, withShortTimeLimits } from './time-limits.ts';
 import { callUpstream } from './upstream.ts';
 
 export interface CheckOptions {
@@ -29,7 +29,7 @@ export interface CheckOptions {
 /** Runs every step and returns the exit code of the most fundamental failure, 0 when all is well. */
 export async function diagnose(inputs: LoadOptions, options: CheckOptions): Promise<number> {
   try {
-    return await examine(impatient(loadConfig(inputs)), options);
+    return await examine(withShortTimeLimits(loadConfig(inputs)), options);
   } catch (error) {
     if (!(error instanceof SidecarError) || error.code !== 'CONFIG_INVALID') throw error;
     // Without a configuration there is nothing else to try.

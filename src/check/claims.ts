@@ -28,11 +28,11 @@ const TOLERANCE_S = 60;
 
 /** Everything about a token that works but will not do what is wanted. */
 export function doubts(issued: Issued): Words[] {
-  const answer = parseObject(issued.body) ?? {};
+  const response = parseObject(issued.body) ?? {};
   const claims = claimsOf(issued.authorization);
   return [
-    lifetime(answer, claims),
-    scopes(answer, claims, issued.target),
+    lifetime(response, claims),
+    scopes(response, claims, issued.target),
     ...(claims ? [audience(claims, issued.target), issuer(claims, issued), times(claims, issued.now)] : []),
   ].filter((words) => words !== undefined);
 }
@@ -57,8 +57,8 @@ function ownLifetimeS(claims: Claims | undefined): number | undefined {
   return start === undefined || end === undefined ? undefined : end - start;
 }
 
-function lifetime(answer: Claims, claims: Claims | undefined): Words | undefined {
-  const stated = numberOf(answer['expires_in']);
+function lifetime(response: Claims, claims: Claims | undefined): Words | undefined {
+  const stated = numberOf(response['expires_in']);
   const own = ownLifetimeS(claims);
   const shortest = Math.min(stated ?? Number.POSITIVE_INFINITY, own ?? Number.POSITIVE_INFINITY);
   if (shortest < SHORT_S) {
@@ -76,8 +76,8 @@ function lifetime(answer: Claims, claims: Claims | undefined): Words | undefined
   };
 }
 
-function scopes(answer: Claims, claims: Claims | undefined, { scope }: TokenTarget): Words | undefined {
-  const granted = [claims?.['scope'], claims?.['scp'], answer['scope']].find((value) => value !== undefined);
+function scopes(response: Claims, claims: Claims | undefined, { scope }: TokenTarget): Words | undefined {
+  const granted = [claims?.['scope'], claims?.['scp'], response['scope']].find((value) => value !== undefined);
   if (granted === undefined || scope === undefined) return undefined;
   const list = listOf(granted).flatMap((text) => text.split(' '));
   const missing = scope.split(' ').filter((name) => !list.includes(name));

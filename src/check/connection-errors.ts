@@ -22,7 +22,7 @@ export interface Place {
 /** What a failed connection or request means. `error` may be anything. */
 export function failureWords(error: unknown, place: Place): Words {
   const { code, status, cause } = (error ?? {}) as { code?: unknown; status?: number; cause?: unknown };
-  if (code === 'PROXY_TUNNEL') return status === undefined ? proxyFailure(cause, place) : proxyAnswer(status, place);
+  if (code === 'PROXY_TUNNEL') return status === undefined ? proxyFailure(cause, place) : proxyResponse(status, place);
   const name = codeOf(error);
   const row = ROWS.find(({ codes }) => codes.test(name));
   return (row ?? OTHER).words(place, name);
@@ -168,7 +168,7 @@ function timeout({ target, seconds, stage, addresses = '' }: Place): Words {
 }
 
 /** The proxy answered, but not with a tunnel (RFC 9110 §9.3.6). */
-function proxyAnswer(status: number, { proxy = '', target }: Place): Words {
+function proxyResponse(status: number, { proxy = '', target }: Place): Words {
   const said = `the proxy ${proxy} answers HTTP ${status} when asked for ${target}`;
   if (status === 407) {
     return {

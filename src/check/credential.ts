@@ -7,7 +7,7 @@ import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
 import type { CredentialConfig } from '../config/schema.ts';
 import type { Secret } from '../core/secret.ts';
 import type { TokenKey } from '../oauth/token.ts';
-import type { TokenAnswer } from '../oauth/token-endpoint.ts';
+import type { TokenResponse } from '../oauth/token-endpoint.ts';
 import { doubts, isLongLived } from './claims.ts';
 import { clockFinding, type Reading } from './clock-skew.ts';
 import { discover } from './discovery.ts';
@@ -41,12 +41,12 @@ export async function examineCredential(name: string, context: CredentialContext
   try {
     const [first, ...others] = context.keys;
     const attempts = first ? await tryAll(applicant, first) : [];
-    const working = attempts.find(({ answer }) => answer.kind === 'token');
+    const working = attempts.find(({ response }) => response.kind === 'token');
     const further = working && (await Promise.all(others.map((key) => applicant.ask(working.secret, key))));
     const best = working ?? telling(attempts);
     for (const attempt of [best, ...(further ?? [])]) {
       if (!attempt) continue;
-      if (attempt.answer.kind === 'token') tokens.set(attempt.key, attempt.answer.authorization);
+      if (attempt.response.kind === 'token') tokens.set(attempt.key, attempt.response.authorization);
       findings.push(...tokenFindings(attempt, { attempts, issuer: urlOf(settings.issuer) }));
     }
     if (working) findings.push(...refusedOnes(name, attempts, working));
@@ -105,7 +105,9 @@ function networkFindings(subject: string, { failed, ...reached }: Connection): F
 
 /** Of several refusals the one that says more than that the secret is wrong. */
 function telling(attempts: readonly Attempt[]): Attempt | undefined {
-  return attempts.find(({ answer }) => answer.kind !== 'token' && answer.result !== 'invalid_client') ?? attempts[0];
+  return (
+    attempts.find(({ response }) => response.kind !== 'token' && response.result !== 'invalid_client') ?? attempts[0]
+  );
 }
 
 interface Around {
@@ -114,29 +116,29 @@ interface Around {
 }
 
 function tokenFindings(attempt: Attempt, { attempts, issuer }: Around): Finding[] {
-  const { answer, key, raw, secret } = attempt;
+  const { response, key, raw, secret } = attempt;
   const subject = `token ${key.credential}${key.scope === undefined ? '' : ` (${key.scope})`}`;
-  if (answer.kind !== 'token') return [refused(subject, attempt, answer, attempts)];
-  const issued = { authorization: answer.authorization, body: raw?.body ?? '', target: key, issuer, now: Date.now() };
+  if (response.kind !== 'token') return [refused(subject, attempt, response, attempts)];
+  const issued = { authorization: response.authorization, body: raw?.body ?? '', target: key, issuer, now: Date.now() };
   const note = isLongLived(issued) ? '; it lives longer than a day, so a stolen one is of use for long' : '';
-  const message = `obtained with secret ${labelOf(secret)}, valid for ${answer.lifetimeS} s${note}`;
+  const message = `obtained with secret ${labelOf(secret)}, valid for ${response.lifetimeS} s${note}`;
   return [
     FINDING.ok(subject, message),
     ...doubts(issued).map((words) => FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', words)),
   ];
 }
 
-function refused(subject: string, { failure, raw }: Attempt, answer: Refusal, attempts: readonly Attempt[]): Finding {
-  const words = (answer.kind === 'unavailable' && failure) || refusalWords(answer, raw);
+function refused(subject: string, { failure, raw }: Attempt, response: Refusal, attempts: readonly Attempt[]): Finding {
+  const words = (response.kind === 'unavailable' && failure) || refusalWords(response, raw);
   const tried = attempts.map(({ secret }) => labelOf(secret)).join(', ');
-  const message = answer.result === 'invalid_client' ? `${words.message}; tried: secret ${tried}` : words.message;
-  const code = answer.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE';
+  const message = response.result === 'invalid_client' ? `${words.message}; tried: secret ${tried}` : words.message;
+  const code = response.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE';
   return FINDING.error(subject, code, { ...words, message });
 }
 
 /** A secret that does not work although another does shows itself only when the other one is gone. */
 function refusedOnes(name: string, attempts: readonly Attempt[], working: Attempt): Finding[] {
-  const bad = attempts.filter(({ answer }) => isInvalidClient(answer));
+  const bad = attempts.filter(({ response }) => isInvalidClient(response));
   return bad.map(({ secret }) =>
     FINDING.warning(`secret ${name} ${secret.name}`, 'CREDENTIALS_REJECTED', {
       cause: 'secret_refused',
@@ -146,8 +148,8 @@ function refusedOnes(name: string, attempts: readonly Attempt[], working: Attemp
   );
 }
 
-function isInvalidClient(answer: TokenAnswer): boolean {
-  return answer.kind === 'rejected' && answer.result === 'invalid_client';
+function isInvalidClient(response: TokenResponse): boolean {
+  return response.kind === 'rejected' && response.result === 'invalid_client';
 }
 
 function labelOf({ name, value }: { readonly name: string; readonly value: Secret }): string {

@@ -5,8 +5,8 @@ import type { LoadedConfig } from '../config/load.ts';
 import { parseObject } from '../net/bounded-body.ts';
 import { createEgress } from '../net/egress.ts';
 import { isAcceptable } from '../oauth/credentials.ts';
-import { type Discovered, judgeDocument } from '../oauth/discovery.ts';
-import type { RawAnswer } from '../oauth/token-endpoint.ts';
+import { type Discovered, interpretDocument } from '../oauth/discovery.ts';
+import type { RawResponse } from '../oauth/token-endpoint.ts';
 import type { Reading } from './clock-skew.ts';
 import { failureWords } from './connection-errors.ts';
 import { FINDING, type Finding, shown, type Words } from './finding.ts';
@@ -28,14 +28,14 @@ const MAX_BODY_BYTES = 256 * 1024;
 export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Promise<DiscoveryReport> {
   const subject = `discovery ${name}`;
   const egress = createEgress(leg.base, { loaded, connections: 1, maxBytes: 2 * MAX_BODY_BYTES, owner: leg.owner });
-  const { answer, failed } = await ask(egress.dispatcher, {
+  const { response, failed } = await ask(egress.dispatcher, {
     path: `${leg.base.basePath}/.well-known/openid-configuration`,
     headers: { accept: 'application/json', 'accept-encoding': 'identity' },
     limitMs: LIMIT_MS.discovery,
     maxBytes: MAX_BODY_BYTES,
   });
   await egress.destroy();
-  if (!answer) {
+  if (!response) {
     const words = failureWords(failed, {
       ...placeOf(leg, loaded),
       stage: 'answer',
@@ -43,28 +43,28 @@ export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Pr
     });
     return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', words), reading: undefined };
   }
-  const reading = { date: answer.headers['date'], at: Date.now() };
+  const reading = { date: response.headers['date'], at: Date.now() };
   const issuer = leg.base.origin + leg.base.basePath;
-  const body = answer.status === 200 ? parseObject(answer.body) : undefined;
+  const body = response.status === 200 ? parseObject(response.body) : undefined;
   const accepts = (url: string) => isAcceptable(url, loaded.config);
-  const outcome = body && judgeDocument(body, { issuer, isAcceptable: accepts });
+  const outcome = body && interpretDocument(body, { issuer, isAcceptable: accepts });
   if (outcome && 'found' in outcome) {
     const finding = FINDING.ok(subject, `names the token endpoint ${shown(outcome.found.tokenEndpoint)}`);
     return { finding, document: outcome.found, reading };
   }
-  return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', refusal(answer, body, issuer)), reading };
+  return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', refusal(response, body, issuer)), reading };
 }
 
 const OR_ENDPOINT = 'if there is none, configure tokenEndpoint instead of issuer';
 
-function refusal(answer: RawAnswer, body: Record<string, unknown> | undefined, issuer: string): Words {
+function refusal(response: RawResponse, body: Record<string, unknown> | undefined, issuer: string): Words {
   const url = `${issuer}/.well-known/openid-configuration`;
   if (!body) {
-    const target = answer.status >= 300 && answer.status < 400 ? redirectTarget(answer) : undefined;
+    const target = response.status >= 300 && response.status < 400 ? redirectTarget(response) : undefined;
     const to = target === undefined ? '' : `, a redirect to ${target}`;
     return {
-      cause: answer.status === 404 ? 'discovery_not_found' : 'discovery_not_usable',
-      message: `there is no discovery document at ${url} (HTTP ${answer.status}${to})`,
+      cause: response.status === 404 ? 'discovery_not_found' : 'discovery_not_usable',
+      message: `there is no discovery document at ${url} (HTTP ${response.status}${to})`,
       fix: `check issuer, path included, by opening that address; ${OR_ENDPOINT}`,
     };
   }

@@ -151,9 +151,15 @@ async function identify(listener: Listener): Promise<string | undefined> {
   const pool = new Pool(`${secure ? 'https' : 'http'}://${host}`, { connect });
   const path = role === 'admin' ? '/status' : '/';
   try {
-    const answer = await pool.request({ method: 'GET', path, headers, signal: AbortSignal.timeout(LIMIT_MS.listener) });
-    const body = parseObject(await answer.body.text());
-    if (role === 'listen') return answer.headers['x-sidecar-error'] ? 'in use by a sidecar that is running' : undefined;
+    const response = await pool.request({
+      method: 'GET',
+      path,
+      headers,
+      signal: AbortSignal.timeout(LIMIT_MS.listener),
+    });
+    const body = parseObject(await response.body.text());
+    if (role === 'listen')
+      return response.headers['x-sidecar-error'] ? 'in use by a sidecar that is running' : undefined;
     if (body?.['uptimeS'] === undefined || body['version'] === undefined) return undefined;
     return `in use by a sidecar that is running: version ${shown(body['version'])}, for ${Number(body['uptimeS'])} s, ${body['ready'] === true ? 'ready' : 'not ready'}`;
   } catch {

@@ -3,7 +3,7 @@
  */
 import type { Dispatcher } from 'undici';
 import { readCapped } from '../net/bounded-body.ts';
-import type { RawAnswer } from '../oauth/token-endpoint.ts';
+import type { RawResponse } from '../oauth/token-endpoint.ts';
 import { within } from './time-limits.ts';
 
 export interface Question {
@@ -14,15 +14,17 @@ export interface Question {
   readonly maxBytes: number;
 }
 
-export type Outcome = { readonly answer: RawAnswer; failed?: never } | { readonly failed: unknown; answer?: never };
+export type Outcome =
+  | { readonly response: RawResponse; failed?: never }
+  | { readonly failed: unknown; response?: never };
 
 /** Never throws, never follows a redirect. */
 export async function ask(dispatcher: Dispatcher, question: Question): Promise<Outcome> {
   const { path, headers, limitMs, maxBytes } = question;
   const get = async (): Promise<Outcome> => {
-    const answer = await dispatcher.request({ method: 'GET', path, headers, signal: AbortSignal.timeout(limitMs) });
-    const body = await read(answer.body, maxBytes);
-    return { answer: { status: answer.statusCode, headers: answer.headers, body } };
+    const response = await dispatcher.request({ method: 'GET', path, headers, signal: AbortSignal.timeout(limitMs) });
+    const body = await read(response.body, maxBytes);
+    return { response: { status: response.statusCode, headers: response.headers, body } };
   };
   // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
   return within(

@@ -9,7 +9,7 @@ import { createEgress, type Egress } from '../net/egress.ts';
 import { CLIENT_AUTH } from '../oauth/client-auth.ts';
 import { grantForm } from '../oauth/credential.ts';
 import type { TokenKey } from '../oauth/token.ts';
-import { type RawAnswer, sendTokenRequest, type TokenAnswer } from '../oauth/token-endpoint.ts';
+import { type RawResponse, sendTokenRequest, type TokenResponse } from '../oauth/token-endpoint.ts';
 import { createVerifier } from '../oauth/token-verifier.ts';
 import type { Reading } from './clock-skew.ts';
 import { failureWords } from './connection-errors.ts';
@@ -28,9 +28,9 @@ export interface ApplicantOptions {
 export interface Attempt {
   readonly secret: LoadedSecret;
   readonly key: TokenKey;
-  readonly answer: TokenAnswer;
+  readonly response: TokenResponse;
   /** What came back. */
-  readonly raw: RawAnswer | undefined;
+  readonly raw: RawResponse | undefined;
   readonly reading: Reading | undefined;
   /** Why nothing came back. */
   readonly failure: Words | undefined;
@@ -67,16 +67,16 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
         headers,
         audience,
       });
-      let raw: RawAnswer | undefined;
+      let raw: RawResponse | undefined;
       let failure: Words | undefined;
       const deadlineMs = loaded.config.token.attemptTimeout;
-      const answer = await sendTokenRequest({
+      const response = await sendTokenRequest({
         dispatcher,
         path: endpoint.basePath || '/',
         form,
         headers,
         deadlineMs,
-        onAnswer(came) {
+        onResponse(came) {
           raw = came;
         },
         onFailure(error) {
@@ -84,10 +84,10 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
         },
       });
       const reading = raw && { date: raw.headers['date'], at: Date.now() };
-      const refused = answer.kind === 'token' ? await verify?.(answer.authorization) : undefined;
+      const refused = response.kind === 'token' ? await verify?.(response.authorization) : undefined;
       // Our own deadline has words of its own.
-      const late = answer.kind === 'unavailable' && answer.result === 'timeout';
-      return { secret, key, answer: refused ?? answer, raw, reading, failure: late ? undefined : failure };
+      const late = response.kind === 'unavailable' && response.result === 'timeout';
+      return { secret, key, response: refused ?? response, raw, reading, failure: late ? undefined : failure };
     },
     end: async () => void (await Promise.all(egresses.map((egress) => egress.destroy()))),
   };
@@ -101,8 +101,8 @@ export async function tryAll(applicant: Applicant, key: TokenKey): Promise<Attem
     if (performance.now() > giveUpAt) break;
     const attempt = await applicant.ask(secret, key);
     attempts.push(attempt);
-    const { answer } = attempt;
-    if (answer.kind !== 'token' && answer.result !== 'invalid_client') break;
+    const { response } = attempt;
+    if (response.kind !== 'token' && response.result !== 'invalid_client') break;
   }
   return attempts;
 }

@@ -28,7 +28,7 @@ export async function within<T>(limitMs: number, work: Promise<T>, late: () => T
 }
 
 /** The same configuration with less patience: what takes longer than this is worth a finding. */
-export function impatient(loaded: LoadedConfig): LoadedConfig {
+export function withShortTimeLimits(loaded: LoadedConfig): LoadedConfig {
   const { config } = loaded;
   const { connect, firstByte, idle } = config.timeouts;
   const timeouts = {

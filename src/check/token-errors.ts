@@ -2,21 +2,21 @@
  * What the token endpoint's answers mean, in plain words: OAuth error codes (RFC 6749 §5.2), HTTP around them, and
  * things that are no answer of a token endpoint at all. Nothing of a body is repeated.
  */
-import type { RawAnswer, TokenAnswer } from '../oauth/token-endpoint.ts';
+import type { RawResponse, TokenResponse } from '../oauth/token-endpoint.ts';
 import type { Words } from './finding.ts';
 
-export type Refusal = Exclude<TokenAnswer, { kind: 'token' }>;
+export type Refusal = Exclude<TokenResponse, { kind: 'token' }>;
 
 /** @param raw what came back, if anything did */
-export function refusalWords(answer: Refusal, raw: RawAnswer | undefined): Words {
-  const { result } = answer;
+export function refusalWords(response: Refusal, raw: RawResponse | undefined): Words {
+  const { result } = response;
   const special = raw && aroundHttp(raw, result);
-  const { message, fix } = special ?? ROWS[result] ?? OTHERWISE[answer.kind];
+  const { message, fix } = special ?? ROWS[result] ?? OTHERWISE[response.kind];
   return { cause: special?.cause ?? `token_${result}`, message: `${message} (${result})`, fix };
 }
 
 /** The origin a redirect leads to: enough to know who answers, too little to hold a session or a password. */
-export function redirectTarget({ headers }: RawAnswer): string | undefined {
+export function redirectTarget({ headers }: RawResponse): string | undefined {
   const location = headers['location'];
   if (typeof location !== 'string' || !URL.canParse(location)) return undefined;
   const { origin } = new URL(location);
@@ -24,7 +24,7 @@ export function redirectTarget({ headers }: RawAnswer): string | undefined {
 }
 
 /** What is not OAuth's doing but that of something in between. */
-function aroundHttp(raw: RawAnswer, result: string): Words | undefined {
+function aroundHttp(raw: RawResponse, result: string): Words | undefined {
   const isPage = /^text\/html/i.test(String(raw.headers['content-type'])) || /^\s*<(!doctype|html)/i.test(raw.body);
   if (raw.status === 511) return PORTAL;
   if (raw.status === 407) return PROXY;
@@ -129,7 +129,7 @@ const OTHERWISE: Readonly<Record<Refusal['kind'], Row>> = {
     message: 'the identity server refuses the request',
     fix: 'compare clientId, auth, scope, audience and resource with what Aritma gave you',
   },
-  nonsense: {
+  malformed: {
     message: 'the answer is not a token response',
     fix: 'compare tokenEndpoint, path included, with what Aritma gave you: something else answers there',
   },

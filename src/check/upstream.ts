@@ -7,7 +7,7 @@ import type { RouteConfig } from '../config/schema.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
 import { createEgress } from '../net/egress.ts';
-import type { RawAnswer } from '../oauth/token-endpoint.ts';
+import type { RawResponse } from '../oauth/token-endpoint.ts';
 import { failureWords } from './connection-errors.ts';
 import { FINDING, type Finding, type Words } from './finding.ts';
 import { placeOf } from './network.ts';
@@ -21,14 +21,14 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
   const subject = `upstream ${path} → ${upstream.origin}${upstream.basePath}`;
   const owner = `route ${path}`;
   const egress = createEgress(upstream, { loaded, connections: 1, owner });
-  const { answer, failed } = await ask(egress.dispatcher, {
+  const { response, failed } = await ask(egress.dispatcher, {
     path: upstream.basePath || '/',
     headers: { authorization: authorization.reveal(), accept: 'application/json' },
     limitMs: LIMIT_MS.upstream,
     maxBytes: 0,
   });
   await egress.destroy();
-  if (answer) return judge(subject, answer, upstream.origin);
+  if (response) return judge(subject, response, upstream.origin);
   const leg = { base: upstream, owner, option: 'upstream' };
   const place = { ...placeOf(leg, loaded), stage: 'answer' as const, seconds: LIMIT_MS.upstream / 1000 };
   const words = failureWords(failed, place);
@@ -42,8 +42,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   not_http: 'UPSTREAM_INVALID',
 };
 
-function judge(subject: string, answer: RawAnswer, origin: string): Finding {
-  const { status, headers } = answer;
+function judge(subject: string, response: RawResponse, origin: string): Finding {
+  const { status, headers } = response;
   const challenge = String(headers['www-authenticate'] ?? '');
   if (status === 401) return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', unauthorized(challenge));
   if (status === 403) return forbidden(subject, challenge);
@@ -54,7 +54,7 @@ function judge(subject: string, answer: RawAnswer, origin: string): Finding {
       fix: 'try again later; if it stays so, call a path you know, and ask the API’s operator about its state',
     });
   }
-  if (status >= 300 && status < 400) return redirected(subject, answer, origin);
+  if (status >= 300 && status < 400) return redirected(subject, response, origin);
   if (status === 404)
     return FINDING.ok(subject, 'reached and the token is taken (HTTP 404, which is usual for a root path)');
   return FINDING.ok(subject, `reached (HTTP ${status})`);
@@ -130,9 +130,9 @@ function forbidden(subject: string, challenge: string): Finding {
   });
 }
 
-function redirected(subject: string, answer: RawAnswer, origin: string): Finding {
-  const target = redirectTarget(answer);
-  const said = `HTTP ${answer.status}, a redirect`;
+function redirected(subject: string, response: RawResponse, origin: string): Finding {
+  const target = redirectTarget(response);
+  const said = `HTTP ${response.status}, a redirect`;
   if (target === undefined || target === origin) return FINDING.ok(subject, `reached (${said} to a path of its own)`);
   const secured =
     target === origin.replace(/^http:/, 'https:') || new URL(target).hostname === new URL(origin).hostname;

@@ -38,9 +38,9 @@ async function call(
   const origin = admin.kind === 'unix' ? 'http://localhost' : `http://${formatAddress(reachable(admin))}`;
   const pool = new Pool(origin, admin.kind === 'unix' ? { socketPath: admin.path } : {});
   try {
-    const answer = await pool.request({ method, path, signal: AbortSignal.timeout(timeoutMs) });
-    await answer.body.dump();
-    return answer.statusCode;
+    const response = await pool.request({ method, path, signal: AbortSignal.timeout(timeoutMs) });
+    await response.body.dump();
+    return response.statusCode;
   } catch {
     // Not there yet, or not answering: both are what the caller is waiting out.
     return undefined;

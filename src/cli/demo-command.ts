@@ -53,9 +53,9 @@ function announceDemo(report: Report, urls: { sidecar: string; admin: string; ar
 
 async function callOnce(url: string): Promise<number> {
   const { request } = await import('undici');
-  const answer = await request(url);
-  process.stdout.write(`${await answer.body.text()}\n`);
-  return answer.statusCode === 200 ? OK : ERRORS.UPSTREAM_INVALID.exit;
+  const response = await request(url);
+  process.stdout.write(`${await response.body.text()}\n`);
+  return response.statusCode === 200 ? OK : ERRORS.UPSTREAM_INVALID.exit;
 }
 
 /** Exits as `serve`. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */

@@ -18,7 +18,7 @@ const PAUSES_MS = [10, 20, 40, 80, 160, 320, 640] as const;
 const SYSTEM: RenameSystem = { platform: process.platform, rename, pause: (ms) => setTimeout(ms) };
 
 /** As `rename`; elsewhere than on Windows these errors are final, and it fails at once. */
-export async function renamePatiently(from: string, to: string, system: RenameSystem = SYSTEM): Promise<void> {
+export async function renameWithRetry(from: string, to: string, system: RenameSystem = SYSTEM): Promise<void> {
   for (const pauseMs of system.platform === 'win32' ? PAUSES_MS : []) {
     try {
       return await system.rename(from, to);

@@ -38,7 +38,7 @@ export interface Page<T> {
   cursor?: string;
 }
 
-export interface Ledger {
+export interface AccountData {
   readonly accounts: readonly Account[];
   findAccount(id: string): Account | undefined;
   balancesOf(account: Account): readonly Balance[];
@@ -55,7 +55,7 @@ const PURPOSES = ['Operating', 'Payroll', 'Tax', 'Savings'];
 const CURRENCIES = ['NOK', 'NOK', 'EUR', 'SEK'];
 
 /** Creates the bank. Account numbers carry valid check digits (BBAN: modulus 11, IBAN: ISO 7064 mod 97-10). */
-export function createLedger(): Ledger {
+export function createAccountData(): AccountData {
   const accounts = Array.from({ length: ACCOUNT_COUNT }, (_, index) => createAccount(index));
   const byId = new Map(accounts.map((account) => [account.id, account]));
   return {

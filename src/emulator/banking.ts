@@ -1,7 +1,7 @@
 // The reading half of the Banking API: accounts, balances, transactions, with filters and cursor paging.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type Account, type Ledger, pageOf } from './account-data.ts';
+import { type Account, type AccountData, pageOf } from './account-data.ts';
 import { sendProblem } from './problem.ts';
 import { readValid } from './validation.ts';
 
@@ -27,28 +27,28 @@ interface AccountRequest {
 }
 
 /** Registers the account operations under the prefix of `app`. Field names follow the public Banking API v4 pages. */
-export function registerAccounts(app: FastifyInstance, ledger: Ledger): void {
+export function registerAccounts(app: FastifyInstance, accountData: AccountData): void {
   app.get('/accounts', READ, async (request, reply) => {
     const query = readValid(ACCOUNTS_SCHEMA, request.query);
     if ('errors' in query) return sendProblem(reply, 400, { errors: query.errors });
-    const page = pageOf(ledger.accounts.filter(matches(query.value)), query.value);
+    const page = pageOf(accountData.accounts.filter(matches(query.value)), query.value);
     if (!page) return refuseCursor(reply);
     if (!query.value.withBalance) return page;
-    return { ...page, data: page.data.map((account) => ({ ...account, balances: ledger.balancesOf(account) })) };
+    return { ...page, data: page.data.map((account) => ({ ...account, balances: accountData.balancesOf(account) })) };
   });
   app.get<AccountRequest>('/accounts/:id', READ, async (request, reply) => {
-    return ledger.findAccount(request.params.id) ?? refuseUnknown(reply);
+    return accountData.findAccount(request.params.id) ?? refuseUnknown(reply);
   });
   app.get<AccountRequest>('/accounts/:id/balances', READ, async (request, reply) => {
-    const account = ledger.findAccount(request.params.id);
-    return account ? { data: ledger.balancesOf(account) } : refuseUnknown(reply);
+    const account = accountData.findAccount(request.params.id);
+    return account ? { data: accountData.balancesOf(account) } : refuseUnknown(reply);
   });
   app.get<AccountRequest>('/accounts/:id/transactions', READ, async (request, reply) => {
-    const account = ledger.findAccount(request.params.id);
+    const account = accountData.findAccount(request.params.id);
     if (!account) return refuseUnknown(reply);
     const query = readValid(PAGE_SCHEMA, request.query);
     if ('errors' in query) return sendProblem(reply, 400, { errors: query.errors });
-    return pageOf(ledger.transactionsOf(account), query.value) ?? refuseCursor(reply);
+    return pageOf(accountData.transactionsOf(account), query.value) ?? refuseCursor(reply);
   });
 }
 

@@ -17,14 +17,14 @@ const DISCOVERY_PATH = '/.well-known/openid-configuration';
  */
 export function registerDiscovery(app: FastifyInstance, deps: DiscoveryDeps): void {
   app.all(DISCOVERY_PATH, async (request, reply) => {
-    return answerGet(request, reply, () => describeServer(deps.originOf(request)));
+    return respondToGet(request, reply, () => describeServer(deps.originOf(request)));
   });
   app.all(`${DISCOVERY_PATH}/jwks`, async (request, reply) => {
-    return answerGet(request, reply, () => ({ keys: [deps.publishedKey] }));
+    return respondToGet(request, reply, () => ({ keys: [deps.publishedKey] }));
   });
 }
 
-function answerGet(request: FastifyRequest, reply: FastifyReply, body: () => object): FastifyReply {
+function respondToGet(request: FastifyRequest, reply: FastifyReply, body: () => object): FastifyReply {
   if (request.method !== 'GET') return reply.code(405).send();
   return reply.header('content-type', 'application/json; charset=UTF-8').send(JSON.stringify(body()));
 }

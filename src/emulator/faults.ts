@@ -100,11 +100,11 @@ export function injectFaults(app: FastifyInstance, faults: Faults, onArrival: (t
     await waitFor(fault);
     return applyFault(fault, request, reply);
   });
-  app.addHook('onSend', async (request, reply, answer) => {
+  app.addHook('onSend', async (request, reply, response) => {
     const fault = postponed.get(request);
-    if (!fault) return answer;
+    if (!fault) return response;
     await waitFor(fault);
-    return replaceAnswer(fault, { request, reply, answer });
+    return replaceResponse(fault, { request, reply, response });
   });
 }
 
@@ -144,21 +144,21 @@ function applyFault(fault: Fault, request: FastifyRequest, reply: FastifyReply):
     .send(fault.body ?? '');
 }
 
-interface Answering {
+interface Responding {
   request: FastifyRequest;
   reply: FastifyReply;
   /** Text, bytes, a stream or nothing. */
-  answer: unknown;
+  response: unknown;
 }
 
 /** Of the real answer only the status stays, where none is scripted. */
-function replaceAnswer(fault: Fault, { request, reply, answer }: Answering): unknown {
+function replaceResponse(fault: Fault, { request, reply, response }: Responding): unknown {
   if (fault.reset) {
     request.raw.socket.resetAndDestroy();
-    return answer;
+    return response;
   }
-  if (!isScripted(fault)) return answer;
-  if (answer instanceof Readable) answer.destroy();
+  if (!isScripted(fault)) return response;
+  if (response instanceof Readable) response.destroy();
   for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name);
   reply.code(fault.status ?? reply.statusCode).headers(fault.headers ?? {});
   return fault.body ?? '';

@@ -38,13 +38,13 @@ interface Payment {
   links: { self: { href: string } };
 }
 
-interface Answer {
+interface PaymentResponse {
   status: number;
   body: string;
   location?: string;
 }
 
-interface FirstAnswer extends Answer {
+interface FirstResponse extends PaymentResponse {
   requestDigest: string;
 }
 
@@ -58,9 +58,9 @@ interface PaymentRequest {
  */
 export function registerPayments(app: FastifyInstance, counters: Counters): void {
   const payments = new LRUCache<string, Payment>({ max: REMEMBERED });
-  const answers = new LRUCache<string, FirstAnswer>({ max: REMEMBERED });
+  const responses = new LRUCache<string, FirstResponse>({ max: REMEMBERED });
 
-  function pay(body: unknown): Answer {
+  function pay(body: unknown): PaymentResponse {
     const transfer = readValid(TRANSFER_SCHEMA, body);
     if ('errors' in transfer) return refuse(transfer.errors);
     const id = randomUUID();
@@ -72,7 +72,7 @@ export function registerPayments(app: FastifyInstance, counters: Counters): void
     return { status: 201, body: JSON.stringify(payment), location };
   }
 
-  function replay(reply: FastifyReply, first: FirstAnswer): FastifyReply {
+  function replay(reply: FastifyReply, first: FirstResponse): FastifyReply {
     counters.payments.replayed += 1;
     const status = first.status === 201 ? 200 : first.status;
     return send(reply.header('idempotent-replayed', 'true'), { ...first, status });
@@ -85,12 +85,12 @@ export function registerPayments(app: FastifyInstance, counters: Counters): void
       return send(reply, refuse({ 'Idempotency-Key': ['must be a UUID'] }));
     // From here to the store nothing waits, so two requests with one key cannot both be the first.
     const requestDigest = digestOf(request.body);
-    const first = answers.get(key.toLowerCase());
+    const first = responses.get(key.toLowerCase());
     if (first && first.requestDigest !== requestDigest) return refuseOtherBody(reply);
     if (first) return replay(reply, first);
-    const answer = pay(request.body);
-    answers.set(key.toLowerCase(), { ...answer, requestDigest });
-    return send(reply, answer);
+    const response = pay(request.body);
+    responses.set(key.toLowerCase(), { ...response, requestDigest });
+    return send(reply, response);
   });
   app.get<PaymentRequest>(`${PATH}/:id`, { config: { action: 'banking.pis.read' } }, async (request, reply) => {
     const payment = payments.get(request.params.id);
@@ -103,7 +103,7 @@ const digestOf = (body: unknown): string =>
     .update(JSON.stringify(body) ?? '')
     .digest('base64');
 
-function refuse(errors: FieldErrors): Answer {
+function refuse(errors: FieldErrors): PaymentResponse {
   return { status: 400, body: JSON.stringify(createProblem(400, { errors })) };
 }
 
@@ -111,7 +111,7 @@ function refuseOtherBody(reply: FastifyReply): FastifyReply {
   return sendProblem(reply, 422, { detail: 'This Idempotency-Key was used with another body.' });
 }
 
-function send(reply: FastifyReply, { status, body, location }: Answer): FastifyReply {
+function send(reply: FastifyReply, { status, body, location }: PaymentResponse): FastifyReply {
   if (location !== undefined) reply.header('location', location);
   const mediaType = status < 400 ? 'application/json; charset=utf-8' : 'application/problem+json';
   return reply.code(status).header('content-type', mediaType).send(body);

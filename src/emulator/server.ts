@@ -8,7 +8,7 @@ import Fastify, {
   type FastifyRequest,
 } from 'fastify';
 import { createAccess } from './access.ts';
-import { createLedger } from './account-data.ts';
+import { createAccountData } from './account-data.ts';
 import { checkApiVersion, registerAccounts } from './banking.ts';
 import { type Gate, requireScope } from './bearer.ts';
 import { registerControl } from './control.ts';
@@ -115,7 +115,7 @@ async function registerApis(app: FastifyInstance, gate: Gate, now: () => number)
   const banking = scope((part) => {
     part.addHook('onRequest', requireScope(gate, ['api', 'services.banking'], createAccess(gate.store.policies)));
     part.addHook('onRequest', checkApiVersion);
-    registerAccounts(part, createLedger());
+    registerAccounts(part, createAccountData());
     registerPayments(part, gate.store.counters);
   });
   const events = scope((part) => {

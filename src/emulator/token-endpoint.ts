@@ -83,7 +83,7 @@ async function grant(reply: FastifyReply, attempt: Attempt, deps: IdentityDeps):
     lifetimeS,
   });
   deps.store.counters.tokensIssued += 1;
-  return answer(reply, 200, {
+  return response(reply, 200, {
     access_token: accessToken,
     expires_in: lifetimeS,
     token_type: 'Bearer',
@@ -92,10 +92,10 @@ async function grant(reply: FastifyReply, attempt: Attempt, deps: IdentityDeps):
 }
 
 function refuse(reply: FastifyReply, error: TokenError): FastifyReply {
-  return answer(reply, 400, { error });
+  return response(reply, 400, { error });
 }
 
-function answer(reply: FastifyReply, status: number, body: Record<string, unknown>): FastifyReply {
+function response(reply: FastifyReply, status: number, body: Record<string, unknown>): FastifyReply {
   return reply
     .code(status)
     .header('content-type', 'application/json; charset=UTF-8')

@@ -6,7 +6,7 @@
 import { SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
 import { type OnPage, readPages } from './pagination.ts';
-import { type IamAnswer, type IamConnection, type IamRequest, sendIam } from './request.ts';
+import { type IamConnection, type IamRequest, type IamResponse, sendIam } from './request.ts';
 
 export interface ClientBody {
   readonly name: string;
@@ -91,8 +91,8 @@ export function createIamApi(connection: IamConnection, onPage?: OnPage) {
     createSecret: async (id: string, { value, description, expiresAt }: NewSecret) => {
       const expiration = expiresAt === undefined ? undefined : new Date(expiresAt).toISOString();
       const body = { value: value.reveal(), description, expiration };
-      const answer = await send({ method: 'POST', path: `${client(id)}/secrets`, body, secret: value });
-      return createdId(answer, 'clientSecretId', 'secrets');
+      const response = await send({ method: 'POST', path: `${client(id)}/secrets`, body, secret: value });
+      return createdId(response, 'clientSecretId', 'secrets');
     },
     deleteSecret: (id: string, secretId: string) =>
       remove({ method: 'DELETE', path: `${client(id)}/secrets/${segment(secretId)}` }),
@@ -130,7 +130,7 @@ function segment(id: string): string {
  * From the body, else from `Location`; undefined when the server says neither, as one of its reference pages has it. A
  * `Location` counts only where it names one of the collection: one of the collection itself would be taken for an id.
  */
-function createdId({ json, headers }: IamAnswer, name: string, collection: string): string | undefined {
+function createdId({ json, headers }: IamResponse, name: string, collection: string): string | undefined {
   const body = typeof json === 'object' && json !== null ? (json as Fields) : {};
   const id = idOf(body[name]) ?? idOf(body['id']);
   if (id !== undefined) return id;

@@ -30,7 +30,7 @@ export interface IamRequest {
   readonly secret?: Secret;
 }
 
-export interface IamAnswer {
+export interface IamResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Parsed JSON; undefined for an empty body. */
@@ -46,26 +46,26 @@ const MAX_RETRY_AFTER_S = 300;
  * @throws SidecarError IAM_REFUSED (401, 403 and other 4xx), IAM_NOT_FOUND (404), IAM_CONFLICT (409), IAM_UNAVAILABLE
  * (network, 408, 429, 5xx), IAM_INVALID (not what the API documents); `mayHaveExecuted` where a change may have happened
  */
-export async function sendIam(connection: IamConnection, request: IamRequest): Promise<IamAnswer> {
+export async function sendIam(connection: IamConnection, request: IamRequest): Promise<IamResponse> {
   const token = await connection.authorize();
-  const answer = await exchange(connection, request, token);
-  if (answer.status !== 401) return judge(request, answer);
+  const response = await exchange(connection, request, token);
+  if (response.status !== 401) return judge(request, response);
   const other = await connection.authorize(token);
   return judge(
     request,
-    other.fingerprint() === token.fingerprint() ? answer : await exchange(connection, request, other),
+    other.fingerprint() === token.fingerprint() ? response : await exchange(connection, request, other),
   );
 }
 
-interface RawAnswer {
+interface RawResponse {
   readonly status: number;
-  readonly headers: IamAnswer['headers'];
+  readonly headers: IamResponse['headers'];
   readonly text: string;
   /** What the request was sent with. */
   readonly token: Secret;
 }
 
-async function exchange(connection: IamConnection, request: IamRequest, token: Secret): Promise<RawAnswer> {
+async function exchange(connection: IamConnection, request: IamRequest, token: Secret): Promise<RawResponse> {
   const { dispatcher, basePath, deadlineMs } = connection;
   const signal = AbortSignal.timeout(deadlineMs);
   // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
@@ -73,7 +73,7 @@ async function exchange(connection: IamConnection, request: IamRequest, token: S
   signal.addEventListener('abort', () => reject(unavailable(request, 'timeout')), { once: true });
   return Promise.race([send(), late]);
 
-  async function send(): Promise<RawAnswer> {
+  async function send(): Promise<RawResponse> {
     try {
       const { statusCode, headers, body } = await dispatcher.request({
         method: request.method,
@@ -97,17 +97,17 @@ async function exchange(connection: IamConnection, request: IamRequest, token: S
   }
 }
 
-function judge(request: IamRequest, answer: RawAnswer): IamAnswer {
-  const { status, headers, text } = answer;
+function judge(request: IamRequest, response: RawResponse): IamResponse {
+  const { status, headers, text } = response;
   const json = parse(text);
   if (status >= 200 && status < 300) {
     if (json === NOT_JSON) throw invalid(request, status, 'not JSON');
     return { status, headers, json };
   }
-  throw refusal(request, answer, json === NOT_JSON ? undefined : json);
+  throw refusal(request, response, json === NOT_JSON ? undefined : json);
 }
 
-function refusal(request: IamRequest, { status, headers, token }: RawAnswer, body: unknown): SidecarError {
+function refusal(request: IamRequest, { status, headers, token }: RawResponse, body: unknown): SidecarError {
   const problem = problemText(body, request.secret ? [token, request.secret] : [token]);
   const fields = { ...about(request), status, ...(problem !== '' && { problem }) };
   if (status === 404) return new SidecarError('IAM_NOT_FOUND', { fields });

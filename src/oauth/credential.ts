@@ -3,8 +3,8 @@
  * earlier one when that works again, which is what lets a secret be rotated without a gap.
  */
 import type { Dispatcher } from 'undici';
-import { createProofs, type Proof, type ProofOptions } from './secret-failover.ts';
-import { sendTokenRequest, type TokenAnswer } from './token-endpoint.ts';
+import { type ClientSecret, createSecretFailover, type SecretFailoverOptions } from './secret-failover.ts';
+import { sendTokenRequest, type TokenResponse } from './token-endpoint.ts';
 import type { Verify } from './token-verifier.ts';
 
 /** Where token requests go. */
@@ -15,9 +15,9 @@ export interface Endpoint {
   readonly audience: string;
 }
 
-type Failure = Exclude<TokenAnswer, { kind: 'token' }>;
+type Failure = Exclude<TokenResponse, { kind: 'token' }>;
 
-export interface CredentialOptions extends ProofOptions {
+export interface CredentialOptions extends SecretFailoverOptions {
   readonly name: string;
   /** Finds the token endpoint; a failure counts as if the endpoint had answered it. */
   readonly locate: () => Promise<Endpoint | Failure>;
@@ -42,63 +42,67 @@ export interface TokenTarget {
 export interface Credential {
   readonly name: string;
   /** One grant, tried with each proof at most once. Never throws. */
-  fetchToken(target: TokenTarget): Promise<TokenAnswer>;
+  fetchToken(target: TokenTarget): Promise<TokenResponse>;
   /** The proof the server accepted last, unless it has refused it since. */
-  accepted(): Proof | undefined;
+  accepted(): ClientSecret | undefined;
   /** For `/status`: fingerprints only. */
   secretsInUse(): { name: string; fingerprint: string; inUse: boolean }[];
 }
 
 export function createCredential(options: CredentialOptions): Credential {
-  const proofs = createProofs(options);
+  const clientSecrets = createSecretFailover(options);
 
-  async function tryProof(proof: Proof, endpoint: Endpoint, target: TokenTarget): Promise<TokenAnswer> {
+  async function tryClientSecret(
+    clientSecret: ClientSecret,
+    endpoint: Endpoint,
+    target: TokenTarget,
+  ): Promise<TokenResponse> {
     const startedAt = performance.now();
-    const answer = await sendOne(options, { proof, endpoint, target });
-    const result = answer.kind === 'token' ? 'ok' : answer.result;
+    const response = await sendOne(options, { clientSecret, endpoint, target });
+    const result = response.kind === 'token' ? 'ok' : response.result;
     options.onRequest?.(result, (performance.now() - startedAt) / 1000);
-    if (answer.kind === 'token') proofs.accept(proof);
-    else if (result === 'invalid_client') proofs.refuse(proof);
-    return answer;
+    if (response.kind === 'token') clientSecrets.accept(clientSecret);
+    else if (result === 'invalid_client') clientSecrets.refuse(clientSecret);
+    return response;
   }
 
-  async function fetchToken(target: TokenTarget): Promise<TokenAnswer> {
+  async function fetchToken(target: TokenTarget): Promise<TokenResponse> {
     const endpoint = await options.locate();
     if ('kind' in endpoint) {
       options.onRequest?.(endpoint.result, 0);
       return endpoint;
     }
-    let answer: TokenAnswer = { kind: 'rejected', result: 'invalid_client' };
-    for (const proof of proofs.candidates()) {
-      answer = await tryProof(proof, endpoint, target);
+    let response: TokenResponse = { kind: 'rejected', result: 'invalid_client' };
+    for (const clientSecret of clientSecrets.candidates()) {
+      response = await tryClientSecret(clientSecret, endpoint, target);
       // Only this code says that the proof is the problem; any other would be the same with the next one.
-      if (answer.kind === 'token' || answer.result !== 'invalid_client') break;
+      if (response.kind === 'token' || response.result !== 'invalid_client') break;
     }
-    if (answer.kind === 'unavailable' || answer.kind === 'nonsense') options.onUnusable?.();
-    return answer.kind === 'token' ? ((await options.verify?.(answer.authorization)) ?? answer) : answer;
+    if (response.kind === 'unavailable' || response.kind === 'malformed') options.onUnusable?.();
+    return response.kind === 'token' ? ((await options.verify?.(response.authorization)) ?? response) : response;
   }
 
   return {
     name: options.name,
     // A source waits for its answer and has no other word for a mistake of ours.
     fetchToken: (target) => fetchToken(target).catch(() => ({ kind: 'unavailable', result: 'internal' })),
-    accepted: proofs.accepted,
+    accepted: clientSecrets.accepted,
     secretsInUse: () =>
-      proofs.all().map((proof) => ({
-        name: proof.name,
-        fingerprint: proof.fingerprint,
-        inUse: proof === proofs.accepted(),
+      clientSecrets.all().map((clientSecret) => ({
+        name: clientSecret.name,
+        fingerprint: clientSecret.fingerprint,
+        inUse: clientSecret === clientSecrets.accepted(),
       })),
   };
 }
 
 async function sendOne(
   { parameters, deadlineMs }: CredentialOptions,
-  { proof, endpoint, target }: { proof: Proof; endpoint: Endpoint; target: TokenTarget },
-): Promise<TokenAnswer> {
+  { clientSecret, endpoint, target }: { clientSecret: ClientSecret; endpoint: Endpoint; target: TokenTarget },
+): Promise<TokenResponse> {
   const form = grantForm(target, parameters);
   const headers: Record<string, string> = {};
-  await proof.authenticate({ form, headers, audience: endpoint.audience });
+  await clientSecret.authenticate({ form, headers, audience: endpoint.audience });
   return sendTokenRequest({ dispatcher: endpoint.dispatcher, path: endpoint.path, form, headers, deadlineMs });
 }
 

@@ -12,7 +12,7 @@ import { createEgress, type Egress } from '../net/egress.ts';
 import { CLIENT_AUTH } from './client-auth.ts';
 import { type Credential, createCredential, type Endpoint } from './credential.ts';
 import { createDiscovery, type Discovery } from './discovery.ts';
-import type { Proof } from './secret-failover.ts';
+import type { ClientSecret } from './secret-failover.ts';
 import type { TokenKey } from './token.ts';
 import { createVerifier, type Verify } from './token-verifier.ts';
 
@@ -88,12 +88,12 @@ interface Context extends IdentityOptions {
 function buildCredential(name: string, context: Context): Credential {
   const { loaded, clock, settings, onRequest, onVerdict } = context;
   const discovery = settings.issuer && discover(settings.issuer, context);
-  const proofs = buildProofs(name, context);
+  const clientSecrets = buildClientSecrets(name, context);
   const before = context.previous?.(name)?.accepted();
   return createCredential({
     name,
-    proofs,
-    replaced: proofs.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
+    clientSecrets,
+    replaced: clientSecrets.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
     locate: locator(context, discovery),
     onUnusable: () => discovery?.forget(),
     verify: buildVerifier(context, discovery),
@@ -105,7 +105,7 @@ function buildCredential(name: string, context: Context): Credential {
   });
 }
 
-function buildProofs(name: string, { loaded, settings: { auth, clientId } }: Context): Proof[] {
+function buildClientSecrets(name: string, { loaded, settings: { auth, clientId } }: Context): ClientSecret[] {
   return (loaded.secrets.get(name) ?? []).map(({ name: position, value, kid, alg }) => ({
     name: position,
     fingerprint: value.fingerprint(),
@@ -168,7 +168,7 @@ function locator({ settings: { tokenEndpoint, issuer }, connect }: Context, disc
   return async () => {
     const outcome = (await discovery?.find()) ?? { failed: 'discovery' as const };
     if ('found' in outcome) return endpoint(parseBaseUrl(outcome.found.tokenEndpoint), issuer ? urlOf(issuer) : '');
-    const kind = outcome.failed === 'discovery' ? ('unavailable' as const) : ('nonsense' as const);
+    const kind = outcome.failed === 'discovery' ? ('unavailable' as const) : ('malformed' as const);
     return { kind, result: outcome.failed };
   };
 }

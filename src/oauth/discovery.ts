@@ -53,14 +53,14 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 
 async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcome> {
   try {
-    const answer = await options.dispatcher.request({
+    const response = await options.dispatcher.request({
       method: 'GET',
       path: `${options.basePath}/.well-known/openid-configuration`,
       headers: { accept: 'application/json', 'accept-encoding': 'identity' },
       signal: AbortSignal.timeout(options.deadlineMs),
     });
-    const document = parseObject((await readCapped(answer.body, MAX_BODY_BYTES)) ?? '');
-    return answer.statusCode === 200 && document ? judgeDocument(document, options) : { failed: 'discovery' };
+    const document = parseObject((await readCapped(response.body, MAX_BODY_BYTES)) ?? '');
+    return response.statusCode === 200 && document ? interpretDocument(document, options) : { failed: 'discovery' };
   } catch {
     // Network or deadline: for the caller both are "not now".
     return { failed: 'discovery' };
@@ -68,7 +68,7 @@ async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcom
 }
 
 /** RFC 8414 §3.3: the issuer in the document must be the one it was asked of, character by character. */
-export function judgeDocument(
+export function interpretDocument(
   { issuer: stated, token_endpoint, jwks_uri }: Readonly<Record<string, unknown>>,
   { issuer, isAcceptable }: Pick<DiscoveryOptions, 'issuer' | 'isAcceptable'>,
 ): DiscoveryOutcome {

@@ -7,60 +7,65 @@ import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import type { ClientAuth } from './client-auth.ts';
 
 /** One way to authenticate as the client. */
-export interface Proof {
+export interface ClientSecret {
   /** A bounded name for metrics: the position in the configuration, or `replaced`. */
   readonly name: string;
   readonly fingerprint: string;
   readonly authenticate: ClientAuth;
 }
 
-export interface ProofOptions {
-  readonly proofs: readonly Proof[];
+export interface SecretFailoverOptions {
+  readonly clientSecrets: readonly ClientSecret[];
   /** What the server accepted before `proofs` took its place: used while it accepts none of them, then forgotten. */
-  readonly replaced?: Proof | undefined;
+  readonly replaced?: ClientSecret | undefined;
   readonly clock: Clock;
   /** Told of a proof, by its name, when the server accepts it instead of another or begins to refuse it. */
-  readonly onVerdict?: (proof: string, verdict: 'accepted' | 'refused') => void;
+  readonly onVerdict?: (clientSecret: string, verdict: 'accepted' | 'refused') => void;
 }
 
-export interface Proofs {
+export interface SecretFailover {
   /** In the order to try them, those refused a short while ago last. */
-  candidates(): Proof[];
-  accept(proof: Proof): void;
-  refuse(proof: Proof): void;
+  candidates(): ClientSecret[];
+  accept(clientSecret: ClientSecret): void;
+  refuse(clientSecret: ClientSecret): void;
   /** The one the server accepted last, unless it has refused it since. */
-  accepted(): Proof | undefined;
-  all(): readonly Proof[];
+  accepted(): ClientSecret | undefined;
+  all(): readonly ClientSecret[];
 }
 
 /** A refused proof is left alone this long while another one works: servers lock clients out that keep failing. */
 const PROBE_AFTER_MS = 600_000;
 
-export function createProofs({ proofs, replaced, clock, onVerdict }: ProofOptions): Proofs {
+export function createSecretFailover({
+  clientSecrets,
+  replaced,
+  clock,
+  onVerdict,
+}: SecretFailoverOptions): SecretFailover {
   let accepted = replaced && { ...replaced, name: 'replaced' };
-  let all = accepted ? [...proofs, accepted] : proofs;
-  const refusedAt = new Map<Proof, Instant>();
-  const isWorthTrying = (proof: Proof) => {
-    const refused = refusedAt.get(proof);
+  let all = accepted ? [...clientSecrets, accepted] : clientSecrets;
+  const refusedAt = new Map<ClientSecret, Instant>();
+  const isWorthTrying = (clientSecret: ClientSecret) => {
+    const refused = refusedAt.get(clientSecret);
     return refused === undefined || elapsedSince(refused, clock.now()) >= PROBE_AFTER_MS;
   };
   return {
     candidates() {
-      const { promising = [], refused = [] } = Object.groupBy(all, (proof) =>
-        isWorthTrying(proof) ? 'promising' : 'refused',
+      const { promising = [], refused = [] } = Object.groupBy(all, (clientSecret) =>
+        isWorthTrying(clientSecret) ? 'promising' : 'refused',
       );
       return [...promising, ...refused];
     },
-    accept(proof) {
-      if (accepted !== proof) onVerdict?.(proof.name, 'accepted');
-      accepted = proof;
-      refusedAt.delete(proof);
-      if (proofs.includes(proof)) all = proofs;
+    accept(clientSecret) {
+      if (accepted !== clientSecret) onVerdict?.(clientSecret.name, 'accepted');
+      accepted = clientSecret;
+      refusedAt.delete(clientSecret);
+      if (clientSecrets.includes(clientSecret)) all = clientSecrets;
     },
-    refuse(proof) {
-      if (!refusedAt.has(proof)) onVerdict?.(proof.name, 'refused');
-      refusedAt.set(proof, clock.now());
-      if (accepted === proof) accepted = undefined;
+    refuse(clientSecret) {
+      if (!refusedAt.has(clientSecret)) onVerdict?.(clientSecret.name, 'refused');
+      refusedAt.set(clientSecret, clock.now());
+      if (accepted === clientSecret) accepted = undefined;
     },
     accepted: () => accepted,
     all: () => all,

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
-import type { TokenAnswer } from './token-endpoint.ts';
+import type { TokenResponse } from './token-endpoint.ts';
 import { type SourceOptions, TokenSource } from './token-source.ts';
 
 export interface TokenCache {
@@ -17,7 +17,7 @@ export interface TokenCache {
 }
 
 export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'events' | 'seed'> {
-  readonly fetchToken: (key: TokenKey) => Promise<TokenAnswer>;
+  readonly fetchToken: (key: TokenKey) => Promise<TokenResponse>;
   readonly eventsFor: (key: TokenKey) => TokenEvents;
   /** A token that may serve until the first one has been fetched. */
   readonly seedFor?: ((key: TokenKey) => Token | undefined) | undefined;

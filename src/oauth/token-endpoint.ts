@@ -9,7 +9,7 @@ import { parseObject, readCapped } from '../net/bounded-body.ts';
 import { errors } from '../net/undici.ts';
 
 /** What the identity server's answer amounts to. */
-export type TokenAnswer =
+export type TokenResponse =
   | {
       readonly kind: 'token';
       readonly authorization: Secret;
@@ -21,9 +21,9 @@ export type TokenAnswer =
   /** Network, overload, server error: asking again later may work. */
   | { readonly kind: 'unavailable'; readonly result: string; readonly retryAfterS?: number | undefined }
   /** Something that is not a token response (RFC 6749 §5) came back. */
-  | { readonly kind: 'nonsense'; readonly result: string };
+  | { readonly kind: 'malformed'; readonly result: string };
 
-export interface RawAnswer {
+export interface RawResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: string;
@@ -37,7 +37,7 @@ export interface TokenRequest {
   /** Covers everything from connecting to the last byte, in ms. */
   readonly deadlineMs: number;
   /** Told what came back, before it is judged: `check` has more to say about it than the judgement keeps. */
-  readonly onAnswer?: (answer: RawAnswer) => void;
+  readonly onResponse?: (response: RawResponse) => void;
   /** Told why nothing came back. */
   readonly onFailure?: (error: unknown) => void;
 }
@@ -64,17 +64,17 @@ const REJECTIONS: ReadonlySet<string> = new Set([
 ]);
 
 /** Sends one grant (RFC 6749 §4.4.2) and judges the answer. Never throws, never follows a redirect. */
-export async function sendTokenRequest(request: TokenRequest): Promise<TokenAnswer> {
+export async function sendTokenRequest(request: TokenRequest): Promise<TokenResponse> {
   const signal = AbortSignal.timeout(request.deadlineMs);
   // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
-  const { promise: late, resolve } = Promise.withResolvers<TokenAnswer>();
+  const { promise: late, resolve } = Promise.withResolvers<TokenResponse>();
   signal.addEventListener('abort', () => resolve({ kind: 'unavailable', result: 'timeout' }), { once: true });
   return Promise.race([send(request, signal), late]);
 }
 
-async function send(request: TokenRequest, signal: AbortSignal): Promise<TokenAnswer> {
+async function send(request: TokenRequest, signal: AbortSignal): Promise<TokenResponse> {
   try {
-    const answer = await request.dispatcher.request({
+    const response = await request.dispatcher.request({
       method: 'POST',
       path: request.path,
       // A compressed answer could be a decompression bomb, so none is asked for and none is unpacked.
@@ -87,11 +87,11 @@ async function send(request: TokenRequest, signal: AbortSignal): Promise<TokenAn
       body: request.form.toString(),
       signal,
     });
-    const body = await readCapped(answer.body, MAX_BODY_BYTES);
-    if (body === undefined) return { kind: 'nonsense', result: 'body_too_large' };
-    const raw = { status: answer.statusCode, headers: answer.headers, body };
-    request.onAnswer?.(raw);
-    return judgeTokenAnswer(raw, Date.now());
+    const body = await readCapped(response.body, MAX_BODY_BYTES);
+    if (body === undefined) return { kind: 'malformed', result: 'body_too_large' };
+    const raw = { status: response.statusCode, headers: response.headers, body };
+    request.onResponse?.(raw);
+    return interpretTokenResponse(raw, Date.now());
   } catch (error) {
     request.onFailure?.(error);
     return { kind: 'unavailable', result: signal.aborted ? 'timeout' : transportClass(error) };
@@ -113,41 +113,41 @@ function transportClass(error: unknown): string {
  * Decides what an answer means.
  * @param nowMs epoch ms, for Retry-After dates and tokens without `expires_in`
  */
-export function judgeTokenAnswer(answer: RawAnswer, nowMs: number): TokenAnswer {
-  const { status } = answer;
+export function interpretTokenResponse(response: RawResponse, nowMs: number): TokenResponse {
+  const { status } = response;
   if (status === 429 || status === 408 || status >= 500) {
-    return { kind: 'unavailable', result: `http_${statusLabel(status)}`, retryAfterS: retryAfter(answer, nowMs) };
+    return { kind: 'unavailable', result: `http_${statusLabel(status)}`, retryAfterS: retryAfter(response, nowMs) };
   }
   if (status !== 200 && status !== 400 && status !== 401 && status !== 403) {
     const redirect = status >= 300 && status < 400;
-    return { kind: 'nonsense', result: redirect ? 'redirect' : status === 404 ? 'http_404' : 'http_other' };
+    return { kind: 'malformed', result: redirect ? 'redirect' : status === 404 ? 'http_404' : 'http_other' };
   }
-  const body = parseObject(answer.body);
-  if (!body) return { kind: 'nonsense', result: 'not_json' };
+  const body = parseObject(response.body);
+  if (!body) return { kind: 'malformed', result: 'not_json' };
   const { error } = body;
   if (typeof error === 'string') {
     if (REJECTIONS.has(error)) return { kind: 'rejected', result: error };
-    return { kind: 'unavailable', result: 'oauth_other', retryAfterS: retryAfter(answer, nowMs) };
+    return { kind: 'unavailable', result: 'oauth_other', retryAfterS: retryAfter(response, nowMs) };
   }
-  return status === 200 ? judgeToken(body, nowMs) : { kind: 'nonsense', result: 'no_error_code' };
+  return status === 200 ? interpretToken(body, nowMs) : { kind: 'malformed', result: 'no_error_code' };
 }
 
 function statusLabel(status: number): string {
   return status === 429 || status === 408 || [500, 502, 503, 504].includes(status) ? String(status) : '5xx';
 }
 
-function judgeToken(body: Record<string, unknown>, nowMs: number): TokenAnswer {
+function interpretToken(body: Record<string, unknown>, nowMs: number): TokenResponse {
   const { access_token: token, token_type: type } = body;
   if (typeof token !== 'string' || token.length > MAX_TOKEN_CHARS || !B64TOKEN.test(token)) {
-    return { kind: 'nonsense', result: 'bad_token' };
+    return { kind: 'malformed', result: 'bad_token' };
   }
   if (typeof type !== 'string' || type.toLowerCase() !== 'bearer')
-    return { kind: 'nonsense', result: 'bad_token_type' };
+    return { kind: 'malformed', result: 'bad_token_type' };
   const stated = body['expires_in'] === undefined ? undefined : toSeconds(body['expires_in']);
-  if (stated !== undefined && !(stated >= 1)) return { kind: 'nonsense', result: 'bad_expires_in' };
+  if (stated !== undefined && !(stated >= 1)) return { kind: 'malformed', result: 'bad_expires_in' };
   const claimed = claimedLifetimeS(token, nowMs);
   const lifetimeS = Math.min(stated ?? claimed ?? ASSUMED_LIFETIME_S, claimed ?? Infinity, MAX_LIFETIME_S);
-  if (lifetimeS < 1) return { kind: 'nonsense', result: 'bad_expires_in' };
+  if (lifetimeS < 1) return { kind: 'malformed', result: 'bad_expires_in' };
   const assumedLifetime = stated === undefined && claimed === undefined;
   return { kind: 'token', authorization: new Secret(`Bearer ${token}`), lifetimeS, assumedLifetime };
 }
@@ -172,7 +172,7 @@ function claimedLifetimeS(token: string, nowMs: number): number | undefined {
 }
 
 /** RFC 9110 §10.2.3: seconds or a date; absent or garbage = undefined; bounded. */
-function retryAfter({ headers }: RawAnswer, nowMs: number): number | undefined {
+function retryAfter({ headers }: RawResponse, nowMs: number): number | undefined {
   const value = headers['retry-after'];
   if (typeof value !== 'string') return undefined;
   // Date.parse makes a date of almost anything; an HTTP-date begins with the day's name.

@@ -8,10 +8,10 @@ import { SidecarError } from '../core/errors.ts';
 import { backoffMs, rejectionBackoffMs } from './backoff.ts';
 import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
-import type { TokenAnswer } from './token-endpoint.ts';
+import type { TokenResponse } from './token-endpoint.ts';
 
 export interface SourceOptions {
-  readonly fetchToken: () => Promise<TokenAnswer>;
+  readonly fetchToken: () => Promise<TokenResponse>;
   readonly events: TokenEvents;
   readonly refreshBeforeMs: number;
   /** How long one caller waits for a token. */
@@ -188,9 +188,9 @@ export class TokenSource {
     if (pauseMs > 0) await new Promise<void>((resolve) => void clock.startTimer(pauseMs, resolve));
     const since = clock.now();
     this.#lastStart = since;
-    const answer = await fetchToken();
-    if (answer.kind !== 'token') return this.#fail(answer);
-    const { authorization, lifetimeS } = answer;
+    const response = await fetchToken();
+    if (response.kind !== 'token') return this.#fail(response);
+    const { authorization, lifetimeS } = response;
     const lifespan = planLifespan(since, lifetimeS, { refreshBeforeMs, random: random() });
     // The machine may have slept while the answer was on its way.
     if (phaseOf(lifespan, clock.now()) === 'expired')
@@ -201,22 +201,22 @@ export class TokenSource {
     this.#failures = 0;
     this.#generation += 1;
     this.#lastSuccessAt = clock.now().wallMs;
-    events.obtained(token, answer.assumedLifetime);
+    events.obtained(token, response.assumedLifetime);
     return { token };
   }
 
-  #fail(answer: Exclude<TokenAnswer, { kind: 'token' }>): Outcome {
+  #fail(response: Exclude<TokenResponse, { kind: 'token' }>): Outcome {
     const { clock, events, random } = this.#options;
     this.#failures += 1;
-    const asked = answer.kind === 'unavailable' ? (answer.retryAfterS ?? 0) * 1000 : 0;
-    const own = answer.kind === 'rejected' ? rejectionBackoffMs(random()) : backoffMs(this.#failures, random());
+    const asked = response.kind === 'unavailable' ? (response.retryAfterS ?? 0) * 1000 : 0;
+    const own = response.kind === 'rejected' ? rejectionBackoffMs(random()) : backoffMs(this.#failures, random());
     const waitMs = Math.max(asked, own);
-    const error = new SidecarError(answer.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE', {
+    const error = new SidecarError(response.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE', {
       retryAfterS: waitMs / 1000,
-      fields: { credential: this.key.credential, result: answer.result },
+      fields: { credential: this.key.credential, result: response.result },
     });
     const now = clock.now();
-    this.#failure = { error, result: answer.result, at: now.wallMs, retryAtMs: now.monotonicMs + waitMs };
+    this.#failure = { error, result: response.result, at: now.wallMs, retryAtMs: now.monotonicMs + waitMs };
     events.failed(error, waitMs);
     return { error };
   }

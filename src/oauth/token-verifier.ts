@@ -5,7 +5,7 @@
 import type { Dispatcher } from 'undici';
 import type { Secret } from '../core/secret.ts';
 import { readCapped } from '../net/bounded-body.ts';
-import type { TokenAnswer } from './token-endpoint.ts';
+import type { TokenResponse } from './token-endpoint.ts';
 
 type Jose = typeof import('jose');
 
@@ -20,7 +20,7 @@ export interface VerifierOptions {
   readonly deadlineMs: number;
 }
 
-export type Verify = (authorization: Secret) => Promise<Exclude<TokenAnswer, { kind: 'token' }> | undefined>;
+export type Verify = (authorization: Secret) => Promise<Exclude<TokenResponse, { kind: 'token' }> | undefined>;
 
 /** Clocks of server and sidecar may differ; expiry is kept by elapsed time anyway. */
 const CLOCK_TOLERANCE_S = 300;
@@ -47,7 +47,7 @@ export function createVerifier(options: VerifierOptions): Verify {
       return undefined;
     } catch (error) {
       const ours = error instanceof jose.errors.JWKSTimeout || !(error instanceof jose.errors.JOSEError);
-      return ours ? { kind: 'unavailable', result: 'jwks' } : { kind: 'nonsense', result: 'not_verified' };
+      return ours ? { kind: 'unavailable', result: 'jwks' } : { kind: 'malformed', result: 'not_verified' };
     }
   };
 }
@@ -60,9 +60,9 @@ function remoteKeys(jose: Jose, uri: string, { dispatcherFor, deadlineMs }: Veri
   return jose.createRemoteJWKSet(new URL(uri), {
     async [jose.customFetch]() {
       const signal = AbortSignal.timeout(deadlineMs);
-      const answer = await dispatcher.request({ method: 'GET', path: pathname + search, headers, signal });
-      const body = await readCapped(answer.body, MAX_KEYS_BYTES);
-      return answer.statusCode === 200 ? new Response(body ?? '') : new Response(null, { status: 502 });
+      const response = await dispatcher.request({ method: 'GET', path: pathname + search, headers, signal });
+      const body = await readCapped(response.body, MAX_KEYS_BYTES);
+      return response.statusCode === 200 ? new Response(body ?? '') : new Response(null, { status: 502 });
     },
   });
 }

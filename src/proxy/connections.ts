@@ -8,8 +8,8 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { SidecarError } from '../core/errors.ts';
-import { createLingering } from './lingering-close.ts';
-import { rawAnswer } from './raw-response.ts';
+import { createLingeringClose } from './lingering-close.ts';
+import { rawResponse } from './raw-response.ts';
 
 /** In a burst of honest callers all are silent for a moment: 503 tells the surplus more than a closed connection. */
 const MIN_IDLE_MS = 1000;
@@ -53,8 +53,8 @@ const NOTHING: readonly ServerResponse[] = [];
 export function createConnections(options: ConnectionsOptions): Connections {
   const { limit, onRefused, now = () => performance.now() } = options;
   const open = new Map<Duplex, Connection>();
-  const endWith = createLingering();
-  const answer = rawAnswer(new SidecarError('SIDECAR_OVERLOADED', { retryAfterS: RETRY_AFTER_S }));
+  const endWith = createLingeringClose();
+  const response = rawResponse(new SidecarError('SIDECAR_OVERLOADED', { retryAfterS: RETRY_AFTER_S }));
   const makeRoom = createRoom(open, now);
   let inFlight = 0;
   let onNone: (() => void) | undefined;
@@ -65,7 +65,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       if (open.has(socket)) return true;
       if (open.size >= limit && !makeRoom()) {
         onRefused();
-        endWith(socket, answer);
+        endWith(socket, response);
         return false;
       }
       open.set(socket, { running: [], latest: undefined, idleSince: now() });

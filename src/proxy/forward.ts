@@ -11,9 +11,9 @@ import { SidecarError } from '../core/errors.ts';
 import { errors } from '../net/undici.ts';
 import type { Token } from '../oauth/token.ts';
 import { callerOrigin, type Exchange, type Informing, type Underway } from './exchange.ts';
-import { type AnswerHead, readAnswerHead, VIA } from './headers.ts';
+import { type ResponseHead, readResponseHead, VIA } from './headers.ts';
 import { mayTryAgain, renewedToken } from './replay.ts';
-import { Answer, type Settle } from './response-writer.ts';
+import { ResponseWriter, type Settle } from './response-writer.ts';
 import { translate } from './upstream-errors.ts';
 
 /** More interim answers than this are a fault of the API. */
@@ -38,8 +38,8 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
   #controller: Dispatcher.DispatchController | undefined;
   /** Bytes of a 401 that is thrown away; undefined while answering. */
   #discarded: number | undefined;
-  #answer: Answer | undefined;
-  #answered = false;
+  #response: ResponseWriter | undefined;
+  #responded = false;
   #queued: NodeJS.Timeout | undefined;
   #givenUp = false;
   #informed = 0;
@@ -96,7 +96,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
   ): void {
     this.#release();
     const exchange = this.#exchange;
-    const { headers, hasRequestId } = readAnswerHead(rawHeaders as Buffer[], status, this.#bearer);
+    const { headers, hasRequestId } = readResponseHead(rawHeaders as Buffer[], status, this.#bearer);
     if (!hasRequestId) headers.push('X-Request-Id', exchange.requestId);
     const onEnd = (bytes: number) => {
       exchange.bytesOut = bytes;
@@ -118,20 +118,20 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     }
     // 407 would be our own proxy speaking, never the API (RFC 9110 §11.7.1).
     if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
-    const head = readAnswerHead(controller.rawHeaders as Buffer[], status, this.#bearer);
+    const head = readResponseHead(controller.rawHeaders as Buffer[], status, this.#bearer);
     if (status === 401 && this.#renew(head)) return;
     this.#exchange.upstreamMs = Math.round((performance.now() - this.#sentAt) * 100) / 100;
     const { res, requestId, added, route } = this.#exchange;
-    const headers = route.rewrite.answer(head.headers, callerOrigin(this.#exchange));
+    const headers = route.rewrite.response(head.headers, callerOrigin(this.#exchange));
     headers.push(...added);
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     res.writeHead(status, reason, headers);
-    this.#answer = new Answer(this.#exchange, controller, fields['content-length'], this.#settle);
+    this.#response = new ResponseWriter(this.#exchange, controller, fields['content-length'], this.#settle);
   }
 
   onResponseStarted(): void {
-    this.#answered = true;
+    this.#responded = true;
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -140,13 +140,13 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
       if (this.#discarded > MAX_DISCARD_BYTES) controller.abort(new errors.RequestAbortedError());
       return;
     }
-    this.#answer?.write(chunk);
+    this.#response?.write(chunk);
   }
 
   onResponseEnd(): void {
     if (this.#discarded !== undefined) return;
     this.#release();
-    this.#answer?.end();
+    this.#response?.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -154,7 +154,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     this.#release();
     // undici leaves the body of a request it never began alone; the rest of it has to go somewhere.
     if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
-    if (mayTryAgain(this.#exchange, this.#answered, error))
+    if (mayTryAgain(this.#exchange, this.#responded, error))
       this.#again('stale_connection', Promise.resolve(this.#token));
     else this.#settle.reject(translate(error, this.#controller !== undefined));
   }
@@ -171,7 +171,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     const { req, res } = this.#exchange;
     this.#informed += 1;
     if (req.httpVersion === '1.0' || status < 102 || res.headersSent || this.#informed > MAX_INTERIM) return;
-    const { headers } = readAnswerHead(raw, status, this.#bearer);
+    const { headers } = readResponseHead(raw, status, this.#bearer);
     if (!res.destroyed && 'writeInformation' in res) (res as Informing).writeInformation(status, headers);
   }
 
@@ -192,11 +192,11 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
   #release(): void {
     this.#exchange.attempt = undefined;
     clearTimeout(this.#queued);
-    this.#answer?.cease();
+    this.#response?.cease();
   }
 
   /** Starts the one replay if this 401 allows it; true when it did. */
-  #renew({ challenges }: AnswerHead): boolean {
+  #renew({ challenges }: ResponseHead): boolean {
     const renewed = renewedToken(this.#exchange, this.#token, challenges);
     if (renewed === undefined) return false;
     this.#discarded = 0;

@@ -158,7 +158,7 @@ const DROPPED_FROM_ANSWER: ReadonlySet<string> = new Set([
 
 const NOTED_IN_ANSWER: ReadonlySet<string> = new Set(['connection', 'www-authenticate', 'x-request-id']);
 
-export interface AnswerHead {
+export interface ResponseHead {
   /** Flat name, value, … for `writeHead`. */
   readonly headers: string[];
   readonly challenges: readonly string[];
@@ -170,7 +170,7 @@ export interface AnswerHead {
  * @param raw flat names and values as undici received them
  * @param token taken out of values, should the upstream repeat what it was sent
  */
-export function readAnswerHead(raw: readonly (Buffer | string)[], status: number, token: string): AnswerHead {
+export function readResponseHead(raw: readonly (Buffer | string)[], status: number, token: string): ResponseHead {
   const headers: string[] = [];
   const noted = new Map<string, string[]>();
   for (let index = 0; index < raw.length; index += 2) {

@@ -9,7 +9,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket, type TlsOptions } from 'node:tls';
 import { type ErrorCode, SidecarError } from '../core/errors.ts';
 import type { Connections } from './connections.ts';
-import { rawAnswer } from './raw-response.ts';
+import { rawResponse } from './raw-response.ts';
 import { UpgradeResponse } from './upgrade.ts';
 
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -200,5 +200,5 @@ function parserFault(code: string | undefined): ErrorCode {
 /** For connections where Node has no response object, and no listener for errors any more. */
 function refuse(socket: Duplex, code: ErrorCode): void {
   socket.on('error', () => socket.destroy());
-  socket.end(rawAnswer(new SidecarError(code)), () => socket.destroy());
+  socket.end(rawResponse(new SidecarError(code)), () => socket.destroy());
 }

@@ -15,12 +15,12 @@ const SPEAK_OUT_MS = 2000;
 const MAX_LINGERING = 16;
 
 /** Sends the last bytes of a connection that nothing else uses, and sees to its end. */
-export type EndWith = (socket: Socket, answer: string) => void;
+export type EndWith = (socket: Socket, response: string) => void;
 
 /** All connections ended through one of these share its bounds. */
-export function createLingering(): EndWith {
+export function createLingeringClose(): EndWith {
   const lingering = new Set<Socket>();
-  return (socket, answer) => {
+  return (socket, response) => {
     lingering.add(socket);
     const timer = setTimeout(() => socket.destroy(), LINGER_MS);
     socket
@@ -33,7 +33,7 @@ export function createLingering(): EndWith {
         clearTimeout(timer);
         lingering.delete(socket);
       })
-      .end(answer);
+      .end(response);
     const [oldest] = lingering;
     if (lingering.size <= MAX_LINGERING || oldest === undefined) return;
     // Its answer is in the kernel's hands already; the descriptor is free when this returns.
@@ -43,7 +43,7 @@ export function createLingering(): EndWith {
 }
 
 /** A caller may send all of its body before it reads our answer, but not for ever. */
-export function letSpeakOut(req: IncomingMessage): void {
+export function drainRequestBody(req: IncomingMessage): void {
   req.resume();
   const timer = setTimeout(() => req.socket.destroy(), SPEAK_OUT_MS);
   req.once('close', () => clearTimeout(timer));

@@ -10,7 +10,7 @@ const SAMPLE_EVERY = 32;
 /** Shedding ends when this share of the limit is free again, on top of what it began at. */
 const RELIEF = 0.1;
 
-export interface PressureOptions {
+export interface MemoryPressureOptions {
   /** Of the limit, 0 to 1, above which pressure is high. */
   readonly share: number;
   /** Memory in use as a share of the limit, now. */
@@ -19,7 +19,7 @@ export interface PressureOptions {
   readonly onChange: (high: boolean) => void;
 }
 
-export interface Pressure {
+export interface MemoryPressure {
   /** For every request; looks at every 32nd. */
   isHigh(): boolean;
   /** Looks no more. */
@@ -27,7 +27,7 @@ export interface Pressure {
 }
 
 /** Looks at once, and regularly while requests come or pressure is high, without keeping the process alive. */
-export function createPressure({ share, sample, onChange }: PressureOptions): Pressure {
+export function createMemoryPressure({ share, sample, onChange }: MemoryPressureOptions): MemoryPressure {
   let high = false;
   let asked = 0;
   let askedBefore = 0;

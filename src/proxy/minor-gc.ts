@@ -13,7 +13,7 @@ type Collect = (how: { type: 'minor' }) => unknown;
  * To be told of all content that passes in more than one piece; one for a process.
  * @param collect Node's own with `--expose-gc`, as in the executable; without it nothing happens
  */
-export function createSweep(collect: Collect | undefined = globalThis.gc): (bytes: number) => void {
+export function createMinorGc(collect: Collect | undefined = globalThis.gc): (bytes: number) => void {
   let passed = 0;
   return (bytes) => {
     passed += bytes;

@@ -29,8 +29,8 @@ export function renewedToken(
 }
 
 /** After a broken connection: only what is safe, and only on one used before that died before it said anything. */
-export function mayTryAgain({ replayed, body, req, route }: Exchange, answered: boolean, error: Error): boolean {
-  const untouched = !replayed && !answered && body.kind !== 'stream';
+export function mayTryAgain({ replayed, body, req, route }: Exchange, responded: boolean, error: Error): boolean {
+  const untouched = !replayed && !responded && body.kind !== 'stream';
   return untouched && SAFE.has(req.method ?? '') && route.wasReused(error);
 }
 

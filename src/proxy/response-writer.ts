@@ -13,18 +13,18 @@ import type { Exchange } from './exchange.ts';
 const MAX_WHOLE_BYTES = 16 * 1024;
 
 /** Takes what is to end in this turn. */
-export type Depart = (answer: Pick<Answer, 'depart'>) => void;
+export type Depart = (response: Pick<ResponseWriter, 'depart'>) => void;
 
 /** One for all callers of a process. */
 export function createDepartures(): Depart {
-  let waiting: Pick<Answer, 'depart'>[] = [];
+  let waiting: Pick<ResponseWriter, 'depart'>[] = [];
   const departAll = () => {
     const together = waiting;
     waiting = [];
-    for (const answer of together) answer.depart();
+    for (const response of together) response.depart();
   };
-  return (answer) => {
-    waiting.push(answer);
+  return (response) => {
+    waiting.push(response);
     if (waiting.length === 1) setImmediate(departAll);
   };
 }
@@ -33,7 +33,7 @@ export function createDepartures(): Depart {
 export type Settle = Pick<PromiseWithResolvers<void>, 'resolve' | 'reject'>;
 
 /** From the head on; a class, because there is one for every request. */
-export class Answer {
+export class ResponseWriter {
   readonly #exchange: Exchange;
   readonly #upstream: Dispatcher.DispatchController;
   readonly #length: string | string[] | undefined;

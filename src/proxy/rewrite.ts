@@ -20,7 +20,7 @@ export interface Rewrite {
   /** Flat headers to add to a request and to its answer, whoever gives it; the same for a replay. */
   added(method: string, forward: readonly string[]): readonly string[];
   /** @param callerOrigin the way the caller came in, `http://127.0.0.1:7080`; undefined if it did not say */
-  answer(headers: string[], callerOrigin: string | undefined): string[];
+  response(headers: string[], callerOrigin: string | undefined): string[];
 }
 
 const NONE: readonly string[] = [];
@@ -29,8 +29,8 @@ export function createRewrite(options: RewriteOptions): Rewrite {
   const { cookies, rewriteLocation, idempotency } = options;
   const changes: Readonly<Record<string, ((value: string, origin: string | undefined) => string) | undefined>> = {
     ...(rewriteLocation && {
-      location: (value, origin) => leadBack(value, options, origin),
-      'content-location': (value, origin) => leadBack(value, options, origin),
+      location: (value, origin) => locationForCaller(value, options, origin),
+      'content-location': (value, origin) => locationForCaller(value, options, origin),
     }),
     ...(cookies === 'rewrite' && { 'set-cookie': (value) => rewriteCookie(value, options) }),
   };
@@ -39,7 +39,7 @@ export function createRewrite(options: RewriteOptions): Rewrite {
     request: (forward) => (cookies === 'drop' ? without(forward, 'cookie') : forward),
     added: (method, forward) =>
       idempotency === 'inject' && method === 'POST' && !hasKey(forward) ? ['Idempotency-Key', randomUUID()] : NONE,
-    answer(headers, callerOrigin) {
+    response(headers, callerOrigin) {
       if (idle) return headers;
       const kept = cookies === 'drop' ? without(headers, 'set-cookie') : headers;
       return kept.map((value, index) => {
@@ -59,7 +59,11 @@ function hasKey(forward: readonly string[]): boolean {
  * Only what is exactly under the API's origin and base path leads back to the caller's way in; a look-alike
  * (`https://bank.example.evil`, `https://bank.example@evil`) stays what it is.
  */
-function leadBack(value: string, { path, upstream }: RewriteOptions, callerOrigin: string | undefined): string {
+function locationForCaller(
+  value: string,
+  { path, upstream }: RewriteOptions,
+  callerOrigin: string | undefined,
+): string {
   const { origin, basePath } = upstream;
   const absolute = value.startsWith(origin);
   if (absolute ? callerOrigin === undefined : !/^\/(?![/\\])/.test(value)) return value;

@@ -16,7 +16,7 @@ import type { Exchange, Route } from './exchange.ts';
 import { forward } from './forward.ts';
 import { readRequestHead } from './headers.ts';
 import { type Begin, certificateOf, createListener, type Listener, type ListenerTls } from './http-server.ts';
-import { letSpeakOut } from './lingering-close.ts';
+import { drainRequestBody } from './lingering-close.ts';
 import { countForward } from './max-forwards.ts';
 import { type BodyLimits, checkAnnounced, receiveBody } from './request-body.ts';
 import { createRequestIds } from './request-ids.ts';
@@ -160,7 +160,7 @@ function fail(res: ServerResponse, trace: Trace, thrown: unknown, { log, metrics
   const problem = toProblem(error, requestId);
   // Where a message ends that is not well-formed is anybody's guess.
   if (error.code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
-  if (error.code === 'CALLER_BODY_TOO_LARGE') letSpeakOut(res.req);
+  if (error.code === 'CALLER_BODY_TOO_LARGE') drainRequestBody(res.req);
   const headers = [...Object.entries(problem.headers).flat(), ...(exchange?.added ?? [])];
   res.writeHead(problem.status, headers).end(problem.body);
   return error;

@@ -13,7 +13,7 @@ import { createIdentity, type Identity, tokenKey } from '../oauth/credentials.ts
 import type { Token, TokenEvents, TokenKey } from '../oauth/token.ts';
 import { createTokenCache, type TokenCache } from '../oauth/token-cache.ts';
 import type { Route } from '../proxy/exchange.ts';
-import { countHolders } from './data-plane/ref-count.ts';
+import { countReferences } from './data-plane/ref-count.ts';
 import { createRoutes, type UpstreamUse } from './data-plane/routes.ts';
 
 export interface Generation {
@@ -60,10 +60,10 @@ export function createGeneration(options: GenerationOptions): Generation {
   });
   const tokensFor = (route: RouteConfig) => tokens.open(tokenKey(route, config));
   const routes = createRoutes(config.routes, { loaded, tokensFor, metrics });
-  const holders = countHolders();
+  const references = countReferences();
   const end = async (how: 'close' | 'destroy') => {
     tokens.close();
-    if (how === 'close') await holders.gone();
+    if (how === 'close') await references.gone();
     await Promise.all([routes.end(how), identity.end(how)]);
   };
   return {
@@ -72,7 +72,7 @@ export function createGeneration(options: GenerationOptions): Generation {
     credentials: identity.credentials,
     routes: routes.list,
     upstreams: routes.upstreams,
-    hold: holders.hold,
+    hold: references.hold,
     retire: () => end('close'),
     destroy: () => end('destroy'),
   };
@@ -110,8 +110,8 @@ function isSameClient(name: string, one: LoadedConfig, other: LoadedConfig): boo
 /** The old generation's token for the same purpose, if it was issued to the same client by the same server. */
 function inherited(key: TokenKey, loaded: LoadedConfig, previous: Generation): Token | undefined {
   if (!isSameClient(key.credential, loaded, previous.loaded)) return undefined;
-  const wishes = (one: TokenKey) => JSON.stringify([one.scope, one.audience, one.resource]);
-  return previous.tokens.sources(key.credential).find((source) => wishes(source.key) === wishes(key))?.token;
+  const requested = (one: TokenKey) => JSON.stringify([one.scope, one.audience, one.resource]);
+  return previous.tokens.sources(key.credential).find((source) => requested(source.key) === requested(key))?.token;
 }
 
 function tokenEvents(

@@ -59,7 +59,7 @@ export function createGenerations(options: Omit<GenerationOptions, 'previous'>):
     reload(reason, force) {
       try {
         const loaded = current.loaded.reload();
-        if (!force && essence(loaded) === essence(current.loaded)) return note('unchanged');
+        if (!force && configFingerprint(loaded) === configFingerprint(current.loaded)) return note('unchanged');
         for (const problem of restartNeeded(current.loaded, loaded)) log.warn('configuration', { problem });
         swap(loaded);
         log.info('configuration reloaded', { reason });
@@ -78,7 +78,7 @@ export function createGenerations(options: Omit<GenerationOptions, 'previous'>):
 }
 
 /** Everything that decides behaviour, secrets by fingerprint. */
-function essence({ document, secrets, callerKeys, tls }: LoadedConfig): string {
+function configFingerprint({ document, secrets, callerKeys, tls }: LoadedConfig): string {
   const hash = createHash('sha256').update(JSON.stringify(document));
   for (const { value, kid, alg } of [...secrets.values()].flat())
     hash.update(JSON.stringify([value.fingerprint(), kid, alg]));

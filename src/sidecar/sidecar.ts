@@ -15,7 +15,7 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import type { Log } from '../core/log.ts';
 import { createMetrics, type Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
-import { createSecretCare, type SecretCare } from '../iam/rotation/scheduler.ts';
+import { createRotationScheduler, type RotationScheduler } from '../iam/rotation/scheduler.ts';
 import type { Bound } from '../net/listen.ts';
 import { type Listener, openListeners } from '../net/listeners.ts';
 import { openAuditor } from './audit/auditor.ts';
@@ -60,13 +60,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const adminHosts = new Set<string>();
   const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
   const port = createPort({ ...options, generations, hosts, metrics, clock, onFinished: history.record, auditor });
-  const care = careForSecrets(generations, log, metrics);
+  const scheduler = scheduleRotations(generations, log, metrics);
   const close = async () => {
     await port.close();
-    await Promise.all([care.close(), generations.destroy(), auditor?.close()]);
+    await Promise.all([scheduler.close(), generations.destroy(), auditor?.close()]);
   };
   const admin = await createAdmin({
-    snapshot: () => ({ ...state, ...describe({ generations, history, care, port, auditor }) }),
+    snapshot: () => ({ ...state, ...describe({ generations, history, scheduler, port, auditor }) }),
     metrics,
     settled: port.settled,
     refreshTokens: (credential) => refreshTokens(generations.current(), port, credential),
@@ -96,14 +96,14 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   };
 }
 
-function careForSecrets(generations: Generations, log: Log, metrics: Metrics): SecretCare {
+function scheduleRotations(generations: Generations, log: Log, metrics: Metrics): RotationScheduler {
   const every = (ms: number, run: () => void) => {
     const timer = setInterval(run, ms).unref();
     return () => clearInterval(timer);
   };
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());
   const current = () => generations.current().loaded;
-  return createSecretCare({ current, log, metrics, clock: { now: Date.now, sleep: pause }, every });
+  return createRotationScheduler({ current, log, metrics, clock: { now: Date.now, sleep: pause }, every });
 }
 
 interface Opening {

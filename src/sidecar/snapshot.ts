@@ -5,7 +5,7 @@
 import type { History } from '../admin/history.ts';
 import type { StatusInput } from '../admin/status.ts';
 import { VERSION } from '../core/version.ts';
-import type { SecretCare } from '../iam/rotation/scheduler.ts';
+import type { RotationScheduler } from '../iam/rotation/scheduler.ts';
 import type { Auditor } from './audit/auditor.ts';
 import type { CallerPort } from './data-plane/in-process.ts';
 import type { Generations } from './reload.ts';
@@ -13,13 +13,13 @@ import type { Generations } from './reload.ts';
 interface Described {
   readonly generations: Generations;
   readonly history: History;
-  readonly care: SecretCare;
+  readonly scheduler: RotationScheduler;
   readonly port: Pick<CallerPort, 'upstreams' | 'inFlight' | 'workers'>;
   readonly auditor: Pick<Auditor, 'snapshot'> | undefined;
 }
 
 /** Without what only the listeners know. */
-export function describe({ generations, history, care, port, auditor }: Described) {
+export function describe({ generations, history, scheduler, port, auditor }: Described) {
   const { loaded, tokens, credentials, routes } = generations.current();
   const { config, warnings } = loaded;
   return {
@@ -44,8 +44,11 @@ export function describe({ generations, history, care, port, auditor }: Describe
     credentials: credentials.map(({ name, secretsInUse }) => ({
       name,
       clientId: config.credentials[name]?.clientId ?? '',
-      secrets: secretsInUse().map((secret) => ({ ...secret, expiresAt: care.view(name)?.expiries.get(secret.name) })),
-      rotation: care.view(name)?.rotation,
+      secrets: secretsInUse().map((secret) => ({
+        ...secret,
+        expiresAt: scheduler.view(name)?.expiries.get(secret.name),
+      })),
+      rotation: scheduler.view(name)?.rotation,
     })),
     tokens: tokens.snapshots(),
     upstreams: port.upstreams(),

@@ -27,7 +27,7 @@ async function setUp(values = ['first-secret', 'second-secret'], replacedValue?:
   });
   const credential = createCredential({
     name: 'default',
-    proofs: values.map(proof),
+    clientSecrets: values.map(proof),
     replaced: replacedValue === undefined ? undefined : proof(replacedValue, 0),
     locate: async () => ({ dispatcher, path: url.pathname, audience: server.url }),
     deadlineMs: 2000,

@@ -72,7 +72,7 @@ const failure: fc.Arbitrary<Reply> = fc.oneof(
     retryAfterS,
   })),
   fc.constant({ kind: 'rejected' as const, result: 'invalid_client' }),
-  fc.constant({ kind: 'nonsense' as const, result: 'not_json' }),
+  fc.constant({ kind: 'malformed' as const, result: 'not_json' }),
 );
 const duration = fc.oneof(
   fc.integer({ min: 1, max: 1500 }),

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
-import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
 
@@ -21,7 +21,7 @@ function seeded(seed: number): () => number {
 function setUp(seed: number) {
   const clock = createFakeClock();
   const server = { down: false, attempts: 0 };
-  const answer = async (): Promise<TokenAnswer> => {
+  const answer = async (): Promise<TokenResponse> => {
     server.attempts += 1;
     if (server.down) return { kind: 'unavailable', result: 'refused' };
     const authorization = new Secret(`Bearer token-${server.attempts}`);
@@ -73,7 +73,7 @@ describe('an hour of outage that begins ten minutes after a token of an hour was
 
   it('settles 10,000 waiters with one request and fails the 20,001st at once', async () => {
     const clock = createFakeClock();
-    let land: ((answer: TokenAnswer) => void) | undefined;
+    let land: ((answer: TokenResponse) => void) | undefined;
     let fetches = 0;
     const source = new TokenSource(KEY, {
       fetchToken() {
@@ -103,7 +103,7 @@ describe('an hour of outage that begins ten minutes after a token of an hour was
 
   it('lets a caller give up after its own deadline without ending the flight for the others', async () => {
     const { clock } = setUp(1);
-    let land: ((answer: TokenAnswer) => void) | undefined;
+    let land: ((answer: TokenResponse) => void) | undefined;
     const source = new TokenSource(KEY, {
       fetchToken: () =>
         new Promise((resolve) => {
@@ -115,11 +115,11 @@ describe('an hour of outage that begins ten minutes after a token of an hour was
       clock,
       random: () => 0,
     });
-    const impatient = Promise.resolve(source.get()).catch((error: SidecarError) => error.code);
+    const withShortTimeLimits = Promise.resolve(source.get()).catch((error: SidecarError) => error.code);
     await clock.advance(9000);
     const patient = Promise.resolve(source.get()).then(({ authorization }) => authorization.reveal());
     await clock.advance(1000);
-    expect(await impatient).toBe('TOKEN_UNAVAILABLE');
+    expect(await withShortTimeLimits).toBe('TOKEN_UNAVAILABLE');
     land?.({ kind: 'token', authorization: new Secret('Bearer late'), lifetimeS: 3600, assumedLifetime: false });
     expect(await patient).toBe('Bearer late');
   });

@@ -120,7 +120,7 @@ async function deliver(socket: Socket, bytes: Buffer, cuts: readonly number[], h
 }
 
 function verify({ answer: { kind, ...rest }, tookMs }: Outcome): void {
-  expect(['token', 'rejected', 'unavailable', 'nonsense']).toContain(kind);
+  expect(['token', 'rejected', 'unavailable', 'malformed']).toContain(kind);
   expect(tookMs).toBeLessThan(DEADLINE_MS + GRACE_MS);
   if ('authorization' in rest) {
     expect(rest.authorization.reveal()).toMatch(B64TOKEN);
@@ -155,7 +155,7 @@ describe('any bytes as an answer', () => {
       { numRuns: 300, examples: EXAMPLES },
     );
     // No outcome is what everything ends as.
-    expect([...kinds].sort()).toEqual(['nonsense', 'rejected', 'token', 'unavailable']);
+    expect([...kinds].sort()).toEqual(['malformed', 'rejected', 'token', 'unavailable']);
   });
 
   it('behind a whole answer are never the answer to the next request', async () => {

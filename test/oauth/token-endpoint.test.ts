@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { Pool } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { judgeTokenAnswer, sendTokenRequest, type TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+import { interpretTokenResponse, sendTokenRequest, type TokenResponse } from '../../src/oauth/token-endpoint.ts';
 import { startRawUpstream } from '../support/raw.ts';
 import { grant, json, startTokenServer, type TokenAnswerer } from '../support/token-server.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const TOKEN = { access_token: 'abc.DEF-_~+/==', token_type: 'Bearer', expires_in: 3600 };
 
-function judge(status: number, body: unknown, headers: Record<string, string> = {}): TokenAnswer {
-  return judgeTokenAnswer({ status, headers, body: typeof body === 'string' ? body : JSON.stringify(body) }, NOW);
+function judge(status: number, body: unknown, headers: Record<string, string> = {}): TokenResponse {
+  return interpretTokenResponse({ status, headers, body: typeof body === 'string' ? body : JSON.stringify(body) }, NOW);
 }
 
 function jwt(claims: Record<string, unknown>): string {
@@ -36,7 +36,7 @@ describe('src/oauth/token-endpoint.ts: judging', () => {
   });
 
   it.each([['mac'], ['DPoP'], [undefined], [1], ['']])('refuses token_type %s', (token_type) => {
-    expect(judge(200, { ...TOKEN, token_type })).toEqual({ kind: 'nonsense', result: 'bad_token_type' });
+    expect(judge(200, { ...TOKEN, token_type })).toEqual({ kind: 'malformed', result: 'bad_token_type' });
   });
 
   it.each([
@@ -50,7 +50,7 @@ describe('src/oauth/token-endpoint.ts: judging', () => {
     ['that is a number', 7],
     ['that is missing', undefined],
   ])('refuses a token %s', (_what, access_token) => {
-    expect(judge(200, { ...TOKEN, access_token })).toEqual({ kind: 'nonsense', result: 'bad_token' });
+    expect(judge(200, { ...TOKEN, access_token })).toEqual({ kind: 'malformed', result: 'bad_token' });
   });
 
   it.each([
@@ -121,7 +121,7 @@ describe('src/oauth/token-endpoint.ts: judging', () => {
     ['a string', '"x"'],
     ['nothing', ''],
   ])('calls %s nonsense', (_what, body) => {
-    expect(judge(200, body)).toEqual({ kind: 'nonsense', result: 'not_json' });
+    expect(judge(200, body)).toEqual({ kind: 'malformed', result: 'not_json' });
   });
 
   it('reads JSON behind a byte order mark', () => {
@@ -129,7 +129,7 @@ describe('src/oauth/token-endpoint.ts: judging', () => {
   });
 
   it.each([301, 302, 307, 308])('calls redirect %i nonsense', (status) => {
-    expect(judge(status, TOKEN)).toEqual({ kind: 'nonsense', result: 'redirect' });
+    expect(judge(status, TOKEN)).toEqual({ kind: 'malformed', result: 'redirect' });
   });
 
   it('gives one of four outcomes and never a token with a bad syntax, whatever the bytes', () => {
@@ -143,7 +143,7 @@ describe('src/oauth/token-endpoint.ts: judging', () => {
     fc.assert(
       fc.property(fc.integer({ min: 100, max: 999 }), bodies, (status, body) => {
         const answer = judge(status, body);
-        expect(['token', 'rejected', 'unavailable', 'nonsense']).toContain(answer.kind);
+        expect(['token', 'rejected', 'unavailable', 'malformed']).toContain(answer.kind);
         if (answer.kind !== 'token') return;
         expect(answer.authorization.reveal()).toMatch(/^Bearer [A-Za-z0-9\-._~+/]+=*$/);
         expect(answer.lifetimeS).toBeGreaterThanOrEqual(1);
@@ -211,7 +211,7 @@ describe('src/oauth/token-endpoint.ts: sending', () => {
       res.on('drain', more);
       more();
     });
-    expect(answer).toEqual({ kind: 'nonsense', result: 'body_too_large' });
+    expect(answer).toEqual({ kind: 'malformed', result: 'body_too_large' });
     expect(sent).toBeLessThan(16 * 1024 * 1024);
   });
 
@@ -219,7 +219,7 @@ describe('src/oauth/token-endpoint.ts: sending', () => {
     const second = await startTokenServer();
     onTestFinished(second.close);
     const { answer } = await send(json(307, {}, { Location: second.url }));
-    expect(answer).toEqual({ kind: 'nonsense', result: 'redirect' });
+    expect(answer).toEqual({ kind: 'malformed', result: 'redirect' });
     expect(second.calls).toHaveLength(0);
   });
 

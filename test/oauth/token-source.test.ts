@@ -2,18 +2,18 @@ import { describe, expect, it } from 'vitest';
 import type { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
 import type { LookupResult, Token } from '../../src/oauth/token.ts';
-import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
 
 const KEY = { credential: 'default', scope: 'api', audience: undefined, resource: undefined };
-const DOWN: TokenAnswer = { kind: 'unavailable', result: 'refused' };
-const REFUSED: TokenAnswer = { kind: 'rejected', result: 'invalid_client' };
+const DOWN: TokenResponse = { kind: 'unavailable', result: 'refused' };
+const REFUSED: TokenResponse = { kind: 'rejected', result: 'invalid_client' };
 
 /** A source whose fetches wait until the test answers them. */
 function setUp({ random = (): number => 0 } = {}) {
   const clock = createFakeClock();
-  const waiting: ((answer: TokenAnswer) => void)[] = [];
+  const waiting: ((answer: TokenResponse) => void)[] = [];
   const lookups: LookupResult[] = [];
   const failures: number[] = [];
   let fetches = 0;
@@ -32,14 +32,14 @@ function setUp({ random = (): number => 0 } = {}) {
     clock,
     random,
   });
-  const answer = async (value: TokenAnswer) => {
+  const answer = async (value: TokenResponse) => {
     for (const resolve of waiting.splice(0)) resolve(value);
     await clock.advance(0);
   };
   return { clock, source, lookups, failures, answer, fetches: () => fetches };
 }
 
-function token(name: string, lifetimeS = 3600): TokenAnswer {
+function token(name: string, lifetimeS = 3600): TokenResponse {
   return { kind: 'token', authorization: new Secret(`Bearer ${name}`), lifetimeS, assumedLifetime: false };
 }
 

@@ -56,14 +56,14 @@ describe('src/oauth/token-verifier.ts', () => {
     ['another issuer', undefined, 'https://id.example'],
   ])('refuses a token for %s', async (_what, audience, issuer) => {
     const { verify, token } = await setUp(audience, issuer);
-    expect(await verify(new Secret(`Bearer ${await token()}`))).toEqual({ kind: 'nonsense', result: 'not_verified' });
+    expect(await verify(new Secret(`Bearer ${await token()}`))).toEqual({ kind: 'malformed', result: 'not_verified' });
   });
 
   it('refuses a token whose signature was changed, and text that is no JWT', async () => {
     const { verify, token } = await setUp(undefined);
     const [head, payload] = (await token()).split('.');
     for (const text of [`${head}.${payload}.${'A'.repeat(342)}`, 'opaque']) {
-      expect(await verify(new Secret(`Bearer ${text}`))).toEqual({ kind: 'nonsense', result: 'not_verified' });
+      expect(await verify(new Secret(`Bearer ${text}`))).toEqual({ kind: 'malformed', result: 'not_verified' });
     }
   });
 

@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import type { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
-import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
 import { valuesOf } from '../support/messages.ts';
@@ -35,7 +35,7 @@ async function heapInUse(): Promise<number> {
 
 function setUp() {
   const clock = createFakeClock();
-  const flights: ((answer: TokenAnswer) => void)[] = [];
+  const flights: ((answer: TokenResponse) => void)[] = [];
   let fetches = 0;
   const source = new TokenSource(KEY, {
     fetchToken() {
@@ -48,7 +48,7 @@ function setUp() {
     clock,
     random: () => 0,
   });
-  const answer = async (value: TokenAnswer) => {
+  const answer = async (value: TokenResponse) => {
     for (const land of flights.splice(0)) land(value);
     await clock.advance(0);
   };
@@ -57,7 +57,7 @@ function setUp() {
 
 type World = ReturnType<typeof setUp>;
 
-const granted = (value: string): TokenAnswer => ({
+const granted = (value: string): TokenResponse => ({
   kind: 'token',
   authorization: new Secret(`Bearer ${value}`),
   lifetimeS: 60,

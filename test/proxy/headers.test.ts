@@ -1,6 +1,6 @@
 // Header policy both ways: what is dropped, what is noted for the gate, and that the rest keeps its bytes and order.
 import { describe, expect, it } from 'vitest';
-import { readAnswerHead, readRequestHead } from '../../src/proxy/headers.ts';
+import { readRequestHead, readResponseHead } from '../../src/proxy/headers.ts';
 
 const forwarded = (...raw: readonly string[]) => readRequestHead(raw).forward;
 
@@ -153,7 +153,7 @@ describe('src/proxy/headers.ts requests', () => {
 
 /** An upstream's lines as undici hands them over. */
 function answer(lines: readonly string[], status = 200) {
-  return readAnswerHead(
+  return readResponseHead(
     lines.map((text) => Buffer.from(text, 'latin1')),
     status,
     'the-token',

@@ -1,7 +1,7 @@
 // When memory counts as short, and when it no longer does.
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createPressure, heapShareInUse, youngBytes } from '../../src/proxy/memory-pressure.ts';
+import { createMemoryPressure, heapShareInUse, youngBytes } from '../../src/proxy/memory-pressure.ts';
 
 describe('pressure', () => {
   beforeEach(() => void vi.useFakeTimers());
@@ -14,7 +14,7 @@ describe('pressure', () => {
       world.samples += 1;
       return world.used;
     };
-    return Object.assign(world, createPressure({ share, sample, onChange: (high) => changes.push(high) }));
+    return Object.assign(world, createMemoryPressure({ share, sample, onChange: (high) => changes.push(high) }));
   }
 
   it('is high above the share and stays so until a tenth more is free', () => {

@@ -1,12 +1,12 @@
 // How often buffers that have passed make room.
 import { expect, it } from 'vitest';
-import { createSweep } from '../../src/proxy/minor-gc.ts';
+import { createMinorGc } from '../../src/proxy/minor-gc.ts';
 
 const MIB = 1024 ** 2;
 
 it('collects young objects once for every 8 MiB, however they come', () => {
   const collections: unknown[] = [];
-  const passed = createSweep((how) => void collections.push(how));
+  const passed = createMinorGc((how) => void collections.push(how));
   for (let sent = 0; sent < 24 * MIB; sent += 64 * 1024) passed(64 * 1024);
   expect(collections).toEqual(Array(3).fill({ type: 'minor' }));
   passed(100 * MIB);
@@ -16,5 +16,5 @@ it('collects young objects once for every 8 MiB, however they come', () => {
 });
 
 it('does nothing where Node does not let it', () => {
-  expect(() => createSweep(undefined)(100 * MIB)).not.toThrow();
+  expect(() => createMinorGc(undefined)(100 * MIB)).not.toThrow();
 });

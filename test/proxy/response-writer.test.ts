@@ -1,7 +1,7 @@
 // When and in which pieces an answer leaves for its caller.
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/proxy/exchange.ts';
-import { Answer, createDepartures } from '../../src/proxy/response-writer.ts';
+import { createDepartures, ResponseWriter } from '../../src/proxy/response-writer.ts';
 
 type Step = readonly [who: string, what: string, bytes?: string];
 
@@ -29,7 +29,7 @@ function createWorld() {
       depart,
     } as unknown as Exchange;
     const upstream = { pause: note('pause'), resume: note('resume'), abort: note('abort') };
-    return new Answer(exchange, upstream as never, length, {
+    return new ResponseWriter(exchange, upstream as never, length, {
       resolve: () => note('left')(),
       reject: (error: unknown) => note('failed')(String(error)),
     });

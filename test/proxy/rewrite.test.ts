@@ -20,7 +20,7 @@ function rewriteOf(options: Partial<RewriteOptions> & { readonly base?: string }
 
 describe('Location under rewriteLocation', () => {
   const lead = (value: string, origin: string | undefined = HERE, base?: string) =>
-    rewriteOf({ rewriteLocation: true, ...(base !== undefined && { base }) }).answer(['Location', value], origin)[1];
+    rewriteOf({ rewriteLocation: true, ...(base !== undefined && { base }) }).response(['Location', value], origin)[1];
 
   it.each([
     ['https://bank.example/api/x/1', `${HERE}/banking/x/1`],
@@ -47,25 +47,25 @@ describe('Location under rewriteLocation', () => {
   ])('leaves %s alone', (value) => expect(lead(value)).toBe(value));
 
   it('leaves absolute ones alone when the caller did not say how it came in', () => {
-    const { answer } = rewriteOf({ rewriteLocation: true });
-    expect(answer(['Location', 'https://bank.example/api/x'], undefined)[1]).toBe('https://bank.example/api/x');
+    const { response } = rewriteOf({ rewriteLocation: true });
+    expect(response(['Location', 'https://bank.example/api/x'], undefined)[1]).toBe('https://bank.example/api/x');
   });
 
   it('works without a base path, for Content-Location too, and only when asked', () => {
     expect(lead('https://bank.example/x', HERE, 'https://bank.example')).toBe(`${HERE}/banking/x`);
-    const { answer } = rewriteOf({ rewriteLocation: true });
-    expect(answer(['content-location', '/api/x', 'X-Location', '/api/x'], HERE)).toEqual([
+    const { response } = rewriteOf({ rewriteLocation: true });
+    expect(response(['content-location', '/api/x', 'X-Location', '/api/x'], HERE)).toEqual([
       'content-location',
       '/banking/x',
       'X-Location',
       '/api/x',
     ]);
-    expect(rewriteOf().answer(['Location', '/api/x'], HERE)).toEqual(['Location', '/api/x']);
+    expect(rewriteOf().response(['Location', '/api/x'], HERE)).toEqual(['Location', '/api/x']);
   });
 });
 
 describe('cookies', () => {
-  const cookie = (value: string) => rewriteOf({ cookies: 'rewrite' }).answer(['Set-Cookie', value], HERE)[1];
+  const cookie = (value: string) => rewriteOf({ cookies: 'rewrite' }).response(['Set-Cookie', value], HERE)[1];
 
   it.each([
     ['a=b; Domain=bank.example; Path=/api; HttpOnly', 'a=b; Path=/banking; HttpOnly'],
@@ -80,10 +80,10 @@ describe('cookies', () => {
 
   it('stay separate lines, or are dropped both ways, or pass', () => {
     const lines = ['Set-Cookie', 'a=1', 'X', 'y', 'set-cookie', 'b=2'];
-    expect(rewriteOf({ cookies: 'rewrite' }).answer(lines, HERE)).toEqual(lines);
-    expect(rewriteOf().answer(lines, HERE)).toEqual(lines);
+    expect(rewriteOf({ cookies: 'rewrite' }).response(lines, HERE)).toEqual(lines);
+    expect(rewriteOf().response(lines, HERE)).toEqual(lines);
     const dropping = rewriteOf({ cookies: 'drop' });
-    expect(dropping.answer(lines, HERE)).toEqual(['X', 'y']);
+    expect(dropping.response(lines, HERE)).toEqual(['X', 'y']);
     expect(dropping.request(['Cookie', 'a=1', 'X', 'cookie'])).toEqual(['X', 'cookie']);
   });
 });

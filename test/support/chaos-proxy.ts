@@ -115,7 +115,7 @@ function join(link: Link): void {
     return;
   }
   lane(near, far, { link, harm: onRequest });
-  lane(far, near, { link, harm: onAnswer });
+  lane(far, near, { link, harm: onResponse });
 }
 
 /** What to do with bytes: how many of them pass, and what happens then. */
@@ -186,7 +186,7 @@ function onRequest(link: Link, passed: number, piece: Buffer): Harm | undefined 
   return fault === 'reset in the request' ? { pass, afterwards: () => reset(link) } : undefined;
 }
 
-function onAnswer(link: Link, passed: number, piece: Buffer): Harm | undefined {
+function onResponse(link: Link, passed: number, piece: Buffer): Harm | undefined {
   const { fault } = link.plan;
   const end = () => void link.near.end();
   // Even a good connection ends one day, which makes room for the next fault.

@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { createIdentity } from '../../src/oauth/credentials.ts';
-import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
 
 /** What happens when a token request arrives. `count` is its number on this line, from 1. */
 export type Behaviour = (socket: Socket, count: number) => unknown;
 
 export interface Outcome {
-  readonly answer: TokenAnswer;
+  readonly answer: TokenResponse;
   readonly tookMs: number;
   /** Bytes that the server got rid of, in buffers of the system included. */
   readonly sentBytes: number;

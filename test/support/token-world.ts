@@ -5,12 +5,12 @@
 import { elapsedSince, type Instant } from '../../src/core/clock.ts';
 import { Secret } from '../../src/core/secret.ts';
 import type { Token, TokenKey } from '../../src/oauth/token.ts';
-import type { TokenAnswer } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
 import { createFakeClock } from './clock.ts';
 import type { TokenClient, TokenClientOptions } from './naive-token-source.ts';
 
 /** What the server says; `token` with the lifetime it states. */
-export type Reply = { readonly kind: 'token'; readonly lifetimeS: number } | Exclude<TokenAnswer, { kind: 'token' }>;
+export type Reply = { readonly kind: 'token'; readonly lifetimeS: number } | Exclude<TokenResponse, { kind: 'token' }>;
 
 /** One configuration: which client each credential is, and what has happened since it is in force. */
 interface Facts {
@@ -32,7 +32,7 @@ interface Flight {
   readonly key: TokenKey;
   readonly era: Facts;
   readonly startedAt: Instant;
-  readonly land: (answer: TokenAnswer) => void;
+  readonly land: (answer: TokenResponse) => void;
 }
 
 /** What the server knows of a token it issued. */
@@ -162,7 +162,7 @@ export class TokenWorld {
     return { ...facts, engine };
   }
 
-  #fetch(era: Facts, key: TokenKey): Promise<TokenAnswer> {
+  #fetch(era: Facts, key: TokenKey): Promise<TokenResponse> {
     const startedAt = this.clock.now();
     const id = idOf(key);
     const sinceMs = startedAt.monotonicMs - (era.askedAt.get(id) ?? Number.NEGATIVE_INFINITY);
@@ -174,7 +174,7 @@ export class TokenWorld {
     return new Promise((land) => this.#flights.push({ key, era, startedAt, land }));
   }
 
-  #grant({ key, era, startedAt }: Flight, lifetimeS: number): TokenAnswer {
+  #grant({ key, era, startedAt }: Flight, lifetimeS: number): TokenResponse {
     const id = idOf(key);
     const value = `Bearer ${this.#grants.size + 1}`;
     const client = era.clients[key.credential] ?? '';

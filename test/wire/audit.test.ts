@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { judgeAuditLog } from '../../src/sidecar/audit/verdict.ts';
+import { auditVerdict } from '../../src/sidecar/audit/verdict.ts';
 import { createFolder } from '../support/folder.ts';
 import { createProxyWorld, type ProxyWorldOptions } from '../support/proxy-world.ts';
 
@@ -56,7 +56,7 @@ describe('the audit log', () => {
       { method: 'DELETE', sha256: sha256('bye') },
     ]);
     expect(readFileSync(file, 'utf8')).not.toMatch(/secret|account=|token-1/);
-    expect(await judgeAuditLog(file, undefined)).toMatchObject({
+    expect(await auditVerdict(file, undefined)).toMatchObject({
       exit: 0,
       data: { result: 'ok', lines: 5, closed: true },
     });
@@ -80,10 +80,10 @@ describe('the audit log', () => {
     const { world, file, end } = await auditWorld();
     await world.call('POST /api/pay HTTP/1.1', 'Content-Length: 2\r\n\r\nhi');
     await end();
-    const { data } = await judgeAuditLog(file, undefined);
-    expect((await judgeAuditLog(file, String(data['hash']))).exit).toBe(0);
-    expect(await judgeAuditLog(file, 'f'.repeat(64))).toMatchObject({ exit: 11, data: { result: 'broken' } });
-    expect((await judgeAuditLog(`${file}.none`, undefined)).exit).toBe(2);
+    const { data } = await auditVerdict(file, undefined);
+    expect((await auditVerdict(file, String(data['hash']))).exit).toBe(0);
+    expect(await auditVerdict(file, 'f'.repeat(64))).toMatchObject({ exit: 11, data: { result: 'broken' } });
+    expect((await auditVerdict(`${file}.none`, undefined)).exit).toBe(2);
   });
 
   it.skipIf(process.platform !== 'linux').each([

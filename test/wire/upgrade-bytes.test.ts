@@ -244,7 +244,7 @@ describe('an answer that is no switch', () => {
   it.each([
     ['another protocol', 'HTTP/1.1 101 S\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\nraw', 'UPSTREAM_INVALID'],
     ['no protocol', 'HTTP/1.1 101 S\r\n\r\nraw', 'UPSTREAM_INVALID'],
-    ['nonsense', 'SSH-2.0-x\r\n', 'UPSTREAM_INVALID'],
+    ['malformed', 'SSH-2.0-x\r\n', 'UPSTREAM_INVALID'],
   ])('a switch to %s is 502 and no tunnel', async (_name, bytes, code) => {
     await using setting = await offer(() => bytes, { behind: 'early' });
     const answer = await setting.caller.answer();

@@ -17,7 +17,7 @@ export async function confirm(question: string, flags: IamFlags): Promise<boolea
 /** Whether somebody says yes; the end of input says no. */
 export async function isWanted(question: string, input: NodeJS.ReadableStream): Promise<boolean> {
   process.stderr.write(`${question} [y/N] `);
-  return /^y(es)?$/i.test((await answer(input))?.trim() ?? '');
+  return /^y(es)?$/i.test((await response(input))?.trim() ?? '');
 }
 
 /** The same complaint before anything has been asked of the server. @throws SidecarError CONFIG_INVALID */
@@ -27,7 +27,7 @@ export function assertAskable(flags: IamFlags): void {
 }
 
 /** Undefined at the end of input. Line by line rather than key by key: Ctrl-C then ends the program as everywhere else. */
-function answer(input: NodeJS.ReadableStream): Promise<string | undefined> {
+function response(input: NodeJS.ReadableStream): Promise<string | undefined> {
   const lines = createInterface({ input, terminal: false });
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   lines.once('line', resolve);

@@ -77,9 +77,9 @@ async function tryToken(desired: Desired, { clientId, secret, cwd }: Candidate):
   const fallback = { credential: 'default', scope, audience: undefined, resource: undefined };
   try {
     const key = route ? tokenKey(route, loaded.config) : fallback;
-    const answer = await identity.credential('default').fetchToken(key);
-    if (answer.kind === 'token') return 'accepted';
-    return answer.kind === 'rejected' ? 'refused' : 'unavailable';
+    const response = await identity.credential('default').fetchToken(key);
+    if (response.kind === 'token') return 'accepted';
+    return response.kind === 'rejected' ? 'refused' : 'unavailable';
   } finally {
     await identity.end('close');
   }

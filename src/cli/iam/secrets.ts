@@ -36,7 +36,7 @@ const list: IamCommand = async ({ api, printer, operands: [id = ''] }) => {
 
 const create: IamCommand = async (session) => {
   const { flags, printer } = session;
-  const wanted = readWishes(session);
+  const wanted = readRequested(session);
   const kept =
     wanted.out === undefined ? undefined : await keepSecret(wanted.out, wanted.value, flags['force'] === true);
   const clientSecretId = await send(session, wanted).catch(async (error: unknown) => {
@@ -70,7 +70,7 @@ const remove: IamCommand = async ({ api, flags, printer, operands: [id = '', sec
   await printer.line({ text: printer.cell(text), data: { result, ...of } });
 };
 
-interface Wishes {
+interface Requested {
   readonly clientId: string;
   readonly value: Secret;
   readonly description: string;
@@ -79,7 +79,7 @@ interface Wishes {
   readonly shown: string | undefined;
 }
 
-function readWishes({ flags, operands: [clientId = ''] }: Session): Wishes {
+function readRequested({ flags, operands: [clientId = ''] }: Session): Requested {
   const out = textFlag(flags, 'out');
   const given = textFlag(flags, 'valueFile');
   const show = flags['show'] === true;
@@ -92,7 +92,7 @@ function readWishes({ flags, operands: [clientId = ''] }: Session): Wishes {
   return { clientId, value, description, expiresAt, out, shown: show ? value.reveal() : undefined };
 }
 
-function send({ api }: Session, { clientId, value, description, expiresAt }: Wishes): Promise<string> {
+function send({ api }: Session, { clientId, value, description, expiresAt }: Requested): Promise<string> {
   return createAndFind({
     create: () => api.createSecret(clientId, { value, description, expiresAt }),
     list: async () => {

@@ -117,9 +117,9 @@ function secretTrier(loaded: LoadedConfig, name: string): TrySecret {
     const secrets = new Map([[name, [{ name: 'new', value, kid: undefined, alg: undefined }]]]);
     const identity = createIdentity({ loaded: { ...loaded, secrets }, clock: systemClock });
     try {
-      const answer = await identity.credential(name).fetchToken(target);
-      if (answer.kind === 'token') return 'accepted';
-      return answer.kind === 'rejected' ? 'refused' : 'unavailable';
+      const response = await identity.credential(name).fetchToken(target);
+      if (response.kind === 'token') return 'accepted';
+      return response.kind === 'rejected' ? 'refused' : 'unavailable';
     } finally {
       await identity.end('close');
     }

@@ -7,7 +7,7 @@ import { chmod, chown, type FileHandle, open, readFile, readlink, realpath, rm, 
 import { basename, dirname, join, resolve } from 'node:path';
 import { SidecarError } from '../../core/errors.ts';
 import { FLUSHED, flush, flushFolder } from '../../core/on-disk.ts';
-import { renamePatiently } from '../../core/patient-rename.ts';
+import { renameWithRetry } from '../../core/patient-rename.ts';
 
 /** For its owner's eyes only. */
 const PRIVATE = 0o600;
@@ -29,7 +29,7 @@ export async function readText(path: string): Promise<string | undefined> {
  */
 export async function replaceFile(path: string, text: string, like = path): Promise<void> {
   try {
-    const { target, temporary } = await placesOf(path);
+    const { target, temporary } = await pathsOf(path);
     const file = await createBeside({ target, temporary, like });
     try {
       await file.writeFile(text);
@@ -37,7 +37,7 @@ export async function replaceFile(path: string, text: string, like = path): Prom
     } finally {
       await file.close();
     }
-    await renamePatiently(temporary, target);
+    await renameWithRetry(temporary, target);
     await flushFolder(dirname(target));
   } catch (error) {
     throw storeFailed('replace', path, error);
@@ -50,7 +50,7 @@ export async function replaceFile(path: string, text: string, like = path): Prom
  */
 export async function prepareReplace(path: string): Promise<void> {
   try {
-    const { target, temporary } = await placesOf(path);
+    const { target, temporary } = await pathsOf(path);
     try {
       await (await createBeside({ target, temporary, like: path })).close();
     } finally {
@@ -67,7 +67,7 @@ interface Places {
   readonly temporary: string;
 }
 
-async function placesOf(path: string): Promise<Places> {
+async function pathsOf(path: string): Promise<Places> {
   const target = await targetOf(path);
   return { target, temporary: join(dirname(target), `.${basename(target)}.aritma-new`) };
 }

@@ -40,16 +40,16 @@ export interface SecretChange {
 }
 
 /** `unavailable`: a change may or may not have happened. */
-export type ApiAnswer =
+export type ApiResponse =
   | { readonly kind: 'done'; readonly secret: KubernetesSecret }
   | { readonly kind: 'conflict' }
   | { readonly kind: 'unavailable'; readonly retryAfterMs: number; readonly error: SidecarError };
 
 /** Both throw SidecarError ROTATION_STORE_FAILED for what another try does not change. */
 export interface KubernetesApi {
-  get(): Promise<ApiAnswer>;
+  get(): Promise<ApiResponse>;
   /** Only if the object still has that version, else `conflict`. */
-  patch(resourceVersion: string, change: SecretChange): Promise<ApiAnswer>;
+  patch(resourceVersion: string, change: SecretChange): Promise<ApiResponse>;
   close(): Promise<void>;
 }
 
@@ -75,10 +75,10 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
     const whole = { ...request, namespace, secret: options.secret, deadlineMs: options.deadlineMs };
     // Read for each request: the kubelet replaces it long before it expires.
     const token = await readToken(inDir('token'));
-    const answer = await exchange(pool, whole, token);
-    if (answer.status !== 401) return judge(whole, answer);
+    const response = await exchange(pool, whole, token);
+    if (response.status !== 401) return judge(whole, response);
     const other = await readToken(inDir('token'));
-    return judge(whole, other.fingerprint() === token.fingerprint() ? answer : await exchange(pool, whole, other));
+    return judge(whole, other.fingerprint() === token.fingerprint() ? response : await exchange(pool, whole, other));
   };
   return {
     // Without a resourceVersion in the query, a read gives the newest there is and not what some cache has.
@@ -125,7 +125,7 @@ async function readToken(file: string): Promise<Secret> {
   throw new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'read', file, reason: 'holds no token' } });
 }
 
-interface RawAnswer {
+interface RawResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
@@ -133,14 +133,14 @@ interface RawAnswer {
   readonly failure?: SidecarError;
 }
 
-async function exchange(pool: Dispatcher, request: ApiRequest, token: Secret): Promise<RawAnswer> {
+async function exchange(pool: Dispatcher, request: ApiRequest, token: Secret): Promise<RawResponse> {
   const signal = AbortSignal.timeout(request.deadlineMs);
   // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
-  const { promise: late, resolve } = Promise.withResolvers<RawAnswer>();
+  const { promise: late, resolve } = Promise.withResolvers<RawResponse>();
   signal.addEventListener('abort', () => resolve(broken(request, 'timeout')), { once: true });
   return Promise.race([send(), late]);
 
-  async function send(): Promise<RawAnswer> {
+  async function send(): Promise<RawResponse> {
     try {
       const { statusCode, headers, body } = await pool.request(httpRequest(request, { token, signal }));
       const text = await readCapped(body, MAX_BODY_BYTES);
@@ -174,7 +174,7 @@ function httpRequest({ verb, namespace, secret, body }: ApiRequest, sending: { t
   } satisfies Dispatcher.RequestOptions;
 }
 
-function judge(request: ApiRequest, { status, headers, text, failure }: RawAnswer): ApiAnswer {
+function judge(request: ApiRequest, { status, headers, text, failure }: RawResponse): ApiResponse {
   if (failure) return { kind: 'unavailable', retryAfterMs: 0, error: failure };
   const json = parseObject(text);
   if (status >= 200 && status < 300) {
@@ -213,7 +213,7 @@ function record(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
 }
 
-function broken(request: ApiRequest, errno: string, cause?: unknown): RawAnswer {
+function broken(request: ApiRequest, errno: string, cause?: unknown): RawResponse {
   return { status: 0, headers: {}, text: '', failure: failed(request, { errno }, cause) };
 }
 

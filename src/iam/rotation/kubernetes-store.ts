@@ -10,7 +10,7 @@ import type { Secret } from '../../core/secret.ts';
 import { asSecret } from './file-store.ts';
 import { createKubernetesApi, type KubernetesApiOptions, type KubernetesSecret } from './kubernetes-api.ts';
 import { isDead, type Lease, leaseName, parseLease } from './kubernetes-lease.ts';
-import { type Patience, type Plan, type SharedObject, shareObject } from './kubernetes-update.ts';
+import { type Plan, type RetryLimit, type SharedObject, shareObject } from './kubernetes-update.ts';
 import type { OpenStore, SecretStore } from './store.ts';
 import type { RotationClock } from './verification.ts';
 
@@ -91,9 +91,9 @@ function openObject(held: Held, disconnect: () => Promise<void>): OpenStore {
 async function acquire(object: SharedObject, options: KubernetesStoreOptions): Promise<Held> {
   const holder = createHolder(options);
   let released = false;
-  const change = (plan: Plan, patience?: Patience) => {
+  const change = (plan: Plan, limit?: RetryLimit) => {
     if (released) throw locked(undefined);
-    return object.change(plan, patience);
+    return object.change(plan, limit);
   };
   await change(holder.take);
   return {

@@ -4,22 +4,22 @@
  * done and not done twice, and one that arrives late is refused because the object has moved on.
  */
 import { SidecarError } from '../../core/errors.ts';
-import type { ApiAnswer, KubernetesApi, KubernetesSecret, SecretChange } from './kubernetes-api.ts';
+import type { ApiResponse, KubernetesApi, KubernetesSecret, SecretChange } from './kubernetes-api.ts';
 import type { RotationClock } from './verification.ts';
 
 export interface SharedObject {
   read(): Promise<KubernetesSecret>;
   /** @param plan what to change, or undefined when it is done already; may throw, which ends it */
-  change(plan: Plan, patience?: Patience): Promise<void>;
+  change(plan: Plan, limit?: RetryLimit): Promise<void>;
 }
 
 export type Plan = (current: KubernetesSecret) => SecretChange | undefined;
 
 /** `brief`: for what is tried again anyway, or no longer matters much. */
-export type Patience = 'patient' | 'brief';
+export type RetryLimit = 'long' | 'brief';
 
 /** Pauses after answers that never came, or were 429 or 5xx. */
-const PAUSES_MS: Readonly<Record<Patience, readonly number[]>> = { patient: [500, 1500, 4000, 8000], brief: [500] };
+const PAUSES_MS: Readonly<Record<RetryLimit, readonly number[]>> = { long: [500, 1500, 4000, 8000], brief: [500] };
 /** A server that wants to be left alone for longer is left alone, and the operation fails. */
 const LONGEST_WAIT_MS = 60_000;
 
@@ -30,38 +30,38 @@ const CONFLICT_PAUSE_MS = 50;
 /** Both functions throw SidecarError ROTATION_STORE_FAILED. */
 export function shareObject(api: KubernetesApi, clock: RotationClock): SharedObject {
   return {
-    read: () => persist(() => api.get(), 'patient', clock),
-    async change(plan, patience = 'patient') {
-      const readAndChange = async (): Promise<ApiAnswer> => {
+    read: () => retry(() => api.get(), 'long', clock),
+    async change(plan, limit = 'long') {
+      const readAndChange = async (): Promise<ApiResponse> => {
         const found = await api.get();
         if (found.kind !== 'done') return found;
         const change = plan(withTime(found.secret, clock));
         return change ? api.patch(found.secret.resourceVersion, change) : found;
       };
-      await persist(readAndChange, patience, clock);
+      await retry(readAndChange, limit, clock);
     },
   };
 }
 
-async function persist(
-  work: () => Promise<ApiAnswer>,
-  patience: Patience,
+async function retry(
+  work: () => Promise<ApiResponse>,
+  limit: RetryLimit,
   clock: RotationClock,
 ): Promise<KubernetesSecret> {
   let conflicts = 0;
-  const pauses = [...PAUSES_MS[patience]];
+  const pauses = [...PAUSES_MS[limit]];
   for (;;) {
-    const answer = await work();
-    if (answer.kind === 'done') return withTime(answer.secret, clock);
-    if (answer.kind === 'conflict') {
+    const response = await work();
+    if (response.kind === 'done') return withTime(response.secret, clock);
+    if (response.kind === 'conflict') {
       conflicts++;
       if (conflicts > MAX_CONFLICTS) throw contended();
       await clock.sleep(CONFLICT_PAUSE_MS * conflicts);
       continue;
     }
     const pauseMs = pauses.shift();
-    if (pauseMs === undefined || answer.retryAfterMs > LONGEST_WAIT_MS) throw toldWhen(answer);
-    await clock.sleep(Math.max(pauseMs, answer.retryAfterMs));
+    if (pauseMs === undefined || response.retryAfterMs > LONGEST_WAIT_MS) throw toldWhen(response);
+    await clock.sleep(Math.max(pauseMs, response.retryAfterMs));
   }
 }
 
@@ -75,7 +75,7 @@ function contended(): SidecarError {
   return new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'change', status: 409, reason } });
 }
 
-function toldWhen({ error, retryAfterMs }: Extract<ApiAnswer, { kind: 'unavailable' }>): SidecarError {
+function toldWhen({ error, retryAfterMs }: Extract<ApiResponse, { kind: 'unavailable' }>): SidecarError {
   if (retryAfterMs === 0) return error;
   return new SidecarError(error.code, { ...error.extras, retryAfterS: retryAfterMs / 1000 });
 }

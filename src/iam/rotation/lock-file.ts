@@ -41,7 +41,7 @@ export async function acquireLock(path: string): Promise<Lock> {
     since: new Date().toISOString(),
   };
   // Twice: the first try may find a dead holder's lock and move it out of the way.
-  if (!(await tryCreate(path, owner)) && !((await buryDead(path)) && (await tryCreate(path, owner)))) {
+  if (!(await tryCreate(path, owner)) && !((await breakStaleLock(path)) && (await tryCreate(path, owner)))) {
     throw locked(await readSettled(path));
   }
   await sweep(path, owner);
@@ -96,20 +96,20 @@ async function tryCreate(path: string, owner: Owner): Promise<boolean> {
 }
 
 /** True when the way is free. */
-async function buryDead(path: string): Promise<boolean> {
+async function breakStaleLock(path: string): Promise<boolean> {
   const owner = await readOwner(path);
   if (!(await isDead(path, owner))) return false;
-  const grave = `${path}.${randomUUID()}`;
+  const aside = `${path}.${randomUUID()}`;
   // Only one of several can move it; the others find nothing to move.
-  if (!(await moved(path, grave))) return false;
-  const buried = await readOwner(grave);
-  if (buried?.nonce !== owner?.nonce) {
+  if (!(await moved(path, aside))) return false;
+  const movedOwner = await readOwner(aside);
+  if (movedOwner?.nonce !== owner?.nonce) {
     // Between looking and moving somebody else had buried it and taken the lock: that one is alive, so it goes back.
-    await link(grave, path).catch(() => undefined);
-    await rm(grave, { force: true });
+    await link(aside, path).catch(() => undefined);
+    await rm(aside, { force: true });
     return false;
   }
-  await rm(grave, { force: true });
+  await rm(aside, { force: true });
   return true;
 }
 

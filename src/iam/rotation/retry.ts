@@ -8,7 +8,7 @@ import type { RotationOptions } from './rotate.ts';
 const PAUSES_MS = [1000, 3000, 10_000];
 
 /** What may be over in a moment is tried again; `work` finds out by itself what has happened already. */
-export async function persist<T>(
+export async function retry<T>(
   { clock, onProgress }: Pick<RotationOptions, 'clock' | 'onProgress'>,
   work: () => Promise<T>,
 ): Promise<T> {

@@ -11,7 +11,7 @@ import type { ClientSecret, IamApi } from '../api.ts';
 import { takeInventory } from './inventory.ts';
 import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
 import { randomSecret } from './random-secret.ts';
-import { persist } from './retry.ts';
+import { retry } from './retry.ts';
 import type { OpenStore } from './store.ts';
 import { type RotationClock, type TrySecret, type Verdict, verify } from './verification.ts';
 
@@ -134,7 +134,7 @@ async function create(journal: WithAttempt, options: RotationOptions): Promise<J
   const { description, expiresAt } = attempt;
   const find = async () => (await listOnce(options)).filter((secret) => secret.description === description);
   let created = false;
-  const clientSecretId = await persist(options, async () => {
+  const clientSecretId = await retry(options, async () => {
     // An earlier try may have succeeded without our hearing of it.
     const [found, ...twins] = await find();
     for (const twin of twins) await iam.deleteSecret(clientId, twin.clientSecretId);
@@ -226,7 +226,7 @@ function newValue({ value }: Attempt): Secret {
 }
 
 function list(options: RotationOptions): Promise<ClientSecret[]> {
-  return persist(options, () => listOnce(options));
+  return retry(options, () => listOnce(options));
 }
 
 async function listOnce({ iam, clientId }: RotationOptions): Promise<ClientSecret[]> {
@@ -238,7 +238,7 @@ async function listOnce({ iam, clientId }: RotationOptions): Promise<ClientSecre
 /** Deleted is what is no longer listed: a proxy in between may say 200 to anything. */
 async function remove(ids: readonly string[], step: 'cleaned' | 'retired', options: RotationOptions): Promise<void> {
   if (ids.length === 0) return;
-  await persist(options, async () => {
+  await retry(options, async () => {
     for (const id of ids) await options.iam.deleteSecret(options.clientId, id);
     const left = (await listOnce(options)).filter(({ clientSecretId }) => ids.includes(clientSecretId));
     if (left.length > 0) throw new SidecarError('IAM_INVALID', { fields: { reason: 'deleted, and still listed' } });

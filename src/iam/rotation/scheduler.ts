@@ -15,7 +15,7 @@ import { dueAt } from './schedule.ts';
 import { expiries } from './secret-expiry.ts';
 import type { RotationClock } from './verification.ts';
 
-export interface SecretCareOptions {
+export interface RotationSchedulerOptions {
   readonly current: () => LoadedConfig;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -24,14 +24,14 @@ export interface SecretCareOptions {
   readonly every: (ms: number, run: () => void) => () => void;
 }
 
-export interface SecretCare {
+export interface RotationScheduler {
   /** What is known of a credential's secrets. */
-  view(credential: string): CareView | undefined;
+  view(credential: string): SecretsView | undefined;
   /** Begins nothing any more. What is under way stops at its next pause, and goes on from there at the next start. */
   close(): Promise<void>;
 }
 
-export interface CareView {
+export interface SecretsView {
   /** Epoch ms by name of the secret. */
   readonly expiries: ReadonlyMap<string, number>;
   readonly rotation: RotationView | undefined;
@@ -53,8 +53,8 @@ const LOCKED_RETRY_MS = 60_000;
 /** A request to IAM that is under way gets this long; its effect is found out at the next start. */
 const CLOSE_MS = 2000;
 
-interface Patient {
-  attended: Promise<void> | undefined;
+interface CredentialState {
+  ticking: Promise<void> | undefined;
   expiries: ReadonlyMap<string, number>;
   /** What the expiries were read for: other secrets want another look. */
   secrets: string;
@@ -66,35 +66,35 @@ interface Patient {
 }
 
 /** Begins with a look at once. */
-export function createSecretCare(given: SecretCareOptions): SecretCare {
+export function createRotationScheduler(given: RotationSchedulerOptions): RotationScheduler {
   const { current, every } = given;
   const closing = Promise.withResolvers<never>();
   closing.promise.catch(() => undefined);
   const sleep = (ms: number) => Promise.race([given.clock.sleep(ms), closing.promise]);
   const options = { ...given, clock: { now: given.clock.now, sleep } };
-  const patients = new Map<string, Patient>();
+  const states = new Map<string, CredentialState>();
   const look = () => {
     const loaded = current();
     if (loaded.config.iam?.credential === undefined) return;
-    for (const name of patients.keys()) if (!loaded.config.credentials[name]) patients.delete(name);
+    for (const name of states.keys()) if (!loaded.config.credentials[name]) states.delete(name);
     for (const [name, { auth }] of Object.entries(loaded.config.credentials)) {
       if (auth === 'private_key_jwt') continue;
-      const patient = patients.get(name) ?? newPatient();
-      patients.set(name, patient);
-      patient.attended ??= attend(name, patient, options).finally(() => {
-        patient.attended = undefined;
+      const state = states.get(name) ?? newState();
+      states.set(name, state);
+      state.ticking ??= tick(name, state, options).finally(() => {
+        state.ticking = undefined;
       });
     }
   };
   look();
   const stop = every(LOOK_MS, look);
   return {
-    view: (name) => viewOf(name, patients.get(name), current()),
+    view: (name) => viewOf(name, states.get(name), current()),
     async close() {
       stop();
       closing.reject(new Closed());
       await Promise.race([
-        Promise.all([...patients.values()].map(({ attended }) => attended)),
+        Promise.all([...states.values()].map(({ ticking }) => ticking)),
         given.clock.sleep(CLOSE_MS),
       ]);
     },
@@ -104,16 +104,16 @@ export function createSecretCare(given: SecretCareOptions): SecretCare {
 /** Why a pause ended early. */
 class Closed extends Error {}
 
-function newPatient(): Patient {
-  const none = { attended: undefined, expiries: new Map<string, number>(), journal: undefined, lastError: undefined };
+function newState(): CredentialState {
+  const none = { ticking: undefined, expiries: new Map<string, number>(), journal: undefined, lastError: undefined };
   return { ...none, secrets: '', readAgainAt: 0, rotateAt: 0, failures: 0 };
 }
 
 /** One look at one credential. Never throws. */
-async function attend(name: string, patient: Patient, options: SecretCareOptions): Promise<void> {
+async function tick(name: string, state: CredentialState, options: RotationSchedulerOptions): Promise<void> {
   try {
-    await rotateWhenDue(name, patient, options);
-    await readExpiries(name, patient, options);
+    await rotateWhenDue(name, state, options);
+    await readExpiries(name, state, options);
   } catch (error) {
     if (error instanceof Closed) return;
     options.log.error('unexpected error in the care for secrets', {
@@ -123,35 +123,35 @@ async function attend(name: string, patient: Patient, options: SecretCareOptions
   }
 }
 
-async function rotateWhenDue(name: string, patient: Patient, options: SecretCareOptions): Promise<void> {
+async function rotateWhenDue(name: string, state: CredentialState, options: RotationSchedulerOptions): Promise<void> {
   const { current, log, metrics, clock } = options;
   const loaded = current();
-  if (loaded.config.credentials[name]?.rotation?.every === undefined || isAhead(patient.rotateAt, clock.now())) return;
+  if (loaded.config.credentials[name]?.rotation?.every === undefined || isAhead(state.rotateAt, clock.now())) return;
   try {
     const onProgress = (progress: Progress) => logProgress(name, progress, log);
     const outcome = await rotateIfDue({
-      ...{ loaded, credential: name, clock, onProgress, listedExpiry: listedExpiry(name, patient, loaded) },
+      ...{ loaded, credential: name, clock, onProgress, listedExpiry: listedExpiry(name, state, loaded) },
     });
     if (outcome?.kind === 'rotated') {
       metrics.count('rotations_total', { credential: name, result: 'ok' });
-      patient.readAgainAt = 0;
+      state.readAgainAt = 0;
     }
-    patient.journal = await journalOf(loaded, name);
-    patient.rotateAt = nextLook(name, patient, { loaded, now: clock.now() });
-    patient.failures = 0;
-    patient.lastError = undefined;
+    state.journal = await journalOf(loaded, name);
+    state.rotateAt = nextLook(name, state, { loaded, now: clock.now() });
+    state.failures = 0;
+    state.lastError = undefined;
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
     const now = clock.now();
     if (error.code === 'ROTATION_LOCKED') {
       log.info('somebody else is rotating this secret', { credential: name, ...error.extras.fields });
-      patient.rotateAt = now + LOCKED_RETRY_MS;
-      patient.journal = await journalOf(loaded, name).catch(() => patient.journal);
+      state.rotateAt = now + LOCKED_RETRY_MS;
+      state.journal = await journalOf(loaded, name).catch(() => state.journal);
       return;
     }
-    patient.failures += 1;
-    patient.lastError = { code: error.code, at: now };
-    patient.rotateAt = now + Math.min(FIRST_RETRY_MS * 2 ** (patient.failures - 1), REFRESH_MS);
+    state.failures += 1;
+    state.lastError = { code: error.code, at: now };
+    state.rotateAt = now + Math.min(FIRST_RETRY_MS * 2 ** (state.failures - 1), REFRESH_MS);
     metrics.count('rotations_total', { credential: name, result: error.code });
     log.error('rotation stopped, it is resumed later', { credential: name, code: error.code, ...error.extras.fields });
   }
@@ -167,19 +167,19 @@ interface Moment {
   readonly now: number;
 }
 
-function nextLook(name: string, patient: Patient, { loaded, now }: Moment): number {
-  return Math.min(dueOf(name, patient, loaded) ?? now, now + REFRESH_MS);
+function nextLook(name: string, state: CredentialState, { loaded, now }: Moment): number {
+  return Math.min(dueOf(name, state, loaded) ?? now, now + REFRESH_MS);
 }
 
-function dueOf(name: string, patient: Patient, loaded: LoadedConfig): number | undefined {
+function dueOf(name: string, state: CredentialState, loaded: LoadedConfig): number | undefined {
   const { every = 0, secretLifetime = 0 } = loaded.config.credentials[name]?.rotation ?? {};
-  return patient.journal && dueAt(patient.journal, { every, secretLifetime }, listedExpiry(name, patient, loaded));
+  return state.journal && dueAt(state.journal, { every, secretLifetime }, listedExpiry(name, state, loaded));
 }
 
 /** Of the secret that a rotation replaces; what IAM said before somebody changed it is of another one. */
-function listedExpiry(name: string, patient: Patient, loaded: LoadedConfig): number | undefined {
+function listedExpiry(name: string, state: CredentialState, loaded: LoadedConfig): number | undefined {
   const [first] = loaded.secrets.get(name) ?? [];
-  return first && patient.secrets === identityOf(name, loaded) ? patient.expiries.get(first.name) : undefined;
+  return first && state.secrets === identityOf(name, loaded) ? state.expiries.get(first.name) : undefined;
 }
 
 function identityOf(name: string, { secrets }: LoadedConfig): string {
@@ -191,23 +191,27 @@ function isAhead(at: number, now: number): boolean {
   return now < at && at - now <= REFRESH_MS;
 }
 
-async function readExpiries(name: string, patient: Patient, { current, log, clock }: SecretCareOptions): Promise<void> {
+async function readExpiries(
+  name: string,
+  state: CredentialState,
+  { current, log, clock }: RotationSchedulerOptions,
+): Promise<void> {
   const loaded = current();
   const secrets = loaded.secrets.get(name) ?? [];
   const identity = identityOf(name, loaded);
-  if (patient.secrets === identity && isAhead(patient.readAgainAt, clock.now())) return;
-  patient.secrets = identity;
-  patient.readAgainAt = clock.now() + REFRESH_MS;
+  if (state.secrets === identity && isAhead(state.readAgainAt, clock.now())) return;
+  state.secrets = identity;
+  state.readAgainAt = clock.now() + REFRESH_MS;
   try {
     await using iam = connectIam(loaded);
     const listed = [];
     const clientId = loaded.config.credentials[name]?.clientId ?? '';
     for await (const secret of createIamApi(iam.connection).secrets(clientId)) listed.push(secret);
     const names = secrets.map((secret) => secret.name);
-    const before = dueOf(name, patient, loaded) ?? 0;
-    patient.expiries = expiries(names, listed, { journal: patient.journal, nowMs: clock.now() });
-    const due = dueOf(name, patient, loaded) ?? 0;
-    if (due < before && !patient.lastError) patient.rotateAt = Math.min(patient.rotateAt, due);
+    const before = dueOf(name, state, loaded) ?? 0;
+    state.expiries = expiries(names, listed, { journal: state.journal, nowMs: clock.now() });
+    const due = dueOf(name, state, loaded) ?? 0;
+    if (due < before && !state.lastError) state.rotateAt = Math.min(state.rotateAt, due);
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
     log.warn('Aritma IAM does not tell when secrets expire', {
@@ -223,14 +227,14 @@ function logProgress(credential: string, { step, fields }: Progress, log: Log): 
   log.info('rotation', { credential, step, secret, code, result: verdict ?? outcome });
 }
 
-function viewOf(name: string, patient: Patient | undefined, loaded: LoadedConfig): CareView | undefined {
-  if (!patient) return undefined;
-  const { journal, lastError, rotateAt } = patient;
+function viewOf(name: string, state: CredentialState | undefined, loaded: LoadedConfig): SecretsView | undefined {
+  if (!state) return undefined;
+  const { journal, lastError, rotateAt } = state;
   if (loaded.config.credentials[name]?.rotation?.every === undefined) {
-    return { expiries: patient.expiries, rotation: undefined };
+    return { expiries: state.expiries, rotation: undefined };
   }
-  const state = lastError ? 'failing' : journal?.attempt?.phase === 'promoted' ? 'overlap' : 'idle';
-  const nextAt = lastError ? rotateAt : dueOf(name, patient, loaded);
-  const view = { state, rotatedAt: journal?.rotatedAt, nextAt, lastError } as const;
-  return { expiries: patient.expiries, rotation: view };
+  const phase = lastError ? 'failing' : journal?.attempt?.phase === 'promoted' ? 'overlap' : 'idle';
+  const nextAt = lastError ? rotateAt : dueOf(name, state, loaded);
+  const view = { state: phase, rotatedAt: journal?.rotatedAt, nextAt, lastError } as const;
+  return { expiries: state.expiries, rotation: view };
 }

@@ -2,9 +2,9 @@
  * The verdict on an audit log, files set aside included, in words and as an exit code.
  */
 import { filesOf } from './recover.ts';
-import { type Verdict, verifyFiles } from './verify.ts';
+import { type Verdict as Findings, verifyFiles } from './verify.ts';
 
-export interface Judgement {
+export interface Verdict {
   readonly exit: number;
   readonly text: string;
   readonly data: Readonly<Record<string, unknown>>;
@@ -15,16 +15,16 @@ const UNREADABLE = 2;
 const BROKEN = 11;
 
 /** @param head the hash the last line should have; undefined = nobody knows */
-export async function judgeAuditLog(file: string, head: string | undefined): Promise<Judgement> {
+export async function auditVerdict(file: string, head: string | undefined): Promise<Verdict> {
   try {
-    return judge(await verifyFiles(filesOf(file)), head);
+    return verdictOn(await verifyFiles(filesOf(file)), head);
   } catch (error) {
     const errno = String((error as NodeJS.ErrnoException).code);
     return { exit: UNREADABLE, text: `${file} cannot be read (${errno})\n`, data: { result: 'unreadable', errno } };
   }
 }
 
-function judge({ lines, head, firstSeq, closed, broken }: Verdict, expected: string | undefined): Judgement {
+function verdictOn({ lines, head, firstSeq, closed, broken }: Findings, expected: string | undefined): Verdict {
   const found = { lines, firstSeq, lastSeq: head?.seq, hash: head?.hash, closed };
   if (broken) {
     const text = `BROKEN at ${broken.file} line ${broken.line}: it ${broken.problem}; ${lines} lines before it are in order\n`;

@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FLUSHED, flush, flushFolder } from '../../core/on-disk.ts';
-import { renamePatiently } from '../../core/patient-rename.ts';
+import { renameWithRetry } from '../../core/patient-rename.ts';
 import { type Facts, type Head, link } from './hash-chain.ts';
 import { recover } from './recover.ts';
 
@@ -167,7 +167,7 @@ class Writer {
     const { file } = this.#options;
     await flush(this.#handle);
     // While it is open, so that where this fails writing goes on where it was.
-    await renamePatiently(file, `${file}.${String(lastSeq).padStart(12, '0')}`);
+    await renameWithRetry(file, `${file}.${String(lastSeq).padStart(12, '0')}`);
     const full = this.#handle;
     this.#handle = await open(file, APPEND, 0o600);
     this.#size = 0;

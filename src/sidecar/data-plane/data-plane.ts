@@ -6,7 +6,7 @@ import type { Config } from '../../config/schema.ts';
 import type { Log } from '../../core/log.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import type { OnFinished } from '../../proxy/access-log.ts';
-import { createSweep } from '../../proxy/minor-gc.ts';
+import { createMinorGc } from '../../proxy/minor-gc.ts';
 import { type Proxy as CallerListeners, createProxy, type ProxyOptions } from '../../proxy/server.ts';
 import { createGates, type GateOptions, type GateSource } from './gate.ts';
 import { createOverload, type OverloadOptions } from './overload.ts';
@@ -30,7 +30,7 @@ export interface CallerSide {
 export function createCallerSide<Source extends GateSource>(options: CallerSideOptions<Source>): CallerSide {
   const { config, log, metrics, onFinished, auditor, current, hosts, enter, heapShare } = options;
   const overload = createOverload({ config, log, metrics, heapShare });
-  const passed = createSweep();
+  const passed = createMinorGc();
   const gate = createGates({ current, hosts, enter, metrics, checkLoad: overload.check, auditor, passed });
   const headersMs = config.timeouts.callerHeaders;
   const { connections } = overload;

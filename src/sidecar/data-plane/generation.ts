@@ -4,10 +4,10 @@
 
 import type { Clock } from '../../core/clock.ts';
 import { SidecarError } from '../../core/errors.ts';
-import type { Answer, Question, WorkerSettings } from '../workers/protocol.ts';
+import type { Question, Reply, WorkerSettings } from '../workers/protocol.ts';
 import type { Outbox } from '../workers/report-buffer.ts';
 import { RemoteTokens } from '../workers/token-mirror.ts';
-import { countHolders } from './ref-count.ts';
+import { countReferences } from './ref-count.ts';
 import { createRoutes, type Routes } from './routes.ts';
 import { revive } from './settings.ts';
 
@@ -23,7 +23,7 @@ export interface WorkerGeneration extends Pick<Routes, 'upstreams'> {
 }
 
 export interface WorkerGenerationOptions {
-  readonly ask: (question: Question) => Promise<Answer>;
+  readonly ask: (question: Question) => Promise<Reply>;
   readonly metrics: Outbox['metrics'];
   readonly clock: Clock;
 }
@@ -42,7 +42,7 @@ export function createWorkerGeneration(
       onLookup: (result) => lookups[result](),
     });
   });
-  const holders = countHolders();
+  const references = countReferences();
   const routes = createRoutes(settings.config.routes, {
     loaded,
     metrics,
@@ -58,9 +58,9 @@ export function createWorkerGeneration(
     tokens,
     routes: routes.list,
     upstreams: routes.upstreams,
-    hold: holders.hold,
+    hold: references.hold,
     async retire() {
-      await holders.gone();
+      await references.gone();
       await routes.end('close');
     },
   };

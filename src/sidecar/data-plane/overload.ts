@@ -7,7 +7,7 @@ import type { Log } from '../../core/log.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { fitConnections, readDescriptors } from '../../net/file-descriptors.ts';
 import { type Connections, createConnections } from '../../proxy/connections.ts';
-import { createPressure, heapShareInUse } from '../../proxy/memory-pressure.ts';
+import { createMemoryPressure, heapShareInUse } from '../../proxy/memory-pressure.ts';
 
 export interface Overload {
   readonly connections: Connections;
@@ -46,7 +46,7 @@ export function createOverload({ config, log, metrics, heapShare = heapShareInUs
     if (high) log.warn('memory is short, new requests are answered 503', CODE);
     else log.info('memory is free again');
   };
-  const pressure = createPressure({ share: config.limits.heapShare, sample: heapShare, onChange });
+  const pressure = createMemoryPressure({ share: config.limits.heapShare, sample: heapShare, onChange });
   return {
     connections: createConnections({ limit: connectionLimit(config, log), onRefused }),
     check() {

@@ -2,7 +2,7 @@
  * Who still uses something that has been replaced, and the moment when nobody does.
  */
 
-export interface Holders {
+export interface ReferenceCount {
   /** What is returned lets go. */
   hold(): () => void;
   /** Resolves when all have let go. */
@@ -10,7 +10,7 @@ export interface Holders {
 }
 
 /** Nobody at first. */
-export function countHolders(): Holders {
+export function countReferences(): ReferenceCount {
   let count = 0;
   let { promise, resolve } = Promise.withResolvers<void>();
   return {

@@ -7,7 +7,7 @@ export interface RollCall {
   /** Resolves when all of these have answered. */
   begin(workers: Iterable<Worker>): Promise<void>;
   /** Of a worker that is gone, too, since nobody waits for it. */
-  answered(worker: Worker): void;
+  responded(worker: Worker): void;
 }
 
 export function createRollCall(): RollCall {
@@ -20,7 +20,7 @@ export function createRollCall(): RollCall {
       else open.add(call);
       return promise;
     },
-    answered(worker) {
+    responded(worker) {
       for (const call of open) {
         call.missing.delete(worker);
         if (call.missing.size > 0) continue;

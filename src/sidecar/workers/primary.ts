@@ -12,8 +12,8 @@ import { createRollCall, type RollCall } from './barrier.ts';
 import { createEditions, type Editions } from './config-leases.ts';
 import { createHandover, type Handover } from './connection-handoff.ts';
 import { createPool, type Pool, type Worker } from './process-pool.ts';
-import type { Answer, Question, ToEngine, ToWorker } from './protocol.ts';
-import { createLedger, type Ledger } from './report-sink.ts';
+import type { Question, Reply, ToEngine, ToWorker } from './protocol.ts';
+import { type AccountData, createAccountData } from './report-sink.ts';
 import { createPlaces, type Places } from './shared-limits.ts';
 import { createTokenDesk, type TokenDesk } from './token-broker.ts';
 
@@ -25,7 +25,7 @@ export function createWorkerPort(options: CallerPortOptions): CallerPort {
   const { config } = options.generations.current().loaded;
   const broadcast = (message: ToWorker) => pool.broadcast(() => message);
   const parts = createParts(options, broadcast, () => pool.ready());
-  const { desk, editions, ledger, handover, reports, drains } = parts;
+  const { desk, editions, accountData, handover, reports, drains } = parts;
   const state = { draining: false };
   const pool = openPool(options, parts, state);
   options.auditor?.watch((failing) => broadcast({ kind: 'audit', failing }));
@@ -36,9 +36,9 @@ export function createWorkerPort(options: CallerPortOptions): CallerPort {
       pool.started().catch((cause: unknown) => {
         throw new SidecarError('SIDECAR_INTERNAL', { cause, fields: { reason: 'a worker did not start' } });
       }),
-    inFlight: ledger.inFlight,
-    upstreams: ledger.upstreams,
-    workers: () => ({ configured: config.workers, running: pool.ready().length, each: ledger.usage() }),
+    inFlight: accountData.inFlight,
+    upstreams: accountData.upstreams,
+    workers: () => ({ configured: config.workers, running: pool.ready().length, each: accountData.usage() }),
     settled,
     reloaded: () => pool.broadcast((worker) => ({ kind: 'settings', settings: editions.settingsFor(worker) })),
     tokensChanged: desk.sync,
@@ -70,7 +70,7 @@ function createParts(
   return {
     desk,
     editions: createEditions({ current, count, desk }),
-    ledger: createLedger(options),
+    accountData: createAccountData(options),
     places: createPlaces({
       quotas: createQuotas(() => clock.now().monotonicMs),
       heard: () => settle(ready(), reports),
@@ -84,7 +84,7 @@ function createParts(
 function openPool(options: CallerPortOptions, parts: Parts, state: { readonly draining: boolean }): Pool {
   const { auditor, hosts, log, metrics } = options;
   const { config, workerEnv } = options.generations.current().loaded;
-  const { editions, ledger, places, handover, reports, drains } = parts;
+  const { editions, accountData, places, handover, reports, drains } = parts;
   const audit = () =>
     config.audit && { whenFailing: config.audit.whenFailing, failing: auditor?.snapshot().failing !== undefined };
   return createPool({
@@ -102,8 +102,8 @@ function openPool(options: CallerPortOptions, parts: Parts, state: { readonly dr
     },
     onGone(worker, unexpected) {
       if (unexpected) metrics.workerRestarted();
-      for (const part of [editions, ledger, places, handover]) part.gone(worker);
-      for (const call of [reports, drains]) call.answered(worker);
+      for (const part of [editions, accountData, places, handover]) part.gone(worker);
+      for (const call of [reports, drains]) call.responded(worker);
     },
   });
 }
@@ -111,7 +111,7 @@ function openPool(options: CallerPortOptions, parts: Parts, state: { readonly dr
 interface Parts {
   readonly desk: TokenDesk;
   readonly editions: Editions;
-  readonly ledger: Ledger;
+  readonly accountData: AccountData;
   readonly places: Places;
   readonly handover: Handover;
   readonly reports: RollCall;
@@ -122,9 +122,9 @@ function createReceive(
   parts: Parts,
   auditor: CallerPortOptions['auditor'],
 ): (worker: Worker, message: ToEngine) => void {
-  const { desk, editions, ledger, places, handover, reports, drains } = parts;
-  const answer = (worker: Worker, id: number, question: Question): Promise<Answer> => {
-    if (question.about === 'token') return desk.answer(question);
+  const { desk, editions, accountData, places, handover, reports, drains } = parts;
+  const response = (worker: Worker, id: number, question: Question): Promise<Reply> => {
+    if (question.about === 'token') return desk.response(question);
     const { callers, routes } = editions.find(question.generation)?.loaded.config ?? {};
     const route = routes?.find(({ path }) => question.route === `route ${path}`);
     const claims = [
@@ -142,14 +142,14 @@ function createReceive(
         handover.closed(worker, message.count);
         break;
       case 'question':
-        void reply(worker, message.id, answer(worker, message.id, message.question));
+        void reply(worker, message.id, response(worker, message.id, message.question));
         break;
       case 'leave':
         places.leave(worker, message.id);
         break;
       case 'report':
-        ledger.enter(worker, message.report);
-        if (message.asked) reports.answered(worker);
+        accountData.enter(worker, message.report);
+        if (message.asked) reports.responded(worker);
         break;
       case 'fact':
         auditor?.append(message.facts);
@@ -158,14 +158,14 @@ function createReceive(
         editions.retired(worker, message.generation);
         break;
       case 'drained':
-        drains.answered(worker);
+        drains.responded(worker);
         break;
     }
   };
 }
 
-async function reply(worker: Worker, id: number, answer: Promise<Answer>): Promise<void> {
-  worker.send({ kind: 'answer', id, result: await answer });
+async function reply(worker: Worker, id: number, response: Promise<Reply>): Promise<void> {
+  worker.send({ kind: 'response', id, result: await response });
 }
 
 /** Names become known when listeners are bound, one after the other. */

@@ -82,7 +82,7 @@ export type ToWorker =
       /** Undefined = the last one is not to be used any more. */
       readonly token: WireToken | undefined;
     }
-  | { readonly kind: 'answer'; readonly id: number; readonly result: Answer }
+  | { readonly kind: 'response'; readonly id: number; readonly result: Reply }
   | { readonly kind: 'audit'; readonly failing: boolean }
   /** Wants a report now. */
   | { readonly kind: 'report' }
@@ -90,7 +90,7 @@ export type ToWorker =
   | { readonly kind: 'cut' };
 
 /** What a question came to. */
-export type Answer =
+export type Reply =
   | { readonly ok: true; readonly token?: WireToken | undefined }
   /** `waited` is false where the refusal was known before the question. */
   | { readonly ok: false; readonly error: WireError; readonly waited: boolean };

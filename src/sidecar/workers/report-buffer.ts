@@ -21,7 +21,7 @@ export interface Outbox {
   /** A whole line of the log. */
   line(text: string): void;
   /** Reports now because somebody wants to know. */
-  answer(): void;
+  response(): void;
   /** Reports what is left. */
   flush(): void;
 }
@@ -83,7 +83,7 @@ export function createOutbox(options: OutboxOptions): Outbox {
     },
     finished: (...request) => add(requests, request),
     line: (text) => add(lines, text),
-    answer: () => flush(true),
+    response: () => flush(true),
     flush,
   };
 }

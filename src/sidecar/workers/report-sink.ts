@@ -14,7 +14,7 @@ export interface LedgerOptions {
   readonly log: Pick<Log, 'relay'>;
 }
 
-export interface Ledger {
+export interface AccountData {
   enter(worker: Worker, report: Report): void;
   /** Nothing goes on in it any more. */
   gone(worker: Worker): void;
@@ -25,7 +25,7 @@ export interface Ledger {
   usage(): { readonly index: number; readonly residentBytes: number; readonly cpuSeconds: number }[];
 }
 
-export function createLedger({ metrics, onFinished, log }: LedgerOptions): Ledger {
+export function createAccountData({ metrics, onFinished, log }: LedgerOptions): AccountData {
   const latest = new Map<Worker, Report>();
   const counters = new Map<string, (by: number) => void>();
   const routes = new Map<string, RouteMetrics>();

@@ -4,7 +4,7 @@
 import { SidecarError } from '../../core/errors.ts';
 import { type Claim, type Enter, enterBoth } from '../../proxy/rate-limits.ts';
 import type { Worker } from './process-pool.ts';
-import type { Answer } from './protocol.ts';
+import type { Reply } from './protocol.ts';
 
 export interface PlacesOptions {
   readonly quotas: Enter;
@@ -14,7 +14,7 @@ export interface PlacesOptions {
 
 export interface Places {
   /** @param id under which the place is given back */
-  enter(worker: Worker, id: number, claims: Claims): Promise<Answer>;
+  enter(worker: Worker, id: number, claims: Claims): Promise<Reply>;
   leave(worker: Worker, id: number): void;
   gone(worker: Worker): void;
 }
@@ -25,7 +25,7 @@ export function createPlaces({ quotas, heard }: PlacesOptions): Places {
   const taken = new Map<Worker, Map<number, () => void>>();
   const left = new WeakSet<Worker>();
   const hear = inRounds(heard);
-  const attempt = (worker: Worker, id: number, [caller, route]: Claims): Answer => {
+  const attempt = (worker: Worker, id: number, [caller, route]: Claims): Reply => {
     // It may have died while others were listened to.
     if (left.has(worker)) return { ok: true };
     try {

@@ -8,7 +8,7 @@ import { type Clock, elapsedSince } from '../../core/clock.ts';
 import { SidecarError } from '../../core/errors.ts';
 import type { Token } from '../../oauth/token.ts';
 import type { TokenSource } from '../../oauth/token-source.ts';
-import type { Answer, Question, ToWorker, WireError, WireToken } from './protocol.ts';
+import type { Question, Reply, ToWorker, WireError, WireToken } from './protocol.ts';
 
 export interface TokenDeskOptions {
   readonly broadcast: (message: ToWorker) => void;
@@ -22,7 +22,7 @@ export interface TokenDesk {
   tokens(generation: number): (WireToken | undefined)[];
   /** Looks for tokens that came or went, and tells the workers. */
   sync(): void;
-  answer(question: Extract<Question, { about: 'token' }>): Promise<Answer>;
+  response(question: Extract<Question, { about: 'token' }>): Promise<Reply>;
   forget(generation: number): void;
 }
 
@@ -59,7 +59,7 @@ export function createTokenDesk({ broadcast, clock }: TokenDeskOptions): TokenDe
       ),
     tokens: (generation) => (generations.get(generation) ?? []).map(wire),
     sync,
-    async answer({ generation, source, refused }) {
+    async response({ generation, source, refused }) {
       const entry = generations.get(generation)?.[source];
       if (!entry) return failure(new SidecarError('SIDECAR_INTERNAL'), false);
       let asked: ReturnType<TokenSource['renew']>;
@@ -92,7 +92,7 @@ function toWire(token: Token, serial: number, clock: Clock): WireToken {
   return { serial, authorization: authorization.reveal(), ...lifespan };
 }
 
-function failure(thrown: unknown, waited: boolean): Answer {
+function failure(thrown: unknown, waited: boolean): Reply {
   const { code, extras } = thrown instanceof SidecarError ? thrown : new SidecarError('SIDECAR_INTERNAL');
   const error: WireError = { code, retryAfterS: extras.retryAfterS, fields: extras.fields };
   return { ok: false, error, waited };

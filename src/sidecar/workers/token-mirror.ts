@@ -8,14 +8,14 @@ import { SidecarError } from '../../core/errors.ts';
 import { Secret } from '../../core/secret.ts';
 import { phaseOf } from '../../oauth/refresh-policy.ts';
 import type { LookupResult, Token, TokenKey } from '../../oauth/token.ts';
-import type { Answer, WireToken } from './protocol.ts';
+import type { Reply, WireToken } from './protocol.ts';
 import { reviveError } from './rpc.ts';
 
 export interface RemoteTokensOptions {
   readonly key: TokenKey;
   readonly token: WireToken | undefined;
   /** Asks the engine for the token to use now; `refused` is the serial of one that an API did not accept. */
-  readonly ask: (refused: number | undefined) => Promise<Answer>;
+  readonly ask: (refused: number | undefined) => Promise<Reply>;
   /** For metrics; the first caller of those that wait for one answer is counted by the engine. */
   readonly onLookup: (result: LookupResult) => void;
   /** How long one caller waits, ms. */
@@ -102,19 +102,19 @@ export class RemoteTokens {
 
   async #ask(refused: number | undefined): Promise<void> {
     this.#asking = true;
-    const answer = await this.#options.ask(refused);
+    const response = await this.#options.ask(refused);
     this.#asking = false;
-    if (answer.ok) {
-      this.accept(answer.token);
-      if (answer.token) this.#serve(this.#held(answer.token));
+    if (response.ok) {
+      this.accept(response.token);
+      if (response.token) this.#serve(this.#held(response.token));
       return;
     }
     // The engine's patience counts from the first of them: the others have some left.
-    if (answer.error.fields?.['result'] === 'wait_timeout') {
+    if (response.error.fields?.['result'] === 'wait_timeout') {
       if (this.#waiters.size > 0) void this.#ask(undefined);
       return;
     }
-    this.#fail([...this.#waiters], reviveError(answer.error), answer.waited ? 'join' : 'miss');
+    this.#fail([...this.#waiters], reviveError(response.error), response.waited ? 'join' : 'miss');
   }
 
   #serve(token: Token): void {

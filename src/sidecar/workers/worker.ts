@@ -44,7 +44,7 @@ function startWorker(start: Start, send: Send): Receive {
   });
   const log = createLog({ level: start.settings.level, format: 'json', write: outbox.line });
   const { metrics } = outbox;
-  const ask = (question: Question) => questions.ask(question).answer;
+  const ask = (question: Question) => questions.ask(question).response;
   const generations = createWorkerGenerations(start.settings, {
     build: (settings) => createWorkerGeneration(settings, { ask, metrics, clock: systemClock }),
     onRetired: (generation) => send({ kind: 'retired', generation }),
@@ -94,10 +94,10 @@ function createReceive({ send, questions, outbox, log, generations, hosts, audit
     },
     hosts: (message) => message.hosts.forEach((host) => void hosts.add(host)),
     token: ({ generation, source, token }) => generations.find(generation)?.tokens[source]?.accept(token),
-    answer: ({ id, result }) => questions.answered(id, result),
+    response: ({ id, result }) => questions.responded(id, result),
     audit: ({ failing }) => void Object.assign(audit, { failing }),
     // After what is just ending: streams take a turn of the event loop to say that they are closed.
-    report: () => void setImmediate(() => setImmediate(outbox.answer)),
+    report: () => void setImmediate(() => setImmediate(outbox.response)),
     drain() {
       for (const server of [servers.plain, servers.secure]) server?.close();
       void proxy.drain().then(() => {
@@ -133,8 +133,8 @@ interface Place {
 function enter(questions: Questions, send: Send, { number, caller, route }: Place): (() => void) | Promise<() => void> {
   if (isFree(caller) && isFree(route)) return () => undefined;
   const question = { about: 'place', generation: number, caller: caller.owner, route: route.owner } as const;
-  const { id, answer } = questions.ask(question);
-  return answer.then((result) => {
+  const { id, response } = questions.ask(question);
+  return response.then((result) => {
     if (!result.ok) throw reviveError(result.error);
     return () => send({ kind: 'leave', id });
   });

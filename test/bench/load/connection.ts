@@ -12,7 +12,7 @@ export type OnAnswer = (ms: number, error: string | undefined, bodyBytes: number
 
 export interface Connection {
   /** Asks once; opens the socket when there is none. Only after the last answer. */
-  ask(onAnswer: OnAnswer): void;
+  ask(onResponse: OnAnswer): void;
   /** Resolves when the socket is connected. */
   open(): Promise<void>;
   close(): void;
@@ -29,12 +29,12 @@ export function requestBytes({ method, path, port, sendBytes, shape, authorizati
 
 export function createConnection(job: LoadJob, request: Buffer): Connection {
   let socket: Socket | undefined;
-  let waiting: { readonly onAnswer: OnAnswer; readonly at: number } | undefined;
+  let waiting: { readonly onResponse: OnAnswer; readonly at: number } | undefined;
 
   const answered = (error: string | undefined, bodyBytes: number) => {
     const asked = waiting;
     waiting = undefined;
-    asked?.onAnswer(performance.now() - asked.at, error, bodyBytes);
+    asked?.onResponse(performance.now() - asked.at, error, bodyBytes);
   };
   const drop = (error: string) => {
     socket?.destroy();
@@ -58,8 +58,8 @@ export function createConnection(job: LoadJob, request: Buffer): Connection {
   };
 
   return {
-    ask(onAnswer) {
-      waiting = { onAnswer, at: performance.now() };
+    ask(onResponse) {
+      waiting = { onResponse, at: performance.now() };
       socket ??= dial();
       socket.write(request);
       if (job.sendBytes > WHOLE_BYTES) upload(socket, job.sendBytes);

@@ -8,7 +8,7 @@ import { Secret } from '../../../src/core/secret.ts';
 import { createTokenCache } from '../../../src/oauth/token-cache.ts';
 import { record } from '../../../src/proxy/access-log.ts';
 import { createAdmission, type RequestLine } from '../../../src/proxy/admission.ts';
-import { readAnswerHead, readRequestHead } from '../../../src/proxy/headers.ts';
+import { readRequestHead, readResponseHead } from '../../../src/proxy/headers.ts';
 
 export interface Case {
   readonly name: string;
@@ -36,7 +36,7 @@ export async function createCases(): Promise<Case[]> {
     { name: 'request headers', run: () => readRequestHead(REQUEST) },
     { name: 'admission', run: admissionCase() },
     { name: 'token from the cache', run: await tokenCase() },
-    { name: 'answer headers', run: () => readAnswerHead(ANSWER, 200, TOKEN) },
+    { name: 'answer headers', run: () => readResponseHead(ANSWER, 200, TOKEN) },
     { name: 'metrics', run: () => metrics.record('GET', 200, 0.012) },
     { name: 'metrics and log line', run: logCase() },
   ];

@@ -5,7 +5,7 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { createLog } from '../../../src/core/log.ts';
 import { createMetrics } from '../../../src/core/metrics.ts';
 import { acquireLock } from '../../../src/iam/rotation/lock-file.ts';
-import { createSecretCare } from '../../../src/iam/rotation/scheduler.ts';
+import { createRotationScheduler } from '../../../src/iam/rotation/scheduler.ts';
 import { FIRST_VALUE, type RotationWorld, startRotationServer } from '../../support/rotation-world.ts';
 import { until } from '../../support/until.ts';
 
@@ -35,7 +35,7 @@ async function startCare(world: RotationWorld, rotation: object | null = { every
   const log = createLog({ level: 'info', format: 'json', write: (line) => logs.push(line) });
   const metrics = createMetrics('1');
   let look = () => undefined as undefined | undefined;
-  const care = createSecretCare({
+  const care = createRotationScheduler({
     ...{ current: () => loaded, log, metrics, clock: world.clock },
     every(_ms, run) {
       look = () => void run();

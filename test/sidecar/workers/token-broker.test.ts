@@ -1,7 +1,7 @@
 // One token engine for several workers: tokens go to all of them, and what many ask for is fetched once.
 import { expect, it } from 'vitest';
 import { Secret } from '../../../src/core/secret.ts';
-import type { TokenAnswer } from '../../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../../src/oauth/token-endpoint.ts';
 import { TokenSource } from '../../../src/oauth/token-source.ts';
 import type { ToWorker } from '../../../src/sidecar/workers/protocol.ts';
 import { createTokenDesk } from '../../../src/sidecar/workers/token-broker.ts';
@@ -14,7 +14,7 @@ const KEY = { credential: 'default', scope: 'api', audience: undefined, resource
 function setUp(count: number) {
   const clock = createFakeClock();
   let fetches = 0;
-  let land: ((answer: TokenAnswer) => void) | undefined;
+  let land: ((answer: TokenResponse) => void) | undefined;
   const lookups: string[] = [];
   const source = new TokenSource(KEY, {
     fetchToken() {
@@ -38,7 +38,7 @@ function setUp(count: number) {
       new RemoteTokens({
         ...{ key: KEY, token: undefined, waitMs: 10_000, clock },
         ask: async (refused) =>
-          later(await desk.answer(await later({ about: 'token', generation: 1, source: 0, refused } as const))),
+          later(await desk.response(await later({ about: 'token', generation: 1, source: 0, refused } as const))),
         onLookup: (result) => void lookups.push(result),
       }),
   );
@@ -116,5 +116,5 @@ it('refuses questions about a configuration that is gone', async () => {
   const world = setUp(1);
   world.desk.forget(1);
   const question = { about: 'token', generation: 1, source: 0, refused: undefined } as const;
-  expect(await world.desk.answer(question)).toMatchObject({ ok: false, error: { code: 'SIDECAR_INTERNAL' } });
+  expect(await world.desk.response(question)).toMatchObject({ ok: false, error: { code: 'SIDECAR_INTERNAL' } });
 });

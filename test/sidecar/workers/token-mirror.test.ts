@@ -1,7 +1,7 @@
 // Copies of tokens in a worker: valid by both clocks or not used, asked for once, and refused once.
 import { describe, expect, it } from 'vitest';
 import type { LookupResult } from '../../../src/oauth/token.ts';
-import type { Answer, WireToken } from '../../../src/sidecar/workers/protocol.ts';
+import type { Reply, WireToken } from '../../../src/sidecar/workers/protocol.ts';
 import { RemoteTokens } from '../../../src/sidecar/workers/token-mirror.ts';
 import { createFakeClock } from '../../support/clock.ts';
 
@@ -9,7 +9,7 @@ const KEY = { credential: 'default', scope: 'api', audience: undefined, resource
 
 function setUp(token: Partial<WireToken> | undefined) {
   const clock = createFakeClock();
-  const asked: { readonly refused: number | undefined; readonly answer: (answer: Answer) => Promise<void> }[] = [];
+  const asked: { readonly refused: number | undefined; readonly answer: (answer: Reply) => Promise<void> }[] = [];
   const lookups: LookupResult[] = [];
   const wire = (serial: number, fields: Partial<WireToken> = {}): WireToken => ({
     ...{ serial, authorization: `Bearer token-${serial}`, sinceWallMs: clock.now().wallMs, ageMs: 0 },
@@ -19,7 +19,7 @@ function setUp(token: Partial<WireToken> | undefined) {
     key: KEY,
     token: token && wire(1, token),
     ask(refused) {
-      const { promise, resolve } = Promise.withResolvers<Answer>();
+      const { promise, resolve } = Promise.withResolvers<Reply>();
       asked.push({ refused, answer: (answer) => clock.advance(0).then(() => resolve(answer)) });
       return promise;
     },
@@ -42,7 +42,7 @@ async function outcome({ tokens }: World): Promise<string> {
   }
 }
 
-const refusal = (result: string, waited: boolean): Answer => ({
+const refusal = (result: string, waited: boolean): Reply => ({
   ok: false,
   waited,
   error: { code: 'TOKEN_UNAVAILABLE', retryAfterS: 7, fields: { credential: 'default', result } },
