@@ -6,9 +6,10 @@
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import { backoffMs, rejectionBackoffMs } from './backoff.ts';
-import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
+import { MIN_INTERVAL_MS, type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-endpoint.ts';
+import { Waiters } from './waiters.ts';
 
 export interface SourceOptions {
   readonly fetchToken: () => Promise<TokenResponse>;
@@ -36,14 +37,11 @@ interface Failure {
 
 /** Timers past 2^31 ms fire at once; a source looks again at least this often instead. */
 const MAX_TIMER_MS = 3_600_000;
-/** More callers than this do not wait for one token; each costs memory and a connection. */
-const MAX_WAITING = 20_000;
-/** Token requests start at least this far apart, however short tokens live and however many upstreams refuse one. */
-const MIN_INTERVAL_MS = 1000;
 
 export class TokenSource {
   readonly key: TokenKey;
   readonly #options: SourceOptions;
+  readonly #waiters: Waiters;
   #token: Token | undefined;
   #flight: Promise<Outcome> | undefined;
   #failure: Failure | undefined;
@@ -51,7 +49,6 @@ export class TokenSource {
   #lastSuccessAt: number | undefined;
   #generation = 0;
   #closed = false;
-  #waiting = 0;
   #lastStart: Instant | undefined;
   #cancelTimer: (() => void) | undefined;
   #dueAt: number | undefined;
@@ -60,6 +57,8 @@ export class TokenSource {
   constructor(key: TokenKey, options: SourceOptions) {
     this.key = key;
     this.#options = options;
+    const { waitMs, clock } = options;
+    this.#waiters = new Waiters({ credential: key.credential, waitMs, clock });
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;
     void this.#fly();
@@ -98,14 +97,14 @@ export class TokenSource {
   renew(stale: Token): Token | Promise<Token> | undefined {
     if (this.#token === stale) {
       if (elapsedSince(stale.since, this.#options.clock.now()) < MIN_INTERVAL_MS) return undefined;
-      this.#token = undefined;
+      this.#keep(undefined);
     }
     return this.get();
   }
 
   /** Drops the token and fetches another now, whatever the back-off says. */
   refresh(): Promise<Token> {
-    this.#token = undefined;
+    this.#keep(undefined);
     this.#failure = undefined;
     // One that is under way counts as this one.
     if (this.#flight === undefined) this.#lastStart = undefined;
@@ -131,25 +130,15 @@ export class TokenSource {
     this.#cancelTimer?.();
   }
 
-  /** Every caller has a deadline of its own; one that gives up leaves the flight to the others. */
   #wait(): Promise<Token> {
-    if (this.#waiting >= MAX_WAITING) throw this.#unavailable('queue_full');
-    this.#waiting += 1;
-    const { promise, resolve, reject } = Promise.withResolvers<Token>();
-    const giveUp = () => reject(this.#unavailable('wait_timeout'));
-    const cancel = this.#options.clock.startTimer(this.#options.waitMs, giveUp);
-    this.#fly().then(unwrap).then(resolve, reject);
-    return promise.finally(() => {
-      cancel();
-      this.#waiting -= 1;
-    });
+    const token = this.#waiters.wait();
+    void this.#fly();
+    return token;
   }
 
-  #unavailable(result: string): SidecarError {
-    return new SidecarError('TOKEN_UNAVAILABLE', {
-      retryAfterS: 1,
-      fields: { credential: this.key.credential, result },
-    });
+  #keep(token: Token | undefined): void {
+    this.#token = token;
+    this.#options.events.changed?.();
   }
 
   #phase(): Phase {
@@ -175,9 +164,13 @@ export class TokenSource {
 
   /** Starts or joins the one flight. It never rejects, so a flight nobody waits for needs no handler. */
   #fly(): Promise<Outcome> {
-    this.#flight ??= this.#land().finally(() => {
+    this.#flight ??= this.#land().then((outcome) => {
+      // One after the other at once: who joins a flight is served by it.
       this.#flight = undefined;
+      if ('token' in outcome) this.#waiters.serve(outcome.token);
+      else this.#waiters.fail(outcome.error);
       this.#schedule();
+      return outcome;
     });
     return this.#flight;
   }
@@ -196,12 +189,12 @@ export class TokenSource {
     if (phaseOf(lifespan, clock.now()) === 'expired')
       return this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
     const token: Token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
-    this.#token = token;
     this.#failure = undefined;
     this.#failures = 0;
     this.#generation += 1;
     this.#lastSuccessAt = clock.now().wallMs;
     events.obtained(token, response.assumedLifetime);
+    this.#keep(token);
     return { token };
   }
 

@@ -1,50 +1,75 @@
 /**
- * A route, and one request on its way through it: what the steps of the data path hand on to each other.
+ * One request on its way: everything that the steps of the data path know of it and hand on to each other, in this one
+ * object; and what all requests of a port share.
  */
+import type { Hash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
-import type { Dispatcher } from 'undici';
-import type { RouteMetrics } from '../core/metrics.ts';
-import type { Token, TokenKey } from '../oauth/token.ts';
-import type { RoutePattern } from './admission.ts';
-import type { RequestHead } from './headers.ts';
-import type { QuotaLimits } from './rate-limits.ts';
-import type { RequestBody } from './request-body.ts';
-import type { Depart } from './response-writer.ts';
-import type { Rewrite } from './rewrite.ts';
+import type { SidecarError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { CallerMetrics, RouteMetrics } from '../core/metrics.ts';
+import type { Admit } from './admission.ts';
+import type { Connections } from './connections.ts';
+import { type RequestHead, readRequestHead } from './headers.ts';
+import type { BodyLimits, RequestBody } from './request-body.ts';
+import type { Route } from './route.ts';
 import type { UpgradeResponse } from './upgrade.ts';
+import type { WriteBatch } from './write-batch.ts';
 
-/** What gives a route its tokens; see `TokenSource` for what the two promise. */
-export interface RouteTokens {
-  readonly key: TokenKey;
-  get(): Token | Promise<Token>;
-  renew(stale: Token): Token | Promise<Token> | undefined;
+/** What one generation of the configuration lets in, and how. */
+export interface Gate {
+  readonly admit: Admit<Route>;
+  readonly limits: BodyLimits;
+  /** From a request's arrival to its whole response, ms. */
+  readonly totalMs: number | undefined;
+  /**
+   * Counts a request against what the caller and the route may do; what is returned ends it, undefined where nothing is
+   * limited. @throws SidecarError CALLER_LIMIT
+   */
+  readonly enter: (caller: string, route: Route) => Entered | Promise<Entered> | undefined;
+  /** Whether calls of this method leave a proof. @throws SidecarError SIDECAR_AUDIT_FAILED while none can be kept */
+  readonly audited: (method: string) => boolean;
+  /** Keeps the generation whole until `release`. */
+  readonly hold: () => void;
+  readonly release: () => void;
 }
 
-/** A configured route, ready to be used; its dispatcher is bound to one origin for life. */
-export interface Route extends RoutePattern {
-  readonly dispatcher: Dispatcher;
-  /** True for the failure of a connection that had carried an answer before. */
-  readonly wasReused: (error: Error) => boolean;
-  readonly tokens: RouteTokens;
-  readonly metrics: RouteMetrics;
-  readonly limits: QuotaLimits;
-  readonly replayOn401: 'once' | 'never';
-  /** Whether WebSockets are let through. */
-  readonly upgrade: boolean;
-  readonly rewrite: Rewrite;
-  /** Longest wait for a connection, ms. */
-  readonly queueMs: number;
-  /** For metrics. */
-  readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
+/** Ends a request that was counted. */
+export type Entered = () => void;
+
+/** What all requests of a port have in common. */
+export interface ProxyContext {
+  /** The gate in force; a request keeps the one it came in through. */
+  gate: Gate;
+  draining: boolean;
+  readonly connections: Connections;
+  readonly log: Log;
+  readonly metrics: CallerMetrics;
+  /** Of requests that match no route. */
+  readonly unrouted: RouteMetrics;
+  readonly onFinished?: OnFinished | undefined;
+  /** Told of audited calls that are over. */
+  readonly auditor?: { append(facts: AuditFacts): void } | undefined;
+  readonly nextRequestId: () => string;
+  readonly writeBatch: WriteBatch;
+  /** Told how much content has gone through, of what comes in more than one piece. */
+  readonly onForwarded: (bytes: number) => void;
 }
 
-/** Node 24.14 and later; the types do not know it yet. */
-export interface Informing {
-  writeInformation(status: number, headers: readonly string[]): void;
-}
+export type AuditFacts = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** A request that has gone to its upstream, or is queued for it. */
+/** A request that is over; `failure` of one that did not get an ordinary response. */
+export type FinishedRequest = readonly [
+  route: string | undefined,
+  status: number,
+  ms: number,
+  failure: { readonly code: string | undefined; readonly requestId: string } | undefined,
+  method: string,
+];
+
+export type OnFinished = (...request: FinishedRequest) => void;
+
+/** A try that is on its way to the upstream, or queued for it. */
 export interface Underway {
   /** Gives up as late. */
   expire(): void;
@@ -52,36 +77,56 @@ export interface Underway {
   callerClosed(): void;
 }
 
-/** One caller's request on its way. */
-export interface Exchange {
+const NO_BODY: RequestBody = { kind: 'none' };
+const NO_HEADERS: readonly string[] = [];
+
+export class Exchange {
+  readonly context: ProxyContext;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly head: Pick<RequestHead, 'forward' | 'hosts'>;
+  readonly head: RequestHead;
   readonly requestId: string;
-  readonly route: Route;
+  readonly startedAt = performance.now();
+  /** The one it came in through. */
+  gate: Gate | undefined;
+  route: Route | undefined;
+  caller: string | undefined;
   /** Path and query for the upstream. */
-  readonly path: string;
-  readonly body: RequestBody;
-  /** Longest time the caller may leave our answer unread, ms. */
-  readonly stallMs: number;
+  path = '';
+  /** Flat headers to send on, as the route wants them. */
+  forward: readonly string[] = NO_HEADERS;
+  /** Flat headers of ours for the request and its response. */
+  added: readonly string[] = NO_HEADERS;
+  body: RequestBody = NO_BODY;
+  /** Of the body, where the call is audited. */
+  digest: Hash | undefined;
   /** `res`, where it may become a tunnel. */
-  readonly upgrade: UpgradeResponse | undefined;
-  /** Flat headers of ours for the request and its answer. */
-  readonly added: readonly string[];
-  /** Told how much of a large answer has come. */
-  readonly passed: (bytes: number) => void;
-  /** Where the ends of answers meet. */
-  readonly depart: Depart;
-  /** The try that is on its way. As closures in members of their own, they let V8 keep nearly every request until a full collection. */
-  attempt?: Underway | undefined;
-  /** From sending the request to the head of its answer, ms. */
-  upstreamMs?: number;
-  bytesOut: number;
-  replayed: boolean;
-}
+  upgrade: UpgradeResponse | undefined;
+  /** Longest time the caller may leave our response unread, ms. */
+  idleMs = 0;
+  /** As closures in members of their own, the parts of a try would let V8 keep nearly every request until a full collection. */
+  attempt: Underway | undefined;
+  /** It was sent, or would have been: there are numbers of it to log. */
+  isForwarded = false;
+  /** From sending the request to the head of its response, ms. */
+  upstreamMs: number | undefined;
+  bytesOut = 0;
+  replayed = false;
+  error: SidecarError | undefined;
+  /** Ends what was counted against limits. */
+  leave: Entered | undefined;
 
-/** As the caller addressed us, for answers that point back. */
-export function callerOrigin({ req, head }: Exchange): string | undefined {
-  const [host] = head.hosts;
-  return host && `${req.socket instanceof TLSSocket ? 'https' : 'http'}://${host}`;
+  constructor(context: ProxyContext, req: IncomingMessage, res: ServerResponse) {
+    this.context = context;
+    this.req = req;
+    this.res = res;
+    this.head = readRequestHead(req.rawHeaders);
+    this.requestId = this.head.requestId ?? context.nextRequestId();
+  }
+
+  /** As the caller addressed us, for responses that point back. */
+  get callerOrigin(): string | undefined {
+    const [host] = this.head.hosts;
+    return host && `${this.req.socket instanceof TLSSocket ? 'https' : 'http'}://${host}`;
+  }
 }

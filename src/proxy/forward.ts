@@ -10,10 +10,11 @@ import type { Dispatcher } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import { errors } from '../net/undici.ts';
 import type { Token } from '../oauth/token.ts';
-import { callerOrigin, type Exchange, type Informing, type Underway } from './exchange.ts';
+import type { Exchange, Underway } from './exchange.ts';
 import { type ResponseHead, readResponseHead, VIA } from './headers.ts';
 import { mayTryAgain, renewedToken } from './replay.ts';
 import { ResponseWriter, type Settle } from './response-writer.ts';
+import type { Route } from './route.ts';
 import { translate } from './upstream-errors.ts';
 
 /** More interim answers than this are a fault of the API. */
@@ -26,33 +27,45 @@ const MAX_DISCARD_BYTES = 64 * 1024;
  * @throws SidecarError UPSTREAM_* with `mayHaveExecuted`, CALLER_ABORTED, CALLER_TIMEOUT, or what `renew` throws. If the
  * answer had begun, `res.headersSent` is true and the caller's connection has to be cut.
  */
-export function forward(exchange: Exchange, token: Token): Promise<void> {
-  return new Promise((resolve, reject) => new Attempt(exchange, token, { resolve, reject }).send());
+export function forward(exchange: Exchange, route: Route, token: Token): Promise<void> {
+  return new Promise((resolve, reject) => new Attempt({ exchange, route, token }, { resolve, reject }).send());
+}
+
+/** What a try is made of. */
+interface Sending {
+  readonly exchange: Exchange;
+  readonly route: Route;
+  readonly token: Token;
 }
 
 /** One try on the upstream; undici's handler object, because it is the hottest object there is. */
-class Attempt implements Dispatcher.DispatchHandler, Underway {
+class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Underway {
   readonly #exchange: Exchange;
+  readonly #route: Route;
   readonly #token: Token;
   readonly #settle: Settle;
   #controller: Dispatcher.DispatchController | undefined;
-  /** Bytes of a 401 that is thrown away; undefined while answering. */
+  /** Bytes of a 401 that is thrown away; undefined while responding. */
   #discarded: number | undefined;
-  #response: ResponseWriter | undefined;
+  /** The head of a response has come. */
   #responded = false;
+  /** The caller has the head of it. */
+  #responding = false;
   #queued: NodeJS.Timeout | undefined;
   #givenUp = false;
   #informed = 0;
   #sentAt = 0;
 
-  constructor(exchange: Exchange, token: Token, settle: Settle) {
+  constructor({ exchange, route, token }: Sending, settle: Settle) {
+    super(exchange, settle);
     this.#exchange = exchange;
+    this.#route = route;
     this.#token = token;
     this.#settle = settle;
   }
 
   send(): void {
-    const { req, res, route, path, body, upgrade } = this.#exchange;
+    const { req, res, path, body, upgrade } = this.#exchange;
     if (res.destroyed || res.headersSent) {
       this.#settle.reject(new SidecarError('CALLER_ABORTED'));
       return;
@@ -65,15 +78,15 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
       ...(upgrade && { upgrade: 'websocket' }),
     };
-    const isTaken = route.dispatcher.dispatch(options, this);
+    const isTaken = this.#route.dispatcher.dispatch(options, this);
     // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
     if (!isTaken && this.#controller === undefined)
-      this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), route.queueMs);
+      this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), this.#route.queueMs);
   }
 
   #headers(): string[] {
-    const { head, requestId, body, route, added } = this.#exchange;
-    const headers = [...route.rewrite.request(head.forward), ...added, 'Via', VIA, 'X-Request-Id', requestId];
+    const { forward: kept, requestId, body, added } = this.#exchange;
+    const headers = [...kept, ...added, 'Via', VIA, 'X-Request-Id', requestId];
     if (body.kind === 'stream' && body.length !== undefined) headers.push('Content-Length', String(body.length));
     headers.push('Authorization', this.#token.authorization.reveal());
     return headers;
@@ -101,7 +114,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     const onEnd = (bytes: number) => {
       exchange.bytesOut = bytes;
     };
-    const about = { protocol: String(protocol), headers, stallMs: exchange.stallMs, onEnd };
+    const about = { protocol: String(protocol), headers, stallMs: exchange.idleMs, onEnd };
     if (exchange.upgrade?.switchTo(upstream, about)) this.#settle.resolve();
     else this.#settle.reject(new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true }));
   }
@@ -121,13 +134,15 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     const head = readResponseHead(controller.rawHeaders as Buffer[], status, this.#bearer);
     if (status === 401 && this.#renew(head)) return;
     this.#exchange.upstreamMs = Math.round((performance.now() - this.#sentAt) * 100) / 100;
-    const { res, requestId, added, route } = this.#exchange;
-    const headers = route.rewrite.response(head.headers, callerOrigin(this.#exchange));
+    const { res, requestId, added } = this.#exchange;
+    const { rewrite } = this.#route;
+    const headers = rewrite ? rewrite.response(head.headers, this.#exchange.callerOrigin) : head.headers;
     headers.push(...added);
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     res.writeHead(status, reason, headers);
-    this.#response = new ResponseWriter(this.#exchange, controller, fields['content-length'], this.#settle);
+    this.begin(controller, fields['content-length']);
+    this.#responding = true;
   }
 
   onResponseStarted(): void {
@@ -140,13 +155,13 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
       if (this.#discarded > MAX_DISCARD_BYTES) controller.abort(new errors.RequestAbortedError());
       return;
     }
-    this.#response?.write(chunk);
+    if (this.#responding) this.write(chunk);
   }
 
   onResponseEnd(): void {
     if (this.#discarded !== undefined) return;
     this.#release();
-    this.#response?.end();
+    if (this.#responding) this.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -154,7 +169,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     this.#release();
     // undici leaves the body of a request it never began alone; the rest of it has to go somewhere.
     if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
-    if (mayTryAgain(this.#exchange, this.#responded, error))
+    if (mayTryAgain(this.#exchange, this.#route, { responded: this.#responded, error }))
       this.#again('stale_connection', Promise.resolve(this.#token));
     else this.#settle.reject(translate(error, this.#controller !== undefined));
   }
@@ -192,12 +207,12 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
   #release(): void {
     this.#exchange.attempt = undefined;
     clearTimeout(this.#queued);
-    this.#response?.cease();
+    this.stopWaiting();
   }
 
   /** Starts the one replay if this 401 allows it; true when it did. */
   #renew({ challenges }: ResponseHead): boolean {
-    const renewed = renewedToken(this.#exchange, this.#token, challenges);
+    const renewed = renewedToken(this.#exchange, this.#route, { stale: this.#token, challenges });
     if (renewed === undefined) return false;
     this.#discarded = 0;
     this.#release();
@@ -207,8 +222,8 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
 
   #again(reason: 'unauthorized' | 'stale_connection', token: Promise<Token>): void {
     this.#exchange.replayed = true;
-    this.#exchange.route.onReplay(reason);
-    this.#settle.resolve(token.then((next) => forward(this.#exchange, next)));
+    this.#route.onReplay(reason);
+    this.#settle.resolve(token.then((next) => forward(this.#exchange, this.#route, next)));
   }
 
   /** The token alone, which an upstream might repeat in a header. */
@@ -218,3 +233,8 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
 }
 
 const BUSY = { mayHaveExecuted: false, retryAfterS: 1 } as const;
+
+/** Node 24.14 and later; the types do not know it yet. */
+interface Informing {
+  writeInformation(status: number, headers: readonly string[]): void;
+}

@@ -4,6 +4,7 @@
  */
 import type { Token } from '../oauth/token.ts';
 import type { Exchange } from './exchange.ts';
+import type { Route } from './route.ts';
 
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
@@ -12,15 +13,14 @@ const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
  * undefined when the 401 is the answer.
  */
 export function renewedToken(
-  exchange: Exchange,
-  token: Token,
-  challenges: readonly string[],
+  { body, replayed, req }: Exchange,
+  route: Route,
+  { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
-  const { route, body, replayed, req } = exchange;
   if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return undefined;
   if (!blamesToken(challenges, SAFE.has(req.method ?? ''))) return undefined;
   try {
-    const renewed = route.tokens.renew(token);
+    const renewed = route.tokens.renew(stale);
     return renewed && Promise.resolve(renewed);
   } catch (error) {
     // While it backs off it throws at once; as a promise that goes the same way as a failed fetch.
@@ -29,7 +29,11 @@ export function renewedToken(
 }
 
 /** After a broken connection: only what is safe, and only on one used before that died before it said anything. */
-export function mayTryAgain({ replayed, body, req, route }: Exchange, responded: boolean, error: Error): boolean {
+export function mayTryAgain(
+  { replayed, body, req }: Exchange,
+  route: Route,
+  { responded, error }: { readonly responded: boolean; readonly error: Error },
+): boolean {
   const untouched = !replayed && !responded && body.kind !== 'stream';
   return untouched && SAFE.has(req.method ?? '') && route.wasReused(error);
 }

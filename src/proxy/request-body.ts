@@ -22,7 +22,7 @@ export interface BodyLimits {
   /** Larger ones are refused; undefined = none is. */
   readonly maxBytes?: number | undefined;
   /** Told how much has come. */
-  readonly passed: (bytes: number) => void;
+  readonly onForwarded: (bytes: number) => void;
   /** Gets every byte, for who wants to prove what was sent. */
   readonly digest?: Hash | undefined;
 }
@@ -99,7 +99,7 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
 class CallerBody extends Readable {
   readonly #req: IncomingMessage;
   readonly #idleMs: number;
-  readonly #passed: BodyLimits['passed'];
+  readonly #onForwarded: BodyLimits['onForwarded'];
   readonly #digest: Hash | undefined;
   /** Bytes that may still come. */
   #room: number;
@@ -108,11 +108,11 @@ class CallerBody extends Readable {
   /** Since the clock was last wound up. */
   #progress = 0;
 
-  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes, digest, passed }: BodyLimits) {
+  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes, digest, onForwarded }: BodyLimits) {
     super({ highWaterMark: 64 * 1024 });
     this.#req = req;
     this.#idleMs = idleMs;
-    this.#passed = passed;
+    this.#onForwarded = onForwarded;
     this.#digest = digest;
     this.#room = maxBytes ?? Number.POSITIVE_INFINITY;
     for (const chunk of first) {
@@ -125,7 +125,7 @@ class CallerBody extends Readable {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#digest?.update(chunk);
-    this.#passed(chunk.length);
+    this.#onForwarded(chunk.length);
     this.#room -= chunk.length;
     if (this.#room < 0) {
       this.destroy(tooLarge());

@@ -1,34 +1,30 @@
 /**
- * One generation of the configuration as running objects: egress, credentials, token sources, routes and the gate. Built
- * whole, used whole, closed whole, so that a request keeps one generation for its lifetime.
+ * One generation of the control side: credentials, and the tokens that the data plane's routes ask for. Built whole from a
+ * configuration, and closed when no request that came in under it is left.
  */
 import type { LoadedConfig } from '../config/load.ts';
-import type { RouteConfig } from '../config/schema.ts';
 import type { Clock } from '../core/clock.ts';
 import { ERRORS } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Credential } from '../oauth/credential.ts';
-import { createIdentity, type Identity, tokenKey } from '../oauth/credentials.ts';
-import type { Token, TokenEvents, TokenKey } from '../oauth/token.ts';
+import { createIdentity, type Identity } from '../oauth/credentials.ts';
+import { countLookups, type Token, type TokenEvents, type TokenKey } from '../oauth/token.ts';
 import { createTokenCache, type TokenCache } from '../oauth/token-cache.ts';
-import type { Route } from '../proxy/exchange.ts';
-import { countReferences } from './data-plane/ref-count.ts';
-import { createRoutes, type UpstreamUse } from './data-plane/routes.ts';
+import type { TokenSource } from '../oauth/token-source.ts';
+import type { Serving } from './data-plane/generation.ts';
+import { dataPlaneSettings, WHOLE } from './data-plane/settings.ts';
+import type { Retirable } from './generations.ts';
 
-export interface Generation {
+export interface Generation extends Retirable, Serving {
   readonly loaded: LoadedConfig;
   readonly tokens: TokenCache;
   readonly credentials: readonly Credential[];
-  readonly routes: readonly Route[];
-  /** By origin and route, for `/status`. */
-  upstreams(): UpstreamUse[];
-  /** A request that came in through this generation keeps it whole until it calls what is returned. */
-  hold(): () => void;
-  /** Refreshes no tokens behind any more; closes its connections when the last request has let go. */
-  retire(): Promise<void>;
-  /** Ends what still runs. */
-  destroy(): Promise<void>;
+  readonly sources: readonly TokenSource[];
+  /** Told from now on when a token came, or is not to be used any more. */
+  onTokenChange(listener: () => void): void;
+  /** Once replaced it refreshes no tokens behind any more, and closes when this has resolved. */
+  usedUntil(over: Promise<void>): void;
 }
 
 export interface GenerationOptions {
@@ -38,43 +34,43 @@ export interface GenerationOptions {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  /** Told when there is a new token. */
-  readonly onToken?: () => void;
   /** The generation this one replaces: its tokens serve until there are new ones. */
   readonly previous?: Generation | undefined;
 }
 
 /** Builds everything and starts fetching the first tokens. */
 export function createGeneration(options: GenerationOptions): Generation {
-  const { loaded, metrics, clock, random, previous } = options;
-  const { config } = loaded;
+  const { loaded, clock, random, previous } = options;
   const identity = connectIdentity(options);
+  const listeners = new Set<() => void>();
   const tokens = createTokenCache({
     fetchToken: (key) => identity.credential(key.credential).fetchToken(key),
-    eventsFor: (key) => tokenEvents(key, options),
+    eventsFor: (key) => tokenEvents(key, options, () => listeners.forEach((listener) => void listener())),
     seedFor: (key) => previous && inherited(key, loaded, previous),
-    refreshBeforeMs: config.token.refreshBefore,
-    waitMs: config.token.waitTimeout,
+    refreshBeforeMs: loaded.config.token.refreshBefore,
+    waitMs: loaded.config.token.waitTimeout,
     clock,
     random,
   });
-  const tokensFor = (route: RouteConfig) => tokens.open(tokenKey(route, config));
-  const routes = createRoutes(config.routes, { loaded, tokensFor, metrics });
-  const references = countReferences();
-  const end = async (how: 'close' | 'destroy') => {
-    tokens.close();
-    if (how === 'close') await references.gone();
-    await Promise.all([routes.end(how), identity.end(how)]);
-  };
+  const settings = (share = WHOLE) => dataPlaneSettings(loaded, share);
+  const uses: Promise<void>[] = [];
   return {
     loaded,
     tokens,
     credentials: identity.credentials,
-    routes: routes.list,
-    upstreams: routes.upstreams,
-    hold: references.hold,
-    retire: () => end('close'),
-    destroy: () => end('destroy'),
+    settings,
+    sources: settings().tokenKeys.map(tokens.open),
+    onTokenChange: (listener) => void listeners.add(listener),
+    usedUntil: (over) => void uses.push(over),
+    async retire() {
+      tokens.close();
+      await Promise.allSettled(uses);
+      await identity.end('close');
+    },
+    async destroy() {
+      tokens.close();
+      await identity.end('destroy');
+    },
   };
 }
 
@@ -110,30 +106,25 @@ function isSameClient(name: string, one: LoadedConfig, other: LoadedConfig): boo
 /** The old generation's token for the same purpose, if it was issued to the same client by the same server. */
 function inherited(key: TokenKey, loaded: LoadedConfig, previous: Generation): Token | undefined {
   if (!isSameClient(key.credential, loaded, previous.loaded)) return undefined;
-  const requested = (one: TokenKey) => JSON.stringify([one.scope, one.audience, one.resource]);
-  return previous.tokens.sources(key.credential).find((source) => requested(source.key) === requested(key))?.token;
+  const wanted = (one: TokenKey) => JSON.stringify([one.scope, one.audience, one.resource]);
+  return previous.tokens.sources(key.credential).find((source) => wanted(source.key) === wanted(key))?.token;
 }
 
 function tokenEvents(
   { credential }: TokenKey,
-  { log, metrics, onToken }: Pick<GenerationOptions, 'log' | 'metrics' | 'onToken'>,
+  { log, metrics }: Pick<GenerationOptions, 'log' | 'metrics'>,
+  changed: () => void,
 ): TokenEvents {
-  const lookups = {
-    hit: metrics.counter('token_lookups_total', { credential, result: 'hit' }),
-    early: metrics.counter('token_lookups_total', { credential, result: 'early' }),
-    join: metrics.counter('token_lookups_total', { credential, result: 'join' }),
-    miss: metrics.counter('token_lookups_total', { credential, result: 'miss' }),
-  };
   let warned = false;
   return {
-    lookup: (result) => lookups[result](),
+    lookup: countLookups(metrics, credential),
+    changed,
     obtained(token, assumedLifetime) {
       const expiresInS = Math.round((token.expiresAt - token.since.wallMs) / 1000);
       log.info('token obtained', { credential, expiresInS });
       if (assumedLifetime && !warned)
         log.warn('the server states no token lifetime, assuming one', { credential, expiresInS });
       warned ||= assumedLifetime;
-      onToken?.();
     },
     failed(error, retryInMs) {
       const fields = {

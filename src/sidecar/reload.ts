@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { LoadedConfig } from '../config/load.ts';
 import { SidecarError } from '../core/errors.ts';
 import { createGeneration, type Generation, type GenerationOptions } from './generation.ts';
+import { createGenerations, type Generations } from './generations.ts';
 
 export interface ReloadSnapshot {
   /** Counts from 1. */
@@ -18,19 +19,21 @@ export interface ReloadSnapshot {
 /** `unchanged`: the files were touched, not changed. `invalid`: the last good configuration stays in force. */
 export type ReloadResult = 'ok' | 'unchanged' | 'invalid';
 
-export interface Generations {
-  current(): Generation;
+export interface Reloader extends Pick<Generations<Generation>, 'current' | 'destroy'> {
   /** @param force rebuild even if nothing has changed: an operator who asks wants another try */
   reload(reason: string, force: boolean): ReloadResult;
   snapshot(): ReloadSnapshot;
-  /** Ends the current one and those that still finish. */
-  destroy(): Promise<void>;
 }
 
-export function createGenerations(options: Omit<GenerationOptions, 'previous'>): Generations {
+export interface ReloaderOptions extends Omit<GenerationOptions, 'previous'> {
+  /** Puts a new generation to use. Resolves when no request is left of the one before. */
+  readonly use: (next: Generation) => Promise<void>;
+}
+
+/** Builds the first generation. */
+export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
   const { log, metrics } = options;
-  let current = createGeneration(options);
-  const alive = new Set([current]);
+  const generations = createGenerations(createGeneration(options));
   let snapshot: ReloadSnapshot = { generation: 1, lastReload: undefined };
 
   const note = (result: ReloadResult, problems: readonly string[] = []) => {
@@ -40,29 +43,28 @@ export function createGenerations(options: Omit<GenerationOptions, 'previous'>):
   };
 
   const swap = (loaded: LoadedConfig) => {
-    const previous = current;
-    current = createGeneration({ ...options, loaded, previous });
+    const previous = generations.current();
+    const next = createGeneration({ ...options, loaded, previous });
     snapshot = { ...snapshot, generation: snapshot.generation + 1 };
-    alive.add(current);
-    previous
-      .retire()
-      .catch((error: unknown) => {
-        log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
-      })
-      .finally(() => alive.delete(previous));
+    previous.usedUntil(use(next));
+    generations.replace(next).catch((error: unknown) => {
+      log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
+    });
   };
 
   return {
-    current: () => current,
+    current: generations.current,
+    destroy: generations.destroy,
     snapshot: () => snapshot,
-    destroy: async () => void (await Promise.all([...alive].map((generation) => generation.destroy()))),
     reload(reason, force) {
+      const before = generations.current().loaded;
       try {
-        const loaded = current.loaded.reload();
-        if (!force && configFingerprint(loaded) === configFingerprint(current.loaded)) return note('unchanged');
-        for (const problem of restartNeeded(current.loaded, loaded)) log.warn('configuration', { problem });
+        const loaded = before.reload();
+        if (!force && configFingerprint(loaded) === configFingerprint(before)) return note('unchanged');
+        for (const problem of restartNeeded(before, loaded)) log.warn('configuration', { problem });
         swap(loaded);
         log.info('configuration reloaded', { reason });
+        log.setLevel(loaded.config.log.level);
         return note('ok');
       } catch (error) {
         if (!(error instanceof SidecarError)) throw error;

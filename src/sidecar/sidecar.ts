@@ -3,7 +3,6 @@
  * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
  */
 import type { Server as HttpServer } from 'node:http';
-import { Server as TlsServer } from 'node:https';
 import { createHistory } from '../admin/history.ts';
 import { type Admin, createAdmin } from '../admin/server.ts';
 import type { LoadedConfig } from '../config/load.ts';
@@ -18,11 +17,14 @@ import { VERSION } from '../core/version.ts';
 import { createRotationScheduler, type RotationScheduler } from '../iam/rotation/scheduler.ts';
 import type { Bound } from '../net/listen.ts';
 import { type Listener, openListeners } from '../net/listeners.ts';
+import { createQuotas, enterBoth } from '../proxy/rate-limits.ts';
 import { openAuditor } from './audit/auditor.ts';
-import { type CallerPort, createOwnPort } from './data-plane/in-process.ts';
+import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
+import type { Link } from './data-plane/gate.ts';
 import type { Generation } from './generation.ts';
-import { createGenerations, type Generations } from './reload.ts';
+import { createReloader, type Reloader } from './reload.ts';
 import { describe } from './snapshot.ts';
+import type { PrimaryOptions, Workers } from './workers/primary.ts';
 
 export interface SidecarOptions {
   readonly loaded: LoadedConfig;
@@ -50,59 +52,76 @@ export interface Sidecar {
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const { config } = loaded;
-  // Few have workers. Before there can be tokens, which the port is told of.
-  const createPort = config.workers > 1 ? (await import('./workers/primary.ts')).createWorkerPort : createOwnPort;
   const metrics = createMetrics(VERSION);
   const auditor = await openAuditor(config, log, metrics);
-  const generations = createGenerations({ loaded, log, metrics, clock, random, onToken: () => port.tokensChanged() });
+  const reloader = createReloader({ loaded, log, metrics, clock, random, use: (next) => plane.use(next) });
   const state = { listening: false, draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
   const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
-  const port = createPort({ ...options, generations, hosts, metrics, clock, onFinished: history.record, auditor });
-  const scheduler = scheduleRotations(generations, log, metrics);
+  const rateLimits = createQuotas(() => clock.now().monotonicMs);
+  const enter: Link['enter'] = (caller, route) => enterBoth(rateLimits, caller, route);
+  const link = { log, metrics, onFinished: history.record, auditor, enter };
+  const plane = await openDataPlane(reloader.current(), { ...options, link, hosts, metrics, auditor, clock });
+  const scheduler = scheduleRotations(reloader, log, metrics);
   const close = async () => {
-    await port.close();
-    await Promise.all([scheduler.close(), generations.destroy(), auditor?.close()]);
+    await plane.close();
+    await Promise.all([scheduler.close(), reloader.destroy(), auditor?.close()]);
   };
   const admin = await createAdmin({
-    snapshot: () => ({ ...state, ...describe({ generations, history, scheduler, port, auditor }) }),
+    snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor }) }),
     metrics,
-    settled: port.settled,
-    refreshTokens: (credential) => refreshTokens(generations.current(), port, credential),
+    settled: async () => plane.workers?.settled(),
+    refreshTokens: (credential) => refreshTokens(reloader.current(), credential),
     shutdown: options.onShutdownRequest ?? (() => undefined),
     hosts: adminHosts,
   });
-  const opening = { config, tls: loaded.tls.get('callers'), port, admin, hosts, adminHosts };
+  const opening = { config, tls: loaded.tls.get('callers'), plane, admin, hosts, adminHosts };
   const { proxies, admins } = await openAll(opening).catch(async (error: unknown) => {
     await close();
     throw error;
   });
   state.listening = true;
   announce({ admins, proxies }, options);
-  const reloading = startReloading(generations, { proxies, port }, log);
+  const stopWatching = watchFiles(
+    () => reloader.current().loaded.files,
+    () => void reloader.reload('file change', false),
+  );
   return {
     proxy: proxies.map(({ bound }) => bound),
     admin: admins.map(({ bound }) => bound),
-    ...{ firstTokens: () => firstTokens(generations.current()), reload: reloading.byHand },
+    firstTokens: () => firstTokens(reloader.current()),
+    reload: (reason) => void reloader.reload(reason, true),
     async stop() {
       state.draining = true;
       admin.drain();
-      reloading.stop();
-      const drained = await drain(config, proxies, port);
+      stopWatching();
+      const drained = await drain(config, proxies, plane);
       closeAll([...admins, ...proxies]);
       return close().then(() => drained);
     },
   };
 }
 
-function scheduleRotations(generations: Generations, log: Log, metrics: Metrics): RotationScheduler {
+/** Where callers are served: in this process, or in workers, which are loaded only where there are any. */
+type Plane = DataPlane<Generation> & { readonly workers?: Workers };
+
+async function openDataPlane(
+  first: Generation,
+  { link, hosts, heapShare, ...rest }: SidecarOptions & Omit<PrimaryOptions, 'first'>,
+): Promise<Plane> {
+  if (first.loaded.config.workers === 1) return createDataPlane({ first, link, hosts, heapShare });
+  const { createPrimary } = await import('./workers/primary.ts');
+  return createPrimary({ ...rest, first, link, hosts });
+}
+
+function scheduleRotations(reloader: Reloader, log: Log, metrics: Metrics): RotationScheduler {
   const every = (ms: number, run: () => void) => {
     const timer = setInterval(run, ms).unref();
     return () => clearInterval(timer);
   };
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());
-  const current = () => generations.current().loaded;
+  const current = () => reloader.current().loaded;
   return createRotationScheduler({ current, log, metrics, clock: { now: Date.now, sleep: pause }, every });
 }
 
@@ -110,39 +129,14 @@ interface Opening {
   readonly config: Config;
   /** For callers over TCP; a Unix socket stays on this machine. */
   readonly tls: TlsFiles | undefined;
-  readonly port: CallerPort;
+  readonly plane: Plane;
   readonly admin: Admin;
   readonly hosts: Set<string>;
   readonly adminHosts: Set<string>;
 }
 
-function startReloading(
-  generations: Generations,
-  { proxies, port }: { readonly proxies: readonly Listener[]; readonly port: CallerPort },
-  log: Log,
-) {
-  const reload = (reason: string, force: boolean) => {
-    if (generations.reload(reason, force) !== 'ok') return;
-    const { loaded } = generations.current();
-    renewCertificates(proxies, loaded);
-    port.reloaded();
-    log.setLevel(loaded.config.log.level);
-  };
-  const files = () => generations.current().loaded.files;
-  return {
-    byHand: (reason: string) => reload(reason, true),
-    stop: watchFiles(files, () => reload('file change', false)),
-  };
-}
-
-/** Connections there are keep the certificate they began with. */
-function renewCertificates(listeners: readonly Listener[], { tls }: LoadedConfig): void {
-  const files = tls.get('callers');
-  for (const { server } of listeners) if (files && server instanceof TlsServer) server.setSecureContext(files);
-}
-
 /** All listeners or none. */
-async function openAll({ config, tls, port, admin, hosts, adminHosts }: Opening) {
+async function openAll({ config, tls, plane, admin, hosts, adminHosts }: Opening) {
   const admins: Listener[] = [];
   const proxies: Listener[] = [];
   try {
@@ -150,10 +144,10 @@ async function openAll({ config, tls, port, admin, hosts, adminHosts }: Opening)
       const create = () => admin.createListener(adminRules(address, config));
       admins.push(...(await openListeners(address, create, adminHosts)));
     }
-    await port.ready();
+    await plane.workers?.ready();
     for (const address of config.listen) {
       proxies.push(
-        ...(await openListeners(address, () => port.createListener(address.kind === 'tcp' ? tls : undefined), hosts)),
+        ...(await openListeners(address, () => plane.createListener(address.kind === 'tcp' ? tls : undefined), hosts)),
       );
     }
   } catch (error) {
@@ -170,11 +164,11 @@ function adminRules(address: Address, config: Config) {
 }
 
 /** True when every running request finished in time. */
-async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], port: CallerPort) {
+async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], plane: Plane) {
   await sleep(minimum);
   for (const { server } of listeners) server.close();
-  const drained = await within(limit, port.drain());
-  port.cut();
+  const drained = await within(limit, plane.drain());
+  plane.destroyConnections();
   return drained;
 }
 
@@ -199,15 +193,9 @@ async function firstTokens({ tokens }: Generation): Promise<void> {
   await Promise.all(tokens.sources().map((source) => source.get()));
 }
 
-function refreshTokens(
-  { tokens }: Generation,
-  { tokensChanged }: CallerPort,
-  credential: string | undefined,
-): Promise<void> | undefined {
+function refreshTokens({ tokens }: Generation, credential: string | undefined): Promise<void> | undefined {
   const sources = tokens.sources(credential);
   const refreshed = Promise.all(sources.map((source) => source.refresh())).then(() => undefined);
-  // Those there were have been dropped.
-  tokensChanged();
   return sources.length === 0 ? undefined : refreshed;
 }
 

@@ -6,39 +6,41 @@ import type { History } from '../admin/history.ts';
 import type { StatusInput } from '../admin/status.ts';
 import { VERSION } from '../core/version.ts';
 import type { RotationScheduler } from '../iam/rotation/scheduler.ts';
+import { tokenKey } from '../oauth/credentials.ts';
 import type { Auditor } from './audit/auditor.ts';
-import type { CallerPort } from './data-plane/in-process.ts';
-import type { Generations } from './reload.ts';
+import type { DataPlane } from './data-plane/data-plane.ts';
+import type { Reloader } from './reload.ts';
+import type { Workers } from './workers/primary.ts';
 
 interface Described {
-  readonly generations: Generations;
+  readonly reloader: Reloader;
   readonly history: History;
   readonly scheduler: RotationScheduler;
-  readonly port: Pick<CallerPort, 'upstreams' | 'inFlight' | 'workers'>;
+  readonly plane: Pick<DataPlane, 'upstreams' | 'inFlight'> & { readonly workers?: Workers };
   readonly auditor: Pick<Auditor, 'snapshot'> | undefined;
 }
 
 /** Without what only the listeners know. */
-export function describe({ generations, history, scheduler, port, auditor }: Described) {
-  const { loaded, tokens, credentials, routes } = generations.current();
+export function describe({ reloader, history, scheduler, plane, auditor }: Described) {
+  const { loaded, tokens, credentials } = reloader.current();
   const { config, warnings } = loaded;
   return {
-    ...generations.snapshot(),
+    ...reloader.snapshot(),
     version: VERSION,
     environment: config.environment,
     startup: config.startup,
     warnings,
     unsafe: Object.entries(config.unsafe).flatMap(([name, on]) => (on ? `unsafe.${name}` : [])),
     recentErrors: history.errors(),
-    routes: config.routes.map(({ path, upstream, credential, allow }, index) => ({
-      path,
-      upstream: upstream.origin + upstream.basePath,
-      credential,
-      scope: routes[index]?.tokens.key.scope,
-      allow,
+    routes: config.routes.map((route) => ({
+      path: route.path,
+      upstream: route.upstream.origin + route.upstream.basePath,
+      credential: route.credential,
+      scope: tokenKey(route, config).scope,
+      allow: route.allow,
       // Summed up only for those who look: probes ask every few seconds.
       get history() {
-        return history.route(path);
+        return history.route(route.path);
       },
     })),
     credentials: credentials.map(({ name, secretsInUse }) => ({
@@ -51,9 +53,9 @@ export function describe({ generations, history, scheduler, port, auditor }: Des
       rotation: scheduler.view(name)?.rotation,
     })),
     tokens: tokens.snapshots(),
-    upstreams: port.upstreams(),
-    inFlight: port.inFlight(),
-    workers: port.workers(),
+    upstreams: plane.upstreams(),
+    inFlight: plane.inFlight(),
+    workers: plane.workers?.numbers(),
     audit: auditor?.snapshot(),
     now: Date.now(),
   } satisfies Partial<StatusInput>;

@@ -1,92 +1,114 @@
 /**
- * The gate of a generation, composed: who may call, what they may call, and how much of it.
+ * The gate of a generation, composed: who may call, what they may call, and how much of it. Counts who is inside, so that a
+ * generation that is replaced ends when the last request has left it.
  */
-
-import type { Config } from '../../config/schema.ts';
-import { memoize } from '../../core/memoize.ts';
-import type { CallerMetrics } from '../../core/metrics.ts';
-import type { Secret } from '../../core/secret.ts';
+import { SidecarError } from '../../core/errors.ts';
 import { createAdmission } from '../../proxy/admission.ts';
 import { createIdentify } from '../../proxy/caller-auth.ts';
-import type { Route } from '../../proxy/exchange.ts';
-import type { Claim } from '../../proxy/rate-limits.ts';
-import type { Gate } from '../../proxy/server.ts';
+import type { Entered, Gate, ProxyContext } from '../../proxy/exchange.ts';
+import type { Claim, QuotaLimits } from '../../proxy/rate-limits.ts';
+import type { Route } from '../../proxy/route.ts';
+import type { DataPlaneSettings } from './settings.ts';
 
-/** What of a generation decides who gets in. */
-export interface GateSource {
-  readonly routes: readonly Route[];
-  readonly loaded: {
-    readonly config: Pick<Config, 'limits' | 'timeouts'> & {
-      readonly callers: Pick<Config['callers'], 'allowForwarded' | 'limits'>;
-    };
-    readonly callerKeys: ReadonlyMap<string, readonly Pick<Secret, 'digest'>[]>;
-  };
-  hold(): () => void;
+/** What callers' requests need of the rest of the sidecar: by direct calls in one process, over IPC in a worker. */
+export interface Link extends Pick<ProxyContext, 'log' | 'metrics' | 'onFinished'> {
+  /** Counts a request under both limits, or under none; what comes back ends it. @throws SidecarError CALLER_LIMIT */
+  enter(caller: Claim, route: Claim): Entered | Promise<Entered>;
+  /** Undefined = nothing is audited. */
+  readonly auditor:
+    | (NonNullable<ProxyContext['auditor']> & {
+        /** Whether a call with this method changes something. @throws SidecarError SIDECAR_AUDIT_FAILED */
+        begin(method: string): boolean;
+      })
+    | undefined;
 }
 
-export interface GateOptions<Source extends GateSource> {
-  readonly current: () => Source;
+export interface GateOptions {
+  readonly settings: DataPlaneSettings;
+  readonly routes: readonly Route[];
   /** Exact `Host` values; filled once the ports are known. */
   readonly hosts: ReadonlySet<string>;
-  readonly metrics: Pick<CallerMetrics, 'counter'>;
-  /** For every new request. @throws SidecarError SIDECAR_OVERLOADED */
-  readonly checkLoad: () => void;
-  /** Takes places under both limits, or none; what comes back gives them back. @throws SidecarError CALLER_LIMIT */
-  readonly enter: (source: Source, caller: Claim, route: Claim) => ReturnType<Gate['enter']>;
-  /** Told how much content has passed. */
-  readonly passed: (bytes: number) => void;
-  /** Undefined = nothing is. */
-  readonly auditor: { begin(method: string): boolean } | undefined;
+  readonly link: Link;
+  /** Asked for every new request. */
+  readonly isMemoryShort: () => boolean;
+  readonly onForwarded: ProxyContext['onForwarded'];
 }
 
-/** The gate of the current generation, built once for each. */
-export function createGates<Source extends GateSource>(options: GateOptions<Source>): () => Gate {
-  const built = new WeakMap<Source, Gate>();
-  return () => {
-    const generation = options.current();
-    let gate = built.get(generation);
-    if (!gate) {
-      gate = buildGate(generation, options);
-      built.set(generation, gate);
-    }
-    return gate;
-  };
+export interface CountingGate extends Gate {
+  /** Resolves when nobody is inside, from the moment it is asked. */
+  empty(): Promise<void>;
 }
 
-function buildGate<Source extends GateSource>(source: Source, options: GateOptions<Source>): Gate {
-  const { hosts, metrics, checkLoad, auditor, enter, passed } = options;
-  const { config, callerKeys } = source.loaded;
-  const { allowForwarded, limits } = config.callers;
-  // Names in certificates are the CA's choice: as a label they would have no bound.
-  const labels = new Set([...callerKeys.keys(), 'anyone']);
-  const count = memoize((caller: string) => metrics.counter('caller_requests_total', { caller }));
+const RETRY_AFTER_S = 1;
+
+export function createGate({ settings, routes, hosts, link, isMemoryShort, onForwarded }: GateOptions): CountingGate {
+  const { limits, timeouts, callers } = settings.config;
+  const count = createCallerCount(settings, link);
   const admit = createAdmission({
-    ...{ routes: source.routes, hosts, allowForwarded },
-    identify: createIdentify({ keys: callerKeys }),
+    ...{ routes, hosts, allowForwarded: callers.allowForwarded },
+    identify: createIdentify({ keys: settings.callerKeys }),
   });
-  const entered = (caller: string, leave: () => void) => {
-    count(labels.has(caller) ? caller : 'certificate')();
-    return leave;
-  };
+  const { auditor } = link;
   return {
     admit(line, head) {
       // First, because it is cheapest, and before anything of a body is held.
-      checkLoad();
+      if (isMemoryShort()) throw new SidecarError('SIDECAR_OVERLOADED', { retryAfterS: RETRY_AFTER_S });
       return admit(line, head);
     },
     enter(caller, route) {
-      const claim = { owner: `route ${route.path}`, limits: route.limits };
-      const place = enter(source, { owner: `caller ${caller}`, limits }, claim);
-      return place instanceof Promise ? place.then((leave) => entered(caller, leave)) : entered(caller, place);
+      if (isFree(callers.limits) && isFree(route.limits)) return void count(caller);
+      const owners = [`caller ${caller}`, `route ${route.path}`] as const;
+      const claims = [
+        { owner: owners[0], limits: callers.limits },
+        { owner: owners[1], limits: route.limits },
+      ] as const;
+      const counted = (entered: Entered) => {
+        count(caller);
+        return entered;
+      };
+      const entered = link.enter(...claims);
+      return entered instanceof Promise ? entered.then(counted) : counted(entered);
     },
-    hold: source.hold,
-    audited: (method) => auditor?.begin(method) ?? false,
-    limits: {
-      replayBytes: config.limits.replayBody,
-      idleMs: config.timeouts.idle,
-      maxBytes: config.limits.requestBody,
-      passed,
-    },
-    totalMs: config.timeouts.total,
+    audited: auditor ? (method) => auditor.begin(method) : () => false,
+    limits: { replayBytes: limits.replayBody, idleMs: timeouts.idle, maxBytes: limits.requestBody, onForwarded },
+    totalMs: timeouts.total,
+    ...createOccupancy(),
   };
+}
+
+function createOccupancy(): Pick<CountingGate, 'hold' | 'release' | 'empty'> {
+  let inside = 0;
+  let onEmpty: (() => void) | undefined;
+  return {
+    hold() {
+      inside += 1;
+    },
+    release() {
+      inside -= 1;
+      if (inside === 0) onEmpty?.();
+    },
+    empty: () =>
+      new Promise((resolve) => {
+        onEmpty = resolve;
+        if (inside === 0) resolve();
+      }),
+  };
+}
+
+/** Names in certificates are the CA's choice: as a label they would have no bound. */
+function createCallerCount({ callerKeys }: DataPlaneSettings, { metrics }: Link): (caller: string) => void {
+  const counters = new Map<string, () => void>();
+  const open = (label: string) => {
+    const counter = metrics.counter('caller_requests_total', { caller: label });
+    counters.set(label, counter);
+    return counter;
+  };
+  return (caller) => {
+    const label = caller === 'anyone' || callerKeys.has(caller) ? caller : 'certificate';
+    (counters.get(label) ?? open(label))();
+  };
+}
+
+function isFree({ inFlight, requestsPerMinute }: QuotaLimits): boolean {
+  return inFlight === undefined && requestsPerMinute === undefined;
 }

@@ -2,7 +2,6 @@
  * What bounds the sidecar when too much comes at once, built from the configuration for its whole life.
  */
 import type { Config, RouteConfig } from '../../config/schema.ts';
-import { SidecarError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { fitConnections, readDescriptors } from '../../net/file-descriptors.ts';
@@ -11,8 +10,8 @@ import { createMemoryPressure, heapShareInUse } from '../../proxy/memory-pressur
 
 export interface Overload {
   readonly connections: Connections;
-  /** For every new request. @throws SidecarError SIDECAR_OVERLOADED while memory is short */
-  check(): void;
+  /** For every new request. */
+  readonly isMemoryShort: () => boolean;
   close(): void;
 }
 
@@ -30,7 +29,6 @@ export interface OverloadOptions {
 
 /** A flood must not flood the log. */
 const LOG_EVERY_MS = 10_000;
-const RETRY_AFTER_S = 1;
 const CODE = { code: 'SIDECAR_OVERLOADED' } as const;
 
 /** One for each sidecar. */
@@ -49,9 +47,7 @@ export function createOverload({ config, log, metrics, heapShare = heapShareInUs
   const pressure = createMemoryPressure({ share: config.limits.heapShare, sample: heapShare, onChange });
   return {
     connections: createConnections({ limit: connectionLimit(config, log), onRefused }),
-    check() {
-      if (pressure.isHigh()) throw new SidecarError(CODE.code, { retryAfterS: RETRY_AFTER_S });
-    },
+    isMemoryShort: pressure.isHigh,
     close: pressure.close,
   };
 }

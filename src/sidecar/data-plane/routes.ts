@@ -2,14 +2,12 @@
  * The routes of one configuration with the connections behind them, ready to be used. Where their tokens come from is
  * somebody else's business.
  */
-import type { Config, RouteConfig } from '../../config/schema.ts';
+import { SidecarError } from '../../core/errors.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
-import { createEgress, type Egress, type Outbound } from '../../net/egress.ts';
-import type { Route, RouteTokens } from '../../proxy/exchange.ts';
+import { createEgress, type Egress } from '../../net/egress.ts';
 import { createRewrite } from '../../proxy/rewrite.ts';
-
-/** A route without what its tokens are asked for with. */
-export type RouteSettings = Omit<RouteConfig, 'credential' | 'scope' | 'audience' | 'resource' | 'tls'>;
+import type { Route, RouteTokens } from '../../proxy/route.ts';
+import type { DataPlaneSettings, RouteSettings } from './settings.ts';
 
 /** Connections to one API. */
 export interface UpstreamUse {
@@ -27,19 +25,18 @@ export interface Routes {
   end(how: 'close' | 'destroy'): Promise<void>;
 }
 
-export interface RoutesOptions<Settings extends RouteSettings> {
-  readonly loaded: Outbound & { readonly config: Pick<Config, 'timeouts' | 'limits'> };
-  readonly tokensFor: (route: Settings) => RouteTokens;
+interface Parts {
+  readonly settings: DataPlaneSettings;
+  readonly tokens: readonly RouteTokens[];
   readonly metrics: Pick<CallerMetrics, 'forRoute' | 'replay'>;
 }
 
-/** Connects nowhere yet. */
-export function createRoutes<Settings extends RouteSettings>(
-  settings: readonly Settings[],
-  options: RoutesOptions<Settings>,
-): Routes {
+/** Connects nowhere yet. @param tokens by `RouteSettings.source` */
+export function createRoutes(parts: Parts): Routes {
   const egresses = new Map<string, { origin: string; egress: Egress }>();
-  const list = settings.map((route) => buildRoute(route, egressFor(route, options, egresses), options));
+  const list = parts.settings.config.routes.map((route) =>
+    buildRoute(route, egressFor(route, parts.settings, egresses), parts),
+  );
   const all = () => [...egresses.values()];
   return {
     list,
@@ -49,9 +46,9 @@ export function createRoutes<Settings extends RouteSettings>(
 }
 
 /** Routes to one origin share connections, unless they have TLS files of their own. */
-function egressFor<Settings extends RouteSettings>(
-  route: Settings,
-  { loaded }: RoutesOptions<Settings>,
+function egressFor(
+  route: RouteSettings,
+  loaded: DataPlaneSettings,
   known: Map<string, { origin: string; egress: Egress }>,
 ): Egress {
   const { origin } = route.upstream;
@@ -63,25 +60,24 @@ function egressFor<Settings extends RouteSettings>(
   return entry.egress;
 }
 
-function buildRoute<Settings extends RouteSettings>(
-  route: Settings,
-  egress: Egress,
-  { loaded, tokensFor, metrics }: RoutesOptions<Settings>,
-): Route {
+function buildRoute(route: RouteSettings, egress: Egress, { settings, tokens, metrics }: Parts): Route {
+  const { timeouts } = settings.config;
+  const source = tokens[route.source];
+  if (!source) throw new SidecarError('SIDECAR_INTERNAL', { fields: { route: route.path } });
   return {
     path: route.path,
     basePath: route.upstream.basePath,
     allow: route.allow,
     dispatcher: egress.dispatcher,
     wasReused: egress.wasReused,
-    tokens: tokensFor(route),
+    tokens: source,
     metrics: metrics.forRoute(route.path),
     limits: route.limits,
     replayOn401: route.replayOn401,
     upgrade: route.upgrade,
     rewrite: createRewrite(route),
     // Connecting has a time of its own, which comes first.
-    queueMs: loaded.config.timeouts.queue + loaded.config.timeouts.connect,
+    queueMs: timeouts.queue + timeouts.connect,
     onReplay: metrics.replay,
   };
 }

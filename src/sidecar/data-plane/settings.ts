@@ -1,26 +1,52 @@
 /**
- * A configuration on its way to a worker: named field by field, so that an option which holds a secret tomorrow stays
- * where it is; and, at the other end, in the form the data path knows.
+ * One configuration as far as the data path needs it: named field by field, so that an option which holds a secret
+ * tomorrow stays where it is. The same in one process and in a worker; no client secret has a place here.
  */
-import type { ProxySettings } from '../../config/environment.ts';
 import type { LoadedConfig } from '../../config/load.ts';
-import type { RouteConfig } from '../../config/schema.ts';
-import { Secret } from '../../core/secret.ts';
-import type { WorkerRoute, WorkerSettings } from '../workers/protocol.ts';
+import type { Config, RouteConfig } from '../../config/schema.ts';
+import type { Secret } from '../../core/secret.ts';
+import { tokenKey } from '../../oauth/credentials.ts';
+import type { TokenKey } from '../../oauth/token.ts';
 
-/** Everything but the tokens. */
-export type Plain = Omit<WorkerSettings, 'generation' | 'tokens'>;
+export interface DataPlaneSettings extends Pick<LoadedConfig, 'proxy'> {
+  readonly config: Pick<Config, 'limits' | 'timeouts'> & {
+    readonly callers: Pick<Config['callers'], 'allowForwarded' | 'limits'>;
+    readonly log: Pick<Config['log'], 'level'>;
+    readonly routes: readonly RouteSettings[];
+  };
+  /** By caller name; comparing takes no more than the digests. */
+  readonly callerKeys: ReadonlyMap<string, readonly Pick<Secret, 'digest'>[]>;
+  /** Of routes and of the callers' listeners; never of a credential. */
+  readonly tls: LoadedConfig['tls'];
+  /** What the routes' tokens are for, by `RouteSettings.source`. */
+  readonly tokenKeys: readonly TokenKey[];
+}
 
-/**
- * @param share this worker's part of what all of them have together
- * @param sourceOf position of a route's tokens
- */
-export function plainSettings(
-  { config, callerKeys, tls, proxy }: LoadedConfig,
-  share: Share,
-  sourceOf: (route: RouteConfig) => number,
-): Plain {
-  const { limits, timeouts, callers, routes } = config;
+/** A route without what its tokens are asked for with. */
+export interface RouteSettings extends Omit<RouteConfig, 'credential' | 'scope' | 'audience' | 'resource' | 'tls'> {
+  /** Position of its tokens. */
+  readonly source: number;
+}
+
+/** One of several equal parts of what all workers have together. */
+export interface Share {
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
+}
+
+export const WHOLE: Share = { index: 0, count: 1 };
+
+/** Without anything that only obtaining tokens takes. */
+export function dataPlaneSettings({ config, callerKeys, tls, proxy }: LoadedConfig, share: Share): DataPlaneSettings {
+  const { limits, timeouts, callers, log, routes } = config;
+  const keys = new Map<string, TokenKey>();
+  const sources = routes.map((route) => {
+    const key = tokenKey(route, config);
+    const id = JSON.stringify(key);
+    keys.set(id, key);
+    return [...keys.keys()].indexOf(id);
+  });
   const part = {
     connections: partOf(limits.connections, share),
     upstreamConnections: partOf(limits.upstreamConnections, share),
@@ -30,20 +56,14 @@ export function plainSettings(
       limits: { ...limits, ...part },
       timeouts,
       callers: { allowForwarded: callers.allowForwarded, limits: callers.limits },
-      routes: routes.map((route) => plainRoute(route, sourceOf(route))),
+      log: { level: log.level },
+      routes: routes.map((route, index) => routeSettings(route, sources[index] ?? 0)),
     },
-    callerKeys: new Map([...callerKeys].map(([name, keys]) => [name, keys.map((key) => key.digest())])),
+    callerKeys,
     tls: new Map([...tls].filter(([owner]) => owner === 'callers' || owner.startsWith('route '))),
-    proxy: proxy && { https: proxy.https?.reveal(), http: proxy.http?.reveal(), noProxy: proxy.noProxy },
-    level: config.log.level,
-    tokenWaitMs: config.token.waitTimeout,
+    proxy,
+    tokenKeys: [...keys.values()],
   };
-}
-
-export interface Share {
-  /** From 0. */
-  readonly index: number;
-  readonly count: number;
 }
 
 /** All parts together are the whole. */
@@ -51,27 +71,7 @@ export function partOf(whole: number, { index, count }: Share): number {
   return Math.floor(whole / count) + (index < whole % count ? 1 : 0);
 }
 
-function plainRoute(route: RouteConfig, source: number): WorkerRoute {
+function routeSettings(route: RouteConfig, source: number): RouteSettings {
   const { path, upstream, replayOn401, upgrade, allow, limits, idempotency, rewriteLocation, cookies } = route;
   return { path, upstream, replayOn401, upgrade, allow, limits, idempotency, rewriteLocation, cookies, source };
-}
-
-/** With keys that can be compared and proxies that cannot be printed, as in the process that loaded it. */
-export function revive({ callerKeys, proxy, config, tls }: WorkerSettings) {
-  const keys = [...callerKeys].map(([name, digests]) => [name, digests.map(comparable)] as const);
-  return { config, tls, callerKeys: new Map(keys), proxy: proxy && hide(proxy) };
-}
-
-function comparable(digest: Buffer) {
-  // The serializer may hand out plain bytes.
-  const bytes = Buffer.from(digest);
-  return { digest: () => bytes };
-}
-
-function hide({ https, http, noProxy = '' }: NonNullable<WorkerSettings['proxy']>): ProxySettings {
-  return {
-    https: https === undefined ? undefined : new Secret(https),
-    http: http === undefined ? undefined : new Secret(http),
-    noProxy,
-  };
 }

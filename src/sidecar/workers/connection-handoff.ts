@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { partOf } from '../data-plane/settings.ts';
 import type { Pool, Worker } from './process-pool.ts';
 
-export interface HandoverOptions {
+export interface HandoffOptions {
   readonly ready: Pool['ready'];
   readonly count: number;
   /** Connections of callers at most, over all workers. */
@@ -15,7 +15,7 @@ export interface HandoverOptions {
   readonly beforeEach: () => void;
 }
 
-export interface Handover {
+export interface Handoff {
   /** A server that is not listening yet. @param secure whether workers speak TLS on its connections */
   createListener(secure: boolean): Server & { readonly secure: boolean };
   /** Those who wait get it. */
@@ -33,7 +33,7 @@ interface Pending {
   readonly secure: boolean;
 }
 
-export function createHandover({ ready, count, limit, beforeEach }: HandoverOptions): Handover {
+export function createHandoff({ ready, count, limit, beforeEach }: HandoffOptions): Handoff {
   /** Handed over and not known to be closed. */
   const open = new Map<Worker, number>();
   const pending = new Map<Worker, Map<number, Pending>>();
@@ -54,7 +54,7 @@ export function createHandover({ ready, count, limit, beforeEach }: HandoverOpti
     open.set(best, (open.get(best) ?? 0) + 1);
     const own = pending.get(best) ?? new Map<number, Pending>();
     pending.set(best, own.set(latest, connection));
-    best.send({ kind: 'connection', id: latest, secure: connection.secure }, connection.socket);
+    best.tell('connection', { id: latest, secure: connection.secure }, { socket: connection.socket });
   };
   return {
     createListener(secure) {

@@ -1,191 +1,164 @@
 /**
- * The engine's side of the workers, composed: they get connections, tokens and configurations from here, and what they
- * report ends up in this process's metrics, log, history and audit log.
+ * The data plane in worker processes, as the primary sees it: they get connections, tokens and configurations from here, and
+ * what they report ends up in this process's metrics, log, history and audit log.
  */
 import { type ChildProcess, type ForkOptions, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { isSea } from 'node:sea';
+import type { Clock } from '../../core/clock.ts';
 import { SidecarError } from '../../core/errors.ts';
-import { createQuotas } from '../../proxy/rate-limits.ts';
-import type { CallerPort, CallerPortOptions } from '../data-plane/in-process.ts';
-import { createRollCall, type RollCall } from './barrier.ts';
-import { createEditions, type Editions } from './config-leases.ts';
-import { createHandover, type Handover } from './connection-handoff.ts';
-import { createPool, type Pool, type Worker } from './process-pool.ts';
-import type { Question, Reply, ToEngine, ToWorker } from './protocol.ts';
-import { type AccountData, createAccountData } from './report-sink.ts';
-import { createPlaces, type Places } from './shared-limits.ts';
-import { createTokenDesk, type TokenDesk } from './token-broker.ts';
+import type { Metrics } from '../../core/metrics.ts';
+import type { Auditor } from '../audit/auditor.ts';
+import type { DataPlane, DataPlaneOptions } from '../data-plane/data-plane.ts';
+import type { Generation } from '../generation.ts';
+import { createHandoff } from './connection-handoff.ts';
+import { createPool, type Worker } from './process-pool.ts';
+import { type PrimaryApi, packSettings, type WireServing } from './protocol.ts';
+import { createReportSink } from './report-sink.ts';
+import { createSharedLimits } from './shared-limits.ts';
+import { createTokenBroker } from './token-broker.ts';
 
 /** How long metrics wait for workers that are busy. */
 const SETTLE_MS = 250;
 
+export interface PrimaryOptions extends Pick<DataPlaneOptions, 'link' | 'hosts'> {
+  readonly first: Generation;
+  readonly metrics: Metrics;
+  readonly auditor: Auditor | undefined;
+  readonly clock: Clock;
+}
+
+export interface Workers {
+  /** Resolves when callers can be served. @throws SidecarError SIDECAR_INTERNAL when they never will be */
+  ready(): Promise<void>;
+  numbers(): {
+    readonly configured: number;
+    readonly running: number;
+    readonly each: readonly { readonly index: number; readonly residentBytes: number; readonly cpuSeconds: number }[];
+  };
+  /** Resolves when metrics and log have everything that is over by now, or soon after. */
+  settled(): Promise<void>;
+}
+
 /** Starts the workers. */
-export function createWorkerPort(options: CallerPortOptions): CallerPort {
-  const { config } = options.generations.current().loaded;
-  const broadcast = (message: ToWorker) => pool.broadcast(() => message);
-  const parts = createParts(options, broadcast, () => pool.ready());
-  const { desk, editions, accountData, handover, reports, drains } = parts;
-  const state = { draining: false };
-  const pool = openPool(options, parts, state);
-  options.auditor?.watch((failing) => broadcast({ kind: 'audit', failing }));
-  const settled = () => settle(pool.ready(), reports);
+export function createPrimary(options: PrimaryOptions): DataPlane<Generation> & { readonly workers: Workers } {
+  const { first, link, hosts, metrics, auditor, clock } = options;
+  const { config, workerEnv } = first.loaded;
+  const serving = createServing(first, config.workers);
+  const state = { draining: false, hostsTold: hosts.size };
+  const all = (run: (worker: Worker) => void) => pool.alive().forEach(run);
+  const sink = createReportSink({ metrics, onFinished: link.onFinished, log: link.log });
+  const hear = async () => {
+    const report = async (worker: Worker) => sink.enter(worker, await worker.call('report'));
+    await within(SETTLE_MS, Promise.allSettled(pool.ready().map(report)));
+  };
+  const limits = createSharedLimits(link.enter, hear);
+  const broker = createTokenBroker({ broadcast: (news) => all((worker) => worker.tell('token', news)), clock });
+  const handoff = createHandoff({
+    ready: () => pool.ready(),
+    count: config.workers,
+    limit: config.limits.connections,
+    beforeEach() {
+      // Names become known when listeners are bound, one after the other.
+      if (state.hostsTold !== hosts.size) all((worker) => worker.tell('hosts', [...hosts]));
+      state.hostsTold = hosts.size;
+    },
+  });
+  const open = (generation: Generation) => {
+    broker.open(serving.number(), generation.sources);
+    generation.onTokenChange(broker.sync);
+  };
+  const start = (worker: Worker) =>
+    worker.call('start', {
+      serving: serving.forWorker(worker, broker.tokens),
+      hosts: [...hosts],
+      audit: config.audit && {
+        whenFailing: config.audit.whenFailing,
+        failing: auditor?.snapshot().failing !== undefined,
+      },
+    });
+  const apiFor = (worker: Worker): PrimaryApi => ({
+    taken: (id) => handoff.taken(worker, id),
+    closed: (count) => handoff.closed(worker, count),
+    token: broker.ask,
+    enter: (claims) => limits.enter(worker, claims),
+    leave: (id) => limits.leave(worker, id),
+    report: (report) => sink.enter(worker, report),
+    fact: (facts) => auditor?.append(facts),
+  });
+  open(first);
+  const pool = createPool({
+    ...{ count: config.workers, launch: () => launch(workerEnv), log: link.log, apiFor, start },
+    onReady(worker) {
+      handoff.ready();
+      if (state.draining) void worker.call('drain').catch(() => undefined);
+    },
+    onGone(worker, unexpected) {
+      if (unexpected) metrics.workerRestarted();
+      for (const part of [sink, limits, handoff]) part.gone(worker);
+    },
+  });
+  auditor?.watch((failing) => all((worker) => worker.tell('audit', failing)));
   return {
-    createListener: (tls) => handover.createListener(tls !== undefined),
-    ready: () =>
-      pool.started().catch((cause: unknown) => {
-        throw new SidecarError('SIDECAR_INTERNAL', { cause, fields: { reason: 'a worker did not start' } });
-      }),
-    inFlight: accountData.inFlight,
-    upstreams: accountData.upstreams,
-    workers: () => ({ configured: config.workers, running: pool.ready().length, each: accountData.usage() }),
-    settled,
-    reloaded: () => pool.broadcast((worker) => ({ kind: 'settings', settings: editions.settingsFor(worker) })),
-    tokensChanged: desk.sync,
+    createListener: (tls) => handoff.createListener(tls !== undefined),
+    inFlight: sink.inFlight,
+    upstreams: sink.upstreams,
+    workers: {
+      ready: () =>
+        pool.started().catch((cause: unknown) => {
+          throw new SidecarError('SIDECAR_INTERNAL', { cause, fields: { reason: 'a worker did not start' } });
+        }),
+      numbers: () => ({ configured: config.workers, running: pool.ready().length, each: sink.usage() }),
+      settled: hear,
+    },
+    async use(next) {
+      const before = serving.number();
+      serving.replace(next);
+      open(next);
+      // One that ends meanwhile has none left either.
+      await Promise.allSettled(
+        pool.alive().map((worker) => worker.call('use', serving.forWorker(worker, broker.tokens))),
+      );
+      broker.forget(before);
+    },
     async drain() {
       state.draining = true;
-      const drained = drains.begin(pool.ready());
-      broadcast({ kind: 'drain' });
-      await drained;
+      await Promise.allSettled(pool.ready().map((worker) => worker.call('drain')));
     },
-    cut: () => broadcast({ kind: 'cut' }),
+    destroyConnections: () => all((worker) => worker.tell('destroyConnections')),
     async close() {
-      await settled();
-      handover.close();
+      await hear();
+      handoff.close();
       await pool.close();
     },
   };
 }
 
-function createParts(
-  { generations, hosts, clock, ...options }: CallerPortOptions,
-  broadcast: (message: ToWorker) => void,
-  ready: Pool['ready'],
-): Parts {
-  const { workers: count, limits } = generations.current().loaded.config;
-  const desk = createTokenDesk({ broadcast, clock });
-  const current = () => ({ number: generations.snapshot().generation, edition: generations.current() });
-  const beforeEach = createAnnouncement(hosts, broadcast);
-  const reports = createRollCall();
+/** The generation in force, and what each worker is to serve by. */
+function createServing(first: Generation, count: number) {
+  let current = first;
+  let number = 1;
   return {
-    desk,
-    editions: createEditions({ current, count, desk }),
-    accountData: createAccountData(options),
-    places: createPlaces({
-      quotas: createQuotas(() => clock.now().monotonicMs),
-      heard: () => settle(ready(), reports),
-    }),
-    handover: createHandover({ ready, count, limit: limits.connections, beforeEach }),
-    reports,
-    drains: createRollCall(),
-  };
-}
-
-function openPool(options: CallerPortOptions, parts: Parts, state: { readonly draining: boolean }): Pool {
-  const { auditor, hosts, log, metrics } = options;
-  const { config, workerEnv } = options.generations.current().loaded;
-  const { editions, accountData, places, handover, reports, drains } = parts;
-  const audit = () =>
-    config.audit && { whenFailing: config.audit.whenFailing, failing: auditor?.snapshot().failing !== undefined };
-  return createPool({
-    count: config.workers,
-    launch: () => launch(workerEnv),
-    log,
-    greeting: (worker) => ({
-      ...{ kind: 'start', settings: editions.settingsFor(worker) },
-      ...{ hosts: [...hosts], audit: audit() },
-    }),
-    onMessage: createReceive(parts, auditor),
-    onReady(worker) {
-      handover.ready();
-      if (state.draining) worker.send({ kind: 'drain' });
+    number: () => number,
+    replace(next: Generation) {
+      current = next;
+      number += 1;
     },
-    onGone(worker, unexpected) {
-      if (unexpected) metrics.workerRestarted();
-      for (const part of [editions, accountData, places, handover]) part.gone(worker);
-      for (const call of [reports, drains]) call.responded(worker);
-    },
-  });
-}
-
-interface Parts {
-  readonly desk: TokenDesk;
-  readonly editions: Editions;
-  readonly accountData: AccountData;
-  readonly places: Places;
-  readonly handover: Handover;
-  readonly reports: RollCall;
-  readonly drains: RollCall;
-}
-
-function createReceive(
-  parts: Parts,
-  auditor: CallerPortOptions['auditor'],
-): (worker: Worker, message: ToEngine) => void {
-  const { desk, editions, accountData, places, handover, reports, drains } = parts;
-  const response = (worker: Worker, id: number, question: Question): Promise<Reply> => {
-    if (question.about === 'token') return desk.response(question);
-    const { callers, routes } = editions.find(question.generation)?.loaded.config ?? {};
-    const route = routes?.find(({ path }) => question.route === `route ${path}`);
-    const claims = [
-      { owner: question.caller, limits: callers?.limits ?? {} },
-      { owner: question.route, limits: route?.limits ?? {} },
-    ] as const;
-    return places.enter(worker, id, claims);
-  };
-  return (worker, message) => {
-    switch (message.kind) {
-      case 'taken':
-        handover.taken(worker, message.id);
-        break;
-      case 'closed':
-        handover.closed(worker, message.count);
-        break;
-      case 'question':
-        void reply(worker, message.id, response(worker, message.id, message.question));
-        break;
-      case 'leave':
-        places.leave(worker, message.id);
-        break;
-      case 'report':
-        accountData.enter(worker, message.report);
-        if (message.asked) reports.responded(worker);
-        break;
-      case 'fact':
-        auditor?.append(message.facts);
-        break;
-      case 'retired':
-        editions.retired(worker, message.generation);
-        break;
-      case 'drained':
-        drains.responded(worker);
-        break;
-    }
+    forWorker: ({ index }: Worker, tokens: (number: number) => WireServing['tokens']): WireServing => ({
+      number,
+      settings: packSettings(current.settings({ index, count })),
+      tokens: tokens(number),
+      tokenWaitMs: current.loaded.config.token.waitTimeout,
+    }),
   };
 }
 
-async function reply(worker: Worker, id: number, response: Promise<Reply>): Promise<void> {
-  worker.send({ kind: 'response', id, result: await response });
-}
-
-/** Names become known when listeners are bound, one after the other. */
-function createAnnouncement(hosts: ReadonlySet<string>, broadcast: (message: ToWorker) => void): () => void {
-  let told = hosts.size;
-  return () => {
-    if (told === hosts.size) return;
-    told = hosts.size;
-    broadcast({ kind: 'hosts', hosts: [...hosts] });
-  };
-}
-
-async function settle(workers: readonly Worker[], reports: RollCall): Promise<void> {
-  const reported = reports.begin(workers);
-  for (const worker of workers) worker.send({ kind: 'report' });
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, SETTLE_MS);
+    timer = setTimeout(resolve, ms);
   });
-  await Promise.race([reported, late]);
+  await Promise.race([work, late]);
   clearTimeout(timer);
 }
 

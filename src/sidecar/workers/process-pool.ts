@@ -1,18 +1,18 @@
 /**
  * The worker processes: so many at all times. One that ends is replaced at once, and after a growing pause when its
- * successors do not live either. Nothing is lost with a worker but what it had begun.
+ * successors do not live either; one that does not respond is ended by force. Nothing is lost with a worker but what it had
+ * begun.
  */
 import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import type { Log } from '../../core/log.ts';
-import type { ToEngine, ToWorker } from './protocol.ts';
+import type { PrimaryApi, WorkerApi } from './protocol.ts';
+import { createPeer, type Message, type Peer } from './rpc.ts';
 
-export interface Worker {
+export interface Worker extends Pick<Peer<WorkerApi>, 'call' | 'tell'> {
   /** Its place among the workers, from 0; a successor takes it over. */
   readonly index: number;
   readonly pid: number | undefined;
-  /** What is sent after its end goes nowhere. @param socket handed over; stays open here */
-  send(message: ToWorker, socket?: Socket): void;
 }
 
 export interface PoolOptions {
@@ -20,9 +20,10 @@ export interface PoolOptions {
   /** Starts a process that talks over IPC. */
   readonly launch: () => ChildProcess;
   readonly log: Log;
-  /** The first message for a new worker. */
-  readonly greeting: (worker: Worker) => ToWorker;
-  readonly onMessage: (worker: Worker, message: ToEngine) => void;
+  /** What this worker may call. */
+  readonly apiFor: (worker: Worker) => PrimaryApi;
+  /** Gives a new worker what it serves by; resolves when it is ready. */
+  readonly start: (worker: Worker) => Promise<void>;
   readonly onReady: (worker: Worker) => void;
   /** Told of the end of one, after its last message. `unexpected` unless the pool is closing. */
   readonly onGone: (worker: Worker, unexpected: boolean) => void;
@@ -31,8 +32,8 @@ export interface PoolOptions {
 export interface Pool {
   /** Those that may be given work. */
   ready(): readonly Worker[];
-  /** To all, also to those that are still starting. */
-  broadcast(message: (worker: Worker) => ToWorker): void;
+  /** Those that are still starting, too. */
+  alive(): readonly Worker[];
   /** Resolves when as many as there should be are ready for the first time. @throws Error when one ends before */
   started(): Promise<void>;
   /** Lets them end by themselves and makes sure that they do. */
@@ -45,6 +46,9 @@ const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
 /** Time to end after having been let go. */
 const END_MS = 1000;
+/** How often each is asked for a sign of life. Looks are counted, not time: all of it may have slept. */
+const PING_MS = 1000;
+const MAX_SILENT_LOOKS = { ready: 5, starting: 60 } as const;
 
 interface Running {
   readonly worker: Worker;
@@ -52,27 +56,6 @@ interface Running {
   /** Resolves with the reason when it has ended and its last message has been read, or when there never was a process. */
   readonly over: Promise<string>;
   ready: boolean;
-}
-
-/** Starts all of them. */
-export function createPool(options: PoolOptions): Pool {
-  const state: State = { alive: new Set(), timers: new Set(), first: Promise.withResolvers(), closing: false };
-  // Whoever does not wait for the start need not hear of its failure.
-  state.first.promise.catch(() => undefined);
-  for (let index = 0; index < options.count; index += 1) start(index, 0, state, options);
-  const { alive, timers } = state;
-  return {
-    ready: () => [...alive].filter(({ ready }) => ready).map(({ worker }) => worker),
-    broadcast(message) {
-      for (const { worker } of alive) worker.send(message(worker));
-    },
-    started: () => state.first.promise,
-    async close() {
-      state.closing = true;
-      for (const timer of timers) clearTimeout(timer);
-      await Promise.all([...alive].map(end));
-    },
-  };
 }
 
 interface State {
@@ -84,22 +67,41 @@ interface State {
   closing: boolean;
 }
 
+/** Starts all of them. */
+export function createPool(options: PoolOptions): Pool {
+  const state: State = { alive: new Set(), timers: new Set(), first: Promise.withResolvers(), closing: false };
+  // Whoever does not wait for the start need not hear of its failure.
+  state.first.promise.catch(() => undefined);
+  for (let index = 0; index < options.count; index += 1) start(index, 0, state, options);
+  const { alive, timers } = state;
+  return {
+    ready: () => [...alive].filter(({ ready }) => ready).map(({ worker }) => worker),
+    alive: () => [...alive].map(({ worker }) => worker),
+    started: () => state.first.promise,
+    async close() {
+      state.closing = true;
+      for (const timer of timers) clearTimeout(timer);
+      await Promise.all([...alive].map(end));
+    },
+  };
+}
+
 /** @param shortLives of predecessors, one after the other */
 function start(index: number, shortLives: number, state: State, options: PoolOptions): void {
   const startedAt = performance.now();
   const running = open(index, options);
-  const { worker, child } = running;
+  const { worker } = running;
   state.alive.add(running);
-  child.on('message', (message: ToEngine) => {
-    if (message.kind !== 'ready') {
-      options.onMessage(worker, message);
-      return;
-    }
+  const stopWatching = watch(running, options.log);
+  const isReady = () => {
     running.ready = true;
     options.onReady(worker);
     if ([...state.alive].filter(({ ready }) => ready).length === options.count) state.first.resolve();
-  });
+  };
+  // Its end is told below.
+  options.start(worker).then(isReady, () => undefined);
   void running.over.then((reason) => {
+    stopWatching();
     state.alive.delete(running);
     options.onGone(worker, !state.closing);
     if (state.closing) return;
@@ -113,21 +115,44 @@ function start(index: number, shortLives: number, state: State, options: PoolOpt
     }, pauseMs);
     state.timers.add(timer);
   });
-  worker.send(options.greeting(worker));
 }
 
-function open(index: number, { launch }: PoolOptions): Running {
+function open(index: number, { launch, apiFor }: PoolOptions): Running {
   const child = launch();
-  const worker: Worker = {
-    index,
-    pid: child.pid,
-    send(message, socket) {
-      if (!child.connected) return;
-      // Whether it arrived is for the other side to say.
-      child.send(message, socket, { keepOpen: true }, () => undefined);
-    },
+  const peer = createPeer<WorkerApi>((message, socket, sent) => {
+    // Whether it arrived is for the other side to say.
+    if (child.connected) child.send(message, socket, { keepOpen: true }, () => sent?.());
+  });
+  const worker: Worker = { index, pid: child.pid, call: peer.call, tell: peer.tell };
+  const api = apiFor(worker);
+  child.on('message', (message: Message, socket: Socket | undefined) => peer.receive(api, message, socket));
+  const over = whenOver(child);
+  void over.then(peer.end);
+  return { worker, child, over, ready: false };
+}
+
+/** A stopped process, or one in an endless loop, holds its callers: its end is an end for them, and others take its place. */
+function watch(running: Running, log: Log): () => void {
+  const { worker, child } = running;
+  let silent = 0;
+  let timer: NodeJS.Timeout;
+  const look = () => {
+    if (silent >= MAX_SILENT_LOOKS[running.ready ? 'ready' : 'starting']) {
+      log.error('a worker does not respond and is ended', { pid: worker.pid });
+      child.kill('SIGKILL');
+      return;
+    }
+    silent += 1;
+    worker.call('ping').then(
+      () => {
+        silent = 0;
+      },
+      () => undefined,
+    );
+    timer = setTimeout(look, PING_MS).unref();
   };
-  return { worker, child, over: whenOver(child), ready: false };
+  timer = setTimeout(look, PING_MS).unref();
+  return () => clearTimeout(timer);
 }
 
 async function whenOver(child: ChildProcess): Promise<string> {

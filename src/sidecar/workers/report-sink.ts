@@ -4,30 +4,30 @@
  */
 import type { Log } from '../../core/log.ts';
 import type { Metrics, RouteMetrics } from '../../core/metrics.ts';
-import type { OnFinished } from '../../proxy/access-log.ts';
+import type { OnFinished } from '../../proxy/exchange.ts';
+import type { UpstreamUse } from '../data-plane/routes.ts';
 import type { Worker } from './process-pool.ts';
-import type { Report, UpstreamNumbers } from './protocol.ts';
+import type { Report } from './protocol.ts';
 
-export interface LedgerOptions {
+export interface ReportSinkOptions {
   readonly metrics: Pick<Metrics, 'forRoute' | 'counter' | 'inFlight'>;
-  readonly onFinished: OnFinished;
+  readonly onFinished?: OnFinished | undefined;
   readonly log: Pick<Log, 'relay'>;
 }
 
-export interface AccountData {
+export interface ReportSink {
   enter(worker: Worker, report: Report): void;
   /** Nothing goes on in it any more. */
   gone(worker: Worker): void;
   inFlight(): number;
   /** Over all workers. */
-  upstreams(): UpstreamNumbers[];
+  upstreams(): UpstreamUse[];
   /** Of each worker there is. */
   usage(): { readonly index: number; readonly residentBytes: number; readonly cpuSeconds: number }[];
 }
 
-export function createAccountData({ metrics, onFinished, log }: LedgerOptions): AccountData {
+export function createReportSink({ metrics, onFinished, log }: ReportSinkOptions): ReportSink {
   const latest = new Map<Worker, Report>();
-  const counters = new Map<string, (by: number) => void>();
   const routes = new Map<string, RouteMetrics>();
   /** CPU time of workers that have ended, by place: what a successor uses comes on top. */
   const spent = new Map<number, number>();
@@ -37,12 +37,6 @@ export function createAccountData({ metrics, onFinished, log }: LedgerOptions): 
     routes.set(route, known);
     return known;
   };
-  const count = ([name, labels, by]: Report['counts'][number]) => {
-    const key = name + JSON.stringify(labels);
-    const known = counters.get(key) ?? metrics.counter(name, labels);
-    counters.set(key, known);
-    known(by);
-  };
   const inFlightOf = (worker: Worker) => latest.get(worker)?.inFlight ?? 0;
   return {
     enter(worker, report) {
@@ -50,9 +44,9 @@ export function createAccountData({ metrics, onFinished, log }: LedgerOptions): 
       latest.set(worker, report);
       for (const [route, status, ms, failure, method] of report.requests) {
         routeMetrics(route).record(method, status, ms / 1000);
-        onFinished(route, status, ms, failure, method);
+        onFinished?.(route, status, ms, failure, method);
       }
-      report.counts.forEach(count);
+      for (const [name, labels, by] of report.counts) metrics.counter(name, labels)(by);
       report.lines.forEach(log.relay);
     },
     gone(worker) {
@@ -71,19 +65,15 @@ export function createAccountData({ metrics, onFinished, log }: LedgerOptions): 
 }
 
 /** Workers of one configuration list the same; those that are about to change over do not count. */
-function sum(lists: readonly (readonly UpstreamNumbers[])[]): UpstreamNumbers[] {
-  const totals = new Map<string, UpstreamNumbers>();
-  for (const list of lists) {
-    list.forEach(({ origin, connected, running, queued }, position) => {
-      const id = `${position} ${origin}`;
-      const before = totals.get(id) ?? { connected: 0, running: 0, queued: 0 };
-      totals.set(id, {
-        origin,
-        connected: before.connected + connected,
-        running: before.running + running,
-        queued: before.queued + queued,
-      });
-    });
-  }
-  return [...totals.values()];
+function sum(lists: readonly (readonly UpstreamUse[])[]): UpstreamUse[] {
+  const grouped = Map.groupBy(
+    lists.flatMap((list) => list.map((use, position) => ({ use, id: `${position} ${use.origin}` }))),
+    ({ id }) => id,
+  );
+  return [...grouped.values()].map((uses) => {
+    const total = (member: 'connected' | 'running' | 'queued') =>
+      uses.reduce((count, { use }) => count + use[member], 0);
+    const origin = uses[0]?.use.origin ?? '';
+    return { origin, connected: total('connected'), running: total('running'), queued: total('queued') };
+  });
 }

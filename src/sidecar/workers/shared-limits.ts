@@ -1,79 +1,50 @@
 /**
- * Limits that hold over all workers: their requests take places here, and a worker that is gone gives back all of its own.
+ * Limits that hold over all workers: their requests are counted here, and those of a worker that is gone are over.
  */
 import { SidecarError } from '../../core/errors.ts';
-import { type Claim, type Enter, enterBoth } from '../../proxy/rate-limits.ts';
+import type { Entered } from '../../proxy/exchange.ts';
+import type { Link } from '../data-plane/gate.ts';
 import type { Worker } from './process-pool.ts';
-import type { Reply } from './protocol.ts';
+import type { PrimaryApi } from './protocol.ts';
 
-export interface PlacesOptions {
-  readonly quotas: Enter;
-  /** Resolves when everything that workers have said by now has been heard. */
-  readonly heard: () => Promise<void>;
-}
-
-export interface Places {
-  /** @param id under which the place is given back */
-  enter(worker: Worker, id: number, claims: Claims): Promise<Reply>;
+export interface SharedLimits {
+  /** @returns what `leave` ends it by @throws SidecarError CALLER_LIMIT */
+  enter(worker: Worker, claims: Parameters<PrimaryApi['enter']>[0]): Promise<number>;
   leave(worker: Worker, id: number): void;
   gone(worker: Worker): void;
 }
 
-export type Claims = readonly [Claim, Claim];
-
-export function createPlaces({ quotas, heard }: PlacesOptions): Places {
-  const taken = new Map<Worker, Map<number, () => void>>();
+/** @param hear resolves when everything that workers have said by now has been heard */
+export function createSharedLimits(enter: Link['enter'], hear: () => Promise<void>): SharedLimits {
+  const entered = new Map<Worker, Map<number, Entered>>();
   const left = new WeakSet<Worker>();
-  const hear = inRounds(heard);
-  const attempt = (worker: Worker, id: number, [caller, route]: Claims): Reply => {
-    // It may have died while others were listened to.
-    if (left.has(worker)) return { ok: true };
-    try {
-      const leave = enterBoth(quotas, caller, route);
-      taken.set(worker, (taken.get(worker) ?? new Map()).set(id, leave));
-      return { ok: true };
-    } catch (error) {
-      if (!(error instanceof SidecarError)) throw error;
-      const { code, extras } = error;
-      return { ok: false, waited: false, error: { code, retryAfterS: extras.retryAfterS, fields: extras.fields } };
-    }
-  };
+  let latest = 0;
   return {
-    async enter(worker, id, claims) {
-      const first = attempt(worker, id, claims);
-      if (first.ok || claims.every(({ limits }) => limits.inFlight === undefined)) return first;
-      // A caller can have an answer from one worker and be back with another one before the first has told us.
-      await hear();
-      return attempt(worker, id, claims);
+    async enter(worker, claims) {
+      const tryOnce = async () => {
+        const leave = await enter(...claims);
+        // It may have died while others were listened to.
+        if (left.has(worker)) leave();
+        latest += 1;
+        entered.set(worker, (entered.get(worker) ?? new Map()).set(latest, leave));
+        return latest;
+      };
+      return await tryOnce().catch(async (error: unknown) => {
+        const isRate = claims.every(({ limits }) => limits.inFlight === undefined);
+        if (isRate || !(error instanceof SidecarError)) throw error;
+        // A caller can have a response from one worker and be back with another one before the first has told us.
+        await hear();
+        return tryOnce();
+      });
     },
     leave(worker, id) {
-      taken.get(worker)?.get(id)?.();
-      taken.get(worker)?.delete(id);
+      entered.get(worker)?.get(id)?.();
+      entered.get(worker)?.delete(id);
     },
     gone(worker) {
       left.add(worker);
-      for (const leave of taken.get(worker)?.values() ?? []) leave();
-      taken.delete(worker);
+      for (const leave of entered.get(worker)?.values() ?? []) leave();
+      entered.delete(worker);
     },
-  };
-}
-
-/** One round at a time, and each caller gets one that began after it asked. */
-function inRounds(round: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | undefined;
-  let next: Promise<void> | undefined;
-  const begin = (): Promise<void> => {
-    running = round().finally(() => {
-      running = undefined;
-    });
-    return running;
-  };
-  return () => {
-    if (running === undefined) return begin();
-    next ??= running.then(() => {
-      next = undefined;
-      return begin();
-    });
-    return next;
   };
 }

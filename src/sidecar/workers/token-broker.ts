@@ -1,29 +1,28 @@
 /**
- * Where the engine's tokens leave its process: every new one goes to all workers, so does word of one that is not to be
- * used any more, and questions of workers end in the same `get` and `renew` that callers of one process use. However many
- * workers see the same token refused, it is renewed once.
+ * Where the tokens of the primary leave its process: every new one goes to all workers, so does word of one that is not to
+ * be used any more, and questions of workers end in the same `get` and `renew` that callers of one process use. However
+ * many workers see the same token refused, it is renewed once.
  */
-
 import { type Clock, elapsedSince } from '../../core/clock.ts';
-import { SidecarError } from '../../core/errors.ts';
 import type { Token } from '../../oauth/token.ts';
 import type { TokenSource } from '../../oauth/token-source.ts';
-import type { Question, Reply, ToWorker, WireError, WireToken } from './protocol.ts';
+import type { TokenQuestion, TokenReply, WireToken, WorkerApi } from './protocol.ts';
+import { toWire } from './rpc.ts';
 
-export interface TokenDeskOptions {
-  readonly broadcast: (message: ToWorker) => void;
+export interface TokenBrokerOptions {
+  readonly broadcast: (news: Parameters<WorkerApi['token']>[0]) => void;
   readonly clock: Clock;
 }
 
-export interface TokenDesk {
+export interface TokenBroker {
   /** Sources of a new generation; a question names one by its position. */
-  open(generation: number, sources: readonly TokenSource[]): void;
+  open(number: number, sources: readonly TokenSource[]): void;
   /** What they have now. */
-  tokens(generation: number): (WireToken | undefined)[];
+  tokens(number: number): (WireToken | undefined)[];
   /** Looks for tokens that came or went, and tells the workers. */
   sync(): void;
-  response(question: Extract<Question, { about: 'token' }>): Promise<Reply>;
-  forget(generation: number): void;
+  ask(question: TokenQuestion): Promise<TokenReply>;
+  forget(number: number): void;
 }
 
 interface Entry {
@@ -33,9 +32,9 @@ interface Entry {
   serial: number;
 }
 
-export function createTokenDesk({ broadcast, clock }: TokenDeskOptions): TokenDesk {
+export function createTokenBroker({ broadcast, clock }: TokenBrokerOptions): TokenBroker {
   const generations = new Map<number, readonly Entry[]>();
-  const wire = ({ token, serial }: Entry): WireToken | undefined => token && toWire(token, serial, clock);
+  const wire = ({ token, serial }: Entry): WireToken | undefined => token && packToken(token, serial, clock);
 
   const look = (entry: Entry): boolean => {
     const { token } = entry.source;
@@ -45,55 +44,46 @@ export function createTokenDesk({ broadcast, clock }: TokenDeskOptions): TokenDe
     return true;
   };
   const sync = () => {
-    for (const [generation, entries] of generations) {
+    for (const [number, entries] of generations) {
       entries.forEach((entry, source) => {
-        if (look(entry)) broadcast({ kind: 'token', generation, source, token: wire(entry) });
+        if (look(entry)) broadcast({ number, source, token: wire(entry) });
       });
     }
   };
   return {
-    open: (generation, sources) =>
-      void generations.set(
-        generation,
-        sources.map((source) => ({ source, token: source.token, serial: 1 })),
-      ),
-    tokens: (generation) => (generations.get(generation) ?? []).map(wire),
+    open(number, sources) {
+      const entries = sources.map((source) => ({ source, token: source.token, serial: 1 }));
+      generations.set(number, entries);
+    },
+    tokens: (number) => (generations.get(number) ?? []).map(wire),
     sync,
-    async response({ generation, source, refused }) {
-      const entry = generations.get(generation)?.[source];
-      if (!entry) return failure(new SidecarError('SIDECAR_INTERNAL'), false);
-      let asked: ReturnType<TokenSource['renew']>;
+    async ask({ number, source, refused }) {
+      const entry = generations.get(number)?.[source];
+      if (!entry) return { failed: toWire(undefined), waited: false };
+      let waited = false;
       try {
         const { token } = entry.source;
         // Another worker's question may have been faster; then the token is another one by now.
         const isCurrent = token !== undefined && refused === entry.serial && token === entry.token;
-        asked = isCurrent ? (entry.source.renew(token) ?? token) : entry.source.get();
-      } catch (error) {
-        return failure(error, false);
+        const asked = isCurrent ? (entry.source.renew(token) ?? token) : entry.source.get();
+        sync();
+        waited = true;
+        const found = await asked;
+        sync();
+        return { token: packToken(found, entry.serial, clock) };
+      } catch (thrown) {
+        return { failed: toWire(thrown), waited };
       } finally {
         sync();
       }
-      try {
-        const token = await asked;
-        sync();
-        return { ok: true, token: toWire(token, entry.serial, clock) };
-      } catch (error) {
-        return failure(error, true);
-      }
     },
-    forget: (generation) => void generations.delete(generation),
+    forget: (number) => void generations.delete(number),
   };
 }
 
-function toWire(token: Token, serial: number, clock: Clock): WireToken {
+function packToken(token: Token, serial: number, clock: Clock): WireToken {
   const { authorization, since, refreshAfterMs, usableForMs, expiresAt } = token;
   const ageMs = elapsedSince(since, clock.now());
   const lifespan = { sinceWallMs: since.wallMs, ageMs, refreshAfterMs, usableForMs, expiresAt };
   return { serial, authorization: authorization.reveal(), ...lifespan };
-}
-
-function failure(thrown: unknown, waited: boolean): Reply {
-  const { code, extras } = thrown instanceof SidecarError ? thrown : new SidecarError('SIDECAR_INTERNAL');
-  const error: WireError = { code, retryAfterS: extras.retryAfterS, fields: extras.fields };
-  return { ok: false, error, waited };
 }

@@ -1,145 +1,112 @@
 /**
- * A worker process: the data path of a sidecar, as a process that never has a client secret. It gets connections and
- * tokens from the engine, tells it what happened, does what it says and ends with it.
+ * A worker process: the data plane and nothing else, in a process without any client secret. It gets connections and tokens
+ * from the primary, tells it what happened, does what it says and ends with it.
  */
-import type { Server } from 'node:http';
-import { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import type { TlsFiles } from '../../config/secret-files.ts';
 import { systemClock } from '../../core/clock.ts';
-import { createLog, type Log } from '../../core/log.ts';
-import type { Claim } from '../../proxy/rate-limits.ts';
-import type { Proxy as CallerPort } from '../../proxy/server.ts';
+import { createLog } from '../../core/log.ts';
+import { countLookups } from '../../oauth/token.ts';
 import { createAuditGate } from '../audit/auditor.ts';
-import { createCallerSide } from '../data-plane/data-plane.ts';
-import { createWorkerGeneration, createWorkerGenerations, type WorkerGeneration } from '../data-plane/generation.ts';
+import { createDataPlane, type DataPlane } from '../data-plane/data-plane.ts';
+import type { Link } from '../data-plane/gate.ts';
+import type { Serving } from '../data-plane/generation.ts';
 import { createIntake } from './connection-intake.ts';
-import type { Question, ToEngine, ToWorker } from './protocol.ts';
-import { createOutbox, type Outbox } from './report-buffer.ts';
-import { createQuestions, type Questions, reviveError } from './rpc.ts';
+import { type PrimaryApi, type Start, unpackSettings, type WireServing, type WorkerApi } from './protocol.ts';
+import { createReportBuffer } from './report-buffer.ts';
+import { createPeer, type Message, type Peer } from './rpc.ts';
+import { TokenMirror } from './token-mirror.ts';
 
-type Start = Extract<ToWorker, { kind: 'start' }>;
-type Receive = (message: ToWorker, socket: Socket | undefined) => void;
-type Send = (message: ToEngine, done?: () => void) => void;
-
-/** Resolves with the exit code when the engine lets go of it, however that comes about. */
+/** Resolves with the exit code when the primary lets go of it, however that comes about. */
 export function runWorker(): Promise<number> {
-  // They go to all processes of a terminal or a service; when to stop is the engine's to say.
+  // They go to all processes of a terminal or a service; when to stop is the primary's to say.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK'] as const) process.on(signal, () => undefined);
-  const send: Send = (message, done) => void process.send?.(message, undefined, undefined, () => done?.());
-  let receive: Receive | undefined;
-  process.on('message', (message: ToWorker, socket: Socket | undefined) => {
-    if (message.kind === 'start') receive = startWorker(message, send);
-    else receive?.(message, socket);
+  const primary = createPeer<PrimaryApi>((message, _socket, sent) => {
+    process.send?.(message, undefined, undefined, () => sent?.());
   });
+  let api: Partial<WorkerApi> = {
+    start(given) {
+      api = serve(given, primary);
+    },
+  };
+  process.on('message', (message: Message, socket: Socket | undefined) =>
+    primary.receive(api as WorkerApi, message, socket),
+  );
   return new Promise((resolve) => process.once('disconnect', () => resolve(0)));
 }
 
-/** Builds everything and says that it is ready. */
-function startWorker(start: Start, send: Send): Receive {
-  const questions = createQuestions(send);
-  const outbox = createOutbox({
-    send: (report, asked, done) => send({ kind: 'report', report, asked }, done),
-    upstreams: () => generations.current().upstreams(),
+function serve({ serving, hosts: names, audit }: Start, primary: Peer<PrimaryApi>): WorkerApi {
+  const reports = createReportBuffer({
+    send: (report, sent) => primary.tell('report', report, { sent }),
+    upstreams: () => plane.upstreams(),
   });
-  const log = createLog({ level: start.settings.level, format: 'json', write: outbox.line });
-  const { metrics } = outbox;
-  const ask = (question: Question) => questions.ask(question).response;
-  const generations = createWorkerGenerations(start.settings, {
-    build: (settings) => createWorkerGeneration(settings, { ask, metrics, clock: systemClock }),
-    onRetired: (generation) => send({ kind: 'retired', generation }),
-  });
-  const hosts = new Set(start.hosts);
-  const audit = { failing: start.audit?.failing ?? false };
-  const { proxy } = createCallerSide<WorkerGeneration>({
-    config: start.settings.config,
-    current: generations.current,
-    hosts,
-    enter: ({ number }, caller, route) => enter(questions, send, { number, caller, route }),
-    log,
-    metrics,
-    onFinished: outbox.finished,
-    auditor: start.audit && {
-      begin: createAuditGate(start.audit.whenFailing, () => audit.failing),
-      append: (facts) => send({ kind: 'fact', facts }),
+  const log = createLog({ level: serving.settings.config.log.level, format: 'json', write: reports.line });
+  const state = { failing: audit?.failing ?? false };
+  const hosts = new Set(names);
+  const link: Link = {
+    ...{ log, metrics: reports.metrics, onFinished: reports.finished },
+    enter: async (...claims) => {
+      const id = await primary.call('enter', claims);
+      return () => primary.tell('leave', id);
     },
-  });
-  const receive = createReceive({ send, questions, outbox, log, generations, hosts, audit, proxy });
-  send({ kind: 'ready' });
-  return receive;
-}
-
-interface Parts {
-  readonly send: Send;
-  readonly questions: Questions;
-  readonly outbox: Outbox;
-  readonly log: Log;
-  readonly generations: ReturnType<typeof createWorkerGenerations>;
-  readonly hosts: Set<string>;
-  readonly audit: { failing: boolean };
-  readonly proxy: CallerPort;
-}
-
-type Handlers = { readonly [kind in ToWorker['kind']]?: (message: Extract<ToWorker, { kind: kind }>) => void };
-
-function createReceive({ send, questions, outbox, log, generations, hosts, audit, proxy }: Parts): Receive {
-  const servers = openServers(proxy, generations.current().loaded.tls.get('callers'));
-  const intake = createIntake({ send, serverFor: (secure) => (secure ? servers.secure : servers.plain) });
-  const handlers: Handlers = {
-    settings({ settings }) {
-      generations.replace(settings);
-      const tls = settings.tls.get('callers');
-      if (tls) servers.secure?.setSecureContext(tls);
-      log.setLevel(settings.level);
+    auditor: audit && {
+      begin: createAuditGate(audit.whenFailing, () => state.failing),
+      append: (facts) => primary.tell('fact', facts),
     },
-    hosts: (message) => message.hosts.forEach((host) => void hosts.add(host)),
-    token: ({ generation, source, token }) => generations.find(generation)?.tokens[source]?.accept(token),
-    response: ({ id, result }) => questions.responded(id, result),
-    audit: ({ failing }) => void Object.assign(audit, { failing }),
-    // After what is just ending: streams take a turn of the event loop to say that they are closed.
-    report: () => void setImmediate(() => setImmediate(outbox.response)),
-    drain() {
-      for (const server of [servers.plain, servers.secure]) server?.close();
-      void proxy.drain().then(() => {
-        outbox.flush();
-        send({ kind: 'drained' });
-      });
-    },
-    cut: proxy.cut,
   };
-  return (message, socket) => {
-    if (message.kind === 'connection') intake.take(socket, message.id, message.secure);
-    // The table has the right function for each kind, which its type cannot tell from here.
-    else (handlers[message.kind] as ((message: ToWorker) => void) | undefined)?.(message);
+  const mirrors = createMirrors(primary, link);
+  const plane = createDataPlane({ first: mirrors.open(serving), link, hosts });
+  const servers = openServers(plane, serving);
+  const take = createIntake(primary, (secure) => (secure ? servers.secure : servers.plain));
+  return {
+    start: () => undefined,
+    async use(next) {
+      log.setLevel(next.settings.config.log.level);
+      await plane.use(mirrors.open(next));
+      mirrors.forget(next.number - 1);
+    },
+    hosts: (more) => more.forEach((host) => void hosts.add(host)),
+    token: ({ number, source, token }) => mirrors.find(number)?.[source]?.accept(token),
+    connection: take,
+    audit: (failing) => void Object.assign(state, { failing }),
+    async report() {
+      // After what is just ending: streams take a turn of the event loop to say that they are closed.
+      for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      return reports.take();
+    },
+    ping: () => undefined,
+    async drain() {
+      for (const server of Object.values(servers)) server?.close();
+      await plane.drain();
+      primary.tell('report', reports.take());
+    },
+    destroyConnections: plane.destroyConnections,
+  };
+}
+
+/** Tokens of each generation that some request may still want. */
+function createMirrors(primary: Peer<PrimaryApi>, { metrics }: Link) {
+  const generations = new Map<number, readonly TokenMirror[]>();
+  return {
+    find: (number: number) => generations.get(number),
+    forget: (number: number) => void generations.delete(number),
+    open({ number, settings: wire, tokens, tokenWaitMs: waitMs }: WireServing): Serving {
+      const settings = unpackSettings(wire);
+      const sources = settings.tokenKeys.map((key, source) => {
+        const onLookup = countLookups(metrics, key.credential);
+        const ask = (refused: number | undefined) => primary.call('token', { number, source, refused });
+        return new TokenMirror({ key, token: tokens[source], ask, onLookup, waitMs, clock: systemClock });
+      });
+      generations.set(number, sources);
+      return { settings: () => settings, sources };
+    },
   };
 }
 
 /** Connections come from elsewhere, so they never listen; but so far as they know they do. */
-function openServers(proxy: CallerPort, tls: TlsFiles | undefined): { plain: Server; secure: TlsServer | undefined } {
-  const plain = proxy.createListener(undefined);
-  const secure = tls && proxy.createListener(tls);
+function openServers(plane: DataPlane, { settings }: WireServing) {
+  const tls = settings.tls.get('callers');
+  const servers = { plain: plane.createListener(undefined), secure: tls && plane.createListener(tls) };
   // With this they begin to look for callers that are too slow.
-  for (const server of [plain, secure]) server?.emit('listening');
-  return { plain, secure: secure instanceof TlsServer ? secure : undefined };
-}
-
-interface Place {
-  readonly number: number;
-  readonly caller: Claim;
-  readonly route: Claim;
-}
-
-/** Without limits there is nothing to ask for. */
-function enter(questions: Questions, send: Send, { number, caller, route }: Place): (() => void) | Promise<() => void> {
-  if (isFree(caller) && isFree(route)) return () => undefined;
-  const question = { about: 'place', generation: number, caller: caller.owner, route: route.owner } as const;
-  const { id, response } = questions.ask(question);
-  return response.then((result) => {
-    if (!result.ok) throw reviveError(result.error);
-    return () => send({ kind: 'leave', id });
-  });
-}
-
-function isFree({ limits: { inFlight, requestsPerMinute } }: Claim): boolean {
-  return inFlight === undefined && requestsPerMinute === undefined;
+  for (const server of Object.values(servers)) server?.emit('listening');
+  return servers;
 }

@@ -1,0 +1,162 @@
+/**
+ * The life of one request, step by step: in turn behind the request before it on its connection, through the gate, given
+ * its token, forwarded, recorded. The one place where a failure becomes a response.
+ */
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
+import { SidecarError } from '../core/errors.ts';
+import { toProblem } from '../core/problem.ts';
+import { record } from './access-log.ts';
+import type { RequestLine } from './admission.ts';
+import { type Entered, Exchange, type Gate, type ProxyContext } from './exchange.ts';
+import { forward } from './forward.ts';
+import { type Begin, certificateOf } from './http-server.ts';
+import { drainRequestBody } from './lingering-close.ts';
+import { countForward } from './max-forwards.ts';
+import { checkAnnounced, receiveBody } from './request-body.ts';
+import { asUpgrade, UpgradeResponse } from './upgrade.ts';
+
+/** Serves each request as it comes. */
+export function serveRequests(context: ProxyContext): Begin {
+  return (req, res, expectsContinue) => {
+    const exchange = new Exchange(context, req, res);
+    const { head } = exchange;
+    // Basic may be the caller's proof to us, anything else was meant for the API.
+    if (head.authorizations.some((value) => !/^basic /i.test(value))) context.metrics.authorizationDropped();
+    const before = context.connections.began(res);
+    context.metrics.inFlight(1);
+    if (context.draining) res.shouldKeepAlive = false;
+    res.on('close', () => close(exchange));
+    inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown));
+  };
+}
+
+function close(exchange: Exchange): void {
+  const { context, res } = exchange;
+  context.metrics.inFlight(-1);
+  record(exchange);
+  exchange.attempt?.callerClosed();
+  exchange.leave?.();
+  exchange.gate?.release();
+  context.connections.ended(res);
+}
+
+/** The next payment on a connection must not start before the fate of the last is known. */
+function inTurn(exchange: Exchange, before: ServerResponse | undefined, expectsContinue: boolean): Promise<void> {
+  if (before === undefined) return enter(exchange, expectsContinue);
+  return afterClose(before).then(() => {
+    // Its connection is about to be closed: what comes after the last response is not looked at (RFC 9112 §9.6).
+    if (!before.shouldKeepAlive) throw new SidecarError('CALLER_ABORTED');
+    return enter(exchange, expectsContinue);
+  });
+}
+
+/** RFC 9112 §9.3.2. */
+function afterClose(res: ServerResponse): Promise<void> {
+  return res.closed ? Promise.resolve() : new Promise((resolve) => res.once('close', resolve));
+}
+
+/** Through the gate as it is now. */
+function enter(exchange: Exchange, expectsContinue: boolean): Promise<void> {
+  const { gate } = exchange.context;
+  if (!exchange.res.closed) {
+    gate.hold();
+    exchange.gate = gate;
+  }
+  const work = run(exchange, gate, expectsContinue);
+  return gate.totalMs === undefined ? work : inTime(exchange, gate.totalMs, work);
+}
+
+async function inTime(exchange: Exchange, totalMs: number, work: Promise<void>): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    if (exchange.attempt) exchange.attempt.expire();
+    else reject(new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted: false }));
+  }, totalMs);
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** The steps, in order. Whatever they throw ends in `fail`. */
+async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Promise<void> {
+  const { req, res, head } = exchange;
+  const method = req.method ?? '';
+  const { route, path, caller } = gate.admit(readLine(req), head);
+  exchange.route = route;
+  exchange.path = path;
+  exchange.caller = caller;
+  const entered = gate.enter(caller, route);
+  if (entered) keep(exchange, entered instanceof Promise ? await entered : entered);
+  if (gate.audited(method)) exchange.digest = createHash('sha256');
+  const forwarded = countForward(method, head.forward);
+  if (forwarded === 'ends here') {
+    res.writeHead(200, { 'Content-Length': 0, 'X-Request-Id': exchange.requestId }).end();
+    return;
+  }
+  const hasBody = head.contentLength !== undefined || head.transferEncoding !== undefined;
+  if (hasBody) checkAnnounced(head, gate.limits);
+  if (res instanceof UpgradeResponse) exchange.upgrade = asUpgrade(res, route);
+  const found = route.tokens.get();
+  const token = found instanceof Promise ? await found : found;
+  if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
+  // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
+  if (expectsContinue) res.writeContinue();
+  if (hasBody) await receive(exchange, gate);
+  exchange.forward = route.rewrite ? route.rewrite.request(forwarded) : forwarded;
+  if (route.rewrite) exchange.added = route.rewrite.added(method, forwarded);
+  exchange.idleMs = gate.limits.idleMs;
+  exchange.isForwarded = true;
+  await forward(exchange, route, token);
+}
+
+/** Ends with the request, or now where that is over already. */
+function keep(exchange: Exchange, leave: Entered): void {
+  if (exchange.res.closed) leave();
+  else exchange.leave = leave;
+}
+
+async function receive(exchange: Exchange, { limits }: Gate): Promise<void> {
+  const { req, head, digest } = exchange;
+  exchange.body = await receiveBody(req, head, digest ? { ...limits, digest } : limits);
+}
+
+function readLine(req: IncomingMessage): RequestLine {
+  const { method = '', url: target = '', httpVersion, rawHeaders, socket } = req;
+  const secure = socket instanceof TLSSocket;
+  const certificate = secure ? certificateOf(socket) : undefined;
+  return { method, target, httpVersion, headerCount: rawHeaders.length / 2, secure, certificate };
+}
+
+/** The one place where a failure becomes a response. */
+function fail(exchange: Exchange, thrown: unknown): void {
+  const { req, res, requestId, context, added } = exchange;
+  const error = thrown instanceof SidecarError ? thrown : new SidecarError('SIDECAR_INTERNAL', { cause: thrown });
+  const { code } = error;
+  exchange.error = error;
+  context.metrics.error(code);
+  if (code === 'SIDECAR_INTERNAL') context.log.error('unexpected error', { requestId, reason: nameOf(thrown) });
+  // A half-sent response must look broken to the caller, never complete.
+  if (res.headersSent || res.destroyed) {
+    breakOff(res);
+    return;
+  }
+  // RFC 9110 §15.5.9; else the rest of the body could go on dripping. And where a message ends that is not well-formed is
+  // anybody's guess.
+  if (code === 'CALLER_TIMEOUT' || code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
+  if (code === 'CALLER_BODY_TOO_LARGE') drainRequestBody(req);
+  const problem = toProblem(error, requestId);
+  res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
+}
+
+/** By reset where there is such a thing: to an HTTP/1.0 caller an orderly close would mean a complete response. */
+function breakOff(res: ServerResponse): void {
+  const { socket } = res;
+  if (socket?.remoteFamily !== undefined && !socket.destroyed) socket.resetAndDestroy();
+  res.destroy();
+}
+
+/** Of an unforeseen error only its class and code are shown: its message may quote anything. */
+function nameOf(thrown: unknown): string {
+  const { name, code } = thrown as { name?: unknown; code?: unknown };
+  return [name, code].filter((part) => typeof part === 'string').join(' ');
+}

@@ -1,0 +1,35 @@
+/**
+ * A configured route, ready to be used. Its dispatcher is bound to one origin for life, so no request can choose where it
+ * goes.
+ */
+import type { Dispatcher } from 'undici';
+import type { RouteMetrics } from '../core/metrics.ts';
+import type { Token, TokenKey } from '../oauth/token.ts';
+import type { RoutePattern } from './admission.ts';
+import type { QuotaLimits } from './rate-limits.ts';
+import type { Rewrite } from './rewrite.ts';
+
+/** What gives a route its tokens; see `TokenSource` for what the two promise. */
+export interface RouteTokens {
+  readonly key: TokenKey;
+  get(): Token | Promise<Token>;
+  renew(stale: Token): Token | Promise<Token> | undefined;
+}
+
+export interface Route extends RoutePattern {
+  readonly dispatcher: Dispatcher;
+  /** True for the failure of a connection that had carried a response before. */
+  readonly wasReused: (error: Error) => boolean;
+  readonly tokens: RouteTokens;
+  readonly metrics: RouteMetrics;
+  readonly limits: QuotaLimits;
+  readonly replayOn401: 'once' | 'never';
+  /** Whether WebSockets are let through. */
+  readonly upgrade: boolean;
+  /** Undefined when messages pass as they are. */
+  readonly rewrite: Rewrite | undefined;
+  /** Longest wait for a connection, ms. */
+  readonly queueMs: number;
+  /** For metrics. */
+  readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
+}
