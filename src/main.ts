@@ -23,9 +23,6 @@ await main();
 
 async function main(): Promise<void> {
   try {
-    // Started by the sidecar itself, and nobody's command.
-    if (process.argv[2] === 'worker' && process.send)
-      process.exit(await (await import('./sidecar/workers/worker.ts')).runWorker());
     // Only now, because on an old Node the libraries behind it do not even load.
     const { createProgram } = await import('./cli/program.ts');
     await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);

@@ -39,92 +39,136 @@ function read(file: string): Source {
   };
 }
 
-/** A folder, or the file itself at the top. */
-const partOf = (path: string) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path);
+interface Room {
+  /** What it is for, in one sentence; docs/architecture.md has the same. */
+  readonly charter: string;
+  readonly mayImport: readonly string[];
+}
 
-/** Importable from everywhere, importing nothing of ours. */
-const ROOTS = [
-  'errors.ts',
-  'problem.ts',
-  'secret.ts',
-  'private-key.ts',
-  'log.ts',
-  'metrics.ts',
-  'version.ts',
-  'patient-rename.ts',
-  'on-disk.ts',
-  'memoize.ts',
-  'undici.ts',
-];
-
-/** What each part may import besides itself and ROOTS. Files at the top that are not listed compose and may use all. */
-const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  config: [],
-  oauth: [],
-  proxy: ['config', 'oauth'],
-  admin: [],
-  emulator: [],
-  check: [
-    ...['config', 'iam', 'iam-connection.ts', 'oauth', 'egress.ts', 'identity.ts', 'listen.ts', 'outbound-proxy.ts'],
-    ...['rotating.ts', 'rotation'],
-  ],
-  'errors.ts': [],
-  'secret.ts': [],
-  'log.ts': [],
-  'memoize.ts': [],
-  'metrics.ts': ['errors.ts', 'latencies.ts'],
-  'problem.ts': ['errors.ts'],
-  'undici.ts': [],
-  'version.ts': [],
-  'patient-rename.ts': [],
-  'on-disk.ts': [],
-  'private-key.ts': ['secret.ts'],
-  'report.ts': ['terminal-text.ts'],
-  'terminal-text.ts': [],
-  'listen.ts': ['config'],
-  'lifecycle.ts': [],
-  'systemd.ts': [],
-  audit: [],
-  iam: ['config', 'oauth'],
-  rotation: ['config', 'iam', 'oauth'],
-  provision: ['config', 'iam', 'report.ts', 'rotation'],
-  'control.ts': ['config', 'listen.ts'],
-  'outbound-proxy.ts': ['config'],
-  'egress.ts': ['config', 'outbound-proxy.ts'],
-  'identity.ts': ['config', 'egress.ts', 'oauth'],
-  'iam-connection.ts': ['config', 'egress.ts', 'iam', 'identity.ts', 'oauth'],
-  'iam-commands': ['config', 'iam', 'iam-connection.ts', 'report.ts', 'rotation', 'terminal-text.ts'],
-  'rotating.ts': ['config', 'iam', 'iam-connection.ts', 'identity.ts', 'oauth', 'rotation'],
-  'generation.ts': ['config', 'holders.ts', 'identity.ts', 'oauth', 'proxy', 'routes.ts'],
-  'holders.ts': [],
-  'routes.ts': ['config', 'egress.ts', 'proxy'],
-  workers: ['config', 'oauth', 'proxy'],
-  'worker-generation.ts': ['holders.ts', 'oauth', 'routes.ts', 'workers'],
-  'reload.ts': ['config', 'generation.ts'],
+/** The entries of `src/`, from the top floor down: arrows go down only. */
+const ROOMS: Readonly<Record<string, Room>> = {
+  'main.ts': { charter: 'From argv to exit code.', mayImport: ['cli', 'core'] },
+  cli: {
+    charter: 'What the user types and what the process answers with: flags, help, signals, exit codes.',
+    mayImport: ['check', 'sidecar', 'emulator', 'iam', 'oauth', 'net', 'config', 'core'],
+  },
+  check: {
+    charter: 'Tries everything the sidecar will do and says what to fix.',
+    mayImport: ['iam', 'oauth', 'net', 'config', 'core'],
+  },
+  sidecar: {
+    charter: 'Composition root: a loaded configuration becomes running objects, is reloaded, drained, stopped.',
+    mayImport: ['iam', 'proxy', 'oauth', 'net', 'config', 'admin', 'core'],
+  },
+  iam: {
+    charter: 'Aritma IAM as a client: provisioning, and rotation of secrets without downtime.',
+    mayImport: ['oauth', 'net', 'config', 'core'],
+  },
+  proxy: {
+    charter: 'One request: admitted, given its token, forwarded, responded to, logged.',
+    mayImport: ['oauth', 'net', 'config', 'core'],
+  },
+  oauth: { charter: 'Tokens: obtained, cached, refreshed, failed over.', mayImport: ['net', 'config', 'core'] },
+  net: {
+    charter: 'Sockets in and out: listeners, pools, tunnels, one bounded request.',
+    mayImport: ['config', 'core'],
+  },
+  config: { charter: 'Option table and loader; the only reader of the environment.', mayImport: ['core'] },
+  admin: { charter: 'Probes, `/metrics`, `/status` and the page, from snapshots only.', mayImport: ['core'] },
+  core: {
+    charter: 'Imports nothing of ours: error, metric and log tables, secrets, clock, terminal, durable files.',
+    mayImport: [],
+  },
+  emulator: { charter: 'A stand-in for Aritma that shares no code with the rest.', mayImport: [] },
 };
 
-describe('dependency direction', () => {
-  it.each(SOURCES.filter(({ path }) => MAY_IMPORT[partOf(path)]).map((source) => [source.path, source] as const))(
-    '%s imports only what its part may import',
-    (path, source) => {
-      const part = partOf(path);
-      const shared = ROOTS.includes(part) ? [] : ROOTS;
-      const allowed = new Set([part, ...shared, ...(MAY_IMPORT[part] ?? [])]);
-      expect(source.imports.filter((imported) => !allowed.has(partOf(imported)))).toEqual([]);
+const known = new Map(SOURCES.map((source) => [source.path, source]));
+const roomOf = (path: string) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : path);
+
+/** From room to room, with one import of each for an example. */
+const ARROWS = new Map(
+  SOURCES.flatMap(({ path, imports }) =>
+    imports
+      .filter((imported) => roomOf(imported) !== roomOf(path))
+      .map((imported) => [`${roomOf(path)} → ${roomOf(imported)}`, `${path} → ${imported}`] as const),
+  ),
+);
+
+/** Nodes that can be reached from themselves. */
+function circles(nodes: readonly string[], next: (node: string) => readonly string[]): string[] {
+  return nodes.filter((start) => {
+    const seen = new Set<string>();
+    const open = [...next(start)];
+    for (let node = open.pop(); node !== undefined; node = open.pop()) {
+      if (node === start) return true;
+      if (!seen.has(node)) open.push(...next(node));
+      seen.add(node);
+    }
+    return false;
+  });
+}
+
+const importsOfRoom = (room: string) =>
+  [...ARROWS.keys()].map((arrow) => arrow.split(' → ')).flatMap(([from, to = '']) => (from === room ? to : []));
+
+function floors(room: string): number {
+  return 1 + Math.max(0, ...importsOfRoom(room).map(floors));
+}
+
+describe('the house', () => {
+  const rooms = [...new Set(SOURCES.map(({ path }) => roomOf(path)))];
+
+  it('has at most twelve rooms, eight floors, forty-five arrows and no circle, type-only imports included', () => {
+    const inCircles = circles(rooms, importsOfRoom);
+    const filesInCircles = circles([...known.keys()], (path) => known.get(path)?.imports ?? []);
+    process.stdout.write(
+      `rooms ${rooms.length}, floors ${floors('main.ts')}, arrows ${ARROWS.size}, circles ${inCircles.length}, ` +
+        `files in circles ${filesInCircles.length}, files ${SOURCES.length}\n`,
+    );
+    expect([inCircles, filesInCircles]).toEqual([[], []]);
+    expect(rooms.length).toBeLessThanOrEqual(12);
+    expect(floors('main.ts')).toBeLessThanOrEqual(8);
+    expect(ARROWS.size).toBeLessThanOrEqual(45);
+  });
+
+  it('has the rooms that the table names, and no others', () => {
+    expect(rooms.sort()).toEqual(Object.keys(ROOMS).sort());
+  });
+
+  it.each(Object.entries(ROOMS))(
+    '%s imports only from below, and only what the table allows',
+    (name, { mayImport }) => {
+      const order = Object.keys(ROOMS);
+      expect(mayImport.filter((other) => order.indexOf(other) <= order.indexOf(name))).toEqual([]);
+      expect(
+        [...ARROWS].filter(
+          ([arrow]) => arrow.startsWith(`${name} → `) && !mayImport.includes(arrow.split(' → ')[1] ?? ''),
+        ),
+      ).toEqual([]);
     },
   );
 
-  it('the emulator shares no code at all with what it tests', () => {
-    const shared = SOURCES.filter(({ path }) => path.startsWith('emulator/')).flatMap(({ imports }) => imports);
-    expect(shared.filter((path) => !path.startsWith('emulator/'))).toEqual([]);
+  it('has few files that are too small to be opened on their own', () => {
+    const small = SOURCES.filter(({ text }) => text.split('\n').length - 1 < 36).map(({ path }) => path);
+    expect(small.length, small.join(' ')).toBeLessThanOrEqual(15);
   });
 
-  it('no feature imports the composition', () => {
-    const composition = ['serve.ts', 'gate.ts', 'generation.ts', 'commands.ts', 'cli.ts', 'main.ts', 'demo.ts'];
-    const features = SOURCES.filter(({ path }) => path.includes('/'));
-    expect(
-      features.filter(({ imports }) => imports.some((path) => composition.includes(path))).map(({ path }) => path),
-    ).toEqual([]);
+  it('is described in docs/architecture.md by the same table', () => {
+    const text = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
+    for (const [name, { charter, mayImport }] of Object.entries(ROOMS)) {
+      const imports = mayImport.map((other) => `\`${other}\``).join(', ') || 'nothing of ours';
+      expect(text).toContain(`| \`${name.replace('main.ts', 'main.ts')}\` | ${charter} | ${imports} |`);
+    }
+  });
+
+  it('is mirrored by the folders of its tests', () => {
+    const folders = new Set(SOURCES.map(({ path }) => dirname(path)).filter((folder) => folder !== '.'));
+    const tested = new Set(
+      globSync('test/**/*.test.ts', { cwd: ROOT }).map((file) => dirname(file).replace(/^test\/?/, '')),
+    );
+    // What these are made of shows only in a running sidecar: test/wire, test/security and test/faults.
+    const whole = new Set(['sidecar', 'sidecar/data-plane']);
+    expect([...folders].filter((folder) => !tested.has(folder) && !whole.has(folder))).toEqual([]);
   });
 });
 
@@ -146,34 +190,30 @@ describe('where the outside is touched', () => {
   it('reveal() is called only where a secret or token goes onto the wire', () => {
     expect(users(/\.reveal\(\)/).sort()).toEqual([
       'check/claims.ts',
-      'check/mask.ts',
+      'check/redact.ts',
       'check/upstream.ts',
-      'iam-commands/secret-file.ts',
-      'iam-commands/secrets.ts',
+      'cli/iam/secret-file.ts',
+      'cli/iam/secrets.ts',
+      'core/private-key.ts',
       'iam/api.ts',
       'iam/problem-text.ts',
+      'iam/provision/journal.ts',
       'iam/request.ts',
+      'iam/rotation/exec-store.ts',
+      'iam/rotation/file-store.ts',
+      'iam/rotation/kubernetes-api.ts',
+      'iam/rotation/kubernetes-store.ts',
+      'iam/rotation/rotate.ts',
+      'net/outbound-proxy.ts',
       'oauth/client-auth.ts',
-      'oauth/verifier.ts',
-      'outbound-proxy.ts',
-      'private-key.ts',
-      'provision/memory.ts',
+      'oauth/token-verifier.ts',
       'proxy/forward.ts',
-      'rotation/exec-store.ts',
-      'rotation/file-store.ts',
-      'rotation/kubernetes-api.ts',
-      'rotation/kubernetes-store.ts',
-      'rotation/rotate.ts',
-      // Tokens and the password of an outbound proxy, onto the pipe to a worker.
-      'workers/settings.ts',
-      'workers/token-desk.ts',
     ]);
   });
 });
 
-describe('what parses callers’ bytes in a process of its own', () => {
-  it('loads nothing that reads configuration or uses client secrets', () => {
-    const known = new Map(SOURCES.map((source) => [source.path, source]));
+describe('the data plane', () => {
+  it('loads nothing that uses client secrets, so that no request can get at one', () => {
     const loaded = new Set<string>();
     const load = (path: string) => {
       if (loaded.has(path)) return;
@@ -183,18 +223,54 @@ describe('what parses callers’ bytes in a process of its own', () => {
       for (const [, name = ''] of text.matchAll(/(?:\bfrom |\bimport )'(\.[^'\n]+)'/g))
         load(normalize(join(dirname(path), name)));
     };
-    load('worker.ts');
+    load('sidecar/data-plane/data-plane.ts');
     expect(loaded.size).toBeGreaterThan(20);
     const forbidden =
-      /^(?:config\/(?!values)|oauth\/(?:credentials|proofs|client-auth|token-endpoint|token-source)|identity|generation|serve|rotation|iam|commands|cli)/;
+      /^(?:config\/(?!parsers)|oauth\/(?:credential|secret-failover|client-auth|token-endpoint|token-source)|sidecar\/(?!data-plane|generations)|iam|cli)/;
     expect([...loaded].filter((path) => forbidden.test(path))).toEqual([]);
   });
 });
 
+/** Words of our own that engineers of this field would not search for, and what to write instead. */
+const RETIRED: readonly (readonly [word: RegExp, instead: string])[] = [
+  [/answer/i, 'response'],
+  [/\bengines?\b(?<!JavaScript engine)/i, 'the process, or what it is'],
+  [/caller[ -]?(?:port|side)/i, 'data plane'],
+  [/token[ -]?desk/i, 'token broker'],
+  [/roll[ -]?call/i, 'barrier'],
+  [/\b(?:editions?|outbox|ledger)\b/i, 'leases, report buffer, report sink'],
+  [/\b(?:handovers?|intake)\b/i, 'connection handoff, connection intake'],
+  [/\b(?:sweeps?|departures?)\b/i, 'minor GC, write batch'],
+  [/speak ?out/i, 'drainRequestBody'],
+  [/\bsecret[ -]?care\b|\bpatients?\b|\battend(?:s|ed)?\b/i, 'rotation scheduler, its state, tick'],
+  [/\bholders\b/i, 'references'],
+  [/\bproofs\b/i, 'client secrets'],
+  [/nonsens/i, 'malformed response'],
+  [/(?:im)?patien(?:ce|t)|\bpersist\b/i, 'retry, with time limits'],
+  [/bury|\bgraves?\b/i, 'breakStaleLock, aside'],
+  [/\b(?:essence|wishes|stations?)\b/i, 'config fingerprint, requested, hop'],
+  [/token-words|judge?ment/i, 'error text, verdict'],
+  [/lead(?:s|ing)? back|leadBack/i, 'rewriteLocation'],
+  [/middle compiler/i, 'Maglev'],
+];
+
+describe('words', () => {
+  it.each(RETIRED)('%s is not used in the source: write "%s"', (word) => {
+    const lines = SOURCES.flatMap(({ path, text }) => text.split('\n').map((line) => `${path}: ${line.trim()}`));
+    expect(lines.filter((line) => word.test(line))).toEqual([]);
+  });
+
+  it('that are retired stand in the glossary beside what is written instead', () => {
+    const glossary = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8').split('## Glossary')[1] ?? '';
+    for (const word of ['answer', 'caller port', 'secret care', 'departures', 'proofs', 'nonsense', 'ledger'])
+      expect(glossary).toContain(word);
+  });
+});
+
 describe('size and shape', () => {
-  const TABLES = new Set(['config/schema.ts', 'errors.ts', 'metrics.ts']);
+  const TABLES = new Set(['config/schema.ts', 'core/errors.ts', 'core/metrics.ts']);
   /** One small parser for each kind of option value. */
-  const PARSERS = new Set(['config/values.ts']);
+  const PARSERS = new Set(['config/parsers.ts']);
 
   it.each(SOURCES.map((source) => [source.path, source.text] as const))('%s is read in one sitting', (path, text) => {
     expect(text.split('\n').length - 1).toBeLessThanOrEqual(TABLES.has(path) ? 300 : 250);
@@ -225,7 +301,7 @@ describe('size and shape', () => {
 describe('the three tables', () => {
   it('every error code belongs to a family that says whose fault it is, and is used', () => {
     const families = /^(CONFIG|CALLER|ROUTE|CREDENTIALS|TOKEN|UPSTREAM|IAM|ROTATION|SIDECAR)_[A-Z0-9_]+$/;
-    const others = SOURCES.filter(({ path }) => path !== 'errors.ts')
+    const others = SOURCES.filter(({ path }) => path !== 'core/errors.ts')
       .map(({ text }) => text)
       .join('\n');
     const codes = Object.keys(ERRORS);

@@ -11,19 +11,15 @@ export interface Sample {
     | 'token_consecutive_failures'
     | 'secret_in_use'
     | 'secret_expiry_timestamp_seconds'
-    | 'config_generation'
-    | 'workers_running'
-    | 'worker_resident_memory_bytes'
-    | 'worker_cpu_seconds_total';
+    | 'config_generation';
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
 /** Where several tokens share labels, the one an operator has to worry about most: first to expire, most failures. */
-export function gauges({ credentials, tokens, generation, workers }: StatusInput): Sample[] {
+export function gauges({ credentials, tokens, generation }: StatusInput): Sample[] {
   return [
     { name: 'config_generation', labels: {}, value: generation },
-    ...(workers ? ofWorkers(workers) : []),
     ...credentials.flatMap(({ name: credential, secrets }) => [
       ...ofTokens(
         credential,
@@ -36,19 +32,6 @@ export function gauges({ credentials, tokens, generation, workers }: StatusInput
         return [use, { name: 'secret_expiry_timestamp_seconds', labels, value: expiresAt / 1000 }];
       }),
     ]),
-  ];
-}
-
-function ofWorkers({ running, each }: NonNullable<StatusInput['workers']>): Sample[] {
-  return [
-    { name: 'workers_running', labels: {}, value: running },
-    ...each.flatMap(({ index, residentBytes, cpuSeconds }): Sample[] => {
-      const labels = { worker: String(index + 1) };
-      return [
-        { name: 'worker_resident_memory_bytes', labels, value: residentBytes },
-        { name: 'worker_cpu_seconds_total', labels, value: cpuSeconds },
-      ];
-    }),
   ];
 }
 

@@ -26,18 +26,6 @@ export interface StatusInput {
   readonly draining: boolean;
   readonly startup: 'lenient' | 'strict';
   readonly inFlight: number;
-  /** Undefined where one process does everything. */
-  readonly workers?:
-    | {
-        readonly configured: number;
-        readonly running: number;
-        readonly each: readonly {
-          readonly index: number;
-          readonly residentBytes: number;
-          readonly cpuSeconds: number;
-        }[];
-      }
-    | undefined;
   readonly warnings: readonly string[];
   /** Where the audit log is; undefined when there is none. */
   readonly audit?:
@@ -104,8 +92,7 @@ export function readiness(input: StatusInput): Verdict {
     ready: isUsable(token) || token.consecutiveFailures === 0,
     error: isUsable(token) ? undefined : token.lastError?.code,
   }));
-  const served = input.workers?.running !== 0;
-  const ok = input.listening && !input.draining && served && credentials.every(({ ready }) => ready);
+  const ok = input.listening && !input.draining && credentials.every(({ ready }) => ready);
   return { ok, body: { ready: ok, listening: input.listening, draining: input.draining, credentials } };
 }
 
@@ -131,7 +118,6 @@ export function status(input: StatusInput) {
     listening: input.listening,
     draining: input.draining,
     inFlight: input.inFlight,
-    workers: input.workers && { configured: input.workers.configured, running: input.workers.running },
     warnings: input.warnings,
     audit: input.audit,
     unsafe: input.unsafe,

@@ -68,6 +68,12 @@ export const INPUTS: readonly Input[] = [
     path: ['routes', 'route:/events', 'upstream'],
     about: 'upstream of /events',
   },
-  { env: 'ARITMA_WORKERS', flag: '--workers', path: ['workers'], about: 'processes that serve callers', number: true },
+  {
+    env: 'ARITMA_WORKERS',
+    flag: '--workers',
+    path: ['workers'],
+    about: 'has no effect since 1.0; remove it',
+    number: true,
+  },
   { env: 'ARITMA_IAM_URL', flag: '--iam-url', path: ['iam', 'url'], about: 'base URL of Aritma IAM' },
 ];

@@ -37,15 +37,7 @@ export function refuseEnvironment(env: Env): Problem[] {
 
 /** What those who started this process tell it about themselves. */
 export function readSurroundings(env: Env) {
-  return { supervisor: readSupervisor(env), cluster: readCluster(env), workerEnv: forWorkers(env) };
-}
-
-/** What Node and the system need to run; nothing that could hold a secret of ours. */
-const FOR_WORKERS =
-  /^(?:PATH|TZ|LANG|LC_\w+|LD_LIBRARY_PATH|NODE_OPTIONS|NODE_EXTRA_CA_CERTS|NODE_USE_SYSTEM_CA|NODE_COMPILE_CACHE|SSL_CERT_(?:FILE|DIR)|OPENSSL_\w+|UV_THREADPOOL_SIZE|TMPDIR|TEMP|TMP|SystemRoot|windir|SystemDrive)$/i;
-
-function forWorkers(env: Env): Env {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => FOR_WORKERS.test(name)));
+  return { supervisor: readSupervisor(env), cluster: readCluster(env) };
 }
 
 /** What systemd tells a unit of `Type=notify` (sd_notify(3), sd_watchdog_enabled(3)). */

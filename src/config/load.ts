@@ -57,8 +57,6 @@ export interface LoadedConfig {
   readonly supervisor: ReturnType<typeof readSurroundings>['supervisor'];
   /** The Kubernetes cluster this runs in. */
   readonly cluster: ReturnType<typeof readSurroundings>['cluster'];
-  /** All of the environment that worker processes get. */
-  readonly workerEnv: ReturnType<typeof readSurroundings>['workerEnv'];
   /** Every file that was read, for watching. */
   readonly files: readonly string[];
   /** Reads everything again from the same inputs. @throws like `loadConfig` */

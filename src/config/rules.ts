@@ -21,8 +21,6 @@ export interface ValidParts {
   readonly unsafe: Config['unsafe'];
   readonly callers: Config['callers'] | undefined;
   readonly iam: Config['iam'];
-  readonly workers: number;
-  readonly limits: Config['limits'] | undefined;
   /** Every name under `credentials`, valid or not. */
   readonly credentialNames: readonly string[];
 }
@@ -54,8 +52,6 @@ export function validParts(doc: Doc): ValidParts {
     unsafe: unsafe.data ?? { plainTextHttp: false, nonLoopbackListen: false },
     callers: ConfigSchema.shape.callers.safeParse(doc['callers']).data,
     iam: ConfigSchema.shape.iam.safeParse(doc['iam']).data,
-    workers: ConfigSchema.shape.workers.safeParse(doc['workers']).data ?? 1,
-    limits: ConfigSchema.shape.limits.safeParse(doc['limits']).data,
     credentialNames: credentials.map(([name]) => name),
   };
 }
@@ -73,16 +69,6 @@ export function checkRules(parts: ValidParts, report: Report): void {
   }
   checkListeners(parts, report);
   checkIam(parts, report);
-  checkWorkers(parts, report);
-}
-
-/** Each has its part of what all of them may have together. */
-function checkWorkers({ workers, limits, listen }: ValidParts, report: Report): void {
-  for (const name of ['connections', 'upstreamConnections'] as const) {
-    if (limits && limits[name] < workers) report(['limits', name], `must be at least as many as workers, ${workers}`);
-  }
-  const onPipe = process.platform === 'win32' && listen.some(([, { kind }]) => kind === 'unix');
-  if (workers > 1 && onPipe) report(['workers'], 'must be 1 with a Unix socket on Windows, which cannot hand it over');
 }
 
 function checkIam({ iam, credentials, credentialNames }: ValidParts, report: Report): void {
@@ -131,6 +117,7 @@ export function advise(config: Config): string[] {
   }
   const exposed = config.listen.some((address) => address.kind === 'tcp' && !isLoopback(address.host));
   if (exposed && !tls) advice.push('no callers.tls: keys and bodies cross the network in clear');
+  if (config.workers > 1) advice.push('workers has no effect since 1.0: one process serves all callers; remove it');
   return advice;
 }
 

@@ -252,7 +252,7 @@ export const ConfigSchema = z.strictObject({
     .min(1)
     .max(64)
     .default(1)
-    .meta(meta('Processes that serve callers, beside one with secrets and tokens; 1 = one process for everything')),
+    .meta(meta('Has no effect since 1.0: one process serves all callers; remove it')),
   startup: z
     .enum(['lenient', 'strict'])
     .default('lenient')

@@ -53,8 +53,6 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** Writes a JSON line that the log of a process of ours has made. */
-  relay(line: string): void;
   /** From now on, the least severe level written. */
   setLevel(level: LogLevel): void;
   /** Resolves when every line is written or a second has passed; for use before the process ends. */
@@ -88,7 +86,6 @@ export function createLog(options: LogOptions): Log {
     info: writer('info'),
     warn: writer('warn'),
     error: writer('error'),
-    relay: put,
     setLevel(level) {
       least = SEVERITY[level];
     },

@@ -89,18 +89,6 @@ export const METRICS = {
     help: 'Reloads of the configuration: ok, unchanged, or invalid (the last good one stays in force)',
     labels: ['result'],
   },
-  worker_restarts_total: {
-    type: 'counter',
-    help: 'Worker processes that ended without having been asked to, each of which was replaced',
-    labels: [],
-  },
-  workers_running: { type: 'gauge', help: 'Worker processes that serve callers, with `workers` above 1', labels: [] },
-  worker_resident_memory_bytes: { type: 'gauge', help: 'Memory of a worker process', labels: ['worker'] },
-  worker_cpu_seconds_total: {
-    type: 'counter',
-    help: 'CPU time of the worker processes in this place, all of them together',
-    labels: ['worker'],
-  },
   audit_failing: { type: 'gauge', help: '1 while the audit log cannot be written', labels: [] },
   config_generation: { type: 'gauge', help: 'Configurations in force so far, counted from 1', labels: [] },
   build_info: { type: 'gauge', help: 'Always 1', labels: ['version', 'node'] },
@@ -135,7 +123,6 @@ export interface Metrics {
   error(code: ErrorCode): void;
   authorizationDropped(): void;
   auditFailing(failing: boolean): void;
-  workerRestarted(): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
   count(name: 'token_requests_total' | 'config_reloads_total' | 'rotations_total', labels: Labels): void;
   /** Resolves the labels once; the result counts one each call, or as many as it is told. */
@@ -156,9 +143,6 @@ const PRESENT = [
   'secret_in_use',
   'secret_expiry_timestamp_seconds',
   'config_generation',
-  'workers_running',
-  'worker_resident_memory_bytes',
-  'worker_cpu_seconds_total',
 ] as const;
 
 interface Present {
@@ -198,7 +182,6 @@ export function createMetrics(version: string): Metrics {
       inFlight += delta;
     },
     authorizationDropped: () => built.caller_authorization_dropped_total.inc(),
-    workerRestarted: () => built.worker_restarts_total.inc(),
     auditFailing: (failing) => built.audit_failing.set(failing ? 1 : 0),
     error: (code) => built.errors_total.inc({ code }),
     replay: (reason) => built.upstream_replays_total.inc({ reason }),

@@ -14,8 +14,6 @@ export interface Lifespan {
   readonly usableForMs: number;
 }
 
-/** Token requests start at least this far apart, however short tokens live and however many upstreams refuse one. */
-export const MIN_INTERVAL_MS = 1000;
 const MAX_MARGIN_MS = 30_000;
 const MIN_MARGIN_MS = 1000;
 

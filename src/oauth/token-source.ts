@@ -6,7 +6,7 @@
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import { backoffMs, rejectionBackoffMs } from './backoff.ts';
-import { MIN_INTERVAL_MS, type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
+import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-endpoint.ts';
 import { Waiters } from './waiters.ts';
@@ -37,6 +37,8 @@ interface Failure {
 
 /** Timers past 2^31 ms fire at once; a source looks again at least this often instead. */
 const MAX_TIMER_MS = 3_600_000;
+/** Token requests start at least this far apart, however short tokens live and however many upstreams refuse one. */
+const MIN_INTERVAL_MS = 1000;
 
 export class TokenSource {
   readonly key: TokenKey;
@@ -97,14 +99,14 @@ export class TokenSource {
   renew(stale: Token): Token | Promise<Token> | undefined {
     if (this.#token === stale) {
       if (elapsedSince(stale.since, this.#options.clock.now()) < MIN_INTERVAL_MS) return undefined;
-      this.#keep(undefined);
+      this.#token = undefined;
     }
     return this.get();
   }
 
   /** Drops the token and fetches another now, whatever the back-off says. */
   refresh(): Promise<Token> {
-    this.#keep(undefined);
+    this.#token = undefined;
     this.#failure = undefined;
     // One that is under way counts as this one.
     if (this.#flight === undefined) this.#lastStart = undefined;
@@ -134,11 +136,6 @@ export class TokenSource {
     const token = this.#waiters.wait();
     void this.#fly();
     return token;
-  }
-
-  #keep(token: Token | undefined): void {
-    this.#token = token;
-    this.#options.events.changed?.();
   }
 
   #phase(): Phase {
@@ -189,12 +186,12 @@ export class TokenSource {
     if (phaseOf(lifespan, clock.now()) === 'expired')
       return this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
     const token: Token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
+    this.#token = token;
+    this.#generation += 1;
     this.#failure = undefined;
     this.#failures = 0;
-    this.#generation += 1;
     this.#lastSuccessAt = clock.now().wallMs;
     events.obtained(token, response.assumedLifetime);
-    this.#keep(token);
     return { token };
   }
 

@@ -2,7 +2,6 @@
  * A kept token: what it is for, how long it lives, and what may be told of it.
  */
 import type { SidecarError } from '../core/errors.ts';
-import type { CallerMetrics } from '../core/metrics.ts';
 import type { Secret } from '../core/secret.ts';
 import type { TokenTarget } from './credential.ts';
 import type { Lifespan, Phase } from './refresh-policy.ts';
@@ -23,8 +22,6 @@ export type LookupResult = 'hit' | 'early' | 'join' | 'miss';
 /** What happens to a key, for log and metrics. None of it may throw. */
 export interface TokenEvents {
   lookup(result: LookupResult): void;
-  /** There is another token, or one that is not to be used any more. */
-  changed?(): void;
   obtained(token: Token, assumedLifetime: boolean): void;
   failed(error: SidecarError, retryInMs: number): void;
 }
@@ -41,14 +38,4 @@ export interface TokenSnapshot {
   readonly consecutiveFailures: number;
   /** Tokens obtained so far. */
   readonly generation: number;
-}
-
-/** The one look-up counter, of callers that have the tokens here and of those that have copies. */
-export function countLookups(
-  { counter }: Pick<CallerMetrics, 'counter'>,
-  credential: string,
-): (result: LookupResult) => void {
-  const open = (result: LookupResult) => counter('token_lookups_total', { credential, result });
-  const counters = { hit: open('hit'), early: open('early'), join: open('join'), miss: open('miss') };
-  return (result) => counters[result]();
 }

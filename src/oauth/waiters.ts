@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
-import type { LookupResult, Token } from './token.ts';
+import type { Token } from './token.ts';
 
 /** More callers than this do not wait for one token; each costs memory and a connection. */
 const MAX_WAITING = 20_000;
@@ -21,7 +21,6 @@ interface Waiter {
   readonly resolve: (token: Token) => void;
   readonly reject: (error: SidecarError) => void;
   readonly cancel: () => void;
-  readonly onEnd: ((lookup: LookupResult) => void) | undefined;
 }
 
 export class Waiters {
@@ -32,44 +31,34 @@ export class Waiters {
     this.#options = options;
   }
 
-  get size(): number {
-    return this.#waiting.size;
-  }
-
-  /**
-   * @param onEnd told what the look-up turned out to be
-   * @throws SidecarError TOKEN_UNAVAILABLE, at once when too many wait, as rejection when the time is up
-   */
-  wait(onEnd?: (lookup: LookupResult) => void): Promise<Token> {
+  /** @throws SidecarError TOKEN_UNAVAILABLE, at once when too many wait, as rejection when the time is up */
+  wait(): Promise<Token> {
     if (this.#waiting.size >= MAX_WAITING) throw this.#unavailable('queue_full');
     const { promise, resolve, reject } = Promise.withResolvers<Token>();
     const giveUp = () => {
       this.#waiting.delete(waiter);
-      onEnd?.('join');
       reject(this.#unavailable('wait_timeout'));
     };
     const cancel = this.#options.clock.startTimer(this.#options.waitMs, giveUp);
-    const waiter = { resolve, reject, cancel, onEnd };
+    const waiter = { resolve, reject, cancel };
     this.#waiting.add(waiter);
     return promise;
   }
 
   serve(token: Token): void {
-    this.#end('join', ({ resolve }) => resolve(token));
+    this.#end(({ resolve }) => resolve(token));
   }
 
-  /** @param lookup `miss` where it was known before they asked */
-  fail(error: SidecarError, lookup: LookupResult = 'join'): void {
-    this.#end(lookup, ({ reject }) => reject(error));
+  fail(error: SidecarError): void {
+    this.#end(({ reject }) => reject(error));
   }
 
-  #end(lookup: LookupResult, settle: (waiter: Waiter) => void): void {
+  #end(settle: (waiter: Waiter) => void): void {
     if (this.#waiting.size === 0) return;
     const all = this.#waiting;
     this.#waiting = new Set();
     for (const waiter of all) {
       waiter.cancel();
-      waiter.onEnd?.(lookup);
       settle(waiter);
     }
   }

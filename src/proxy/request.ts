@@ -9,7 +9,7 @@ import { SidecarError } from '../core/errors.ts';
 import { toProblem } from '../core/problem.ts';
 import { record } from './access-log.ts';
 import type { RequestLine } from './admission.ts';
-import { type Entered, Exchange, type Gate, type ProxyContext } from './exchange.ts';
+import { Exchange, type Gate, type ProxyContext } from './exchange.ts';
 import { forward } from './forward.ts';
 import { type Begin, certificateOf } from './http-server.ts';
 import { drainRequestBody } from './lingering-close.ts';
@@ -85,8 +85,7 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   exchange.route = route;
   exchange.path = path;
   exchange.caller = caller;
-  const entered = gate.enter(caller, route);
-  if (entered) keep(exchange, entered instanceof Promise ? await entered : entered);
+  exchange.leave = gate.enter(caller, route);
   if (gate.audited(method)) exchange.digest = createHash('sha256');
   const forwarded = countForward(method, head.forward);
   if (forwarded === 'ends here') {
@@ -107,12 +106,6 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   exchange.idleMs = gate.limits.idleMs;
   exchange.isForwarded = true;
   await forward(exchange, route, token);
-}
-
-/** Ends with the request, or now where that is over already. */
-function keep(exchange: Exchange, leave: Entered): void {
-  if (exchange.res.closed) leave();
-  else exchange.leave = leave;
 }
 
 async function receive(exchange: Exchange, { limits }: Gate): Promise<void> {

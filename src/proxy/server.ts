@@ -15,7 +15,7 @@ export interface ProxyOptions
   readonly headersMs: number;
 }
 
-export interface Proxy {
+export interface ProxyServer {
   /** A new listener for every address; all of them share the counters. */
   createListener(tls: ListenerTls | undefined): Server;
   /** Requests that begin from now on pass through this gate. */
@@ -27,7 +27,7 @@ export interface Proxy {
   destroyConnections(): void;
 }
 
-export function createProxy(options: ProxyOptions): Proxy {
+export function createProxy(options: ProxyOptions): ProxyServer {
   const { metrics, connections, headersMs } = options;
   const context: ProxyContext = {
     ...options,

@@ -8,21 +8,16 @@ import { ERRORS } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Credential } from '../oauth/credential.ts';
-import { createIdentity, type Identity } from '../oauth/credentials.ts';
-import { countLookups, type Token, type TokenEvents, type TokenKey } from '../oauth/token.ts';
+import { createIdentity, type Identity, tokenKey } from '../oauth/credentials.ts';
+import type { Token, TokenEvents, TokenKey } from '../oauth/token.ts';
 import { createTokenCache, type TokenCache } from '../oauth/token-cache.ts';
-import type { TokenSource } from '../oauth/token-source.ts';
-import type { Serving } from './data-plane/generation.ts';
-import { dataPlaneSettings, WHOLE } from './data-plane/settings.ts';
+import type { Serving } from './data-plane/routes.ts';
 import type { Retirable } from './generations.ts';
 
 export interface Generation extends Retirable, Serving {
   readonly loaded: LoadedConfig;
   readonly tokens: TokenCache;
   readonly credentials: readonly Credential[];
-  readonly sources: readonly TokenSource[];
-  /** Told from now on when a token came, or is not to be used any more. */
-  onTokenChange(listener: () => void): void;
   /** Once replaced it refreshes no tokens behind any more, and closes when this has resolved. */
   usedUntil(over: Promise<void>): void;
 }
@@ -42,25 +37,22 @@ export interface GenerationOptions {
 export function createGeneration(options: GenerationOptions): Generation {
   const { loaded, clock, random, previous } = options;
   const identity = connectIdentity(options);
-  const listeners = new Set<() => void>();
   const tokens = createTokenCache({
     fetchToken: (key) => identity.credential(key.credential).fetchToken(key),
-    eventsFor: (key) => tokenEvents(key, options, () => listeners.forEach((listener) => void listener())),
+    eventsFor: (key) => tokenEvents(key, options),
     seedFor: (key) => previous && inherited(key, loaded, previous),
     refreshBeforeMs: loaded.config.token.refreshBefore,
     waitMs: loaded.config.token.waitTimeout,
     clock,
     random,
   });
-  const settings = (share = WHOLE) => dataPlaneSettings(loaded, share);
   const uses: Promise<void>[] = [];
   return {
     loaded,
     tokens,
     credentials: identity.credentials,
-    settings,
-    sources: settings().tokenKeys.map(tokens.open),
-    onTokenChange: (listener) => void listeners.add(listener),
+    settings: loaded,
+    tokensFor: (route) => tokens.open(tokenKey(route, loaded.config)),
     usedUntil: (over) => void uses.push(over),
     async retire() {
       tokens.close();
@@ -113,12 +105,12 @@ function inherited(key: TokenKey, loaded: LoadedConfig, previous: Generation): T
 function tokenEvents(
   { credential }: TokenKey,
   { log, metrics }: Pick<GenerationOptions, 'log' | 'metrics'>,
-  changed: () => void,
 ): TokenEvents {
+  const open = (result: string) => metrics.counter('token_lookups_total', { credential, result });
+  const lookups = { hit: open('hit'), early: open('early'), join: open('join'), miss: open('miss') };
   let warned = false;
   return {
-    lookup: countLookups(metrics, credential),
-    changed,
+    lookup: (result) => lookups[result](),
     obtained(token, assumedLifetime) {
       const expiresInS = Math.round((token.expiresAt - token.since.wallMs) / 1000);
       log.info('token obtained', { credential, expiresInS });

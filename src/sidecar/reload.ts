@@ -91,10 +91,8 @@ function configFingerprint({ document, secrets, callerKeys, tls }: LoadedConfig)
 
 /** Listeners and log are made once. */
 function restartNeeded(before: LoadedConfig, after: LoadedConfig): string[] {
-  const fixed = ({
-    config: { listen, admin, log, audit, adminActions, drain, callers, limits, workers },
-  }: LoadedConfig) => ({
-    ...{ listen, admin, audit, adminActions, drain, workers },
+  const fixed = ({ config: { listen, admin, log, audit, adminActions, drain, callers, limits } }: LoadedConfig) => ({
+    ...{ listen, admin, audit, adminActions, drain },
     'log.format': log.format,
     'limits.connections': limits.connections,
     'limits.heapShare': limits.heapShare,

@@ -17,14 +17,11 @@ import { VERSION } from '../core/version.ts';
 import { createRotationScheduler, type RotationScheduler } from '../iam/rotation/scheduler.ts';
 import type { Bound } from '../net/listen.ts';
 import { type Listener, openListeners } from '../net/listeners.ts';
-import { createQuotas, enterBoth } from '../proxy/rate-limits.ts';
 import { openAuditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
-import type { Link } from './data-plane/gate.ts';
 import type { Generation } from './generation.ts';
 import { createReloader, type Reloader } from './reload.ts';
 import { describe } from './snapshot.ts';
-import type { PrimaryOptions, Workers } from './workers/primary.ts';
 
 export interface SidecarOptions {
   readonly loaded: LoadedConfig;
@@ -59,10 +56,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
   const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
-  const rateLimits = createQuotas(() => clock.now().monotonicMs);
-  const enter: Link['enter'] = (caller, route) => enterBoth(rateLimits, caller, route);
-  const link = { log, metrics, onFinished: history.record, auditor, enter };
-  const plane = await openDataPlane(reloader.current(), { ...options, link, hosts, metrics, auditor, clock });
+  const link = { log, metrics, onFinished: history.record, auditor };
+  const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
   const scheduler = scheduleRotations(reloader, log, metrics);
   const close = async () => {
     await plane.close();
@@ -71,7 +66,6 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const admin = await createAdmin({
     snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor }) }),
     metrics,
-    settled: async () => plane.workers?.settled(),
     refreshTokens: (credential) => refreshTokens(reloader.current(), credential),
     shutdown: options.onShutdownRequest ?? (() => undefined),
     hosts: adminHosts,
@@ -83,36 +77,21 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   });
   state.listening = true;
   announce({ admins, proxies }, options);
-  const stopWatching = watchFiles(
-    () => reloader.current().loaded.files,
-    () => void reloader.reload('file change', false),
-  );
+  const onChange = () => void reloader.reload('file change', false);
+  const stopWatching = watchFiles(() => reloader.current().loaded.files, onChange);
+  const stop = async () => {
+    state.draining = true;
+    admin.drain();
+    stopWatching();
+    const drained = await drain(config, proxies, plane);
+    closeAll([...admins, ...proxies]);
+    return close().then(() => drained);
+  };
   return {
-    proxy: proxies.map(({ bound }) => bound),
-    admin: admins.map(({ bound }) => bound),
+    ...{ proxy: proxies.map(({ bound }) => bound), admin: admins.map(({ bound }) => bound), stop },
     firstTokens: () => firstTokens(reloader.current()),
     reload: (reason) => void reloader.reload(reason, true),
-    async stop() {
-      state.draining = true;
-      admin.drain();
-      stopWatching();
-      const drained = await drain(config, proxies, plane);
-      closeAll([...admins, ...proxies]);
-      return close().then(() => drained);
-    },
   };
-}
-
-/** Where callers are served: in this process, or in workers, which are loaded only where there are any. */
-type Plane = DataPlane<Generation> & { readonly workers?: Workers };
-
-async function openDataPlane(
-  first: Generation,
-  { link, hosts, heapShare, ...rest }: SidecarOptions & Omit<PrimaryOptions, 'first'>,
-): Promise<Plane> {
-  if (first.loaded.config.workers === 1) return createDataPlane({ first, link, hosts, heapShare });
-  const { createPrimary } = await import('./workers/primary.ts');
-  return createPrimary({ ...rest, first, link, hosts });
 }
 
 function scheduleRotations(reloader: Reloader, log: Log, metrics: Metrics): RotationScheduler {
@@ -129,7 +108,7 @@ interface Opening {
   readonly config: Config;
   /** For callers over TCP; a Unix socket stays on this machine. */
   readonly tls: TlsFiles | undefined;
-  readonly plane: Plane;
+  readonly plane: DataPlane;
   readonly admin: Admin;
   readonly hosts: Set<string>;
   readonly adminHosts: Set<string>;
@@ -144,7 +123,6 @@ async function openAll({ config, tls, plane, admin, hosts, adminHosts }: Opening
       const create = () => admin.createListener(adminRules(address, config));
       admins.push(...(await openListeners(address, create, adminHosts)));
     }
-    await plane.workers?.ready();
     for (const address of config.listen) {
       proxies.push(
         ...(await openListeners(address, () => plane.createListener(address.kind === 'tcp' ? tls : undefined), hosts)),
@@ -164,7 +142,7 @@ function adminRules(address: Address, config: Config) {
 }
 
 /** True when every running request finished in time. */
-async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], plane: Plane) {
+async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], plane: DataPlane) {
   await sleep(minimum);
   for (const { server } of listeners) server.close();
   const drained = await within(limit, plane.drain());

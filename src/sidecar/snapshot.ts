@@ -10,13 +10,12 @@ import { tokenKey } from '../oauth/credentials.ts';
 import type { Auditor } from './audit/auditor.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
 import type { Reloader } from './reload.ts';
-import type { Workers } from './workers/primary.ts';
 
 interface Described {
   readonly reloader: Reloader;
   readonly history: History;
   readonly scheduler: RotationScheduler;
-  readonly plane: Pick<DataPlane, 'upstreams' | 'inFlight'> & { readonly workers?: Workers };
+  readonly plane: Pick<DataPlane, 'upstreams' | 'inFlight'>;
   readonly auditor: Pick<Auditor, 'snapshot'> | undefined;
 }
 
@@ -55,7 +54,6 @@ export function describe({ reloader, history, scheduler, plane, auditor }: Descr
     tokens: tokens.snapshots(),
     upstreams: plane.upstreams(),
     inFlight: plane.inFlight(),
-    workers: plane.workers?.numbers(),
     audit: auditor?.snapshot(),
     now: Date.now(),
   } satisfies Partial<StatusInput>;

@@ -238,6 +238,15 @@ routes:
     expect(loaded.warnings).toEqual([expect.stringContaining('/events'), expect.stringContaining('callers.keys')]);
   });
 
+  it('takes `workers` from before 1.0, by file and variable, and says that it has no effect', () => {
+    using folder = createFolder();
+    const warned = (yaml: string, env: Record<string, string> = {}) =>
+      load(folder, { yaml, env: { ...COMPLETE_ENV, ...env } }).warnings.filter((text) => text.includes('workers'));
+    expect(warned('workers: 2\n')).toEqual([expect.stringContaining('no effect since 1.0')]);
+    expect(warned('', { ARITMA_WORKERS: '2' })).toHaveLength(1);
+    expect(warned('workers: 1\n')).toEqual([]);
+  });
+
   it('finds the admin address although secrets and routes are missing, and by the same precedence', () => {
     using folder = createFolder();
     const file = folder.write('config.yaml', 'admin: [127.0.0.1:1, 127.0.0.1:2]\nbogus: 1\n');

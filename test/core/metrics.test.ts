@@ -12,9 +12,6 @@ const PRESENT = [
   { name: 'secret_in_use', labels: { credential: 'default', secret: '1' }, value: 1 },
   { name: 'secret_expiry_timestamp_seconds', labels: { credential: 'default', secret: '1' }, value: 1 },
   { name: 'config_generation', labels: {}, value: 1 },
-  { name: 'workers_running', labels: {}, value: 2 },
-  { name: 'worker_resident_memory_bytes', labels: { worker: '1' }, value: 1 },
-  { name: 'worker_cpu_seconds_total', labels: { worker: '1' }, value: 1 },
 ] as const;
 
 /** Everything recorded once, so that every family has a sample. */

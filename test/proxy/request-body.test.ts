@@ -10,11 +10,11 @@ const CHUNK = Buffer.alloc(64 * 1024);
 it('tells of every byte of a body that is streamed', async () => {
   let told = 0;
   const req = Object.assign(Readable.from([CHUNK, CHUNK, CHUNK]), { complete: true }) as unknown as IncomingMessage;
-  const passed = (bytes: number) => {
+  const onForwarded = (bytes: number) => {
     told += bytes;
   };
   const head = readRequestHead(['Content-Length', String(3 * CHUNK.length)]);
-  const body = await receiveBody(req, head, { replayBytes: 1024, idleMs: 1000, passed });
+  const body = await receiveBody(req, head, { replayBytes: 1024, idleMs: 1000, onForwarded });
   if (body.kind !== 'stream') throw new Error(body.kind);
   let received = 0;
   for await (const chunk of body.stream) received += (chunk as Buffer).length;

@@ -1,7 +1,8 @@
 // When and in which pieces an answer leaves for its caller.
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/proxy/exchange.ts';
-import { createDepartures, ResponseWriter } from '../../src/proxy/response-writer.ts';
+import { ResponseWriter } from '../../src/proxy/response-writer.ts';
+import { createWriteBatch } from '../../src/proxy/write-batch.ts';
 
 type Step = readonly [who: string, what: string, bytes?: string];
 
@@ -9,7 +10,7 @@ type Step = readonly [who: string, what: string, bytes?: string];
 function createWorld() {
   const steps: Step[] = [];
   const passed: number[] = [];
-  const depart = createDepartures();
+  const writeBatch = createWriteBatch();
   const open = (who: string, length?: string, kind: 'none' | 'stream' = 'none') => {
     const note = (what: string) => (bytes?: Buffer | string) =>
       void steps.push(bytes === undefined ? [who, what] : [who, what, bytes.toString()]);
@@ -23,16 +24,17 @@ function createWorld() {
     const exchange = {
       res,
       body: { kind },
-      stallMs: 1000,
+      idleMs: 1000,
       bytesOut: 0,
-      passed: (bytes: number) => void passed.push(bytes),
-      depart,
+      context: { onForwarded: (bytes: number) => void passed.push(bytes), writeBatch },
     } as unknown as Exchange;
     const upstream = { pause: note('pause'), resume: note('resume'), abort: note('abort') };
-    return new ResponseWriter(exchange, upstream as never, length, {
+    const writer = new ResponseWriter(exchange, {
       resolve: () => note('left')(),
       reject: (error: unknown) => note('failed')(String(error)),
     });
+    writer.begin(upstream as never, length);
+    return writer;
   };
   return { steps, passed, open };
 }

@@ -41,9 +41,6 @@ export interface TestSidecar {
   stop(): Promise<boolean>;
 }
 
-/** For running tests of one process through several: `TEST_WORKERS=2 npx vitest run test/wire`. */
-const WORKERS = Number(process.env['TEST_WORKERS'] ?? 1);
-
 export const TEST_CLIENT_ID = 'test-erp';
 export const TEST_SECRET = 'canary-secret-4711-never-printed';
 
@@ -97,7 +94,6 @@ function testConfig(options: TestSidecarOptions, secretFile: string): Record<str
     },
     routes: [{ path: '/api', upstream: options.upstream }],
     drain: { limit: '2s' },
-    ...(WORKERS > 1 && { workers: WORKERS }),
     ...options.config,
   };
 }

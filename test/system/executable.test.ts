@@ -50,20 +50,6 @@ describe('the executable, alone in an empty folder with an empty environment', (
     expect(readdirSync(dirname(file))).toEqual(['aritma-sidecar']);
   });
 
-  it('starts itself again for workers', async () => {
-    using folder = createFolder();
-    chmodSync(folder.path, 0o755);
-    const config = folder.write('config.json', JSON.stringify({ workers: 2, log: { format: 'json' } }), 0o644);
-    const env = { ARITMA_CLIENT_SECRET: 'not-a-real-one' };
-    const flags = ['--config', config, '--environment', 'emulator', '--client-id', 'x', ...ANY_PORTS];
-    await using running = start(flags, { ...options, env });
-    const { url } = await addressesOf(running);
-    // Answered by a worker.
-    expect((await fetch(`${url}/nowhere`)).headers.get('x-sidecar-error')).toBe('ROUTE_NOT_FOUND');
-    running.kill('SIGTERM');
-    expect((await running.ended).code).toBe(0);
-  });
-
   it('knows its version', async () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
     expect(await run(['--version'], options)).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });

@@ -166,8 +166,8 @@ describe.skipIf(skipped)('Prometheus', () => {
     expect(queries.length).toBeGreaterThan(30);
     const empty: string[] = [];
     for (const { panel, expr } of queries) if ((await world.prometheus.query(expr)).length === 0) empty.push(panel);
-    // When secrets expire is not known here, none is rotated, and one process serves by itself.
-    const silent = ['Secret expires in', 'Rotations by result', 'Processor of workers', 'Memory of workers'];
+    // When secrets expire is not known here, and none is rotated.
+    const silent = ['Secret expires in', 'Rotations by result'];
     expect([...new Set(empty)]).toEqual(silent);
   });
 

@@ -1,6 +1,6 @@
 // The sidecar lives in the sandbox that its unit describes: it starts, serves, rotates its secret and drains there, and what
 // the unit forbids is forbidden.
-import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -20,7 +20,7 @@ const credentials = {
 let program: Folder | undefined;
 let compiled = '';
 
-async function startWorld(unit: string, { rotates = false, workers = 1 } = {}) {
+async function startWorld(unit: string, { rotates = false } = {}) {
   const emulator = await startEmulator({ port: 0 });
   onTestFinished(() => emulator.close());
   const client = { tokenEndpoint: `${emulator.url}/connect/token`, clientId: DEMO_CLIENT.clientId, scope: 'api' };
@@ -34,7 +34,6 @@ async function startWorld(unit: string, { rotates = false, workers = 1 } = {}) {
   const config = {
     listen: ['127.0.0.1:0', `unix:${SOCKET}`],
     admin: '127.0.0.1:0',
-    workers,
     credentials: rotates ? { default: { ...client, rotation }, admin } : { default: client },
     routes: [
       { path: '/banking', upstream: `${emulator.url}/banking/api` },
@@ -125,18 +124,6 @@ describe.skipIf(!canSandbox && !process.env['CI'])('the sandbox of aritma-sideca
     expect(await sandbox.ended).toBe(0);
     await expect.poll(() => sandbox.heard(), { timeout: 8000 }).toContain('STOPPING=1 STATUS=draining');
     expect(sandbox.output()).not.toMatch(/ERR_ACCESS_DENIED|EPERM|EACCES|Warning/);
-  });
-
-  it('serves with workers, which are bound by the same limits', async () => {
-    const { sandbox } = await startWorld(UNIT, { workers: 2 });
-    const children = readFileSync(`/proc/${sandbox.pid}/task/${sandbox.pid}/children`, 'utf8').trim().split(' ');
-    const statuses = children.filter((pid) => existsSync(`/proc/${pid}/status`)).map((pid) => statusOf(Number(pid)));
-    const workers = statuses.filter((status) => /^Name:\s(?:node|MainThread)/m.test(status));
-    expect(workers.length).toBe(2);
-    for (const status of workers) expect(status).toMatch(/^NoNewPrivs:\s1\nSeccomp:\s2$/m);
-    expect((await fetch(`${sandbox.url}/banking/accounts`)).status).toBe(200);
-    sandbox.kill('SIGTERM');
-    expect(await sandbox.ended).toBe(0);
   });
 
   it('forbids what the unit forbids: other files to Node, writing and other system calls to every program', async () => {

@@ -151,13 +151,13 @@ function callSecurely(world: ProxyWorld, { client, lines = {} }: Shown = {}): Pr
   });
 }
 
-describeWithOpenssl.each([1, 2])('callers over TLS, with workers: %i', (workers) => {
+describeWithOpenssl('callers over TLS', () => {
   /** A listener with the server's certificate in files of the test's own. */
   async function startWorld(more: Record<string, unknown> = {}) {
     const { folder, server } = certificates();
     const cert = folder.write('listener.pem', server.cert);
     const key = folder.write('listener.key', server.key);
-    const world = await createProxyWorld({ config: { workers, callers: { tls: { cert, key, ...more } } } });
+    const world = await createProxyWorld({ config: { callers: { tls: { cert, key, ...more } } } });
     onTestFinished(() => world[Symbol.asyncDispose]());
     return { world, cert, key };
   }

@@ -1,24 +1,26 @@
 /**
- * What stands between callers and the APIs: listeners, bounds, gate and routes, built from settings without secrets. The
- * same whether it runs beside the tokens or in a worker of its own; what it needs from there comes through a link.
+ * What stands between callers and the APIs: listeners, bounds, gate and routes, built from settings without client secrets.
+ * What it needs of the rest of the sidecar comes through a link.
  */
 
 import { Server as TlsServer } from 'node:https';
 import type { Server } from 'node:net';
 import type { TlsFiles } from '../../config/secret-files.ts';
+import type { Clock } from '../../core/clock.ts';
 import { createMinorGc } from '../../proxy/minor-gc.ts';
-import { createProxy, type Proxy } from '../../proxy/server.ts';
+import { createQuotas } from '../../proxy/rate-limits.ts';
+import { createProxy, type ProxyServer } from '../../proxy/server.ts';
 import { createGenerations } from '../generations.ts';
 import type { GateOptions, Link } from './gate.ts';
-import { createDataGeneration, type Serving } from './generation.ts';
+import { createDataGeneration } from './generation.ts';
 import { createOverload } from './overload.ts';
-import type { UpstreamUse } from './routes.ts';
+import type { Serving, UpstreamUse } from './routes.ts';
 
-export interface DataPlane<Next = Serving> extends Pick<Proxy, 'inFlight' | 'drain' | 'destroyConnections'> {
+export interface DataPlane extends Pick<ProxyServer, 'inFlight' | 'drain' | 'destroyConnections'> {
   /** A server that is not listening yet, for each address. */
   createListener(tls: TlsFiles | undefined): Server;
   /** New requests are served by this from now on. Resolves when no request is left of what was in force before. */
-  use(next: Next): Promise<void>;
+  use(next: Serving): Promise<void>;
   upstreams(): readonly UpstreamUse[];
   close(): Promise<void>;
 }
@@ -26,16 +28,18 @@ export interface DataPlane<Next = Serving> extends Pick<Proxy, 'inFlight' | 'dra
 export interface DataPlaneOptions extends Pick<GateOptions, 'hosts'> {
   readonly first: Serving;
   readonly link: Link;
+  readonly clock: Clock;
   /** Heap in use as a share of its limit; V8's own by default. */
   readonly heapShare?: (() => number) | undefined;
 }
 
-export function createDataPlane({ first, link, hosts, heapShare }: DataPlaneOptions): DataPlane {
-  const { config } = first.settings();
+export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPlaneOptions): DataPlane {
+  const { config } = first.settings;
   const { log, metrics, onFinished, auditor } = link;
   const overload = createOverload({ config, log, metrics, heapShare });
   const onForwarded = createMinorGc();
-  const shared = { hosts, link, isMemoryShort: overload.isMemoryShort, onForwarded };
+  const rateLimits = createQuotas(() => clock.now().monotonicMs);
+  const shared = { hosts, link, rateLimits, isMemoryShort: overload.isMemoryShort, onForwarded };
   const generations = createGenerations(createDataGeneration(first, shared));
   const { connections } = overload;
   const { gate } = generations.current();
@@ -53,7 +57,7 @@ export function createDataPlane({ first, link, hosts, heapShare }: DataPlaneOpti
       const generation = createDataGeneration(next, shared);
       const over = generations.replace(generation);
       proxy.use(generation.gate);
-      const files = next.settings().tls.get('callers');
+      const files = next.settings.tls.get('callers');
       // Connections there are keep the certificate they began with.
       if (files) for (const server of secure) server.setSecureContext(files);
       return over;

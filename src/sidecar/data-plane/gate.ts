@@ -5,15 +5,13 @@
 import { SidecarError } from '../../core/errors.ts';
 import { createAdmission } from '../../proxy/admission.ts';
 import { createIdentify } from '../../proxy/caller-auth.ts';
-import type { Entered, Gate, ProxyContext } from '../../proxy/exchange.ts';
-import type { Claim, QuotaLimits } from '../../proxy/rate-limits.ts';
+import type { Gate, ProxyContext } from '../../proxy/exchange.ts';
+import { type Enter, enterBoth, type QuotaLimits } from '../../proxy/rate-limits.ts';
 import type { Route } from '../../proxy/route.ts';
-import type { DataPlaneSettings } from './settings.ts';
+import type { DataPlaneSettings } from './routes.ts';
 
-/** What callers' requests need of the rest of the sidecar: by direct calls in one process, over IPC in a worker. */
+/** What callers' requests need of the rest of the sidecar. */
 export interface Link extends Pick<ProxyContext, 'log' | 'metrics' | 'onFinished'> {
-  /** Counts a request under both limits, or under none; what comes back ends it. @throws SidecarError CALLER_LIMIT */
-  enter(caller: Claim, route: Claim): Entered | Promise<Entered>;
   /** Undefined = nothing is audited. */
   readonly auditor:
     | (NonNullable<ProxyContext['auditor']> & {
@@ -29,6 +27,7 @@ export interface GateOptions {
   /** Exact `Host` values; filled once the ports are known. */
   readonly hosts: ReadonlySet<string>;
   readonly link: Link;
+  readonly rateLimits: Enter;
   /** Asked for every new request. */
   readonly isMemoryShort: () => boolean;
   readonly onForwarded: ProxyContext['onForwarded'];
@@ -41,7 +40,15 @@ export interface CountingGate extends Gate {
 
 const RETRY_AFTER_S = 1;
 
-export function createGate({ settings, routes, hosts, link, isMemoryShort, onForwarded }: GateOptions): CountingGate {
+export function createGate({
+  settings,
+  routes,
+  hosts,
+  link,
+  rateLimits,
+  isMemoryShort,
+  onForwarded,
+}: GateOptions): CountingGate {
   const { limits, timeouts, callers } = settings.config;
   const count = createCallerCount(settings, link);
   const admit = createAdmission({
@@ -57,17 +64,10 @@ export function createGate({ settings, routes, hosts, link, isMemoryShort, onFor
     },
     enter(caller, route) {
       if (isFree(callers.limits) && isFree(route.limits)) return void count(caller);
-      const owners = [`caller ${caller}`, `route ${route.path}`] as const;
-      const claims = [
-        { owner: owners[0], limits: callers.limits },
-        { owner: owners[1], limits: route.limits },
-      ] as const;
-      const counted = (entered: Entered) => {
-        count(caller);
-        return entered;
-      };
-      const entered = link.enter(...claims);
-      return entered instanceof Promise ? entered.then(counted) : counted(entered);
+      const claim = { owner: `caller ${caller}`, limits: callers.limits };
+      const entered = enterBoth(rateLimits, claim, { owner: `route ${route.path}`, limits: route.limits });
+      count(caller);
+      return entered;
     },
     audited: auditor ? (method) => auditor.begin(method) : () => false,
     limits: { replayBytes: limits.replayBody, idleMs: timeouts.idle, maxBytes: limits.requestBody, onForwarded },

@@ -2,12 +2,22 @@
  * The routes of one configuration with the connections behind them, ready to be used. Where their tokens come from is
  * somebody else's business.
  */
-import { SidecarError } from '../../core/errors.ts';
+import type { LoadedConfig } from '../../config/load.ts';
+import type { Config, RouteConfig } from '../../config/schema.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
-import { createEgress, type Egress } from '../../net/egress.ts';
+import { createEgress, type Egress, type Outbound } from '../../net/egress.ts';
 import { createRewrite } from '../../proxy/rewrite.ts';
 import type { Route, RouteTokens } from '../../proxy/route.ts';
-import type { DataPlaneSettings, RouteSettings } from './settings.ts';
+
+/** What a data plane serves by. Nothing of it is a client secret, or can get at one. */
+export interface Serving {
+  readonly settings: DataPlaneSettings;
+  readonly tokensFor: (route: RouteConfig) => RouteTokens;
+}
+
+export interface DataPlaneSettings extends Outbound, Pick<LoadedConfig, 'callerKeys'> {
+  readonly config: Pick<Config, 'limits' | 'timeouts' | 'callers' | 'routes'>;
+}
 
 /** Connections to one API. */
 export interface UpstreamUse {
@@ -25,18 +35,23 @@ export interface Routes {
   end(how: 'close' | 'destroy'): Promise<void>;
 }
 
-interface Parts {
-  readonly settings: DataPlaneSettings;
-  readonly tokens: readonly RouteTokens[];
-  readonly metrics: Pick<CallerMetrics, 'forRoute' | 'replay'>;
-}
-
-/** Connects nowhere yet. @param tokens by `RouteSettings.source` */
-export function createRoutes(parts: Parts): Routes {
+/** Connects nowhere yet. */
+export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMetrics): Routes {
   const egresses = new Map<string, { origin: string; egress: Egress }>();
-  const list = parts.settings.config.routes.map((route) =>
-    buildRoute(route, egressFor(route, parts.settings, egresses), parts),
-  );
+  const { timeouts } = settings.config;
+  const list = settings.config.routes.map((route): Route => {
+    const { dispatcher, wasReused } = egressFor(route, settings, egresses);
+    const { path, upstream, allow, limits, replayOn401, upgrade } = route;
+    return {
+      ...{ path, basePath: upstream.basePath, allow, limits, replayOn401, upgrade, dispatcher, wasReused },
+      tokens: tokensFor(route),
+      metrics: metrics.forRoute(path),
+      rewrite: createRewrite(route),
+      // Connecting has a time of its own, which comes first.
+      queueMs: timeouts.queue + timeouts.connect,
+      onReplay: metrics.replay,
+    };
+  });
   const all = () => [...egresses.values()];
   return {
     list,
@@ -47,7 +62,7 @@ export function createRoutes(parts: Parts): Routes {
 
 /** Routes to one origin share connections, unless they have TLS files of their own. */
 function egressFor(
-  route: RouteSettings,
+  route: RouteConfig,
   loaded: DataPlaneSettings,
   known: Map<string, { origin: string; egress: Egress }>,
 ): Egress {
@@ -58,26 +73,4 @@ function egressFor(
   const entry = known.get(id) ?? { origin, egress: createEgress(route.upstream, { loaded, connections, owner }) };
   known.set(id, entry);
   return entry.egress;
-}
-
-function buildRoute(route: RouteSettings, egress: Egress, { settings, tokens, metrics }: Parts): Route {
-  const { timeouts } = settings.config;
-  const source = tokens[route.source];
-  if (!source) throw new SidecarError('SIDECAR_INTERNAL', { fields: { route: route.path } });
-  return {
-    path: route.path,
-    basePath: route.upstream.basePath,
-    allow: route.allow,
-    dispatcher: egress.dispatcher,
-    wasReused: egress.wasReused,
-    tokens: source,
-    metrics: metrics.forRoute(route.path),
-    limits: route.limits,
-    replayOn401: route.replayOn401,
-    upgrade: route.upgrade,
-    rewrite: createRewrite(route),
-    // Connecting has a time of its own, which comes first.
-    queueMs: timeouts.queue + timeouts.connect,
-    onReplay: metrics.replay,
-  };
 }

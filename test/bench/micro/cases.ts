@@ -8,6 +8,7 @@ import { Secret } from '../../../src/core/secret.ts';
 import { createTokenCache } from '../../../src/oauth/token-cache.ts';
 import { record } from '../../../src/proxy/access-log.ts';
 import { createAdmission, type RequestLine } from '../../../src/proxy/admission.ts';
+import { Exchange, type ProxyContext } from '../../../src/proxy/exchange.ts';
 import { readRequestHead, readResponseHead } from '../../../src/proxy/headers.ts';
 
 export interface Case {
@@ -81,14 +82,10 @@ function logCase(): () => unknown {
   const res = new ServerResponse(req);
   // As after the last byte; without a socket it never is.
   Object.defineProperty(res, 'writableFinished', { value: true });
-  const trace = {
-    requestId: '4f1c1cb6-6f0e-4be9-9c34-0d9d9a2ecb11',
-    startedAt: performance.now(),
-    traceparent: undefined,
-  };
-  const unrouted = createMetrics('0.0.0').forRoute('/api');
+  const context = { log, unrouted: createMetrics('0.0.0').forRoute('/api'), nextRequestId: () => 'bench-1' };
+  const exchange = new Exchange(context as unknown as ProxyContext, req, res);
   return () => {
-    record(req, res, trace, { log, unrouted });
+    record(exchange);
     return bytes;
   };
 }

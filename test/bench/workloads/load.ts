@@ -14,8 +14,6 @@ const MIB = 1024 * 1024;
 
 /** Tokens of two seconds are kept for one: whoever calls at that moment waits for the next, the harshest case there is. */
 const REFRESH = { name: 'refresh', tokenLifetimeS: 2 } as const;
-const ONE_PROCESS = { name: 'one process', anyCore: true } as const;
-const TWO_WORKERS = { name: 'two workers', anyCore: true, config: { workers: 2 } } as const;
 const OUTAGE = { name: 'outage', identityEnds: true } as const;
 
 /** @param transferBytes of the one big body each way */
@@ -58,13 +56,6 @@ export function loads(transferBytes: number): readonly Workload[] {
       title: 'GET, 32 connections, identity server down and not',
       job: GET,
       variants: [PLAIN, OUTAGE],
-      sidecarOnly: true,
-    },
-    {
-      name: 'workers',
-      title: 'GET, 32 connections, one process and two workers, sharing both cores with the load generator',
-      job: GET,
-      variants: [ONE_PROCESS, TWO_WORKERS],
       sidecarOnly: true,
     },
   ];

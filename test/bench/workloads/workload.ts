@@ -4,7 +4,7 @@ import type { SidecarSetup } from '../subjects/subject.ts';
 
 /** How a subject is set up for a workload; lanes of one key share a process. */
 export interface Variant {
-  readonly name: 'plain' | 'tls' | 'refresh' | 'outage' | 'one process' | 'two workers';
+  readonly name: 'plain' | 'tls' | 'refresh' | 'outage';
   /** Tokens live so many seconds. */
   readonly tokenLifetimeS?: number;
   /** With an identity server of its own, which ends when the token is there. */
