@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import type { RouteMetrics } from '../core/metrics.ts';
+import type { Direct } from '../net/egress.ts';
 import type { Token, TokenKey } from '../oauth/token.ts';
 import type { RoutePattern } from './admission.ts';
 import type { RequestHead } from './headers.ts';
@@ -24,6 +25,8 @@ export interface RouteTokens {
 /** A configured route, ready to be used; its dispatcher is bound to one origin for life. */
 export interface Route extends RoutePattern {
   readonly dispatcher: Dispatcher;
+  /** For WebSockets. */
+  readonly direct: Direct;
   /** True for the failure of a connection that had carried an answer before. */
   readonly wasReused: (error: Error) => boolean;
   readonly tokens: RouteTokens;

@@ -14,6 +14,7 @@ import { callerOrigin, type Exchange, type Informing, type Underway } from './ex
 import { type ResponseHead, readResponseHead, VIA } from './headers.ts';
 import { mayTryAgain, renewedToken } from './replay.ts';
 import { ResponseWriter, type Settle } from './response-writer.ts';
+import { createUpgrade } from './upgrade-fence.ts';
 import { translate } from './upstream-errors.ts';
 
 /** More interim answers than this are a fault of the API. */
@@ -63,9 +64,9 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
       path,
       headers: this.#headers(),
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
-      ...(upgrade && { upgrade: 'websocket' }),
     };
-    const isTaken = route.dispatcher.dispatch(options, this);
+    const dispatcher = upgrade ? createUpgrade(route.direct, req.socket) : route.dispatcher;
+    const isTaken = dispatcher.dispatch(options, this);
     // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
     if (!isTaken && this.#controller === undefined)
       this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), route.queueMs);
@@ -87,7 +88,7 @@ class Attempt implements Dispatcher.DispatchHandler, Underway {
     if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
   }
 
-  /** Only for a request that offered it; undici fails any other 101. */
+  /** Only for a request that offered it; any other 101 is a failure. */
   onRequestUpgrade(
     { rawHeaders }: Dispatcher.DispatchController,
     status: number,

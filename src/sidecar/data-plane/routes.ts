@@ -73,6 +73,7 @@ function buildRoute<Settings extends RouteSettings>(
     basePath: route.upstream.basePath,
     allow: route.allow,
     dispatcher: egress.dispatcher,
+    direct: egress.direct,
     wasReused: egress.wasReused,
     tokens: tokensFor(route),
     metrics: metrics.forRoute(route.path),
