@@ -57,7 +57,7 @@ class Offer implements Dispatcher.DispatchController {
 
   async send(): Promise<void> {
     try {
-      // 30 ms and 10 MiB that only a process with WebSockets pays.
+      // Time and memory that only a process with WebSockets pays.
       const { createProxyServer } = await import('http-proxy-3');
       const agent = new Agent();
       agent.createConnection = (_options, done) => this.#connect((error, socket) => done?.(error, socket as Socket));
@@ -101,7 +101,10 @@ class Offer implements Dispatcher.DispatchController {
     for (let index = 0; index < headers.length; index += 2)
       request.appendHeader(headers[index] ?? '', headers[index + 1] ?? '');
     // In front of its own listeners, which it adds after this.
-    request.on('error', (error) => this.#fail(error));
+    request.on('error', (error) => {
+      // What comes behind a whole response is nobody's, be it malformed.
+      if (!this.#response?.complete) this.#fail(error);
+    });
     request.on('information', (info) => this.#inform(info));
     request.once('response', (response) => this.#respond(response));
     request.once('upgrade', (response) => {
@@ -115,8 +118,8 @@ class Offer implements Dispatcher.DispatchController {
       this.#fail(new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true }));
       return;
     }
-    this.rawHeaders = rawHeaders as unknown as string[];
-    this.#handler.onResponseStart?.(this, statusCode, headers, statusMessage);
+    this.rawHeaders = rawHeaders;
+    this.#attempt(() => this.#handler.onResponseStart?.(this, statusCode, headers, statusMessage));
   }
 
   /**
@@ -151,11 +154,11 @@ class Offer implements Dispatcher.DispatchController {
    * not its question; nothing flows before this returns.
    */
   #switch(upstream: Socket): void {
-    this.#over = true;
     clearTimeout(this.#deadline);
     const { headers = {}, rawHeaders = [] } = this.#response ?? {};
     this.rawHeaders = rawHeaders;
-    this.#handler.onRequestUpgrade?.(this, 101, headers, upstream);
+    this.#attempt(() => this.#handler.onRequestUpgrade?.(this, 101, headers, upstream));
+    this.#over = true;
     if (upstream.destroyed) this.#side.destroy();
     else this.#side.join(upstream);
   }
