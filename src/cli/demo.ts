@@ -1,7 +1,7 @@
 /**
  * The demonstration: a local Aritma and a sidecar in front of it in one process, with nothing to configure.
  */
-import { loadConfig } from '../config/load.ts';
+import { type LoadOptions, loadConfig } from '../config/load.ts';
 import type { Address } from '../config/parsers.ts';
 import { emulatorPreset } from '../config/presets.ts';
 import { SidecarError } from '../core/errors.ts';
@@ -36,7 +36,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
   const { log, flags, onShutdownRequest } = options;
   const emulator = await openEmulator(options.emulator);
   try {
-    const loaded = loadConfig({ flags, env: demoEnvironment(emulator.url), cwd: import.meta.dirname });
+    const loaded = loadConfig({ ...demoConfig(emulator.url, flags), cwd: import.meta.dirname });
     const sidecar = await startSidecar({ loaded, log, ...(onShutdownRequest && { onShutdownRequest }) });
     const stop = async () => {
       const drained = await sidecar.stop();
@@ -68,17 +68,26 @@ function explain(cause: unknown, address: string): SidecarError {
   return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields: { address, errno } });
 }
 
-/** The process environment stays out of it: a demo must never send real credentials anywhere. */
-function demoEnvironment(origin: string): Record<string, string> {
+/**
+ * The two routes of every environment, and the local Aritma's echo for trying out what they do not offer: any method, bodies of
+ * any length, WebSockets. The process environment stays out of it: a demo must never send real credentials anywhere.
+ */
+function demoConfig(origin: string, flags: DemoOptions['flags']): Pick<LoadOptions, 'document' | 'env'> {
   const preset = emulatorPreset(origin);
-  const [banking, events] = preset.routes ?? [];
   const [secret] = DEMO_CLIENT.secrets;
-  return {
-    ARITMA_ENVIRONMENT: 'emulator',
-    ARITMA_TOKEN_ENDPOINT: preset.credentials?.default.tokenEndpoint ?? '',
-    ARITMA_BANKING_URL: banking?.upstream ?? '',
-    ARITMA_EVENTS_URL: events?.upstream ?? '',
-    ARITMA_CLIENT_ID: DEMO_CLIENT.clientId,
-    ARITMA_CLIENT_SECRET: secret?.value ?? '',
+  const { listen, admin } = { listen: flags['--listen'], admin: flags['--admin'] };
+  const document = {
+    environment: 'emulator',
+    ...(listen !== undefined && { listen }),
+    ...(admin !== undefined && { admin }),
+    credentials: {
+      default: {
+        ...preset.credentials?.default,
+        clientId: DEMO_CLIENT.clientId,
+        secrets: [{ env: 'ARITMA_CLIENT_SECRET' }],
+      },
+    },
+    routes: [...(preset.routes ?? []), { path: '/echo', upstream: `${origin}/echo`, upgrade: true }],
   };
+  return { document, env: { ARITMA_CLIENT_SECRET: secret?.value ?? '' } };
 }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { METHODS } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { AcceptSocket } from './echo-socket.ts';
 import { sendProblem } from './problem.ts';
 
 /** Byte i of a body is i modulo this; a prime, so that a chunk lost or swapped shows at any power-of-two size. */
@@ -17,9 +18,9 @@ interface BytesRequest {
 
 /**
  * Registers the echo at `/` of `app` and the byte source at `/bytes/:n`. The echo answers every method Node can read
- * on a server, with a body or without.
+ * on a server, with a body or without; what offers a WebSocket may be taken by `acceptSocket` instead.
  */
-export function registerEcho(app: FastifyInstance): void {
+export function registerEcho(app: FastifyInstance, acceptSocket: AcceptSocket): void {
   for (const method of METHODS) {
     if (method !== 'CONNECT' && !app.supportedMethods.includes(method)) app.addHttpMethod(method, { hasBody: true });
   }
@@ -27,7 +28,8 @@ export function registerEcho(app: FastifyInstance): void {
     method: app.supportedMethods,
     url: '/',
     // Before parsing, because Fastify refuses media types it cannot read and an echo must not mind them.
-    preParsing: async (request, reply) => reply.send(await describeRequest(request)),
+    preParsing: async (request, reply) =>
+      acceptSocket(request.raw) ? reply.hijack() : reply.send(await describeRequest(request)),
     handler: async () => undefined,
   });
   app.route<BytesRequest>({ method: ['GET', 'HEAD'], url: '/bytes/:n', handler: sendBytes });

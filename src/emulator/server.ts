@@ -15,6 +15,7 @@ import { registerControl } from './control.ts';
 import type { Counters } from './counters.ts';
 import { registerDiscovery } from './discovery.ts';
 import { registerEcho, routeEcho } from './echo.ts';
+import { createEchoSockets, offersEcho } from './echo-socket.ts';
 import { registerEvents } from './events.ts';
 import { createFaults, injectFaults, type Target } from './faults.ts';
 import { registerIam } from './iam.ts';
@@ -77,6 +78,7 @@ function createApp(): FastifyInstance {
   const app = Fastify({
     logger: false,
     forceCloseConnections: true,
+    http: { shouldUpgradeCallback: offersEcho },
     // Longer than a proxy in front keeps its own, so that it never writes into a connection closing here.
     keepAliveTimeout: KEEP_ALIVE_MS,
     rewriteUrl: (request) => routeEcho(request.url ?? '/'),
@@ -112,6 +114,7 @@ async function registerParts(app: FastifyInstance, { tokens, store }: Gate, opti
 }
 
 async function registerApis(app: FastifyInstance, gate: Gate, now: () => number): Promise<void> {
+  const acceptSocket = createEchoSockets(app);
   const banking = scope((part) => {
     part.addHook('onRequest', requireScope(gate, ['api', 'services.banking'], createAccess(gate.store.policies)));
     part.addHook('onRequest', checkApiVersion);
@@ -125,7 +128,7 @@ async function registerApis(app: FastifyInstance, gate: Gate, now: () => number)
   });
   const echo = scope((part) => {
     part.addHook('onRequest', requireScope(gate, ['api']));
-    registerEcho(part);
+    registerEcho(part, acceptSocket);
   });
   const iam = scope((part) => {
     part.addHook('onRequest', requireScope(gate, ['services.iam']));

@@ -9,8 +9,18 @@ import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
 import { buildConnector, Pool } from './undici.ts';
 
+/** Connections to the same server in the same way, each for one user alone, who has to end it: outside the pool and its bound. */
+export interface Direct {
+  /** For `Host`. */
+  readonly host: string;
+  readonly firstByteMs: number;
+  readonly idleMs: number;
+  open(done: Undici.Callback): void;
+}
+
 export interface Egress {
   readonly dispatcher: Dispatcher;
+  readonly direct: Direct;
   /**
    * True for the failure of a connection that had carried an answer before: the server may have closed it just as the
    * request left, which says nothing about the server (RFC 9112 §9.3.1).
@@ -37,6 +47,8 @@ export interface EgressOptions {
   readonly owner: string;
 }
 
+type Timeouts = Outbound['config']['timeouts'];
+
 /** However long a server offers to wait: firewalls forget idle connections silently, and a lost POST is a question. */
 const MAX_IDLE_MS = 60_000;
 
@@ -48,6 +60,7 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   const directly = buildConnector({ ...own, timeout: connectMs, allowH2: false });
   const via = proxyFor(base, proxy);
   const tunnels = via && createTunnels(via, directly, connectMs);
+  const connect = tunnels?.connect ?? directly;
   const reused = new WeakSet<Error>();
   const pool = new Pool(base.origin, {
     connections: options.connections,
@@ -60,14 +73,25 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     bodyTimeout: config.timeouts.idle,
     // One connection may carry several answers within its bound.
     ...(options.maxBytes && { maxRequestsPerClient: 10 }),
-    connect: watched(tunnels?.connect ?? directly, { reused, maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY }),
+    connect: watched(connect, { reused, maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY }),
   });
   return {
     dispatcher: pool,
+    direct: directTo(base, connect, config.timeouts),
     wasReused: (error) => reused.has(error),
     stats: () => ({ connected: pool.stats.connected, running: pool.stats.running, queued: pool.stats.queued }),
     close: () => pool.close().finally(tunnels?.destroy),
     destroy: () => pool.destroy().finally(tunnels?.destroy),
+  };
+}
+
+function directTo({ origin }: BaseUrl, connect: Undici.connector, timeouts: Timeouts): Direct {
+  const { protocol, host, port, hostname } = new URL(origin);
+  return {
+    host,
+    firstByteMs: timeouts.firstByte,
+    idleMs: timeouts.idle,
+    open: (done) => connect({ protocol, host, port, hostname: hostname.replace(/^\[(.*)\]$/, '$1') }, done),
   };
 }
 

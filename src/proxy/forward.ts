@@ -15,6 +15,7 @@ import { type ResponseHead, readResponseHead, VIA } from './headers.ts';
 import { mayTryAgain, renewedToken } from './replay.ts';
 import { ResponseWriter, type Settle } from './response-writer.ts';
 import type { Route } from './route.ts';
+import { createUpgrade } from './upgrade-fence.ts';
 import { translate } from './upstream-errors.ts';
 
 /** More interim answers than this are a fault of the API. */
@@ -76,9 +77,9 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
       path,
       headers: this.#headers(),
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
-      ...(upgrade && { upgrade: 'websocket' }),
     };
-    const isTaken = this.#route.dispatcher.dispatch(options, this);
+    const { direct, dispatcher } = this.#route;
+    const isTaken = (upgrade ? createUpgrade(direct, req.socket) : dispatcher).dispatch(options, this);
     // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
     if (!isTaken && this.#controller === undefined)
       this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), this.#route.queueMs);
@@ -100,7 +101,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
   }
 
-  /** Only for a request that offered it; undici fails any other 101. */
+  /** Only for a request that offered it; any other 101 is a failure. */
   onRequestUpgrade(
     { rawHeaders }: Dispatcher.DispatchController,
     status: number,

@@ -4,6 +4,7 @@
  */
 import type { Dispatcher } from 'undici';
 import type { RouteMetrics } from '../core/metrics.ts';
+import type { Direct } from '../net/egress.ts';
 import type { Token, TokenKey } from '../oauth/token.ts';
 import type { RoutePattern } from './admission.ts';
 import type { QuotaLimits } from './rate-limits.ts';
@@ -18,6 +19,8 @@ export interface RouteTokens {
 
 export interface Route extends RoutePattern {
   readonly dispatcher: Dispatcher;
+  /** For WebSockets. */
+  readonly direct: Direct;
   /** True for the failure of a connection that had carried a response before. */
   readonly wasReused: (error: Error) => boolean;
   readonly tokens: RouteTokens;

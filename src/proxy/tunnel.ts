@@ -1,9 +1,9 @@
 /**
- * Two connections as one, after an upgrade: bytes both ways with backpressure, for as long as both sides like, and one end
- * for both. What one side has sent before it ended still reaches the other.
+ * Two connections as one, after an upgrade: for as long as both sides like, and one end for both. What one side has sent
+ * before it ended still reaches the other. http-proxy-3 carries the bytes; it sees of the caller's connection what is here.
  */
 import { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { Duplex } from 'node:stream';
 
 /** Firewalls forget idle connections silently; probes keep them open, and find out when the other machine is gone. */
 const KEEP_ALIVE_PROBE_MS = 30_000;
@@ -11,6 +11,67 @@ const KEEP_ALIVE_PROBE_MS = 30_000;
 const QUIET_MS = 500;
 
 /**
+ * The caller's connection as http-proxy-3 gets it. Until the two sides are joined nothing is read of it and what is written
+ * to it goes nowhere; from then on bytes pass both ways with backpressure.
+ */
+export class CallerSide extends Duplex {
+  readonly #caller: Socket;
+  #joined = false;
+
+  constructor(caller: Socket) {
+    super();
+    this.#caller = caller;
+  }
+
+  join(upstream: Socket): void {
+    const caller = this.#caller;
+    this.#joined = true;
+    caller.on('data', (chunk) => {
+      if (!this.push(chunk)) caller.pause();
+    });
+    caller.once('end', () => this.push(null));
+    // By its own rules it would stay, and be counted, when bytes are left that nobody can take any more.
+    const leave = () => {
+      if (caller.destroyed && upstream.destroyed) this.destroy();
+    };
+    caller.once('close', leave);
+    upstream.once('close', leave);
+  }
+
+  override _read(): void {
+    if (this.#joined) this.#caller.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    if (!this.#joined || this.#caller.write(chunk)) done();
+    else this.#caller.once('drain', done);
+  }
+
+  override _final(done: () => void): void {
+    if (this.#joined) this.#caller.end();
+    done();
+  }
+
+  /** In place of the caller's real one, which is set up below. */
+  setTimeout(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  destroySoon(): void {
+    this.destroy();
+  }
+}
+
+/**
+ * Gives two connections, whose bytes are carried by others, one end.
  * @param stallMs how long bytes may wait for a side that does not read them, once the other side has ended
  */
 export function joinConnections(caller: Socket, upstream: Duplex, stallMs: number): void {
@@ -20,8 +81,6 @@ export function joinConnections(caller: Socket, upstream: Duplex, stallMs: numbe
   const wait = linger([caller, upstream], stallMs);
   follow(caller, upstream, wait);
   follow(upstream, caller, wait);
-  caller.pipe(upstream);
-  upstream.pipe(caller);
 }
 
 /** An orderly end of `from` gives `to` the time to take what is under way; anything else ends it at once. */
@@ -29,11 +88,9 @@ function follow(from: Duplex, to: Duplex, wait: () => void): void {
   from.on('error', () => from.destroy());
   from.once('end', wait);
   from.once('close', () => {
-    if (from.readableEnded && !from.errored) to.end();
-    else to.destroy();
+    if (!from.readableEnded || from.errored) to.destroy();
   });
 }
-
 /** Returns what starts the wait for both sides to be done; then both are closed. */
 function linger(sides: readonly [Duplex, Duplex], stallMs: number): () => void {
   let timer: NodeJS.Timeout | undefined;

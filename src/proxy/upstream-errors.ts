@@ -21,11 +21,11 @@ export function translate(error: Error & { code?: string }, started: boolean): S
 
 /**
  * An answer that is no HTTP/1.1, as undici says it: parser errors have no code, a status below 100 trips an assertion,
- * unasked 100 and 101 are "bad". ERR_HTTP_* is Node refusing to write such an answer on.
+ * unasked 100 and 101 are "bad". HPE_* are the errors of Node's own parser, ERR_HTTP_* is Node refusing to write such an
+ * answer on.
  */
 function isNotHttp(error: Error, code: string): boolean {
-  const known = /^(?:UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|ERR_HTTP_.*|ERR_ASSERTION)$/.test(
-    code,
-  );
+  const known =
+    /^(?:UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|ERR_HTTP_.*|ERR_ASSERTION|HPE_.*)$/.test(code);
   return known || error instanceof errors.HTTPParserError || /^bad (?:response|upgrade)$/.test(error.message);
 }

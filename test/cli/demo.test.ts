@@ -1,6 +1,8 @@
 // The first minute of a newcomer: the demo prints what it promises and ends when told.
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import WebSocket from 'ws';
 import { addressesOf, jsonLines, run, start } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
 
@@ -26,6 +28,33 @@ describe('demo', () => {
     const ended = await demo.ended;
     expect(ended).toMatchObject({ code: 0, stderr: '' });
     expect(jsonLines(ended.stdout).length).toBeGreaterThan(3);
+  });
+
+  it('echoes WebSockets under /echo, by http-proxy-3 through the sidecar, and ends with one open', async () => {
+    await using demo = start(['demo', ...ANY_PORTS]);
+    const [line] = await demo.untilStdout(/^.*"demo is running".*\n/m);
+    const { sidecar = '' } = JSON.parse(line) as Record<string, string>;
+    const client = new WebSocket(`${sidecar.replace('http', 'ws')}/echo/anything`);
+    await once(client, 'open');
+    for (const said of ['hëllo', Buffer.from([0, 255, 128]), Buffer.alloc(1_000_000, 'x')]) {
+      client.send(said);
+      const [heard, isBinary] = (await once(client, 'message')) as [Buffer, boolean];
+      expect([heard.equals(Buffer.from(said)), isBinary]).toEqual([true, typeof said !== 'string']);
+    }
+    const closed = once(client, 'close');
+    client.close(4321, 'enough');
+    expect((await closed)[0]).toBe(4321);
+    const refused = new WebSocket(`${sidecar.replace('http', 'ws')}/banking/accounts`);
+    refused.on('error', () => undefined);
+    const [, response] = (await once(refused, 'unexpected-response')) as [unknown, { statusCode: number }];
+    expect(response.statusCode).toBe(200);
+    const left = new WebSocket(`${sidecar.replace('http', 'ws')}/echo`);
+    left.on('error', () => undefined);
+    await once(left, 'open');
+    demo.kill('SIGINT');
+    await demo.untilStdout(/"message":"stopping"/);
+    demo.kill('SIGINT');
+    expect(await demo.ended).toMatchObject({ code: 4, stderr: '' });
   });
 
   it('sends none of the machine’s own credentials anywhere', async () => {

@@ -5,6 +5,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import WebSocket from 'ws';
 import { createWorld, DEMO_SECRET, type World } from './harness.ts';
 
 let world: World;
@@ -201,5 +202,53 @@ describe('src/emulator/echo.ts memory', () => {
     }
     expect((await shoot({ method: 'GET', path: '/echo', to })).statusCode).toBe(200);
     expect((await to.peakMiB()) - before).toBeLessThan(160);
+  });
+});
+
+describe('src/emulator/echo-socket.ts', () => {
+  const open = (path: string, bearer = token) => {
+    const headers = { authorization: `Bearer ${bearer}` };
+    const socket = new WebSocket(`${world.url.replace('http', 'ws')}${path}`, { headers });
+    socket.on('error', () => undefined);
+    return socket;
+  };
+  const refusal = async (socket: WebSocket) => {
+    const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
+    return [response.statusCode, response.headers.connection];
+  };
+
+  it.each(['/echo', '/echo/a/b?c=d'])('sends back at %s what a client says, in order and of its kind', async (path) => {
+    const socket = open(path);
+    await once(socket, 'open');
+    const said = ['one', Buffer.from([0, 255]), '', Buffer.alloc(1_000_000, 7)];
+    const heard: unknown[] = [];
+    socket.on('message', (data: Buffer, binary) => heard.push(binary ? data : String(data)));
+    for (const message of said) socket.send(message);
+    await expect.poll(() => heard.length).toBe(said.length);
+    expect(heard).toEqual(said);
+    socket.close(4000, 'done');
+    expect((await once(socket, 'close'))[0]).toBe(4000);
+  });
+
+  it('refuses an offer as it refuses a request: without a token, and where a fault says so', async () => {
+    expect(await refusal(open('/echo', 'nonsense'))).toEqual([401, 'close']);
+    await world.post('/_emulator/faults', { target: 'echo', status: 418 });
+    expect(await refusal(open('/echo'))).toEqual([418, 'close']);
+  });
+
+  it('is nowhere else, and the echo answers whatever is no offer of a WebSocket', async () => {
+    expect(await refusal(open('/events/x'))).toEqual([404, expect.anything()]);
+    const headers = ['Connection', 'Upgrade', 'Upgrade', 'h2c'];
+    expect(await echo({ method: 'GET', path: '/echo', headers })).toMatchObject({ method: 'GET', bytes: 0 });
+  });
+
+  it('ends with the emulator', async () => {
+    const own = await createWorld();
+    const headers = { authorization: `Bearer ${await own.token()}` };
+    const socket = new WebSocket(`${own.url.replace('http', 'ws')}/echo`, { headers });
+    await once(socket, 'open');
+    const closed = once(socket, 'close');
+    await own[Symbol.asyncDispose]();
+    expect((await closed)[0]).toBe(1006);
   });
 });

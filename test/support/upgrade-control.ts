@@ -1,4 +1,4 @@
-/** The control for upgrades: http-proxy-3's ws(), set up as well as it can be. */
+/** The control for upgrades: http-proxy-3's ws() without a fence, set up as well as its options allow. */
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createProxyServer } from 'http-proxy-3';

@@ -1,11 +1,14 @@
 /** The package as users get it: packed, installed in an empty folder, run from there. */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { publint } from 'publint';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import WebSocket from 'ws';
+import { start } from '../support/cli.ts';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -56,14 +59,35 @@ describe('the npm package', () => {
     const flags = ['--once', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--emulator', '127.0.0.1:0'];
     const answer = await run(binary, ['demo', ...flags], { cwd: folder, env });
     expect((JSON.parse(answer.stdout) as { data: unknown[] }).data.length).toBeGreaterThan(0);
+    // A line of http-proxy-3 itself.
+    expect(codeOf(installed).filter((text) => text.includes('websocket: new stream'))).toHaveLength(1);
+    expect(await echoed(join(installed, 'dist/main.js'), 'by the bundle')).toBe('by the bundle');
   }, 120_000);
 });
 
+/** What comes back through a WebSocket of its demo. */
+async function echoed(main: string, message: string): Promise<string> {
+  const flags = ['--json', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--emulator', '127.0.0.1:0'];
+  await using demo = start(['demo', ...flags], { program: [process.execPath, main] });
+  const [, url = ''] = await demo.untilStdout(/"sidecar":"http([^"]+)"/);
+  const socket = new WebSocket(`ws${url}/echo`);
+  await once(socket, 'open');
+  socket.send(message);
+  const [heard] = await once(socket, 'message');
+  const closed = once(socket, 'close');
+  socket.close();
+  await closed;
+  return String(heard);
+}
+
+function codeOf(folder: string): string[] {
+  return globSync('dist/*.js', { cwd: folder }).map((path) => readFileSync(join(folder, path), 'utf8'));
+}
+
 /** What its code asks for that is neither beside it nor in Node. */
 function unexpectedImports(folder: string): string[] {
-  const code = globSync('dist/*.js', { cwd: folder }).map((path) => readFileSync(join(folder, path), 'utf8'));
   const imports = /^(?:import|export)\b[^;]*?\bfrom "([^"\n]+)";$|\bimport\("([^"\n]+)"\)/gm;
-  const found = code.flatMap((text) => [...text.matchAll(imports)]);
+  const found = codeOf(folder).flatMap((text) => [...text.matchAll(imports)]);
   const names = new Set(found.map(([, statically, dynamically]) => statically ?? dynamically ?? ''));
   expect(names.size).toBeGreaterThan(50);
   return [...names].filter((name) => !name.startsWith('node:') && !existsSync(join(folder, 'dist', name)));

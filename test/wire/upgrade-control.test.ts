@@ -1,6 +1,6 @@
 /**
- * Why upgrades do not go through http-proxy-3: what its ws() does wrong on the wire, row by row, and that the sidecar does
- * it right. Nothing in its options or events lets a caller of it put these right.
+ * Why http-proxy-3 is fenced: what its ws() does wrong on the wire, row by row, and that the sidecar, which uses it, does it
+ * right.
  */
 import { describe, expect, it } from 'vitest';
 import { type Caller, openCaller } from '../support/caller.ts';
@@ -102,7 +102,7 @@ async function outcome({ target = '/api/ws', play }: Row, port: number, upstream
   );
 }
 
-describe('what decides against http-proxy-3', () => {
+describe('what the fence around http-proxy-3 is for', () => {
   it.each(ROWS.map((row) => [row.name, row] as const))('%s', async (_name, row) => {
     const [ours, theirs] = [await startHandshakeUpstream(row.answer), await startHandshakeUpstream(row.answer)];
     await using world = await createUpgradeWorld(ours.url);
