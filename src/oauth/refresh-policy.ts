@@ -2,10 +2,7 @@
  * When a token is used, refreshed and given up: pure arithmetic on clock readings. A token is judged by two clocks at once, monotonic and wall, and the one that says "later" wins: neither a
  * clock set back nor a machine that slept can make an expired token look fresh.
  */
-import { elapsedSince, type Instant } from '../core/clock.ts';
-
-/** `fresh`: use it · `early`: use it, refresh behind · `expired`: never send it. */
-export type Phase = 'fresh' | 'early' | 'expired';
+import type { Instant } from '../core/clock.ts';
 
 export interface Lifespan {
   /** Taken before the request was sent, so the token never looks younger than the server thinks it is. */
@@ -33,10 +30,4 @@ export function planLifespan(
   const usableForMs = lifetimeMs - margin;
   const earliest = Math.min(Math.max(lifetimeMs / 2, lifetimeMs - policy.refreshBeforeMs), usableForMs);
   return { since, usableForMs, refreshAfterMs: earliest + (usableForMs - earliest) * 0.5 * policy.random };
-}
-
-export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
-  const age = elapsedSince(lifespan.since, now);
-  if (age >= lifespan.usableForMs) return 'expired';
-  return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }

@@ -6,8 +6,8 @@
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import { backoffMs, rejectionBackoffMs } from './backoff.ts';
-import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
-import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
+import { type Lifespan, planLifespan } from './refresh-policy.ts';
+import type { Phase, Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-endpoint.ts';
 import { Waiters } from './waiters.ts';
 
@@ -237,4 +237,11 @@ function unwrap(outcome: Outcome): Token {
 
 function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
   return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
+}
+
+/** By both clocks at once. */
+export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
+  const age = elapsedSince(lifespan.since, now);
+  if (age >= lifespan.usableForMs) return 'expired';
+  return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }

@@ -4,7 +4,10 @@
 import type { SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
 import type { TokenTarget } from './credential.ts';
-import type { Lifespan, Phase } from './refresh-policy.ts';
+import type { Lifespan } from './refresh-policy.ts';
+
+/** `fresh`: use it · `early`: use it, refresh behind · `expired`: never send it. */
+export type Phase = 'fresh' | 'early' | 'expired';
 
 export interface Token extends Lifespan {
   /** The whole header value, `Bearer …`. */

@@ -21,7 +21,8 @@ export interface AdmissionOptions<Route extends RoutePattern> {
   /** Exact `Host` values in lower case. */
   readonly hosts: ReadonlySet<string>;
   readonly allowForwarded: boolean;
-  readonly identify: Identify;
+  /** Undefined = no key is asked for. */
+  readonly identify: Identify | undefined;
 }
 
 export interface RequestLine {
@@ -69,7 +70,7 @@ export function createAdmission<Route extends RoutePattern>(options: AdmissionOp
   return (line, head) => {
     checkMessage(line, head);
     checkCaller(line, head, options);
-    const caller = options.identify(head, line.certificate);
+    const caller = options.identify?.(head) ?? line.certificate ?? 'anyone';
     const target = originForm(line, options.hosts);
     const queryAt = target.indexOf('?');
     const path = queryAt === -1 ? target : target.slice(0, queryAt);

@@ -7,8 +7,8 @@ import { SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
 import type { RequestHead } from './headers.ts';
 
-/** The caller's name for log and metrics; `anyone` where no proof is asked for. */
-export type Identify = (head: Pick<RequestHead, 'keys' | 'authorizations'>, certificate: string | undefined) => string;
+/** The caller's name for log and metrics. */
+export type Identify = (head: Pick<RequestHead, 'keys' | 'authorizations'>) => string;
 
 export interface CallerOptions {
   /** By name; empty = no key is asked for. */
@@ -21,10 +21,10 @@ interface Shown {
   readonly user?: string;
 }
 
-/** @throws SidecarError CALLER_KEY, from the function returned */
-export function createIdentify({ keys }: CallerOptions): Identify {
+/** Undefined when there are no keys to ask for. @throws SidecarError CALLER_KEY, from the function returned */
+export function createIdentify({ keys }: CallerOptions): Identify | undefined {
   const known = [...keys].flatMap(([name, secrets]) => secrets.map((secret) => ({ name, digest: secret.digest() })));
-  if (known.length === 0) return (_head, certificate) => certificate ?? 'anyone';
+  if (known.length === 0) return undefined;
   return (head) => {
     const shown = readKey(head);
     if (!shown) throw new SidecarError('CALLER_KEY');

@@ -18,6 +18,8 @@ export interface RequestHead {
   readonly expect: string | undefined;
   readonly transferEncoding: string | undefined;
   readonly contentLength: string | undefined;
+  /** `Upgrade`, with the `Connection` option that makes it count (RFC 9110 §7.8). */
+  readonly offersUpgrade: boolean;
   /** Values of `X-Sidecar-Key` and `Authorization`: the caller's proof to us, never the API's business. */
   readonly keys: readonly string[];
   readonly authorizations: readonly string[];
@@ -36,9 +38,9 @@ type Treatment = 'drop' | 'note' | 'origin' | 'site' | 'forwarded' | 'trace';
 
 const TREATMENTS = new Map<string, Treatment>([
   ...names('note', 'host', 'connection', 'expect', 'content-length', 'transfer-encoding', 'x-request-id'),
-  ...names('note', 'authorization', 'x-sidecar-key'),
+  ...names('note', 'authorization', 'x-sidecar-key', 'upgrade'),
   // Hop-by-hop fields (RFC 9110 §7.6.1).
-  ...names('drop', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'http2-settings'),
+  ...names('drop', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'http2-settings'),
   // What only the sidecar says, to the API or to the caller.
   ...names('drop', 'proxy-authorization', 'proxy-authenticate', 'x-sidecar-error'),
   ...names('forwarded', 'via', 'forwarded'),
@@ -67,6 +69,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     expect: noted.get('expect')?.join(', '),
     transferEncoding: noted.get('transfer-encoding')?.join(', '),
     contentLength: noted.get('content-length')?.[0],
+    offersUpgrade: noted.has('upgrade') && /\bupgrade\b/i.test(noted.get('connection')?.join() ?? ''),
     traceparent: noted.get('traceparent')?.[0],
     keys: noted.get('x-sidecar-key') ?? [],
     authorizations: noted.get('authorization') ?? [],

@@ -19,7 +19,7 @@ const CHECK_INTERVAL_MS = 2000;
 const KEEP_ALIVE_MS = 75_000;
 
 /** Takes a request over. */
-export type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
+export type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue?: boolean) => void;
 
 export interface Listener {
   readonly server: Server;
@@ -59,15 +59,14 @@ export function createListener({ begin, headersTimeout, tls, connections }: List
     shouldUpgradeCallback: (req) => !hasBody(req) && unfinished(req.socket).length === 0,
   };
   const server = tls ? createTlsServer({ ...options, ...secureOptions(tls, headersTimeout) }) : createServer(options);
-  const take = onlyWhole(begin);
-  server.on('request', (req, res) => take(req, res, false));
-  server.on('checkContinue', (req, res) => take(req, res, true));
-  server.on('checkExpectation', (req, res) => take(req, res, false));
+  server.on('request', begin);
+  server.on('checkContinue', (req, res) => begin(req, res, true));
+  server.on('checkExpectation', begin);
   const idle = createIdle((socket) => void server.emit(tls ? 'secureConnection' : 'connection', socket));
   server.on('upgrade', (req, stream, behind) => {
     // Without a body it is the connection itself.
     const socket = stream as Socket;
-    begin(req, new UpgradeResponse({ req, socket, behind }, idle.add), false);
+    begin(req, new UpgradeResponse({ req, socket, behind }, idle.add));
   });
   server.on('connect', (_req, socket) => malformed(socket, unfinished(socket), 'CALLER_METHOD_REFUSED'));
   guardConnections(server, tls ? 'secureConnection' : 'connection', connections);
@@ -82,23 +81,6 @@ export function createListener({ begin, headersTimeout, tls, connections }: List
 
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
-}
-
-/**
- * A request that offers an upgrade but is not handed over (it has a body, or comes behind an unanswered one) is served by
- * Node as any other, except that Node 24 to 26 lose the bytes behind it that came in the same piece. The rest of them
- * must not be taken for a request, so it is the last on its connection.
- */
-function onlyWhole(begin: Begin): Begin {
-  const spent = new WeakSet<Socket>();
-  return (req, res, expectsContinue) => {
-    if (spent.has(req.socket)) return;
-    if (req.headers.upgrade !== undefined && /\bupgrade\b/i.test(req.headers.connection ?? '')) {
-      spent.add(req.socket);
-      res.shouldKeepAlive = false;
-    }
-    begin(req, res, expectsContinue);
-  };
 }
 
 /** Connections that wait for their next request after one that Node had let go of. @param wake gives one back to Node */

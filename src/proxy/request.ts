@@ -19,17 +19,26 @@ import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 
 /** Serves each request as it comes. */
 export function serveRequests(context: ProxyContext): Begin {
-  return (req, res, expectsContinue) => {
+  return (req, res, expectsContinue = false) => {
     const exchange = new Exchange(context, req, res);
     const { head } = exchange;
     // Basic may be the caller's proof to us, anything else was meant for the API.
     if (head.authorizations.some((value) => !/^basic /i.test(value))) context.metrics.authorizationDropped();
     const before = context.connections.began(res);
     context.metrics.inFlight(1);
-    if (context.draining) res.shouldKeepAlive = false;
+    if (context.draining || isCutShort(exchange)) res.shouldKeepAlive = false;
     res.on('close', () => close(exchange));
     inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown));
   };
+}
+
+/**
+ * A request that offers an upgrade but is not handed over (it has a body, or comes behind an unfinished one) is served by
+ * Node as any other, except that Node 24 to 26 lose the bytes behind it that came in the same piece. The rest of them
+ * must not be taken for a request, so it is the last on its connection.
+ */
+function isCutShort({ head, res }: Exchange): boolean {
+  return head.offersUpgrade && !(res instanceof UpgradeResponse);
 }
 
 function close(exchange: Exchange): void {

@@ -25,7 +25,8 @@ export interface Rewrite {
 
 const NONE: readonly string[] = [];
 
-export function createRewrite(options: RewriteOptions): Rewrite {
+/** Undefined when nothing is to be changed. */
+export function createRewrite(options: RewriteOptions): Rewrite | undefined {
   const { cookies, rewriteLocation, idempotency } = options;
   const changes: Readonly<Record<string, ((value: string, origin: string | undefined) => string) | undefined>> = {
     ...(rewriteLocation && {
@@ -34,13 +35,14 @@ export function createRewrite(options: RewriteOptions): Rewrite {
     }),
     ...(cookies === 'rewrite' && { 'set-cookie': (value) => rewriteCookie(value, options) }),
   };
-  const idle = cookies !== 'drop' && Object.keys(changes).length === 0;
+  const changesResponses = cookies === 'drop' || Object.keys(changes).length > 0;
+  if (!changesResponses && idempotency === 'off') return undefined;
   return {
     request: (forward) => (cookies === 'drop' ? without(forward, 'cookie') : forward),
     added: (method, forward) =>
       idempotency === 'inject' && method === 'POST' && !hasKey(forward) ? ['Idempotency-Key', randomUUID()] : NONE,
     response(headers, callerOrigin) {
-      if (idle) return headers;
+      if (!changesResponses) return headers;
       const kept = cookies === 'drop' ? without(headers, 'set-cookie') : headers;
       return kept.map((value, index) => {
         const change = index % 2 === 1 ? changes[(kept[index - 1] ?? '').toLowerCase()] : undefined;

@@ -14,7 +14,7 @@ const QUIET_MS = 500;
  * The caller's connection as http-proxy-3 gets it. Until the two sides are joined nothing is read of it and what is written
  * to it goes nowhere; from then on bytes pass both ways with backpressure.
  */
-export class CallerSide extends Duplex {
+export class CallerDuplex extends Duplex {
   readonly #caller: Socket;
   #joined = false;
 

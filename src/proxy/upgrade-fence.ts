@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import type { Direct } from '../net/egress.ts';
-import { CallerSide } from './tunnel.ts';
+import { CallerDuplex } from './tunnel.ts';
 
 /** Never looked up: the agent knows where to. */
 const ANYWHERE = 'http://upgrade.invalid';
@@ -41,7 +41,7 @@ class Offer implements Dispatcher.DispatchController {
   readonly #direct: Direct;
   readonly #options: Dispatcher.DispatchOptions;
   readonly #handler: Dispatcher.DispatchHandler;
-  readonly #side: CallerSide;
+  readonly #side: CallerDuplex;
   #socket: Socket | undefined;
   #request: ClientRequest | undefined;
   #response: IncomingMessage | undefined;
@@ -52,7 +52,7 @@ class Offer implements Dispatcher.DispatchController {
     this.#direct = direct;
     this.#options = options;
     this.#handler = handler;
-    this.#side = new CallerSide(caller);
+    this.#side = new CallerDuplex(caller);
   }
 
   async send(): Promise<void> {

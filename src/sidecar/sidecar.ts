@@ -55,7 +55,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const state = { listening: false, draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
-  const history = createHistory({ monotonicMs: () => performance.now(), wallMs: Date.now });
+  const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
   const link = { log, metrics, onFinished: history.record, auditor };
   const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
   const scheduler = scheduleRotations(reloader, log, metrics);

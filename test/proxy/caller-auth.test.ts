@@ -1,7 +1,9 @@
 /** Who is calling, by key: which proofs count, and that everything else is refused alike. */
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../src/core/secret.ts';
+import { createAdmission } from '../../src/proxy/admission.ts';
 import { createIdentify } from '../../src/proxy/caller-auth.ts';
+import { readRequestHead } from '../../src/proxy/headers.ts';
 
 const OLD = 'old-key-of-the-erp-0000';
 const NEW = 'new-key-of-the-erp-1111';
@@ -15,7 +17,7 @@ const identify = createIdentify({
 const basic = (pair: string) => `Basic ${Buffer.from(pair, 'latin1').toString('base64')}`;
 const who = (keys: readonly string[], authorizations: readonly string[] = []) => {
   try {
-    return identify({ keys, authorizations }, undefined);
+    return identify?.({ keys, authorizations });
   } catch (error) {
     return (error as { code?: string }).code;
   }
@@ -59,7 +61,13 @@ describe('src/proxy/caller-auth.ts', () => {
 
   it('asks nobody for a key when there are none, and takes the name of the certificate', () => {
     const open = createIdentify({ keys: new Map() });
-    expect(open({ keys: ['x'], authorizations: [] }, undefined)).toBe('anyone');
-    expect(open({ keys: [], authorizations: [] }, 'erp-1')).toBe('erp-1');
+    const routes = [{ path: '/', basePath: '', allow: undefined }];
+    const admit = createAdmission({ routes, hosts: new Set(['h']), allowForwarded: false, identify: open });
+    const callerWith = (certificate: string | undefined, key: readonly string[]) => {
+      const line = { method: 'GET', target: '/', httpVersion: '1.1', headerCount: 1, secure: true, certificate };
+      return admit(line, readRequestHead(['Host', 'h', ...key])).caller;
+    };
+    expect(callerWith(undefined, ['X-Sidecar-Key', 'x'])).toBe('anyone');
+    expect(callerWith('erp-1', [])).toBe('erp-1');
   });
 });

@@ -79,6 +79,7 @@ describe('src/proxy/headers.ts requests', () => {
     expect(head).toMatchObject({
       forward: [],
       contentLength: undefined,
+      offersUpgrade: false,
       transferEncoding: undefined,
       requestId: undefined,
       expect: undefined,
@@ -137,6 +138,7 @@ describe('src/proxy/headers.ts requests', () => {
   it('has nothing to say about no headers', () => {
     expect(readRequestHead([])).toEqual({
       authorizations: [],
+      offersUpgrade: false,
       keys: [],
       forward: [],
       hosts: [],

@@ -2,13 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import { parseBaseUrl } from '../../src/config/parsers.ts';
 import { countForward } from '../../src/proxy/max-forwards.ts';
-import { createRewrite, type RewriteOptions } from '../../src/proxy/rewrite.ts';
+import { createRewrite, type Rewrite, type RewriteOptions } from '../../src/proxy/rewrite.ts';
 
 const HERE = 'http://127.0.0.1:7080';
 
+/** What happens to messages of a route without one. */
+const AS_THEY_ARE: Rewrite = { request: (forward) => forward, added: () => [], response: (headers) => headers };
+
 function rewriteOf(options: Partial<RewriteOptions> & { readonly base?: string } = {}) {
   const { base = 'https://bank.example/api', ...rest } = options;
-  return createRewrite({
+  const rewrite = createRewrite({
     path: '/banking',
     upstream: parseBaseUrl(base),
     rewriteLocation: false,
@@ -16,6 +19,7 @@ function rewriteOf(options: Partial<RewriteOptions> & { readonly base?: string }
     idempotency: 'off',
     ...rest,
   });
+  return rewrite ?? AS_THEY_ARE;
 }
 
 describe('Location under rewriteLocation', () => {
@@ -119,4 +123,9 @@ describe('Max-Forwards', () => {
   ] as const)('of %s %j gives %j', (method, forward, expected) => {
     expect(countForward(method, forward)).toEqual(expected);
   });
+});
+
+it('is not there for a route that changes nothing', () => {
+  expect(rewriteOf()).toBe(AS_THEY_ARE);
+  expect(rewriteOf({ idempotency: 'inject' })).not.toBe(AS_THEY_ARE);
 });
