@@ -3,7 +3,7 @@
  * From argv to exit code: the only reader of argv and the only place that ends the process.
  */
 import { ERRORS, SidecarError } from './core/errors.ts';
-import { visible, visibleLines } from './core/terminal-text.ts';
+import { visible, visibleLines } from './core/terminal.ts';
 
 const CRASHED = 1;
 const USAGE = 2;

@@ -190,7 +190,7 @@ describe('where the outside is touched', () => {
   it('reveal() is called only where a secret or token goes onto the wire', () => {
     expect(users(/\.reveal\(\)/).sort()).toEqual([
       'check/claims.ts',
-      'check/redact.ts',
+      'check/text.ts',
       'check/upstream.ts',
       'cli/iam/secret-file.ts',
       'cli/iam/secrets.ts',

@@ -7,6 +7,7 @@ import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.
 import type { RouteConfig } from '../config/schema.ts';
 import { ERRORS, SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
+import { within } from '../net/bounded-request.ts';
 import { tokenKey } from '../oauth/credentials.ts';
 import type { TokenKey } from '../oauth/token.ts';
 import { configurationFindings, problemFindings } from './configuration.ts';
@@ -15,9 +16,9 @@ import { fileFindings } from './files.ts';
 import { exitCode, FINDING, type Finding } from './finding.ts';
 import { listenerFindings } from './listeners.ts';
 import { type Connection, type Leg, tryConnection } from './network.ts';
-import { mask } from './redact.ts';
+import { LIMIT_MS, withShortTimeLimits } from './request.ts';
 import { rotationFindings } from './rotation.ts';
-import { LIMIT_MS, within, withShortTimeLimits } from './time-limits.ts';
+import { mask } from './text.ts';
 import { callUpstream } from './upstream.ts';
 
 export interface CheckOptions {

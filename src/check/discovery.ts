@@ -2,17 +2,16 @@
  * The issuer's discovery document, judged by the same rule as the sidecar's, and why it is refused in plain words.
  */
 import type { LoadedConfig } from '../config/load.ts';
-import { parseObject } from '../net/bounded-body.ts';
+import { parseObject } from '../net/bounded-request.ts';
 import { createEgress } from '../net/egress.ts';
 import { isAcceptable } from '../oauth/credentials.ts';
 import { type Discovered, interpretDocument } from '../oauth/discovery.ts';
 import type { RawResponse } from '../oauth/token-endpoint.ts';
-import type { Reading } from './clock-skew.ts';
+import type { Reading } from './claims.ts';
 import { failureWords } from './connection-errors.ts';
 import { FINDING, type Finding, shown, type Words } from './finding.ts';
 import { type Leg, placeOf } from './network.ts';
-import { ask } from './request.ts';
-import { LIMIT_MS } from './time-limits.ts';
+import { ask, LIMIT_MS } from './request.ts';
 import { redirectTarget } from './token-errors.ts';
 
 export interface DiscoveryReport {

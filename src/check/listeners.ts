@@ -7,11 +7,11 @@ import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Address } from '../config/parsers.ts';
-import { parseObject } from '../net/bounded-body.ts';
+import { parseObject, within } from '../net/bounded-request.ts';
 import { formatAddress } from '../net/listen.ts';
 import { Pool } from '../net/undici.ts';
 import { FINDING, type Finding, shown, type Words } from './finding.ts';
-import { LIMIT_MS, within } from './time-limits.ts';
+import { LIMIT_MS } from './request.ts';
 
 interface Listener {
   readonly role: 'listen' | 'admin';

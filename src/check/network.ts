@@ -8,11 +8,12 @@ import { type ConnectionOptions, connect as connectTls, type DetailedPeerCertifi
 import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, isLoopback } from '../config/parsers.ts';
 import type { Secret } from '../core/secret.ts';
+import { within } from '../net/bounded-request.ts';
 import { createTunnels, proxyFor, proxyHost } from '../net/outbound-proxy.ts';
 import { failureWords, type Place } from './connection-errors.ts';
 import type { Words } from './finding.ts';
+import { LIMIT_MS } from './request.ts';
 import { expiry, refusal, validity } from './server-certificate.ts';
-import { LIMIT_MS, within } from './time-limits.ts';
 
 /** One step may not use up the time of all, or nobody could say which one it was. */
 const STEP_MS = LIMIT_MS.network - 500;

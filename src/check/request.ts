@@ -2,41 +2,44 @@
  * One GET within a deadline, as a value: what came back, or why nothing did.
  */
 import type { Dispatcher } from 'undici';
-import { readCapped } from '../net/bounded-body.ts';
-import type { RawResponse } from '../oauth/token-endpoint.ts';
-import { within } from './time-limits.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import { type BoundedRequest, type BoundedResponse, sendBounded } from '../net/bounded-request.ts';
 
-export interface Question {
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
+export interface Question extends Pick<BoundedRequest, 'path' | 'headers' | 'maxBytes'> {
   readonly limitMs: number;
-  /** How much of the body to read; the rest is cut. */
-  readonly maxBytes: number;
 }
 
 export type Outcome =
-  | { readonly response: RawResponse; failed?: never }
+  | { readonly response: BoundedResponse; failed?: never }
   | { readonly failed: unknown; response?: never };
 
-/** Never throws, never follows a redirect. */
-export async function ask(dispatcher: Dispatcher, question: Question): Promise<Outcome> {
-  const { path, headers, limitMs, maxBytes } = question;
-  const get = async (): Promise<Outcome> => {
-    const response = await dispatcher.request({ method: 'GET', path, headers, signal: AbortSignal.timeout(limitMs) });
-    const body = await read(response.body, maxBytes);
-    return { response: { status: response.statusCode, headers: response.headers, body } };
-  };
-  // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
-  return within(
-    limitMs,
-    get().catch((failed: unknown) => ({ failed })),
-    () => ({ failed: { code: 'ETIMEDOUT' } }),
-  );
+/** Never throws, never follows a redirect. A response is one once its head is there; a body that is too large is as good as none. */
+export async function ask(dispatcher: Dispatcher, { limitMs: deadlineMs, ...question }: Question): Promise<Outcome> {
+  const { response, failed } = await sendBounded(dispatcher, { method: 'GET', deadlineMs, ...question });
+  return response ? { response } : { failed };
 }
 
-/** An answer is an answer once its head is there; a body that breaks off is as good as none. */
-async function read(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<string> {
-  if (maxBytes > 0) return (await readCapped(body, maxBytes)) ?? '';
-  body.on('error', () => undefined).destroy();
-  return '';
+/** `credential` is for all of its steps together; with `upstream` after it, that is the longest way through. */
+export const LIMIT_MS = {
+  credential: 18_000,
+  network: 4000,
+  discovery: 3000,
+  tokens: 8000,
+  keys: 2000,
+  upstream: 5000,
+  listener: 1500,
+};
+
+/** The same configuration with less patience: what takes longer than this is worth a finding. */
+export function withShortTimeLimits(loaded: LoadedConfig): LoadedConfig {
+  const { config } = loaded;
+  const { connect, firstByte, idle } = config.timeouts;
+  const timeouts = {
+    ...config.timeouts,
+    connect: Math.min(connect, LIMIT_MS.network),
+    firstByte: Math.min(firstByte, LIMIT_MS.upstream),
+    idle: Math.min(idle, LIMIT_MS.upstream),
+  };
+  const token = { ...config.token, attemptTimeout: Math.min(config.token.attemptTimeout, LIMIT_MS.tokens / 2) };
+  return { ...loaded, config: { ...config, timeouts, token } };
 }

@@ -11,8 +11,8 @@ import { connectIam } from '../iam/connection.ts';
 import { storeOf } from '../iam/rotation/credential-rotation.ts';
 import { takeInventory } from '../iam/rotation/inventory.ts';
 import { beginJournal, parseJournal } from '../iam/rotation/journal.ts';
+import { within } from '../net/bounded-request.ts';
 import { FINDING, type Finding, shown } from './finding.ts';
-import { within } from './time-limits.ts';
 
 const LIMIT_MS = 10_000;
 const DAY_MS = 86_400_000;

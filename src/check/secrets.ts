@@ -11,11 +11,11 @@ import { grantForm } from '../oauth/credential.ts';
 import type { TokenKey } from '../oauth/token.ts';
 import { type RawResponse, sendTokenRequest, type TokenResponse } from '../oauth/token-endpoint.ts';
 import { createVerifier } from '../oauth/token-verifier.ts';
-import type { Reading } from './clock-skew.ts';
+import type { Reading } from './claims.ts';
 import { failureWords } from './connection-errors.ts';
 import type { Words } from './finding.ts';
 import { placeOf } from './network.ts';
-import { LIMIT_MS } from './time-limits.ts';
+import { LIMIT_MS } from './request.ts';
 
 export interface ApplicantOptions {
   readonly loaded: LoadedConfig;

@@ -1,6 +1,8 @@
 /**
- * Findings for a person at a terminal.
+ * Findings for a person at a terminal, without the secrets that servers give back.
  */
+
+import type { Secret } from '../core/secret.ts';
 import { exitCode, type Finding } from './finding.ts';
 
 const MARKS = { ok: 'ok    ', warning: 'warn  ', error: 'FAIL  ' } as const;
@@ -28,4 +30,17 @@ export function summaryText(findings: readonly Finding[]): string {
   };
   const code = exitCode(findings);
   return `\n${count('error', 'error')}, ${count('warning', 'warning')}; exit code ${code}: ${MEANINGS[code] ?? ''}`;
+}
+
+/** Shorter ones are no secrets but would take ordinary words out of the text. */
+const MIN_LENGTH = 6;
+
+/** The same finding with every one of these secrets, or of the tokens among them, taken out. */
+export function mask(finding: Finding, secrets: readonly Secret[]): Finding {
+  const values = secrets
+    .map((secret) => secret.reveal().replace(/^Bearer /, ''))
+    .filter(({ length }) => length >= MIN_LENGTH);
+  const clean = (text: string) => values.reduce((rest, value) => rest.replaceAll(value, '[secret]'), text);
+  const { fix } = finding;
+  return { ...finding, message: clean(finding.message), ...(fix !== undefined && { fix: clean(fix) }) };
 }

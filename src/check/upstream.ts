@@ -11,8 +11,7 @@ import type { RawResponse } from '../oauth/token-endpoint.ts';
 import { failureWords } from './connection-errors.ts';
 import { FINDING, type Finding, type Words } from './finding.ts';
 import { placeOf } from './network.ts';
-import { ask } from './request.ts';
-import { LIMIT_MS } from './time-limits.ts';
+import { ask, LIMIT_MS } from './request.ts';
 import { redirectTarget } from './token-errors.ts';
 
 /** One GET on the route's base path. */

@@ -5,11 +5,10 @@ import { stringify } from 'yaml';
 import type { Finding } from '../check/finding.ts';
 import { INPUTS } from '../config/env-and-flags.ts';
 import { forgetSecretVariables, type LoadOptions, loadAdminAddress, loadConfig } from '../config/load.ts';
-import { createReport } from '../core/report.ts';
+import { createReport } from '../core/terminal.ts';
 import { demo, emulate } from './demo-command.ts';
 import { duration, type Flags, inputFlags } from './flags.ts';
-import { finish, openLog } from './log.ts';
-import { untilStopped } from './signals.ts';
+import { finish, openLog, untilStopped } from './signals.ts';
 import { createSupervisor } from './systemd.ts';
 
 const OK = 0;

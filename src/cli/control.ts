@@ -1,7 +1,9 @@
 /**
  * Talks to a running sidecar through its admin listener: waits until it is ready, asks it to stop.
  */
+
 import type { Address } from '../config/parsers.ts';
+import { sleep } from '../core/clock.ts';
 import { formatAddress } from '../net/listen.ts';
 import { Pool } from '../net/undici.ts';
 
@@ -20,7 +22,7 @@ export async function waitFor(admin: Address, probe: Probe, maxMs: number): Prom
     const attemptMs = Math.min(ATTEMPT_MS, Math.max(LEAST_ATTEMPT_MS, giveUpAt - performance.now()));
     if ((await call(admin, 'GET', PATHS[probe], attemptMs)) === 200) return true;
     if (performance.now() + POLL_MS > giveUpAt) return false;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
 }
 

@@ -3,10 +3,9 @@
  */
 import { ERRORS } from '../core/errors.ts';
 import { createLog } from '../core/log.ts';
-import { createReport, type Report } from '../core/report.ts';
+import { createReport, type Report } from '../core/terminal.ts';
 import { duration, type Flags, inputFlags, tcpAddress } from './flags.ts';
-import { finish, openLog } from './log.ts';
-import { untilStopped } from './signals.ts';
+import { finish, openLog, untilStopped } from './signals.ts';
 
 const OK = 0;
 

@@ -2,10 +2,13 @@
  * `rotate`: one rotation from a terminal or a timer of the operator's, from its first step or from where the last run was
  * stopped.
  */
+
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
-import { createReport, type Report } from '../core/report.ts';
+import { sleep } from '../core/clock.ts';
+import { createReport, type Report } from '../core/terminal.ts';
 import { rotateCredential } from '../iam/rotation/credential-rotation.ts';
-import type { Outcome, Progress } from '../iam/rotation/rotate.ts';
+import type { Progress } from '../iam/rotation/retry.ts';
+import type { Outcome } from '../iam/rotation/rotate.ts';
 import type { Flags } from './flags.ts';
 
 const OK = 0;
@@ -71,12 +74,4 @@ async function runUntilPause(loaded: LoadedConfig, { credential, report, onlyGoO
 function say(report: Report, text: string, data: Readonly<Record<string, unknown>>): number {
   report.line({ text, data });
   return OK;
-}
-
-function sleep(ms: number): Promise<void> {
-  // Timers past 2^31 ms fire at once.
-  const pieceMs = Math.min(Math.max(ms, 0), 3_600_000);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  setTimeout(resolve, pieceMs);
-  return ms > pieceMs ? promise.then(() => sleep(ms - pieceMs)) : promise;
 }

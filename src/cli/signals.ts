@@ -1,7 +1,10 @@
 /**
- * From "it runs" to an exit code: waits for a stop signal, drains, and makes a second signal mean now.
+ * From "it runs" to an exit code: waits for a stop signal, drains, and makes a second signal mean now. The log of what keeps
+ * running is opened in the format that suits its output, and flushed before the end.
  */
-import type { Log } from '../core/log.ts';
+
+import type { LoadedConfig } from '../config/load.ts';
+import { createLog, type Log } from '../core/log.ts';
 
 export interface LifecycleOptions {
   readonly log: Log;
@@ -44,4 +47,17 @@ export function untilStopped(options: LifecycleOptions): Promise<number> {
     else process.on('SIGHUP', onHangup ?? (() => log.warn('SIGHUP ignored')));
     requested?.then(() => begin('POST /shutdown'), reject);
   });
+}
+
+/** `auto` means text for a terminal and JSON for anything else. */
+export function openLog({ level, format }: LoadedConfig['config']['log']): Log {
+  const text = format === 'text' || (format === 'auto' && process.stdout.isTTY);
+  return createLog({ level, format: text ? 'text' : 'json' });
+}
+
+/** Waits for the exit code, then until the last line is out. */
+export async function finish(log: Log, code: Promise<number>): Promise<number> {
+  const result = await code;
+  await log.flush();
+  return result;
 }

@@ -2,7 +2,7 @@
  * Rules between options, beyond what a schema can say. They run on whatever parts of a configuration are valid by
  * themselves, so that one mistake does not hide another.
  */
-import type { Doc } from './layers.ts';
+import { type Doc, isDoc } from './layers.ts';
 import { type Address, type BaseUrl, isLoopback, parseAddress } from './parsers.ts';
 import {
   type Config,
@@ -119,10 +119,6 @@ export function advise(config: Config): string[] {
   if (exposed && !tls) advice.push('no callers.tls: keys and bodies cross the network in clear');
   if (config.workers > 1) advice.push('workers has no effect since 1.0: one process serves all callers; remove it');
   return advice;
-}
-
-function isDoc(value: unknown): value is Doc {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function tryAddress(text: string): Address | undefined {

@@ -29,3 +29,13 @@ export const systemClock: Clock = {
 export function elapsedSince(since: Instant, now: Instant): number {
   return Math.max(now.wallMs - since.wallMs, now.monotonicMs - since.monotonicMs);
 }
+
+/** Timers past 2^31 ms fire at once. */
+const MAX_TIMER_MS = 3_600_000;
+
+/** Keeps the process alive. */
+export async function sleep(ms: number): Promise<void> {
+  for (let leftMs = ms; leftMs > 0; leftMs -= MAX_TIMER_MS) {
+    await new Promise<void>((resolve) => setTimeout(resolve, Math.min(leftMs, MAX_TIMER_MS)));
+  }
+}

@@ -1,6 +1,7 @@
 /**
- * An error as a caller sees it: RFC 9457.
+ * An error as a caller sees it (RFC 9457): for a response object, or as bytes where Node has none.
  */
+
 import { ERRORS, type SidecarError } from './errors.ts';
 
 /**
@@ -30,4 +31,11 @@ export function toProblem(
   };
   if (retryAfterS !== undefined) headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfterS)));
   return { status: row.status, headers, body };
+}
+
+/** A whole HTTP/1.1 answer, after which the connection has to be closed. It belongs to no request, so has no id. */
+export function rawResponse(error: SidecarError): string {
+  const { status, headers, body } = toProblem(error, 'none');
+  const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${error.code}\r\n${lines.join('')}\r\n${body}`;
 }

@@ -1,7 +1,6 @@
 // The clients of the identity server with their secrets. Every change makes new records, so a snapshot of a client
 // stays what it was; ids are chosen here and never given out twice.
 import { randomUUID } from 'node:crypto';
-import type { ClientCache } from './client-cache.ts';
 import { acceptsValue, type NewSecret, type StoredSecret, storeSecret } from './secrets.ts';
 
 /** What whoever creates a client decides about it; all of it can be replaced later. */
@@ -109,4 +108,30 @@ export function createClients(initial: readonly ClientRecord[], { now, cache, on
 function withoutSecret(record: ClientRecord, clientSecretId: string): ClientRecord {
   const secrets = record.secrets.filter((secret) => secret.clientSecretId !== clientSecretId);
   return secrets.length === record.secrets.length ? record : { client: record.client, secrets };
+}
+
+export interface ClientCache<T> {
+  /**
+   * The client as the token endpoint sees it, given how it is now. Also to be called right before a change: the cache
+   * then holds the state before it, so a change shows as late as it ever can.
+   */
+  read(clientId: string, current: T | undefined): T | undefined;
+  clear(): void;
+}
+
+/** Creates an empty cache. `lifetimeS` is asked each time; `now` is epoch ms. */
+export function createClientCache<T>(lifetimeS: () => number, now: () => number): ClientCache<T> {
+  const snapshots = new Map<string, { client: T; until: number }>();
+  return {
+    read(clientId, current) {
+      if (lifetimeS() === 0) return current;
+      const snapshot = snapshots.get(clientId);
+      if (snapshot && now() < snapshot.until) return snapshot.client;
+      // Absence is never kept: a client can be used from the moment it exists, as in CachingClientStore.
+      if (current === undefined) snapshots.delete(clientId);
+      else snapshots.set(clientId, { client: current, until: now() + lifetimeS() * 1000 });
+      return current;
+    },
+    clear: () => snapshots.clear(),
+  };
 }

@@ -4,8 +4,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import type { Counters } from './counters.ts';
 import { createProblem, sendProblem } from './problem.ts';
+import type { Counters } from './store.ts';
 import { type FieldErrors, readValid } from './validation.ts';
 
 const AMOUNT_SCHEMA = z.object({

@@ -12,7 +12,6 @@ import { createAccountData } from './account-data.ts';
 import { checkApiVersion, registerAccounts } from './banking.ts';
 import { type Gate, requireScope } from './bearer.ts';
 import { registerControl } from './control.ts';
-import type { Counters } from './counters.ts';
 import { registerDiscovery } from './discovery.ts';
 import { registerEcho, routeEcho } from './echo.ts';
 import { createEchoSockets, offersEcho } from './echo-socket.ts';
@@ -23,7 +22,7 @@ import type { SettingsChange } from './iam-settings.ts';
 import { registerPayments } from './payments.ts';
 import { sendProblem } from './problem.ts';
 import { openMemory } from './state.ts';
-import type { EmulatorClient } from './store.ts';
+import type { Counters, EmulatorClient } from './store.ts';
 import { registerTokenEndpoint } from './token-endpoint.ts';
 
 export interface EmulatorOptions {

@@ -1,8 +1,6 @@
 // What the emulator remembers while it runs: clients with their hashed secrets, policies, settings, and the counters
 // tests ask for. A secret value is never kept, only its SHA-256, as the real server does.
-import { createClientCache } from './client-cache.ts';
-import { type ClientRecord, type Clients, createClients, type KnownClient } from './clients.ts';
-import { type Counters, createCounters } from './counters.ts';
+import { type ClientRecord, type Clients, createClientCache, createClients, type KnownClient } from './clients.ts';
 import { createSettings, type IamSettings, type SettingsChange } from './iam-settings.ts';
 import { createPolicies, type Policies, type Policy } from './policies.ts';
 import { type NewSecret, storeSecret } from './secrets.ts';
@@ -109,5 +107,30 @@ function contentsOf(clients: readonly EmulatorClient[], now: number): Contents {
     policies: clients.flatMap(({ clientId, policies = FULL_BANKING }) =>
       policies.map(({ scope, action }) => ({ subject: subjectOf(clientId), scope, action })),
     ),
+  };
+}
+
+/** Requests are counted when they arrive, also those that a scripted fault or a refused token ends. */
+export interface Counters {
+  tokenRequests: number;
+  tokensIssued: number;
+  requests: { banking: number; events: number; echo: number; iam: number };
+  unauthorized: number;
+  expiredTokensSeen: number;
+  payments: { created: number; replayed: number };
+  /** In the order of creation; grows until the counters are reset. */
+  paymentIds: string[];
+}
+
+/** Creates counters at zero. */
+function createCounters(): Counters {
+  return {
+    tokenRequests: 0,
+    tokensIssued: 0,
+    requests: { banking: 0, events: 0, echo: 0, iam: 0 },
+    unauthorized: 0,
+    expiredTokensSeen: 0,
+    payments: { created: 0, replayed: 0 },
+    paymentIds: [],
   };
 }

@@ -5,7 +5,7 @@
 import type { Dispatcher } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
-import { readCapped } from '../net/bounded-body.ts';
+import { sendBounded } from '../net/bounded-request.ts';
 import { problemText } from './problem-text.ts';
 
 export interface IamConnection {
@@ -67,34 +67,22 @@ interface RawResponse {
 
 async function exchange(connection: IamConnection, request: IamRequest, token: Secret): Promise<RawResponse> {
   const { dispatcher, basePath, deadlineMs } = connection;
-  const signal = AbortSignal.timeout(deadlineMs);
-  // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  signal.addEventListener('abort', () => reject(unavailable(request, 'timeout')), { once: true });
-  return Promise.race([send(), late]);
-
-  async function send(): Promise<RawResponse> {
-    try {
-      const { statusCode, headers, body } = await dispatcher.request({
-        method: request.method,
-        path: basePath + request.path,
-        headers: {
-          authorization: token.reveal(),
-          accept: 'application/json',
-          'accept-encoding': 'identity',
-          ...(request.body !== undefined && { 'content-type': 'application/json' }),
-        },
-        body: request.body === undefined ? null : JSON.stringify(request.body),
-        signal,
-      });
-      const text = await readCapped(body, MAX_BODY_BYTES);
-      if (text === undefined) throw invalid(request, statusCode, 'larger than any page');
-      return { status: statusCode, headers, text, token };
-    } catch (error) {
-      if (error instanceof SidecarError) throw error;
-      throw unavailable(request, signal.aborted ? 'timeout' : errnoOf(error), error);
-    }
-  }
+  const outcome = await sendBounded(dispatcher, {
+    method: request.method,
+    path: basePath + request.path,
+    headers: {
+      authorization: token.reveal(),
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      ...(request.body !== undefined && { 'content-type': 'application/json' }),
+    },
+    body: request.body === undefined ? undefined : JSON.stringify(request.body),
+    ...{ deadlineMs, maxBytes: MAX_BODY_BYTES },
+  });
+  if (outcome.failed) throw unavailable(request, outcome.isLate ? 'timeout' : errnoOf(outcome.failed), outcome.failed);
+  const { status, headers, body: text } = outcome.response;
+  if (outcome.tooLarge) throw invalid(request, status, 'larger than any page');
+  return { status, headers, text, token };
 }
 
 function judge(request: IamRequest, response: RawResponse): IamResponse {

@@ -55,7 +55,7 @@ export function formatAddress(address: Address): string {
 }
 
 /** As it stands in a URL or a Host header; a Unix socket has no name of its own. */
-export function formatHost(address: Address): string {
+function formatHost(address: Address): string {
   if (address.kind === 'unix') return 'localhost';
   return address.host.includes(':') ? `[${address.host}]` : address.host;
 }
@@ -84,4 +84,52 @@ async function removeStaleSocket(path: string): Promise<void> {
     probe.once('connect', () => probe.destroy());
   });
   if (!alive) unlinkSync(path);
+}
+
+export interface Listener {
+  readonly server: Server;
+  readonly bound: Bound;
+}
+
+/**
+ * Binds, and adds every name under which callers on this machine may address the listeners.
+ * @throws SidecarError SIDECAR_LISTEN_FAILED; nothing of this address is open then
+ */
+export async function openListeners(address: Address, create: () => Server, hosts: Set<string>): Promise<Listener[]> {
+  if (address.kind === 'unix' || address.host !== 'localhost') return [await open(address, create(), hosts)];
+  const first = await openIfThere({ ...address, host: '127.0.0.1' }, create(), hosts);
+  // Where any port was asked for, both get the same.
+  const port = first?.bound.address.kind === 'tcp' ? first.bound.address.port : address.port;
+  try {
+    const second = await openIfThere({ ...address, host: '::1', port }, create(), hosts);
+    const listeners = [first, second].filter((listener) => listener !== undefined);
+    if (listeners.length > 0) return listeners;
+  } catch (error) {
+    first?.server.close();
+    throw error;
+  }
+  throw new SidecarError('SIDECAR_LISTEN_FAILED', { fields: { address: 'localhost', errno: 'EADDRNOTAVAIL' } });
+}
+
+/** Undefined on a machine without this kind of address. */
+async function openIfThere(address: Address, server: Server, hosts: Set<string>): Promise<Listener | undefined> {
+  try {
+    return await open(address, server, hosts);
+  } catch (error) {
+    const { errno } = (error as SidecarError).extras.fields ?? {};
+    if (errno === 'EADDRNOTAVAIL' || errno === 'EAFNOSUPPORT') return undefined;
+    throw error;
+  }
+}
+
+async function open(address: Address, server: Server, hosts: Set<string>): Promise<Listener> {
+  const bound = await bind(server, address);
+  const port = bound.address.kind === 'tcp' ? bound.address.port : 80;
+  // Browsers take 0.0.0.0 for this machine: a wildcard is no name.
+  const own = ['0.0.0.0', '[::]'].includes(formatHost(bound.address)) ? [] : [formatHost(bound.address)];
+  for (const name of ['127.0.0.1', 'localhost', '[::1]', ...own]) {
+    hosts.add(`${name}:${port}`);
+    if (port === 80) hosts.add(name);
+  }
+  return { server, bound };
 }

@@ -4,7 +4,7 @@
  * cannot move the secret to another server.
  */
 import type { Dispatcher } from 'undici';
-import { parseObject, readCapped } from '../net/bounded-body.ts';
+import { parseObject, sendBounded } from '../net/bounded-request.ts';
 
 export interface Discovered {
   readonly tokenEndpoint: string;
@@ -52,19 +52,16 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 }
 
 async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcome> {
-  try {
-    const response = await options.dispatcher.request({
-      method: 'GET',
-      path: `${options.basePath}/.well-known/openid-configuration`,
-      headers: { accept: 'application/json', 'accept-encoding': 'identity' },
-      signal: AbortSignal.timeout(options.deadlineMs),
-    });
-    const document = parseObject((await readCapped(response.body, MAX_BODY_BYTES)) ?? '');
-    return response.statusCode === 200 && document ? interpretDocument(document, options) : { failed: 'discovery' };
-  } catch {
-    // Network or deadline: for the caller both are "not now".
-    return { failed: 'discovery' };
-  }
+  const outcome = await sendBounded(options.dispatcher, {
+    method: 'GET',
+    path: `${options.basePath}/.well-known/openid-configuration`,
+    headers: { accept: 'application/json', 'accept-encoding': 'identity' },
+    ...{ deadlineMs: options.deadlineMs, maxBytes: MAX_BODY_BYTES },
+  });
+  // Network or deadline: for the caller both are "not now".
+  if (outcome.failed || outcome.tooLarge || outcome.response.status !== 200) return { failed: 'discovery' };
+  const document = parseObject(outcome.response.body);
+  return document ? interpretDocument(document, options) : { failed: 'discovery' };
 }
 
 /** RFC 8414 §3.3: the issuer in the document must be the one it was asked of, character by character. */

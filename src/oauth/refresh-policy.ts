@@ -1,6 +1,7 @@
 /**
- * When a token is used, refreshed and given up: pure arithmetic on clock readings. A token is judged by two clocks at once, monotonic and wall, and the one that says "later" wins: neither a
- * clock set back nor a machine that slept can make an expired token look fresh.
+ * When a token is refreshed and given up, and how long to wait after a failed request: pure arithmetic. A token is judged by
+ * two clocks at once, monotonic and wall, and the one that says "later" wins: neither a clock set back nor a machine that
+ * slept can make an expired token look fresh. An identity server in trouble is not attacked by its clients.
  */
 import type { Instant } from '../core/clock.ts';
 
@@ -30,4 +31,21 @@ export function planLifespan(
   const usableForMs = lifetimeMs - margin;
   const earliest = Math.min(Math.max(lifetimeMs / 2, lifetimeMs - policy.refreshBeforeMs), usableForMs);
   return { since, usableForMs, refreshAfterMs: earliest + (usableForMs - earliest) * 0.5 * policy.random };
+}
+
+/** Longest wait after transient failures. */
+const MAX_BACKOFF_MS = 60_000;
+
+/** No two attempts are closer than this, whatever servers or tokens say. */
+const MIN_BACKOFF_MS = 1000;
+
+/** Full jitter between 1 s and a bound that doubles from 2 s to 60 s. `failures` counts from 1. */
+export function backoffMs(failures: number, random: number): number {
+  const bound = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** Math.min(failures, 16));
+  return MIN_BACKOFF_MS + (bound - MIN_BACKOFF_MS) * random;
+}
+
+/** After a clear no: 60 to 90 s, because servers lock clients out that keep asking. */
+export function rejectionBackoffMs(random: number): number {
+  return MAX_BACKOFF_MS * (1 + random / 2);
 }

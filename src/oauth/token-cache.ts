@@ -2,7 +2,6 @@
  * Token sources by what their tokens are for. Routes that want the same token share one source; sources with any
  * difference in credential, scope, audience or resource share nothing.
  */
-import { LRUCache } from 'lru-cache';
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-endpoint.ts';
 import { type SourceOptions, TokenSource } from './token-source.ts';
@@ -23,12 +22,10 @@ export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'e
   readonly seedFor?: ((key: TokenKey) => Token | undefined) | undefined;
 }
 
-/** Keys come from the configuration, so this bound is never met; it keeps a mistake from growing without end. */
-const MAX_KEYS = 1000;
-
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
   const { fetchToken, eventsFor, seedFor, ...rest } = options;
-  const sources = new LRUCache<string, TokenSource>({ max: MAX_KEYS, dispose: (source) => source.close() });
+  /** Keys come from the configuration. */
+  const sources = new Map<string, TokenSource>();
   const list = (credential?: string) =>
     [...sources.values()].filter((source) => credential === undefined || source.key.credential === credential);
   return {
@@ -45,6 +42,9 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
     },
     sources: list,
     snapshots: () => list().map((source) => source.snapshot()),
-    close: () => sources.clear(),
+    close() {
+      for (const source of sources.values()) source.close();
+      sources.clear();
+    },
   };
 }

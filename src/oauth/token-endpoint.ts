@@ -5,7 +5,7 @@
 import { decodeJwt } from 'jose/jwt/decode';
 import type { Dispatcher } from 'undici';
 import { Secret } from '../core/secret.ts';
-import { parseObject, readCapped } from '../net/bounded-body.ts';
+import { parseObject, sendBounded } from '../net/bounded-request.ts';
 import { errors } from '../net/undici.ts';
 
 /** What the identity server's answer amounts to. */
@@ -63,39 +63,29 @@ const REJECTIONS: ReadonlySet<string> = new Set([
   'access_denied',
 ]);
 
-/** Sends one grant (RFC 6749 §4.4.2) and judges the answer. Never throws, never follows a redirect. */
+/** Sends one grant (RFC 6749 §4.4.2) and interprets the response. Never throws, never follows a redirect. */
 export async function sendTokenRequest(request: TokenRequest): Promise<TokenResponse> {
-  const signal = AbortSignal.timeout(request.deadlineMs);
-  // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
-  const { promise: late, resolve } = Promise.withResolvers<TokenResponse>();
-  signal.addEventListener('abort', () => resolve({ kind: 'unavailable', result: 'timeout' }), { once: true });
-  return Promise.race([send(request, signal), late]);
-}
-
-async function send(request: TokenRequest, signal: AbortSignal): Promise<TokenResponse> {
-  try {
-    const response = await request.dispatcher.request({
-      method: 'POST',
-      path: request.path,
-      // A compressed answer could be a decompression bomb, so none is asked for and none is unpacked.
-      headers: {
-        accept: 'application/json',
-        'accept-encoding': 'identity',
-        'content-type': 'application/x-www-form-urlencoded',
-        ...request.headers,
-      },
-      body: request.form.toString(),
-      signal,
-    });
-    const body = await readCapped(response.body, MAX_BODY_BYTES);
-    if (body === undefined) return { kind: 'malformed', result: 'body_too_large' };
-    const raw = { status: response.statusCode, headers: response.headers, body };
-    request.onResponse?.(raw);
-    return interpretTokenResponse(raw, Date.now());
-  } catch (error) {
-    request.onFailure?.(error);
-    return { kind: 'unavailable', result: signal.aborted ? 'timeout' : transportClass(error) };
+  const outcome = await sendBounded(request.dispatcher, {
+    method: 'POST',
+    path: request.path,
+    // A compressed response could be a decompression bomb, so none is asked for and none is unpacked.
+    headers: {
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      'content-type': 'application/x-www-form-urlencoded',
+      ...request.headers,
+    },
+    body: request.form.toString(),
+    deadlineMs: request.deadlineMs,
+    maxBytes: MAX_BODY_BYTES,
+  });
+  if (outcome.failed) {
+    request.onFailure?.(outcome.failed);
+    return { kind: 'unavailable', result: outcome.isLate ? 'timeout' : transportClass(outcome.failed) };
   }
+  if (outcome.tooLarge) return { kind: 'malformed', result: 'body_too_large' };
+  request.onResponse?.(outcome.response);
+  return interpretTokenResponse(outcome.response, Date.now());
 }
 
 /** A closed list, because it becomes a metric label. */

@@ -5,8 +5,7 @@
 
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
-import { backoffMs, rejectionBackoffMs } from './backoff.ts';
-import { type Lifespan, planLifespan } from './refresh-policy.ts';
+import { backoffMs, type Lifespan, planLifespan, rejectionBackoffMs } from './refresh-policy.ts';
 import type { Phase, Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-endpoint.ts';
 import { Waiters } from './waiters.ts';

@@ -4,7 +4,7 @@
  */
 import type { Dispatcher } from 'undici';
 import type { Secret } from '../core/secret.ts';
-import { readCapped } from '../net/bounded-body.ts';
+import { sendBounded } from '../net/bounded-request.ts';
 import type { TokenResponse } from './token-endpoint.ts';
 
 type Jose = typeof import('jose');
@@ -59,10 +59,16 @@ function remoteKeys(jose: Jose, uri: string, { dispatcherFor, deadlineMs }: Veri
   const headers = { accept: 'application/json', 'accept-encoding': 'identity' };
   return jose.createRemoteJWKSet(new URL(uri), {
     async [jose.customFetch]() {
-      const signal = AbortSignal.timeout(deadlineMs);
-      const response = await dispatcher.request({ method: 'GET', path: pathname + search, headers, signal });
-      const body = await readCapped(response.body, MAX_KEYS_BYTES);
-      return response.statusCode === 200 ? new Response(body ?? '') : new Response(null, { status: 502 });
+      const request = {
+        method: 'GET',
+        path: pathname + search,
+        headers,
+        deadlineMs,
+        maxBytes: MAX_KEYS_BYTES,
+      } as const;
+      const { response, failed } = await sendBounded(dispatcher, request);
+      if (failed) throw failed;
+      return response.status === 200 ? new Response(response.body) : new Response(null, { status: 502 });
     },
   });
 }

@@ -183,3 +183,8 @@ function isAllowed(allow: readonly Allow[], method: string, path: string): boole
   if (ENCODED_SEPARATOR.test(path)) return false;
   return allow.some((entry) => (entry.method === '*' || entry.method === method) && entry.path.test(path));
 }
+
+/** RFC 9110 §9.2.1, of those that are let in. */
+export function isSafe(method: string): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
+}

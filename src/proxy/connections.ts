@@ -8,8 +8,8 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { SidecarError } from '../core/errors.ts';
+import { rawResponse } from '../core/problem.ts';
 import { createLingeringClose } from './lingering-close.ts';
-import { rawResponse } from './raw-response.ts';
 
 /** In a burst of honest callers all are silent for a moment: 503 tells the surplus more than a closed connection. */
 const MIN_IDLE_MS = 1000;

@@ -3,6 +3,7 @@
  * object; and what all requests of a port share.
  */
 import type { Hash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import type { SidecarError } from '../core/errors.ts';
@@ -129,4 +130,14 @@ export class Exchange {
     const [host] = this.head.hosts;
     return host && `${this.req.socket instanceof TLSSocket ? 'https' : 'http'}://${host}`;
   }
+}
+
+/** Unique over restarts. */
+export function createRequestIds(): () => string {
+  const boot = randomBytes(6).toString('hex');
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${boot}-${count.toString(36)}`;
+  };
 }

@@ -11,13 +11,14 @@ import { SidecarError } from '../core/errors.ts';
 import { errors } from '../net/undici.ts';
 import type { Token } from '../oauth/token.ts';
 import type { Exchange, Underway } from './exchange.ts';
-import { type ResponseHead, readResponseHead, VIA } from './headers.ts';
-import { mayTryAgain, renewedToken } from './replay.ts';
+import { type ResponseHead, readResponseHead } from './headers.ts';
+import { mayTryAgain, renewedToken, translate } from './replay.ts';
 import { ResponseWriter, type Settle } from './response-writer.ts';
 import type { Route } from './route.ts';
 import { createUpgrade } from './upgrade-fence.ts';
-import { translate } from './upstream-errors.ts';
 
+/** RFC 9110 §7.6.3. */
+const VIA = '1.1 aritma-sidecar';
 /** More interim answers than this are a fault of the API. */
 const MAX_INTERIM = 16;
 /** More of a discarded 401 is not worth a connection. */

@@ -29,7 +29,6 @@ export interface RequestHead {
   readonly requestId: string | undefined;
 }
 
-export const VIA = '1.1 aritma-sidecar';
 const VIA_US = /(?:^|[\s,])aritma-sidecar(?:$|[\s,])/i;
 const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
 
@@ -195,4 +194,13 @@ export function readResponseHead(raw: readonly (Buffer | string)[], status: numb
 
 function text(bytes: Buffer | string = ''): string {
   return typeof bytes === 'string' ? bytes : bytes.toString('latin1');
+}
+
+/** The headers to send on, one station less to go; or that the request ends here. */
+export function countForward(method: string, forward: readonly string[]): readonly string[] | 'ends here' {
+  if (method !== 'OPTIONS') return forward;
+  const at = forward.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'max-forwards');
+  const left = forward[at + 1] ?? '';
+  if (at === -1 || !/^\d{1,9}$/.test(left)) return forward;
+  return Number(left) === 0 ? 'ends here' : forward.with(at + 1, String(Number(left) - 1));
 }

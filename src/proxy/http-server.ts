@@ -8,8 +8,8 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket, type TlsOptions } from 'node:tls';
 import { type ErrorCode, SidecarError } from '../core/errors.ts';
+import { rawResponse } from '../core/problem.ts';
 import type { Connections } from './connections.ts';
-import { rawResponse } from './raw-response.ts';
 import { UpgradeResponse } from './upgrade.ts';
 
 const MAX_HEADER_BYTES = 16 * 1024;

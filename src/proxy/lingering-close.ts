@@ -42,6 +42,13 @@ export function createLingeringClose(): EndWith {
   };
 }
 
+/** Ends a connection that nothing else uses: what it still sends is not looked at, and it has a moment to read. */
+export function endGently(socket: Socket): void {
+  socket.on('error', () => socket.destroy()).resume();
+  socket.end();
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+}
+
 /** A caller may send all of its body before it reads our answer, but not for ever. */
 export function drainRequestBody(req: IncomingMessage): void {
   req.resume();

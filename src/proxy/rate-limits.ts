@@ -2,6 +2,7 @@
  * How much one caller or one route may do: requests at a time, and requests in any minute. Counts outlive a change of
  * the configuration, so that reloading is no way around a limit.
  */
+import { LRUCache } from 'lru-cache';
 import { SidecarError } from '../core/errors.ts';
 
 export interface QuotaLimits {
@@ -28,24 +29,39 @@ interface Usage {
   latestS: number;
 }
 
+/**
+ * Names of owners come from certificates too: of those with nothing running, the ones that were here last are remembered.
+ * Whoever is forgotten has a whole minute's budget again, which takes this many others in between.
+ */
+const MAX_IDLE_OWNERS = 4096;
+
 /** @param nowMs monotonic */
 export function createQuotas(nowMs: () => number): Enter {
-  const usages = new Map<string, Usage>();
+  /** As many as there are requests, at most. */
+  const busy = new Map<string, Usage>();
+  const idle = new LRUCache<string, Usage>({ max: MAX_IDLE_OWNERS });
   return (owner, { inFlight, requestsPerMinute }) => {
     if (inFlight === undefined && requestsPerMinute === undefined) return free;
     const nowS = Math.floor(nowMs() / 1000);
-    const usage = usages.get(owner) ?? { running: 0, perSecond: new Uint32Array(WINDOW_S), latestS: nowS };
-    usages.set(owner, usage);
+    const usage = busy.get(owner) ?? idle.get(owner) ?? newUsage(nowS);
     forgetOld(usage, nowS);
     if (usage.running >= (inFlight ?? Number.POSITIVE_INFINITY)) refuse(owner, 1);
     const retryAfterS = secondsUntilFree(usage, requestsPerMinute ?? Number.POSITIVE_INFINITY);
     if (retryAfterS > 0) refuse(owner, retryAfterS);
+    busy.set(owner, usage);
     usage.running += 1;
     usage.perSecond[nowS % WINDOW_S] = (usage.perSecond[nowS % WINDOW_S] ?? 0) + 1;
     return () => {
       usage.running -= 1;
+      if (usage.running > 0) return;
+      busy.delete(owner);
+      idle.set(owner, usage);
     };
   };
+}
+
+function newUsage(nowS: number): Usage {
+  return { running: 0, perSecond: new Uint32Array(WINDOW_S), latestS: nowS };
 }
 
 /** Places under both, or under none. */

@@ -2,11 +2,13 @@
  * When a request may be sent a second time: never for convenience, only where it cannot have been executed or does no
  * harm if it was (RFC 9110 §9.2.2). Here a wrong yes is a payment made twice.
  */
+
+import { SidecarError } from '../core/errors.ts';
+import { errors } from '../net/undici.ts';
 import type { Token } from '../oauth/token.ts';
+import { isSafe } from './admission.ts';
 import type { Exchange } from './exchange.ts';
 import type { Route } from './route.ts';
-
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
  * After a 401: the token to go again with, if this answer blames the one that was sent and the same bytes are at hand;
@@ -18,7 +20,7 @@ export function renewedToken(
   { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
   if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return undefined;
-  if (!blamesToken(challenges, SAFE.has(req.method ?? ''))) return undefined;
+  if (!blamesToken(challenges, isSafe(req.method ?? ''))) return undefined;
   try {
     const renewed = route.tokens.renew(stale);
     return renewed && Promise.resolve(renewed);
@@ -35,7 +37,7 @@ export function mayTryAgain(
   { responded, error }: { readonly responded: boolean; readonly error: Error },
 ): boolean {
   const untouched = !replayed && !responded && body.kind !== 'stream';
-  return untouched && SAFE.has(req.method ?? '') && route.wasReused(error);
+  return untouched && isSafe(req.method ?? '') && route.wasReused(error);
 }
 
 /** A Bearer challenge says the token was not accepted, so nothing ran; without any, only safe methods may go again. */
@@ -44,4 +46,29 @@ function blamesToken(challenges: readonly string[], isSafe: boolean): boolean {
   return challenges.some(
     (challenge) => /(?:^|,)\s*bearer\b/i.test(challenge) && !/insufficient_scope/i.test(challenge),
   );
+}
+
+/** @param started whether bytes may have been written */
+export function translate(error: Error & { code?: string }, started: boolean): SidecarError {
+  if (error instanceof SidecarError) return error;
+  const code = error.code ?? '';
+  if (code === 'UND_ERR_INVALID_ARG') return new SidecarError('CALLER_REQUEST_INVALID', { cause: error });
+  const extras = { mayHaveExecuted: started, cause: error, fields: { errno: code } };
+  if (!started) return new SidecarError('UPSTREAM_UNREACHABLE', extras);
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+    return new SidecarError('UPSTREAM_TIMEOUT', extras);
+  }
+  const notHttp = isNotHttp(error, code);
+  return new SidecarError(notHttp ? 'UPSTREAM_INVALID' : 'UPSTREAM_RESET', extras);
+}
+
+/**
+ * An answer that is no HTTP/1.1, as undici says it: parser errors have no code, a status below 100 trips an assertion,
+ * unasked 100 and 101 are "bad". HPE_* are the errors of Node's own parser, ERR_HTTP_* is Node refusing to write such an
+ * answer on.
+ */
+function isNotHttp(error: Error, code: string): boolean {
+  const known =
+    /^(?:UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|ERR_HTTP_.*|ERR_ASSERTION|HPE_.*)$/.test(code);
+  return known || error instanceof errors.HTTPParserError || /^bad (?:response|upgrade)$/.test(error.message);
 }

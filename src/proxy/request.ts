@@ -11,9 +11,9 @@ import { record } from './access-log.ts';
 import type { RequestLine } from './admission.ts';
 import { Exchange, type Gate, type ProxyContext } from './exchange.ts';
 import { forward } from './forward.ts';
+import { countForward } from './headers.ts';
 import { type Begin, certificateOf } from './http-server.ts';
 import { drainRequestBody } from './lingering-close.ts';
-import { countForward } from './max-forwards.ts';
 import { checkAnnounced, receiveBody } from './request-body.ts';
 import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 

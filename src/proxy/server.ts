@@ -4,9 +4,9 @@
  */
 import type { Server } from 'node:http';
 import type { Gate, ProxyContext } from './exchange.ts';
+import { createRequestIds } from './exchange.ts';
 import { createListener, type Listener, type ListenerTls } from './http-server.ts';
 import { serveRequests } from './request.ts';
-import { createRequestIds } from './request-ids.ts';
 import { createWriteBatch } from './write-batch.ts';
 
 export interface ProxyOptions

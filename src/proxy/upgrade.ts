@@ -6,10 +6,8 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { endGently } from './lingering-close.ts';
 import { joinConnections } from './tunnel.ts';
-
-/** For the answer to arrive before the connection is cut: a close with unread bytes resets it. */
-const LINGER_MS = 1000;
 
 /** What Node has parsed and let go of. */
 export interface Handover {
@@ -81,9 +79,7 @@ export class UpgradeResponse extends ServerResponse {
       giveBack(socket);
       return;
     }
-    socket.on('error', () => socket.destroy()).resume();
-    socket.end();
-    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+    endGently(socket);
   }
 
   /** What Node does for its own responses. */

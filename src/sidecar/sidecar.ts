@@ -2,6 +2,7 @@
  * Composition root: turns a loaded configuration into running objects and back. The only place that knows how the
  * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
  */
+
 import type { Server as HttpServer } from 'node:http';
 import { createHistory } from '../admin/history.ts';
 import { type Admin, createAdmin } from '../admin/server.ts';
@@ -10,13 +11,14 @@ import { type Address, isLoopback } from '../config/parsers.ts';
 import type { Config } from '../config/schema.ts';
 import type { TlsFiles } from '../config/secret-files.ts';
 import { watchFiles } from '../config/watch.ts';
-import { type Clock, systemClock } from '../core/clock.ts';
+import { type Clock, sleep, systemClock } from '../core/clock.ts';
 import type { Log } from '../core/log.ts';
 import { createMetrics, type Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
 import { createRotationScheduler, type RotationScheduler } from '../iam/rotation/scheduler.ts';
+import { within } from '../net/bounded-request.ts';
 import type { Bound } from '../net/listen.ts';
-import { type Listener, openListeners } from '../net/listeners.ts';
+import { type Listener, openListeners } from '../net/listen.ts';
 import { openAuditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
 import type { Generation } from './generation.ts';
@@ -145,7 +147,11 @@ function adminRules(address: Address, config: Config) {
 async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], plane: DataPlane) {
   await sleep(minimum);
   for (const { server } of listeners) server.close();
-  const drained = await within(limit, plane.drain());
+  const drained = await within(
+    limit,
+    plane.drain().then(() => true),
+    () => false,
+  );
   plane.destroyConnections();
   return drained;
 }
@@ -175,19 +181,4 @@ function refreshTokens({ tokens }: Generation, credential: string | undefined): 
   const sources = tokens.sources(credential);
   const refreshed = Promise.all(sources.map((source) => source.refresh())).then(() => undefined);
   return sources.length === 0 ? undefined : refreshed;
-}
-
-function sleep(ms: number): Promise<void> {
-  return ms === 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** True when `work` is done within the time. */
-async function within(ms: number, work: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  const done = await Promise.race([work.then(() => true as const), late]);
-  clearTimeout(timer);
-  return done;
 }

@@ -1,6 +1,6 @@
 // Renames where others look into files: what is waited for, and what is not.
 import { describe, expect, it } from 'vitest';
-import { type RenameSystem, renameWithRetry } from '../../src/core/patient-rename.ts';
+import { type RenameSystem, renameWithRetry } from '../../src/core/durable-fs.ts';
 
 /** Fails as often as there are codes. */
 function failing(platform: NodeJS.Platform, ...codes: readonly string[]) {

@@ -1,7 +1,7 @@
 // Names from servers at a terminal: shown, never obeyed.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { visible, visibleLines } from '../../src/core/terminal-text.ts';
+import { visible, visibleLines } from '../../src/core/terminal.ts';
 
 describe('terminal-text', () => {
   it.each([

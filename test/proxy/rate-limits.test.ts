@@ -78,6 +78,22 @@ describe('src/proxy/rate-limits.ts', () => {
     );
   });
 
+  it('holds the limits of who is inside, and of who was here last, through a flood of 100,000 names', () => {
+    const { attempt } = setUp({ inFlight: 1, requestsPerMinute: 2 });
+    const inside = attempt('inside');
+    let flood = 0;
+    const heapBefore = process.memoryUsage().heapUsed;
+    for (; flood < 100_000; flood += 1) (attempt(`CN ${flood}`) as () => void)();
+    // About 5 MiB for those that are remembered; all of them would take more than 40.
+    expect(process.memoryUsage().heapUsed - heapBefore).toBeLessThan(30 * 1024 * 1024);
+    expect(attempt('inside')).toBe(1);
+    (inside as () => void)();
+    expect(typeof attempt('inside')).toBe('function');
+    const last = `CN ${flood - 1}`;
+    (attempt(last) as () => void)();
+    expect(attempt(last)).toBe(60);
+  });
+
   it('asks for nothing where nothing is limited', () => {
     const { attempt } = setUp({});
     for (let round = 0; round < 1000; round += 1) expect(typeof attempt()).toBe('function');

@@ -1,7 +1,7 @@
 /** What a route changes in headers, and how much it leaves alone. */
 import { describe, expect, it } from 'vitest';
 import { parseBaseUrl } from '../../src/config/parsers.ts';
-import { countForward } from '../../src/proxy/max-forwards.ts';
+import { countForward } from '../../src/proxy/headers.ts';
 import { createRewrite, type Rewrite, type RewriteOptions } from '../../src/proxy/rewrite.ts';
 
 const HERE = 'http://127.0.0.1:7080';

@@ -1,8 +1,8 @@
 /** What people write first: create, create, grant, without looking and without remembering. A control for tests. */
 import { writeFileSync } from 'node:fs';
+import { randomSecret } from '../../src/core/secret.ts';
 import type { IamApi } from '../../src/iam/api.ts';
 import type { Desired } from '../../src/iam/provision/desired-state.ts';
-import { randomSecret } from '../../src/iam/rotation/random-secret.ts';
 
 type NaiveIam = Pick<IamApi, 'clients' | 'createClient' | 'createSecret' | 'subjects' | 'createPolicy'>;
 

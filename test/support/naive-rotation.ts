@@ -1,6 +1,7 @@
 /** The control for rotations: create, overwrite, delete, as one writes it when nothing can go wrong. */
+
+import { randomSecret } from '../../src/core/secret.ts';
 import type { ClientSecret } from '../../src/iam/api.ts';
-import { randomSecret } from '../../src/iam/rotation/random-secret.ts';
 import type { RotationOptions } from '../../src/iam/rotation/rotate.ts';
 
 export async function naiveRotation({ iam, store, clientId, clock }: RotationOptions): Promise<{ kind: 'rotated' }> {

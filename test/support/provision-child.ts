@@ -1,7 +1,7 @@
 /** Provisioning as a process of its own, to be killed: `node provision-child.ts ORIGIN FOLDER`. Prints `done` at its end. */
 import { Pool } from 'undici';
-import { createReport } from '../../src/core/report.ts';
 import { Secret } from '../../src/core/secret.ts';
+import { createReport } from '../../src/core/terminal.ts';
 import { createIamApi } from '../../src/iam/api.ts';
 import { loadDesired } from '../../src/iam/provision/desired-state.ts';
 import { runProvision } from '../../src/iam/provision/provision.ts';

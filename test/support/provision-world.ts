@@ -1,7 +1,7 @@
 /** A folder, an IAM in memory and the file of one service client: what provisioning needs, and what came of it. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { createReport } from '../../src/core/report.ts';
+import { createReport } from '../../src/core/terminal.ts';
 import { createIamApi, type IamApi } from '../../src/iam/api.ts';
 import { type Desired, loadDesired } from '../../src/iam/provision/desired-state.ts';
 import { type ProvisionOptions, runProvision } from '../../src/iam/provision/provision.ts';

@@ -7,7 +7,7 @@ import { Session } from 'node:inspector/promises';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startDemo } from '../../src/cli/demo.ts';
-import { openLog } from '../../src/cli/log.ts';
+import { openLog } from '../../src/cli/signals.ts';
 
 const SRC = new URL('../../src/', import.meta.url);
 /** For the log line, which is written when the response is closed. */

@@ -3,8 +3,7 @@
  * who reads them: a person, a program, or nobody any more.
  */
 import type { Writable } from 'node:stream';
-import { createReport, type Line } from '../../core/report.ts';
-import { visible } from '../../core/terminal-text.ts';
+import { createReport, type Line, visible } from '../../core/terminal.ts';
 import type { OnPage } from '../../iam/pagination.ts';
 
 export interface Printer {

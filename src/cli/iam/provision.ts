@@ -2,15 +2,16 @@
  * `iam provision`: a service client from one file, from its flags to its exit code. What comes out of it is tried by the
  * doctor before anybody is told that it is done.
  */
+
 import { diagnose } from '../../check/check.ts';
 import type { Finding } from '../../check/finding.ts';
 import { findingText, summaryText } from '../../check/text.ts';
 import type { Doc } from '../../config/layers.ts';
 import { loadConfig } from '../../config/load.ts';
-import { systemClock } from '../../core/clock.ts';
+import { sleep, systemClock } from '../../core/clock.ts';
 import { SidecarError } from '../../core/errors.ts';
-import { createReport, type Output, type Report } from '../../core/report.ts';
 import type { Secret } from '../../core/secret.ts';
+import { createReport, type Output, type Report } from '../../core/terminal.ts';
 import { createIamApi } from '../../iam/api.ts';
 import { type Desired, loadDesired } from '../../iam/provision/desired-state.ts';
 import { type ProvisionOptions, runProvision } from '../../iam/provision/provision.ts';
@@ -94,8 +95,4 @@ async function examine(document: Doc, { report, cwd }: { report: Report; cwd: st
   const code = await diagnose({ document, cwd }, { upstream: true, onFinding });
   if (!report.json) report.line({ text: summaryText(findings), data: {} });
   return code;
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

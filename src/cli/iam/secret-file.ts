@@ -5,8 +5,8 @@
 import { constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { FLUSHED, flush } from '../../core/durable-fs.ts';
 import { SidecarError } from '../../core/errors.ts';
-import { FLUSHED, flush, flushFolder } from '../../core/on-disk.ts';
 import type { Secret } from '../../core/secret.ts';
 import { readText, replaceFile } from '../../iam/rotation/durable-file.ts';
 import { usageError } from './flags.ts';
@@ -48,7 +48,7 @@ async function createFile(path: string, content: string): Promise<void> {
     } finally {
       await file.close();
     }
-    await flushFolder(dirname(path));
+    await flush(dirname(path));
   } catch (error) {
     const errno = String((error as NodeJS.ErrnoException).code);
     if (errno === 'EEXIST')

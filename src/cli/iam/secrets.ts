@@ -4,13 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { SidecarError } from '../../core/errors.ts';
-import { Secret } from '../../core/secret.ts';
+import { randomSecret, Secret } from '../../core/secret.ts';
 import type { ClientSecret } from '../../iam/api.ts';
 import { createAndFind } from '../../iam/created-id.ts';
-import { randomSecret } from '../../iam/rotation/random-secret.ts';
 import { assertAskable, confirm } from './confirm.ts';
-import { parseExpiry } from './expiry.ts';
-import { type IamFlags, textFlag, usageError } from './flags.ts';
+import { type IamFlags, parseExpiry, textFlag, usageError } from './flags.ts';
 import { keepSecret } from './secret-file.ts';
 import type { IamCommand, Session } from './session.ts';
 import { printTable } from './table.ts';

@@ -6,11 +6,10 @@ import { SidecarError } from '../../core/errors.ts';
 import type { Client, IamApi } from '../api.ts';
 import type { OpenStore } from '../rotation/store.ts';
 import type { RotationClock } from '../rotation/verification.ts';
-import { all, conflict } from './conflict.ts';
 import type { Desired } from './desired-state.ts';
 import { type Creating, MEMORY } from './journal.ts';
 import { clientBody } from './plan.ts';
-import { poll } from './poll.ts';
+import { all, conflict, poll } from './poll.ts';
 
 export interface Creation {
   readonly iam: IamApi;

@@ -3,9 +3,8 @@
  * an id there is no such journal yet, only the intent to create it, so that whoever comes next looks before creating.
  */
 import { z } from 'zod';
-import { Secret } from '../../core/secret.ts';
+import { randomSecret, Secret } from '../../core/secret.ts';
 import { beginJournal, type Journal, parseJournal } from '../rotation/journal.ts';
-import { randomSecret } from '../rotation/random-secret.ts';
 
 const CREATING = z.strictObject({
   version: z.literal(1),

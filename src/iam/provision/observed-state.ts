@@ -8,10 +8,10 @@ import type { Client, ClientSecret, IamApi } from '../api.ts';
 import type { Journal } from '../rotation/journal.ts';
 import type { RotationClock, Verdict } from '../rotation/verification.ts';
 import { clientNamed } from './client.ts';
-import { all, conflict } from './conflict.ts';
 import type { Desired } from './desired-state.ts';
 import { MEMORY, type Memory } from './journal.ts';
 import type { Actual, SecretState } from './plan.ts';
+import { all, conflict } from './poll.ts';
 import { findSubject } from './subject.ts';
 
 export interface Place {

@@ -2,6 +2,8 @@
  * What has to happen so that IAM has what the file says. Pure, and never a deletion: what is there and not in the file is
  * listed and left alone.
  */
+
+import type { Line } from '../../core/terminal.ts';
 import type { Client, ClientBody, ClientSecret, Policy } from '../api.ts';
 import type { Desired } from './desired-state.ts';
 
@@ -132,3 +134,24 @@ function isEqual(a: FieldChange['from'], b: FieldChange['to']): boolean {
   const [one, other] = [new Set(a), new Set(b)];
   return one.size === other.size && [...one].every((item) => other.has(item));
 }
+
+const SIGNS: Readonly<Record<Step['change'], string>> = { create: '+', update: '~', none: ' ', leave: '·' };
+
+export function planLine(step: Step): Line {
+  const { change, what, name, fields = [], policy, note } = step;
+  const head = `${SIGNS[change]} ${what.padEnd(6)} ${name}${note === undefined ? '' : `   ${note}`}`;
+  const lines = [head, ...fields.flatMap(fieldLines)];
+  return {
+    text: lines.map(printable).join('\n'),
+    data: { change, what, name, ...(fields.length > 0 && { fields }), ...policy, ...(note !== undefined && { note }) },
+  };
+}
+
+function fieldLines({ field, from, to }: FieldChange): string[] {
+  return [`    - ${field}: ${shown(from)}`, `    + ${field}: ${shown(to)}`];
+}
+
+const shown = (value: FieldChange['from']) => (typeof value === 'string' ? value : `[${value.join(', ')}]`);
+
+/** Names at IAM are other people's text, and a terminal obeys some of it. */
+const printable = (line: string) => line.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd');

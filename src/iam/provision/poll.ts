@@ -1,6 +1,9 @@
 /**
- * Looking again for what was made a moment ago: lists may be a little behind.
+ * Lists of Aritma IAM as provisioning needs them: whole, looked at again for what was made a moment ago (they may be a little
+ * behind), and what people have to decide.
  */
+
+import { SidecarError } from '../../core/errors.ts';
 import type { RotationClock } from '../rotation/verification.ts';
 
 /** Half a minute in all. */
@@ -17,4 +20,15 @@ export async function poll<T>(
     await sleep(pauseMs);
   }
   return look();
+}
+
+export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
+/** @param where a file or a place in it, or who contradicts @param message what is the matter and what to do about it */
+export function conflict(where: string, message: string): SidecarError {
+  return new SidecarError('IAM_CONFLICT', { problems: [{ where, path: '', message }] });
 }

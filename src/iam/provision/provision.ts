@@ -5,7 +5,7 @@
 import { stringify } from 'yaml';
 import type { Doc } from '../../config/layers.ts';
 import { SidecarError } from '../../core/errors.ts';
-import type { Line, Report } from '../../core/report.ts';
+import type { Line, Report } from '../../core/terminal.ts';
 import { readText } from '../rotation/durable-file.ts';
 import { asSecret, createFileStore } from '../rotation/file-store.ts';
 import type { OpenStore, SecretStore } from '../rotation/store.ts';
@@ -13,8 +13,7 @@ import { type Applying, applyProvision, type Planned } from './apply.ts';
 import type { Desired } from './desired-state.ts';
 import { parseMemory } from './journal.ts';
 import { type Looking, lookAround, type Place } from './observed-state.ts';
-import { planProvision } from './plan.ts';
-import { planLine } from './plan-diff.ts';
+import { planLine, planProvision } from './plan.ts';
 import { sidecarDocument } from './sidecar-config.ts';
 
 export interface ProvisionOptions extends Looking {

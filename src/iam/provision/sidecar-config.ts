@@ -1,12 +1,11 @@
 /**
  * The configuration file of a sidecar that uses a provisioned client. Promises that `loadConfig` takes what has no problems.
  */
-import { type Doc, layer } from '../../config/layers.ts';
+import { type Doc, isDoc, layer } from '../../config/layers.ts';
 import { wording } from '../../config/problems.ts';
 import { checkRules, validParts } from '../../config/rules.ts';
 import { ConfigSchema } from '../../config/schema.ts';
 import { allowedKeys } from '../../config/schema-path.ts';
-import type { Desired } from './desired-state.ts';
 
 export interface SidecarDocument {
   readonly document: Doc;
@@ -14,8 +13,15 @@ export interface SidecarDocument {
   readonly problems: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
 }
 
+/** What of a provisioned client its sidecar has to know. */
+interface Provisioned {
+  readonly client: { readonly scopes: readonly string[] };
+  readonly secret: { readonly file: string };
+  readonly sidecar: Doc;
+}
+
 /** What the file says under `sidecar`, with this client as credential `default`. */
-export function sidecarDocument({ client, secret, sidecar }: Desired, clientId: string): SidecarDocument {
+export function sidecarDocument({ client, secret, sidecar }: Provisioned, clientId: string): SidecarDocument {
   const credentials = asDoc(sidecar['credentials']);
   const own = {
     clientId,
@@ -45,5 +51,5 @@ function problemsOf(issue: Issue): SidecarDocument['problems'][number][] {
 }
 
 function asDoc(value: unknown): Doc {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Doc) : {};
+  return isDoc(value) ? value : {};
 }

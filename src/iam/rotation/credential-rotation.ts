@@ -6,7 +6,7 @@
 import { RotationSchema } from '../../config/iam-schema.ts';
 import type { LoadedConfig } from '../../config/load.ts';
 import type { CredentialConfig } from '../../config/schema.ts';
-import { systemClock } from '../../core/clock.ts';
+import { sleep, systemClock } from '../../core/clock.ts';
 import { SidecarError } from '../../core/errors.ts';
 import type { Secret } from '../../core/secret.ts';
 import { createIdentity, tokenKey } from '../../oauth/credentials.ts';
@@ -90,10 +90,6 @@ export function storeOf(loaded: LoadedConfig, credential: string): SecretStore {
   const { resolve, cluster } = loaded;
   const clock = { now: Date.now, sleep, startTimer: systemClock.startTimer };
   return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve, cluster, clock });
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 type Rotated = CredentialConfig & { readonly rotation: NonNullable<CredentialConfig['rotation']> };

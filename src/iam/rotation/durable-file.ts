@@ -5,9 +5,8 @@
 import { constants } from 'node:fs';
 import { chmod, chown, type FileHandle, open, readFile, readlink, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { FLUSHED, flush, renameWithRetry } from '../../core/durable-fs.ts';
 import { SidecarError } from '../../core/errors.ts';
-import { FLUSHED, flush, flushFolder } from '../../core/on-disk.ts';
-import { renameWithRetry } from '../../core/patient-rename.ts';
 
 /** For its owner's eyes only. */
 const PRIVATE = 0o600;
@@ -38,7 +37,7 @@ export async function replaceFile(path: string, text: string, like = path): Prom
       await file.close();
     }
     await renameWithRetry(temporary, target);
-    await flushFolder(dirname(target));
+    await flush(dirname(target));
   } catch (error) {
     throw storeFailed('replace', path, error);
   }

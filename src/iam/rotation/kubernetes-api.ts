@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Dispatcher, buildConnector as Undici } from 'undici';
 import { SidecarError } from '../../core/errors.ts';
 import { Secret } from '../../core/secret.ts';
-import { parseObject, readCapped } from '../../net/bounded-body.ts';
+import { type BoundedRequest, parseObject, sendBounded } from '../../net/bounded-request.ts';
 import { buildConnector, Pool } from '../../net/undici.ts';
 import { readText } from './durable-file.ts';
 
@@ -134,44 +134,35 @@ interface RawResponse {
 }
 
 async function exchange(pool: Dispatcher, request: ApiRequest, token: Secret): Promise<RawResponse> {
-  const signal = AbortSignal.timeout(request.deadlineMs);
-  // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
-  const { promise: late, resolve } = Promise.withResolvers<RawResponse>();
-  signal.addEventListener('abort', () => resolve(broken(request, 'timeout')), { once: true });
-  return Promise.race([send(), late]);
-
-  async function send(): Promise<RawResponse> {
-    try {
-      const { statusCode, headers, body } = await pool.request(httpRequest(request, { token, signal }));
-      const text = await readCapped(body, MAX_BODY_BYTES);
-      if (text === undefined) throw failed(request, { status: statusCode, reason: 'larger than any Secret' });
-      return { status: statusCode, headers, text };
-    } catch (error) {
-      if (error instanceof SidecarError) throw error;
-      const errno = signal.aborted ? 'timeout' : String((error as { code?: unknown }).code);
-      // A certificate does not become valid by asking again.
-      if (/CERT|VERIFY|ERR_TLS/.test(errno)) throw failed(request, { errno }, error);
-      return broken(request, errno, error);
-    }
+  const outcome = await sendBounded(pool, httpRequest(request, token));
+  if (outcome.response) {
+    const { status, headers, body: text } = outcome.response;
+    if (outcome.tooLarge) throw failed(request, { status, reason: 'larger than any Secret' });
+    return { status, headers, text };
   }
+  if (outcome.failed instanceof SidecarError) throw outcome.failed;
+  const errno = outcome.isLate ? 'timeout' : String(outcome.failed.code);
+  // A certificate does not become valid by asking again.
+  if (/CERT|VERIFY|ERR_TLS/.test(errno)) throw failed(request, { errno }, outcome.failed);
+  return broken(request, errno, outcome.failed);
 }
 
-function httpRequest({ verb, namespace, secret, body }: ApiRequest, sending: { token: Secret; signal: AbortSignal }) {
+function httpRequest({ verb, namespace, secret, body, deadlineMs }: ApiRequest, token: Secret): BoundedRequest {
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(secret)}`;
   return {
     method: verb === 'get' ? 'GET' : 'PATCH',
     // The name under which managedFields keep who changed what.
     path: verb === 'get' ? path : `${path}?fieldManager=aritma-sidecar`,
     headers: {
-      authorization: `Bearer ${sending.token.reveal()}`,
+      authorization: `Bearer ${token.reveal()}`,
       accept: 'application/json',
       'accept-encoding': 'identity',
       'user-agent': 'aritma-sidecar',
       ...(body !== undefined && { 'content-type': 'application/merge-patch+json' }),
     },
-    body: body === undefined ? null : JSON.stringify(body),
-    signal: sending.signal,
-  } satisfies Dispatcher.RequestOptions;
+    body: body === undefined ? undefined : JSON.stringify(body),
+    ...{ deadlineMs, maxBytes: MAX_BODY_BYTES },
+  };
 }
 
 function judge(request: ApiRequest, { status, headers, text, failure }: RawResponse): ApiResponse {

@@ -2,14 +2,21 @@
  * Calls to Aritma IAM that are tried again when they fail in a way that may be over in a moment.
  */
 import { SidecarError } from '../../core/errors.ts';
-import type { RotationOptions } from './rotate.ts';
+import type { Attempt } from './journal.ts';
+import type { RotationClock } from './verification.ts';
+
+/** What a rotation has done, or waits for. */
+export interface Progress {
+  readonly step: Attempt['phase'] | 'started' | 'refused' | 'retrying' | 'retired' | 'cleaned';
+  readonly fields: Readonly<Record<string, string | number>>;
+}
 
 /** Pauses between tries of one call to IAM, ms. */
 const PAUSES_MS = [1000, 3000, 10_000];
 
 /** What may be over in a moment is tried again; `work` finds out by itself what has happened already. */
 export async function retry<T>(
-  { clock, onProgress }: Pick<RotationOptions, 'clock' | 'onProgress'>,
+  { clock, onProgress }: { readonly clock: RotationClock; readonly onProgress?: (progress: Progress) => void },
   work: () => Promise<T>,
 ): Promise<T> {
   for (const pauseMs of PAUSES_MS) {

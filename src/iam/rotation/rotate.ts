@@ -6,12 +6,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../../core/errors.ts';
-import { Secret } from '../../core/secret.ts';
+import { randomSecret, Secret } from '../../core/secret.ts';
 import type { ClientSecret, IamApi } from '../api.ts';
 import { takeInventory } from './inventory.ts';
 import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
-import { randomSecret } from './random-secret.ts';
-import { retry } from './retry.ts';
+import { type Progress, retry } from './retry.ts';
 import type { OpenStore } from './store.ts';
 import { type RotationClock, type TrySecret, type Verdict, verify } from './verification.ts';
 
@@ -33,11 +32,6 @@ export interface RotationPolicy {
   readonly secretLifetime: number;
   readonly overlap: number;
   readonly verifyFor: number;
-}
-
-export interface Progress {
-  readonly step: Attempt['phase'] | 'started' | 'refused' | 'retrying' | 'retired' | 'cleaned';
-  readonly fields: Readonly<Record<string, string | number>>;
 }
 
 /** `waiting`: the new secret is in its place; call again at `until` (epoch ms) to retire the old one. */

@@ -10,9 +10,8 @@ import { createIamApi } from '../api.ts';
 import { connectIam } from '../connection.ts';
 import { rotateIfDue, storeOf } from './credential-rotation.ts';
 import { type Journal, parseJournal } from './journal.ts';
-import type { Progress } from './rotate.ts';
-import { dueAt } from './schedule.ts';
-import { expiries } from './secret-expiry.ts';
+import type { Progress } from './retry.ts';
+import { dueAt, expiries } from './schedule.ts';
 import type { RotationClock } from './verification.ts';
 
 export interface RotationSchedulerOptions {

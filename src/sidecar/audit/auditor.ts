@@ -7,6 +7,7 @@ import type { Config } from '../../config/schema.ts';
 import { SidecarError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Metrics } from '../../core/metrics.ts';
+import { isSafe } from '../../proxy/admission.ts';
 import type { Facts } from './hash-chain.ts';
 import { type AuditLog, openAuditLog } from './writer.ts';
 
@@ -21,40 +22,27 @@ export interface Auditor {
     readonly hash: string;
     readonly failing: string | undefined;
   };
-  /** Told from now on when it begins to fail or ceases to. */
-  watch(onFailing: (failing: boolean) => void): void;
   close(): Promise<void>;
 }
-
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Undefined when none is configured. @throws SidecarError SIDECAR_AUDIT_FAILED when its file cannot be used */
 export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics): Promise<Auditor | undefined> {
   if (!audit) return undefined;
-  let watcher: ((failing: boolean) => void) | undefined;
   const file = await openFile(audit, (errno) => {
-    watcher?.(errno !== undefined);
     metrics.auditFailing(errno !== undefined);
     if (errno === undefined) log.info('the audit log is written again');
     else log.error('the audit log cannot be written', { errno });
   });
   return {
-    begin: createAuditGate(audit.whenFailing, () => file.failing() !== undefined),
+    begin(method) {
+      if (isSafe(method)) return false;
+      const refuses = audit.whenFailing === 'refuse' && file.failing() !== undefined;
+      if (refuses) throw new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1 });
+      return true;
+    },
     append: file.append,
     snapshot: () => ({ file: audit.file, ...file.head(), failing: file.failing() }),
-    watch(onFailing) {
-      watcher = onFailing;
-    },
     close: file.close,
-  };
-}
-
-/** See `Auditor.begin`. */
-export function createAuditGate(whenFailing: AuditConfig['whenFailing'], isFailing: () => boolean): Auditor['begin'] {
-  return (method) => {
-    if (SAFE.has(method)) return false;
-    if (whenFailing === 'refuse' && isFailing()) throw new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1 });
-    return true;
   };
 }
 

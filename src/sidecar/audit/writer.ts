@@ -5,8 +5,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { FLUSHED, flush, flushFolder } from '../../core/on-disk.ts';
-import { renameWithRetry } from '../../core/patient-rename.ts';
+import { FLUSHED, flush, renameWithRetry } from '../../core/durable-fs.ts';
 import { type Facts, type Head, link } from './hash-chain.ts';
 import { recover } from './recover.ts';
 
@@ -172,7 +171,7 @@ class Writer {
     this.#handle = await open(file, APPEND, 0o600);
     this.#size = 0;
     await full.close();
-    await flushFolder(dirname(file));
+    await flush(dirname(file));
   }
 
   #say(errno: string | undefined): void {

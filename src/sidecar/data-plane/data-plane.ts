@@ -10,11 +10,10 @@ import type { Clock } from '../../core/clock.ts';
 import { createMinorGc } from '../../proxy/minor-gc.ts';
 import { createQuotas } from '../../proxy/rate-limits.ts';
 import { createProxy, type ProxyServer } from '../../proxy/server.ts';
-import { createGenerations } from '../generations.ts';
-import type { GateOptions, Link } from './gate.ts';
-import { createDataGeneration } from './generation.ts';
+import { createGenerations, type Retirable } from '../generations.ts';
+import { createGate, type GateOptions, type Link } from './gate.ts';
 import { createOverload } from './overload.ts';
-import type { Serving, UpstreamUse } from './routes.ts';
+import { createRoutes, type Routes, type Serving, type UpstreamUse } from './routes.ts';
 
 export interface DataPlane extends Pick<ProxyServer, 'inFlight' | 'drain' | 'destroyConnections'> {
   /** A server that is not listening yet, for each address. */
@@ -67,5 +66,25 @@ export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPl
       overload.close();
       await generations.destroy();
     },
+  };
+}
+
+/** Built whole, used whole, closed whole: a request keeps the one it came in through. */
+interface DataGeneration extends Retirable, Pick<Routes, 'upstreams'> {
+  readonly gate: ReturnType<typeof createGate>;
+}
+
+/** Connects nowhere yet. */
+function createDataGeneration(serving: Serving, rest: Omit<GateOptions, 'settings' | 'routes'>): DataGeneration {
+  const routes = createRoutes(serving, rest.link.metrics);
+  const gate = createGate({ ...rest, settings: serving.settings, routes: routes.list });
+  return {
+    gate,
+    upstreams: routes.upstreams,
+    async retire() {
+      await gate.empty();
+      await routes.end('close');
+    },
+    destroy: () => routes.end('destroy'),
   };
 }

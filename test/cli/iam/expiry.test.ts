@@ -1,6 +1,6 @@
 // When a secret is to expire, as people write it.
 import { describe, expect, it } from 'vitest';
-import { parseExpiry } from '../../../src/cli/iam/expiry.ts';
+import { parseExpiry } from '../../../src/cli/iam/flags.ts';
 
 const NOW = Date.UTC(2026, 5, 1, 12);
 

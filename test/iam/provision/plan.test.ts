@@ -2,8 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Client } from '../../../src/iam/api.ts';
 import type { Desired } from '../../../src/iam/provision/desired-state.ts';
-import { type Actual, planProvision, type Step } from '../../../src/iam/provision/plan.ts';
-import { planLine } from '../../../src/iam/provision/plan-diff.ts';
+import { type Actual, planLine, planProvision, type Step } from '../../../src/iam/provision/plan.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const DAY = 86_400_000;

@@ -5,8 +5,7 @@ import { SidecarError } from '../../../src/core/errors.ts';
 import type { ClientSecret } from '../../../src/iam/api.ts';
 import { takeInventory } from '../../../src/iam/rotation/inventory.ts';
 import { beginJournal, descriptionPrefix, type Journal } from '../../../src/iam/rotation/journal.ts';
-import { dueAt } from '../../../src/iam/rotation/schedule.ts';
-import { expiries } from '../../../src/iam/rotation/secret-expiry.ts';
+import { dueAt, expiries } from '../../../src/iam/rotation/schedule.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.parse('2026-11-21T10:00:00Z');
