@@ -1,9 +1,10 @@
 /**
  * Talks to a running sidecar through its admin listener: waits until it is ready, asks it to stop.
  */
+
+import { Pool } from 'undici';
 import type { Address } from '../config/parsers.ts';
 import { formatAddress } from '../net/listen.ts';
-import { Pool } from '../net/undici.ts';
 
 export type Probe = 'live' | 'started' | 'ready';
 

@@ -3,11 +3,10 @@
  * company's proxy where there is one (by CONNECT only, so the proxy sees neither secret nor token), with its own CA and
  * client certificate where configured.
  */
-import type { Dispatcher, buildConnector as Undici } from 'undici';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
-import { buildConnector, Pool } from './undici.ts';
 
 export interface Egress {
   readonly dispatcher: Dispatcher;
@@ -78,7 +77,7 @@ interface Watch {
 }
 
 /** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, interim answers. */
-function watched(connector: Undici.connector, { reused, maxBytes }: Watch): Undici.connector {
+function watched(connector: buildConnector.connector, { reused, maxBytes }: Watch): buildConnector.connector {
   return (options, done) =>
     connector(options, (...result) => {
       const [, socket] = result;

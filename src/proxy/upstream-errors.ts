@@ -2,8 +2,9 @@
  * What went wrong on the way to an API, in our own codes: foreign errors are translated here and nowhere else. And
  * whether a 401 is about the token.
  */
+
+import { errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
-import { errors } from '../net/undici.ts';
 
 /** @param started whether bytes may have been written */
 export function translate(error: Error & { code?: string }, started: boolean): SidecarError {
