@@ -65,7 +65,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     await port.close();
     await Promise.all([scheduler.close(), generations.destroy(), auditor?.close()]);
   };
-  const admin = await createAdmin({
+  const admin = createAdmin({
     snapshot: () => ({ ...state, ...describe({ generations, history, scheduler, port, auditor }) }),
     metrics,
     settled: port.settled,

@@ -78,9 +78,10 @@ describe('metrics', () => {
     const namesOf = (rendered: string) =>
       new Set([...rendered.matchAll(/^(?:# (?:TYPE|HELP) .*|\w+(?=[{ ]))/gm)].map(([line]) => line));
     for (const [format, registry] of [['text', text] as const, ['openMetrics', openMetrics] as const]) {
-      const theirs = namesOf(await registry.metrics());
-      expect(theirs.size).toBeGreaterThan(50);
-      expect([...theirs.difference(namesOf(await metrics.render(format, [])))]).toEqual([]);
+      const theirs = [...namesOf(await registry.metrics())];
+      expect(theirs.length).toBeGreaterThan(50);
+      const ours = namesOf(await metrics.render(format, []));
+      expect(theirs.filter((name) => !ours.has(name))).toEqual([]);
     }
   });
 
