@@ -34,7 +34,7 @@ LABEL org.opencontainers.image.title="aritma-sidecar" \
 # What Node needs and this base lacks.
 COPY --from=libraries /usr/lib/*-linux-gnu/libatomic.so.1* /usr/lib/
 COPY --from=build /tree /
-COPY --from=build /build/dist-sea/LICENSE /build/dist-sea/THIRD-PARTY.txt /usr/share/doc/aritma-sidecar/
+COPY --from=build /build/dist-sea/LICENSE /build/dist-sea/THIRD-PARTY.txt /build/dist-sea/sbom.cdx.json /usr/share/doc/aritma-sidecar/
 COPY --from=build /build/dist-sea/aritma-sidecar /usr/local/bin/aritma-sidecar
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001

@@ -1,6 +1,6 @@
 /**
  * Makes single executables: `npm run build:sea [-- [--out FOLDER] [TARGET…]]`, all targets by default, from any one of their
- * platforms. Beside them go the licences of what they contain and the SHA-256 of every file.
+ * platforms. Beside them go the licences and the list of what they contain, and the SHA-256 of every file.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { bundle } from '../package/bundle.ts';
+import { sbomText } from '../package/sbom.ts';
 import { thirdPartyText } from '../package/third-party.ts';
 import { unpackNode } from './node-binaries.ts';
 import { hostTarget, NODE_FLAGS, NODE_VERSION, TARGETS, type Target } from './targets.ts';
@@ -45,8 +46,9 @@ async function build(out: string, names: readonly string[]): Promise<void> {
     // One text for all platforms; not every platform's package brings it.
     const licence = await readFile(await unpackNode(targetOf('linux-x64'), 'LICENSE', work), 'utf8');
     await writeFile(join(out, 'THIRD-PARTY.txt'), thirdPartyText(packages, licence));
+    await writeFile(join(out, 'sbom.cdx.json'), sbomText(packages, NODE_VERSION));
     await copyFile(join(ROOT, 'LICENSE'), join(out, 'LICENSE'));
-    await writeSums(out, [...targets.map(([, { file }]) => file), 'LICENSE', 'THIRD-PARTY.txt']);
+    await writeSums(out, [...targets.map(([, { file }]) => file), 'LICENSE', 'THIRD-PARTY.txt', 'sbom.cdx.json']);
   } finally {
     await rm(work, { recursive: true, force: true });
   }

@@ -4,37 +4,46 @@
  * source does. Without comments, which V8 would keep for as long as the process lives.
  */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { type OutputChunk, type Plugin, type RolldownOutput, rolldown } from 'rolldown';
+import { leaveOut } from './left-out.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
 export interface Bundle {
   readonly chunks: readonly Pick<OutputChunk, 'fileName' | 'code'>[];
-  /** Folders of the packages in it. */
+  /** Files that are in it, and no stub. */
+  readonly modules: readonly string[];
+  /** Folders of the packages of which at least one module is in it. */
   readonly packages: readonly string[];
 }
 
 /**
  * @param pieces one file, or `main.js` and what its commands load when they run
- * @throws Error when the bundle would need a file or package that is not in it
+ * @param whole with what is otherwise left out, to compare
+ * @throws Error when the bundle would need a file or package that is not in it, or has nothing of what is to be left out
  */
-export async function bundle(pieces: 'one' | 'many'): Promise<Bundle> {
+export async function bundle(pieces: 'one' | 'many', { whole = false } = {}): Promise<Bundle> {
+  const leftOut = whole ? leaveOut([]) : leaveOut();
   const build = await rolldown({
     input: join(ROOT, 'src/main.ts'),
     cwd: ROOT,
     platform: 'node',
     tsconfig: false,
-    plugins: [versionInside()],
+    plugins: [versionInside(), leftOut.plugin],
   });
   const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many' } as const;
   const { output } = await build.generate(settings).finally(() => build.close());
   const chunks = output.filter((part) => part.type === 'chunk');
   const outside = missing(output);
   if (outside.length > 0) throw new Error(`not in the bundle: ${outside.join(', ')}`);
+  const unused = leftOut.unused();
+  if (unused.length > 0) throw new Error(`nothing to leave out any more: ${unused.join(', ')}`);
+  const modules = chunks.flatMap(({ moduleIds }) => moduleIds).filter((id) => isAbsolute(id) && !leftOut.has(id));
   return {
     chunks: chunks.map(({ fileName, code }) => ({ fileName, code: asciiOnly(code) })),
-    packages: packagesOf(chunks.flatMap(({ moduleIds }) => moduleIds)),
+    modules,
+    packages: packagesOf(modules),
   };
 }
 

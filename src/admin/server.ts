@@ -2,8 +2,14 @@
  * The port for probes, Prometheus and operators: people get a page. Never injects a token and never shows one. Web pages of other origins
  * are refused as on the data port; the Host check is left out only where probes come from other machines.
  */
-import { createServer, type Server } from 'node:http';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Server } from 'node:http';
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySchemaCompiler,
+} from 'fastify';
+import { type ZodType, z } from 'zod';
 import { type ErrorCode, SidecarError } from '../core/errors.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { toProblem } from '../core/problem.ts';
@@ -33,39 +39,51 @@ export interface AdminListenerOptions {
 }
 
 export interface Admin {
-  createListener(options: AdminListenerOptions): Server;
+  /** One of its own for each address, ready for requests and not listening yet. */
+  createListener(listener: AdminListenerOptions): Promise<Server>;
   /** Tells the pages that are open, and lets them go. */
   drain(): void;
 }
 
-export async function createAdmin(options: AdminOptions): Promise<Admin> {
+export function createAdmin(options: AdminOptions): Admin {
   const live = createLive({
     render: (actions: boolean) => renderMain(status(options.snapshot()), { actions }),
     headers: PAGE_HEADERS,
   });
-  const guarded = await buildApp(options, live);
   return {
     drain: live.drain,
-    createListener(listener) {
-      return createServer((req, res) => {
-        Object.assign(req, { listener });
-        guarded.routing(req, res);
-      });
+    async createListener(listener) {
+      const app = createApp({ checkHost: listener.checkHost, hosts: options.hosts });
+      addRoutes(app, options, listener);
+      addPage(app, options, { live, ...listener });
+      await app.ready();
+      return app.server;
     },
   };
 }
 
+/** Ms between two requests on a connection, and for a whole one to arrive. */
+const KEEP_ALIVE_MS = 5000;
+const REQUEST_MS = 60_000;
+
+/** Fastify's own compilers of schemas are never loaded, which would be a tenth of every start: those here are Zod's. */
 const NO_COMPILER = () => () => {
-  throw new Error('a route of the admin listener has a schema');
+  throw new Error('a schema of the admin listener has no compiler');
 };
 
-type Raw = FastifyRequest['raw'] & { listener?: AdminListenerOptions };
+const compileZod: FastifySchemaCompiler<ZodType> =
+  ({ schema }) =>
+  (input) => {
+    const { data, error } = schema.safeParse(input);
+    return error ? { error } : { value: data };
+  };
 
-async function buildApp(options: AdminOptions, live: Live<boolean>) {
+function createApp(guarding: Guarding): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: 1024,
-    // No route has a schema; their compilers alone would be a tenth of every start.
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: REQUEST_MS,
     schemaController: { compilersFactory: { buildValidator: NO_COMPILER, buildSerializer: NO_COMPILER } },
     // What the router itself cannot read (`/%zz`) comes by no hook and no error handler.
     frameworkErrors: (error, request, reply) => sendProblem(reply, new SidecarError(codeFor(error)), request.id),
@@ -76,22 +94,22 @@ async function buildApp(options: AdminOptions, live: Live<boolean>) {
     payload.resume();
     done(null);
   });
+  app.setValidatorCompiler(compileZod);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('Cache-Control', 'no-store').header('X-Content-Type-Options', 'nosniff');
-    guard(request.raw, options.hosts);
+    guard(request, guarding);
   });
   app.setErrorHandler((error, request, reply) => {
     const own = error instanceof SidecarError ? error : new SidecarError(codeFor(error), { cause: error });
     return sendProblem(reply, own, request.id);
   });
   app.setNotFoundHandler((request, reply) => sendProblem(reply, new SidecarError('ROUTE_NOT_FOUND'), request.id));
-  addRoutes(app, options);
-  addPage(app, options, live);
-  await app.ready();
   return app;
 }
 
-function addRoutes(app: FastifyInstance, options: AdminOptions): void {
+const REFRESH_QUERY = z.object({ credential: z.string().optional() });
+
+function addRoutes(app: FastifyInstance, options: AdminOptions, { allowActions }: AdminListenerOptions): void {
   const { snapshot, metrics, refreshTokens, shutdown, settled = async () => undefined } = options;
   app.get('/livez', async (_request, reply) => reply.type('text/plain; charset=utf-8').send('ok\n'));
   app.get('/readyz', async (_request, reply) => sendVerdict(reply, readiness(snapshot())));
@@ -104,32 +122,35 @@ function addRoutes(app: FastifyInstance, options: AdminOptions): void {
       .header('Content-Type', metrics.contentType[format])
       .send(await metrics.render(format, gauges(snapshot())));
   });
-  app.post<{ Querystring: { credential?: string } }>('/token/refresh', async (request, reply) => {
-    const refreshed = refreshTokens(request.query.credential);
+  const refresh = { schema: { querystring: REFRESH_QUERY }, attachValidation: true };
+  app.post<{ Querystring: z.infer<typeof REFRESH_QUERY> }>('/token/refresh', refresh, async (request, reply) => {
+    // What cannot be the name of a credential is the name of none.
+    const refreshed = request.validationError ? undefined : refreshTokens(request.query.credential);
     if (refreshed === undefined) throw new SidecarError('ROUTE_NOT_FOUND');
     if (!isForm(request)) return refreshed.then(() => status(snapshot()));
     // The page says what went wrong, and again after a reload, which would send a form a second time.
     return refreshed.catch(() => undefined).then(() => reply.redirect('/', 303));
   });
-  app.post('/shutdown', async (request, reply) => {
-    if (!mayAct(request)) throw new SidecarError('ROUTE_NOT_ALLOWED');
+  app.post('/shutdown', async (_request, reply) => {
+    if (!allowActions) throw new SidecarError('ROUTE_NOT_ALLOWED');
     reply.raw.once('finish', shutdown);
     return reply.code(202).send({ draining: true });
   });
 }
 
-function addPage(app: FastifyInstance, { snapshot }: AdminOptions, live: Live<boolean>): void {
-  app.get('/', async (request, reply) =>
-    reply.headers(PAGE_HEADERS).send(renderPage(status(snapshot()), { actions: mayAct(request) })),
-  );
-  app.get('/events', async (request, reply) => {
-    if (live.attach(reply.raw, mayAct(request))) return reply.hijack();
-    return reply.code(503).header('Retry-After', '5').type('text/plain; charset=utf-8').send('too many listeners\n');
-  });
+interface Page {
+  readonly live: Live<boolean>;
+  readonly allowActions: boolean;
 }
 
-function mayAct({ raw }: FastifyRequest): boolean {
-  return (raw as Raw).listener?.allowActions === true;
+function addPage(app: FastifyInstance, { snapshot }: AdminOptions, { live, allowActions: actions }: Page): void {
+  app.get('/', async (_request, reply) =>
+    reply.headers(PAGE_HEADERS).send(renderPage(status(snapshot()), { actions })),
+  );
+  app.get('/events', async (_request, reply) => {
+    if (live.attach(reply.raw, actions)) return reply.hijack();
+    return reply.code(503).header('Retry-After', '5').type('text/plain; charset=utf-8').send('too many listeners\n');
+  });
 }
 
 /** Browsers ask for HTML when they send a form, programs do not. */
@@ -137,11 +158,13 @@ function isForm({ headers }: FastifyRequest): boolean {
   return headers.accept?.includes('text/html') === true;
 }
 
-function guard(raw: Raw, hosts: ReadonlySet<string>): void {
-  const { host, origin, 'sec-fetch-site': site } = raw.headers;
-  if (raw.listener?.checkHost !== false && (host === undefined || !hosts.has(host.toLowerCase()))) {
-    throw new SidecarError('CALLER_HOST');
-  }
+interface Guarding extends Pick<AdminListenerOptions, 'checkHost'> {
+  readonly hosts: ReadonlySet<string>;
+}
+
+function guard({ headers }: FastifyRequest, { checkHost, hosts }: Guarding): void {
+  const { host, origin, 'sec-fetch-site': site } = headers;
+  if (checkHost && (host === undefined || !hosts.has(host.toLowerCase()))) throw new SidecarError('CALLER_HOST');
   // A form of a page without referrer names no origin; then the browser itself vouches (Fetch §3.2, Fetch Metadata §2.3).
   const sameOrigin =
     origin === undefined || origin === `http://${host}` || (origin === 'null' && site === 'same-origin');

@@ -5,11 +5,11 @@
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
+import { Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Address } from '../config/parsers.ts';
 import { parseObject, within } from '../net/bounded-request.ts';
 import { formatAddress } from '../net/listen.ts';
-import { Pool } from '../net/undici.ts';
 import { FINDING, type Finding, shown, type Words } from './finding.ts';
 import { LIMIT_MS } from './request.ts';
 

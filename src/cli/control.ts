@@ -2,10 +2,10 @@
  * Talks to a running sidecar through its admin listener: waits until it is ready, asks it to stop.
  */
 
+import { Pool } from 'undici';
 import type { Address } from '../config/parsers.ts';
 import { sleep } from '../core/clock.ts';
 import { formatAddress } from '../net/listen.ts';
-import { Pool } from '../net/undici.ts';
 
 export type Probe = 'live' | 'started' | 'ready';
 

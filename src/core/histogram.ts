@@ -2,9 +2,8 @@
  * A Prometheus histogram for what happens at every request: recording is one addition to an array, and everything else
  * is left to the few moments when somebody asks. prom-client's own costs ten times that.
  */
-import type { Histogram } from 'prom-client';
 
-export interface LatenciesOptions {
+export interface HistogramOptions {
   readonly name: string;
   readonly help: string;
   /** The one label there is. */
@@ -13,9 +12,20 @@ export interface LatenciesOptions {
   readonly buckets: readonly number[];
 }
 
-export interface Latencies {
-  /** To be registered. */
-  readonly metric: Histogram;
+/** A metric and all its samples, as prom-client's `getMetricsAsJSON()` returns each. */
+export interface HistogramReading {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'histogram';
+  readonly values: readonly {
+    readonly metricName: string;
+    readonly labels: Readonly<Record<string, string | number>>;
+    readonly value: number;
+  }[];
+}
+
+export interface Histogram {
+  read(): HistogramReading;
   /** What records durations in seconds under this value of the label. */
   series(value: string): (seconds: number) => void;
 }
@@ -27,15 +37,13 @@ interface Series {
   sum: number;
 }
 
-export function createLatencies({ name, help, label, buckets }: LatenciesOptions): Latencies {
+export function createHistogram({ name, help, label, buckets }: HistogramOptions): Histogram {
   const all = new Map<string, Series>();
-  const family = () => ({
-    ...{ name, help, type: 'histogram', aggregator: 'sum' },
-    values: [...all.values()].flatMap((series) => samplesOf(series, { name, label, buckets })),
-  });
   return {
-    // All that a registry asks of a metric.
-    metric: { name, help, get: async () => family() } as unknown as Histogram,
+    read: () => ({
+      ...{ name, help, type: 'histogram' },
+      values: [...all.values()].flatMap((series) => samplesOf(series, { name, label, buckets })),
+    }),
     series(value) {
       const series = all.get(value) ?? { value, counts: new Float64Array(buckets.length + 1), sum: 0 };
       all.set(value, series);
@@ -50,7 +58,7 @@ export function createLatencies({ name, help, label, buckets }: LatenciesOptions
 }
 
 /** Buckets are cumulative in what Prometheus reads. */
-function samplesOf(series: Series, { name, label, buckets }: Omit<LatenciesOptions, 'help'>) {
+function samplesOf(series: Series, { name, label, buckets }: Omit<HistogramOptions, 'help'>) {
   let count = 0;
   const own = { [label]: series.value };
   const cumulative = [...series.counts].map((part, index) => {

@@ -2,9 +2,9 @@
  * Every metric in one table, behind typed record functions. Label sets stay bounded whatever callers or servers send:
  * routes and credentials come from the configuration, methods and results from closed lists.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client';
 import { ERRORS, type ErrorCode } from './errors.ts';
-import { createLatencies, type Latencies } from './histogram.ts';
+import type { Histogram } from './histogram.ts';
+import { createMetricRegistry, type Family, type Labels, type MetricRegistry, type Series } from './metric-registry.ts';
 
 interface MetricRow {
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -106,15 +106,13 @@ export type CounterName =
   | 'upstream_replays_total'
   | 'caller_authorization_dropped_total';
 
-type Labels = Readonly<Record<string, string>>;
-
 export interface RouteMetrics {
   /** @param seconds duration of the whole exchange */
   record(method: string, status: number, seconds: number): void;
 }
 
 export interface Metrics {
-  readonly contentType: { text: string; openMetrics: string };
+  readonly contentType: MetricRegistry['contentType'];
   /** @param present those that are read off a snapshot: those not among them have no sample */
   render(format: 'text' | 'openMetrics', present: readonly Present[]): Promise<string>;
   /** Resolve once per route, not per request. */
@@ -153,124 +151,81 @@ interface Present {
 
 /** Builds one registry with all metrics and prom-client's process metrics. */
 export function createMetrics(version: string): Metrics {
-  const text = new Registry();
-  const openMetrics = new Registry<OpenMetricsContentType>();
-  openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-  collectDefaultMetrics({ register: text });
-  const built = buildAll(text);
-  // prom-client renames counters in place when it renders OpenMetrics, which would take `_total` away from the text
-  // format from then on: it gets objects of its own that inherit everything else.
-  for (const metric of text.getMetricsAsArray()) openMetrics.registerMetric(Object.create(metric));
-  // A counter that is not there yet cannot be seen to rise.
-  for (const result of ['ok', 'unchanged', 'invalid']) built.config_reloads_total.inc({ result }, 0);
-  for (const reason of ['unauthorized', 'stale_connection']) built.upstream_replays_total.inc({ reason }, 0);
-  for (const code of Object.keys(ERRORS)) built.errors_total.inc({ code }, 0);
-  built.build_info.set({ version, node: process.versions.node }, 1);
-  const tallies = createTallies(built);
-  let inFlight = 0;
-  return {
-    contentType: { text: Registry.PROMETHEUS_CONTENT_TYPE, openMetrics: Registry.OPENMETRICS_CONTENT_TYPE },
-    render(format, present) {
-      for (const name of PRESENT) built[name].reset();
-      for (const { name, labels, value } of present) put(built[name], labels, value);
-      built.requests_in_flight.set(inFlight);
-      tallies.settle();
-      return (format === 'text' ? text : openMetrics).metrics();
-    },
-    forRoute: (route) => routeMetrics(built, tallies, route),
-    inFlight(delta) {
-      inFlight += delta;
-    },
-    authorizationDropped: () => built.caller_authorization_dropped_total.inc(),
-    auditFailing: (failing) => built.audit_failing.set(failing ? 1 : 0),
-    error: (code) => built.errors_total.inc({ code }),
-    replay: (reason) => built.upstream_replays_total.inc({ reason }),
-    count: (name, labels) => built[name].inc(labels),
-    counter: tallies.open,
-    observe: (name, labels, seconds) => built[name].observe(labels, seconds),
+  const registry = createMetricRegistry();
+  const families = buildFamilies(registry);
+  const durations = buildHistograms(registry);
+  const count = (name: keyof Families, labels: Labels = {}) => {
+    families[name].series(labels).value += 1;
   };
-}
-
-type Tallied = 'requests_total' | CounterName;
-
-interface Tallies {
-  /** What is returned counts one each call, or as many as it is told; the same series is the same tally. */
-  open(name: Tallied, labels: Labels): (by?: number) => void;
-  /** Brings the counters up to date. */
-  settle(): void;
-}
-
-/** prom-client's own counting checks and hashes labels each time; what happens at every request is only tallied. */
-function createTallies(built: Built): Tallies {
-  const all = new Map<string, { readonly settle: (count: number) => void; count: number }>();
+  // A counter that is not there yet cannot be seen to rise.
+  for (const result of ['ok', 'unchanged', 'invalid']) families.config_reloads_total.series({ result });
+  for (const reason of ['unauthorized', 'stale_connection']) families.upstream_replays_total.series({ reason });
+  for (const code of Object.keys(ERRORS)) families.errors_total.series({ code });
+  families.build_info.series({ version, node: process.versions.node }).value = 1;
+  const inFlight = families.requests_in_flight.series({});
   return {
-    open(name, labels) {
-      const id = JSON.stringify([name, labels]);
-      const settle = (count: number) => built[name].inc(labels, count);
-      const tally = all.get(id) ?? { settle, count: 0 };
-      all.set(id, tally);
-      // The series is there from now on.
-      settle(0);
+    contentType: registry.contentType,
+    render(format, present) {
+      for (const name of PRESENT) families[name].clear();
+      for (const { name, labels, value } of present) families[name].series(labels).value = value;
+      return registry.render(format);
+    },
+    forRoute: (route) => routeMetrics(families.requests_total, durations.request_duration_seconds, route),
+    inFlight(delta) {
+      inFlight.value += delta;
+    },
+    authorizationDropped: () => count('caller_authorization_dropped_total'),
+    auditFailing(failing) {
+      families.audit_failing.series({}).value = failing ? 1 : 0;
+    },
+    error: (code) => count('errors_total', { code }),
+    replay: (reason) => count('upstream_replays_total', { reason }),
+    count,
+    counter(name, labels) {
+      const series = families[name].series(labels);
       return (by = 1) => {
-        tally.count += by;
+        series.value += by;
       };
     },
-    settle() {
-      for (const tally of all.values()) {
-        tally.settle(tally.count);
-        tally.count = 0;
-      }
-    },
+    observe: (name, { credential = '' }, seconds) => durations[name].series(credential)(seconds),
   };
 }
 
-type Built = {
-  [name in Exclude<MetricName, 'request_duration_seconds'>]: (typeof METRICS)[name]['type'] extends 'counter'
-    ? Counter
-    : (typeof METRICS)[name]['type'] extends 'gauge'
-      ? Gauge
-      : Histogram;
-} & { request_duration_seconds: Latencies };
+type NamesOf<Type> = { [Name in MetricName]: (typeof METRICS)[Name]['type'] extends Type ? Name : never }[MetricName];
+type Families = Readonly<Record<NamesOf<'counter' | 'gauge'>, Family>>;
+type Histograms = Readonly<Record<NamesOf<'histogram'>, Histogram>>;
 
-/** Whatever it was before, which has been reset. */
-function put(metric: Gauge | Counter, labels: Labels, value: number): void {
-  if (metric instanceof Gauge) metric.set(labels, value);
-  else metric.inc(labels, value);
+function buildFamilies(registry: MetricRegistry): Families {
+  const rows = Object.entries(METRICS).flatMap(([name, row]) => {
+    if (row.type === 'histogram') return [];
+    return [[name, registry.family(row.type, { ...row, name: METRIC_PREFIX + name })]];
+  });
+  return Object.fromEntries(rows) as Families;
 }
 
-function buildAll(register: Registry): Built {
-  return Object.fromEntries(
-    Object.entries(METRICS).map(([name, row]) => [name, build(name, row, register)]),
-  ) as unknown as Built;
+function buildHistograms(registry: MetricRegistry): Histograms {
+  const rows = Object.entries(METRICS).flatMap(([name, row]) => {
+    if (row.type !== 'histogram') return [];
+    return [[name, registry.histogram({ ...row, name: METRIC_PREFIX + name }, row.buckets)]];
+  });
+  return Object.fromEntries(rows) as Histograms;
 }
 
-function build(name: string, row: MetricRow, register: Registry): Counter | Gauge | Histogram | Latencies {
-  const about = { name: METRIC_PREFIX + name, help: row.help };
-  const options = { ...about, labelNames: [...row.labels], registers: [register] };
-  if (row.type === 'counter') return new Counter(options);
-  if (row.type === 'gauge') return new Gauge(options);
-  const buckets = [...(row.buckets ?? [])];
-  if (name !== 'request_duration_seconds') return new Histogram({ ...options, buckets });
-  const latencies = createLatencies({ ...about, label: 'route', buckets });
-  register.registerMetric(latencies.metric);
-  return latencies;
-}
-
-function routeMetrics(built: Built, tallies: Tallies, route: string): RouteMetrics {
-  const counters = new Map<string, Map<number, () => void>>();
-  const duration = built.request_duration_seconds.series(route);
+function routeMetrics(requests: Family, durations: Histogram, route: string): RouteMetrics {
+  const counters = new Map<string, Map<number, Series>>();
+  const duration = durations.series(route);
   const open = (method: string, status: number) => {
-    const count = tallies.open('requests_total', { route, method, code: String(status) });
-    const ofMethod = counters.get(method) ?? new Map<number, () => void>();
-    counters.set(method, ofMethod.set(status, count));
-    return count;
+    const series = requests.series({ route, method, code: String(status) });
+    const ofMethod = counters.get(method) ?? new Map<number, Series>();
+    counters.set(method, ofMethod.set(status, series));
+    return series;
   };
   return {
     record(method, status, seconds) {
       // A caller chooses the method: only known ones may make a series, and take a place in this map.
       const label = METHODS.has(method) ? method : 'other';
-      const count = counters.get(label)?.get(status) ?? open(label, status);
-      count();
+      const series = counters.get(label)?.get(status) ?? open(label, status);
+      series.value += 1;
       duration(seconds);
     },
   };

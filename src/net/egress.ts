@@ -3,11 +3,10 @@
  * company's proxy where there is one (by CONNECT only, so the proxy sees neither secret nor token), with its own CA and
  * client certificate where configured.
  */
-import type { Dispatcher, buildConnector as Undici } from 'undici';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
-import { buildConnector, Pool } from './undici.ts';
 
 /** Connections to the same server in the same way, each for one user alone, who has to end it: outside the pool and its bound. */
 export interface Direct {
@@ -15,7 +14,7 @@ export interface Direct {
   readonly host: string;
   readonly firstByteMs: number;
   readonly idleMs: number;
-  open(done: Undici.Callback): void;
+  open(done: buildConnector.Callback): void;
 }
 
 export interface Egress {
@@ -85,7 +84,7 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   };
 }
 
-function directTo({ origin }: BaseUrl, connect: Undici.connector, timeouts: Timeouts): Direct {
+function directTo({ origin }: BaseUrl, connect: buildConnector.connector, timeouts: Timeouts): Direct {
   const { protocol, host, port, hostname } = new URL(origin);
   return {
     host,
@@ -102,7 +101,7 @@ interface Watch {
 }
 
 /** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, interim answers. */
-function watched(connector: Undici.connector, { reused, maxBytes }: Watch): Undici.connector {
+function watched(connector: buildConnector.connector, { reused, maxBytes }: Watch): buildConnector.connector {
   return (options, done) =>
     connector(options, (...result) => {
       const [, socket] = result;

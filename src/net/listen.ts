@@ -95,13 +95,17 @@ export interface Listener {
  * Binds, and adds every name under which callers on this machine may address the listeners.
  * @throws SidecarError SIDECAR_LISTEN_FAILED; nothing of this address is open then
  */
-export async function openListeners(address: Address, create: () => Server, hosts: Set<string>): Promise<Listener[]> {
-  if (address.kind === 'unix' || address.host !== 'localhost') return [await open(address, create(), hosts)];
-  const first = await openIfThere({ ...address, host: '127.0.0.1' }, create(), hosts);
+export async function openListeners(
+  address: Address,
+  create: () => Server | Promise<Server>,
+  hosts: Set<string>,
+): Promise<Listener[]> {
+  if (address.kind === 'unix' || address.host !== 'localhost') return [await open(address, await create(), hosts)];
+  const first = await openIfThere({ ...address, host: '127.0.0.1' }, await create(), hosts);
   // Where any port was asked for, both get the same.
   const port = first?.bound.address.kind === 'tcp' ? first.bound.address.port : address.port;
   try {
-    const second = await openIfThere({ ...address, host: '::1', port }, create(), hosts);
+    const second = await openIfThere({ ...address, host: '::1', port }, await create(), hosts);
     const listeners = [first, second].filter((listener) => listener !== undefined);
     if (listeners.length > 0) return listeners;
   } catch (error) {

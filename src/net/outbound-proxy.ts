@@ -3,11 +3,10 @@
  * so that it sees neither secret nor token, not even of plain-text upstreams (RFC 9110 §9.3.6).
  */
 import { BlockList, isIP, type Socket } from 'node:net';
-import type { buildConnector } from 'undici';
+import { type buildConnector, Pool } from 'undici';
 import type { ProxySettings } from '../config/environment.ts';
 import { type BaseUrl, isLoopback } from '../config/parsers.ts';
 import type { Secret } from '../core/secret.ts';
-import { Pool } from './undici.ts';
 
 /** The proxy to use for that origin; undefined = connect directly. Never for this machine, whatever the variables say. */
 export function proxyFor(base: BaseUrl, settings: ProxySettings | undefined): Secret | undefined {

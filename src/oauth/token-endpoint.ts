@@ -3,10 +3,9 @@
  * is a pure function of what came back. Every outcome is a value; nothing of an answer's body gets into an error or log.
  */
 import { decodeJwt } from 'jose/jwt/decode';
-import type { Dispatcher } from 'undici';
+import { type Dispatcher, errors } from 'undici';
 import { Secret } from '../core/secret.ts';
 import { parseObject, sendBounded } from '../net/bounded-request.ts';
-import { errors } from '../net/undici.ts';
 
 /** What the identity server's answer amounts to. */
 export type TokenResponse =

@@ -6,9 +6,8 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Dispatcher } from 'undici';
+import { type Dispatcher, errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
-import { errors } from '../net/undici.ts';
 import type { Token } from '../oauth/token.ts';
 import type { Exchange, Underway } from './exchange.ts';
 import { type ResponseHead, readResponseHead } from './headers.ts';

@@ -3,8 +3,8 @@
  * harm if it was (RFC 9110 §9.2.2). Here a wrong yes is a payment made twice.
  */
 
+import { errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
-import { errors } from '../net/undici.ts';
 import type { Token } from '../oauth/token.ts';
 import { isSafe } from './admission.ts';
 import type { Exchange } from './exchange.ts';

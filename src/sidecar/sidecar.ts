@@ -65,7 +65,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     await plane.close();
     await Promise.all([scheduler.close(), reloader.destroy(), auditor?.close()]);
   };
-  const admin = await createAdmin({
+  const admin = createAdmin({
     snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor }) }),
     metrics,
     refreshTokens: (credential) => refreshTokens(reloader.current(), credential),

@@ -1,5 +1,6 @@
 // The metric table as Prometheus sees it: names, formats, and labels that nobody outside can multiply.
 import fc from 'fast-check';
+import { collectDefaultMetrics, type OpenMetricsContentType, Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { createMetrics, METRIC_PREFIX, METRICS, type Metrics } from '../../src/core/metrics.ts';
 import { flood } from '../support/label-flood.ts';
@@ -62,6 +63,23 @@ describe('metrics', () => {
     expect(openMetrics).toContain('# TYPE aritma_sidecar_requests counter\n');
     expect(openMetrics).toMatch(/^aritma_sidecar_requests_total\{.*\} 1$/m);
     expect(openMetrics.endsWith('# EOF\n')).toBe(true);
+  });
+
+  it('has the process metrics of prom-client under the names that it gives them itself', async () => {
+    const openMetrics = new Registry<OpenMetricsContentType>();
+    openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+    const text = new Registry();
+    for (const register of [text, openMetrics]) collectDefaultMetrics({ register: register as Registry });
+    const metrics = createMetrics('1.2.3');
+    // With the names of samples, which are not the family's in OpenMetrics.
+    const namesOf = (rendered: string) =>
+      new Set([...rendered.matchAll(/^(?:# (?:TYPE|HELP) .*|\w+(?=[{ ]))/gm)].map(([line]) => line));
+    for (const [format, registry] of [['text', text] as const, ['openMetrics', openMetrics] as const]) {
+      const theirs = [...namesOf(await registry.metrics())];
+      expect(theirs.length).toBeGreaterThan(50);
+      const ours = namesOf(await metrics.render(format, []));
+      expect(theirs.filter((name) => !ours.has(name))).toEqual([]);
+    }
   });
 
   it('counts on in both formats', async () => {

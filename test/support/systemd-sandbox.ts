@@ -39,7 +39,7 @@ export interface Sandbox extends AsyncDisposable {
   readonly ended: Promise<number | null>;
 }
 
-/** The program as JavaScript, in a folder of its own: dist/ may be old, or in the making by another test. */
+/** The npm package, in a folder of its own: dist/ may be old, or in the making by another test. */
 export function compileInto(folder: Folder): string {
   const compiled = join(folder.path, 'dist');
   execFileSync(process.execPath, [join(ROOT, 'deploy/package/build.ts'), compiled], { stdio: 'inherit' });
@@ -105,7 +105,7 @@ function launch({ compiled, unit, config, credentials }: SandboxOptions, command
   for (const [name, value] of Object.entries(credentials)) folder.write(`given/credentials/${name}`, value);
   const heard = collect(children, spawn(PYTHON, ['-c', RECEIVER, join(notify, 'socket')]));
   const node = realpathSync(process.execPath);
-  const script = [SCRIPT, join(folder.path, 'unit'), ROOT, compiled, node, given, state, notify, ...command];
+  const script = [SCRIPT, join(folder.path, 'unit'), compiled, node, given, state, notify, ...command];
   const child = spawn('unshare', ['--mount', '--ipc', '--uts', PYTHON, ...script], {
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', WATCHDOG_USEC: '900000' },
   });

@@ -1,10 +1,10 @@
 /** The executable as an operator has it: one file on a machine without Node, run by a user without rights. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, copyFileSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { hostTarget } from '../../deploy/executable/targets.ts';
+import { hostTarget, NODE_VERSION } from '../../deploy/executable/targets.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
 import { addressesOf, type CliOptions, type Running, run, start } from '../support/cli.ts';
 import { buildExecutables, type Executables } from '../support/executable.ts';
@@ -92,12 +92,17 @@ describe('the executable beside `node dist/main.js`', () => {
   }, 120_000);
 });
 
-/** What `npm run build` makes, in a place that no other test touches and that finds the packages. */
+/** What `npm run build` makes, in a place that no other test touches. */
 function compile(): string {
   const folder = join(ROOT, 'node_modules/.cache/aritma-sidecar-compiled');
-  execFileSync(process.execPath, [join(ROOT, 'deploy/package/build.ts'), join(folder, 'dist')]);
-  copyFileSync(join(ROOT, 'package.json'), join(folder, 'package.json'));
-  return join(folder, 'dist/main.js');
+  execFileSync(process.execPath, [join(ROOT, 'deploy/package/build.ts'), folder]);
+  return join(folder, 'main.js');
+}
+
+function sbom() {
+  return JSON.parse(readFileSync(join(built.folder, 'sbom.cdx.json'), 'utf8')) as {
+    components: { type: string; name: string; version: string }[];
+  };
 }
 
 /** Until callers can connect, ms. */
@@ -154,17 +159,27 @@ describe('what comes with the executable', () => {
     expect(sums.sort()).toEqual(found.sort());
   });
 
+  it('lists Node and every package inside as CycloneDX', () => {
+    expect(sbom()).toMatchObject({ bomFormat: 'CycloneDX', metadata: { component: { name: 'aritma-sidecar' } } });
+    const [node] = sbom().components;
+    expect(node).toMatchObject({ type: 'platform', name: 'node', version: NODE_VERSION });
+  });
+
   it('has the licences of Node and of every runtime dependency', () => {
     const text = readFileSync(join(built.folder, 'THIRD-PARTY.txt'), 'utf8');
-    const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
-      devDependencies: Record<string, string>;
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
     };
-    for (const name of ['commander', 'fastify', 'jose', 'lru-cache', 'prom-client', 'undici', 'yaml', 'zod'])
-      expect(text).toContain(`- ${name} ${devDependencies[name]} (`);
+    for (const [name, version] of Object.entries(dependencies)) expect(text).toContain(`- ${name} ${version} (`);
     // Each named in the list and above its own text.
     const titles = [...text.matchAll(/^- (.+)$/gm)].map(([, title = '']) => title);
     const listed = titles.filter((title) => text.includes(`${'='.repeat(100)}\n${title}\n${'='.repeat(100)}`));
     expect(listed.length).toBeGreaterThan(30);
+    expect(listed.slice(1).map((title) => title.replace(/ \(.*/, ''))).toEqual(
+      sbom()
+        .components.slice(1)
+        .map(({ name, version }) => `${name} ${version}`),
+    );
     expect(listed[0]).toBe('Node.js');
     // Of parts of Node that are not in any npm package.
     for (const part of ['V8', 'OpenSSL', 'ICU', 'libuv']) expect(text).toContain(part);

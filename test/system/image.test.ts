@@ -62,10 +62,9 @@ describe.skipIf(!installed && !process.env['CI'])('the image', () => {
     expect(programs).toEqual(['usr/local/bin/aritma-sidecar']);
     expect(image.user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
     const licences = join(image.root, 'usr/share/doc/aritma-sidecar');
-    expect([existsSync(join(licences, 'LICENSE')), existsSync(join(licences, 'THIRD-PARTY.txt'))]).toEqual([
-      true,
-      true,
-    ]);
+    for (const name of ['LICENSE', 'THIRD-PARTY.txt', 'sbom.cdx.json']) {
+      expect([name, existsSync(join(licences, name))]).toEqual([name, true]);
+    }
   });
 
   it('says what it is, where it listens and how it is stopped', () => {

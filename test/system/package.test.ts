@@ -1,12 +1,12 @@
 /** The package as users get it: packed, installed in an empty folder, run from there. */
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { publint } from 'publint';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { start } from '../support/cli.ts';
 
@@ -15,54 +15,67 @@ const ROOT = join(import.meta.dirname, '..', '..');
 /** The Node that runs this test comes first, whatever the system has. */
 const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}` };
 
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
+
 describe('the npm package', () => {
-  it('installs in an empty folder and does the demo from there', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'aritma-sidecar-package-'));
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    const packed = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: ROOT, env });
-    const [{ filename, files }] = JSON.parse(packed.stdout.slice(packed.stdout.indexOf('[\n'))) as [
-      { filename: string; files: { path: string }[] },
-    ];
-    const surplus = files.filter(
-      ({ path }) =>
-        !/^(dist\/[^/]*\.js|dist\/THIRD-PARTY\.txt|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path),
-    );
-    expect(surplus).toEqual([]);
+  let folder: string;
+  let built: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'aritma-sidecar-package-'));
+    // Not dist/, which another test or a bench may be running from.
+    built = join(folder, 'built');
+    execFileSync(process.execPath, [join(ROOT, 'deploy/package/build.ts'), built]);
+  }, 60_000);
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-    for (const path of [
-      'dist/main.js',
-      'dist/THIRD-PARTY.txt',
-      'package.json',
-      'README.md',
-      'LICENSE',
-      'CHANGELOG.md',
-    ]) {
-      expect(files.map((file) => file.path)).toContain(path);
-    }
+  async function pack(): Promise<Packed> {
+    const { stdout } = await run('npm', ['pack', built, '--json', '--pack-destination', folder], { cwd: folder, env });
+    const [packed] = JSON.parse(stdout) as [Packed];
+    return packed;
+  }
 
-    writeFileSync(join(folder, 'package.json'), '{"private":true}');
-    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(folder, filename)], {
-      cwd: folder,
-      env,
-    });
-    const installed = join(folder, 'node_modules/aritma-sidecar');
-    expect((await publint({ pkgDir: installed, pack: false })).messages).toEqual([]);
-    expect(unexpectedImports(installed)).toEqual([]);
-    // Everything is inside, so nothing else is installed.
-    expect(readdirSync(join(folder, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
+  it('installs in an empty folder, brings nothing else along and does the demo from there', async () => {
+    const { filename } = await pack();
+    const empty = mkdtempSync(join(folder, 'empty-'));
+    writeFileSync(join(empty, 'package.json'), '{"private":true}');
+    // Nothing has to be fetched.
+    await run('npm', ['install', '--offline', join(folder, filename)], { cwd: empty, env });
+    expect(readdirSync(join(empty, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
       'aritma-sidecar',
     ]);
+    const installed = join(empty, 'node_modules/aritma-sidecar');
+    expect((await publint({ pkgDir: installed, pack: false })).messages).toEqual([]);
+    expect(unexpectedImports(installed)).toEqual([]);
 
-    const binary = join(folder, 'node_modules', '.bin', 'aritma-sidecar');
+    const binary = join(empty, 'node_modules', '.bin', 'aritma-sidecar');
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-    expect((await run(binary, ['--version'], { cwd: folder, env })).stdout).toBe(`${version}\n`);
+    expect((await run(binary, ['--version'], { cwd: empty, env })).stdout).toBe(`${version}\n`);
     const flags = ['--once', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--emulator', '127.0.0.1:0'];
-    const answer = await run(binary, ['demo', ...flags], { cwd: folder, env });
-    expect((JSON.parse(answer.stdout) as { data: unknown[] }).data.length).toBeGreaterThan(0);
+    const response = await run(binary, ['demo', ...flags], { cwd: empty, env });
+    expect((JSON.parse(response.stdout) as { data: unknown[] }).data.length).toBeGreaterThan(0);
     // A line of http-proxy-3 itself.
     expect(codeOf(installed).filter((text) => text.includes('websocket: new stream'))).toHaveLength(1);
-    expect(await echoed(join(installed, 'dist/main.js'), 'by the bundle')).toBe('by the bundle');
+    expect(await echoed(join(installed, 'main.js'), 'by the bundle')).toBe('by the bundle');
   }, 120_000);
+
+  it('holds the program, what is said about it, and nothing else', async () => {
+    const paths = (await pack()).files.map(({ path }) => path);
+    const told = ['CHANGELOG.md', 'LICENSE', 'README.md', 'THIRD-PARTY.txt', 'package.json', 'sbom.cdx.json'];
+    expect(paths.filter((path) => !/^[^/]*\.js$/.test(path)).sort()).toEqual(told);
+    expect(paths).toContain('main.js');
+  }, 60_000);
+
+  it('states what it is, needs no package and runs nothing when it is installed', () => {
+    const own = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, unknown>;
+    const { name, version, description, license, type, engines } = own;
+    expect(JSON.parse(readFileSync(join(built, 'package.json'), 'utf8'))).toEqual({
+      ...{ name, version, description, license, type, engines },
+      bin: { 'aritma-sidecar': 'main.js' },
+    });
+  });
 });
 
 /** What comes back through a WebSocket of its demo. */
@@ -81,7 +94,7 @@ async function echoed(main: string, message: string): Promise<string> {
 }
 
 function codeOf(folder: string): string[] {
-  return globSync('dist/*.js', { cwd: folder }).map((path) => readFileSync(join(folder, path), 'utf8'));
+  return globSync('*.js', { cwd: folder }).map((path) => readFileSync(join(folder, path), 'utf8'));
 }
 
 /** What its code asks for that is neither beside it nor in Node. */
@@ -90,5 +103,5 @@ function unexpectedImports(folder: string): string[] {
   const found = codeOf(folder).flatMap((text) => [...text.matchAll(imports)]);
   const names = new Set(found.map(([, statically, dynamically]) => statically ?? dynamically ?? ''));
   expect(names.size).toBeGreaterThan(50);
-  return [...names].filter((name) => !name.startsWith('node:') && !existsSync(join(folder, 'dist', name)));
+  return [...names].filter((name) => !name.startsWith('node:') && !existsSync(join(folder, name)));
 }

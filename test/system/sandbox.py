@@ -2,7 +2,7 @@
 capabilities, limits and filter of system calls, read from the unit where they are numbers or names. Needs root, and to be
 started by `unshare --mount --ipc --uts`.
 
-Arguments: the unit's file, the project's folder, the folder it was compiled to, Node's program, a folder with config.yaml and credentials, one that is
+Arguments: the unit's file, the folder of the compiled package, Node's program, a folder with config.yaml and credentials, one that is
 the service's state, one that is seen as /run/notify; then the program with its arguments."""
 import ctypes
 import os
@@ -13,7 +13,7 @@ import sys
 
 import seccomp
 
-unit, project, compiled, node, given, state, notify, *command = sys.argv[1:]
+unit, compiled, node, given, state, notify, *command = sys.argv[1:]
 SERVICE = "aritma-sidecar.service"
 UID = 61184  # the first that DynamicUser= gives out
 text = re.sub(r"\\\n", " ", open(unit).read())
@@ -81,11 +81,10 @@ def build(root):
         if os.path.exists(f"/etc/{name}"):
             bind(os.path.realpath(f"/etc/{name}"), f"{root}/etc/{name}")
     mount("-t", "tmpfs", "-o", "mode=0755", "none", f"{root}/usr/local")
-    bind(compiled, f"{root}/usr/local/lib/aritma-sidecar/dist")
-    for name in ("node_modules", "package.json"):
-        bind(f"{project}/{name}", f"{root}/usr/local/lib/aritma-sidecar/{name}")
+    # As npm install --global puts it there.
+    bind(compiled, f"{root}/usr/local/lib/node_modules/aritma-sidecar")
     bind(node, f"{root}/usr/local/bin/node")
-    os.symlink("../lib/aritma-sidecar/dist/main.js", f"{root}/usr/local/bin/aritma-sidecar")
+    os.symlink("../lib/node_modules/aritma-sidecar/main.js", f"{root}/usr/local/bin/aritma-sidecar")
     mount("-o", "remount,ro", f"{root}/usr/local")
     bind(f"{given}/config.yaml", f"{root}/etc/aritma-sidecar/config.yaml")
     credentials = f"{root}/run/credentials/{SERVICE}"

@@ -3,11 +3,10 @@
  * come from, deadlines and size bounds; promises that neither a token nor anything of a Secret comes back in an error.
  */
 import { join } from 'node:path';
-import type { Dispatcher, buildConnector as Undici } from 'undici';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
 import { SidecarError } from '../../core/errors.ts';
 import { Secret } from '../../core/secret.ts';
 import { type BoundedRequest, parseObject, sendBounded } from '../../net/bounded-request.ts';
-import { buildConnector, Pool } from '../../net/undici.ts';
 import { readText } from './durable-file.ts';
 
 export interface KubernetesApiOptions {
@@ -102,7 +101,7 @@ interface ApiRequest {
 }
 
 /** The CA is read for each connection, so that one that is replaced takes effect. */
-function trusting(caFile: string, timeout: number): Undici.connector {
+function trusting(caFile: string, timeout: number): buildConnector.connector {
   return (options, done) => {
     readMounted(caFile).then(
       (ca) => buildConnector({ ca, timeout, allowH2: false })(options, done),

@@ -28,9 +28,9 @@ export async function timeStarts(world: World, rounds: number): Promise<number[]
   return times;
 }
 
-/** Of what `npm pack` would put into the package now. Without its scripts, which would compile under a running sidecar. */
+/** Of what `npm pack ./dist` would put into the package now. */
 export async function measurePackage(): Promise<PackageSize> {
-  const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const args = ['pack', './dist', '--dry-run', '--json'];
   const { stdout } = await promisify(execFile)('npm', args, { cwd: ROOT });
   const [packed] = JSON.parse(stdout) as [{ size: number; unpackedSize: number; entryCount: number }];
   return { packedBytes: packed.size, unpackedBytes: packed.unpackedSize, files: packed.entryCount };
