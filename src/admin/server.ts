@@ -21,8 +21,6 @@ import { readiness, type StatusInput, startedUp, status, type Verdict } from './
 export interface AdminOptions {
   readonly snapshot: () => StatusInput;
   readonly metrics: Pick<Metrics, 'render' | 'contentType'>;
-  /** Resolves when metrics and snapshots have what is over by now; at once by default. */
-  readonly settled?: () => Promise<void>;
   /** Drops and refetches the tokens of a credential, all without a name; undefined when there is none of that name. */
   readonly refreshTokens: (credential: string | undefined) => Promise<void> | undefined;
   /** Asks the process to drain and stop. */
@@ -110,14 +108,13 @@ function createApp(guarding: Guarding): FastifyInstance {
 const REFRESH_QUERY = z.object({ credential: z.string().optional() });
 
 function addRoutes(app: FastifyInstance, options: AdminOptions, { allowActions }: AdminListenerOptions): void {
-  const { snapshot, metrics, refreshTokens, shutdown, settled = async () => undefined } = options;
+  const { snapshot, metrics, refreshTokens, shutdown } = options;
   app.get('/livez', async (_request, reply) => reply.type('text/plain; charset=utf-8').send('ok\n'));
   app.get('/readyz', async (_request, reply) => sendVerdict(reply, readiness(snapshot())));
   app.get('/startupz', async (_request, reply) => sendVerdict(reply, startedUp(snapshot())));
-  app.get('/status', async () => settled().then(() => status(snapshot())));
+  app.get('/status', async () => status(snapshot()));
   app.get('/metrics', async (request, reply) => {
     const format = request.headers.accept?.includes('application/openmetrics-text') ? 'openMetrics' : 'text';
-    await settled();
     return reply
       .header('Content-Type', metrics.contentType[format])
       .send(await metrics.render(format, gauges(snapshot())));

@@ -98,14 +98,6 @@ export type MetricName = keyof typeof METRICS;
 export const METRIC_PREFIX = 'aritma_sidecar_';
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-/** Those of which one is counted at a time, by whoever sees it happen. */
-export type CounterName =
-  | 'token_lookups_total'
-  | 'caller_requests_total'
-  | 'errors_total'
-  | 'upstream_replays_total'
-  | 'caller_authorization_dropped_total';
-
 export interface RouteMetrics {
   /** @param seconds duration of the whole exchange */
   record(method: string, status: number, seconds: number): void;
@@ -123,15 +115,22 @@ export interface Metrics {
   auditFailing(failing: boolean): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
   count(name: 'token_requests_total' | 'config_reloads_total' | 'rotations_total', labels: Labels): void;
-  /** Resolves the labels once; the result counts one each call, or as many as it is told. */
-  counter(name: CounterName, labels: Labels): (by?: number) => void;
+  /**
+   * The result counts one each call, under the value of `label` that it is told: one of a few.
+   * @param rest.values are shown from now on @param rest.labels the others
+   */
+  counterBy(
+    name: 'token_lookups_total' | 'caller_requests_total',
+    label: string,
+    rest: { readonly values?: readonly string[]; readonly labels?: Labels },
+  ): (value: string) => void;
   observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
 }
 
 /** What requests of callers leave behind. */
 export type CallerMetrics = Pick<
   Metrics,
-  'forRoute' | 'inFlight' | 'error' | 'authorizationDropped' | 'replay' | 'counter'
+  'forRoute' | 'inFlight' | 'error' | 'authorizationDropped' | 'replay' | 'counterBy'
 >;
 
 const PRESENT = [
@@ -181,10 +180,13 @@ export function createMetrics(version: string): Metrics {
     error: (code) => count('errors_total', { code }),
     replay: (reason) => count('upstream_replays_total', { reason }),
     count,
-    counter(name, labels) {
-      const series = families[name].series(labels);
-      return (by = 1) => {
-        series.value += by;
+    counterBy(name, label, { values = [], ...fixed }) {
+      const open = (value: string) => families[name].series({ ...fixed.labels, [label]: value });
+      const known = new Map(values.map((value) => [value, open(value)]));
+      return (value) => {
+        const series = known.get(value) ?? open(value);
+        known.set(value, series);
+        series.value += 1;
       };
     },
     observe: (name, { credential = '' }, seconds) => durations[name].series(credential)(seconds),

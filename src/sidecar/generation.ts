@@ -106,11 +106,10 @@ function tokenEvents(
   { credential }: TokenKey,
   { log, metrics }: Pick<GenerationOptions, 'log' | 'metrics'>,
 ): TokenEvents {
-  const open = (result: string) => metrics.counter('token_lookups_total', { credential, result });
-  const lookups = { hit: open('hit'), early: open('early'), join: open('join'), miss: open('miss') };
+  const values = ['hit', 'early', 'join', 'miss'];
   let warned = false;
   return {
-    lookup: (result) => lookups[result](),
+    lookup: metrics.counterBy('token_lookups_total', 'result', { values, labels: { credential } }),
     obtained(token, assumedLifetime) {
       const expiresInS = Math.round((token.expiresAt - token.since.wallMs) / 1000);
       log.info('token obtained', { credential, expiresInS });

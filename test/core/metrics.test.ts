@@ -19,11 +19,11 @@ const PRESENT = [
 function record(metrics: Metrics): void {
   metrics.forRoute('/banking').record('GET', 200, 0.01);
   metrics.inFlight(1);
-  metrics.counter('caller_requests_total', { caller: 'anyone' })();
+  metrics.counterBy('caller_requests_total', 'caller', {})('anyone');
   metrics.error('ROUTE_NOT_FOUND');
   metrics.replay('unauthorized');
   metrics.count('token_requests_total', { credential: 'default', result: 'ok' });
-  metrics.counter('token_lookups_total', { credential: 'default', result: 'hit' })();
+  metrics.counterBy('token_lookups_total', 'result', { labels: { credential: 'default' } })('hit');
   metrics.observe('token_request_duration_seconds', { credential: 'default' }, 0.1);
   metrics.count('config_reloads_total', { result: 'ok' });
   metrics.count('rotations_total', { credential: 'default', result: 'ok' });

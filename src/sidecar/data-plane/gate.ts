@@ -50,7 +50,9 @@ export function createGate({
   onForwarded,
 }: GateOptions): CountingGate {
   const { limits, timeouts, callers } = settings.config;
-  const count = createCallerCount(settings, link);
+  const count = link.metrics.counterBy('caller_requests_total', 'caller', {});
+  /** Names in certificates are the CA's choice: as a label they would have no bound. */
+  const labels = new Set(['anyone', ...settings.callerKeys.keys()]);
   const admit = createAdmission({
     ...{ routes, hosts, allowForwarded: callers.allowForwarded },
     identify: createIdentify({ keys: settings.callerKeys }),
@@ -63,10 +65,11 @@ export function createGate({
       return admit(line, head);
     },
     enter(caller, route) {
-      if (isFree(callers.limits) && isFree(route.limits)) return void count(caller);
+      if (isFree(callers.limits) && isFree(route.limits))
+        return void count(labels.has(caller) ? caller : 'certificate');
       const claim = { owner: `caller ${caller}`, limits: callers.limits };
       const entered = enterBoth(rateLimits, claim, { owner: `route ${route.path}`, limits: route.limits });
-      count(caller);
+      count(labels.has(caller) ? caller : 'certificate');
       return entered;
     },
     audited: auditor ? (method) => auditor.begin(method) : () => false,
@@ -92,20 +95,6 @@ function createOccupancy(): Pick<CountingGate, 'hold' | 'release' | 'empty'> {
         onEmpty = resolve;
         if (inside === 0) resolve();
       }),
-  };
-}
-
-/** Names in certificates are the CA's choice: as a label they would have no bound. */
-function createCallerCount({ callerKeys }: DataPlaneSettings, { metrics }: Link): (caller: string) => void {
-  const counters = new Map<string, () => void>();
-  const open = (label: string) => {
-    const counter = metrics.counter('caller_requests_total', { caller: label });
-    counters.set(label, counter);
-    return counter;
-  };
-  return (caller) => {
-    const label = caller === 'anyone' || callerKeys.has(caller) ? caller : 'certificate';
-    (counters.get(label) ?? open(label))();
   };
 }
 
