@@ -1,7 +1,7 @@
 /** The manifest tells the truth: what the source imports, what package.json states, what the bundle holds and what its SBOM lists. */
 import { globSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
-import { join } from 'node:path';
+import { join, matchesGlob } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Bundle, bundle } from '../../deploy/package/bundle.ts';
 import { leaveOut } from '../../deploy/package/left-out.ts';
@@ -36,9 +36,13 @@ function packageOf(specifier: string): string | undefined {
 }
 
 /** All that a text imports or requires, by any syntax. */
-function packagesIn(text: string): Set<string> {
+function specifiersIn(text: string): string[] {
   const found = text.matchAll(/\b(?:from|import|require)\s*\(?\s*(['"])([^'"\n]+)\1/g);
-  return new Set([...found].flatMap(([, , specifier = '']) => packageOf(specifier) ?? []));
+  return [...found].map(([, , specifier = '']) => specifier);
+}
+
+function packagesIn(text: string): Set<string> {
+  return new Set(specifiersIn(text).flatMap((specifier) => packageOf(specifier) ?? []));
 }
 
 const folderOf = (moduleId: string) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(moduleId)?.[0];
@@ -67,10 +71,25 @@ function closure(): Set<string> {
 }
 
 describe('package.json', () => {
-  const imported = new Set(globSync('src/**/*.ts', { cwd: ROOT }).flatMap((path) => [...packagesIn(read(path))]));
+  const sources = globSync('src/**/*.ts', { cwd: ROOT }).map(read);
+  const imported = new Set(sources.flatMap((text) => [...packagesIn(text)]));
 
   it('has what the source imports as its dependencies, no more and no less', () => {
     expect(Object.keys(manifest.dependencies).sort()).toEqual([...imported].sort());
+  });
+
+  it('is all the source knows of a package: a path into one is one that it exports', () => {
+    const paths = new Set(sources.flatMap(specifiersIn).filter((name) => packageOf(name) && packageOf(name) !== name));
+    for (const specifier of paths) {
+      const name = packageOf(specifier) ?? '';
+      const { exports = {} } = JSON.parse(read(`node_modules/${name}/package.json`)) as { exports?: object };
+      const path = `.${specifier.slice(name.length)}`;
+      expect([specifier, Object.keys(exports).some((exported) => matchesGlob(path, exported))]).toEqual([
+        specifier,
+        true,
+      ]);
+    }
+    expect(sources.filter((text) => /\.prototype\b|setPrototypeOf/.test(text))).toEqual([]);
   });
 
   it('pins every package to one version, which is the one in the lock file', () => {

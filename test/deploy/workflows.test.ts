@@ -29,13 +29,18 @@ interface Job {
 }
 
 interface Workflow {
-  readonly on: { readonly push: { readonly tags?: readonly string[]; readonly branches?: readonly string[] } };
+  readonly on: {
+    readonly push?: { readonly tags?: readonly string[]; readonly branches?: readonly string[] };
+    readonly schedule?: readonly { readonly cron: string }[];
+    readonly workflow_dispatch?: null;
+  };
   readonly permissions: object;
   readonly jobs: Readonly<Record<string, Job>>;
 }
 
 const release = parse(read('.github/workflows/release.yml')) as Workflow;
 const ci = parse(read('.github/workflows/ci.yml')) as Workflow;
+const audit = parse(read('.github/workflows/audit.yml')) as Workflow;
 const stepsOf = ({ jobs }: Workflow) => Object.values(jobs).flatMap(({ steps }) => steps);
 const commandsOf = (job: Job | undefined) => (job?.steps ?? []).map(({ run }) => run ?? '').join('\n');
 
@@ -46,17 +51,18 @@ function before(name: string): Set<string> {
 }
 
 describe.each([
-  ['ci.yml', ci],
-  ['release.yml', release],
-])('.github/workflows/%s', (_name, workflow) => {
+  ['ci.yml', ci, ['.ci/run']],
+  ['release.yml', release, ['.ci/run']],
+  ['audit.yml', audit, []],
+])('.github/workflows/%s', (_name, workflow, files) => {
   it('names only scripts and files that exist', () => {
     const commands = stepsOf(workflow).map(({ run }) => run ?? '');
     const scripts = commands.flatMap((run) =>
       [...run.matchAll(/npm run (?:-s )?([\w:-]+)/g)].map(([, name = '']) => name),
     );
     expect(scripts.filter((name) => !(name in manifest.scripts))).toEqual([]);
-    const files = commands.flatMap((run) => [...run.matchAll(/\bbash (\S+)/g)].map(([, path = '']) => path));
-    expect(files).not.toEqual([]);
+    const run = commands.flatMap((command) => [...command.matchAll(/\bbash (\S+)/g)].map(([, path = '']) => path));
+    expect(run).toEqual(files);
     expect(files.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 
@@ -79,7 +85,7 @@ describe.each([
 
 describe('a release', () => {
   it('is made from a tag that is the version in package.json', () => {
-    expect(release.on.push.tags).toEqual(['v*.*.*']);
+    expect(release.on.push?.tags).toEqual(['v*.*.*']);
     expect(commandsOf(release.jobs['check'])).toContain('require("./package.json").version');
   });
 
@@ -121,5 +127,61 @@ describe('a release', () => {
     const at = lines.indexOf(`## ${manifest.version}`);
     expect(at).toBeGreaterThan(0);
     expect(lines.slice(at + 1).find((line) => line !== '')).toMatch(/^- /);
+  });
+});
+
+describe('the audit', () => {
+  it('runs every week and on demand, and on nothing that others send', () => {
+    expect(Object.keys(audit.on).sort()).toEqual(['schedule', 'workflow_dispatch']);
+    // Minute, hour, any day of any month, one day of the week.
+    expect(audit.on.schedule?.map(({ cron }) => cron)).toEqual([expect.stringMatching(/^\d+ \d+ \* \* [0-6]$/)]);
+  });
+
+  it('fails for any known weakness in what runs, and for what its registry has not signed', () => {
+    const commands = Object.values(audit.jobs).map(commandsOf);
+    expect(commands).toContainEqual(expect.stringMatching(/^npm audit --omit=dev --audit-level=low$/m));
+    expect(commands).toContainEqual(expect.stringMatching(/^npm ci --ignore-scripts\nnpm audit signatures$/m));
+  });
+
+  it('may read the source and nothing else', () => {
+    for (const job of Object.values(audit.jobs)) expect(job.permissions).toEqual({ contents: 'read' });
+    expect(read('.github/workflows/audit.yml')).not.toContain('secrets.');
+  });
+});
+
+describe('renovate.json', () => {
+  const renovate = JSON.parse(read('renovate.json')) as {
+    extends: string[];
+    rangeStrategy: string;
+    lockFileMaintenance: { enabled: boolean };
+    packageRules: { groupName: string; matchDepTypes?: string[] }[];
+    customManagers: { managerFilePatterns: string[]; matchStrings: string[] }[];
+  };
+
+  it('proposes pinned versions and a new lock file weekly, in groups', () => {
+    expect(renovate).toMatchObject({ rangeStrategy: 'pin', lockFileMaintenance: { enabled: true } });
+    expect(renovate.extends).toContain('schedule:weekly');
+    expect(renovate.packageRules.filter(({ groupName }) => !groupName)).toEqual([]);
+    const grouped = renovate.packageRules.flatMap(({ matchDepTypes = [] }) => matchDepTypes);
+    expect(grouped.sort()).toEqual(['dependencies', 'devDependencies']);
+  });
+
+  it('finds the Node of the executables, which is in no manifest', () => {
+    const [manager] = renovate.customManagers;
+    const [pattern = '', expression = ''] = [manager?.managerFilePatterns[0]?.slice(1, -1), manager?.matchStrings[0]];
+    expect('deploy/executable/targets.ts').toMatch(new RegExp(pattern));
+    const found = new RegExp(expression).exec(read('deploy/executable/targets.ts'));
+    expect(found?.groups?.['currentValue']).toBe(NODE_VERSION);
+  });
+});
+
+describe('SECURITY.md', () => {
+  it('names only files and scripts that exist', () => {
+    const text = read('SECURITY.md');
+    const files = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map(([, path = '']) => path);
+    expect(files).not.toEqual([]);
+    expect(files.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+    const scripts = [...text.matchAll(/npm run (\S+)/g)].map(([, name = '']) => name);
+    expect(scripts.filter((name) => !(name in manifest.scripts))).toEqual([]);
   });
 });
