@@ -19,6 +19,8 @@ export interface Options {
   readonly smoke: boolean;
   /** What the sidecar is run from. */
   readonly from: 'dist' | 'src';
+  /** Folder of another build, which is measured beside it as `before`. */
+  readonly against: string | undefined;
 }
 
 export const USAGE = `npm run bench -- [options]
@@ -33,6 +35,7 @@ export const USAGE = `npm run bench -- [options]
   --profile FOLDER    a CPU profile of every sidecar
   --smoke             tiny: does everything still work?
   --from dist|src     what the sidecar is run from (dist)
+  --against FOLDER    another build beside it, as "before" (npm run build -- FOLDER makes one)
 `;
 
 /** @throws Error with what is wrong, in one line */
@@ -50,6 +53,7 @@ export function readOptions(args: readonly string[]): Options {
       profile: { type: 'string' },
       smoke: { type: 'boolean', default: false },
       from: { type: 'string', default: 'dist' },
+      against: { type: 'string' },
     },
   });
   const { smoke, from } = values;
@@ -65,6 +69,7 @@ export function readOptions(args: readonly string[]): Options {
     profile: values.profile,
     smoke,
     from,
+    against: values.against,
   };
 }
 

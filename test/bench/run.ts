@@ -5,6 +5,7 @@ import type { Findings } from './report/report.ts';
 import { type Contest, type Pace, type Round, runRounds } from './rounds.ts';
 import { SUBJECTS } from './subjects/all.ts';
 import { DIRECT } from './subjects/direct.ts';
+import { BEFORE, sidecarFrom } from './subjects/sidecar.ts';
 import type { Subject } from './subjects/subject.ts';
 import { type ColdResult, runCold } from './workloads/cold.ts';
 import { loads } from './workloads/load.ts';
@@ -15,7 +16,7 @@ import { PLAIN, type Workload } from './workloads/workload.ts';
 const MIB = 1024 * 1024;
 const COLD_CALLERS = 10_000;
 /** Their memory is also watched under load, which takes long; that of the others only when idle. */
-const WATCHED = ['sidecar', 'floor', 'nginx'];
+const WATCHED = ['sidecar', BEFORE, 'floor', 'nginx'];
 /** Of the long ones. */
 const FEW_ROUNDS = 3;
 /** In a smoke run: enough that every connection has its turn, however slow the machine. */
@@ -56,9 +57,11 @@ export async function runWorkloads(
   workloads: readonly Workload[],
   options: Options,
 ): Promise<Findings> {
-  const subjects = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true).filter(
+  const others = options.against === undefined ? [] : [sidecarFrom(options.against)];
+  const installed = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true).filter(
     (subject) => subject.version() !== undefined,
   );
+  const subjects = [...installed, ...others];
   const wanted = (name: string) => options.workloads?.includes(name) ?? true;
   const withSidecar = subjects.some(({ name }) => name === 'sidecar');
   const fewRounds = Math.min(FEW_ROUNDS, options.rounds);

@@ -1,5 +1,6 @@
 /** The report as text: Markdown tables, so that they can go into a document as they are. */
-import type { Figures } from './figures.ts';
+import { BEFORE } from '../subjects/sidecar.ts';
+import { type Figures, pairedRatio } from './figures.ts';
 import type { Report } from './report.ts';
 import type { Spread } from './statistics.ts';
 import { number, renderTable } from './table.ts';
@@ -10,7 +11,15 @@ const MIB = 1024 * 1024;
 const BUSY_SHARE = 0.9;
 
 export function renderReport(report: Report): string {
-  return [about(report), ...workloads(report), memory(report), cold(report), others(report), targets(report)]
+  return [
+    about(report),
+    ...workloads(report),
+    memory(report),
+    cold(report),
+    others(report),
+    against(report),
+    targets(report),
+  ]
     .filter((part) => part !== '')
     .join('\n');
 }
@@ -124,6 +133,19 @@ function others({ findings: { starts, package: size } }: Report): string {
       : []),
   ];
   return lines.join('');
+}
+
+/** Round by round, so that a busy minute is busy for both. */
+function against({ findings: { rounds } }: Report): string {
+  if (!rounds.some(({ lane }) => lane === BEFORE)) return '';
+  const names = [...new Set(rounds.map(({ workload }) => workload))];
+  const rows = names.map((workload) => [
+    workload,
+    ...(['cpuUs', 'p50Ms', 'p99Ms'] as const).map((measure) =>
+      spread(pairedRatio(rounds, { workload, measure }, 'sidecar', BEFORE)),
+    ),
+  ]);
+  return `this build / the one before, paired\n\n${renderTable(['workload', 'CPU', 'p50', 'p99'], rows)}`;
 }
 
 function targets({ verdicts, options }: Report): string {

@@ -1,7 +1,7 @@
 /** The sidecar as operators run it: default options, access log into a file, metrics, Node's flags as in the image. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { NODE_FLAGS } from '../../../deploy/executable/targets.ts';
 import { COMPILED } from '../../support/compiled.ts';
 import { freePort } from '../../support/free-port.ts';
@@ -9,6 +9,8 @@ import { CORE, startProgram } from '../children.ts';
 import { untilListening, untilTrue } from './ports.ts';
 import { FETCHED, LOG_FILE, originOf, type Running, type Setup, type Subject } from './subject.ts';
 
+/** Name of another build that is measured beside this one. */
+export const BEFORE = 'before';
 /** How exactly its start is timed. */
 const POLL_MS = 5;
 
@@ -22,6 +24,17 @@ export const SIDECAR: Subject = {
   },
   start: startSidecar,
 };
+
+/** Another build of it, from the folder that `npm run build -- FOLDER` made. */
+export function sidecarFrom(folder: string): Subject {
+  const main = join(resolve(folder), 'main.js');
+  return {
+    ...SIDECAR,
+    name: BEFORE,
+    version: () => folder,
+    start: (setup) => startSidecar({ ...setup, sidecar: { ...setup.sidecar, main } }),
+  };
+}
 
 async function startSidecar(setup: Setup): Promise<Running> {
   const { folder, sidecar, caFile } = setup;
