@@ -13,14 +13,14 @@ export interface Explanation {
 
 /**
  * An error in plain words, from the error table.
- * @param code undefined for an error that the API itself answered with
+ * @param code undefined for an error response of the API itself
  */
 export function explain(code: string | undefined, status?: number): Explanation {
   if (code === undefined)
     return {
       code: `HTTP ${status}`,
-      title: 'The API itself answered with an error',
-      detail: 'Its answer was passed on as it was. If it goes on, ask whoever runs the API.',
+      title: 'The API itself responded with an error',
+      detail: 'The sidecar forwarded that response unchanged. If this continues, ask whoever runs the API.',
     };
   if (Object.hasOwn(ERRORS, code)) {
     const { title, detail } = ERRORS[code as keyof typeof ERRORS];

@@ -13,9 +13,9 @@ export interface LiveOptions<Kind> {
 }
 
 export interface Live<Kind> {
-  /** Answers with the state now and every later one. False, and no answer, when there are too many or it is over. */
+  /** Sends the current state and every later one. False, and no response, when too many are open or after `drain`. */
   attach(res: ServerResponse, kind: Kind): boolean;
-  /** Sends the last state, ends every answer and takes no more. */
+  /** Sends the last state, ends every response and accepts no more. */
   drain(): void;
   listeners(): number;
 }

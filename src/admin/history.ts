@@ -7,7 +7,7 @@
 export interface Recent {
   readonly requests: number;
   readonly errors: number;
-  /** Undefined where no request was answered. */
+  /** Undefined where no request got a response. */
   readonly p50Ms: number | undefined;
   readonly p99Ms: number | undefined;
 }
@@ -24,7 +24,7 @@ export interface RecentError {
   readonly at: number;
   /** Undefined where the request matched none. */
   readonly route: string | undefined;
-  /** Undefined where the API itself answered with an error. */
+  /** Undefined where the API itself responded with an error. */
   readonly code: string | undefined;
   readonly status: number;
   readonly requestId: string;
@@ -32,8 +32,8 @@ export interface RecentError {
 
 export interface History {
   /**
-   * Counts a request that is over. Errors are those with a code of the sidecar's and those the API answers with 5xx.
-   * @param failure what is not an ordinary answer, for the list of errors
+   * Counts a finished request. Errors are those with an error code of the sidecar and 5xx responses of the API.
+   * @param failure anything but an ordinary response, for the list of errors
    */
   record(
     route: string | undefined,

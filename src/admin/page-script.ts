@@ -70,11 +70,11 @@ export const PAGE_SCRIPT = `(() => {
     form.dataset.busy = 'yes';
     result.textContent = 'Fetching a token …';
     try {
-      const answer = await fetch(form.action, { method: 'POST', headers: { Accept: 'application/json' } });
-      const body = await answer.json();
-      result.textContent = answer.ok ? 'A new token is in use.' : body.title + '. ' + body.detail;
+      const response = await fetch(form.action, { method: 'POST', headers: { Accept: 'application/json' } });
+      const body = await response.json();
+      result.textContent = response.ok ? 'A new token is in use.' : body.title + '. ' + body.detail;
     } catch {
-      result.textContent = 'The sidecar does not answer.';
+      result.textContent = 'The sidecar does not respond.';
     }
     delete form.dataset.busy;
   });

@@ -89,7 +89,7 @@ function judge(status: Status): Verdict {
     const because = waiting ? 'A token is on its way; calls wait for it.' : 'A valid token is at hand for every route.';
     return { word: 'Yes', look: 'good', because };
   }
-  const because = `No token can be had for ${down.join(', ')}: calls there are answered with 503.`;
+  const because = `No token is available for ${down.join(', ')}: calls there get 503.`;
   return down.length < status.routes.length
     ? { word: 'Only in part', look: 'bad', because: `${because} The other routes work.` }
     : { word: 'No', look: 'bad', because };

@@ -83,7 +83,7 @@ export interface Verdict {
 }
 
 /**
- * Could a request be served now? Never asks the identity server: with it down and a valid token, the answer is yes.
+ * Could a request be served now? Never asks the identity server: with a valid token it says yes even if that is down.
  */
 export function readiness(input: StatusInput): Verdict {
   const credentials = input.tokens.map((token) => ({
@@ -103,7 +103,7 @@ export function startedUp(input: StatusInput): Verdict {
   return { ok, body: { started: ok, listening: input.listening, tokens } };
 }
 
-/** What `/status` answers and the page shows. */
+/** What `/status` returns and the page shows. */
 export type Status = ReturnType<typeof status>;
 
 /** The whole picture, for `/status`. Times are ISO 8601. */

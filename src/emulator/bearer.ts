@@ -16,7 +16,7 @@ type RefusedVerdict = Exclude<TokenVerdict, { state: 'valid' }>;
 export type Permits = (clientId: string, request: FastifyRequest) => boolean;
 
 /**
- * Makes the onRequest hook of one API: any of `scopes` opens it, if `permits` agrees. Answers 401 without a usable
+ * Makes the onRequest hook of one API: any of `scopes` opens it, if `permits` agrees. Sends 401 without a usable
  * token of a client that still exists and 403 without the scope or permission. Source: RFC 6750 §3, ASP.NET Core
  * JwtBearerHandler.
  */

@@ -1,6 +1,6 @@
 // The control plane under `/_emulator`: how a test scripts faults, revokes tokens, reads counters, changes secrets
 // and how the IAM API behaves.
-// Needs no token and exists only here; nothing in the real service answers at these paths.
+// Needs no token and exists only here; the real service has nothing at these paths.
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { FAULT_SCHEMA, type Faults } from './faults.ts';

@@ -12,7 +12,7 @@ export interface DiscoveryDeps {
 const DISCOVERY_PATH = '/.well-known/openid-configuration';
 
 /**
- * Registers the discovery document and the key set. GET only: the real endpoints answer 405 to anything else, HEAD
+ * Registers the discovery document and the key set. GET only: the real endpoints send 405 for anything else, HEAD
  * included. Source: OpenID Connect Discovery 1.0 §4, IdentityServer DiscoveryEndpoint.
  */
 export function registerDiscovery(app: FastifyInstance, deps: DiscoveryDeps): void {

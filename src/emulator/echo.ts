@@ -17,7 +17,7 @@ interface BytesRequest {
 }
 
 /**
- * Registers the echo at `/` of `app` and the byte source at `/bytes/:n`. The echo answers every method Node can read
+ * Registers the echo at `/` of `app` and the byte source at `/bytes/:n`. The echo takes every method Node can read
  * on a server, with a body or without; what offers a WebSocket may be taken by `acceptSocket` instead.
  */
 export function registerEcho(app: FastifyInstance, acceptSocket: AcceptSocket): void {

@@ -124,7 +124,7 @@ function createFailedEvent(index: number): FailedEvent {
     id: index + 1,
     subscriptionName: SUBSCRIPTION_NAMES[index % SUBSCRIPTION_NAMES.length] ?? '',
     failedAt: time,
-    reason: 'The delivery URL answered 503 to every attempt.',
+    reason: 'The delivery URL responded with 503 to every attempt.',
     event: {
       id: `00000000-0000-4000-8000-${number}`,
       source: '00000000-0000-4000-9000-000000000001',

@@ -35,7 +35,7 @@ export const FAULT_SCHEMA = z
       .optional(),
     /** Only requests to a path, without its query, in which this regular expression is found. */
     path: z.string().refine(isPattern, { message: 'must be a regular expression' }).optional(),
-    /** The request takes effect first; only its answer is lost, late or replaced. */
+    /** The request takes effect first; only its response is lost, late or replaced. */
     after: z.boolean().default(false),
     times: z.int().min(1).max(1_000_000).default(1),
     status: z.int().min(200).max(599).optional(),
@@ -85,7 +85,7 @@ export function createFaults(): Faults {
 
 /**
  * Adds the hooks to the whole server: they tell `onArrival` which target a request is for, then let a waiting fault
- * replace the answer. Delay first, then a TCP reset or the scripted answer; a delay alone only postpones.
+ * replace the response. Delay first, then a TCP reset or the scripted response; a delay alone only postpones.
  */
 export function injectFaults(app: FastifyInstance, faults: Faults, onArrival: (target: Target) => void): void {
   const postponed = new WeakMap<FastifyRequest, Fault>();
@@ -151,7 +151,7 @@ interface Responding {
   response: unknown;
 }
 
-/** Of the real answer only the status stays, where none is scripted. */
+/** Keeps only the status of the real response, and that only where none is scripted. */
 function replaceResponse(fault: Fault, { request, reply, response }: Responding): unknown {
   if (fault.reset) {
     request.raw.socket.resetAndDestroy();

@@ -55,7 +55,7 @@ export function registerSecrets(app: FastifyInstance, { store, now, originOf }: 
     if (!stored) return refuseUnknown(reply, 'client');
     if (settings.createResponse === 'empty') return reply.code(201).send();
     const { clientSecretId, description, expiration } = stored;
-    // The one time the value is answered.
+    // The only response that contains the value.
     return reply.code(201).send({ clientSecretId, description, expiration, value: secret.value.value });
   });
   app.delete<SecretRequest>('/clients/:clientId/secrets/:clientSecretId', async (request, reply) => {

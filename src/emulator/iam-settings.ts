@@ -3,7 +3,7 @@
 import { z } from 'zod';
 
 const FULL_SCHEMA = z.strictObject({
-  /** Whether creating answers with what was created, or with nothing. */
+  /** Whether a creation returns what was created, or nothing. */
   createResponse: z.enum(['body', 'empty']),
   /** Whether the same policy again is fine or a 409. */
   duplicatePolicy: z.enum(['ok', 'conflict']),

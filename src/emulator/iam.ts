@@ -13,7 +13,7 @@ export interface IamDeps {
   store: Store;
   /** Epoch ms. */
   now(): number;
-  /** The origin a request was made to: begin of the links in its answer. */
+  /** The origin a request was made to: the links in its response begin with it. */
   originOf(request: FastifyRequest): string;
 }
 

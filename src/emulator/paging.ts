@@ -1,4 +1,4 @@
-// The two numbered paging styles of the IAM API. Hides how far a page number or size may be off and still be answered.
+// The two numbered paging styles of the IAM API. Hides how far a page number or size may be off and still work.
 import { z } from 'zod';
 
 const DEFAULT_SIZE = 100;
@@ -8,8 +8,8 @@ const INTEGER = z
   .transform(Number);
 
 /**
- * The query of a numbered list, from 1. The samples of the documentation ask for page 0 with 0 items, so both must be
- * answered: as what one gets without asking. Sizes are clamped to 10..200, as published for subjects.
+ * The query of a numbered list, from 1. The samples of the documentation ask for page 0 with 0 items, so both must
+ * work: they mean the defaults. Sizes are clamped to 10..200, as published for subjects.
  */
 export const NUMBERED_PAGE = z.object({
   page: INTEGER.default(1).transform((page) => Math.max(page, 1)),

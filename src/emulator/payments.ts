@@ -1,5 +1,5 @@
 // The paying half of the Banking API: credit transfers that can be sent twice but happen once. Hides the memory of
-// idempotency keys and promises that a key's first answer, good or bad, is its only answer.
+// idempotency keys and promises that a key's first response, good or bad, is its only response.
 import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
@@ -53,7 +53,7 @@ interface PaymentRequest {
 }
 
 /**
- * Registers credit transfers under the prefix of `app`. Replays follow the public Banking API v4 text: same answer,
+ * Registers credit transfers under the prefix of `app`. Replays follow the public Banking API v4 text: same response,
  * `Idempotent-Replayed: true`, and 201 turned into 200.
  */
 export function registerPayments(app: FastifyInstance, counters: Counters): void {

@@ -42,7 +42,7 @@ export function createProblem(status: number, extras: ProblemExtras = {}): Probl
   };
 }
 
-/** Answers with a problem. The body goes out as a string, or Fastify would write its own media type over ours. */
+/** Responds with a problem. The body goes out as a string, or Fastify would write its own media type over ours. */
 export function sendProblem(reply: FastifyReply, status: number, extras: ProblemExtras = {}): FastifyReply {
   return reply
     .code(status)
@@ -50,7 +50,7 @@ export function sendProblem(reply: FastifyReply, status: number, extras: Problem
     .send(JSON.stringify(createProblem(status, extras)));
 }
 
-/** Answers 404 for something a path names that is not there. */
+/** Responds with 404 when a path names something that is not there. */
 export function refuseUnknown(reply: FastifyReply, what: string): FastifyReply {
   return sendProblem(reply, 404, { detail: `There is no such ${what}.` });
 }

@@ -1,5 +1,5 @@
 // A stand-in for Aritma on one local port: identity server, IAM, Banking and Events APIs and an echo, with a control
-// plane for tests. Composes the parts; whatever no part answers ends here as a problem.
+// plane for tests. Composes the parts; a request that no part handles gets a problem here.
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -90,7 +90,7 @@ function createApp(): FastifyInstance {
   return app;
 }
 
-/** The media types an ASP.NET Core API reads; anything else is answered 415. */
+/** The media types an ASP.NET Core API reads; anything else gets 415. */
 function acceptJsonOnly(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('text/plain');

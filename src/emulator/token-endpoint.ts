@@ -58,13 +58,13 @@ const CHECKS: readonly (readonly [refusesWhen: string, Check, TokenError])[] = [
   ['nothing asked and nothing to give', isScopeEmpty, 'invalid_scope'],
 ];
 
-/** Registers `POST /connect/token`. Other methods reach the same checks, since the real endpoint answers 400 there too. */
+/** Registers `POST /connect/token`. Other methods reach the same checks: the real endpoint sends 400 there too. */
 export function registerTokenEndpoint(app: FastifyInstance, deps: IdentityDeps): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: FORM_LIMIT_BYTES }, (_request, body, done) => {
     done(null, body);
   });
-  // What Fastify refuses before the handler runs (too large, a nonsensical media type) is an invalid request as well.
+  // What Fastify refuses before the handler runs (too large, a malformed media type) is an invalid request as well.
   app.setErrorHandler((_error, _request, reply) => refuse(reply, 'invalid_request'));
   app.all('/connect/token', async (request, reply) => {
     const attempt: Attempt = { request, store: deps.store, form: new Map(), scopes: [] };

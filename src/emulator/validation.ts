@@ -5,7 +5,7 @@ import type { z } from 'zod';
 /** Field path (dotted, `$` for the whole body) → what is wrong with it. */
 export type FieldErrors = Record<string, string[]>;
 
-/** Reads outside input through a schema: either the typed value, or the complaint per field for a 400 answer. */
+/** Reads outside input through a schema: either the typed value, or the complaint per field for a 400 response. */
 export function readValid<T>(schema: z.ZodType<T>, input: unknown): { value: T } | { errors: FieldErrors } {
   const result = schema.safeParse(input);
   if (result.success) return { value: result.data };

@@ -21,7 +21,7 @@ export interface Egress {
   readonly dispatcher: Dispatcher;
   readonly direct: Direct;
   /**
-   * True for the failure of a connection that had carried an answer before: the server may have closed it just as the
+   * True for the failure of a connection that had carried a response before: the server may have closed it just as the
    * request left, which says nothing about the server (RFC 9112 §9.3.1).
    */
   wasReused(error: Error): boolean;
@@ -40,7 +40,7 @@ export interface Outbound extends Pick<LoadedConfig, 'proxy' | 'tls'> {
 export interface EgressOptions {
   readonly loaded: Outbound;
   readonly connections: number;
-  /** For servers whose answers are small: a connection on which more arrives is cut. Default: no bound. */
+  /** For servers with small responses: closes a connection on which more arrives. Default: no bound. */
   readonly maxBytes?: number;
   /** Whose TLS files apply: `credential NAME` or `route PATH`. */
   readonly owner: string;
@@ -63,14 +63,14 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   const reused = new WeakSet<Error>();
   const pool = new Pool(base.origin, {
     connections: options.connections,
-    // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix answers up.
+    // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix up responses.
     allowH2: false,
     pipelining: 1,
     useMilo: false,
     keepAliveMaxTimeout: MAX_IDLE_MS,
     headersTimeout: config.timeouts.firstByte,
     bodyTimeout: config.timeouts.idle,
-    // One connection may carry several answers within its bound.
+    // One connection may carry several responses within its bound.
     ...(options.maxBytes && { maxRequestsPerClient: 10 }),
     connect: watched(connect, { reused, maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY }),
   });
@@ -100,7 +100,7 @@ interface Watch {
   readonly maxBytes: number;
 }
 
-/** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, interim answers. */
+/** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, 1xx responses. */
 function watched(connector: buildConnector.connector, { reused, maxBytes }: Watch): buildConnector.connector {
   return (options, done) =>
     connector(options, (...result) => {
@@ -111,7 +111,7 @@ function watched(connector: buildConnector.connector, { reused, maxBytes }: Watc
       });
       if (maxBytes < Number.POSITIVE_INFINITY) {
         socket?.prependListener('readable', () => {
-          if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('more than any answer needs'));
+          if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('more than any response needs'));
         });
       }
       done(...result);

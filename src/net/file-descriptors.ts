@@ -1,6 +1,6 @@
 /**
  * Makes the connections of callers fit the file descriptors this process may open, because running out of them hits
- * whoever comes next: a probe, a token request, an answer half on its way. Node has raised the soft limit to the hard
+ * whoever comes next: a probe, a token request, a response half sent. Node has raised the soft limit to the hard
  * one by the time it runs this. Only Linux tells.
  */
 import { readdirSync, readFileSync } from 'node:fs';

@@ -73,7 +73,7 @@ function listenUnix(server: Server, path: string, listening: () => void): void {
   }
 }
 
-/** A socket file outlives a killed process; one nobody answers on may go. Nothing but a socket is ever removed. */
+/** A socket file outlives a killed process. Removes one on which nobody listens, and nothing but a socket. */
 async function removeStaleSocket(path: string): Promise<void> {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
   const alive = await new Promise<boolean>((resolve) => {

@@ -66,7 +66,7 @@ export interface Tunnels {
 
 /**
  * A connector that asks the proxy for a tunnel and hands what comes out to `connector` for TLS.
- * @param timeoutMs for reaching the proxy and for its answer, each
+ * @param timeoutMs for reaching the proxy and for its response, each
  */
 export function createTunnels(proxy: Secret, connector: buildConnector.connector, timeoutMs: number): Tunnels {
   const { origin, username, password } = new URL(proxy.reveal());
@@ -86,7 +86,7 @@ export function createTunnels(proxy: Secret, connector: buildConnector.connector
     if (statusCode >= 200 && statusCode < 300) return socket as Socket;
     // It may still say something, which is nobody's concern any more.
     socket.on('error', () => undefined).destroy();
-    throw new TunnelError(`the proxy answered ${statusCode} to CONNECT`, { status: statusCode });
+    throw new TunnelError(`the proxy responded with ${statusCode} to CONNECT`, { status: statusCode });
   }
 
   return {
@@ -106,7 +106,7 @@ export function createTunnels(proxy: Secret, connector: buildConnector.connector
 
 class TunnelError extends Error {
   readonly code = 'PROXY_TUNNEL';
-  /** What the proxy answered, if it did. */
+  /** The status of the proxy's response, if there was one. */
   readonly status: number | undefined;
 
   constructor(message: string, { status, cause }: { status?: number; cause?: unknown }) {

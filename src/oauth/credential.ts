@@ -19,7 +19,7 @@ type Failure = Exclude<TokenResponse, { kind: 'token' }>;
 
 export interface CredentialOptions extends SecretFailoverOptions {
   readonly name: string;
-  /** Finds the token endpoint; a failure counts as if the endpoint had answered it. */
+  /** Finds the token endpoint; a failure counts as a failure of the endpoint. */
   readonly locate: () => Promise<Endpoint | Failure>;
   /** The endpoint could not be used: whatever `locate` keeps may be out of date. */
   readonly onUnusable?: () => void;
@@ -84,7 +84,7 @@ export function createCredential(options: CredentialOptions): Credential {
 
   return {
     name: options.name,
-    // A source waits for its answer and has no other word for a mistake of ours.
+    // The source waits for a response; it has no other kind for a bug in this code.
     fetchToken: (target) => fetchToken(target).catch(() => ({ kind: 'unavailable', result: 'internal' })),
     accepted: clientSecrets.accepted,
     secretsInUse: () =>

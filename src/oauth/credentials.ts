@@ -38,7 +38,7 @@ export interface IdentityOptions {
 /** A credential makes one request a key at a time; more connections would only be idle ones. */
 const CONNECTIONS = 4;
 
-/** Ten answers of the largest size that is read, with room for their headers. */
+/** Ten responses of the largest size that is read, with room for their headers. */
 const MAX_BYTES_PER_CONNECTION = 1024 * 1024;
 
 export function createIdentity(options: IdentityOptions): Identity {
@@ -69,7 +69,7 @@ export function createIdentity(options: IdentityOptions): Identity {
   };
 }
 
-/** What a route's token is for: its own wishes, else its credential's. */
+/** What a route's token is for: what the route requests, else what its credential requests. */
 export function tokenKey(route: RouteConfig, config: Config): TokenKey {
   const credential = config.credentials[route.credential];
   return {

@@ -1,5 +1,5 @@
 /**
- * The proofs (secrets or keys) of one client id, in order, and what the server thinks of each: which one to try first,
+ * The client secrets (or keys) of one client id, in order, and the server's verdict on each: which one to try first,
  * which to leave alone, and which one to fall back to while a replacement is not accepted yet.
  */
 
@@ -16,10 +16,10 @@ export interface ClientSecret {
 
 export interface SecretFailoverOptions {
   readonly clientSecrets: readonly ClientSecret[];
-  /** What the server accepted before `proofs` took its place: used while it accepts none of them, then forgotten. */
+  /** What the server accepted before `clientSecrets` replaced it: used until it accepts one of those. */
   readonly replaced?: ClientSecret | undefined;
   readonly clock: Clock;
-  /** Told of a proof, by its name, when the server accepts it instead of another or begins to refuse it. */
+  /** Told the name of a client secret when the server accepts it instead of another or begins to refuse it. */
   readonly onVerdict?: (clientSecret: string, verdict: 'accepted' | 'refused') => void;
 }
 
@@ -33,7 +33,7 @@ export interface SecretFailover {
   all(): readonly ClientSecret[];
 }
 
-/** A refused proof is left alone this long while another one works: servers lock clients out that keep failing. */
+/** How long a refused secret is not tried while another one works: servers lock out clients that keep failing. */
 const PROBE_AFTER_MS = 600_000;
 
 export function createSecretFailover({

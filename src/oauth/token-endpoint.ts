@@ -1,13 +1,14 @@
 /**
- * One token request and the judgement of its answer, kept apart: `sendTokenRequest` needs a network, `judgeTokenAnswer`
- * is a pure function of what came back. Every outcome is a value; nothing of an answer's body gets into an error or log.
+ * One token request and the verdict on its response, kept apart: `sendTokenRequest` needs a network,
+ * `interpretTokenResponse` is a pure function. Every outcome is a value; no part of a response body gets into an error
+ * or log.
  */
 import { decodeJwt } from 'jose/jwt/decode';
 import { type Dispatcher, errors } from 'undici';
 import { Secret } from '../core/secret.ts';
 import { parseObject, sendBounded } from '../net/bounded-request.ts';
 
-/** What the identity server's answer amounts to. */
+/** What the identity server's response means. */
 export type TokenResponse =
   | {
       readonly kind: 'token';
@@ -35,7 +36,7 @@ export interface TokenRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Covers everything from connecting to the last byte, in ms. */
   readonly deadlineMs: number;
-  /** Told what came back, before it is judged: `check` has more to say about it than the judgement keeps. */
+  /** Gets the raw response before it is interpreted: `check` has more to say about it than the verdict keeps. */
   readonly onResponse?: (response: RawResponse) => void;
   /** Told why nothing came back. */
   readonly onFailure?: (error: unknown) => void;
@@ -99,7 +100,7 @@ function transportClass(error: unknown): string {
 }
 
 /**
- * Decides what an answer means.
+ * Decides what a response means.
  * @param nowMs epoch ms, for Retry-After dates and tokens without `expires_in`
  */
 export function interpretTokenResponse(response: RawResponse, nowMs: number): TokenResponse {

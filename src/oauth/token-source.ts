@@ -181,7 +181,7 @@ export class TokenSource {
     if (response.kind !== 'token') return this.#fail(response);
     const { authorization, lifetimeS } = response;
     const lifespan = planLifespan(since, lifetimeS, { refreshBeforeMs, random: random() });
-    // The machine may have slept while the answer was on its way.
+    // The machine may have slept while the response was on its way.
     if (phaseOf(lifespan, clock.now()) === 'expired')
       return this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
     const token: Token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };

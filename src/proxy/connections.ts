@@ -1,7 +1,7 @@
 /**
  * The connections of callers, over all listeners together, and what runs on each. There may be only so many: one more
  * makes the one that has been idle for longest give way, so that a program that hoards connections locks nobody out;
- * where all are in use, the new one is answered 503 and closed before anything is read from it. A running request is
+ * where all are in use, the new one gets 503 and is closed before anything is read from it. A running request is
  * never touched.
  */
 import type { ServerResponse } from 'node:http';
@@ -17,14 +17,14 @@ const RETRY_AFTER_S = 1;
 
 export interface ConnectionsOptions {
   readonly limit: number;
-  /** Called for every connection that was answered 503. */
+  /** Called for every connection that got 503. */
   readonly onRefused: () => void;
   /** Monotonic, ms. */
   readonly now?: () => number;
 }
 
 export interface Connections {
-  /** True: serve it. False: it has been answered and is being closed. */
+  /** True: serve it. False: it got its response and is being closed. */
   admit(socket: Socket): boolean;
   /**
    * A request has begun; to be told when its response is closed.

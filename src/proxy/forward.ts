@@ -1,5 +1,5 @@
 /**
- * Sends an admitted request to its upstream with the token injected last, and streams the answer back with
+ * Sends an admitted request to its upstream with the token injected last, and streams the response back with
  * backpressure; an end on either side ends the other. Sends at most one request a second time, and only where nothing has
  * gone down to the caller: with a new token after a 401 that blames the token, or a safe one whose kept connection
  * turned out to be dead.
@@ -18,15 +18,15 @@ import { createUpgrade } from './upgrade-fence.ts';
 
 /** RFC 9110 §7.6.3. */
 const VIA = '1.1 aritma-sidecar';
-/** More interim answers than this are a fault of the API. */
+/** More interim responses than this are a fault of the API. */
 const MAX_INTERIM = 16;
 /** More of a discarded 401 is not worth a connection. */
 const MAX_DISCARD_BYTES = 64 * 1024;
 
 /**
- * Resolves when the whole answer has been handed to the caller's connection.
- * @throws SidecarError UPSTREAM_* with `mayHaveExecuted`, CALLER_ABORTED, CALLER_TIMEOUT, or what `renew` throws. If the
- * answer had begun, `res.headersSent` is true and the caller's connection has to be cut.
+ * Resolves when the whole response has been handed to the caller's connection.
+ * @throws SidecarError UPSTREAM_* with `mayHaveExecuted`, CALLER_ABORTED, CALLER_TIMEOUT, or what `renew` throws. If
+ * the response had begun, `res.headersSent` is true and the caller's connection has to be destroyed.
  */
 export function forward(exchange: Exchange, route: Route, token: Token): Promise<void> {
   return new Promise((resolve, reject) => new Attempt({ exchange, route, token }, { resolve, reject }).send());
@@ -182,7 +182,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
   }
 
-  /** RFC 9110 §15.2: interim answers are passed on, except to callers that cannot know them; a flood of them is not. */
+  /** RFC 9110 §15.2: forwards interim responses, except to callers that cannot know them; stops a flood of them. */
   #inform(status: number, raw: readonly Buffer[]): void {
     const { req, res } = this.#exchange;
     this.#informed += 1;

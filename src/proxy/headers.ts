@@ -146,7 +146,7 @@ function without(flat: readonly string[], names: ReadonlySet<string>): string[] 
 }
 
 /** Never passed on to a caller. */
-const DROPPED_FROM_ANSWER: ReadonlySet<string> = new Set([
+const DROPPED_FROM_RESPONSE: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-authenticate',
@@ -158,7 +158,7 @@ const DROPPED_FROM_ANSWER: ReadonlySet<string> = new Set([
   'x-sidecar-error',
 ]);
 
-const NOTED_IN_ANSWER: ReadonlySet<string> = new Set(['connection', 'www-authenticate', 'x-request-id']);
+const NOTED_IN_RESPONSE: ReadonlySet<string> = new Set(['connection', 'www-authenticate', 'x-request-id']);
 
 export interface ResponseHead {
   /** Flat name, value, … for `writeHead`. */
@@ -179,9 +179,9 @@ export function readResponseHead(raw: readonly (Buffer | string)[], status: numb
     const line = text(raw[index]);
     const value = text(raw[index + 1]);
     const name = line.toLowerCase();
-    if (NOTED_IN_ANSWER.has(name)) note(noted, name, value);
-    // A length on an answer that has no content would be read as the start of the next one (RFC 9110 §8.6).
-    if (DROPPED_FROM_ANSWER.has(name) || (name === 'content-length' && (status === 204 || status < 200))) continue;
+    if (NOTED_IN_RESPONSE.has(name)) note(noted, name, value);
+    // A length on a response without content would make the next response its content (RFC 9110 §8.6).
+    if (DROPPED_FROM_RESPONSE.has(name) || (name === 'content-length' && (status === 204 || status < 200))) continue;
     headers.push(line, value.includes(token) ? value.replaceAll(token, '[token]') : value);
   }
   const named = connectionOptions(noted.get('connection'));
@@ -196,7 +196,7 @@ function text(bytes: Buffer | string = ''): string {
   return typeof bytes === 'string' ? bytes : bytes.toString('latin1');
 }
 
-/** The headers to send on, one station less to go; or that the request ends here. */
+/** The headers to forward, with one hop less to go; or that the request ends here. */
 export function countForward(method: string, forward: readonly string[]): readonly string[] | 'ends here' {
   if (method !== 'OPTIONS') return forward;
   const at = forward.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'max-forwards');

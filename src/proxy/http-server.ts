@@ -1,5 +1,5 @@
 /**
- * The node:http server with its limits, and the answers it gives where there is no request to speak of: malformed bytes,
+ * The node:http server with its limits, and its responses where there is no request to speak of: malformed bytes,
  * headers that are too slow or too large, CONNECT. Also what Node does not do well: requests that offer an upgrade.
  */
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
@@ -52,7 +52,7 @@ export function createListener({ begin, headersTimeout, tls, connections }: List
     requestTimeout: 0,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    // We answer a missing Host ourselves, with a reason.
+    // We refuse a missing Host ourselves, with a reason.
     requireHostHeader: false,
     insecureHTTPParser: false,
     noDelay: true,
@@ -71,7 +71,7 @@ export function createListener({ begin, headersTimeout, tls, connections }: List
   server.on('connect', (_req, socket) => malformed(socket, unfinished(socket), 'CALLER_METHOD_REFUSED'));
   guardConnections(server, tls ? 'secureConnection' : 'connection', connections);
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // What cannot speak TLS with us would not understand an answer either.
+    // A peer that cannot speak TLS with us would not understand a response either.
     const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
     if (gone) socket.destroy();
     else malformed(socket, unfinished(socket), parserFault(error.code));
@@ -144,7 +144,7 @@ export function certificateOf(socket: Socket): string | undefined {
   return fit;
 }
 
-/** Answers bytes that are no request, now or, where the caller would take that for the answer to its payment, never. */
+/** Responds to bytes that are no request: now, or never where the caller would take it for a payment's response. */
 function malformed(socket: Duplex, running: readonly ServerResponse[], code: ErrorCode): void {
   const last = running.at(-1);
   if (isOwnFault(running)) refuse(socket, code);
@@ -152,7 +152,7 @@ function malformed(socket: Duplex, running: readonly ServerResponse[], code: Err
   else socket.destroy();
 }
 
-/** What was asked for before the malformed bytes still gets its answer. */
+/** The request before the malformed bytes still gets its response. */
 function closeAfter(last: ServerResponse, socket: Duplex): void {
   last.shouldKeepAlive = false;
   last.once('close', () => socket.end(() => socket.destroy()));
@@ -167,8 +167,8 @@ function guardConnections(server: Server, event: 'connection' | 'secureConnectio
 }
 
 /**
- * Malformed bytes may be answered when nothing is running on the connection, or when they are the body of the one
- * request that is. Behind a complete request they may not: the caller would take our 400 for the answer to its payment.
+ * Malformed bytes may get a response when nothing is running on the connection, or when they are the body of the one
+ * running request. Behind a complete request they may not: the caller would take our 400 for its payment's response.
  */
 function isOwnFault([first, ...others]: readonly ServerResponse[]): boolean {
   return first === undefined || (others.length === 0 && !first.req.complete && !first.headersSent);

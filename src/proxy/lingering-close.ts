@@ -1,6 +1,6 @@
 /**
- * Closes connections in a way that lets the other side read its last answer, at a bounded price: closing at once while
- * a request is still on its way resets the connection, and a reset makes some systems throw the answer away unread.
+ * Closes connections in a way that lets the other side read its last response, at a bounded price: closing at once
+ * while a request is still on its way resets the connection, and a reset makes some systems drop the response unread.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -36,7 +36,7 @@ export function createLingeringClose(): EndWith {
       .end(response);
     const [oldest] = lingering;
     if (lingering.size <= MAX_LINGERING || oldest === undefined) return;
-    // Its answer is in the kernel's hands already; the descriptor is free when this returns.
+    // The kernel already has its response; the descriptor is free when this returns.
     lingering.delete(oldest);
     oldest.destroy();
   };
@@ -49,7 +49,7 @@ export function endGently(socket: Socket): void {
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
-/** A caller may send all of its body before it reads our answer, but not for ever. */
+/** A caller may send all of its body before it reads our response, but not for ever. */
 export function drainRequestBody(req: IncomingMessage): void {
   req.resume();
   const timer = setTimeout(() => req.socket.destroy(), SPEAK_OUT_MS);

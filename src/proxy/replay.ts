@@ -11,8 +11,8 @@ import type { Exchange } from './exchange.ts';
 import type { Route } from './route.ts';
 
 /**
- * After a 401: the token to go again with, if this answer blames the one that was sent and the same bytes are at hand;
- * undefined when the 401 is the answer.
+ * After a 401: the token for a second try, if this response blames the one that was sent and the same bytes are at
+ * hand; undefined when the caller gets the 401.
  */
 export function renewedToken(
   { body, replayed, req }: Exchange,
@@ -63,9 +63,9 @@ export function translate(error: Error & { code?: string }, started: boolean): S
 }
 
 /**
- * An answer that is no HTTP/1.1, as undici says it: parser errors have no code, a status below 100 trips an assertion,
- * unasked 100 and 101 are "bad". HPE_* are the errors of Node's own parser, ERR_HTTP_* is Node refusing to write such an
- * answer on.
+ * A response that is no HTTP/1.1, as undici reports it: parser errors have no code, a status below 100 trips an
+ * assertion, unasked 100 and 101 are "bad". HPE_* are errors of Node's own parser; with ERR_HTTP_* Node refuses to
+ * forward such a response.
  */
 function isNotHttp(error: Error, code: string): boolean {
   const known =

@@ -93,8 +93,8 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
 }
 
 /**
- * The body behind a stream of its own: undici destroys the stream it was given as soon as the upstream answers early,
- * and destroying an IncomingMessage would take the caller's connection, and that very answer, with it.
+ * The body behind a stream of its own: undici destroys its stream as soon as the upstream responds early, and
+ * destroying an IncomingMessage would destroy the caller's connection, and with it that very response.
  */
 class CallerBody extends Readable {
   readonly #req: IncomingMessage;
@@ -164,7 +164,7 @@ class CallerBody extends Readable {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#stopWaiting();
     this.#req.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
-    // The upstream wants no more, but a caller that sends everything before it reads must get to our answer.
+    // The upstream wants no more, but a caller that sends everything before it reads must still get our response.
     this.#req.resume();
     done(error);
   }

@@ -1,6 +1,6 @@
 /**
- * What a route changes in headers on top of the general policy: answers that point back at the API, cookies, keys that
- * make a payment safe to repeat. Everything else stays byte for byte.
+ * What a route changes in headers on top of the general policy: responses that point back at the API, cookies, keys
+ * that make a payment safe to repeat. Everything else stays byte for byte.
  */
 import { randomUUID } from 'node:crypto';
 import type { BaseUrl } from '../config/parsers.ts';
@@ -17,7 +17,7 @@ export interface RewriteOptions {
 export interface Rewrite {
   /** Flat headers for the API from those of the caller. */
   request(forward: readonly string[]): readonly string[];
-  /** Flat headers to add to a request and to its answer, whoever gives it; the same for a replay. */
+  /** Flat headers to add to a request and to its response, whoever sends it; the same for a replay. */
   added(method: string, forward: readonly string[]): readonly string[];
   /** @param callerOrigin the way the caller came in, `http://127.0.0.1:7080`; undefined if it did not say */
   response(headers: string[], callerOrigin: string | undefined): string[];
@@ -58,8 +58,8 @@ function hasKey(forward: readonly string[]): boolean {
 }
 
 /**
- * Only what is exactly under the API's origin and base path leads back to the caller's way in; a look-alike
- * (`https://bank.example.evil`, `https://bank.example@evil`) stays what it is.
+ * Rewrites only what is exactly under the API's origin and base path, to the address the caller used; a look-alike
+ * (`https://bank.example.evil`, `https://bank.example@evil`) stays unchanged.
  */
 function locationForCaller(
   value: string,

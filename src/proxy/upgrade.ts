@@ -1,7 +1,7 @@
 /**
  * Requests that offer an upgrade. Node lets go of their connection, so they get a response object of their own, with which
  * they pass through the very steps of every other request: the gate, the token, the forwarder, the one catch. In the end
- * it either becomes a tunnel, because the upstream said 101, or carries an ordinary answer.
+ * it either becomes a tunnel, because the upstream said 101, or carries an ordinary response.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -9,8 +9,8 @@ import type { Duplex } from 'node:stream';
 import { endGently } from './lingering-close.ts';
 import { joinConnections } from './tunnel.ts';
 
-/** What Node has parsed and let go of. */
-export interface Handover {
+/** A request that Node has parsed and detached from its connection. */
+export interface DetachedRequest {
   readonly req: IncomingMessage;
   readonly socket: Socket;
   /** Bytes that came right behind the request's head. */
@@ -33,7 +33,7 @@ export class UpgradeResponse extends ServerResponse {
   #switched = false;
 
   /** @param giveBack takes the connection for its next request, where there may be one */
-  constructor({ req, socket, behind }: Handover, giveBack: (socket: Socket) => void) {
+  constructor({ req, socket, behind }: DetachedRequest, giveBack: (socket: Socket) => void) {
     super(req);
     this.#connection = socket;
     this.shouldKeepAlive = req.httpVersion === '1.1' && !/\bclose\b/i.test(req.headers.connection ?? '');
@@ -45,8 +45,8 @@ export class UpgradeResponse extends ServerResponse {
   }
 
   /**
-   * Answers 101 and joins the caller's connection with the upstream's; what came behind the request goes first. False, and
-   * the upstream's is closed, if nobody is there any more or the protocol is not the one offered (RFC 9110 §7.8).
+   * Sends 101 and joins the caller's connection with the upstream's; what came behind the request goes first. False,
+   * and the upstream's is closed, if nobody is there any more or the protocol is not the one offered (RFC 9110 §7.8).
    */
   switchTo(upstream: Duplex, { protocol, headers, stallMs, onEnd }: Switch): boolean {
     const caller = this.#connection;

@@ -100,7 +100,7 @@ describe('admin/page: what it says', () => {
 
   it('says no, for which routes, why, what to do, and when the next try is', () => {
     const read = text(page(input({}, [REFUSED])));
-    expect(read).toContain('now? No No token can be had for /banking: calls there are answered with 503.');
+    expect(read).toContain('now? No No token is available for /banking: calls there get 503.');
     expect(read).toContain('There is no valid token. The next try is at about 12:10:00 UTC, in 10 minutes.');
     expect(read).toContain(
       `${ERRORS.CREDENTIALS_REJECTED.title} ( CREDENTIALS_REJECTED), the token of credential default`,
@@ -117,7 +117,7 @@ describe('admin/page: what it says', () => {
       { ...REFUSED, key: { credential: 'other', scope: undefined } },
     ]);
     const read = text(page({ ...given, credentials: credential ? [credential, other] : [] }));
-    expect(read).toContain('now? Only in part No token can be had for /b:');
+    expect(read).toContain('now? Only in part No token is available for /b:');
     expect(read).toContain('The other routes work.');
   });
 
@@ -152,7 +152,7 @@ describe('admin/page: what it says', () => {
       );
     }
     const recentErrors = [{ at: NOW, route: '/a', code: undefined, status: 502, requestId: 'r-1' }];
-    expect(text(page(input({ recentErrors })))).toContain('HTTP 502 The API itself answered with an error.');
+    expect(text(page(input({ recentErrors })))).toContain('HTTP 502 The API itself responded with an error.');
   });
 
   it('shows traffic, secrets, pools and what is unsafe', () => {

@@ -202,7 +202,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
         await fetch(`${own.sidecar.url}/api/x`);
         await page.goto(own.sidecar.adminUrl);
         const verdict = page.locator('.verdict');
-        await expect.poll(() => verdict.textContent()).toMatch(/^No No token can be had for \/api/);
+        await expect.poll(() => verdict.textContent()).toMatch(/^No No token is available for \/api/);
         expect(await verdict.getAttribute('class')).toBe('verdict bad');
         await expect.poll(() => page.title()).toBe('aritma-sidecar: No');
         expect(await violations(page)).toEqual([]);

@@ -38,10 +38,10 @@ export function createOverload({ config, log, metrics, heapShare = heapShareInUs
     metrics.error(CODE.code);
     if (performance.now() - loggedAt < LOG_EVERY_MS) return;
     loggedAt = performance.now();
-    log.warn('callers hold as many connections as they may, more are answered 503', CODE);
+    log.warn('connection limit reached, new connections get 503', CODE);
   };
   const onChange = (high: boolean) => {
-    if (high) log.warn('memory is short, new requests are answered 503', CODE);
+    if (high) log.warn('memory is short, new requests get 503', CODE);
     else log.info('memory is free again');
   };
   const pressure = createMemoryPressure({ share: config.limits.heapShare, sample: heapShare, onChange });
