@@ -29,7 +29,7 @@ export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Pr
   const egress = createEgress(leg.base, { loaded, connections: 1, maxBytes: 2 * MAX_BODY_BYTES, owner: leg.owner });
   const { response, failed } = await ask(egress.dispatcher, {
     path: `${leg.base.basePath}/.well-known/openid-configuration`,
-    headers: { accept: 'application/json', 'accept-encoding': 'identity' },
+    headers: { accept: 'application/json' },
     limitMs: LIMIT_MS.discovery,
     maxBytes: MAX_BODY_BYTES,
   });

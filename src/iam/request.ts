@@ -73,7 +73,6 @@ async function exchange(connection: IamConnection, request: IamRequest, token: S
     headers: {
       authorization: token.reveal(),
       accept: 'application/json',
-      'accept-encoding': 'identity',
       ...(request.body !== undefined && { 'content-type': 'application/json' }),
     },
     body: request.body === undefined ? undefined : JSON.stringify(request.body),

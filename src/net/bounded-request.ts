@@ -19,36 +19,51 @@ export interface BoundedResponse {
   readonly body: string;
 }
 
-/** `too large` also comes with what the server said before. */
 export type BoundedOutcome =
-  | { readonly response: BoundedResponse; readonly tooLarge: boolean; readonly failed?: never }
+  /** `tooLarge`: the head is the server's, the body is left out. */
+  | { readonly response: BoundedResponse; readonly tooLarge: boolean; readonly failed?: never; readonly isLate?: never }
   /** `code` is ETIMEDOUT when the time is up. */
-  | { readonly failed: Error & { readonly code?: unknown }; readonly isLate: boolean; readonly response?: never };
+  | {
+      readonly failed: Error & { readonly code?: unknown };
+      readonly isLate: boolean;
+      readonly response?: never;
+      readonly tooLarge?: never;
+    };
 
 /** Never throws, never follows a redirect. A connection that has not delivered everything is ended. */
 export async function sendBounded(dispatcher: Dispatcher, request: BoundedRequest): Promise<BoundedOutcome> {
-  const { deadlineMs, maxBytes, body = null, ...rest } = request;
-  const signal = AbortSignal.timeout(deadlineMs);
-  const late = () => ({ failed: Object.assign(new Error('too late'), { code: 'ETIMEDOUT' }), isLate: true });
-  const send = async (): Promise<BoundedOutcome> => {
-    try {
-      const { statusCode: status, headers, body: content } = await dispatcher.request({ ...rest, body, signal });
-      const text = await readCapped(content, maxBytes);
-      return { response: { status, headers, body: text ?? '' }, tooLarge: text === undefined };
-    } catch (failed) {
-      return signal.aborted ? late() : { failed: failed as Error, isLate: false };
-    }
-  };
-  // undici hears a signal only once it is connected, so the deadline also has a voice of its own.
-  return await within(deadlineMs, send(), late);
+  const abort = new AbortController();
+  // undici hears an abort only once it is connected, so the deadline also has a voice of its own.
+  return await within(request.deadlineMs, send(dispatcher, request, abort.signal), () => {
+    abort.abort();
+    return { failed: Object.assign(new Error('too late'), { code: 'ETIMEDOUT' }), isLate: true };
+  });
 }
 
-/** Resolves with `late()` when `work` takes longer. What `work` comes to afterwards is nobody's concern. */
-export async function within<T>(limitMs: number, work: Promise<T>, late: () => T): Promise<T> {
-  const { promise, resolve } = Promise.withResolvers<T>();
-  const timer = setTimeout(() => resolve(late()), limitMs);
+async function send(dispatcher: Dispatcher, request: BoundedRequest, signal: AbortSignal): Promise<BoundedOutcome> {
+  const { method, path, body = null, maxBytes } = request;
+  // A compressed response could be a decompression bomb, so none is asked for and none is unpacked.
+  const headers = { 'accept-encoding': 'identity', ...request.headers };
   try {
-    return await Promise.race([work, promise]);
+    const response = await dispatcher.request({ method, path, headers, body, signal });
+    const text = await readCapped(response.body, maxBytes);
+    const head = { status: response.statusCode, headers: response.headers };
+    return { response: { ...head, body: text ?? '' }, tooLarge: text === undefined };
+  } catch (failed) {
+    return { failed: failed as Error, isLate: false };
+  }
+}
+
+/**
+ * Resolves with `late()` when `work` takes longer than `limitMs`; rejects with what `late` throws. What `work` comes to
+ * afterwards is nobody's concern.
+ */
+export async function within<T>(limitMs: number, work: Promise<T>, late: () => T): Promise<T> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, limitMs);
+  try {
+    // Thrown in the timer itself, it would end the process.
+    return await Promise.race([work, promise.then(late)]);
   } finally {
     clearTimeout(timer);
     work.catch(() => undefined);

@@ -55,7 +55,7 @@ async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcom
   const outcome = await sendBounded(options.dispatcher, {
     method: 'GET',
     path: `${options.basePath}/.well-known/openid-configuration`,
-    headers: { accept: 'application/json', 'accept-encoding': 'identity' },
+    headers: { accept: 'application/json' },
     ...{ deadlineMs: options.deadlineMs, maxBytes: MAX_BODY_BYTES },
   });
   // Network or deadline: for the caller both are "not now".

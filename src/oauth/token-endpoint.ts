@@ -68,13 +68,7 @@ export async function sendTokenRequest(request: TokenRequest): Promise<TokenResp
   const outcome = await sendBounded(request.dispatcher, {
     method: 'POST',
     path: request.path,
-    // A compressed response could be a decompression bomb, so none is asked for and none is unpacked.
-    headers: {
-      accept: 'application/json',
-      'accept-encoding': 'identity',
-      'content-type': 'application/x-www-form-urlencoded',
-      ...request.headers,
-    },
+    headers: { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded', ...request.headers },
     body: request.form.toString(),
     deadlineMs: request.deadlineMs,
     maxBytes: MAX_BODY_BYTES,

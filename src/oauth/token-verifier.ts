@@ -56,7 +56,7 @@ export function createVerifier(options: VerifierOptions): Verify {
 function remoteKeys(jose: Jose, uri: string, { dispatcherFor, deadlineMs }: VerifierOptions) {
   const dispatcher = dispatcherFor(uri);
   const { pathname, search } = new URL(uri);
-  const headers = { accept: 'application/json', 'accept-encoding': 'identity' };
+  const headers = { accept: 'application/json' };
   return jose.createRemoteJWKSet(new URL(uri), {
     async [jose.customFetch]() {
       const request = {

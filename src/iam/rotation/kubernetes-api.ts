@@ -155,7 +155,6 @@ function httpRequest({ verb, namespace, secret, body, deadlineMs }: ApiRequest, 
     headers: {
       authorization: `Bearer ${token.reveal()}`,
       accept: 'application/json',
-      'accept-encoding': 'identity',
       'user-agent': 'aritma-sidecar',
       ...(body !== undefined && { 'content-type': 'application/merge-patch+json' }),
     },
