@@ -15,7 +15,7 @@ process.on('unhandledRejection', (reason) => crash('unhandled rejection', reason
 // A closed pipe (`| head`) ends the output, not the sidecar.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
-// Node would answer SIGUSR1 by opening a debugger, through which any token can be read; SIGUSR2 would end the process.
+// On SIGUSR1 Node would open a debugger, through which any token can be read; SIGUSR2 would end the process.
 for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
 
 requireNode();

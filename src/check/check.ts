@@ -108,7 +108,7 @@ function placeId({ base, owner, option }: Leg, { tls }: LoadedConfig): string {
   return JSON.stringify([base.origin, tls.has(owner) ? owner : '', option]);
 }
 
-/** By route. Routes with the same wishes share a token, so each is asked for once. */
+/** By route. Routes that need the same token share it, so each token is requested once. */
 function keysOf({ config }: LoadedConfig): Keys {
   const keys = new Map<string, TokenKey>();
   for (const route of config.routes) {

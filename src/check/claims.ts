@@ -11,7 +11,7 @@ import { FINDING, type Finding, shown, type Words } from './finding.ts';
 
 export interface Issued {
   readonly authorization: Secret;
-  /** Of the token endpoint's answer: `expires_in` and `scope` stand there. */
+  /** Of the token endpoint's response, which states `expires_in` and `scope`. */
   readonly body: string;
   readonly target: TokenTarget;
   /** The configured one, if there is one. */
@@ -73,7 +73,7 @@ function lifetime(response: Claims, claims: Claims | undefined): Words | undefin
   return {
     cause: 'token_lifetime_differs',
     message: `expires_in says ${Math.floor(stated)} s but the token's own exp says ${Math.floor(own)} s; the shorter one is kept to`,
-    fix: 'tell Aritma: its answer contradicts itself',
+    fix: 'tell Aritma: its response contradicts itself',
   };
 }
 
@@ -141,7 +141,7 @@ function listOf(value: unknown): string[] {
 export interface Reading {
   /** The header as it came; whole seconds. */
   readonly date: string | string[] | undefined;
-  /** Epoch ms when the answer came. */
+  /** Epoch ms when the response came. */
   readonly at: number;
 }
 

@@ -14,7 +14,7 @@ export interface Place {
   readonly hasCertificate?: boolean;
   readonly seconds: number;
   /** How far it got; default: not even connected. */
-  readonly stage?: 'handshake' | 'answer';
+  readonly stage?: 'handshake' | 'response';
   /** What is known of the addresses behind the name, ` (10.1.2.3, a private address)`. */
   readonly addresses?: string;
 }
@@ -56,7 +56,7 @@ const ROWS: readonly Row[] = [
     codes: /^(EAI_AGAIN|EAI_FAIL|EDNS_TIMEOUT)$/,
     words: ({ target }, code) => ({
       cause: 'dns_no_answer',
-      message: `the host name of ${target} cannot be resolved: the DNS server does not answer (${code})`,
+      message: `the host name of ${target} cannot be resolved: the DNS server does not respond (${code})`,
       fix: 'check the DNS servers of this machine (in a container: its network) and the firewall for port 53',
     }),
   },
@@ -123,7 +123,7 @@ const ROWS: readonly Row[] = [
     codes: NOT_HTTP,
     words: ({ target, option }, code) => ({
       cause: 'not_http',
-      message: `what answers at ${target} does not speak HTTP/1.1 (${code})`,
+      message: `what responds at ${target} does not speak HTTP/1.1 (${code})`,
       fix: `check host and port of ${option}; for https servers write https://`,
     }),
   },
@@ -147,8 +147,8 @@ const OTHER: Row = {
 };
 
 function timeout({ target, seconds, stage, addresses = '' }: Place): Words {
-  if (stage === 'answer') {
-    const message = `${target} takes the request and does not answer within ${seconds} s`;
+  if (stage === 'response') {
+    const message = `${target} takes the request and does not respond within ${seconds} s`;
     return {
       cause: 'answer_timeout',
       message,
@@ -162,14 +162,14 @@ function timeout({ target, seconds, stage, addresses = '' }: Place): Words {
   }
   return {
     cause: 'connect_timeout',
-    message: `${target}${addresses} does not answer within ${seconds} s: does a firewall drop the packets?`,
+    message: `${target}${addresses} does not respond within ${seconds} s: does a firewall drop the packets?`,
     fix: 'have the way out opened in the firewall, or set HTTPS_PROXY if this network has a proxy; check routing and VPN',
   };
 }
 
-/** The proxy answered, but not with a tunnel (RFC 9110 §9.3.6). */
+/** The proxy responded, but not with a tunnel (RFC 9110 §9.3.6). */
 function proxyResponse(status: number, { proxy = '', target }: Place): Words {
-  const said = `the proxy ${proxy} answers HTTP ${status} when asked for ${target}`;
+  const said = `the proxy ${proxy} responds with HTTP ${status} when asked for ${target}`;
   if (status === 407) {
     return {
       cause: 'proxy_credentials',
@@ -194,13 +194,13 @@ function proxyResponse(status: number, { proxy = '', target }: Place): Words {
 
 const WHICH_PROXY = 'compare host and port in HTTPS_PROXY/HTTP_PROXY with what your network’s operator gave you';
 
-/** The proxy did not answer at all, or not in HTTP. */
+/** The proxy did not respond at all, or not in HTTP. */
 function proxyFailure(cause: unknown, { proxy = '', seconds }: Place): Words {
   const code = codeOf(cause);
   if (TIMEOUTS.test(code) || code === 'AbortError') {
     return {
       cause: 'proxy_timeout',
-      message: `the proxy ${proxy} does not answer within ${seconds} s`,
+      message: `the proxy ${proxy} does not respond within ${seconds} s`,
       fix: WHICH_PROXY,
     };
   }

@@ -37,7 +37,7 @@ export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Pr
   if (!response) {
     const words = failureWords(failed, {
       ...placeOf(leg, loaded),
-      stage: 'answer',
+      stage: 'response',
       seconds: LIMIT_MS.discovery / 1000,
     });
     return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', words), reading: undefined };

@@ -122,7 +122,7 @@ PRIVATE.addSubnet('fc00::', 7, 'ipv6');
 async function resolve(hostname: string): Promise<string[]> {
   if (isIP(hostname.replace(/^\[(.*)\]$/, '$1')) || isLoopback(hostname)) return [];
   const late = () => {
-    throw Object.assign(new Error('no answer from DNS'), { code: 'EDNS_TIMEOUT' });
+    throw Object.assign(new Error('no response from DNS'), { code: 'EDNS_TIMEOUT' });
   };
   const found = await within(STEP_MS, lookup(hostname, { all: true }), late);
   const [first = { address: '', family: 0 }] = found;

@@ -30,7 +30,7 @@ export const LIMIT_MS = {
   listener: 1500,
 };
 
-/** The same configuration with less patience: what takes longer than this is worth a finding. */
+/** The same configuration with shorter time limits: what takes longer is worth a finding. */
 export function withShortTimeLimits(loaded: LoadedConfig): LoadedConfig {
   const { config } = loaded;
   const { connect, firstByte, idle } = config.timeouts;

@@ -49,7 +49,7 @@ async function iamFinding(name: string, loaded: LoadedConfig): Promise<Finding> 
   const subject = `rotation ${name}`;
   const late: Finding = FINDING.warning(subject, 'IAM_UNAVAILABLE', {
     cause: 'iam_timeout',
-    message: `Aritma IAM does not answer within ${LIMIT_MS / 1000} s`,
+    message: `Aritma IAM does not respond within ${LIMIT_MS / 1000} s`,
     fix: 'check `iam.url` and the way there',
   });
   const asked = listSecrets(name, loaded)

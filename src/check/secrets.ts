@@ -42,7 +42,7 @@ export interface Applicant {
   end(): Promise<void>;
 }
 
-/** Asks for tokens as the sidecar does: same connections, same form, same judgement. */
+/** Asks for tokens as the sidecar does: same connections, same form, same verdict. */
 export function createApplicant(name: string, options: ApplicantOptions): Applicant {
   const { loaded, settings, endpoint } = options;
   const owner = `credential ${name}`;
@@ -80,7 +80,7 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
           raw = came;
         },
         onFailure(error) {
-          failure = failureWords(error, { ...place, stage: 'answer', seconds: deadlineMs / 1000 });
+          failure = failureWords(error, { ...place, stage: 'response', seconds: deadlineMs / 1000 });
         },
       });
       const reading = raw && { date: raw.headers['date'], at: Date.now() };

@@ -36,7 +36,7 @@ export function refusal(reason: string, presented: Presented): Words {
     return {
       cause: 'tls_self_signed',
       message: `the certificate of ${host} is self-signed: ${nameOf(certificate.subject)} vouches for itself (${reason})`,
-      fix: 'if it is a server of your own, put its certificate as a PEM file into tls.ca; if not, something else answers there',
+      fix: 'if it is a server of your own, put its certificate as a PEM file into tls.ca; if not, something else responds there',
     };
   }
   if (UNKNOWN_CA.test(reason)) return unknownCa(reason, presented);

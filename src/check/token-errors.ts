@@ -1,6 +1,6 @@
 /**
- * What the token endpoint's answers mean, in plain words: OAuth error codes (RFC 6749 §5.2), HTTP around them, and
- * things that are no answer of a token endpoint at all. Nothing of a body is repeated.
+ * What the token endpoint's responses mean, in plain words: OAuth error codes (RFC 6749 §5.2), HTTP around them, and
+ * what is no response of a token endpoint at all. Repeats nothing of a body.
  */
 import type { RawResponse, TokenResponse } from '../oauth/token-endpoint.ts';
 import type { Words } from './finding.ts';
@@ -15,7 +15,7 @@ export function refusalWords(response: Refusal, raw: RawResponse | undefined): W
   return { cause: special?.cause ?? `token_${result}`, message: `${message} (${result})`, fix };
 }
 
-/** The origin a redirect leads to: enough to know who answers, too little to hold a session or a password. */
+/** The origin a redirect leads to: enough to know who responds, too little to hold a session or a password. */
 export function redirectTarget({ headers }: RawResponse): string | undefined {
   const location = headers['location'];
   if (typeof location !== 'string' || !URL.canParse(location)) return undefined;
@@ -31,13 +31,13 @@ function aroundHttp(raw: RawResponse, result: string): Words | undefined {
   if (result === 'redirect') {
     const target = redirectTarget(raw);
     const where = target === undefined ? 'another path of the same server' : target;
-    const message = `the token endpoint answers with a redirect (HTTP ${raw.status}) to ${where}, which is never followed with a secret`;
+    const message = `the token endpoint responds with a redirect (HTTP ${raw.status}) to ${where}, which is never followed with a secret`;
     const fix =
       'if that is where Aritma’s identity server is, write it into tokenEndpoint; if it is a log-in page, a captive portal or proxy is in between';
     return { cause: 'token_redirect', message, fix };
   }
   if (!isPage || raw.status === 404 || raw.status >= 500) return undefined;
-  const message = `a web page answers where the token endpoint should be (HTTP ${raw.status})`;
+  const message = `a web page is where the token endpoint should be (HTTP ${raw.status})`;
   const fix =
     'compare tokenEndpoint, path included, with what Aritma gave you; if it is right, a captive portal, proxy or firewall shows its own page: have the host let through';
   return { cause: 'token_web_page', message, fix };
@@ -45,7 +45,7 @@ function aroundHttp(raw: RawResponse, result: string): Words | undefined {
 
 const PORTAL: Words = {
   cause: 'captive_portal',
-  message: 'this network wants a log-in before it lets anything out: a captive portal answers',
+  message: 'this network wants a log-in before it lets anything out: a captive portal responds',
   fix: 'log this machine in to the network, or use another one',
 };
 
@@ -103,7 +103,7 @@ const ROWS: Readonly<Record<string, Row>> = {
     fix: `check the way to the jwks_uri of the discovery document; ${DISCOVERED}`,
   },
   http_404: {
-    message: 'there is nothing at this path: what answers (HTTP 404) is not a token response',
+    message: 'there is nothing at this path: what responds (HTTP 404) is not a token response',
     fix: 'compare the path of tokenEndpoint with what Aritma gave you; it normally ends in /connect/token',
   },
   http_429: {
@@ -111,15 +111,15 @@ const ROWS: Readonly<Record<string, Row>> = {
     fix: 'wait some minutes, then look for programs that ask for tokens all the time; sidecars keep theirs',
   },
   timeout: {
-    message: 'the token endpoint takes the request and does not answer in time',
+    message: 'the token endpoint takes the request and does not respond in time',
     fix: 'try again later; if it stays so, raise token.attemptTimeout, or ask Aritma about its state',
   },
   bad_token_type: {
-    message: 'the answer is a token that is no bearer token',
+    message: 'the response holds a token that is no bearer token',
     fix: 'have the client issued bearer tokens: DPoP and the like cannot be used',
   },
   bad_expires_in: {
-    message: 'the token in the answer has expired already, or expires_in is no number of seconds',
+    message: 'the token in the response has expired already, or expires_in is no number of seconds',
     fix: 'check the token lifetime of the client, and this machine’s clock',
   },
 };
@@ -130,8 +130,8 @@ const OTHERWISE: Readonly<Record<Refusal['kind'], Row>> = {
     fix: 'compare clientId, auth, scope, audience and resource with what Aritma gave you',
   },
   malformed: {
-    message: 'the answer is not a token response',
-    fix: 'compare tokenEndpoint, path included, with what Aritma gave you: something else answers there',
+    message: 'what came back is not a token response',
+    fix: 'compare tokenEndpoint, path included, with what Aritma gave you: something else responds there',
   },
   unavailable: {
     message: 'the token endpoint is not available',

@@ -1,6 +1,6 @@
 /**
- * An API called with its token, over the same connections as the sidecar's: does it answer, and does it take the token?
- * What it thinks of its root path is its own affair.
+ * An API called with its token, over the same connections as the sidecar's: does it respond, and does it take the
+ * token? What it thinks of its root path is its own affair.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
@@ -29,7 +29,7 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
   await egress.destroy();
   if (response) return judge(subject, response, upstream.origin);
   const leg = { base: upstream, owner, option: 'upstream' };
-  const place = { ...placeOf(leg, loaded), stage: 'answer' as const, seconds: LIMIT_MS.upstream / 1000 };
+  const place = { ...placeOf(leg, loaded), stage: 'response' as const, seconds: LIMIT_MS.upstream / 1000 };
   const words = failureWords(failed, place);
   return FINDING.error(subject, CODES[words.cause] ?? 'UPSTREAM_UNREACHABLE', words);
 }
@@ -106,7 +106,7 @@ function unauthorized(challenge: string): Words {
   }
   const message = /^\s*bearer/i.test(challenge)
     ? 'the API refuses the token (HTTP 401) and does not say why'
-    : 'the API answers HTTP 401 without asking for a bearer token: it wants something else, or a gateway in front of it does';
+    : 'the API responds with HTTP 401 without asking for a bearer token: it wants something else, or a gateway in front of it does';
   return {
     cause: 'upstream_401',
     message,
@@ -144,7 +144,7 @@ function redirected(subject: string, response: RawResponse, origin: string): Fin
   }
   return FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', {
     cause: 'upstream_redirect',
-    message: `the API answers with ${said.replace('HTTP', 'HTTP status')} to ${target}: another server, or a log-in page for people`,
+    message: `the API responds with ${said.replace('HTTP', 'HTTP status')} to ${target}: another server, or a log-in page for people`,
     fix: 'check upstream, path included; redirects are passed on to the caller and never followed with the token',
   });
 }

@@ -117,9 +117,9 @@ async function shutdown(flags: Flags): Promise<number> {
 }
 
 function refusal(status: number | undefined): string {
-  if (status === undefined) return 'no sidecar answers at its admin address; see --admin, ARITMA_ADMIN and --config';
+  if (status === undefined) return 'no sidecar responds at its admin address; see --admin, ARITMA_ADMIN and --config';
   if (status === 403) return 'it does not allow that; set adminActions: true';
-  return `what answers at the admin address is no admin listener of a sidecar (HTTP ${status})`;
+  return `what responds at the admin address is no admin listener of a sidecar (HTTP ${status})`;
 }
 
 function loadOptions(flags: Flags): LoadOptions {

@@ -12,7 +12,7 @@ export type Probe = 'live' | 'started' | 'ready';
 const PATHS: Readonly<Record<Probe, string>> = { live: '/livez', started: '/startupz', ready: '/readyz' };
 const POLL_MS = 100;
 const ATTEMPT_MS = 2000;
-/** Even a process that is busy answers within this. */
+/** Even a busy process responds within this. */
 const LEAST_ATTEMPT_MS = 500;
 
 /** Polls until the probe says 200. False when `maxMs` pass first; asks at least once. */
@@ -26,7 +26,7 @@ export async function waitFor(admin: Address, probe: Probe, maxMs: number): Prom
   }
 }
 
-/** Asks for a drain and stop. The status of the answer: 202 accepted, 403 switched off, undefined nobody answers. */
+/** Asks for a drain and stop. The status of the response: 202 accepted, 403 switched off; undefined without one. */
 export function requestShutdown(admin: Address): Promise<number | undefined> {
   return call(admin, 'POST', '/shutdown');
 }
@@ -44,7 +44,7 @@ async function call(
     await response.body.dump();
     return response.statusCode;
   } catch {
-    // Not there yet, or not answering: both are what the caller is waiting out.
+    // Not there yet, or not responding: the caller waits until both have passed.
     return undefined;
   } finally {
     await pool.destroy();

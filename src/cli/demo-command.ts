@@ -15,7 +15,7 @@ export async function demo(flags: Flags): Promise<number> {
   const once = flags['once'] === true;
   const emulator = tcpAddress(flags['emulator'], '--emulator');
   for (const flag of ['listen', 'admin']) if (flags[flag] !== undefined) tcpAddress(flags[flag], `--${flag}`);
-  // With --once, standard output is the API's answer and nothing else.
+  // With --once, standard output is the API's response and nothing else.
   const log = once
     ? createLog({ level: 'error', format: 'text', write: (line) => void process.stderr.write(line) })
     : openLog({ level: 'info', format: flags['json'] === true ? 'json' : 'auto' });

@@ -44,7 +44,7 @@ export function createProgram({ exit }: Cli): Command {
     .option('--no-upstream', 'do not call the APIs')
     .option(...JSON_OPTION);
   add('demo', 'run a local Aritma and a sidecar in front of it, nothing to configure')
-    .option('--once', 'make one request, print the answer, stop')
+    .option('--once', 'make one request, print the response, stop')
     .option('--listen <address>', 'address callers connect to')
     .option('--admin <address>', 'address of health and metrics')
     .addOption(new Option('--emulator <address>', 'address of the local Aritma').default('127.0.0.1:7100'))
@@ -53,7 +53,9 @@ export function createProgram({ exit }: Cli): Command {
     .addOption(new Option('--listen <address>', 'address it listens on').default('127.0.0.1:7100'))
     .addOption(new Option('--token-lifetime <duration>', 'how long its tokens live').default('1h'))
     .option('--state <file>', 'keep clients, policies and the signing key in this file')
-    .addOption(new Option('--iam-responses <kind>', 'what creating answers').choices(['body', 'empty']).default('body'))
+    .addOption(
+      new Option('--iam-responses <kind>', 'what a creation responds with').choices(['body', 'empty']).default('body'),
+    )
     .addOption(new Option('--client-cache <duration>', 'how late secrets take effect').default('0s'))
     .option(...JSON_OPTION);
   addInspections(program, add);

@@ -20,7 +20,7 @@ const STEPS: Readonly<Record<Progress['step'], string>> = {
   creating: 'creating a new secret',
   created: 'new secret created, proving it',
   refused: 'not accepted yet, trying again',
-  retrying: 'Aritma IAM does not answer as it should, trying again',
+  retrying: 'Aritma IAM does not respond as it should, trying again',
   verified: 'new secret accepted, putting it in its place',
   promoted: 'new secret in place',
   retired: 'old secret deleted',

@@ -141,7 +141,7 @@ export const RouteSchema = z.strictObject({
   idempotency: z
     .enum(['off', 'inject'])
     .default('off')
-    .meta(meta('inject: a POST without `Idempotency-Key` gets a fresh one, which is also in its answer')),
+    .meta(meta('inject: a POST without `Idempotency-Key` gets a fresh one, which is also in its response')),
   rewriteLocation: z
     .boolean()
     .default(false)
@@ -201,7 +201,7 @@ export const ConfigSchema = z.strictObject({
     .strictObject({
       callerHeaders: duration('10s', 'Time a caller has to send its request headers'),
       connect: duration('5s', 'Time to connect to an API, TLS included'),
-      firstByte: duration('60s', 'Time an API has to begin its answer'),
+      firstByte: duration('60s', 'Time an API has to begin its response'),
       idle: duration(
         '60s',
         'Longest pause in the middle of a body, either way; from a caller, less than 1 KiB counts as a pause',
@@ -209,7 +209,7 @@ export const ConfigSchema = z.strictObject({
       queue: duration('10s', 'Time a request waits for one of the connections to its API to become free'),
       total: parsed(
         parsePositiveDurationMs,
-        meta('Time from a request’s arrival to its whole answer; absent = none'),
+        meta('Time from a request’s arrival to the end of its response; absent = none'),
       ).optional(),
     })
     .prefault({}),
@@ -238,7 +238,7 @@ export const ConfigSchema = z.strictObject({
       whenFailing: z
         .enum(['report', 'refuse'])
         .default('report')
-        .meta(meta('While it cannot be written: say so, or also answer such calls with 503')),
+        .meta(meta('While it cannot be written: report it, or also refuse such calls with 503')),
     })
     .optional(),
   drain: z

@@ -1,5 +1,5 @@
 /**
- * Time as the token engine sees it, injected so that tests decide what time it is.
+ * Time as the token source sees it, injected so that tests decide what time it is.
  */
 
 /** One reading of both clocks. */

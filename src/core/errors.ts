@@ -1,5 +1,5 @@
 /**
- * Every error the sidecar can answer or exit with, in one table: the code is the API (RFC 9457 member `code`, header
+ * Every error the sidecar responds or exits with, in one table: the code is the API (RFC 9457 member `code`, header
  * `X-Sidecar-Error`, metric label, `check` finding). Text here is static and public; evidence travels in `fields`
  * (logged by allow-list) and the original in `cause` (never leaves the process).
  */
@@ -87,7 +87,7 @@ export const ERRORS = {
     status: 499,
     exit: 1,
     title: 'The caller went away',
-    detail: 'The calling program closed the connection before the answer was complete; seen in log and metrics only.',
+    detail: 'The calling program closed the connection before the response was complete; seen in log and metrics only.',
   },
   CALLER_EXPECTATION: {
     status: 417,
@@ -136,7 +136,7 @@ export const ERRORS = {
     status: 403,
     exit: 1,
     title: 'The request goes in a circle',
-    detail: 'It has passed through a sidecar already (`Via`): a route’s upstream leads back here. Correct that route.',
+    detail: 'It has passed through a sidecar already (`Via`): a route’s upstream points back here. Correct that route.',
   },
   ROUTE_NOT_FOUND: {
     status: 404,
@@ -153,9 +153,9 @@ export const ERRORS = {
   TOKEN_UNAVAILABLE: {
     status: 503,
     exit: 6,
-    title: 'No access token can be had at the moment',
+    title: 'No access token is available right now',
     detail:
-      'The identity server cannot be reached or its answer makes no sense. The request was not sent on; try again later.',
+      'The identity server cannot be reached, or its response is malformed. The request was not sent on; try again later.',
   },
   CREDENTIALS_REJECTED: {
     status: 503,
@@ -179,26 +179,26 @@ export const ERRORS = {
   UPSTREAM_RESET: {
     status: 502,
     exit: 7,
-    title: 'The API broke the connection before it answered',
+    title: 'The API broke the connection before it responded',
     detail: 'If `mayHaveExecuted` is true, ask the API what became of the request before you send it again.',
   },
   UPSTREAM_TIMEOUT: {
     status: 504,
     exit: 7,
-    title: 'The API did not answer in time',
+    title: 'The API did not respond in time',
     detail: 'If `mayHaveExecuted` is true, ask the API what became of the request before you send it again.',
   },
   UPSTREAM_INVALID: {
     status: 502,
     exit: 7,
-    title: 'The API’s answer is not valid HTTP',
+    title: 'The API’s response is not valid HTTP',
     detail: 'If `mayHaveExecuted` is true, ask the API what became of the request before you send it again.',
   },
   UPSTREAM_REFUSED_TOKEN: {
     status: 502,
     exit: 7,
     title: 'The API refuses the token',
-    detail: 'The token was issued but the API answers 401: check scope and audience.',
+    detail: 'The token was issued but the API responds with 401: check scope and audience.',
   },
   IAM_REFUSED: {
     status: 502,
@@ -221,14 +221,14 @@ export const ERRORS = {
   IAM_UNAVAILABLE: {
     status: 502,
     exit: 6,
-    title: 'Aritma IAM does not answer',
+    title: 'Aritma IAM does not respond',
     detail: 'Try again later. Before you create something again, look if it is there; `rotate` does so by itself.',
   },
   IAM_INVALID: {
     status: 502,
     exit: 6,
-    title: 'Aritma IAM answers something that makes no sense',
-    detail: 'Check `iam.url`; a proxy or another program may be answering in its place.',
+    title: 'Aritma IAM sent a malformed response',
+    detail: 'Check `iam.url`; a proxy or another program may be responding in its place.',
   },
   ROTATION_LOCKED: {
     status: 503,

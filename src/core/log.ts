@@ -162,7 +162,7 @@ function openStdout(): { write: (line: string) => void; flush: () => Promise<voi
     // In this mode it takes bytes; its types know only text.
     destination.write(bytes as unknown as string);
   };
-  const handOver = () => {
+  const sendBatch = () => {
     clearTimeout(timer);
     timer = undefined;
     if (length === 0) return;
@@ -175,14 +175,14 @@ function openStdout(): { write: (line: string) => void; flush: () => Promise<voi
   };
   const write = (line: string) => {
     const most = line.length * MAX_BYTES_PER_CHAR;
-    if (most > GATHER_BYTES - length) handOver();
+    if (most > GATHER_BYTES - length) sendBatch();
     if (most > GATHER_BYTES) send(Buffer.from(line));
     else length += lines.write(line, length);
-    timer ??= setTimeout(handOver, GATHER_MS);
+    timer ??= setTimeout(sendBatch, GATHER_MS);
   };
   const flush = () =>
     new Promise<void>((resolve) => {
-      handOver();
+      sendBatch();
       if (!writing) resolve();
       destination.once('drain', resolve).once('error', () => resolve());
       setTimeout(resolve, FLUSH_MS);

@@ -13,24 +13,24 @@ interface MetricRow {
   readonly buckets?: readonly number[];
 }
 
-/** Seconds; from a cache hit on loopback (0.5 ms) to the longest answer worth waiting for. */
+/** Seconds; from a cache hit on loopback (0.5 ms) to the longest response worth waiting for. */
 const REQUEST_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const TOKEN_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export const METRICS = {
   requests_total: {
     type: 'counter',
-    help: 'Requests answered, by route, method and HTTP status',
+    help: 'Finished requests, by route, method and HTTP status',
     labels: ['route', 'method', 'code'],
   },
   request_duration_seconds: {
     type: 'histogram',
-    help: 'From the first byte of a request to the last byte of its answer',
+    help: 'From the first byte of a request to the last byte of its response',
     labels: ['route'],
     buckets: REQUEST_BUCKETS,
   },
   requests_in_flight: { type: 'gauge', help: 'Requests being served now', labels: [] },
-  errors_total: { type: 'counter', help: 'Answers of the sidecar’s own, by error code', labels: ['code'] },
+  errors_total: { type: 'counter', help: 'Error responses of the sidecar itself, by error code', labels: ['code'] },
   caller_authorization_dropped_total: {
     type: 'counter',
     help: 'Requests with an Authorization of their own that was not passed on',

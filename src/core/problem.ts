@@ -33,7 +33,7 @@ export function toProblem(
   return { status: row.status, headers, body };
 }
 
-/** A whole HTTP/1.1 answer, after which the connection has to be closed. It belongs to no request, so has no id. */
+/** A whole HTTP/1.1 response; close the connection after it. It belongs to no request, so it has no id. */
 export function rawResponse(error: SidecarError): string {
   const { status, headers, body } = toProblem(error, 'none');
   const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);

@@ -1,7 +1,7 @@
 /**
- * The Aritma IAM API as functions: clients, their secrets, subjects, permissions and policies. Hides URLs, paging, and the
- * two ways the portal documents what a creation answers. Reads leniently, since most responses are documented nowhere, but
- * never guesses an id. Source: seeds "OIDC Clients" and "Create a Service Client", Aritma's IAM reference.
+ * The Aritma IAM API as functions: clients, their secrets, subjects, permissions and policies. Hides URLs, paging, and
+ * the two responses to a creation that the portal documents. Reads leniently, since most responses are documented
+ * nowhere, but never guesses an id. Source: seeds "OIDC Clients" and "Create a Service Client", Aritma's IAM reference.
  */
 import { SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
@@ -81,7 +81,7 @@ export function createIamApi(connection: IamConnection, onPage?: OnPage) {
   return {
     /** `searchText` matches anywhere in a name. */
     clients: (searchText?: string) => read(list('/v1/clients', { searchText }), clientOf),
-    /** The new client's id, where the answer names it. */
+    /** The new client's id, where the response names it. */
     createClient: async (body: ClientBody) =>
       createdId(await send({ method: 'POST', path: '/v1/clients', body }), 'clientId', 'clients'),
     client: async (id: string) => clientOf(asFields((await send({ method: 'GET', path: client(id) })).json)),

@@ -1,14 +1,14 @@
 /**
- * Creating something in Aritma IAM and getting to know its id, whether the answer names it, names nothing, or never
- * comes: what is in the list afterwards and was not before is the new one. Source: the IAM reference shows creations that
- * answer without content.
+ * Creates something in Aritma IAM and finds out its id, whether the response names it, names nothing, or never comes:
+ * what is in the list afterwards and was not before is the new one. Source: the IAM reference shows creations whose
+ * response has no content.
  */
 import { SidecarError } from '../core/errors.ts';
 
 export interface Creation {
   /** Ids of all that look like the one to be created. */
   readonly list: () => Promise<readonly string[]>;
-  /** The id, where the answer names it. */
+  /** The id, where the response names it. */
   readonly create: () => Promise<string | undefined>;
   /** Where a person finds out, for messages: a command. */
   readonly lookWith: string;
@@ -34,7 +34,7 @@ export async function createAndFind({ list, create, lookWith }: Creation): Promi
   throw new SidecarError('IAM_CONFLICT', { fields, mayHaveExecuted: true });
 }
 
-/** The id; else the error after which it may exist all the same; else undefined for an answer without an id. */
+/** The id; else the error after which it may exist all the same; else undefined for a response without an id. */
 async function attempt(create: Creation['create']): Promise<string | SidecarError | undefined> {
   try {
     return await create();

@@ -27,7 +27,7 @@ interface Page {
 
 /**
  * Items of all pages, in the server's order. Understands all three envelopes wherever they occur.
- * @throws SidecarError IAM_INVALID when an answer is no page, repeats itself, or never ends; what `fetchPage` throws
+ * @throws SidecarError IAM_INVALID when a response is no page, repeats itself, or never ends; what `fetchPage` throws
  */
 export async function* readPages(fetchPage: FetchPage, onPage?: OnPage): AsyncGenerator<Item> {
   let query: Readonly<Record<string, string>> | undefined = { page: '1', pageSize: PAGE_SIZE };
@@ -41,7 +41,7 @@ export async function* readPages(fetchPage: FetchPage, onPage?: OnPage): AsyncGe
     asked.add(place);
     const page: Page = pageOf(await fetchPage(query), Number(query['page'] ?? 1), received);
     const content = page.items.length > 0 ? JSON.stringify(page.items) : undefined;
-    // A server that does not understand what it is asked for answers the same page for ever.
+    // A server that does not understand the query returns the same page for ever.
     if (content !== undefined && content === previous) throw notAPage('the same page came twice');
     previous = content;
     received += page.items.length;
@@ -75,7 +75,7 @@ interface Position {
 
 function numbered(envelope: Item, { counts, number, received }: Position): Page['next'] {
   const { page, totalPages } = counts;
-  // A server that answers another page than was asked for would silently lose or double items.
+  // A server that returns another page than requested would silently lose or double items.
   if (typeof page === 'number' && page !== number) throw notAPage(`asked for page ${number}, got page ${page}`);
   const next = { page: String(number + 1), pageSize: PAGE_SIZE };
   const { links } = envelope;

@@ -1,5 +1,5 @@
 /**
- * One request to Aritma IAM and the judgement of its answer. Hides the token, deadlines, size bounds and what an error
+ * One request to Aritma IAM and the verdict on its response. Hides the token, deadlines, size bounds and what an error
  * body looks like; promises that nothing of a request's body, which may hold a secret, comes back in an error.
  */
 import type { Dispatcher } from 'undici';
@@ -13,7 +13,7 @@ export interface IamConnection {
   /** What stands before `/v1`, without a slash at the end. */
   readonly basePath: string;
   /**
-   * The value for `Authorization`. `refused` is one that IAM has just answered 401 to: another is wanted, if there is one.
+   * The value for `Authorization`. `refused`: IAM just responded with 401 to it; another is wanted, if there is one.
    * @throws SidecarError TOKEN_UNAVAILABLE | CREDENTIALS_REJECTED
    */
   readonly authorize: (refused?: Secret) => Promise<Secret>;
@@ -42,7 +42,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const MAX_RETRY_AFTER_S = 300;
 
 /**
- * Sends one request; a 401 is answered once with another token, if there is one.
+ * Sends one request; after a 401, retries once with another token, if there is one.
  * @throws SidecarError IAM_REFUSED (401, 403 and other 4xx), IAM_NOT_FOUND (404), IAM_CONFLICT (409), IAM_UNAVAILABLE
  * (network, 408, 429, 5xx), IAM_INVALID (not what the API documents); `mayHaveExecuted` where a change may have happened
  */
@@ -101,7 +101,7 @@ function refusal(request: IamRequest, { status, headers, token }: RawResponse, b
   if (status === 409) return new SidecarError('IAM_CONFLICT', { fields });
   if (status === 408 || status === 429 || status >= 500) {
     const retryAfterS = seconds(headers['retry-after']);
-    // 429 says that nothing was done; a gateway's 5xx may hide an answer that was.
+    // 429 says that nothing was done; behind a gateway's 5xx, IAM may have executed the change.
     const mayHaveExecuted = isChange(request) && status !== 429;
     return new SidecarError('IAM_UNAVAILABLE', { fields, mayHaveExecuted, ...(retryAfterS && { retryAfterS }) });
   }

@@ -92,7 +92,7 @@ describe('shutdown', () => {
   it('exits 10 where nobody listens', async () => {
     expect(await run(['shutdown', '--admin', '127.0.0.1:9'])).toMatchObject({
       code: 10,
-      stderr: expect.stringMatching(/no sidecar answers/),
+      stderr: expect.stringMatching(/no sidecar responds/),
     });
   });
 

@@ -68,7 +68,7 @@ const SETUPS: readonly Setup[] = [
       patient.route['upstream'] = 'https://bank.test/api';
     },
     ...{ exit: 7, code: 'UPSTREAM_UNREACHABLE', cause: 'proxy_credentials' },
-    ...{ message: /proxy 127.0.0.1:\d+ answers HTTP 407 when asked for bank.test:443/, fix: /user:password@/ },
+    ...{ message: /proxy 127.0.0.1:\d+ responds with HTTP 407 when asked for bank.test:443/, fix: /user:password@/ },
   },
   {
     what: 'a proxy that does not get there',

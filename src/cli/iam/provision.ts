@@ -67,7 +67,7 @@ interface Candidate {
   readonly cwd: string;
 }
 
-/** With the engine that will serve callers, for the token that they will need. */
+/** Asks for the token that callers will need, through the code that will serve them. */
 async function tryToken(desired: Desired, { clientId, secret, cwd }: Candidate): Promise<Verdict> {
   const loaded = loadConfig({ document: sidecarDocument(desired, clientId).document, cwd });
   const { routes } = loaded.config;

@@ -104,7 +104,7 @@ function credentialOf({ config }: LoadedConfig, name: string): Rotated {
   });
 }
 
-/** Asks for the very token that callers’ requests need, with the same engine, and with this one secret. */
+/** Asks for the very token that callers’ requests need, through the same code, with this one secret. */
 function secretTrier(loaded: LoadedConfig, name: string): TrySecret {
   const { config } = loaded;
   const route = config.routes.find(({ credential }) => credential === name);

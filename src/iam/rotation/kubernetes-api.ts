@@ -128,7 +128,7 @@ interface RawResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
-  /** Instead of an answer. */
+  /** Instead of a response. */
   readonly failure?: SidecarError;
 }
 
@@ -170,7 +170,7 @@ function judge(request: ApiRequest, { status, headers, text, failure }: RawRespo
     const saidAt = Date.parse(String(headers['date']));
     const secret = json && asKubernetesSecret(json, saidAt);
     if (secret) return { kind: 'done', secret };
-    throw failed(request, { status, reason: 'the answer is no Secret; something else answers for the API server' });
+    throw failed(request, { status, reason: 'the response is no Secret; it is not from the API server' });
   }
   // Of a Status only the reason: its message may quote what was sent.
   const { reason } = json ?? {};

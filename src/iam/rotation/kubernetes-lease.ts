@@ -1,11 +1,12 @@
 /**
  * Who is rotating a Secret, as an annotation on it. Pure.
  *
- * Time: a holder stamps its lease with the API server's clock (the `Date` of the answer it has just read), and whoever
- * wants it next judges by that clock too, so the clocks of nodes do not matter. What is left is the difference between
- * several API servers, kept small by NTP, the whole seconds of `Date` and one lost request: the holder renews every 15 s and
- * is taken for dead after 75, which leaves a minute for all of it. A wrong verdict costs a rotation started in vain and never
- * the secret: every write is refused unless the lease is the writer's own in the very version it changes.
+ * Time: a holder stamps its lease with the API server's clock (the `Date` of the response it has just read), and
+ * whoever wants it next judges by that clock too, so the clocks of nodes do not matter. What is left is the difference
+ * between several API servers, kept small by NTP, the whole seconds of `Date` and one lost request: the holder renews
+ * every 15 s and is taken for dead after 75, which leaves a minute for all of it. A wrong verdict costs a rotation
+ * started in vain and never the secret: every write is refused unless the lease is the writer's own in the very version
+ * it changes.
  */
 import { createHash } from 'node:crypto';
 

@@ -1,7 +1,7 @@
 /**
- * A Secret that several programs change: reads it, and changes it only as it was read. Hides conflicts with others and API
- * servers in trouble. A change is planned anew from what is there before each try, so one whose answer was lost is found
- * done and not done twice, and one that arrives late is refused because the object has moved on.
+ * A Secret that several programs change: reads it, and changes it only as it was read. Hides conflicts with others and
+ * API servers in trouble. A change is planned anew from what is there before each try, so one whose response was lost
+ * is found done and not done twice, and one that arrives late is refused because the object has moved on.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { ApiResponse, KubernetesApi, KubernetesSecret, SecretChange } from './kubernetes-api.ts';
@@ -18,7 +18,7 @@ export type Plan = (current: KubernetesSecret) => SecretChange | undefined;
 /** `brief`: for what is tried again anyway, or no longer matters much. */
 export type RetryLimit = 'long' | 'brief';
 
-/** Pauses after answers that never came, or were 429 or 5xx. */
+/** Pauses after no response, a 429 or a 5xx. */
 const PAUSES_MS: Readonly<Record<RetryLimit, readonly number[]>> = { long: [500, 1500, 4000, 8000], brief: [500] };
 /** A server that wants to be left alone for longer is left alone, and the operation fails. */
 const LONGEST_WAIT_MS = 60_000;

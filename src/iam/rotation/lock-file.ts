@@ -27,7 +27,7 @@ interface Owner {
   readonly since: string;
 }
 
-/** Holders renew this often; on another machine, one that has not for so long is taken for dead. */
+/** A holder renews its lock this often. On another machine, one not renewed for DEAD_AFTER_MS is stale. */
 const RENEW_MS = 10_000;
 const DEAD_AFTER_MS = 60_000;
 
@@ -44,7 +44,7 @@ export async function acquireLock(path: string): Promise<Lock> {
   if (!(await tryCreate(path, owner)) && !((await breakStaleLock(path)) && (await tryCreate(path, owner)))) {
     throw locked(await readSettled(path));
   }
-  await sweep(path, owner);
+  await removeLeftovers(path, owner);
   const isMine = async () => (await readSettled(path))?.nonce === owner.nonce;
   const renewing = setInterval(() => void isMine().then((mine) => (mine ? renew(path) : undefined)), RENEW_MS);
   renewing.unref();
@@ -86,11 +86,11 @@ async function tryCreate(path: string, owner: Owner): Promise<boolean> {
     return true;
   } catch (error) {
     const errno = codeOf(error);
-    // Held; or the draft has just been swept away by somebody who holds it.
+    // Held; or the holder of the lock has just removed the draft.
     if (errno === 'EEXIST' || (isDrafted && errno === 'ENOENT')) return false;
     throw new SidecarError('ROTATION_STORE_FAILED', { cause: error, fields: { doing: 'lock', file: path, errno } });
   } finally {
-    // One that cannot be removed is swept away by the next holder; whether the lock is had does not depend on it.
+    // The next holder removes a draft that stays behind; whether we have the lock does not depend on it.
     await rm(draft, { force: true }).catch(() => undefined);
   }
 }
@@ -104,7 +104,7 @@ async function breakStaleLock(path: string): Promise<boolean> {
   if (!(await moved(path, aside))) return false;
   const movedOwner = await readOwner(aside);
   if (movedOwner?.nonce !== owner?.nonce) {
-    // Between looking and moving somebody else had buried it and taken the lock: that one is alive, so it goes back.
+    // Between looking and moving, somebody else broke the stale lock and took a new one: it is alive, so it goes back.
     await link(aside, path).catch(() => undefined);
     await rm(aside, { force: true });
     return false;
@@ -113,8 +113,8 @@ async function breakStaleLock(path: string): Promise<boolean> {
   return true;
 }
 
-/** Drafts and graves of those who were killed over them. Its own lock may be among them: see `readSettled`. */
-async function sweep(path: string, { nonce }: Owner): Promise<void> {
+/** Drafts, and locks moved aside, of processes that were killed. Its own lock may be among them: see `readSettled`. */
+async function removeLeftovers(path: string, { nonce }: Owner): Promise<void> {
   const folder = dirname(path);
   // A folder that may be written and not be listed keeps them.
   for (const name of await readdir(folder).catch(() => [])) {

@@ -26,7 +26,7 @@ export interface StoreOptions {
   readonly clock: KubernetesStoreOptions['clock'];
 }
 
-/** Vaults answer in seconds; whatever takes longer hangs. */
+/** Vaults respond in seconds; a program that takes longer hangs. */
 const EXEC_TIMEOUT_MS = 60_000;
 
 /** @throws SidecarError CONFIG_INVALID for a secret that is in no store */

@@ -187,7 +187,7 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
     throw kept('the store holds another secret');
   if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token at the moment');
   const secrets = await list(options);
-  // Twins have one value: the longest-lived stays, whatever id a creation was answered with.
+  // Twins have one value: the longest-lived stays, whatever id the response to a creation named.
   const [listed, ...twins] = secrets
     .filter(({ description }) => description === attempt.description)
     .toSorted((one, other) => (other.expiresAt ?? Infinity) - (one.expiresAt ?? Infinity));
