@@ -1,7 +1,9 @@
 /**
  * What the doctor says: one finding for each thing looked at, and the exit code that follows from all of them.
  */
+
 import { ERRORS, type ErrorCode } from '../core/errors.ts';
+import { visible } from '../core/terminal.ts';
 
 /** What is wrong, in plain words, and what to do about it. */
 export interface Words {
@@ -46,6 +48,6 @@ const MAX_SHOWN = 120;
 
 /** Text that came from a server, made fit for a terminal: no control characters, no length without end. */
 export function shown(text: unknown): string {
-  const clean = String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
+  const clean = visible(String(text));
   return clean.length > MAX_SHOWN ? `${clean.slice(0, MAX_SHOWN)}…` : clean;
 }

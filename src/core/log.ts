@@ -3,6 +3,7 @@
  * token, a body or a query string has no way in. JSON lines by default, one readable line each on a terminal.
  */
 import sonicBoom from 'sonic-boom';
+import { visible } from './terminal.ts';
 
 const FIELDS = [
   'address',
@@ -201,9 +202,5 @@ function printable(value: unknown): string {
   const text = String(value);
   if (/^[\x21-\x7e]+$/.test(text)) return text;
   // JSON leaves DEL, C1 controls, direction overrides and line separators as they are.
-  return JSON.stringify(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) =>
-    [...Array(character.length).keys()]
-      .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
-      .join(''),
-  );
+  return visible(JSON.stringify(text));
 }

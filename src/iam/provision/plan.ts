@@ -4,6 +4,7 @@
  */
 
 import type { Line } from '../../core/terminal.ts';
+import { visible } from '../../core/terminal.ts';
 import type { Client, ClientBody, ClientSecret, Policy } from '../api.ts';
 import type { Desired } from './desired-state.ts';
 
@@ -142,7 +143,7 @@ export function planLine(step: Step): Line {
   const head = `${SIGNS[change]} ${what.padEnd(6)} ${name}${note === undefined ? '' : `   ${note}`}`;
   const lines = [head, ...fields.flatMap(fieldLines)];
   return {
-    text: lines.map(printable).join('\n'),
+    text: lines.map(visible).join('\n'),
     data: { change, what, name, ...(fields.length > 0 && { fields }), ...policy, ...(note !== undefined && { note }) },
   };
 }
@@ -152,6 +153,3 @@ function fieldLines({ field, from, to }: FieldChange): string[] {
 }
 
 const shown = (value: FieldChange['from']) => (typeof value === 'string' ? value : `[${value.join(', ')}]`);
-
-/** Names at IAM are other people's text, and a terminal obeys some of it. */
-const printable = (line: string) => line.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd');

@@ -125,7 +125,7 @@ describe('provision/plan', () => {
     const [step] = planProvision(DESIRED, client({ description: 'Pays\u001b[2J', allowedScopes: ['api'] }));
     expect(step && planLine(step).text.split('\n')).toEqual([
       '~ client My ERP (c-1)',
-      '    - description: Pays\ufffd[2J',
+      '    - description: Pays\\u001b[2J',
       '    + description: Pays the bills',
       '    - allowedScopes: [api]',
       '    + allowedScopes: [api, services.banking]',
