@@ -65,10 +65,14 @@ export function createGate({
       return admit(line, head);
     },
     enter(caller, route) {
-      if (isFree(callers.limits) && isFree(route.limits))
-        return void count(labels.has(caller) ? caller : 'certificate');
-      const claim = { owner: `caller ${caller}`, limits: callers.limits };
-      const entered = enterBoth(rateLimits, claim, { owner: `route ${route.path}`, limits: route.limits });
+      const isLimited = !isFree(callers.limits) || !isFree(route.limits);
+      const entered = isLimited
+        ? enterBoth(
+            rateLimits,
+            { owner: `caller ${caller}`, limits: callers.limits },
+            { owner: `route ${route.path}`, limits: route.limits },
+          )
+        : undefined;
       count(labels.has(caller) ? caller : 'certificate');
       return entered;
     },
