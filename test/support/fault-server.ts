@@ -28,9 +28,15 @@ export interface FaultServer {
   close(): Promise<void>;
 }
 
+export interface FaultServerOptions {
+  readonly secure?: boolean;
+  /** Told when it will say nothing more that counts, so that nobody has to wait for that. */
+  readonly onSilence?: () => void;
+}
+
 export async function startFaultServer(
   initial: Fault,
-  { secure = false }: { secure?: boolean } = {},
+  { secure = false, onSilence = () => undefined }: FaultServerOptions = {},
 ): Promise<FaultServer> {
   const requests: Message[] = [];
   const sockets = new Set<Socket>();
@@ -53,7 +59,7 @@ export async function startFaultServer(
       const message = readMessage(received, parsedTo, { kind: 'request' });
       if (!message) return;
       parsedTo = message.end;
-      fault(counted(socket, sent), requests.push(message));
+      fault(counted(socket, { sent, onSilence }), requests.push(message));
     });
   });
   const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
@@ -83,12 +89,20 @@ export async function startFaultServer(
   };
 }
 
-const totals = new WeakMap<Socket, { bytes: number }>();
+interface Behind {
+  readonly sent: { bytes: number };
+  readonly onSilence: () => void;
+}
 
-function counted(socket: Socket, sent: { bytes: number }): Socket {
-  totals.set(socket, sent);
+const behind = new WeakMap<Socket, Behind>();
+
+function counted(socket: Socket, server: Behind): Socket {
+  behind.set(socket, server);
   return socket;
 }
+
+/** No more will come on this connection. */
+export const silent = (socket: Socket): void => behind.get(socket)?.onSilence();
 
 /** A whole answer with a length. */
 export function status(code: number, body = '', headers: Readonly<Record<string, string>> = {}): Fault {
@@ -105,7 +119,7 @@ export function body(value: unknown): Fault {
 }
 
 /** Takes the request and never says a word. */
-export const hang: Fault = () => undefined;
+export const hang: Fault = silent;
 
 export const reset: Fault = (socket) => void socket.resetAndDestroy();
 
@@ -117,7 +131,12 @@ export function bytes(text: string): Fault {
 /** A head that promises more than will come for hours: one byte every 20 ms. */
 export const drip: Fault = (socket) => {
   socket.write(head(200, { 'Content-Length': '10000000' }));
-  const timer = setInterval(() => socket.write(' '), 20);
+  let drops = 0;
+  const timer = setInterval(() => {
+    socket.write(' ');
+    drops += 1;
+    if (drops === 5) silent(socket);
+  }, 20);
   socket.on('close', () => clearInterval(timer));
 };
 
@@ -128,7 +147,7 @@ const ENOUGH_BYTES = 64 * 1024 * 1024;
 /** Chunks without end; stops at 64 MiB and leaves the body open. */
 export const endless: Fault = (socket) => {
   socket.write(head(200, { 'Transfer-Encoding': 'chunked' }));
-  const total = totals.get(socket) ?? { bytes: 0 };
+  const total = behind.get(socket)?.sent ?? { bytes: 0 };
   const more = () => {
     while (!socket.destroyed && total.bytes < ENOUGH_BYTES) {
       total.bytes += PIECE.length;
