@@ -29,7 +29,6 @@ async function check({ tokenEndpoint, upstream, secret = SECRET }: Target, ...fl
       // Others on this machine may have the usual ones.
       listen: '127.0.0.1:0',
       admin: '127.0.0.1:0',
-      token: { attemptTimeout: '2s' },
     }),
   );
   const ended = await run(['check', '--config', config, ...flags], { env: { S: secret } });

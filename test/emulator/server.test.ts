@@ -79,11 +79,13 @@ describe('src/emulator/server.ts', () => {
   it('stays fast on the hot path, when many requests carry one token', async () => {
     await using world = await createWorld();
     const headers = { authorization: `Bearer ${await world.token()}` };
-    const start = performance.now();
+    const start = process.cpuUsage();
     for (let round = 0; round < 20; round += 1) {
       const batch = Array.from({ length: 50 }, () => fetch(`${world.url}/banking/api/accounts`, { headers }));
       for (const response of await Promise.all(batch)) await response.text();
     }
-    expect(performance.now() - start).toBeLessThan(10_000);
+    // Of the processor, which a busy machine does not make more.
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1000).toBeLessThan(10_000);
   });
 });

@@ -96,7 +96,7 @@ function testConfig(options: TestSidecarOptions, secretFile: string): Record<str
       },
     },
     routes: [{ path: '/api', upstream: options.upstream }],
-    drain: { limit: '2s' },
+    drain: { limit: '10s' },
     ...(WORKERS > 1 && { workers: WORKERS }),
     ...options.config,
   };
