@@ -51,7 +51,7 @@ const NO_CONTENT = 'HTTP/1.1 204 No Content\r\n\r\n';
 const firstError = (findings: readonly Record<string, unknown>[]) =>
   findings.find(({ level }) => level === 'error') ?? {};
 
-describe('check', () => {
+describe.concurrent('check', () => {
   it('exits 0 with a line for configuration, token and API when all is well', async () => {
     const emulator = await startEmulator({ port: 0 });
     try {

@@ -15,7 +15,7 @@ async function listening(server: Server): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-describe('wait', () => {
+describe.concurrent('wait', () => {
   it('exits 0 as soon as the sidecar is ready, and over a Unix socket too', async () => {
     await using world = await createWorld('http://127.0.0.1:9');
     const admin = `unix:${world.folder.path}/admin.sock`;
@@ -66,7 +66,7 @@ describe('wait', () => {
   });
 });
 
-describe('shutdown', () => {
+describe.concurrent('shutdown', () => {
   it('exits 0 and the sidecar stops with 0 where adminActions allow it', async () => {
     await using world = await createWorld('http://127.0.0.1:9');
     const sidecar = await world.serve({ adminActions: true });

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { startEmulator } from '../../src/emulator/server.ts';
+import { freePort } from '../support/free-port.ts';
 import { createWorld } from './harness.ts';
 
 describe('src/emulator/server.ts', () => {
@@ -32,8 +33,8 @@ describe('src/emulator/server.ts', () => {
   });
 
   it('ends open connections and frees the port, when closed, also twice', async () => {
-    const emulator = await startEmulator({ port: 0 });
-    const port = Number(new URL(emulator.url).port);
+    const port = await freePort();
+    const emulator = await startEmulator({ port });
     const idle = connect(port, '127.0.0.1');
     await once(idle, 'connect');
     const halfway = connect(port, '127.0.0.1');

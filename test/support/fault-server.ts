@@ -1,11 +1,12 @@
 /** An identity server on raw sockets that misbehaves as it is told, byte by byte, and remembers what it was asked. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { gzipSync } from 'node:zlib';
+import { listenApart } from './free-port.ts';
 import { type Message, readMessage } from './messages.ts';
 
 /** What happens to one whole token request. `count` is its number, from 1. */
@@ -63,8 +64,8 @@ export async function startFaultServer(
     });
   });
   const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  await listen(0);
-  const { port } = server.address() as AddressInfo;
+  // Its own for as long as the test takes, also while nobody listens there.
+  const port = await listenApart(server);
   const refuse = () =>
     new Promise<void>((resolve) => {
       server.close(() => resolve());

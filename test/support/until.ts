@@ -8,7 +8,7 @@ export async function until(
   isTrue: () => boolean | Promise<boolean>,
   limitMs = PATIENCE_MS,
 ): Promise<void> {
-  for (const deadline = Date.now() + limitMs; !(await isTrue()); await setTimeout(10)) {
+  for (const deadline = Date.now() + limitMs; !(await isTrue()); await setTimeout(2)) {
     if (Date.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`);
   }
 }

@@ -117,7 +117,7 @@ describe('a caller that stalls', () => {
     const drip = async () => {
       caller.send('x');
       await untilQuiet();
-      deadline.elapse(deadline.ms / 15);
+      deadline.elapse(deadline.ms / 14.5);
     };
     caller.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: ${length}\r\n\r\n`);
     for (let drops = 0; drops < 14; drops += 1) await drip();
