@@ -3,7 +3,7 @@
 import type { SettingsChange } from './iam-settings.ts';
 import { loadState, openStateWriter, StateFileError, type StateWriter } from './state-file.ts';
 import { ADMIN_CLIENT, createStore, DEMO_CLIENT, type EmulatorClient, type Store } from './store.ts';
-import { createTokens, type Tokens, type TokensOptions } from './tokens.ts';
+import { createTokens, type KeptSigning, type Tokens, type TokensOptions } from './tokens.ts';
 
 export interface MemoryOptions {
   /** Epoch ms. */
@@ -11,6 +11,7 @@ export interface MemoryOptions {
   clients?: readonly EmulatorClient[];
   iam?: SettingsChange;
   stateFile?: string;
+  signing?: KeptSigning;
 }
 
 export interface Memory {
@@ -22,12 +23,12 @@ export interface Memory {
 
 /** Opens the memory as an earlier run left it, if there is a state file. @throws StateFileError */
 export async function openMemory(options: MemoryOptions): Promise<Memory> {
-  const { now = Date.now, clients = [DEMO_CLIENT, ADMIN_CLIENT], iam, stateFile } = options;
+  const { now = Date.now, clients = [DEMO_CLIENT, ADMIN_CLIENT], iam, stateFile, signing } = options;
   let writer: StateWriter | undefined;
   const onChange = () => writer?.changed();
 
   const saved = stateFile === undefined ? undefined : await loadState(stateFile);
-  const tokens = await openTokens({ now, kept: saved?.signing, onChange }, stateFile);
+  const tokens = await openTokens({ now, kept: saved?.signing ?? signing, onChange }, stateFile);
   const store = createStore(saved ?? clients, { now, settings: iam, onChange });
   if (stateFile !== undefined) {
     writer = await openStateWriter(stateFile, () => ({ signing: tokens.kept(), ...store.contents() }));

@@ -12,7 +12,7 @@ async function statuses({ admin }: AdminWorld): Promise<Record<string, number>> 
 }
 
 const untilReady = (world: AdminWorld, status: number) =>
-  expect.poll(async () => (await world.admin('/readyz')).status, { timeout: 5000, interval: 10 }).toBe(status);
+  expect.poll(async () => (await world.admin('/readyz')).status).toBe(status);
 
 describe('admin/server', () => {
   it('is live, started and ready once a token was obtained', async () => {

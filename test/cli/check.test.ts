@@ -29,7 +29,6 @@ async function check({ tokenEndpoint, upstream, secret = SECRET }: Target, ...fl
       // Others on this machine may have the usual ones.
       listen: '127.0.0.1:0',
       admin: '127.0.0.1:0',
-      token: { attemptTimeout: '2s' },
     }),
   );
   const ended = await run(['check', '--config', config, ...flags], { env: { S: secret } });
@@ -52,7 +51,7 @@ const NO_CONTENT = 'HTTP/1.1 204 No Content\r\n\r\n';
 const firstError = (findings: readonly Record<string, unknown>[]) =>
   findings.find(({ level }) => level === 'error') ?? {};
 
-describe('check', () => {
+describe.concurrent('check', () => {
   it('exits 0 with a line for configuration, token and API when all is well', async () => {
     const emulator = await startEmulator({ port: 0 });
     try {

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { chownSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type Addresses, addressesOf, start } from '../support/cli.ts';
+import { freePort } from '../support/free-port.ts';
 import { createPatient, http, jwt, misjudged, SECRET, startMute } from '../support/patient.ts';
 import { grant, json } from '../support/token-server.ts';
 
@@ -149,9 +150,3 @@ describe('check as a program', () => {
     );
   });
 });
-
-async function freePort(): Promise<number> {
-  const mute = await startMute();
-  mute.close();
-  return mute.port;
-}

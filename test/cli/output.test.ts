@@ -54,7 +54,7 @@ describe('log', () => {
     const stdout = openSync('/dev/full', 'w');
     await using sidecar = start(args, { env: { ARITMA_CLIENT_SECRET: 'not-a-real-one' }, stdout });
     closeSync(stdout);
-    await expect.poll(() => answers(admin), { timeout: 8000 }).toBe(true);
+    await expect.poll(() => answers(admin)).toBe(true);
     sidecar.kill('SIGTERM');
     expect(await sidecar.ended).toMatchObject({ code: 0, stderr: '' });
   });

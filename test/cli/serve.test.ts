@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { jsonLines, run } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
+import { freePort } from '../support/free-port.ts';
 import { ok, startRawUpstream } from '../support/raw.ts';
 import { json } from '../support/token-server.ts';
 import { createWorld } from '../support/world.ts';
@@ -30,7 +31,8 @@ const hasIpv6 = Object.values(networkInterfaces())
 
 const status = async (url: string) => (await fetch(url)).status;
 
-describe('serve', () => {
+// Side by side, because most of their time is waiting for processes.
+describe.concurrent('serve', () => {
   it('exits 2 on a wrong configuration, names every problem on standard error and no value', async () => {
     using folder = createFolder();
     const config = folder.write('config.yaml', 'environment: dev\nbogus: CANARY\ntimeouts: { connect: CANARY }\n');
@@ -129,7 +131,7 @@ describe('serve', () => {
 
   it('keeps accepting for drain.minimum while it is no longer ready', async () => {
     await using world = await createWorld('http://127.0.0.1:9');
-    const sidecar = await world.serve({ drain: { minimum: '1s' } });
+    const sidecar = await world.serve({ drain: { minimum: '5s' } });
     sidecar.kill('SIGTERM');
     await sidecar.untilStdout(/"stopping"/);
     expect(await status(`${sidecar.adminUrl}/readyz`)).toBe(503);
@@ -174,9 +176,9 @@ describe('serve', () => {
   it('starts again on the same port, and the same socket, after kill -9', async () => {
     await using world = await createWorld('http://127.0.0.1:9');
     const socket = `unix:${world.folder.path}/sidecar.sock`;
-    const first = await world.serve({ listen: ['127.0.0.1:0', socket] });
-    const [, port = ''] = /"http:\/\/127\.0\.0\.1:(\d+)","message":"listening for callers"/.exec(first.stdout()) ?? [];
+    const port = await freePort();
     const listen = [`127.0.0.1:${port}`, socket];
+    const first = await world.serve({ listen });
     // A connection that is open when it dies.
     await status(`http://127.0.0.1:${port}/unknown`);
     first.kill('SIGKILL');

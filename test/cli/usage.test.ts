@@ -18,7 +18,7 @@ const COMMANDS = [
   ['shutdown'],
 ];
 
-describe('cli', () => {
+describe.concurrent('cli', () => {
   it('explains itself and every command with --help and exits 0', async () => {
     const all = await Promise.all([[], ...COMMANDS].map((command) => run([...command, '--help'])));
     for (const [index, { code, stdout, stderr }] of all.entries()) {

@@ -1,7 +1,9 @@
 // One running emulator per test, with the few calls every test of it makes. Disposed with `await using`.
 
+import { randomBytes } from 'node:crypto';
 import { type EmulatorOptions, startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT, type EmulatorClient } from '../../src/emulator/store.ts';
+import { createTokens, type KeptSigning } from '../../src/emulator/tokens.ts';
 
 export const DEMO_SECRET = 'demo-secret-not-for-production';
 
@@ -48,12 +50,25 @@ export const SAMPLE = {
 };
 export const SAMPLE_SECRET = { value: 's3cr3tV@lue!', description: 'Production API access' };
 
+const KEYS = 3;
+const keys: Promise<KeptSigning>[] = [];
+let worlds = 0;
+
+/** Making a key costs more than most tests, so they take turns with a few: never two worlds in a row with the same. */
+async function nextSigning(): Promise<KeptSigning> {
+  worlds += 1;
+  keys[worlds % KEYS] ??= createTokens({ now: Date.now }).then((tokens) => tokens.kept());
+  const { key, kid } = (await keys[worlds % KEYS]) as KeptSigning;
+  return { key, kid, batch: randomBytes(4).toString('hex').toUpperCase() };
+}
+
 export async function createWorld(options: EmulatorOptions = {}): Promise<World> {
   const clock = { ms: Date.UTC(2026, 5, 1, 12) };
   const emulator = await startEmulator({
     port: 0,
     now: () => clock.ms,
     clients: [DEMO_CLIENT, FULL_CLIENT],
+    signing: await nextSigning(),
     ...options,
   });
   const { url } = emulator;

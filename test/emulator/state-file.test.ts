@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StateFileError } from '../../src/emulator/state-file.ts';
+import { COMPILED } from '../support/compiled.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
+import { startOwnTime } from '../support/own-time.ts';
 import { createWorld, type Json, SAMPLE, SAMPLE_SECRET, type World } from './harness.ts';
 
 let folder: Folder;
@@ -70,7 +73,9 @@ describe('src/emulator/state-file.ts', () => {
   it('is written soon after a change, while the emulator runs', async () => {
     await using world = await createWorld({ stateFile });
     const { clientId } = await world.newcomer();
+    using own = startOwnTime();
     await expect.poll(() => readFileSync(stateFile, 'utf8')).toContain(clientId);
+    expect(own.ms).toBeLessThan(1000);
   });
 
   it.each([
@@ -125,32 +130,72 @@ describe('src/emulator/state-file.ts', () => {
   });
 
   it('is whole and recent after kills at any moment', async () => {
-    const program = `
-      import { startEmulator } from '${join(import.meta.dirname, '../../src/emulator/server.ts')}';
-      process.stdout.write((await startEmulator({ port: 0, stateFile: process.argv[1] })).url + '\\n');
-    `;
     let known = 0;
-    for (let round = 0; round < 4; round += 1) {
-      const child = spawn(process.execPath, ['--input-type=module', '-e', program, stateFile]);
-      const [line] = (await once(child.stdout, 'data')) as [Buffer];
-      const url = line.toString().trim();
-      const body = new URLSearchParams({
-        grant_type: 'client_credentials',
-        client_id: 'demo-admin',
-        client_secret: 'demo-admin-not-for-production',
-      });
-      const { access_token } = (await (await fetch(`${url}/connect/token`, { method: 'POST', body })).json()) as Json;
-      const headers = { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' };
-      const list = (await (await fetch(`${url}/core/iam/v1/clients`, { headers })).json()) as Json;
-      expect(list.metadata.totalCount).toBeGreaterThanOrEqual(known);
-      for (let count = 0; count < 60; count += 1) {
-        await fetch(`${url}/core/iam/v1/clients`, { method: 'POST', headers, body: JSON.stringify(SAMPLE) });
-      }
+    for (const [name, moment] of Object.entries(MOMENTS)) {
+      const { child, call } = await spawnEmulator(stateFile);
+      const create = async () => (await call('POST', '/clients', SAMPLE)).clientId as string;
+      expect((await call('GET', '/clients')).metadata.totalCount, name).toBeGreaterThanOrEqual(known);
+      const ids: string[] = [];
+      for (let count = 0; count < 10; count += 1) ids.push(await create());
+      await expect.poll(() => readFileSync(stateFile, 'utf8')).toContain(ids.at(-1));
+      // More of them, so that there is something to be written at whichever moment it dies.
+      const answered = Promise.all(Array.from({ length: 5 }, create)).catch(() => 'died meanwhile');
+      const dies = moment(folder.path, answered);
+      const more = (async () => {
+        for (let count = 0; count < 50; count += 1) await create();
+      })().catch(() => 'died meanwhile');
+      await Promise.race([dies, more]);
       child.kill('SIGKILL');
       await once(child, 'exit');
-      known = (JSON.parse(readFileSync(stateFile, 'utf8')) as Json).clients.length;
-      expect(known).toBeGreaterThanOrEqual(2);
+      await more;
+      const { clients } = JSON.parse(readFileSync(stateFile, 'utf8')) as Json;
+      expect(JSON.stringify(clients), name).toMatch(new RegExp(ids.join('.*')));
+      known = clients.length;
     }
-    expect(known).toBeGreaterThan(10);
+    expect(known).toBeGreaterThanOrEqual(2 + 10 * Object.keys(MOMENTS).length);
   });
 });
+
+/** When it is killed: told the folder of the file, and when some of many changes have been answered. */
+const MOMENTS: Readonly<Record<string, (folder: string, answered: Promise<unknown>) => Promise<unknown>>> = {
+  'when it begins to write': (folder) => untilChanged(folder, 'state.json.tmp'),
+  'when it has written': (folder) => untilChanged(folder, 'state.json'),
+  'when it has answered': (_folder, answered) => answered,
+  'while it is asked': async () => undefined,
+};
+
+async function untilChanged(folder: string, file: string): Promise<void> {
+  const ending = new AbortController();
+  for await (const { filename } of watch(folder, { signal: ending.signal })) if (filename === file) return;
+}
+
+/** As a process of its own, with a function that calls its IAM. */
+async function spawnEmulator(stateFile: string) {
+  const program = `
+    import { startEmulator } from '${join(import.meta.dirname, '../../src/emulator/server.ts')}';
+    process.stdout.write((await startEmulator({ port: 0, stateFile: process.argv[1] })).url + '\\n');
+  `;
+  const env = { ...process.env, ...COMPILED };
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program, stateFile], { env });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const url = line.toString().trim();
+  const form = {
+    grant_type: 'client_credentials',
+    client_id: 'demo-admin',
+    client_secret: 'demo-admin-not-for-production',
+  };
+  const token = await fetch(`${url}/connect/token`, { method: 'POST', body: new URLSearchParams(form) });
+  const authorization = `Bearer ${((await token.json()) as Json).access_token}`;
+  return {
+    child,
+    async call(method: string, path: string, body?: object): Promise<Json> {
+      const headers = { authorization, 'content-type': 'application/json' };
+      const response = await fetch(`${url}/core/iam/v1${path}`, {
+        method,
+        headers,
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      return response.json();
+    },
+  };
+}

@@ -5,6 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { createAuthority, describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { type EgressOptions, startEgressWorld } from '../support/egress-world.ts';
 import { createFolder } from '../support/folder.ts';
+import { PATIENCE_MS } from '../support/own-time.ts';
 import { startTlsServer, type TlsServer } from '../support/tls-server.ts';
 import { startTokenServer } from '../support/token-server.ts';
 
@@ -142,7 +143,7 @@ function handshake(port: number, ca: string): Promise<void> {
       socket.destroy();
       resolve();
     });
-    socket.setTimeout(5000, () => socket.destroy(new Error('no handshake within 5 s')));
+    socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error('no handshake')));
     socket.on('error', reject);
   });
 }

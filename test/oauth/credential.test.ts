@@ -4,6 +4,7 @@ import { Secret } from '../../src/core/secret.ts';
 import { CLIENT_AUTH } from '../../src/oauth/client-auth.ts';
 import { createCredential } from '../../src/oauth/credential.ts';
 import { createFakeClock } from '../support/clock.ts';
+import { PATIENCE_MS } from '../support/own-time.ts';
 import { grant, json, startTokenServer } from '../support/token-server.ts';
 
 const TARGET = { scope: 'api', audience: undefined, resource: undefined };
@@ -30,7 +31,7 @@ async function setUp(values = ['first-secret', 'second-secret'], replacedValue?:
     clientSecrets: values.map(proof),
     replaced: replacedValue === undefined ? undefined : proof(replacedValue, 0),
     locate: async () => ({ dispatcher, path: url.pathname, audience: server.url }),
-    deadlineMs: 2000,
+    deadlineMs: PATIENCE_MS,
     clock,
     onRequest: (result) => results.push(result),
   });

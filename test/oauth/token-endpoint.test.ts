@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { Pool } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { interpretTokenResponse, sendTokenRequest, type TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import { PATIENCE_MS } from '../support/own-time.ts';
 import { startRawUpstream } from '../support/raw.ts';
 import { grant, json, startTokenServer, type TokenAnswerer } from '../support/token-server.ts';
 
@@ -153,7 +154,7 @@ describe('src/oauth/token-endpoint.ts: judging', () => {
   });
 });
 
-async function send(answerer: TokenAnswerer, deadlineMs = 2000) {
+async function send(answerer: TokenAnswerer, deadlineMs = PATIENCE_MS) {
   const server = await startTokenServer();
   server.answerWith(answerer);
   const url = new URL(server.url);
@@ -233,7 +234,7 @@ describe('src/oauth/token-endpoint.ts: sending', () => {
       if (behaviour === 'refuse') await server.close();
       const dispatcher = new Pool(server.url);
       const form = new URLSearchParams({ grant_type: 'client_credentials' });
-      const answer = await sendTokenRequest({ dispatcher, path: '/', form, headers: {}, deadlineMs: 2000 });
+      const answer = await sendTokenRequest({ dispatcher, path: '/', form, headers: {}, deadlineMs: PATIENCE_MS });
       outcomes.push(answer.kind === 'unavailable' ? answer.result : answer.kind);
       await dispatcher.destroy();
       await server.close();

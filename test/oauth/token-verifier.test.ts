@@ -6,9 +6,10 @@ import { startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
 import { createDiscovery } from '../../src/oauth/discovery.ts';
 import { createVerifier } from '../../src/oauth/token-verifier.ts';
+import { PATIENCE_MS } from '../support/own-time.ts';
 import { startTestSidecar } from '../support/sidecar.ts';
 
-const DEADLINE_MS = 2000;
+const DEADLINE_MS = PATIENCE_MS;
 
 async function setUp(audience: string | undefined, issuer?: string) {
   const emulator = await startEmulator({ port: 0 });

@@ -10,6 +10,7 @@ import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
 import { valuesOf } from '../support/messages.ts';
+import { PATIENCE_MS } from '../support/own-time.ts';
 import { ok } from '../support/raw.ts';
 import { startTestSidecar, type TestSidecar } from '../support/sidecar.ts';
 import { grant, startTokenServer } from '../support/token-server.ts';
@@ -163,7 +164,7 @@ it('serves 2,000 callers that arrive while the first token is on its way, with o
   const tokens = await startTokenServer();
   const { promise: everybodyIsThere, resolve: release } = Promise.withResolvers<void>();
   tokens.answerWith((res, ...rest) => void everybodyIsThere.then(() => grant('shared')(res, ...rest)));
-  const config = { token: { attemptTimeout: '20s', waitTimeout: '20s' }, limits: { connections: 3000 } };
+  const config = { token: { attemptTimeout: '10m', waitTimeout: '10m' }, limits: { connections: 3000 } };
   const sidecar = await startTestSidecar({ upstream: upstream.url, tokenEndpoint: tokens.url, config });
   const agent = new Agent({ keepAlive: false });
   onTestFinished(async () => {
@@ -173,7 +174,7 @@ it('serves 2,000 callers that arrive while the first token is on its way, with o
     await upstream[Symbol.asyncDispose]();
   });
   const callers = Array.from({ length: 2000 }, () => call(sidecar.url, agent));
-  await vi.waitFor(async () => expect(await inFlight(sidecar)).toBe(2000), { timeout: 15_000, interval: 50 });
+  await vi.waitFor(async () => expect(await inFlight(sidecar)).toBe(2000), { timeout: PATIENCE_MS, interval: 50 });
   release();
   const statuses = await Promise.all(callers);
   expect(statuses.filter((status) => status !== 200)).toEqual([]);
@@ -181,4 +182,4 @@ it('serves 2,000 callers that arrive while the first token is on its way, with o
   expect(upstream.requests).toHaveLength(2000);
   const authorizations = upstream.requests.flatMap((request) => valuesOf(request, 'authorization'));
   expect(new Set(authorizations)).toEqual(new Set(['Bearer shared']));
-}, 40_000);
+});

@@ -1,5 +1,6 @@
 /** A sidecar in this process with a token server that can fail and an API that answers, and calls of its admin listener. */
 import { request } from 'node:http';
+import { PATIENCE_MS } from './own-time.ts';
 import { ok, startRawUpstream } from './raw.ts';
 import { startTestSidecar, type TestSidecar } from './sidecar.ts';
 import { startTokenServer, type TokenAnswerer, type TokenServer } from './token-server.ts';
@@ -58,15 +59,18 @@ function send(
     const { hostname, port } = new URL(origin);
     // Without a length Node would send the body of a GET unframed.
     const framed = body === undefined ? headers : { ...headers, 'Content-Length': Buffer.byteLength(body) };
-    const call = request({ hostname, port, path, method, headers: framed, agent: false, timeout: 5000 }, (res) => {
-      const chunks: Buffer[] = [];
-      res.on('data', (chunk: Buffer) => chunks.push(chunk));
-      res.on('end', () => {
-        const text = Buffer.concat(chunks).toString();
-        const parse = () => JSON.parse(text) as Record<string, unknown>;
-        resolve({ status: res.statusCode ?? 0, headers: res.headers, body: text, json: parse });
-      });
-    });
+    const call = request(
+      { hostname, port, path, method, headers: framed, agent: false, timeout: PATIENCE_MS },
+      (res) => {
+        const chunks: Buffer[] = [];
+        res.on('data', (chunk: Buffer) => chunks.push(chunk));
+        res.on('end', () => {
+          const text = Buffer.concat(chunks).toString();
+          const parse = () => JSON.parse(text) as Record<string, unknown>;
+          resolve({ status: res.statusCode ?? 0, headers: res.headers, body: text, json: parse });
+        });
+      },
+    );
     call.on('timeout', () => call.destroy(new Error('no answer in time'))).on('error', reject);
     call.end(body);
   });

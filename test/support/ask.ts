@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { type Message, readMessage, statusOf } from './messages.ts';
+import { PATIENCE_MS } from './own-time.ts';
 
 export interface AskOptions {
   /** No answer and no end of the connection in this time is an error. */
@@ -15,7 +16,7 @@ export interface AskOptions {
 export async function ask(
   port: number,
   pieces: readonly Buffer[],
-  { limitMs = 4000, pauseMs = 1 }: AskOptions = {},
+  { limitMs = PATIENCE_MS, pauseMs = 1 }: AskOptions = {},
 ): Promise<Message | undefined> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   socket.on('error', () => undefined);

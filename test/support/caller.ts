@@ -1,8 +1,8 @@
 /** One caller's connection: sends exact bytes, reads whole answers, and tells how the connection ended. */
 import { connect, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
-import { vi } from 'vitest';
 import { announcedEnd, type Message, readMessage, statusOf, valuesOf } from './messages.ts';
+import { PATIENCE_MS } from './own-time.ts';
 
 export interface Answer extends Message {
   readonly status: number;
@@ -63,7 +63,7 @@ export async function openCaller(port: number, { paused = false } = {}): Promise
     },
     read,
     send: (bytes) => void socket.write(bytes, 'latin1'),
-    async answer({ toHead = false, timeoutMs = 5000 } = {}) {
+    async answer({ toHead = false, timeoutMs = PATIENCE_MS } = {}) {
       for (const deadline = Date.now() + timeoutMs; ; await setTimeout(2)) {
         const over = ending;
         const message = next(toHead, over === 'end');
@@ -73,14 +73,12 @@ export async function openCaller(port: number, { paused = false } = {}): Promise
         }
       }
     },
-    ended: (timeoutMs = 5000) =>
-      vi.waitFor(
-        () => {
-          if (ending === undefined) throw new Error(`still open after ${JSON.stringify(received.slice(-300))}`);
-          return ending;
-        },
-        { timeout: timeoutMs, interval: 2 },
-      ),
+    async ended(timeoutMs = PATIENCE_MS) {
+      for (const deadline = Date.now() + timeoutMs; ; await setTimeout(2)) {
+        if (ending !== undefined) return ending;
+        if (Date.now() > deadline) throw new Error(`still open after ${JSON.stringify(received.slice(-300))}`);
+      }
+    },
     [Symbol.dispose]: () => void socket.destroy(),
   };
 }

@@ -1,12 +1,13 @@
 /** The program as its users start it: a child process with an environment of the test's choosing, never without a limit. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { vi } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { COMPILED } from './compiled.ts';
+import { PATIENCE_MS } from './own-time.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const MAIN = join(ROOT, 'src/main.ts');
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 2 * PATIENCE_MS;
 
 export interface Ended {
   /** null when a signal ended it. */
@@ -66,15 +67,13 @@ export function start(args: readonly string[], options: CliOptions = {}): Runnin
     stdout: () => output.stdout,
     stderr: () => output.stderr,
     ended,
-    untilStdout: (pattern) =>
-      vi.waitFor(
-        () => {
-          const match = pattern.exec(output.stdout);
-          if (!match) throw new Error(`no ${pattern} in: ${output.stdout}${output.stderr}`);
-          return match;
-        },
-        { timeout: 8000, interval: 10 },
-      ),
+    async untilStdout(pattern) {
+      for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(5)) {
+        const match = pattern.exec(output.stdout);
+        if (match) return match;
+        if (Date.now() > deadline) throw new Error(`no ${pattern} in: ${output.stdout}${output.stderr}`);
+      }
+    },
     kill: (signal) => void child.kill(signal),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');

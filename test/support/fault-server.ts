@@ -1,11 +1,12 @@
 /** An identity server on raw sockets that misbehaves as it is told, byte by byte, and remembers what it was asked. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { gzipSync } from 'node:zlib';
+import { listenApart } from './free-port.ts';
 import { type Message, readMessage } from './messages.ts';
 
 /** What happens to one whole token request. `count` is its number, from 1. */
@@ -28,9 +29,15 @@ export interface FaultServer {
   close(): Promise<void>;
 }
 
+export interface FaultServerOptions {
+  readonly secure?: boolean;
+  /** Told when it will say nothing more that counts, so that nobody has to wait for that. */
+  readonly onSilence?: () => void;
+}
+
 export async function startFaultServer(
   initial: Fault,
-  { secure = false }: { secure?: boolean } = {},
+  { secure = false, onSilence = () => undefined }: FaultServerOptions = {},
 ): Promise<FaultServer> {
   const requests: Message[] = [];
   const sockets = new Set<Socket>();
@@ -53,12 +60,12 @@ export async function startFaultServer(
       const message = readMessage(received, parsedTo, { kind: 'request' });
       if (!message) return;
       parsedTo = message.end;
-      fault(counted(socket, sent), requests.push(message));
+      fault(counted(socket, { sent, onSilence }), requests.push(message));
     });
   });
   const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  await listen(0);
-  const { port } = server.address() as AddressInfo;
+  // Its own for as long as the test takes, also while nobody listens there.
+  const port = await listenApart(server);
   const refuse = () =>
     new Promise<void>((resolve) => {
       server.close(() => resolve());
@@ -83,12 +90,20 @@ export async function startFaultServer(
   };
 }
 
-const totals = new WeakMap<Socket, { bytes: number }>();
+interface Behind {
+  readonly sent: { bytes: number };
+  readonly onSilence: () => void;
+}
 
-function counted(socket: Socket, sent: { bytes: number }): Socket {
-  totals.set(socket, sent);
+const behind = new WeakMap<Socket, Behind>();
+
+function counted(socket: Socket, server: Behind): Socket {
+  behind.set(socket, server);
   return socket;
 }
+
+/** No more will come on this connection. */
+export const silent = (socket: Socket): void => behind.get(socket)?.onSilence();
 
 /** A whole answer with a length. */
 export function status(code: number, body = '', headers: Readonly<Record<string, string>> = {}): Fault {
@@ -105,7 +120,7 @@ export function body(value: unknown): Fault {
 }
 
 /** Takes the request and never says a word. */
-export const hang: Fault = () => undefined;
+export const hang: Fault = silent;
 
 export const reset: Fault = (socket) => void socket.resetAndDestroy();
 
@@ -117,7 +132,12 @@ export function bytes(text: string): Fault {
 /** A head that promises more than will come for hours: one byte every 20 ms. */
 export const drip: Fault = (socket) => {
   socket.write(head(200, { 'Content-Length': '10000000' }));
-  const timer = setInterval(() => socket.write(' '), 20);
+  let drops = 0;
+  const timer = setInterval(() => {
+    socket.write(' ');
+    drops += 1;
+    if (drops === 5) silent(socket);
+  }, 20);
   socket.on('close', () => clearInterval(timer));
 };
 
@@ -128,7 +148,7 @@ const ENOUGH_BYTES = 64 * 1024 * 1024;
 /** Chunks without end; stops at 64 MiB and leaves the body open. */
 export const endless: Fault = (socket) => {
   socket.write(head(200, { 'Transfer-Encoding': 'chunked' }));
-  const total = totals.get(socket) ?? { bytes: 0 };
+  const total = behind.get(socket)?.sent ?? { bytes: 0 };
   const more = () => {
     while (!socket.destroyed && total.bytes < ENOUGH_BYTES) {
       total.bytes += PIECE.length;

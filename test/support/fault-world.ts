@@ -1,10 +1,13 @@
 /** The sidecar, or the naive control in its place, between a misbehaving identity server and an API that checks every token. */
+import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { vi } from 'vitest';
 import { createFakeClock, type FakeClock } from './clock.ts';
+import { createDeadline } from './deadline.ts';
 import { body, type Fault, type FaultServer, startFaultServer } from './fault-server.ts';
 import { valuesOf } from './messages.ts';
 import { startNaiveTokenClient } from './naive-token-client.ts';
+import { PATIENCE_MS } from './own-time.ts';
 import { ok } from './raw.ts';
 import { startTestSidecar, TEST_CLIENT_ID, TEST_SECRET, type TestSidecar } from './sidecar.ts';
 import { type ScriptedUpstream, startUpstream } from './upstream.ts';
@@ -24,6 +27,8 @@ export interface Seen {
 
 export interface FaultWorldOptions {
   readonly subject: SubjectName;
+  /** How long a caller waits for its answer; only a control that never answers comes to the end of it. */
+  readonly patienceMs?: number;
   /** Options to add; told the API's address. */
   readonly config?: Config | ((upstream: string) => Config);
   /** From the first request on; by default it grants tokens. */
@@ -49,10 +54,14 @@ export interface FaultWorld extends AsyncDisposable {
   readonly sidecar: TestSidecar | undefined;
   /** Grants `tok-1`, `tok-2`, …, each noted as good from now on for its lifetime. */
   grant(lifetimeS?: number, fields?: Readonly<Record<string, unknown>>): Fault;
+  /** The time for one token request is over, for those under way: as long as the test does not say so, it is endless. */
+  passDeadline(): void;
   ask(options?: AskOptions): Promise<Seen>;
   askMany(count: number, options?: AskOptions): Promise<Seen[]>;
   /** Resolves when that many token requests have failed or succeeded by now; at once for the control, which has no background. */
   settled(what: 'failed' | 'obtained', count: number): Promise<void>;
+  /** Resolves when that many requests are under way in the sidecar; at once for the control, which does not tell. */
+  inFlight(count: number): Promise<void>;
   /** What reached the API that should not have. */
   misuse(): string[];
   /** Whether the log shows the client secret, a token, or anything marked as canary in an answer. */
@@ -63,15 +72,14 @@ export interface AskOptions {
   readonly method?: string;
   readonly body?: string;
   readonly path?: string;
-  readonly timeoutMs?: number;
+  /** The caller leaves. */
+  readonly signal?: AbortSignal;
 }
-
-/** Longer than any deadline configured here, shorter than patience. */
-export const PATIENCE_MS = 3000;
-const ATTEMPT_TIMEOUT = '300ms';
 
 export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultWorld> {
   const clock = createFakeClock(Date.now());
+  const deadline = createDeadline();
+  const { patienceMs = PATIENCE_MS } = options;
   const issued = new Map<string, { wallMs: number; monotonicMs: number; lifetimeMs: number }>();
   const misused: string[] = [];
   const upstream = await startUpstream((message, index) => {
@@ -93,11 +101,16 @@ export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultW
       body({ access_token: token, expires_in: lifetimeS, token_type: 'Bearer', ...fields })(socket, count);
     };
   };
-  const identity = await startFaultServer(options.fault ?? grant(options.lifetimeS, options.fields), options);
+  const identity = await startFaultServer(options.fault ?? grant(options.lifetimeS, options.fields), {
+    ...options,
+    onSilence: deadline.pass,
+  });
   if (options.refused) await identity.refuse();
   const endpoint = options.tokenEndpoint ?? identity.url;
-  const { port, sidecar, log, stop } = await startSubject(options, { clock, endpoint, upstream: upstream.url });
-  const ask: FaultWorld['ask'] = (asking = {}) => askOnce(port, asking);
+  const { port, sidecar, log, stop } = await startSubject(options, {
+    ...{ clock, endpoint, upstream: upstream.url, attemptMs: deadline.ms },
+  });
+  const ask: FaultWorld['ask'] = (asking = {}) => askOnce(port, asking, patienceMs);
   return {
     clock,
     identity,
@@ -105,6 +118,7 @@ export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultW
     port,
     sidecar,
     grant,
+    passDeadline: deadline.pass,
     ask,
     askMany: (count, asking) => Promise.all(Array.from({ length: count }, () => ask(asking))),
     async settled(what, count) {
@@ -116,8 +130,14 @@ export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultW
           const now = sidecar.logs.filter(matches).length;
           if (now < count) throw new Error(`${now} of ${count} ${what}`);
         },
-        { timeout: 15_000, interval: 2 },
+        { timeout: PATIENCE_MS, interval: 2 },
       );
+    },
+    async inFlight(count) {
+      if (!sidecar) return;
+      const gauge = new RegExp(`^aritma_sidecar_requests_in_flight ${count}$`, 'm');
+      const text = async () => (await fetch(`${sidecar.adminUrl}/metrics`)).text();
+      await vi.waitFor(async () => assert.match(await text(), gauge), { timeout: PATIENCE_MS, interval: 10 });
     },
     misuse: () => misused,
     leaks: () => [TEST_SECRET, 'canary', 'tok-', ...issued.keys()].some((secret) => log().includes(secret)),
@@ -125,6 +145,7 @@ export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultW
       await identity.close();
       await stop();
       await upstream[Symbol.asyncDispose]();
+      deadline[Symbol.dispose]();
     },
   };
 }
@@ -133,9 +154,10 @@ interface Surroundings {
   readonly clock: FakeClock;
   readonly endpoint: string;
   readonly upstream: string;
+  readonly attemptMs: number;
 }
 
-async function startSubject(options: FaultWorldOptions, { clock, endpoint, upstream }: Surroundings) {
+async function startSubject(options: FaultWorldOptions, { clock, endpoint, upstream, attemptMs }: Surroundings) {
   if (options.subject === 'naive') {
     const lines: string[] = [];
     const naive = await startNaiveTokenClient({
@@ -153,17 +175,16 @@ async function startSubject(options: FaultWorldOptions, { clock, endpoint, upstr
     upstream,
     tokenEndpoint: endpoint,
     clock,
-    config: { token: { attemptTimeout: ATTEMPT_TIMEOUT }, ...config },
+    config: { ...config, token: { attemptTimeout: `${attemptMs}ms` } },
   });
   return { port: sidecar.port, sidecar, log: () => sidecar.rawLogs.join(''), stop: sidecar.stop };
 }
 
-/** One request on a connection of its own, given up after `timeoutMs`. */
-function askOnce(port: number, asking: AskOptions): Promise<Seen> {
-  const { method = 'GET', body: sent, path = '/api/accounts', timeoutMs = PATIENCE_MS } = asking;
+/** One request on a connection of its own. */
+function askOnce(port: number, asking: AskOptions, patienceMs: number): Promise<Seen> {
+  const { method = 'GET', body: sent, path = '/api/accounts', signal = AbortSignal.timeout(patienceMs) } = asking;
   return new Promise((resolve) => {
     const nothing = { status: 0, code: undefined, retryAfterS: Number.NaN, body: '' };
-    const signal = AbortSignal.timeout(timeoutMs);
     const agent = new Agent({ keepAlive: false });
     const req = request({ port, host: '127.0.0.1', path, method, agent, signal }, (res) => {
       const chunks: Buffer[] = [];

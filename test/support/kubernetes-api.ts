@@ -53,6 +53,8 @@ export async function startKubernetesApi(certificate: Issued, rules: readonly Ru
     /** Runs once, when the next read has been answered: another controller, between read and write. */
     afterRead: [] as (() => void)[],
     late: [] as (() => Reply)[],
+    /** Told that a call will have no answer, so that nobody has to wait for one. */
+    onSilence: (() => undefined) as () => void,
     /** Answers everything in place of the API. */
     impostor: undefined as ((res: ServerResponse) => void) | undefined,
     /** From the request with this number on, counted from 0, nobody gets an answer; that one may still have its effect. */
@@ -84,6 +86,7 @@ interface World {
   readonly faults: Fault[];
   readonly afterRead: (() => void)[];
   readonly late: (() => Reply)[];
+  readonly onSilence: () => void;
   readonly impostor: ((res: ServerResponse) => void) | undefined;
   readonly cut: { readonly from: number; readonly when: 'before' | 'after' } | undefined;
 }
@@ -109,14 +112,17 @@ async function answer(world: World, req: IncomingMessage, res: ServerResponse): 
   }
   const fault = takeFault(world, target.verb);
   if (fault?.what === 'reset') return void res.socket?.destroy();
-  if (fault?.what === 'silence') return;
-  if (fault?.what === 'late') return void world.late.push(() => handle(world, target, call));
+  if (fault?.what === 'silence') return world.onSilence();
+  if (fault?.what === 'late') {
+    world.late.push(() => handle(world, target, call));
+    return world.onSilence();
+  }
   const reply: Reply =
     typeof fault?.what === 'number'
       ? { ...asReply(status(fault.what, 'InternalError', 'planted fault')), retryAfter: fault.retryAfter }
       : handle(world, target, call);
   if (fault?.what === 'reset-after') return void res.socket?.destroy();
-  if (fault?.what === 'silence-after') return;
+  if (fault?.what === 'silence-after') return world.onSilence();
   call.status = reply.code;
   res.setHeader('date', new Date(world.nowMs).toUTCString()).setHeader('content-type', 'application/json');
   if (reply.retryAfter !== undefined) res.setHeader('retry-after', reply.retryAfter);

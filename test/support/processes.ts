@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
 import { COMPILED } from './compiled.ts';
+import { PATIENCE_MS } from './own-time.ts';
 
 export interface Processes extends AsyncDisposable {
   /** Origin of the sidecar; routes `/banking`, `/events` and `/echo`. */
@@ -69,7 +70,7 @@ async function firstLine(child: ChildProcess, wanted: (line: Line) => boolean): 
   // Goes on reading afterwards: a full pipe would stop the process.
   const lines = createInterface({ input: child.stdout });
   const { promise, resolve, reject } = Promise.withResolvers<Line>();
-  const timer = setTimeout(() => reject(new Error('the process did not start in time')), 10_000);
+  const timer = setTimeout(() => reject(new Error('the process did not start in time')), PATIENCE_MS);
   child.once('exit', (code) => reject(new Error(`the process ended with ${code}`)));
   lines.on('line', (text) => {
     const line = JSON.parse(text) as Line;

@@ -1,10 +1,10 @@
 /** A whole sidecar between a scripted API and a scripted token endpoint, disposed together. */
-import { vi } from 'vitest';
 import type { Clock } from '../../src/core/clock.ts';
 import { type Answer, type Caller, openCaller } from './caller.ts';
 import { ok } from './raw.ts';
 import { startTestSidecar, type TestSidecar } from './sidecar.ts';
 import { startTokenServer, type TokenServer } from './token-server.ts';
+import { until } from './until.ts';
 import { type Answerer, type ScriptedUpstream, startUpstream, type UpstreamHooks } from './upstream.ts';
 
 export interface ProxyWorldOptions extends UpstreamHooks {
@@ -50,9 +50,7 @@ export async function createProxyWorld(options: ProxyWorldOptions = {}): Promise
     ...(clock && { clock }),
     ...(heapShare && { heapShare }),
   });
-  await vi.waitFor(() => {
-    if (!sidecar.logs.some(({ message }) => message === 'token obtained')) throw new Error('no first token yet');
-  });
+  await until('the first token is there', () => sidecar.logs.some(({ message }) => message === 'token obtained'));
   const host = `Host: 127.0.0.1:${sidecar.port}\r\n`;
   const open: ProxyWorld['open'] = (opening) => openCaller(sidecar.port, opening);
   return {
@@ -71,9 +69,10 @@ export async function createProxyWorld(options: ProxyWorldOptions = {}): Promise
       return Number(/^aritma_sidecar_requests_in_flight (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
     },
     async [Symbol.asyncDispose]() {
+      // First the API: nobody waits for its answers any more.
+      await upstream[Symbol.asyncDispose]();
       await sidecar.stop();
       await tokens.close();
-      await upstream[Symbol.asyncDispose]();
     },
   };
 }

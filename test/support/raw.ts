@@ -1,5 +1,6 @@
 /** Bytes on sockets: an upstream that records and answers exactly, a caller that sends exactly. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { PATIENCE_MS } from './own-time.ts';
 
 export interface RawUpstream {
   /** `http://127.0.0.1:PORT`. */
@@ -72,7 +73,7 @@ export function ok(body: string, headers = ''): string {
  * Sends bytes and collects what comes back until the other side closes.
  * @param hold true keeps our side open after sending; false half-closes it
  */
-export function exchange(port: number, bytes: string, { hold = true, timeoutMs = 5000 } = {}): Promise<string> {
+export function exchange(port: number, bytes: string, { hold = true, timeoutMs = PATIENCE_MS } = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
     let answer = '';

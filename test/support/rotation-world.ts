@@ -11,7 +11,9 @@ import type { Progress } from '../../src/iam/rotation/retry.ts';
 import { type Outcome, type RotationOptions, rotate } from '../../src/iam/rotation/rotate.ts';
 import type { OpenStore } from '../../src/iam/rotation/store.ts';
 import type { RotationClock, Verdict } from '../../src/iam/rotation/verification.ts';
+import { createDeadline, type Deadline } from './deadline.ts';
 import { createFolder } from './folder.ts';
+import { untilQuiet } from './own-time.ts';
 
 export const FIRST_VALUE = 'first-secret-of-the-client';
 export const POLICY = { secretLifetime: 90 * 86_400_000, overlap: 3_600_000, verifyFor: 900_000 };
@@ -42,6 +44,8 @@ export interface RotationWorld extends Disposable {
   stored(): string;
   journal(): Journal;
   control(path: string, body: object | undefined, method?: string): Promise<void>;
+  /** The deadline of calls to IAM passes for those whose answer is held back, whenever one is, until it is disposed. */
+  passDeadlines(): AsyncDisposable;
 }
 
 export async function startRotationServer(): Promise<RotationServer> {
@@ -57,19 +61,21 @@ export async function startRotationServer(): Promise<RotationServer> {
   };
   const emulator = await startEmulator({ port: 0, now: clock.now, clients: [ADMIN] });
   const pool = new Pool(emulator.url);
+  const deadline = createDeadline();
   return {
     async world(settings = {}) {
       await control(pool, '/faults', undefined, 'DELETE');
       await control(pool, '/iam', { createResponse: 'body', clientCacheS: 0 }, 'PUT');
-      const iam = connect(pool);
+      const iam = connect(pool, deadline.ms);
       const clientId = (await iam.createClient(CLIENT)) ?? '';
       await iam.createSecret(clientId, { value: new Secret(FIRST_VALUE), description: 'made in the portal' });
       await control(pool, '/iam', settings, 'PUT');
-      return createWorld({ url: emulator.url, clock, pool, iam, clientId });
+      return createWorld({ url: emulator.url, clock, pool, iam, clientId, deadline });
     },
     async [Symbol.asyncDispose]() {
       await pool.destroy();
       await emulator.close();
+      deadline[Symbol.dispose]();
     },
   };
 }
@@ -82,9 +88,10 @@ interface Parts {
   readonly pool: Pool;
   readonly iam: IamApi;
   readonly clientId: string;
+  readonly deadline: Deadline;
 }
 
-function createWorld({ url, clock, pool, iam, clientId }: Parts): RotationWorld {
+function createWorld({ url, clock, pool, iam, clientId, deadline }: Parts): RotationWorld {
   const folder = createFolder();
   const file = folder.write('secret', `${FIRST_VALUE}\n`);
   const tokenFor = async (value: string): Promise<Verdict> =>
@@ -119,16 +126,42 @@ function createWorld({ url, clock, pool, iam, clientId }: Parts): RotationWorld 
     stored: () => readFileSync(file, 'utf8').trim(),
     journal: () => JSON.parse(readFileSync(`${file}.rotation`, 'utf8')) as Journal,
     control: (path, body, method = 'POST') => control(pool, path, body, method),
+    passDeadlines: () => passDeadlines(pool, deadline),
     [Symbol.dispose]: () => folder[Symbol.dispose](),
   };
 }
 
-function connect(pool: Pool): IamApi {
+/** A call is held back once its fault is used up, and has had its effect once nothing moves any more. */
+function passDeadlines(pool: Pool, deadline: Deadline): AsyncDisposable {
+  let goesOn = true;
+  const left = async () => {
+    const { body } = await pool.request({ method: 'GET', path: '/_emulator/faults' });
+    const { pending } = (await body.json()) as { pending: { times?: number }[] };
+    return pending.reduce((sum, { times = 1 }) => sum + times, 0);
+  };
+  const pump = async () => {
+    for (let before = await left(); goesOn; ) {
+      const now = await left();
+      await untilQuiet();
+      if (now < before) deadline.pass();
+      before = now;
+    }
+  };
+  const pumping = pump();
+  return {
+    async [Symbol.asyncDispose]() {
+      goesOn = false;
+      await pumping;
+    },
+  };
+}
+
+function connect(pool: Pool, deadlineMs: number): IamApi {
   const admin = { clientId: ADMIN.clientId, value: ADMIN_VALUE, scope: 'services.iam' };
   return createIamApi({
     dispatcher: pool,
     basePath: '/core/iam',
-    deadlineMs: 400,
+    deadlineMs,
     authorize: async () => new Secret(`Bearer ${await askForToken(pool, admin)}`),
   });
 }

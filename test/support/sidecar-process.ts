@@ -62,7 +62,7 @@ export async function startSidecarProcess(options: SidecarProcessOptions): Promi
   };
   try {
     const isUp = () => ['token obtained', 'listening for callers'].every((text) => output.stdout.includes(text));
-    await until('the sidecar has a token', () => !isAlive() || isUp(), 15_000);
+    await until('the sidecar has a token', () => !isAlive() || isUp());
     const [adminUrl = '', url = ''] = ['operators', 'callers'].map((who) => addressIn(output.stdout, who));
     // The log goes on being read, for a full pipe would stop the process, but nobody keeps it.
     child.stdout.off('data', collect).resume();

@@ -93,7 +93,7 @@ function testConfig(options: TestSidecarOptions, secretFile: string): Record<str
       },
     },
     routes: [{ path: '/api', upstream: options.upstream }],
-    drain: { limit: '2s' },
+    drain: { limit: '10s' },
     ...options.config,
   };
 }

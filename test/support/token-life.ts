@@ -1,9 +1,10 @@
-/** Callers without pause on tokens of any length, and what the local Aritma saw of it. */
-import { setTimeout } from 'node:timers/promises';
+/** Callers without pause on tokens of any length, by a clock of the test's own, and what the local Aritma saw of it. */
 import { Agent, request } from 'undici';
 import { startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
+import { createFakeClock, type FakeClock } from './clock.ts';
 import { startTestSidecar } from './sidecar.ts';
+import { until } from './until.ts';
 
 export interface Counters {
   readonly tokenRequests: number;
@@ -16,6 +17,8 @@ export interface TokenLifeWorld extends AsyncDisposable {
   /** The status of one call. */
   call(): Promise<number>;
   counters(): Promise<Counters>;
+  /** Of sidecar and Aritma alike. */
+  readonly clock: FakeClock;
   readonly logs: readonly Record<string, unknown>[];
 }
 
@@ -24,14 +27,17 @@ export async function startTokenLife(
   tokenLifetimeS: number,
   beforeSidecar: (emulatorUrl: string) => Promise<unknown> = async () => undefined,
 ): Promise<TokenLifeWorld> {
-  const emulator = await startEmulator({ port: 0, tokenLifetimeS });
+  const clock = createFakeClock(Date.now());
+  const emulator = await startEmulator({ port: 0, tokenLifetimeS, now: () => clock.now().wallMs });
   await beforeSidecar(emulator.url);
   const sidecar = await startTestSidecar({
     upstream: `${emulator.url}/banking/api`,
     tokenEndpoint: `${emulator.url}/connect/token`,
     clientId: DEMO_CLIENT.clientId,
     secret: DEMO_CLIENT.secrets[0]?.value ?? '',
-    config: { log: { level: 'info' } },
+    clock,
+    // A thousand callers in one process take their time, which must not be the token request's.
+    config: { log: { level: 'info' }, token: { attemptTimeout: '10m', waitTimeout: '10m' } },
   });
   const callers = new Agent();
   return {
@@ -40,6 +46,7 @@ export async function startTokenLife(
       await answer.body.dump();
       return answer.statusCode;
     },
+    clock,
     counters: async () => (await (await fetch(`${emulator.url}/_emulator/counters`)).json()) as Counters,
     logs: sidecar.logs,
     async [Symbol.asyncDispose]() {
@@ -58,25 +65,37 @@ export interface LoadResult {
   readonly wrong: { failed: readonly number[]; unauthorized: number; expiredTokensSeen: number; replayed: number };
 }
 
-/** Four callers, some hundred requests a second, on tokens of 4 s. */
+const CALLERS = 4;
+const STEP_MS = 50;
+
+/** Four callers without a pause on tokens of 4 s: the clock goes on when each has had another answer. */
 export async function loadOnShortTokens(seconds: number): Promise<LoadResult> {
   await using world = await startTokenLife(4);
-  const endAt = performance.now() + seconds * 1000;
-  let calls = 0;
+  const calls = Array<number>(CALLERS).fill(0);
   const failed: number[] = [];
-  const caller = async () => {
-    while (performance.now() < endAt) {
+  let goesOn = true;
+  const caller = async (_none: unknown, index: number) => {
+    while (goesOn) {
       const status = await world.call();
-      calls += 1;
+      calls[index] = (calls[index] ?? 0) + 1;
       if (status !== 200) failed.push(status);
-      // Enough to see every change of tokens, and leaves the machine to other tests.
-      await setTimeout(5);
     }
   };
-  await Promise.all(Array.from({ length: 4 }, caller));
+  const calling = Promise.all(Array.from({ length: CALLERS }, caller));
+  for (let passedMs = 0; passedMs < seconds * 1000; passedMs += STEP_MS) {
+    const before = [...calls];
+    await until('all have had an answer', () => calls.every((count, index) => count > (before[index] ?? 0)));
+    await world.clock.advance(STEP_MS);
+  }
+  goesOn = false;
+  await calling;
   const { tokenRequests, unauthorized, expiredTokensSeen } = await world.counters();
   const replayed = world.logs.filter((line) => line['replayed'] === true).length;
-  return { calls, refreshes: tokenRequests - 1, wrong: { failed, unauthorized, expiredTokensSeen, replayed } };
+  return {
+    calls: calls.reduce((sum, count) => sum + count, 0),
+    refreshes: tokenRequests - 1,
+    wrong: { failed, unauthorized, expiredTokensSeen, replayed },
+  };
 }
 
 export const NOTHING_WRONG: LoadResult['wrong'] = { failed: [], unauthorized: 0, expiredTokensSeen: 0, replayed: 0 };

@@ -8,13 +8,14 @@ import { loadConfig } from '../../src/config/load.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { createIdentity } from '../../src/oauth/credentials.ts';
 import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import { createDeadline } from './deadline.ts';
+import { untilQuiet } from './own-time.ts';
 
 /** What happens when a token request arrives. `count` is its number on this line, from 1. */
 export type Behaviour = (socket: Socket, count: number) => unknown;
 
 export interface Outcome {
   readonly answer: TokenResponse;
-  readonly tookMs: number;
   /** Bytes that the server got rid of, in buffers of the system included. */
   readonly sentBytes: number;
 }
@@ -26,8 +27,9 @@ export interface TokenLine extends AsyncDisposable {
 
 const TARGET = { scope: 'api', audience: undefined, resource: undefined };
 
-/** @param deadlineMs for one token request */
-export async function openTokenLine(deadlineMs: number): Promise<TokenLine> {
+/** The deadline of a token request passes when its behaviour has come to its end and nothing more can come of it. */
+export async function openTokenLine(): Promise<TokenLine> {
+  const deadline = createDeadline();
   let behaviour: Behaviour = () => undefined;
   let count = 0;
   const sockets = new Set<Socket>();
@@ -37,12 +39,17 @@ export async function openTokenLine(deadlineMs: number): Promise<TokenLine> {
     socket.on('data', (chunk) => {
       if (!chunk.includes('POST /')) return;
       count += 1;
-      behaviour(socket, count);
+      void passAfter(behaviour(socket, count), count);
     });
   });
+  const passAfter = async (behaving: unknown, number: number) => {
+    await behaving;
+    await untilQuiet();
+    if (number === count) deadline.pass();
+  };
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const loaded = configure((server.address() as AddressInfo).port, deadlineMs);
+  const loaded = configure((server.address() as AddressInfo).port, deadline.ms);
   const hangUp = () => {
     for (const socket of sockets) socket.destroy();
     sockets.clear();
@@ -50,15 +57,12 @@ export async function openTokenLine(deadlineMs: number): Promise<TokenLine> {
   return {
     async ask(next, times = 1) {
       behaviour = next;
-      count = 0;
       const identity = createIdentity({ loaded, clock: systemClock, onRequest: () => undefined });
       const outcomes: Outcome[] = [];
       for (let asked = 0; asked < times; asked += 1) {
-        const startedAt = performance.now();
         const answer = await identity.credential('default').fetchToken(TARGET);
-        const tookMs = performance.now() - startedAt;
         const sent = [...sockets].map(({ bytesWritten, writableLength }) => bytesWritten - writableLength);
-        outcomes.push({ answer, tookMs, sentBytes: Math.max(0, ...sent) });
+        outcomes.push({ answer, sentBytes: Math.max(0, ...sent) });
       }
       await identity.end('destroy');
       hangUp();
@@ -68,6 +72,7 @@ export async function openTokenLine(deadlineMs: number): Promise<TokenLine> {
       hangUp();
       server.close();
       await once(server, 'close');
+      deadline[Symbol.dispose]();
     },
   };
 }

@@ -1,9 +1,10 @@
-/** Resolves when the value has not changed for a fifth of a second: buffers are full, or empty. */
-import { setTimeout } from 'node:timers/promises';
+/** Resolves when a value of this process has stopped changing: buffers are full, or empty. */
+import { untilQuiet } from './own-time.ts';
 
 export async function untilStill(value: () => number): Promise<void> {
-  for (let before = Number.NaN; before !== value(); ) {
+  let still = 0;
+  for (let before = Number.NaN; still < 5; still = before === value() ? still + 1 : 0) {
     before = value();
-    await setTimeout(200);
+    await untilQuiet();
   }
 }

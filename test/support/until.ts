@@ -1,9 +1,14 @@
 /** Waits for a condition with a limit, for code that also runs outside of the test runner. */
 import { setTimeout } from 'node:timers/promises';
+import { PATIENCE_MS } from './own-time.ts';
 
 /** @throws Error naming what did not come true within the limit */
-export async function until(what: string, isTrue: () => boolean | Promise<boolean>, limitMs = 5000): Promise<void> {
-  for (const deadline = Date.now() + limitMs; !(await isTrue()); await setTimeout(10)) {
+export async function until(
+  what: string,
+  isTrue: () => boolean | Promise<boolean>,
+  limitMs = PATIENCE_MS,
+): Promise<void> {
+  for (const deadline = Date.now() + limitMs; !(await isTrue()); await setTimeout(2)) {
     if (Date.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`);
   }
 }

@@ -1,8 +1,8 @@
 /** An API on a raw socket that reads whole requests with a strict parser of its own and answers with exact bytes. */
 import type { Socket } from 'node:net';
-import { vi } from 'vitest';
 import { announcedEnd, type Message, readMessage } from './messages.ts';
 import { startRawUpstream } from './raw.ts';
+import { until } from './until.ts';
 
 export interface SeenRequest extends Message {
   readonly method: string;
@@ -76,13 +76,7 @@ export async function startUpstream(answer: Answerer, hooks: UpstreamHooks = {})
     get closed() {
       return closed;
     },
-    untilRequests: (count) =>
-      vi.waitFor(
-        () => {
-          if (requests.length < count) throw new Error(`${requests.length} of ${count} requests arrived`);
-        },
-        { timeout: 5000, interval: 2 },
-      ),
+    untilRequests: (count) => until(`${count} requests arrive`, () => requests.length >= count),
     [Symbol.asyncDispose]: () => raw.close(),
   };
 }

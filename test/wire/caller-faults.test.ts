@@ -2,6 +2,8 @@
 // whole one, nobody else notices, and no answer is mistaken for another.
 import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { createDeadline } from '../support/deadline.ts';
+import { startOwnTime, untilQuiet } from '../support/own-time.ts';
 import { createProxyWorld } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
 import { untilStill } from '../support/until-still.ts';
@@ -21,7 +23,7 @@ describe('a caller that leaves', () => {
         caller.send(`POST /api/x HTTP/1.1\r\n${world.host}${head}${'x'.repeat(MIB)}`);
         await expect.poll(() => world.upstream.received.join('').length).toBeGreaterThan(MIB / 2);
         caller.socket[leave]();
-        await expect.poll(() => world.upstream.closed, { timeout: 2000 }).toBe(1);
+        await expect.poll(() => world.upstream.closed).toBe(1);
         expect(world.upstream.requests).toEqual([]);
         expect(world.upstream.received.join('').endsWith('0\r\n\r\n')).toBe(false);
         await expect.poll(world.inFlight).toBe(0);
@@ -47,7 +49,9 @@ describe('a caller that leaves', () => {
     caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
     await expect.poll(() => caller.received.length).toBeGreaterThan(MIB);
     caller.socket.destroy();
-    await expect.poll(() => world.upstream.closed, { timeout: 1000 }).toBe(1);
+    using own = startOwnTime();
+    await expect.poll(() => world.upstream.closed).toBe(1);
+    expect(own.ms).toBeLessThan(1000);
     await expect.poll(world.inFlight).toBe(0);
   });
 
@@ -107,30 +111,38 @@ describe('a caller that stalls', () => {
     ['small', 20_000],
     ['large', 200_000],
   ])('by dripping a %s body gets 408, however steadily', async (_case, length) => {
-    await using world = await createProxyWorld({ config: { timeouts: { idle: '300ms' } } });
+    using deadline = createDeadline();
+    await using world = await createProxyWorld({ config: { timeouts: { idle: `${deadline.ms}ms` } } });
     using caller = await world.open();
+    const drip = async () => {
+      caller.send('x');
+      await untilQuiet();
+      deadline.elapse(deadline.ms / 14.5);
+    };
     caller.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: ${length}\r\n\r\n`);
-    const drip = setInterval(() => caller.send('x'), 20);
-    const answer = await caller.answer({ timeoutMs: 2000 });
+    for (let drops = 0; drops < 14; drops += 1) await drip();
+    expect(caller.received).toBe('');
+    await drip();
+    const answer = await caller.answer();
     expect([answer.status, answer.header('connection')]).toEqual([408, 'close']);
-    await caller.ended(1000).finally(() => clearInterval(drip));
+    while (caller.ending === undefined) await drip();
     expect(world.upstream.requests).toEqual([]);
   });
 
   it('is given its time again for every KiB', async () => {
+    using deadline = createDeadline();
     await using world = await createProxyWorld({
       answer: ({ body }) => ok(String(body.length)),
-      config: { timeouts: { idle: '300ms' } },
+      config: { timeouts: { idle: `${deadline.ms}ms` } },
     });
     using caller = await world.open();
     caller.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: ${20 * 1024}\r\n\r\n`);
-    let sent = 0;
-    const pour = setInterval(() => {
-      if (sent < 20) caller.send('x'.repeat(1024));
-      sent += 1;
-    }, 50);
+    for (let sent = 0; sent < 20; sent += 1) {
+      caller.send('x'.repeat(1024));
+      await untilQuiet();
+      deadline.elapse(0.9 * deadline.ms);
+    }
     expect((await caller.answer()).body).toBe(String(20 * 1024));
-    clearInterval(pour);
   });
 
   it('within its headers gets 408', async () => {
@@ -144,9 +156,10 @@ describe('a caller that stalls', () => {
 
 describe('a caller that sends nonsense', () => {
   it('behind a running request leaves that request its own answer', async () => {
+    let answer: (() => unknown) | undefined;
     await using world = await createProxyWorld({
       answer: ({ socket }) => {
-        setTimeout(() => socket.write(ok('paid')), 200);
+        answer = () => socket.write(ok('paid'));
         return undefined;
       },
     });
@@ -154,6 +167,8 @@ describe('a caller that sends nonsense', () => {
     caller.send(`POST /api/pay HTTP/1.1\r\n${world.host}Content-Length: 2\r\n\r\nhi`);
     await world.upstream.untilRequests(1);
     caller.send('\0 nonsense\r\n\r\n');
+    await untilQuiet();
+    answer?.();
     await caller.ended();
     // The payment was made, so that is what the caller is told, and nothing else.
     expect(caller.received).toMatch(/^HTTP\/1\.1 200 OK\r\n.*paid$/s);
@@ -261,7 +276,7 @@ describe('a caller that uploads while the answer is there already', () => {
     await untilStill(() => caller.socket.writableLength);
     expect(caller.socket.writableLength).toBeGreaterThan(MIB);
     act(api ?? caller.socket);
-    await expect.poll(() => caller.socket.writableLength, { timeout: 5000 }).toBe(0);
+    await expect.poll(() => caller.socket.writableLength).toBe(0);
     caller.read();
     expect((await caller.answer()).status).toBe(status);
   });

@@ -2,8 +2,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
+import { createFakeClock } from '../support/clock.ts';
 import { createProxyWorld } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
 import { startTestSidecar } from '../support/sidecar.ts';
@@ -44,15 +44,14 @@ async function statusAfterReload(answerFirst: TokenAnswerer): Promise<number> {
     await upstream[Symbol.asyncDispose]();
   });
   const waiting = fetch(`${sidecar.url}/api/accounts`);
-  await vi.waitFor(() => expect(tokens.calls.length).toBe(1));
+  await expect.poll(() => tokens.calls.length).toBe(1);
   // The caller is in before the new configuration is.
-  await vi.waitFor(async () => {
-    const text = await (await fetch(`${sidecar.adminUrl}/metrics`)).text();
-    expect(text).toMatch(/^aritma_sidecar_requests_in_flight 1$/m);
-  });
+  await expect
+    .poll(async () => (await fetch(`${sidecar.adminUrl}/metrics`)).text())
+    .toMatch(/^aritma_sidecar_requests_in_flight 1$/m);
   change();
   sidecar.reload();
-  await vi.waitFor(() => expect(sidecar.logs.map(({ message }) => message)).toContain('token obtained'));
+  await expect.poll(() => sidecar.logs.map(({ message }) => message)).toContain('token obtained');
   release();
   return (await waiting).status;
 }
@@ -71,7 +70,7 @@ it('serves a caller that is in the middle of its body when the secret changes', 
   await using world = await createProxyWorld();
   using caller = await world.open();
   caller.send(`POST /api/payments HTTP/1.1\r\n${world.host}Content-Length: 10\r\n\r\n01234`);
-  await vi.waitFor(async () => expect(await world.inFlight()).toBe(1));
+  await expect.poll(world.inFlight).toBe(1);
   writeFileSync(world.sidecar.secretFile, 'another-secret');
   world.sidecar.reload();
   caller.send('56789');
@@ -80,7 +79,9 @@ it('serves a caller that is in the middle of its body when the secret changes', 
 
 it('sends a refused request again with a new token when the secret changes before the refusal', async () => {
   let refuse = () => undefined as unknown;
+  const clock = createFakeClock(Date.now());
   await using world = await createProxyWorld({
+    clock,
     answer({ socket }, index) {
       if (index > 0) return ok('fine');
       const challenge = 'WWW-Authenticate: Bearer error="invalid_token"\r\nContent-Length: 0\r\n\r\n';
@@ -89,7 +90,7 @@ it('sends a refused request again with a new token when the secret changes befor
     },
   });
   // A token younger than a second is not renewed.
-  await setTimeout(1100);
+  await clock.advance(1100);
   using caller = await world.open();
   caller.send(`GET /api/accounts HTTP/1.1\r\n${world.host}\r\n`);
   await world.upstream.untilRequests(1);

@@ -1,6 +1,7 @@
 // A 401 of the API: one more try with a new token where the challenge blames the token and the body is at hand.
 import { describe, expect, it } from 'vitest';
 import { createFakeClock } from '../support/clock.ts';
+import { createDeadline } from '../support/deadline.ts';
 import { valuesOf } from '../support/messages.ts';
 import { createProxyWorld, type ProxyWorld, type ProxyWorldOptions } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
@@ -108,10 +109,15 @@ describe('a 401 of the API', () => {
   });
 
   it('ends with 504 when all the time is over before there is a new token, and is not sent again later', async () => {
-    await using world = await agedWorld({ answer: refuse(INVALID), config: { timeouts: { total: '300ms' } } });
+    using deadline = createDeadline();
+    const config = { timeouts: { total: `${deadline.ms}ms` } };
+    await using world = await agedWorld({ answer: refuse(INVALID), config });
     const { promise, resolve: grantNow } = Promise.withResolvers<void>();
     world.tokens.answerWith((res, call, count) => void promise.then(() => grant('token-2')(res, call, count)));
-    const answer = await world.call('POST /api/x HTTP/1.1', REQUESTS['small POST'].rest);
+    const asked = world.call('POST /api/x HTTP/1.1', REQUESTS['small POST'].rest);
+    await expect.poll(() => world.tokens.calls.length).toBe(2);
+    deadline.pass();
+    const answer = await asked;
     expect([answer.status, answer.json()['code'], answer.json()['mayHaveExecuted']]).toEqual([
       504,
       'UPSTREAM_TIMEOUT',

@@ -1,9 +1,12 @@
 /** Keys that make payments safe to repeat, bounds on bodies and on time, and interim answers, over raw sockets. */
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createFakeClock } from '../support/clock.ts';
+import { createDeadline, type Deadline } from '../support/deadline.ts';
 import { valuesOf } from '../support/messages.ts';
+import { untilQuiet } from '../support/own-time.ts';
 import { createProxyWorld } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
+import { until } from '../support/until.ts';
 
 const INVALID = 'HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer error="invalid_token"\r\nContent-Length: 0\r\n\r\n';
 const POST = 'POST /api/pay HTTP/1.1';
@@ -90,11 +93,21 @@ describe('limits.requestBody', () => {
 });
 
 describe('timeouts.total', () => {
-  const config = { timeouts: { total: '300ms' } };
+  let deadline: Deadline;
+  let config: Record<string, unknown>;
+  beforeEach(() => {
+    deadline = createDeadline();
+    config = { timeouts: { total: `${deadline.ms}ms` } };
+  });
+  afterEach(() => deadline[Symbol.dispose]());
 
   it('ends a wait for the API’s answer with 504, which says that it may have been executed', async () => {
     await using world = await createProxyWorld({ config, answer: () => undefined });
-    const answer = await world.call(POST, HI);
+    const asked = world.call(POST, HI);
+    await world.upstream.untilRequests(1);
+    await untilQuiet();
+    deadline.pass();
+    const answer = await asked;
     expect([answer.status, answer.json()['code'], answer.json()['mayHaveExecuted']]).toEqual([
       504,
       'UPSTREAM_TIMEOUT',
@@ -108,6 +121,8 @@ describe('timeouts.total', () => {
     await using world = await createProxyWorld({ config });
     using caller = await world.open();
     caller.send(`${POST}\r\n${world.host}Content-Length: 4\r\n\r\nhi`);
+    await untilQuiet();
+    deadline.pass();
     const answer = await caller.answer();
     expect([answer.status, answer.json()['mayHaveExecuted']]).toEqual([504, false]);
     caller.send('hi');
@@ -122,6 +137,9 @@ describe('timeouts.total', () => {
     });
     using caller = await world.open();
     caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await until('it has begun', () => caller.received.endsWith('half'));
+    await untilQuiet();
+    deadline.pass();
     await caller.ended();
     expect(caller.received.endsWith('half')).toBe(true);
   });
@@ -130,8 +148,9 @@ describe('timeouts.total', () => {
 describe('timeouts.queue', () => {
   it('ends a wait for a free connection with 503; what waited is never sent', async () => {
     let answerFirst: (() => unknown) | undefined;
+    using deadline = createDeadline();
     await using world = await createProxyWorld({
-      config: { limits: { upstreamConnections: 1 }, timeouts: { queue: '100ms', connect: '100ms' } },
+      config: { limits: { upstreamConnections: 1 }, timeouts: { queue: `${deadline.ms}ms` } },
       answer({ socket }, index) {
         if (index > 0) return ok('next');
         answerFirst = () => socket.write(ok('first'));
@@ -140,7 +159,11 @@ describe('timeouts.queue', () => {
     });
     const first = world.call('GET /api/first HTTP/1.1');
     await world.upstream.untilRequests(1);
-    const waited = await world.call(POST, HI);
+    const waiting = world.call(POST, HI);
+    await expect.poll(world.inFlight).toBe(2);
+    await untilQuiet();
+    deadline.pass();
+    const waited = await waiting;
     expect([waited.status, waited.json()['code'], waited.json()['mayHaveExecuted']]).toEqual([
       503,
       'UPSTREAM_BUSY',

@@ -1,5 +1,4 @@
 /** Rows T19 to T21, T27 and T29: many callers, callers that leave, and an API that does not like the token. */
-import { setTimeout } from 'node:timers/promises';
 import {
   type FaultRow,
   HAMMERS,
@@ -8,12 +7,13 @@ import {
   NOT_503,
   NOT_BACK,
   NOT_KEPT,
+  NOT_PASSED_ON,
   type Stage,
 } from '../../support/fault-row.ts';
-import { hang } from '../../support/fault-server.ts';
+import { PATIENCE_MS } from '../../support/own-time.ts';
 import { ok } from '../../support/raw.ts';
+import { until } from '../../support/until.ts';
 
-const NOT_PASSED_ON = 'the API’s answer does not reach the caller';
 const SENT_TWICE = 'a request reaches the API more often than it may';
 const CALLERS = 1000;
 
@@ -34,7 +34,7 @@ function passedOn(id: string, name: string, answer: string, method = 'GET'): Fau
       const world = await stage.open({ answer: () => answer });
       await world.settled('obtained', 1);
       await world.clock.advance(5000);
-      const seen = await world.ask({ method, timeoutMs: 500, ...(method === 'POST' && { body: 'amount=1' }) });
+      const seen = await world.ask({ method, ...(method === 'POST' && { body: 'amount=1' }) });
       stage.check(NOT_PASSED_ON, answer.startsWith(`HTTP/1.1 ${seen.status} `) && seen.body === 'no');
       stage.check(MORE_THAN_ONE, world.identity.requests.length === 1);
       stage.check(SENT_TWICE, world.upstream.requests.length === 1);
@@ -60,10 +60,8 @@ export const CALLER_ROWS: readonly FaultRow[] = [
     crowd: true,
     control: { fails: MORE_THAN_ONE },
     async play(stage) {
-      // A thousand connections in one process take their time, which must not be the token request's.
-      const world = await stage.open({ config: { token: { attemptTimeout: '5s' } } });
-      for (const { status } of await world.askMany(CALLERS, { timeoutMs: 10_000 }))
-        stage.check(NOT_BACK, status === 200);
+      const world = await stage.open();
+      for (const { status } of await world.askMany(CALLERS)) stage.check(NOT_BACK, status === 200);
       stage.check(MORE_THAN_ONE, world.identity.requests.length === 1);
     },
   },
@@ -73,10 +71,11 @@ export const CALLER_ROWS: readonly FaultRow[] = [
     crowd: true,
     control: { fails: NOT_503 },
     async play(stage) {
-      const world = await stage.open({ fault: hang, config: { token: { attemptTimeout: '1500ms' } } });
-      // The sidecar's own limit is 1.5 s; the rest is for a thousand connections on a busy machine.
-      const seen = await world.askMany(CALLERS, { timeoutMs: stage.subject === 'naive' ? 3000 : 8000 });
-      for (const { status } of seen) stage.check(NOT_503, status === 503);
+      const world = await stage.open({ fault: () => undefined });
+      const asked = world.askMany(CALLERS);
+      await world.inFlight(CALLERS);
+      world.passDeadline();
+      for (const { status } of await asked) stage.check(NOT_503, status === 503);
       stage.check(MORE_THAN_ONE, world.identity.requests.length === 1);
     },
   },
@@ -112,8 +111,7 @@ export const CALLER_ROWS: readonly FaultRow[] = [
       await world.settled('obtained', 1);
       for (let second = 0; second < 3; second += 1) {
         await world.clock.advance(1000);
-        for (const { status } of await world.askMany(10, { timeoutMs: 500 }))
-          stage.check(NOT_PASSED_ON, status === 401);
+        for (const { status } of await world.askMany(10)) stage.check(NOT_PASSED_ON, status === 401);
       }
       stage.check(HAMMERS, world.identity.requests.length <= 4);
       stage.check(SENT_TWICE, world.upstream.requests.length <= 60);
@@ -153,17 +151,20 @@ export const CALLER_ROWS: readonly FaultRow[] = [
     control: { fails: MORE_THAN_ONE },
     async play(stage) {
       const held: (() => void)[] = [];
-      const config = { token: { attemptTimeout: '2s' } };
       const world = await stage.open({
-        config,
         fault: (socket, count) => void held.push(() => world.grant()(socket, count)),
       });
+      const leaving = new AbortController();
       const staying = world.askMany(3);
-      const left = await world.ask({ timeoutMs: 100 });
-      stage.check(NOT_KEPT, left.status === 0);
+      const left = world.ask({ signal: leaving.signal });
+      // All of the control's callers have asked for a token of their own by then.
+      await world.inFlight(4);
+      await until('the token is asked for', () => held.length === (stage.subject === 'naive' ? 4 : 1), PATIENCE_MS);
+      leaving.abort();
+      stage.check(NOT_KEPT, (await left).status === 0);
       for (const release of held) release();
       for (const { status } of await staying) stage.check(NOT_BACK, status === 200);
-      await setTimeout(50);
+      await world.inFlight(0);
       stage.check(SENT_TWICE, world.upstream.requests.length === 3);
       stage.check(MORE_THAN_ONE, world.identity.requests.length === 1);
     },

@@ -1,6 +1,5 @@
 /** Rows T10 to T12, T22 to T24 and T26: how long tokens live, by what servers say and by what clocks show. */
 import type { Socket } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
 import {
   bothHalves,
   type FaultRow,
@@ -15,6 +14,7 @@ import {
 } from '../../support/fault-row.ts';
 import { body } from '../../support/fault-server.ts';
 import type { FaultWorld, Seen } from '../../support/fault-world.ts';
+import { untilQuiet } from '../../support/own-time.ts';
 
 const HOUR_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
@@ -66,10 +66,10 @@ async function shortLived(stage: Stage, lifetimeS: number): Promise<void> {
   stage.check('token requests come closer than a second', Math.min(...gaps) >= 1000);
 }
 
-/** A caller may have to wait for the clock, and the clock for nobody. */
+/** A caller may have to wait for the clock, which goes on only when nothing else can: never while a token is on its way. */
 async function whileTimePasses(world: FaultWorld, asked: Promise<Seen>): Promise<Seen> {
   for (;;) {
-    const seen = await Promise.race([asked, setTimeout(100)]);
+    const seen = await Promise.race([asked, untilQuiet()]);
     if (seen) return seen;
     await world.clock.advance(100);
   }

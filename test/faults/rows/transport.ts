@@ -10,7 +10,10 @@ import {
   NOT_BACK,
   type Stage,
 } from '../../support/fault-row.ts';
-import { bytes, drip, hang, reset } from '../../support/fault-server.ts';
+import { bytes, drip, hang, reset, silent } from '../../support/fault-server.ts';
+import type { FaultWorld } from '../../support/fault-world.ts';
+import { PATIENCE_MS } from '../../support/own-time.ts';
+import { until } from '../../support/until.ts';
 
 export const TRANSPORT_ROWS: readonly FaultRow[] = [
   {
@@ -42,7 +45,7 @@ export const TRANSPORT_ROWS: readonly FaultRow[] = [
     name: 'fifty attempts that hang: their connections are gone afterwards',
     control: { leftOut: 'it makes no attempts of its own' },
     async play(stage) {
-      const world = await stage.open({ fault: hang, config: { token: { attemptTimeout: '10ms' } } });
+      const world = await stage.open({ fault: hang });
       for (let failures = 1; failures <= 50; failures += 1) {
         await world.settled('failed', failures);
         await world.clock.advance(61_000);
@@ -79,13 +82,13 @@ export const TRANSPORT_ROWS: readonly FaultRow[] = [
     id: 'T16',
     name: 'a TLS handshake that never ends: callers get 503 after the time to connect',
     control: { fails: NOT_503 },
-    play: (stage) => neverSecure(stage, { timeouts: { connect: '300ms' } }),
+    play: (stage) => neverSecure(stage, '300ms', () => undefined),
   },
   {
     id: 'T16',
     name: 'a TLS handshake that never ends: callers get 503 after the time for one attempt, however long connecting may take',
     control: { fails: NOT_503 },
-    play: (stage) => neverSecure(stage, { timeouts: { connect: '4s' } }),
+    play: (stage) => neverSecure(stage, '10m', (world) => world.passDeadline()),
   },
   {
     id: 'T18',
@@ -105,7 +108,12 @@ export const TRANSPORT_ROWS: readonly FaultRow[] = [
     control: { fails: NOT_503 },
     async play(stage) {
       const held: { socket: Socket; count: number }[] = [];
-      const world = await stage.open({ fault: (socket, count) => void held.push({ socket, count }) });
+      const world = await stage.open({
+        fault(socket, count) {
+          held.push({ socket, count });
+          silent(socket);
+        },
+      });
       for (const { status } of await world.askMany(5)) stage.check(NOT_503, status === 503);
       for (const { socket, count } of held.splice(0)) world.grant()(socket, count);
       world.identity.behave(world.grant());
@@ -121,11 +129,15 @@ export const TRANSPORT_ROWS: readonly FaultRow[] = [
 ];
 
 /** The server listens on a plain port and waits for the end of a request that is no request. */
-async function neverSecure(stage: Stage, config: Readonly<Record<string, unknown>>): Promise<void> {
+async function neverSecure(stage: Stage, connect: string, onHandshake: (world: FaultWorld) => void): Promise<void> {
   const plain = await stage.open();
   await plain.settled('obtained', 1);
   const before = plain.identity.connections;
-  const world = await stage.open({ tokenEndpoint: plain.identity.url.replace('http:', 'https:'), config });
-  for (const { status } of await world.askMany(5)) stage.check(NOT_503, status === 503);
+  const tokenEndpoint = plain.identity.url.replace('http:', 'https:');
+  const world = await stage.open({ tokenEndpoint, config: { timeouts: { connect } } });
+  const asked = world.askMany(5);
+  await until('the handshake has begun', () => plain.identity.connections > before, PATIENCE_MS);
+  onHandshake(world);
+  for (const { status } of await asked) stage.check(NOT_503, status === 503);
   stage.check(HAMMERS, plain.identity.connections - before <= 2);
 }

@@ -2,6 +2,8 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { COMPILED } from '../../support/compiled.ts';
+import { PATIENCE_MS } from '../../support/own-time.ts';
 import { createProvisionWorld, type ProvisionWorld } from '../../support/provision-world.ts';
 
 const CHILD = join(import.meta.dirname, '../../support/provision-child.ts');
@@ -17,6 +19,7 @@ afterAll(() => world[Symbol.asyncDispose]());
 async function runChild(killAt: number): Promise<string> {
   world.desired();
   const child = spawn(process.execPath, [CHILD, world.double.origin, world.folder.path], {
+    env: { ...process.env, ...COMPILED },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let printed = '';
@@ -26,8 +29,8 @@ async function runChild(killAt: number): Promise<string> {
   const ended = new Promise((resolve) => child.once('close', resolve));
   // One that comes to its end has not asked for that much.
   const seen = vi.waitUntil(() => world.double.calls.length >= killAt || child.exitCode !== null, {
-    timeout: 10_000,
-    interval: 5,
+    timeout: PATIENCE_MS,
+    interval: 2,
   });
   await Promise.race([seen, ended]);
   child.kill('SIGKILL');
@@ -51,5 +54,5 @@ describe('provision/run', () => {
     }
     expect(bad).toEqual([]);
     expect(rows).toBeGreaterThan(8);
-  }, 60_000);
+  });
 });

@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { acquireLock } from '../../../src/iam/rotation/lock-file.ts';
 import { createFolder } from '../../support/folder.ts';
+import { PATIENCE_MS } from '../../support/own-time.ts';
 
 const folder = createFolder();
 const path = join(folder.path, 'secret.rotation.lock');
@@ -103,14 +104,14 @@ describe('rotation/lock', () => {
           () => false,
           () => true,
         );
-      await vi.waitFor(async () => expect(await held()).toBe(true), { timeout: 10_000 });
+      await vi.waitFor(async () => expect(await held()).toBe(true), { timeout: PATIENCE_MS });
       const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };
       process.kill(pid, 'SIGKILL');
       const state = () =>
         readFileSync(`/proc/${pid}/stat`, 'utf8')
           .replace(/^.*\) /, '')
           .slice(0, 1);
-      await vi.waitFor(() => expect(state()).toBe('Z'), { timeout: 10_000 });
+      await vi.waitFor(() => expect(state()).toBe('Z'), { timeout: PATIENCE_MS });
       await (await acquireLock(file)).release();
     } finally {
       parent.kill('SIGKILL');
