@@ -27,7 +27,15 @@ export default defineConfig({
     maxWorkers: 3,
     projects: [
       { extends: true, test: { name: 'together', include: together, isolate: false } },
-      { extends: true, test: { name: 'apart', include: ['test/**/*.test.ts'], exclude: [...together, ...system] } },
+      {
+        extends: true,
+        test: {
+          name: 'apart',
+          include: ['test/**/*.test.ts'],
+          exclude: [...together, ...system],
+          globalSetup: 'test/support/build-program.ts',
+        },
+      },
       { extends: true, test: { name: 'system', include: system } },
     ],
   },

@@ -6,7 +6,8 @@ import { COMPILED } from './compiled.ts';
 import { PATIENCE_MS } from './own-time.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const MAIN = join(ROOT, 'src/main.ts');
+/** The bundle where there is one: see build-program.ts. */
+const MAIN = process.env['TEST_PROGRAM'] ?? join(ROOT, 'src/main.ts');
 const LIMIT_MS = 2 * PATIENCE_MS;
 
 export interface Ended {

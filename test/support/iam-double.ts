@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Pool } from 'undici';
 import { Secret } from '../../src/core/secret.ts';
 import type { IamConnection } from '../../src/iam/request.ts';
+import { createDeadline } from './deadline.ts';
 
 /** `lost`: has its effect and never answers. `late`: is cut off, and has its effect when the next change has had its own. */
 export const FAULTS = ['refused', 500, 401, 403, 429, 'lost', 'late', 'gateway', 'empty', 'wrong page'] as const;
@@ -50,10 +51,6 @@ export interface IamDouble extends AsyncDisposable {
   works(clientId: string, value: string | undefined): boolean;
 }
 
-/** Long, so that a busy machine is none of these faults; short where no answer will come. */
-const DEADLINE_MS = 15_000;
-const LOST_DEADLINE_MS = 200;
-
 interface Ask {
   readonly method: string;
   readonly path: string;
@@ -67,6 +64,7 @@ export async function startIamDouble(): Promise<IamDouble> {
   let counter = 0;
   let subjectsAsked = 0;
   let pending: (() => void)[] = [];
+  const deadline = createDeadline();
   const server = createServer((req, res) => void serve(req, res));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -78,10 +76,8 @@ export async function startIamDouble(): Promise<IamDouble> {
       dispatcher: pool,
       basePath: '',
       authorize: async () => admin,
-      get deadlineMs() {
-        const { fault, calls } = double;
-        return fault?.fault === 'lost' && fault.at === calls.length + 1 ? LOST_DEADLINE_MS : DEADLINE_MS;
-      },
+      // A busy machine is none of these faults: it passes when no answer will come.
+      deadlineMs: deadline.ms,
     },
     calls: [],
     clients: [],
@@ -106,6 +102,7 @@ export async function startIamDouble(): Promise<IamDouble> {
       await pool.destroy();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      deadline[Symbol.dispose]();
     },
   };
   return double;
@@ -134,7 +131,7 @@ export async function startIamDouble(): Promise<IamDouble> {
     const due = ask.method === 'GET' ? [] : pending;
     if (due.length > 0) pending = [];
     for (const run of due) run();
-    if (fault === 'lost') return undefined;
+    if (fault === 'lost') return deadline.pass();
     if (fault === 'gateway') return send(res, [502, undefined]);
     if (fault === 'empty') return send(res, [answer[0], undefined]);
     if (fault === 'wrong page') {

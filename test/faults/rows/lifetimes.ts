@@ -71,7 +71,7 @@ async function whileTimePasses(world: FaultWorld, asked: Promise<Seen>): Promise
   for (;;) {
     const seen = await Promise.race([asked, untilQuiet()]);
     if (seen) return seen;
-    await world.clock.advance(100);
+    await world.clock.advance(200);
   }
 }
 
