@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { SidecarError } from '../core/errors.ts';
 import { toProblem } from '../core/problem.ts';
@@ -19,14 +20,19 @@ import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 
 /** Serves each request as it comes. */
 export function serveRequests(context: ProxyContext): Begin {
+  /** What comes on these is the rest of something else. */
+  const spent = new WeakSet<Socket>();
   return (req, res, expectsContinue = false) => {
+    if (spent.has(req.socket)) return;
     const exchange = new Exchange(context, req, res);
     const { head } = exchange;
     // Basic may be the caller's proof to us, anything else was meant for the API.
     if (head.authorizations.some((value) => !/^basic /i.test(value))) context.metrics.authorizationDropped();
     const before = context.connections.began(res);
     context.metrics.inFlight(1);
-    if (context.draining || isCutShort(exchange)) res.shouldKeepAlive = false;
+    const isLast = isCutShort(exchange);
+    if (isLast) spent.add(req.socket);
+    if (isLast || context.draining) res.shouldKeepAlive = false;
     res.on('close', () => close(exchange));
     inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown));
   };
@@ -68,11 +74,11 @@ function afterClose(res: ServerResponse): Promise<void> {
 
 /** Through the gate as it is now. */
 function enter(exchange: Exchange, expectsContinue: boolean): Promise<void> {
+  // What nobody waits for any more must not begin: nobody would end what it takes.
+  if (exchange.res.closed) return Promise.reject(new SidecarError('CALLER_ABORTED'));
   const { gate } = exchange.context;
-  if (!exchange.res.closed) {
-    gate.hold();
-    exchange.gate = gate;
-  }
+  gate.hold();
+  exchange.gate = gate;
   const work = run(exchange, gate, expectsContinue);
   return gate.totalMs === undefined ? work : inTime(exchange, gate.totalMs, work);
 }

@@ -46,10 +46,10 @@ export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
     const previous = generations.current();
     const next = createGeneration({ ...options, loaded, previous });
     snapshot = { ...snapshot, generation: snapshot.generation + 1 };
-    previous.usedUntil(use(next));
-    generations.replace(next).catch((error: unknown) => {
+    const failed = (error: unknown) =>
       log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
-    });
+    previous.usedUntil(use(next).catch(failed));
+    generations.replace(next).catch(failed);
   };
 
   return {

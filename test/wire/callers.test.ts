@@ -201,3 +201,41 @@ describeWithOpenssl('callers over TLS', () => {
     expect(await callSecurely(world, { lines: { Origin: 'https://evil.example' } })).toBe('403 from sidecar');
   });
 });
+
+describe('requests behind one another on a connection that is reset', () => {
+  it('give back their places, so that the next caller has one', async () => {
+    const config = { callers: { limits: { inFlight: 4 } } };
+    await using world = await createProxyWorld({ config, answer: () => undefined });
+    for (let round = 0; round < 3; round += 1) {
+      using caller = await world.open();
+      caller.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`.repeat(4));
+      await world.upstream.untilRequests(round + 1);
+      caller[Symbol.dispose]();
+      await expect.poll(world.inFlight).toBe(0);
+    }
+    using next = await world.open();
+    next.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await world.upstream.untilRequests(4);
+    const refused = (await (await fetch(`${world.sidecar.adminUrl}/metrics`)).text()).match(
+      /errors_total\{code="CALLER_LIMIT"\} (\d+)/,
+    );
+    expect(refused?.[1]).toBe('0');
+  });
+});
+
+describe('bytes behind an offer to upgrade that has a body', () => {
+  it('are no requests: none is let in, logged or counted', async () => {
+    await using world = await createProxyWorld();
+    using caller = await world.open();
+    caller.send(
+      `GET /api/x HTTP/1.1\r\n${world.host}\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nxyz`,
+    );
+    for (const path of ['/api/b', '/api/c', '/api/d']) caller.send(`GET ${path} HTTP/1.1\r\n${world.host}\r\n`);
+    expect((await caller.answer()).status).toBe(200);
+    await expect.poll(() => caller.ending).toBeDefined();
+    await expect.poll(world.inFlight).toBe(0);
+    expect(world.upstream.requests).toHaveLength(1);
+    const lines = world.sidecar.logs.filter(({ message }) => message === 'request');
+    expect(lines.map(({ path, status }) => [path, status])).toEqual([['/api/x', 200]]);
+  });
+});
