@@ -224,7 +224,7 @@ describe('requests behind one another on a connection that is reset', () => {
 });
 
 describe('bytes behind an offer to upgrade that has a body', () => {
-  it('are no requests: none is let in, logged or counted', async () => {
+  it('are no requests: none reaches the API, and the first is answered alone', async () => {
     const held: (() => void)[] = [];
     await using world = await createProxyWorld({
       answer({ socket }) {
@@ -241,7 +241,7 @@ describe('bytes behind an offer to upgrade that has a body', () => {
     caller.send('xyz');
     await world.upstream.untilRequests(1);
     caller.send(['/api/b', '/api/c', '/api/d'].map((path) => `GET ${path} HTTP/1.1\r\n${world.host}\r\n`).join(''));
-    // Read by the time that this is in the log, if it is ever read.
+    // Read by the time that another caller has been served, if it is ever read.
     await using other = await createProxyWorld();
     expect((await other.call('GET /api/x HTTP/1.1')).status).toBe(200);
     for (const respond of held) respond();
