@@ -3,6 +3,7 @@
  * From argv to exit code: the only reader of argv and the only place that ends the process.
  */
 import { ERRORS, SidecarError } from './core/errors.ts';
+import { writeBounded } from './core/stdio.ts';
 import { visible, visibleLines } from './core/terminal.ts';
 
 const CRASHED = 1;
@@ -28,7 +29,7 @@ async function main(): Promise<void> {
     await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);
   } catch (error) {
     if (error instanceof SidecarError) {
-      process.stderr.write(visibleLines(explain(error)));
+      writeBounded(2, visibleLines(explain(error)));
       process.exit(ERRORS[error.code].exit);
     }
     // Commander has already said what is wrong with the arguments.
@@ -43,7 +44,7 @@ function requireNode(): void {
   const [oldestMajor, oldestMinor] = OLDEST_NODE;
   if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
   const needed = OLDEST_NODE.join('.');
-  process.stderr.write(`aritma-sidecar needs Node ${needed} or later; this is ${process.versions.node}\n`);
+  writeBounded(2, `aritma-sidecar needs Node ${needed} or later; this is ${process.versions.node}\n`);
   process.exit(USAGE);
 }
 
@@ -61,6 +62,6 @@ function explain({ code, extras }: SidecarError): string {
 function crash(what: string, error: unknown): void {
   const { name, code, stack } = (error ?? {}) as { name?: string; code?: string; stack?: string };
   const frames = (stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  process.stderr.write(`${what}: ${[name, code].filter(Boolean).join(' ')}\n${frames.join('\n')}\n`);
+  writeBounded(2, `${what}: ${[name, code].filter(Boolean).join(' ')}\n${frames.join('\n')}\n`);
   process.exit(CRASHED);
 }

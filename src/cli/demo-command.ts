@@ -3,7 +3,8 @@
  */
 import { ERRORS } from '../core/errors.ts';
 import { createLog } from '../core/log.ts';
-import { createReport, type Report } from '../core/terminal.ts';
+import { writeBounded } from '../core/stdio.ts';
+import { createReport, type Line } from '../core/terminal.ts';
 import { duration, type Flags, inputFlags, tcpAddress } from './flags.ts';
 import { finish, openLog, untilStopped } from './signals.ts';
 
@@ -34,11 +35,17 @@ export async function demo(flags: Flags): Promise<number> {
     aritma: running.emulator.url,
     try: `curl ${running.exampleUrl}`,
   };
-  announceDemo(createReport(process.stdout, flags['json'] === true), urls);
+  announce(demoText(urls), flags);
   return finish(log, stopped);
 }
 
-function announceDemo(report: Report, urls: { sidecar: string; admin: string; aritma: string; try: string }): void {
+/** Once it can be stopped: a terminal that stands still may keep this back, but not the stop. */
+function announce(line: Line, flags: Flags): void {
+  const output = { isTTY: process.stdout.isTTY, write: (text: string) => writeBounded(1, text) };
+  createReport(output, flags['json'] === true).line(line);
+}
+
+function demoText(urls: { sidecar: string; admin: string; aritma: string; try: string }): Line {
   const text = `
   sidecar        ${urls.sidecar}   what a legacy program calls, without credentials
   health, status ${urls.admin}   /livez /readyz /startupz /metrics /status
@@ -47,7 +54,7 @@ function announceDemo(report: Report, urls: { sidecar: string; admin: string; ar
   try it:        ${urls.try}
   stop:          Ctrl-C
 `;
-  report.line({ text, data: { message: 'demo is running', ...urls } });
+  return { text, data: { message: 'demo is running', ...urls } };
 }
 
 async function callOnce(url: string): Promise<number> {

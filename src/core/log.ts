@@ -3,6 +3,7 @@
  * token, a body or a query string has no way in. JSON lines by default, one readable line each on a terminal.
  */
 import sonicBoom from 'sonic-boom';
+import { nonBlocking } from './stdio.ts';
 import { visible } from './terminal.ts';
 
 const FIELDS = [
@@ -144,8 +145,8 @@ const MAX_BYTES_PER_CHAR = 3;
  * outlive their request and be carried about by the garbage collector.
  */
 function openStdout(): { write: (line: string) => void; flush: () => Promise<void> } {
-  const contentMode = 'buffer';
-  const destination = new sonicBoom.SonicBoom({ fd: 1, sync: false, maxLength: MAX_BUFFERED_BYTES, contentMode });
+  const settings = { sync: false, maxLength: MAX_BUFFERED_BYTES, contentMode: 'buffer' } as const;
+  const destination = new sonicBoom.SonicBoom({ fd: nonBlocking(1), ...settings });
   let writing = false;
   let lines: Buffer = Buffer.allocUnsafeSlow(GATHER_BYTES);
   let length = 0;
