@@ -72,6 +72,7 @@ export async function emulate(flags: Flags): Promise<number> {
     tokenLifetimeS: duration(flags['tokenLifetime'], '--token-lifetime') / 1000,
     iam: {
       createResponse: flags['iamResponses'] === 'empty' ? 'empty' : 'body',
+      lenient: flags['lenient'] === true,
       clientCacheS: duration(flags['clientCache'], '--client-cache') / 1000,
     },
     ...(typeof flags['state'] === 'string' && { stateFile: flags['state'] }),

@@ -57,6 +57,7 @@ export function createProgram({ exit }: Cli): Command {
       new Option('--iam-responses <kind>', 'what a creation responds with').choices(['body', 'empty']).default('body'),
     )
     .addOption(new Option('--client-cache <duration>', 'how late secrets take effect').default('0s'))
+    .option('--lenient', 'take the values of the documentation’s samples, word by word')
     .option(...JSON_OPTION);
   addInspections(program, add);
   addOperations(add);

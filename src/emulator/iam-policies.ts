@@ -2,7 +2,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ACTIONS } from './actions.ts';
-import type { Clients } from './clients.ts';
 import { NUMBERED_PAGE } from './paging.ts';
 import type { Policy } from './policies.ts';
 import { refuseUnknown, sendProblem } from './problem.ts';
@@ -27,7 +26,9 @@ const LIST_SCHEMA = NUMBERED_PAGE.pick({ pageSize: true }).extend({
 
 /** Registers the policy operations. */
 export function registerPolicies(app: FastifyInstance, { clients, policies, settings }: Store): void {
-  const schema = creatableBy(clients);
+  const isSubject = (subject: string) =>
+    settings.lenient ? SUBJECT.test(subject) : clients.find(clientOf(subject) ?? '') !== undefined;
+  const schema = creatableBy(isSubject);
 
   app.post('/policies', async (request, reply) => {
     const policy = readValid(schema, request.body);
@@ -51,11 +52,12 @@ export function registerPolicies(app: FastifyInstance, { clients, policies, sett
   });
 }
 
-function creatableBy(clients: Clients): z.ZodType<Policy> {
+/** Users and groups, too, which do not exist here. */
+const SUBJECT = /^(client|user|group)-./;
+
+function creatableBy(isSubject: (subject: string) => boolean): z.ZodType<Policy> {
   return z.object({
-    subject: NAME.refine((subject) => clients.find(clientOf(subject) ?? '') !== undefined, {
-      message: 'is no subject of this tenant; GET /subjects/clients lists them',
-    }),
+    subject: NAME.refine(isSubject, { message: 'is no subject of this tenant; GET /subjects/clients lists them' }),
     scope: NAME.regex(SCOPE_URI, 'must be / or a path like /subscriptions/123'),
     action: NAME.refine((action) => ACTIONS.has(action), { message: 'is no known action; GET /actions lists them' }),
   });

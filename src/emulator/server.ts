@@ -18,7 +18,7 @@ import { createEchoSockets, offersEcho } from './echo-socket.ts';
 import { registerEvents } from './events.ts';
 import { createFaults, injectFaults, type Target } from './faults.ts';
 import { registerIam } from './iam.ts';
-import type { SettingsChange } from './iam-settings.ts';
+import { SAMPLES, type SettingsChange } from './iam-settings.ts';
 import { registerPayments } from './payments.ts';
 import { sendProblem } from './problem.ts';
 import { openMemory } from './state.ts';
@@ -140,6 +140,7 @@ async function registerApis(app: FastifyInstance, gate: Gate, now: () => number)
   await app.register(events, { prefix: '/events' });
   await app.register(echo, { prefix: '/echo' });
   await app.register(iam, { prefix: '/core/iam/v1' });
+  if (gate.store.settings.lenient) await app.register(iam, { prefix: SAMPLES.prefix });
 }
 
 /** A Fastify scope: the hooks and parsers set inside hold for the routes inside and for nothing else. */

@@ -1,6 +1,6 @@
 // All an emulator knows, opened and closed as one: store and tokens, and the file that carries both to the next run.
 
-import type { SettingsChange } from './iam-settings.ts';
+import { SAMPLES, type SettingsChange } from './iam-settings.ts';
 import { loadState, openStateWriter, StateFileError, type StateWriter } from './state-file.ts';
 import { ADMIN_CLIENT, createStore, DEMO_CLIENT, type EmulatorClient, type Store } from './store.ts';
 import { createTokens, type KeptSigning, type Tokens, type TokensOptions } from './tokens.ts';
@@ -23,7 +23,8 @@ export interface Memory {
 
 /** Opens the memory as an earlier run left it, if there is a state file. @throws StateFileError */
 export async function openMemory(options: MemoryOptions): Promise<Memory> {
-  const { now = Date.now, clients = [DEMO_CLIENT, ADMIN_CLIENT], iam, stateFile, signing } = options;
+  const { now = Date.now, iam, stateFile, signing } = options;
+  const { clients = [DEMO_CLIENT, ADMIN_CLIENT, ...(iam?.lenient ? SAMPLES.clients : [])] } = options;
   let writer: StateWriter | undefined;
   const onChange = () => writer?.changed();
 

@@ -23,9 +23,19 @@ describe('src/emulator/iam-settings.ts', () => {
   it('begins as the start says and changes part by part', async () => {
     await using world = await createWorld({ iam: { duplicatePolicy: 'conflict' } });
     const read = async (): Promise<unknown> => (await fetch(`${world.url}/_emulator/iam`)).json();
-    expect(await read()).toEqual({ createResponse: 'body', duplicatePolicy: 'conflict', clientCacheS: 0 });
-    expect(await (await put(world, { clientCacheS: 90 })).json()).toMatchObject({ clientCacheS: 90 });
-    expect(await read()).toEqual({ createResponse: 'body', duplicatePolicy: 'conflict', clientCacheS: 90 });
+    expect(await read()).toEqual({
+      createResponse: 'body',
+      duplicatePolicy: 'conflict',
+      clientCacheS: 0,
+      lenient: false,
+    });
+    expect(await (await put(world, { clientCacheS: 90 })).json()).toMatchObject({ clientCacheS: 90, lenient: false });
+    expect(await read()).toEqual({
+      createResponse: 'body',
+      duplicatePolicy: 'conflict',
+      clientCacheS: 90,
+      lenient: false,
+    });
   });
 
   it.each([{ createResponse: 'none' }, { clientCacheS: -1 }, { clientCacheS: '90s' }, { other: 1 }, []])(
@@ -33,7 +43,10 @@ describe('src/emulator/iam-settings.ts', () => {
     async (change) => {
       await using world = await createWorld();
       expect((await put(world, change)).status).toBe(400);
-      expect(await (await fetch(`${world.url}/_emulator/iam`)).json()).toMatchObject({ clientCacheS: 0 });
+      expect(await (await fetch(`${world.url}/_emulator/iam`)).json()).toMatchObject({
+        clientCacheS: 0,
+        lenient: false,
+      });
     },
   );
 

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulator/server.ts';
-import { ADMIN_CLIENT } from '../../src/emulator/store.ts';
+import { ADMIN_CLIENT, DEMO_CLIENT } from '../../src/emulator/store.ts';
 import { run } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
 
@@ -80,6 +80,12 @@ ${AUTHORIZED}`,
 ${AUTHORIZED} \\
 ${JSON_BODY} \\
 ${CLIENT_BODY}`,
+  quickStart: `curl -i -X POST ${IDENTITY}/connect/token \\
+-H "Content-Type: application/x-www-form-urlencoded" \\
+-d grant_type=client_credentials \\
+-d client_id=$CLIENT_ID \\
+-d client_secret=$CLIENT_SECRET \\
+-d scope=api`,
   deleteClient: `curl -i -X DELETE \\
 '${MOCK}/v1/clients/{clientId}' \\
 ${AUTHORIZED}`,
@@ -118,6 +124,54 @@ const SERVICE = {
   '"redirectUris": [\n"string"\n]': '"redirectUris": []',
   '"allowedScopes": [\n"string"\n]': '"allowedScopes": ["api"]',
 };
+
+/** Every curl line of the three pages, page by page, in their order. */
+const PAGES = [
+  ...['createClient', 'createSecret', 'findSubject', 'createPolicy'],
+  ...[
+    'listClients',
+    'createClient',
+    'getClient',
+    'listSecrets',
+    'createSecret',
+    'deleteSecret',
+    'token',
+    'findSubject',
+  ],
+  ...['createPolicy', 'permissions', 'updateClient', 'deleteClient', 'quickStart'],
+] as (keyof typeof LINES)[];
+
+/** Status of each line, word by word: nothing but the host is another one. curl writes the status where there is no `-i`. */
+async function playPages(lenient: boolean): Promise<string[]> {
+  await using local = await startSample(lenient);
+  const env = { ...process.env, CLIENT_ID: DEMO_CLIENT.clientId, CLIENT_SECRET: DEMO_CLIENT.secrets[0]?.value };
+  const statuses: string[] = [];
+  for (const name of PAGES) {
+    const line = LINES[name].replaceAll(/https:\/\/(developer\.aritma\.com|id\.dev\.aritma\.io)/g, local.url);
+    const { stdout } = await bash('bash', ['-c', `${line} -s -o /dev/null -w '%{http_code}'`], { env });
+    statuses.push(`${name} ${stdout.slice(-3)}`);
+  }
+  return statuses;
+}
+
+async function startSample(lenient: boolean) {
+  const running = await startEmulator({ port: 0, iam: { lenient } });
+  return { ...running, [Symbol.asyncDispose]: () => running.close() };
+}
+
+describe('the curl lines of the documentation, word by word', () => {
+  it('all 17 succeed with --lenient', async () => {
+    const created = { createClient: 201, createSecret: 201, deleteSecret: 204, deleteClient: 204 };
+    const right = PAGES.map((name) => `${name} ${created[name as keyof typeof created] ?? 200}`);
+    expect(await playPages(true)).toEqual(right);
+    expect(right).toHaveLength(17);
+  });
+
+  it('without it only the one that names the demo client does: the rest is a placeholder or another host’s path', async () => {
+    const succeeded = (await playPages(false)).filter((line) => / 2..$/.test(line));
+    expect(succeeded).toEqual(['quickStart 200']);
+  });
+});
 
 describe('the guide "Create a Service Client", by its own curl lines', () => {
   it('every sample as it stands is answered', async () => {
