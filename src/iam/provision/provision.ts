@@ -8,6 +8,7 @@ import { SidecarError } from '../../core/errors.ts';
 import type { Line, Report } from '../../core/terminal.ts';
 import { readText } from '../rotation/durable-file.ts';
 import { asSecret, createFileStore } from '../rotation/file-store.ts';
+import { type Progress, retry } from '../rotation/retry.ts';
 import type { OpenStore, SecretStore } from '../rotation/store.ts';
 import { type Applying, applyProvision, type Planned } from './apply.ts';
 import type { Desired } from './desired-state.ts';
@@ -39,7 +40,8 @@ export async function runProvision(desired: Desired, options: ProvisionOptions):
   const { report, dryRun, store = createFileStore(desired.secret.file) } = options;
   if (dryRun) {
     const stored = asSecret(await readText(desired.secret.file));
-    await planFor(desired, { memory: parseMemory(await store.peek()), stored }, options);
+    const { plan } = await planFor(desired, { memory: parseMemory(await store.peek()), stored }, options);
+    for (const step of plan) report.line(planLine(step));
     report.line(says('dry run: nothing was changed'));
     return DONE;
   }
@@ -57,16 +59,15 @@ export async function runProvision(desired: Desired, options: ProvisionOptions):
 async function underLock(desired: Desired, store: OpenStore, options: ProvisionOptions): Promise<string | undefined> {
   const { report, confirm } = options;
   try {
-    const place = { memory: parseMemory(await store.readJournal()), stored: await store.readSecret() };
-    const planned = await planFor(desired, place, options);
+    const look = async () => planFor(desired, await placeOf(store), options);
+    const planned = await look();
+    for (const step of planned.plan) report.line(planLine(step));
     const todo = planned.plan.filter(({ change }) => change === 'create' || change === 'update');
     if (todo.length > 0 && confirm && !(await confirm())) {
       report.line(says('nothing was changed'));
       return undefined;
     }
-    const onDone: Applying['onDone'] = ({ change, what, name }) =>
-      report.line({ text: `done: ${change} ${what} ${name}`, data: { done: change, what, name } });
-    const clientId = await applyProvision(desired, planned, { ...options, store, onDone });
+    const clientId = await applyAgain(desired, { planned, look }, { ...options, store });
     report.line(says(todo.length > 0 ? 'everything is as the file says' : 'nothing to do: all is as the file says'));
     return clientId;
   } finally {
@@ -74,12 +75,38 @@ async function underLock(desired: Desired, store: OpenStore, options: ProvisionO
   }
 }
 
+interface Views {
+  /** What was shown and agreed to. */
+  readonly planned: Planned;
+  readonly look: () => Promise<Planned>;
+}
+
+/**
+ * The client's id; as often as a failure may be over in a moment. Each time from what there is then: a step whose response was lost may have
+ * been done, and is left out; nothing comes in that was not agreed to, because it only grows smaller.
+ */
+function applyAgain(desired: Desired, views: Views, applying: Omit<Applying, 'onDone'> & { report: Report }) {
+  const { report, clock } = applying;
+  let planned: Planned | undefined = views.planned;
+  const onDone: Applying['onDone'] = ({ change, what, name }) =>
+    report.line({ text: `done: ${change} ${what} ${name}`, data: { done: change, what, name } });
+  const onProgress = ({ step, fields }: Progress) =>
+    report.line({ text: `${step}: ${fields['code']}, in ${fields['inS']} s`, data: { step, ...fields } });
+  return retry({ clock, onProgress }, async () => {
+    const current = planned ?? (await views.look());
+    planned = undefined;
+    return applyProvision(desired, current, { ...applying, onDone });
+  });
+}
+
+async function placeOf(store: OpenStore): Promise<Place> {
+  return { memory: parseMemory(await store.readJournal()), stored: await store.readSecret() };
+}
+
 async function planFor(desired: Desired, place: Place, options: ProvisionOptions): Promise<Planned> {
   refuseDuringRotation(desired, place);
   const actual = await lookAround(desired, place, options);
-  const plan = planProvision(desired, actual);
-  for (const step of plan) options.report.line(planLine(step));
-  return { plan, actual, memory: place.memory };
+  return { plan: planProvision(desired, actual), actual, memory: place.memory };
 }
 
 /** Two that both change what is in the file would each take the other's secret for a stranger. */

@@ -18,6 +18,16 @@ beforeAll(async () => {
   world = await createProvisionWorld();
 });
 afterAll(() => world[Symbol.asyncDispose]());
+/** As if it were killed while it waits to try again. */
+const impatient = {
+  clock: {
+    now: () => Date.now(),
+    async sleep() {
+      throw new SidecarError('IAM_UNAVAILABLE', { fields: { reason: 'given up' } });
+    },
+  },
+};
+
 beforeEach(() => {
   world.renew();
   world.double.answers = 'body';
@@ -194,7 +204,7 @@ describe('provision/run', () => {
     await held.close();
     rmSync(join(world.folder.path, 'secret'));
     world.double.fault = { at: world.double.calls.length + 5, fault: 'lost' };
-    expect(await refusal(world.run())).toContain('IAM_UNAVAILABLE POST');
+    expect(await refusal(world.run(impatient))).toContain('given up');
     const opened = await store.open();
     const before = await opened.readJournal();
     const rotating = rotate({
@@ -212,11 +222,22 @@ describe('provision/run', () => {
     expect(world.double.works(at(world.double.clients, 0).clientId, world.stored())).toBe(true);
   });
 
+  it('does a creation whose response is lost in one run, says that it tries again, and ends with 0', async () => {
+    world.output.length = 0;
+    world.double.fault = { at: 2, fault: 'lost' };
+    expect(await world.run()).toBe(0);
+    expect(world.output.filter((line) => line.startsWith('retrying: '))).toEqual([
+      'retrying: IAM_UNAVAILABLE, in 1 s\n',
+    ]);
+    expect(writes().filter((call) => call === 'POST /v1/clients')).toHaveLength(1);
+    expect(world.faultsOfResult()).toEqual([]);
+  });
+
   it('sends no second creation for one that was executed and not heard of', async () => {
     world.double.fault = { at: 2, fault: 'lost' };
-    expect(await refusal(world.run())).toContain('IAM_UNAVAILABLE POST /v1/clients');
+    expect(await refusal(world.run(impatient))).toContain('given up');
     world.double.fault = { at: world.double.calls.length + 8, fault: 'lost' };
-    expect(await refusal(world.run())).toMatch(/IAM_UNAVAILABLE POST .*secrets/);
+    expect(await refusal(world.run(impatient))).toContain('given up');
     expect(await world.run()).toBe(0);
     expect(writes().filter((call) => call === 'POST /v1/clients')).toHaveLength(1);
     expect(writes().filter((call) => call.endsWith('/secrets'))).toHaveLength(1);
