@@ -27,9 +27,11 @@ async function serve(flags: Flags): Promise<number> {
   );
   const starting = startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
   // Signals count from the first moment somebody can know that it runs.
+  let stopping = false;
   const stopped = untilStopped({
     log,
     async stop() {
+      stopping = true;
       supervisor.stopping();
       return (await starting).stop();
     },
@@ -45,6 +47,8 @@ async function serve(flags: Flags): Promise<number> {
   try {
     if (loaded.config.startup === 'strict') await Promise.race([sidecar.firstTokens(), stopped]);
   } catch (error) {
+    // Whoever asked it to stop has ended the wait for a token, too.
+    if (stopping) return finish(log, stopped);
     await sidecar.stop();
     await log.flush();
     throw error;

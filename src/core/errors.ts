@@ -32,14 +32,19 @@ export const ERRORS = {
     status: 503,
     exit: 2,
     title: 'The audit log cannot be written',
-    detail:
-      'Calls that may change something are refused until it can: make room on its disk, or set `audit.whenFailing: report`.',
+    detail: 'Calls that may change something are refused: make room on its disk, or set `audit.whenFailing: report`.',
   },
   SIDECAR_INTERNAL: {
     status: 500,
     exit: 1,
     title: 'Unexpected error in the sidecar',
     detail: 'This is a defect in the sidecar. Its log has the details under this request id; please report them.',
+  },
+  SIDECAR_STOPPED: {
+    status: 503,
+    exit: 4,
+    title: 'The sidecar was stopped before the request was finished',
+    detail: 'If `mayHaveExecuted` is true, ask the API what became of the request before you send it again.',
   },
   SIDECAR_OVERLOADED: {
     status: 503,
@@ -154,15 +159,13 @@ export const ERRORS = {
     status: 503,
     exit: 6,
     title: 'No access token is available right now',
-    detail:
-      'The identity server cannot be reached, or its response is malformed. The request was not sent on; try again later.',
+    detail: 'The identity server cannot be reached, or its response is malformed. Nothing was sent: try again later.',
   },
   CREDENTIALS_REJECTED: {
     status: 503,
     exit: 5,
     title: 'The identity server refuses the credentials',
-    detail:
-      'Client id, secret, grant or scope is not accepted. The request was not sent on; run `aritma-sidecar check`.',
+    detail: 'Client id, secret, grant or scope is not accepted. Nothing was sent on; run `aritma-sidecar check`.',
   },
   UPSTREAM_UNREACHABLE: {
     status: 502,
@@ -246,15 +249,13 @@ export const ERRORS = {
     status: 503,
     exit: 9,
     title: 'The old secret has not been deleted',
-    detail:
-      'The new one is not certain to be in use; the last that works is never deleted. Look why, then run it again.',
+    detail: 'The new one may not be in use yet; the last that works is never deleted. Look why, then run it again.',
   },
   ROTATION_TOO_MANY_SECRETS: {
     status: 503,
     exit: 8,
     title: 'The client has more secrets than a rotation may replace',
-    detail:
-      'Delete those that nobody uses (`iam secrets delete`); programs that need their own secret need their own client.',
+    detail: 'Delete unused ones (`iam secrets delete`); programs that need their own secret need their own client.',
   },
   ROTATION_STORE_FAILED: {
     status: 503,
@@ -267,8 +268,7 @@ export const ERRORS = {
     status: 503,
     exit: 8,
     title: 'The journal of the rotation cannot be understood',
-    detail:
-      'It was changed by hand or is of a later version. Restore it; without it, secrets it has created stay behind.',
+    detail: 'Changed by hand or of a later version. Restore it; without it, secrets it has created stay behind.',
   },
 } as const satisfies Record<string, ErrorRow>;
 

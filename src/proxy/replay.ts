@@ -54,6 +54,7 @@ export function translate(error: Error & { code?: string }, started: boolean): S
   const code = error.code ?? '';
   if (code === 'UND_ERR_INVALID_ARG') return new SidecarError('CALLER_REQUEST_INVALID', { cause: error });
   const extras = { mayHaveExecuted: started, cause: error, fields: { errno: code } };
+  if (code === 'UND_ERR_DESTROYED') return new SidecarError('SIDECAR_STOPPED', extras);
   if (!started) return new SidecarError('UPSTREAM_UNREACHABLE', extras);
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
     return new SidecarError('UPSTREAM_TIMEOUT', extras);

@@ -47,6 +47,9 @@ export interface Sidecar {
   stop(): Promise<boolean>;
 }
 
+/** For callers to take the response that says what is known of a request that was cut off at the drain limit. */
+const LAST_RESPONSES_MS = 200;
+
 /** Starts everything and listens. @throws SidecarError SIDECAR_LISTEN_FAILED */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
@@ -61,10 +64,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const link = { log, metrics, onFinished: history.record, auditor };
   const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
   const scheduler = scheduleRotations(reloader, log, metrics);
-  const close = async () => {
-    await plane.close();
-    await Promise.all([scheduler.close(), reloader.destroy(), auditor?.close()]);
-  };
+  const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
+  const close = () => Promise.all([abandon(), scheduler.close()]).then(() => auditor?.close());
   const admin = createAdmin({
     snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor }) }),
     metrics,
@@ -85,7 +86,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     state.draining = true;
     admin.drain();
     stopWatching();
-    const drained = await drain(config, proxies, plane);
+    const drained = await drain(config, { proxies, plane, abandon });
     closeAll([...admins, ...proxies]);
     return close().then(() => drained);
   };
@@ -143,15 +144,25 @@ function adminRules(address: Address, config: Config) {
   return { checkHost: local && address.kind === 'tcp', allowActions: config.adminActions || address.kind === 'unix' };
 }
 
+interface Draining {
+  readonly proxies: readonly Listener[];
+  readonly plane: DataPlane;
+  /** Ends what requests wait for: a token, a connection, a response. Each of them is told so. */
+  readonly abandon: () => Promise<unknown>;
+}
+
 /** True when every running request finished in time. */
-async function drain({ drain: { minimum, limit } }: Config, listeners: readonly Listener[], plane: DataPlane) {
+async function drain({ drain: { minimum, limit } }: Config, { proxies, plane, abandon }: Draining): Promise<boolean> {
   await sleep(minimum);
-  for (const { server } of listeners) server.close();
-  const drained = await within(
-    limit,
-    plane.drain().then(() => true),
-    () => false,
-  );
+  for (const { server } of proxies) server.close();
+  const inTime = (ms: number) =>
+    within(
+      ms,
+      plane.drain().then(() => true),
+      () => false,
+    );
+  const drained = await inTime(limit);
+  if (!drained) await abandon().then(() => inTime(LAST_RESPONSES_MS));
   plane.destroyConnections();
   return drained;
 }

@@ -73,6 +73,37 @@ describe('stop', () => {
     await expect.poll(() => world.upstream.closed).toBe(1);
   });
 
+  it('tells a caller whose request the API has at the limit that it may have been executed', async () => {
+    await using world = await createProxyWorld({ answer: () => undefined, config: { drain: { limit: '300ms' } } });
+    using caller = await world.open();
+    caller.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: 2\r\n\r\nhi`);
+    await world.upstream.untilRequests(1);
+    expect(await world.sidecar.stop()).toBe(false);
+    const answer = await caller.answer();
+    expect([answer.status, answer.header('x-sidecar-error')]).toEqual([503, 'SIDECAR_STOPPED']);
+    expect(JSON.parse(answer.body)).toMatchObject({ mayHaveExecuted: true });
+    expect(await caller.ended()).toBe('end');
+  });
+
+  it('tells a caller that waits for a connection or a token at the limit that nothing was sent', async () => {
+    const limits = { upstreamConnections: 1 };
+    await using world = await createProxyWorld({
+      answer: () => undefined,
+      config: { drain: { limit: '300ms' }, limits },
+    });
+    using first = await world.open();
+    using second = await world.open();
+    first.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    await world.upstream.untilRequests(1);
+    second.send(`POST /api/x HTTP/1.1\r\n${world.host}Content-Length: 2\r\n\r\nhi`);
+    await expect.poll(() => world.inFlight()).toBe(2);
+    expect(await world.sidecar.stop()).toBe(false);
+    const answer = await second.answer();
+    expect([answer.status, answer.header('x-sidecar-error')]).toEqual([503, 'SIDECAR_STOPPED']);
+    expect(JSON.parse(answer.body)).toMatchObject({ mayHaveExecuted: false });
+    expect(world.upstream.requests).toHaveLength(1);
+  });
+
   it('has nothing to wait for when nothing runs', async () => {
     await using world = await createProxyWorld();
     expect((await world.call('GET /api/x HTTP/1.1')).status).toBe(200);
