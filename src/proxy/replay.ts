@@ -7,6 +7,7 @@ import { errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import type { Token } from '../oauth/token.ts';
 import { isSafe } from './admission.ts';
+import { type Challenge, readChallenges } from './challenges.ts';
 import type { Exchange } from './exchange.ts';
 import type { Route } from './route.ts';
 
@@ -40,12 +41,20 @@ export function mayTryAgain(
   return untouched && isSafe(req.method ?? '') && route.wasReused(error);
 }
 
-/** A Bearer challenge says the token was not accepted, so nothing ran; without any, only safe methods may go again. */
-function blamesToken(challenges: readonly string[], isSafe: boolean): boolean {
+/**
+ * A Bearer challenge says the token was not accepted (RFC 6750 §3), so nothing ran. Without any that can be read only safe
+ * methods may go again, and never for want of scope: a new token has no more of it.
+ */
+function blamesToken(lines: readonly string[], isSafe: boolean): boolean {
+  const challenges = readChallenges(lines);
+  if (challenges === undefined) return isSafe && !lines.some((line) => /insufficient_scope/i.test(line));
   if (challenges.length === 0) return isSafe;
-  return challenges.some(
-    (challenge) => /(?:^|,)\s*bearer\b/i.test(challenge) && !/insufficient_scope/i.test(challenge),
-  );
+  const bearers = challenges.filter(({ scheme }) => scheme === 'bearer');
+  return bearers.length > 0 && !bearers.some(wantsScope);
+}
+
+function wantsScope({ parameters }: Challenge): boolean {
+  return parameters.some(([name, value]) => name === 'error' && value.toLowerCase() === 'insufficient_scope');
 }
 
 /** @param started whether bytes may have been written */

@@ -56,6 +56,27 @@ describe('a 401 of the API', () => {
     ['a look-alike', 'GET', 'WWW-Authenticate: BearerX realm="x"\r\n', false],
     ['an insufficient_scope', 'GET', 'WWW-Authenticate: Bearer error="insufficient_scope"\r\n', false],
     ['an insufficient_scope', 'small POST', 'WWW-Authenticate: Bearer error="insufficient_scope"\r\n', false],
+    ['Bearer in a realm of another scheme', 'small POST', 'WWW-Authenticate: Basic realm="x, Bearer y"\r\n', false],
+    ['Bearer in a realm of another scheme', 'GET', 'WWW-Authenticate: Basic realm="x, Bearer y"\r\n', false],
+    ['Bearer behind an escaped quote', 'small POST', 'WWW-Authenticate: Basic a="\\", Bearer b=\\""\r\n', false],
+    ['Bearer as the token of another scheme', 'small POST', 'WWW-Authenticate: Negotiate Bearer\r\n', false],
+    ['Bearer behind a string without end', 'small POST', `WWW-Authenticate: Basic a="x\r\n${INVALID}`, false],
+    ['a malformed', 'small POST', 'WWW-Authenticate: Bearer a="b" c="d"\r\n', false],
+    ['a malformed', 'GET', 'WWW-Authenticate: Bearer a="b" c="d"\r\n', true],
+    ['a malformed insufficient_scope', 'GET', 'WWW-Authenticate: Bearer a="b" error="insufficient_scope"\r\n', false],
+    [
+      'an insufficient_scope on a second line',
+      'small POST',
+      'WWW-Authenticate: Bearer a="b"\r\nWWW-Authenticate: error="insufficient_scope"\r\n',
+      false,
+    ],
+    [
+      'insufficient_scope beside another Bearer',
+      'small POST',
+      `WWW-Authenticate: Bearer error=insufficient_scope\r\n${INVALID}`,
+      false,
+    ],
+    ['insufficient_scope in a realm', 'small POST', 'WWW-Authenticate: Bearer realm="insufficient_scope"\r\n', true],
   ])('with %s challenge to %s', async (...[, name, challenge, again]) => {
     await using world = await agedWorld({ answer: refuse(challenge) });
     const { line, rest, body } = REQUESTS[name];
