@@ -155,26 +155,26 @@ export const ERRORS = {
     exit: 6,
     title: 'No access token is available right now',
     detail:
-      'The identity server cannot be reached, or its response is malformed. The request was not sent on; try again later.',
+      'The identity server cannot be reached, or its response is malformed. If `mayHaveExecuted` is false, trying again later is safe.',
   },
   CREDENTIALS_REJECTED: {
     status: 503,
     exit: 5,
     title: 'The identity server refuses the credentials',
     detail:
-      'Client id, secret, grant or scope is not accepted. The request was not sent on; run `aritma-sidecar check`.',
+      'Client id, secret, grant or scope is not accepted: run `aritma-sidecar check`. If `mayHaveExecuted` is false, nothing was sent.',
   },
   UPSTREAM_UNREACHABLE: {
     status: 502,
     exit: 7,
     title: 'The API cannot be reached',
-    detail: 'No connection could be made (DNS, network or TLS). Nothing was sent, so trying again is safe.',
+    detail: 'No connection could be made (DNS, network or TLS). If `mayHaveExecuted` is false, trying again is safe.',
   },
   UPSTREAM_BUSY: {
     status: 503,
     exit: 7,
     title: 'All connections to the API are in use',
-    detail: 'None became free within `timeouts.queue`. Nothing was sent, so trying again is safe.',
+    detail: 'None became free within `timeouts.queue`. If `mayHaveExecuted` is false, trying again is safe.',
   },
   UPSTREAM_RESET: {
     status: 502,
@@ -277,7 +277,7 @@ export type ErrorCode = keyof typeof ERRORS;
 export interface ErrorExtras {
   /** Seconds; becomes `Retry-After`. */
   readonly retryAfterS?: number;
-  /** For UPSTREAM_ errors: whether the upstream may have acted on the request. */
+  /** Whether the other side may have acted on the request. */
   readonly mayHaveExecuted?: boolean;
   /** Evidence for the log (allow-listed there), never for a caller. */
   readonly fields?: Readonly<Record<string, string | number | boolean>>;

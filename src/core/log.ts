@@ -17,6 +17,7 @@ const FIELDS = [
   'expiresInS',
   'file',
   'host',
+  'mayHaveExecuted',
   'method',
   'ms',
   'namespace',

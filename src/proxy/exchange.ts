@@ -112,7 +112,10 @@ export class Exchange {
   /** From sending the request to the head of its response, ms. */
   upstreamMs: number | undefined;
   bytesOut = 0;
-  replayed = false;
+  /** How often it has begun to leave for the upstream. */
+  sent = 0;
+  /** Why it is to be sent a second time. */
+  again: Parameters<Route['onReplay']>[0] | undefined;
   error: SidecarError | undefined;
   /** Ends what was counted against limits. */
   leave: Entered | undefined;
@@ -123,6 +126,21 @@ export class Exchange {
     this.res = res;
     this.head = readRequestHead(req.rawHeaders);
     this.requestId = this.head.requestId ?? context.nextRequestId();
+  }
+
+  /** A byte of it may have left from now on. */
+  countSent(): void {
+    this.sent += 1;
+    if (this.again) this.route?.onReplay(this.again);
+  }
+
+  get replayed(): boolean {
+    return this.sent > 1;
+  }
+
+  /** By what has left, whatever failed afterwards. */
+  get mayHaveExecuted(): boolean {
+    return this.sent > 0 || this.error?.extras.mayHaveExecuted === true;
   }
 
   /** As the caller addressed us, for responses that point back. */

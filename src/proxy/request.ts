@@ -152,7 +152,7 @@ function fail(exchange: Exchange, thrown: unknown): void {
   // anybody's guess.
   if (code === 'CALLER_TIMEOUT' || code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
   if (code === 'CALLER_BODY_TOO_LARGE') drainRequestBody(req);
-  const problem = toProblem(error, requestId);
+  const problem = toProblem(error, requestId, exchange.mayHaveExecuted);
   res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
 }
 

@@ -40,6 +40,11 @@ async function agedWorld(options: ProxyWorldOptions): Promise<ProxyWorld> {
   return world;
 }
 
+async function replays(world: ProxyWorld): Promise<number> {
+  const text = await (await fetch(`${world.sidecar.adminUrl}/metrics`)).text();
+  return Number(/upstream_replays_total\{reason="unauthorized"\} (\d+)/.exec(text)?.[1]);
+}
+
 describe('a 401 of the API', () => {
   it.each<[string, keyof typeof REQUESTS, string, boolean]>([
     ['Bearer', 'GET', INVALID, true],
@@ -125,8 +130,19 @@ describe('a 401 of the API', () => {
   it('turns into 503 when no new token can be had', async () => {
     await using world = await agedWorld({ answer: refuse(INVALID) });
     world.tokens.answerWith(json(500, {}));
-    const answer = await world.call('GET /api/x HTTP/1.1');
+    const answer = await world.call('POST /api/x HTTP/1.1', REQUESTS['small POST'].rest);
     expect([answer.status, answer.header('x-sidecar-error')]).toEqual([503, 'TOKEN_UNAVAILABLE']);
+    // What the API has received is not taken back by what failed later, and nothing was sent again.
+    expect(answer.json()).toMatchObject({ mayHaveExecuted: true });
+    expect(await replays(world)).toBe(0);
+    expect(world.sidecar.logs.find(({ message }) => message === 'request')).not.toHaveProperty('replayed');
+  });
+
+  it('is counted as a replay once the second one leaves', async () => {
+    await using world = await agedWorld({ answer: refuse(INVALID) });
+    expect((await world.call('GET /api/x HTTP/1.1')).status).toBe(200);
+    expect(await replays(world)).toBe(1);
+    expect(world.sidecar.logs.find(({ message }) => message === 'request')).toMatchObject({ replayed: true });
   });
 
   it('ends with 504 when all the time is over before there is a new token, and is not sent again later', async () => {
@@ -142,7 +158,7 @@ describe('a 401 of the API', () => {
     expect([answer.status, answer.json()['code'], answer.json()['mayHaveExecuted']]).toEqual([
       504,
       'UPSTREAM_TIMEOUT',
-      false,
+      true,
     ]);
     grantNow();
     expect((await world.call('GET /api/x HTTP/1.1')).body).toBe('fine');
