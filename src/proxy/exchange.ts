@@ -94,6 +94,8 @@ export class Exchange {
   caller: string | undefined;
   /** Path and query for the upstream. */
   path = '';
+  /** See `Admitted`. */
+  methods: readonly string[] = NO_HEADERS;
   /** Flat headers to send on, as the route wants them. */
   forward: readonly string[] = NO_HEADERS;
   /** Flat headers of ours for the request and its response. */

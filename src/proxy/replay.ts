@@ -16,12 +16,12 @@ import type { Route } from './route.ts';
  * hand; undefined when the caller gets the 401.
  */
 export function renewedToken(
-  { body, replayed, req }: Exchange,
+  { body, replayed, methods }: Exchange,
   route: Route,
   { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
   if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return undefined;
-  if (!blamesToken(challenges, isSafe(req.method ?? ''))) return undefined;
+  if (!blamesToken(challenges, methods.every(isSafe))) return undefined;
   try {
     const renewed = route.tokens.renew(stale);
     return renewed && Promise.resolve(renewed);
@@ -33,12 +33,12 @@ export function renewedToken(
 
 /** After a broken connection: only what is safe, and only on one used before that died before it said anything. */
 export function mayTryAgain(
-  { replayed, body, req }: Exchange,
+  { replayed, body, methods }: Exchange,
   route: Route,
   { responded, error }: { readonly responded: boolean; readonly error: Error },
 ): boolean {
   const untouched = !replayed && !responded && body.kind !== 'stream';
-  return untouched && isSafe(req.method ?? '') && route.wasReused(error);
+  return untouched && methods.every(isSafe) && route.wasReused(error);
 }
 
 /**
