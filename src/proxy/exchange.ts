@@ -27,7 +27,7 @@ export interface Gate {
    * Counts a request against what the caller and the route may do; what is returned ends it, undefined where nothing is
    * limited. @throws SidecarError CALLER_LIMIT
    */
-  readonly enter: (caller: string, route: Route) => Entered | undefined;
+  readonly enter: (caller: string, route: Route, methods: readonly string[]) => Entered | undefined;
   /** Whether calls of this method leave a proof. @throws SidecarError SIDECAR_AUDIT_FAILED while none can be kept */
   readonly audited: (method: string) => boolean;
   /** Keeps the generation whole until `release`. */

@@ -101,7 +101,7 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   exchange.path = path;
   exchange.methods = methods;
   exchange.caller = caller;
-  exchange.leave = gate.enter(caller, route);
+  exchange.leave = gate.enter(caller, route, methods);
   if (methods.some(gate.audited)) exchange.digest = createHash('sha256');
   const forwarded = countForward(method, head.forward);
   if (forwarded === 'ends here') {
