@@ -142,7 +142,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     headers.push(...added);
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
-    res.writeHead(status, reason, headers);
+    res.writeHead(status, reason?.replaceAll(this.#bearer, '[token]'), headers);
     this.begin(controller, fields['content-length']);
     this.#responding = true;
   }

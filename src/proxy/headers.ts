@@ -180,7 +180,7 @@ export interface ResponseHead {
 /**
  * Filters an upstream's raw header lines.
  * @param raw flat names and values as undici received them
- * @param token taken out of values, should the upstream repeat what it was sent
+ * @param token taken out of names and values, should the upstream repeat what it was sent
  */
 export function readResponseHead(raw: readonly (Buffer | string)[], status: number, token: string): ResponseHead {
   const headers: string[] = [];
@@ -192,7 +192,7 @@ export function readResponseHead(raw: readonly (Buffer | string)[], status: numb
     if (NOTED_IN_RESPONSE.has(name)) note(noted, name, value);
     // A length on a response without content would make the next response its content (RFC 9110 §8.6).
     if (DROPPED_FROM_RESPONSE.has(name) || (name === 'content-length' && (status === 204 || status < 200))) continue;
-    headers.push(line, value.includes(token) ? value.replaceAll(token, '[token]') : value);
+    headers.push(nameWithout(token, line), valueWithout(token, value));
   }
   const named = connectionOptions(noted.get('connection'));
   return {
@@ -200,6 +200,24 @@ export function readResponseHead(raw: readonly (Buffer | string)[], status: numb
     challenges: noted.get('www-authenticate') ?? [],
     hasRequestId: noted.has('x-request-id'),
   };
+}
+
+/** In any case, for names have none: what would be left of a token in lower case is still nobody's business. */
+function nameWithout(token: string, name: string): string {
+  if (name.length < token.length) return name;
+  const [lower, hidden] = [name.toLowerCase(), token.toLowerCase()];
+  return lower.includes(hidden) ? lower.replaceAll(hidden, '*token*') : name;
+}
+
+/** As it is, or percent-encoded as in a URL. */
+function valueWithout(token: string, value: string): string {
+  if (value.length < token.length) return value;
+  const hidden = value.replaceAll(token, '[token]');
+  if (!hidden.includes('%')) return hidden;
+  const plain = hidden.replace(/%([0-9a-f]{2})/gi, (_all, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return plain.includes(token) ? '[token]' : hidden;
 }
 
 function text(bytes: Buffer | string = ''): string {
