@@ -35,8 +35,8 @@ function secretFiles({ credentials, routes, callers }: Config): SecretFile[] {
     found.push({ subject: `key of credential ${name}`, path: tls?.key });
   }
   for (const { path, tls } of routes) found.push({ subject: `key of route ${path}`, path: tls?.key });
-  for (const [name, keys] of Object.entries(callers.keys)) {
-    keys.forEach(({ file }, index) => void found.push({ subject: `caller key ${name} ${index + 1}`, path: file }));
+  for (const [name, { secrets }] of Object.entries(callers.keys)) {
+    secrets.forEach(({ file }, index) => void found.push({ subject: `caller key ${name} ${index + 1}`, path: file }));
   }
   found.push({ subject: 'key of callers', path: callers.tls?.key });
   return found.flatMap(({ subject, path }) => (path === undefined ? [] : [{ subject, path }]));

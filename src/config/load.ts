@@ -109,7 +109,8 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
  */
 export function forgetSecretVariables({ credentials, callers }: Config): void {
   const secrets = Object.values(credentials).map((credential) => credential.secrets);
-  for (const { env } of [...secrets, ...Object.values(callers.keys)].flat()) {
+  const keys = Object.values(callers.keys).map((caller) => caller.secrets);
+  for (const { env } of [...secrets, ...keys].flat()) {
     // biome-ignore lint/style/noProcessEnv: removes, never reads
     if (env !== undefined) delete process.env[env];
   }
@@ -185,16 +186,26 @@ function typed(text: string, { number }: (typeof INPUTS)[number]): string | numb
 }
 
 function reportIssue(issue: ZodIssue, report: Report): void {
+  // What was meant shows where only something inside of it is wrong.
+  const meant = issue.code === 'invalid_union' && issue.errors.find((inner) => inner.every(isInside));
+  if (meant) {
+    for (const inner of meant) reportIssue({ ...inner, path: [...issue.path, ...inner.path] }, report);
+    return;
+  }
   if (issue.code !== 'unrecognized_keys') {
-    report(issue.path, issue.message);
+    report(issue.path, (issue.code === 'invalid_key' && issue.issues[0]?.message) || issue.message);
     return;
   }
   const allowed = allowedKeys(issue.path).join(', ');
   for (const key of issue.keys) {
     // In a hurry, people put the secret itself where its source belongs; a plain word is none.
-    const hidden = issue.path.includes('secrets') && !/^[a-z]{1,10}$/i.test(key);
+    const hidden = issue.path.some((step) => step === 'secrets' || step === 'keys') && !/^[a-z]{1,10}$/i.test(key);
     report(hidden ? issue.path : [...issue.path, key], `unknown option; allowed here: ${allowed}`);
   }
+}
+
+function isInside({ path, code }: ZodIssue): boolean {
+  return path.length > 0 || code === 'unrecognized_keys' || code === 'too_small' || code === 'too_big';
 }
 
 type ZodIssue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];

@@ -7,21 +7,39 @@ import { ConfigSchema } from './schema.ts';
 /** The option names a strict object at `path` takes, in the option table or another document. */
 export function allowedKeys(path: readonly PropertyKey[], root: z.core.$ZodType = ConfigSchema): string[] {
   let schema = root;
-  for (const step of path) schema = descend(unwrap(schema), step) ?? schema;
+  for (const step of path)
+    schema =
+      choices(schema)
+        .map((one) => descend(unwrap(one), step))
+        .find(Boolean) ?? schema;
   const object = unwrap(schema);
   return object._zod.def.type === 'object' ? Object.keys((object as z.ZodObject).shape) : [];
 }
 
-/** Takes off default, prefault, optional and preprocess wrappers. */
+interface Def {
+  readonly type: string;
+  readonly innerType?: z.core.$ZodType;
+  readonly in?: z.core.$ZodType;
+  readonly out?: z.core.$ZodType;
+  readonly options?: readonly z.core.$ZodType[];
+}
+
+/** Takes off default, prefault, optional and preprocess wrappers; of a choice, what has options of its own. */
 export function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
-  const def = schema._zod.def as { type: string; innerType?: z.core.$ZodType; out?: z.core.$ZodType };
+  const def = schema._zod.def as unknown as Def;
+  const chosen = def.options?.find(({ _zod }) => _zod.def.type === 'object');
+  if (chosen) return chosen;
   if (def.innerType) return unwrap(def.innerType);
-  if (def.type === 'pipe' && def.out && def.out._zod.def.type !== 'transform') return unwrap(def.out);
-  return schema;
+  const piped = def.out?._zod.def.type === 'transform' ? def.in : def.out;
+  return piped ? unwrap(piped) : schema;
+}
+
+function choices(schema: z.core.$ZodType): readonly z.core.$ZodType[] {
+  return (schema._zod.def as unknown as Def).options ?? [schema];
 }
 
 function descend(schema: z.core.$ZodType, step: PropertyKey): z.core.$ZodType | undefined {
   const def = schema._zod.def as { type: string; element?: z.core.$ZodType; valueType?: z.core.$ZodType };
   if (def.type === 'object') return (schema as z.ZodObject).shape[String(step)];
-  return def.type === 'array' ? def.element : def.valueType;
+  return typeof step === 'number' ? def.element : def.valueType;
 }

@@ -3,6 +3,7 @@
  * Pure: nothing here touches the outside.
  */
 import { z } from 'zod';
+import { callerSchema, quota } from './caller-schema.ts';
 import { IamSchema, RotationSchema } from './iam-schema.ts';
 import { duration, meta, parsed } from './option.ts';
 import { parseAddress, parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
@@ -44,13 +45,6 @@ const secretSource = z
   .refine((source) => (source.file === undefined) !== (source.env === undefined), {
     message: 'must have exactly one of: file, env',
   });
-
-const quota = z
-  .strictObject({
-    inFlight: z.int().min(1).optional().meta(meta('Requests at a time at most; absent = no limit')),
-    requestsPerMinute: z.int().min(1).optional().meta(meta('Requests in any minute at most; absent = no limit')),
-  })
-  .prefault({});
 
 const file = (description: string) => z.string().min(1).optional().meta(meta(description));
 
@@ -181,11 +175,11 @@ export const ConfigSchema = z.strictObject({
     .strictObject({
       hosts: z.array(visible).default([]).meta(meta('Further `Host` values to accept, for example `sidecar:7080`')),
       keys: z
-        .record(name, z.array(secretSource).min(1).max(5))
+        .record(name, callerSchema(z.array(secretSource).min(1).max(5)))
         .default({})
-        .meta(meta('Callers by name, each with its keys; any given, every caller needs one. Several for rotation')),
+        .meta(meta('Callers by name, each with its keys; any given, every caller needs one')),
       tls: callerTls,
-      limits: quota.meta(meta('For each caller')),
+      limits: quota.meta(meta('For each caller that has no such limit of its own')),
       allowForwarded: z.boolean().default(false).meta(meta('Accept requests with Forwarded, X-Forwarded-* or Via')),
     })
     .prefault({}),

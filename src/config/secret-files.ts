@@ -66,7 +66,7 @@ const MIN_KEY_CHARS = 16;
 export function loadCallerKeys(callers: ValidParts['callers'], context: SecretContext): Map<string, Secret[]> {
   const owners = new Map<string, string>();
   const keys = new Map<string, Secret[]>();
-  for (const [caller, sources] of Object.entries(callers?.keys ?? {})) {
+  for (const [caller, { secrets: sources }] of Object.entries(callers?.keys ?? {})) {
     const loaded: Secret[] = [];
     sources.forEach(({ file, env = '' }, index) => {
       const report = (problem: string) => context.report(['callers', 'keys', caller, index], problem);

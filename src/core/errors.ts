@@ -159,25 +159,25 @@ export const ERRORS = {
     status: 503,
     exit: 6,
     title: 'No access token is available right now',
-    detail: 'The identity server cannot be reached, or its response is malformed. Nothing was sent: try again later.',
+    detail: 'The identity server is unreachable or sends nonsense. If `mayHaveExecuted` is false, try again later.',
   },
   CREDENTIALS_REJECTED: {
     status: 503,
     exit: 5,
     title: 'The identity server refuses the credentials',
-    detail: 'Client id, secret, grant or scope is not accepted. Nothing was sent on; run `aritma-sidecar check`.',
+    detail: 'Run `aritma-sidecar check`, which says what to correct. If `mayHaveExecuted` is false, nothing was sent.',
   },
   UPSTREAM_UNREACHABLE: {
     status: 502,
     exit: 7,
     title: 'The API cannot be reached',
-    detail: 'No connection could be made (DNS, network or TLS). Nothing was sent, so trying again is safe.',
+    detail: 'No connection could be made (DNS, network or TLS). If `mayHaveExecuted` is false, trying again is safe.',
   },
   UPSTREAM_BUSY: {
     status: 503,
     exit: 7,
     title: 'All connections to the API are in use',
-    detail: 'None became free within `timeouts.queue`. Nothing was sent, so trying again is safe.',
+    detail: 'None became free within `timeouts.queue`. If `mayHaveExecuted` is false, trying again is safe.',
   },
   UPSTREAM_RESET: {
     status: 502,
@@ -277,7 +277,7 @@ export type ErrorCode = keyof typeof ERRORS;
 export interface ErrorExtras {
   /** Seconds; becomes `Retry-After`. */
   readonly retryAfterS?: number;
-  /** For UPSTREAM_ errors: whether the upstream may have acted on the request. */
+  /** Whether the other side may have acted on the request. */
   readonly mayHaveExecuted?: boolean;
   /** Evidence for the log (allow-listed there), never for a caller. */
   readonly fields?: Readonly<Record<string, string | number | boolean>>;

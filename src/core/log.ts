@@ -18,6 +18,7 @@ const FIELDS = [
   'expiresInS',
   'file',
   'host',
+  'mayHaveExecuted',
   'method',
   'ms',
   'namespace',

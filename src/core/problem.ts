@@ -5,14 +5,16 @@
 import { ERRORS, type SidecarError } from './errors.ts';
 
 /**
- * Renders an error as status, headers and RFC 9457 body. Only table text and `extras.mayHaveExecuted` reach the body.
+ * Renders an error as status, headers and RFC 9457 body, of which only table text reaches the body.
+ * @param mayHaveExecuted of a call to an API, whether it may have acted on it; undefined = there was no such call
  */
 export function toProblem(
   error: SidecarError,
   requestId: string,
+  mayHaveExecuted?: boolean,
 ): { status: number; headers: Record<string, string>; body: string } {
   const row = ERRORS[error.code];
-  const { retryAfterS, mayHaveExecuted } = error.extras;
+  const { retryAfterS } = error.extras;
   const body = JSON.stringify({
     type: `urn:aritma-sidecar:error:${error.code}`,
     title: row.title,
@@ -33,9 +35,9 @@ export function toProblem(
   return { status: row.status, headers, body };
 }
 
-/** A whole HTTP/1.1 response; close the connection after it. It belongs to no request, so it has no id. */
+/** A whole HTTP/1.1 response; close the connection after it. No request of its own is known, so it has no id. */
 export function rawResponse(error: SidecarError): string {
-  const { status, headers, body } = toProblem(error, 'none');
+  const { status, headers, body } = toProblem(error, 'none', error.extras.mayHaveExecuted ?? false);
   const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 ${status} ${error.code}\r\n${lines.join('')}\r\n${body}`;
 }

@@ -16,9 +16,9 @@ export function record(exchange: Exchange): void {
   (route?.metrics ?? unrouted).record(method, status, ms / 1000);
   onFinished?.(route?.path, status, ms, code || status >= 500 ? { code, requestId } : undefined, method);
   const path = pathOnly(req.url);
+  const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
   if (exchange.digest) {
     const sha256 = exchange.digest.digest('hex');
-    const mayHaveExecuted = error?.extras.mayHaveExecuted;
     const facts = { requestId, caller, route: route?.path, method, path, status, code, mayHaveExecuted };
     context.auditor?.append({ event: 'request', ...facts, bodyComplete: req.complete, sha256 });
   }
@@ -31,6 +31,7 @@ export function record(exchange: Exchange): void {
     path,
     status,
     code,
+    mayHaveExecuted,
     errno: error?.extras.fields?.['errno'],
     bytesIn: isForwarded ? lengthOf(exchange) : undefined,
     bytesOut: isForwarded ? exchange.bytesOut : undefined,

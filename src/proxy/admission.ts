@@ -42,6 +42,8 @@ export interface Admitted<Route> {
   readonly caller: string;
   /** Path and query for the upstream's request line. */
   readonly path: string;
+  /** Its own, and those that some servers would take it for. */
+  readonly methods: readonly string[];
 }
 
 const MAX_HEADERS = 100;
@@ -55,6 +57,10 @@ const BAD_PATH = /\/\/|%(?![0-9A-Fa-f]{2})|%(?:00|0[aAdD])/;
 const MAYBE_DOT_SEGMENT = /\.|%2e/i;
 const SEPARATOR = /\/|%2f|%5c/i;
 const ENCODED_SEPARATOR = /%2f|%5c/i;
+/** Encoded once more or in too many bytes: what a path consists of, or where some server ends it. */
+const HIDDEN = /%(?:00|0[ad]|2e|2f|3b|5c|u[0-9a-f]{4})/i;
+const OVERLONG = /%(?:c0%a[ef]|c1%9c|e0%80%a[ef]|e0%81%9c|f0%80%80%a[ef]|f0%80%81%9c)/i;
+const MAX_DECODINGS = 4;
 
 /**
  * @throws SidecarError CALLER_REQUEST_INVALID | CALLER_METHOD_REFUSED | CALLER_HEADERS_TOO_LARGE | CALLER_TARGET_TOO_LONG |
@@ -79,8 +85,12 @@ export function createAdmission<Route extends RoutePattern>(options: AdmissionOp
     const match = routes.find(({ route }) => isUnder(path, route.path));
     if (!match) throw new SidecarError('ROUTE_NOT_FOUND');
     const rest = match.route.path === '/' ? path : path.slice(match.route.path.length);
-    if (match.allow && !isAllowed(match.allow, line.method, rest || '/')) throw new SidecarError('ROUTE_NOT_ALLOWED');
-    return { route: match.route, caller, path: (match.route.basePath + rest || '/') + query };
+    const methods = [line.method, ...overrides(head, query)];
+    const { allow } = match;
+    const refused =
+      allow && (head.targetOverrides || !methods.every((method) => isAllowed(allow, method, rest || '/')));
+    if (refused) throw new SidecarError('ROUTE_NOT_ALLOWED');
+    return { route: match.route, caller, path: (match.route.basePath + rest || '/') + query, methods };
   };
 }
 
@@ -145,18 +155,37 @@ function isDotSegment(segment: string): boolean {
   return plain === '.' || plain === '..';
 }
 
-/** RFC 6750 §2: one way to send a token per request, and ours is the header. Encoded spellings count too. */
+/** RFC 6750 §2: one way to send a token per request, and ours is the header. */
 function holdsToken(query: string): boolean {
-  if (!/token|%/i.test(query)) return false;
+  return /token|%/i.test(query) && parameters(query).some(([name]) => name === 'access_token');
+}
+
+const NONE: readonly string[] = [];
+
+/** Methods in fields that frameworks look at, and in `_method`, which they take from a query too. */
+function overrides({ methodOverrides }: RequestHead, query: string): readonly string[] {
+  const inQuery = /method|%/i.test(query) ? parameters(query).filter(([name]) => name === '_method') : NONE;
+  if (methodOverrides === undefined && inQuery.length === 0) return NONE;
+  return [...(methodOverrides ?? NONE), ...inQuery.map(([, value = '']) => value)]
+    .flatMap((value) => value.toUpperCase().split(','))
+    .map((method) => method.trim())
+    .filter((method) => method !== '');
+}
+
+/** Names as servers read them: in any case, encoded or not, and to PHP `.`, a blank and `[` are an underscore. */
+function parameters(query: string): (readonly [name: string, value: string])[] {
   return query
     .slice(1)
     .split(/[&;]/)
-    .some((pair) => {
-      const name = pair
-        .replace(/=.*$/s, '')
-        .replace(/%([0-7][0-9a-f])/gi, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-      return name.toLowerCase() === 'access_token';
+    .map((pair) => {
+      const [, name = '', value = ''] = /^([^=]*)=?(.*)$/s.exec(pair.replaceAll('+', ' ')) ?? [];
+      return [decoded(name).toLowerCase().trimStart().replace(/[. []/g, '_'), decoded(value)];
     });
+}
+
+/** Once, and of ASCII alone. */
+function decoded(text: string): string {
+  return text.replace(/%([0-7][0-9a-f])/gi, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
 function isUnder(path: string, prefix: string): boolean {
@@ -180,8 +209,18 @@ function compileAllow(entry: string): Allow {
 
 /** An encoded separator may be a `/` to the upstream, so such a path is never on an allow-list. */
 function isAllowed(allow: readonly Allow[], method: string, path: string): boolean {
-  if (ENCODED_SEPARATOR.test(path)) return false;
+  if (ENCODED_SEPARATOR.test(path) || isDisguised(path)) return false;
   return allow.some((entry) => (entry.method === '*' || entry.method === method) && entry.path.test(path));
+}
+
+/** Whether a server behind another one, each of which decodes, would read another path than we do. */
+function isDisguised(path: string): boolean {
+  let plain = path;
+  for (let round = 0; plain.includes('%25'); round += 1) {
+    plain = decoded(plain);
+    if (round === MAX_DECODINGS || HIDDEN.test(plain)) return true;
+  }
+  return OVERLONG.test(plain);
 }
 
 /** RFC 9110 §9.2.1, of those that are let in. */

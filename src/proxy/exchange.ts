@@ -27,7 +27,7 @@ export interface Gate {
    * Counts a request against what the caller and the route may do; what is returned ends it, undefined where nothing is
    * limited. @throws SidecarError CALLER_LIMIT
    */
-  readonly enter: (caller: string, route: Route) => Entered | undefined;
+  readonly enter: (caller: string, route: Route, methods: readonly string[]) => Entered | undefined;
   /** Whether calls of this method leave a proof. @throws SidecarError SIDECAR_AUDIT_FAILED while none can be kept */
   readonly audited: (method: string) => boolean;
   /** Keeps the generation whole until `release`. */
@@ -94,6 +94,8 @@ export class Exchange {
   caller: string | undefined;
   /** Path and query for the upstream. */
   path = '';
+  /** See `Admitted`. */
+  methods: readonly string[] = NO_HEADERS;
   /** Flat headers to send on, as the route wants them. */
   forward: readonly string[] = NO_HEADERS;
   /** Flat headers of ours for the request and its response. */
@@ -112,7 +114,10 @@ export class Exchange {
   /** From sending the request to the head of its response, ms. */
   upstreamMs: number | undefined;
   bytesOut = 0;
-  replayed = false;
+  /** How often it has begun to leave for the upstream. */
+  sent = 0;
+  /** Why it is to be sent a second time. */
+  again: Parameters<Route['onReplay']>[0] | undefined;
   error: SidecarError | undefined;
   /** Ends what was counted against limits. */
   leave: Entered | undefined;
@@ -123,6 +128,21 @@ export class Exchange {
     this.res = res;
     this.head = readRequestHead(req.rawHeaders);
     this.requestId = this.head.requestId ?? context.nextRequestId();
+  }
+
+  /** A byte of it may have left from now on. */
+  countSent(): void {
+    this.sent += 1;
+    if (this.again) this.route?.onReplay(this.again);
+  }
+
+  get replayed(): boolean {
+    return this.sent > 1;
+  }
+
+  /** By what has left, whatever failed afterwards. */
+  get mayHaveExecuted(): boolean {
+    return this.sent > 0 || this.error?.extras.mayHaveExecuted === true;
   }
 
   /** As the caller addressed us, for responses that point back. */

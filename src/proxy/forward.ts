@@ -99,6 +99,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     clearTimeout(this.#queued);
     // It may have waited for a connection; what nobody waits for any more is not sent.
     if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
+    else this.#exchange.countSent();
   }
 
   /** Only for a request that offered it; any other 101 is a failure. */
@@ -141,7 +142,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     headers.push(...added);
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
-    res.writeHead(status, reason, headers);
+    res.writeHead(status, reason?.replaceAll(this.#bearer, '[token]'), headers);
     this.begin(controller, fields['content-length']);
     this.#responding = true;
   }
@@ -221,9 +222,8 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     return true;
   }
 
-  #again(reason: 'unauthorized' | 'stale_connection', token: Promise<Token>): void {
-    this.#exchange.replayed = true;
-    this.#route.onReplay(reason);
+  #again(reason: Exchange['again'], token: Promise<Token>): void {
+    this.#exchange.again = reason;
     this.#settle.resolve(token.then((next) => forward(this.#exchange, this.#route, next)));
   }
 

@@ -23,6 +23,9 @@ export interface RequestHead {
   /** Values of `X-Sidecar-Key` and `Authorization`: the caller's proof to us, never the API's business. */
   readonly keys: readonly string[];
   readonly authorizations: readonly string[];
+  /** Values of fields by which some servers take a request for one with another method, and for another target. */
+  readonly methodOverrides: readonly string[] | undefined;
+  readonly targetOverrides: readonly string[] | undefined;
   /** W3C Trace Context; passed on as it came, and logged. */
   readonly traceparent: string | undefined;
   /** The caller's `X-Request-Id`, if it is fit to be logged and passed on. */
@@ -33,7 +36,7 @@ const VIA_US = /(?:^|[\s,])aritma-sidecar(?:$|[\s,])/i;
 const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
 
 /** `drop` is never forwarded, `note` is kept for our own use, the rest is forwarded but tells something of the caller. */
-type Treatment = 'drop' | 'note' | 'origin' | 'site' | 'forwarded' | 'trace';
+type Treatment = 'drop' | 'note' | 'origin' | 'site' | 'forwarded' | 'trace' | 'method' | 'target';
 
 const TREATMENTS = new Map<string, Treatment>([
   ...names('note', 'host', 'connection', 'expect', 'content-length', 'transfer-encoding', 'x-request-id'),
@@ -43,6 +46,8 @@ const TREATMENTS = new Map<string, Treatment>([
   // What only the sidecar says, to the API or to the caller.
   ...names('drop', 'proxy-authorization', 'proxy-authenticate', 'x-sidecar-error'),
   ...names('forwarded', 'via', 'forwarded'),
+  ...names('method', 'x-http-method-override', 'x-http-method', 'x-method-override'),
+  ...names('target', 'x-original-url', 'x-rewrite-url', 'x-original-uri'),
   ['traceparent', 'trace'],
   ['origin', 'origin'],
   ['sec-fetch-site', 'site'],
@@ -69,6 +74,8 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     transferEncoding: noted.get('transfer-encoding')?.join(', '),
     contentLength: noted.get('content-length')?.[0],
     offersUpgrade: noted.has('upgrade') && /\bupgrade\b/i.test(noted.get('connection')?.join() ?? ''),
+    methodOverrides: noted.get('method'),
+    targetOverrides: noted.get('target'),
     traceparent: noted.get('traceparent')?.[0],
     keys: noted.get('x-sidecar-key') ?? [],
     authorizations: noted.get('authorization') ?? [],
@@ -89,10 +96,11 @@ function sort(into: Sorted, line: string, value: string): void {
   if (treatment === 'drop') return;
   if (treatment === 'note') {
     // `Content_Length` and the like are neither believed nor passed on.
-    if (!line.includes('_')) note(into.noted, name, value);
+    if (!ODD_NAME.test(line)) note(into.noted, name, value);
     return;
   }
   if (treatment === 'trace') note(into.noted, name, value);
+  if (treatment === 'method' || treatment === 'target') note(into.noted, treatment, value);
   if (treatment === 'origin' || (treatment === 'site' && !isHarmless(value))) into.fromBrowser = true;
   if (treatment === 'forwarded' || name.startsWith('x-forwarded')) into.forwarded = true;
   into.forward.push(line, value);
@@ -116,10 +124,12 @@ function isHarmless(site: string): boolean {
   return site === 'none' || site === 'same-origin';
 }
 
-/** Lower case, and `_` as `-`: CGI-style servers do not tell `Authorization_`-like names apart from ours. */
+const ODD_NAME = /[^A-Za-z0-9-]/;
+
+/** Lower case, and whatever is odd as `-`: CGI-style servers do not tell `Authorization_` or `X.Name` apart from ours. */
 function plainName(line: string): string {
   const name = line.toLowerCase();
-  return name.includes('_') ? name.replaceAll('_', '-').replace(/-+$/, '') : name;
+  return ODD_NAME.test(name) ? name.replace(/[^a-z0-9-]/g, '-').replace(/-+$/, '') : name;
 }
 
 /** The header names that `Connection` nominates, or undefined when there are none but the usual two. */
@@ -170,7 +180,7 @@ export interface ResponseHead {
 /**
  * Filters an upstream's raw header lines.
  * @param raw flat names and values as undici received them
- * @param token taken out of values, should the upstream repeat what it was sent
+ * @param token taken out of names and values, should the upstream repeat what it was sent
  */
 export function readResponseHead(raw: readonly (Buffer | string)[], status: number, token: string): ResponseHead {
   const headers: string[] = [];
@@ -182,7 +192,7 @@ export function readResponseHead(raw: readonly (Buffer | string)[], status: numb
     if (NOTED_IN_RESPONSE.has(name)) note(noted, name, value);
     // A length on a response without content would make the next response its content (RFC 9110 §8.6).
     if (DROPPED_FROM_RESPONSE.has(name) || (name === 'content-length' && (status === 204 || status < 200))) continue;
-    headers.push(line, value.includes(token) ? value.replaceAll(token, '[token]') : value);
+    headers.push(nameWithout(token, line), valueWithout(token, value));
   }
   const named = connectionOptions(noted.get('connection'));
   return {
@@ -190,6 +200,24 @@ export function readResponseHead(raw: readonly (Buffer | string)[], status: numb
     challenges: noted.get('www-authenticate') ?? [],
     hasRequestId: noted.has('x-request-id'),
   };
+}
+
+/** In any case, for names have none: what would be left of a token in lower case is still nobody's business. */
+function nameWithout(token: string, name: string): string {
+  if (name.length < token.length) return name;
+  const [lower, hidden] = [name.toLowerCase(), token.toLowerCase()];
+  return lower.includes(hidden) ? lower.replaceAll(hidden, '*token*') : name;
+}
+
+/** As it is, or percent-encoded as in a URL. */
+function valueWithout(token: string, value: string): string {
+  if (value.length < token.length) return value;
+  const hidden = value.replaceAll(token, '[token]');
+  if (!hidden.includes('%')) return hidden;
+  const plain = hidden.replace(/%([0-9a-f]{2})/gi, (_all, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return plain.includes(token) ? '[token]' : hidden;
 }
 
 function text(bytes: Buffer | string = ''): string {

@@ -10,6 +10,7 @@ import { TLSSocket, type TlsOptions } from 'node:tls';
 import { type ErrorCode, SidecarError } from '../core/errors.ts';
 import { rawResponse } from '../core/problem.ts';
 import type { Connections } from './connections.ts';
+import { isStreamed } from './request-body.ts';
 import { UpgradeResponse } from './upgrade.ts';
 
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -147,7 +148,12 @@ export function certificateOf(socket: Socket): string | undefined {
 /** Responds to bytes that are no request: now, or never where the caller would take it for a payment's response. */
 function malformed(socket: Duplex, running: readonly ServerResponse[], code: ErrorCode): void {
   const last = running.at(-1);
-  if (isOwnFault(running)) refuse(socket, code);
+  if (isOwnFault(running))
+    refuse(
+      socket,
+      code,
+      running.some(({ req }) => isStreamed(req)),
+    );
   else if (last?.req.complete) closeAfter(last, socket);
   else socket.destroy();
 }
@@ -180,7 +186,7 @@ function parserFault(code: string | undefined): ErrorCode {
 }
 
 /** For connections where Node has no response object, and no listener for errors any more. */
-function refuse(socket: Duplex, code: ErrorCode): void {
+function refuse(socket: Duplex, code: ErrorCode, mayHaveExecuted: boolean): void {
   socket.on('error', () => socket.destroy());
-  socket.end(rawResponse(new SidecarError(code)), () => socket.destroy());
+  socket.end(rawResponse(new SidecarError(code, { mayHaveExecuted })), () => socket.destroy());
 }

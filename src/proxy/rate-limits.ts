@@ -1,23 +1,31 @@
 /**
- * How much one caller or one route may do: requests at a time, and requests in any minute. Counts outlive a change of
- * the configuration, so that reloading is no way around a limit.
+ * How much one caller or one route may do, in all and by some methods: requests at a time, and requests in any minute. Counts
+ * outlive a change of the configuration, so that reloading is no way around a limit.
  */
 import { LRUCache } from 'lru-cache';
 import { SidecarError } from '../core/errors.ts';
 
-export interface QuotaLimits {
+interface Rate {
   readonly inFlight?: number | undefined;
   readonly requestsPerMinute?: number | undefined;
 }
 
-/** Takes a place; what is returned gives it back. @throws SidecarError CALLER_LIMIT with `retryAfterS` */
-export type Enter = (owner: string, limits: QuotaLimits) => () => void;
+export interface QuotaLimits extends Rate {
+  /** What holds for some methods besides. */
+  readonly methods?: Readonly<Record<string, Rate>> | undefined;
+}
 
 /** Whose limits, and what they are. */
 export interface Claim {
   readonly owner: string;
-  readonly limits: QuotaLimits;
+  readonly limits: Rate;
 }
+
+/**
+ * Takes a place under every claim, or under none; what is returned gives them back.
+ * @throws SidecarError CALLER_LIMIT with `retryAfterS`, after which there is room under all of them
+ */
+export type Enter = (claims: readonly Claim[]) => () => void;
 
 const WINDOW_S = 60;
 
@@ -40,48 +48,50 @@ export function createQuotas(nowMs: () => number): Enter {
   /** As many as there are requests, at most. */
   const busy = new Map<string, Usage>();
   const idle = new LRUCache<string, Usage>({ max: MAX_IDLE_OWNERS });
-  return (owner, { inFlight, requestsPerMinute }) => {
-    if (inFlight === undefined && requestsPerMinute === undefined) return free;
-    const nowS = Math.floor(nowMs() / 1000);
+  const usageOf = (owner: string, nowS: number) => {
     const usage = busy.get(owner) ?? idle.get(owner) ?? newUsage(nowS);
     forgetOld(usage, nowS);
-    if (usage.running >= (inFlight ?? Number.POSITIVE_INFINITY)) refuse(owner, 1);
-    const retryAfterS = secondsUntilFree(usage, requestsPerMinute ?? Number.POSITIVE_INFINITY);
-    if (retryAfterS > 0) refuse(owner, retryAfterS);
-    busy.set(owner, usage);
-    usage.running += 1;
-    usage.perSecond[nowS % WINDOW_S] = (usage.perSecond[nowS % WINDOW_S] ?? 0) + 1;
+    return usage;
+  };
+  const leave = (owner: string, usage: Usage) => {
+    usage.running -= 1;
+    if (usage.running > 0) return;
+    busy.delete(owner);
+    idle.set(owner, usage);
+  };
+  return (claims) => {
+    const nowS = Math.floor(nowMs() / 1000);
+    const taken = claims.map(({ owner, limits }) => ({ owner, limits, usage: usageOf(owner, nowS) }));
+    const [longest] = taken
+      .map(({ owner, limits, usage }) => ({ owner, waitS: secondsUntilFree(usage, limits) }))
+      .sort((a, b) => b.waitS - a.waitS);
+    if (longest && longest.waitS > 0) refuse(longest.owner, longest.waitS);
+    for (const { owner, usage } of taken) {
+      busy.set(owner, usage);
+      usage.running += 1;
+      usage.perSecond[nowS % WINDOW_S] = (usage.perSecond[nowS % WINDOW_S] ?? 0) + 1;
+    }
     return () => {
-      usage.running -= 1;
-      if (usage.running > 0) return;
-      busy.delete(owner);
-      idle.set(owner, usage);
+      for (const { owner, usage } of taken) leave(owner, usage);
     };
   };
 }
 
+/**
+ * What a request counts under: all that its owner does, and what it does by each of the methods that have a limit. The sign
+ * between them is in no name, so that no name can be another one's method.
+ */
+export function claimsOf(owner: string, limits: QuotaLimits, methods: readonly string[]): Claim[] {
+  const apart = Object.entries(limits.methods ?? {}).filter(([method]) => methods.includes(method));
+  const claims = [
+    { owner, limits },
+    ...apart.map(([method, rate]) => ({ owner: `${owner} / ${method}`, limits: rate })),
+  ];
+  return claims.filter(({ limits: { inFlight, requestsPerMinute } }) => (inFlight ?? requestsPerMinute) !== undefined);
+}
+
 function newUsage(nowS: number): Usage {
   return { running: 0, perSecond: new Uint32Array(WINDOW_S), latestS: nowS };
-}
-
-/** Places under both, or under none. */
-export function enterBoth(enter: Enter, first: Claim, second: Claim): () => void {
-  const leaveFirst = enter(first.owner, first.limits);
-  try {
-    const leaveSecond = enter(second.owner, second.limits);
-    if (leaveFirst === free && leaveSecond === free) return free;
-    return () => {
-      leaveFirst();
-      leaveSecond();
-    };
-  } catch (error) {
-    leaveFirst();
-    throw error;
-  }
-}
-
-function free(): void {
-  // Nothing was taken.
 }
 
 function refuse(owner: string, retryAfterS: number): never {
@@ -95,12 +105,11 @@ function forgetOld(usage: Usage, nowS: number): void {
 }
 
 /** 0 when there is room now. */
-function secondsUntilFree({ perSecond, latestS }: Usage, limit: number): number {
+function secondsUntilFree({ running, perSecond, latestS }: Usage, { inFlight, requestsPerMinute }: Rate): number {
+  const limit = requestsPerMinute ?? Number.POSITIVE_INFINITY;
   let used = perSecond.reduce((sum, count) => sum + count, 0);
+  let passed = 0;
   // From the oldest second on: each one that leaves the window makes room for what it held.
-  for (let passed = 0; passed < WINDOW_S; passed += 1) {
-    if (used < limit) return passed;
-    used -= perSecond[(latestS + 1 + passed) % WINDOW_S] ?? 0;
-  }
-  return WINDOW_S;
+  for (; passed < WINDOW_S && used >= limit; passed += 1) used -= perSecond[(latestS + 1 + passed) % WINDOW_S] ?? 0;
+  return Math.max(passed, running >= (inFlight ?? Number.POSITIVE_INFINITY) ? 1 : 0);
 }

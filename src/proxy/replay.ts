@@ -7,6 +7,7 @@ import { errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import type { Token } from '../oauth/token.ts';
 import { isSafe } from './admission.ts';
+import { type Challenge, readChallenges } from './challenges.ts';
 import type { Exchange } from './exchange.ts';
 import type { Route } from './route.ts';
 
@@ -15,12 +16,12 @@ import type { Route } from './route.ts';
  * hand; undefined when the caller gets the 401.
  */
 export function renewedToken(
-  { body, replayed, req }: Exchange,
+  { body, replayed, methods }: Exchange,
   route: Route,
   { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
   if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return undefined;
-  if (!blamesToken(challenges, isSafe(req.method ?? ''))) return undefined;
+  if (!blamesToken(challenges, methods.every(isSafe))) return undefined;
   try {
     const renewed = route.tokens.renew(stale);
     return renewed && Promise.resolve(renewed);
@@ -32,20 +33,28 @@ export function renewedToken(
 
 /** After a broken connection: only what is safe, and only on one used before that died before it said anything. */
 export function mayTryAgain(
-  { replayed, body, req }: Exchange,
+  { replayed, body, methods }: Exchange,
   route: Route,
   { responded, error }: { readonly responded: boolean; readonly error: Error },
 ): boolean {
   const untouched = !replayed && !responded && body.kind !== 'stream';
-  return untouched && isSafe(req.method ?? '') && route.wasReused(error);
+  return untouched && methods.every(isSafe) && route.wasReused(error);
 }
 
-/** A Bearer challenge says the token was not accepted, so nothing ran; without any, only safe methods may go again. */
-function blamesToken(challenges: readonly string[], isSafe: boolean): boolean {
+/**
+ * A Bearer challenge says the token was not accepted (RFC 6750 §3), so nothing ran. Without any that can be read only safe
+ * methods may go again, and never for want of scope: a new token has no more of it.
+ */
+function blamesToken(lines: readonly string[], isSafe: boolean): boolean {
+  const challenges = readChallenges(lines);
+  if (challenges === undefined) return isSafe && !lines.some((line) => /insufficient_scope/i.test(line));
   if (challenges.length === 0) return isSafe;
-  return challenges.some(
-    (challenge) => /(?:^|,)\s*bearer\b/i.test(challenge) && !/insufficient_scope/i.test(challenge),
-  );
+  const bearers = challenges.filter(({ scheme }) => scheme === 'bearer');
+  return bearers.length > 0 && !bearers.some(wantsScope);
+}
+
+function wantsScope({ parameters }: Challenge): boolean {
+  return parameters.some(([name, value]) => name === 'error' && value.toLowerCase() === 'insufficient_scope');
 }
 
 /** @param started whether bytes may have been written */

@@ -92,6 +92,14 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
   });
 }
 
+/** Their bytes go on before they are whole. */
+const STREAMED = new WeakSet<IncomingMessage>();
+
+/** Whether some of this request's body may have left for the upstream although it is not complete. */
+export function isStreamed(req: IncomingMessage): boolean {
+  return STREAMED.has(req);
+}
+
 /**
  * The body behind a stream of its own: undici destroys its stream as soon as the upstream responds early, and
  * destroying an IncomingMessage would destroy the caller's connection, and with it that very response.
@@ -110,6 +118,7 @@ class CallerBody extends Readable {
 
   constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes, digest, onForwarded }: BodyLimits) {
     super({ highWaterMark: 64 * 1024 });
+    STREAMED.add(req);
     this.#req = req;
     this.#idleMs = idleMs;
     this.#onForwarded = onForwarded;

@@ -96,12 +96,13 @@ async function inTime(exchange: Exchange, totalMs: number, work: Promise<void>):
 async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Promise<void> {
   const { req, res, head } = exchange;
   const method = req.method ?? '';
-  const { route, path, caller } = gate.admit(readLine(req), head);
+  const { route, path, caller, methods } = gate.admit(readLine(req), head);
   exchange.route = route;
   exchange.path = path;
+  exchange.methods = methods;
   exchange.caller = caller;
-  exchange.leave = gate.enter(caller, route);
-  if (gate.audited(method)) exchange.digest = createHash('sha256');
+  exchange.leave = gate.enter(caller, route, methods);
+  if (methods.some(gate.audited)) exchange.digest = createHash('sha256');
   const forwarded = countForward(method, head.forward);
   if (forwarded === 'ends here') {
     res.writeHead(200, { 'Content-Length': 0, 'X-Request-Id': exchange.requestId }).end();
@@ -152,7 +153,7 @@ function fail(exchange: Exchange, thrown: unknown): void {
   // anybody's guess.
   if (code === 'CALLER_TIMEOUT' || code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
   if (code === 'CALLER_BODY_TOO_LARGE') drainRequestBody(req);
-  const problem = toProblem(error, requestId);
+  const problem = toProblem(error, requestId, exchange.mayHaveExecuted);
   res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
 }
 

@@ -45,6 +45,45 @@ describe('callers', () => {
     expect(JSON.stringify(problems)).not.toContain('canary');
   });
 
+  it.each<[string, string, object | undefined]>([
+    ['a list', '[{ file: KEY }]', undefined],
+    ['secrets', '{ secrets: [{ file: KEY }] }', undefined],
+    [
+      'limits of its own',
+      '{ secrets: [{ file: KEY }], limits: { requestsPerMinute: 9, methods: { POST: { requestsPerMinute: 2 } } } }',
+      { requestsPerMinute: 9, methods: { POST: { requestsPerMinute: 2 } } },
+    ],
+  ])('are given as %s', (_how, entry, limits = {}) => {
+    using folder = createFolder();
+    folder.write('KEY', KEY);
+    const yaml = `callers: { keys: { erp: ${entry} } }\n`;
+    const { config, callerKeys } = load(folder, { env: COMPLETE_ENV, yaml });
+    expect(callerKeys.get('erp')?.map((key) => key.reveal())).toEqual([KEY]);
+    expect(config.callers.keys['erp']).toEqual({ secrets: [{ file: 'KEY' }], limits });
+  });
+
+  it.each([
+    ['canary-key-in-the-wrong-place', 'callers.keys.erp', /list of keys, or have secrets and limits/],
+    ['{}', 'callers.keys.erp.secrets', /required/],
+    ['[{ canary_key: x }]', 'callers.keys.erp.0', /unknown option; allowed here: file, env, kid, alg/],
+    ['[{ canary_key: x }, { file: KEY }]', 'callers.keys.erp.0', /exactly one of/],
+    ['{ secrets: [{ file: KEY }], limit: 1 }', 'callers.keys.erp.limit', /allowed here: secrets, limits/],
+    ['{ secrets: [{ file: KEY }], limits: { perMinute: 1 } }', 'callers.keys.erp.limits.perMinute', /methods/],
+    [
+      '{ secrets: [{ file: KEY }], limits: { requestsPerMinute: 0 } }',
+      'callers.keys.erp.limits.requestsPerMinute',
+      /1/,
+    ],
+    ['{ secrets: [{ file: KEY }], limits: { methods: { post: {} } } }', 'callers.keys.erp.limits.methods.post', /POST/],
+    ['{ secrets: [{ file: KEY }], limits: { methods: { POST: 3 } } }', 'callers.keys.erp.limits.methods.POST', /./],
+  ])('may not be %s', (entry, path, message) => {
+    using folder = createFolder();
+    folder.write('KEY', KEY);
+    const problems = problemsOf(folder, { env: COMPLETE_ENV, yaml: `callers: { keys: { erp: ${entry} } }\n` });
+    expect(problems).toContainEqual(expect.objectContaining({ path, message: expect.stringMatching(message) }));
+    expect(JSON.stringify(problems)).not.toContain('canary');
+  });
+
   it('need certificate and key files that fit each other', () => {
     using folder = createFolder();
     folder.write('cert.pem', '-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n');

@@ -172,7 +172,10 @@ describe('config/secrets', () => {
     const warningsOn = (platform: NodeJS.Platform) => {
       const warnings: string[] = [];
       const context = { env: {}, cwd: folder.path, files: [], report: () => undefined, warnings, platform };
-      loadCallerKeys({ keys: { erp: [{ file }] } } as unknown as Parameters<typeof loadCallerKeys>[0], context);
+      loadCallerKeys(
+        { keys: { erp: { secrets: [{ file }] } } } as unknown as Parameters<typeof loadCallerKeys>[0],
+        context,
+      );
       return warnings;
     };
     expect(warningsOn('linux')).toEqual([expect.stringContaining('chmod 600')]);

@@ -1,7 +1,7 @@
 // The error table is an API: what is in it, and that nothing but its own text reaches a caller.
 import { describe, expect, it } from 'vitest';
 import { ERRORS, type ErrorCode, SidecarError } from '../../src/core/errors.ts';
-import { toProblem } from '../../src/core/problem.ts';
+import { rawResponse, toProblem } from '../../src/core/problem.ts';
 
 const ROWS = Object.entries(ERRORS) as [ErrorCode, (typeof ERRORS)[ErrorCode]][];
 const FAMILIES = /^(CONFIG|SIDECAR|CALLER|ROUTE|CREDENTIALS|TOKEN|UPSTREAM|IAM|ROTATION)_[A-Z_]+$/;
@@ -55,6 +55,13 @@ describe('errors', () => {
     });
   });
 
+  it.each(ROWS)('%s without a request of its own says that nothing was sent', (code) => {
+    expect(JSON.parse(rawResponse(new SidecarError(code)).split('\r\n\r\n')[1] ?? '')).toMatchObject({
+      code,
+      mayHaveExecuted: false,
+    });
+  });
+
   it('lets nothing of evidence, cause and problems into the answer', () => {
     const error = new SidecarError('UPSTREAM_RESET', {
       mayHaveExecuted: true,
@@ -62,7 +69,7 @@ describe('errors', () => {
       cause: new Error('CANARY'),
       problems: [{ where: 'CANARY', path: 'CANARY', message: 'CANARY' }],
     });
-    const problem = toProblem(error, 'id-1');
+    const problem = toProblem(error, 'id-1', true);
     expect(JSON.stringify(problem)).not.toContain('CANARY');
     expect(JSON.parse(problem.body)).toHaveProperty('mayHaveExecuted', true);
     expect(error.message).not.toContain('CANARY');

@@ -206,6 +206,19 @@ describe('src/proxy/headers.ts answers', () => {
     expect(answer(lines).headers).toEqual(hidden);
   });
 
+  it.each([
+    ['X-the-token', '1', 'x-*token*', '1'],
+    ['X-THE-TOKEN-the-Token', '1', 'x-*token*-*token*', '1'],
+    ['the-token', 'the-token', '*token*', '[token]'],
+    ['Location', '/x?next=Bearer%20the-token&y', 'Location', '/x?next=Bearer%20[token]&y'],
+    ['Location', '/x?next=the%2Dtoken&y', 'Location', '[token]'],
+    ['Location', '/x?next=%74he-%74oken', 'Location', '[token]'],
+    ['Location', '/100%/x%zz', 'Location', '/100%/x%zz'],
+    ['X-the-toke', 'the-toke', 'X-the-toke', 'the-toke'],
+  ])('make %s: %s into %s: %s', (name, value, maskedName, maskedValue) => {
+    expect(answer([name, value]).headers).toEqual([maskedName, maskedValue]);
+  });
+
   it('knows whether the API gave a request id of its own', () => {
     expect(answer(['x-Request-ID', 'api-1'])).toMatchObject({ headers: ['x-Request-ID', 'api-1'], hasRequestId: true });
     expect(answer(['X-Request', 'api-1']).hasRequestId).toBe(false);

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { SidecarError } from '../../src/core/errors.ts';
-import { createQuotas, type QuotaLimits } from '../../src/proxy/rate-limits.ts';
+import { claimsOf, createQuotas, type QuotaLimits } from '../../src/proxy/rate-limits.ts';
 
 function setUp(limits: QuotaLimits, startMs = 1_000_000) {
   let nowMs = startMs;
@@ -10,7 +10,7 @@ function setUp(limits: QuotaLimits, startMs = 1_000_000) {
   /** What is returned: the way out, or how long to wait. */
   const attempt = (owner = 'erp') => {
     try {
-      return enter(owner, limits);
+      return enter(claimsOf(owner, limits, ['POST']));
     } catch (error) {
       return (error as SidecarError).extras.retryAfterS;
     }
@@ -90,6 +90,39 @@ describe('src/proxy/rate-limits.ts', () => {
     const remembered = names.toReversed().findIndex((name) => typeof attempt(name) === 'function');
     expect(remembered).toBeGreaterThan(4000);
     expect(remembered).toBeLessThan(5000);
+  });
+
+  it('counts what a method may do apart, and in all', () => {
+    let nowMs = 0;
+    const enter = createQuotas(() => nowMs);
+    const limits = { requestsPerMinute: 3, methods: { POST: { requestsPerMinute: 1 }, PUT: { inFlight: 1 } } };
+    const attempt = (...methods: string[]) => {
+      try {
+        return enter(claimsOf('erp', limits, methods));
+      } catch (error) {
+        const { fields, retryAfterS } = (error as SidecarError).extras;
+        return [fields?.['reason'], retryAfterS];
+      }
+    };
+    (attempt('POST') as () => void)();
+    expect(attempt('POST')).toEqual(['erp / POST', 60]);
+    expect(attempt('GET', 'POST')).toEqual(['erp / POST', 60]);
+    nowMs += 10_000;
+    expect(typeof attempt('PUT')).toBe('function');
+    expect(attempt('PUT')).toEqual(['erp / PUT', 1]);
+    // What was refused for one limit has used up no other.
+    expect(typeof attempt('GET')).toBe('function');
+    expect(attempt('GET')).toEqual(['erp', 50]);
+    // The wait is over once all of them have room.
+    expect(attempt('PUT')).toEqual(['erp', 50]);
+  });
+
+  it('takes no name of an owner for the method of another', () => {
+    const enter = createQuotas(() => 0);
+    const limits = { methods: { POST: { inFlight: 1 } } };
+    enter(claimsOf('caller erp', limits, ['POST']));
+    for (const name of ['caller erp POST', 'caller erp / POST'.replace('/', '.')])
+      expect(enter(claimsOf(name, { inFlight: 1 }, ['POST']))).toBeTypeOf('function');
   });
 
   it('asks for nothing where nothing is limited', () => {

@@ -84,6 +84,78 @@ describe('callers with a token of their own', () => {
   });
 });
 
+describe('callers with limits of their own', () => {
+  const POST = 'POST /api/x HTTP/1.1';
+
+  /** A world where each caller has these limits beside its key; and what it gets for a request. */
+  async function limitedWorld(limits: Record<'erp' | 'reports', object | undefined>, common: object = {}) {
+    const { keys } = keyFiles();
+    const entries = (['erp', 'reports'] as const).map((name) => {
+      const own = limits[name];
+      return [name, own ? { secrets: keys[name], limits: own } : keys[name]];
+    });
+    const clock = createFakeClock();
+    const callers = { keys: Object.fromEntries(entries), limits: common };
+    const world = await createProxyWorld({ clock, config: { callers } });
+    onTestFinished(() => world[Symbol.asyncDispose]());
+    const call = async (key: string, line = POST, more = '') => {
+      const answer = await world.call(line, `X-Sidecar-Key: ${key}\r\n${more}Content-Length: 0\r\n\r\n`);
+      return answer.status === 429 ? [answer.json()['code'], answer.header('retry-after')] : answer.status;
+    };
+    return { world, clock, call };
+  }
+
+  const REFUSED = ['CALLER_LIMIT', '60'];
+
+  it('may do so many payments a minute, and all else besides', async () => {
+    const limits = { methods: { POST: { requestsPerMinute: 2 } } };
+    const { call, clock, world } = await limitedWorld({ erp: limits, reports: undefined });
+    expect([await call(ERP), await call(ERP), await call(ERP)]).toEqual([200, 200, REFUSED]);
+    expect([await call(ERP, 'GET /api/x HTTP/1.1'), await call(REPORTS)]).toEqual([200, 200]);
+    world.sidecar.reload();
+    expect(await call(ERP)).toEqual(REFUSED);
+    await clock.advance(60_000);
+    expect(await call(ERP)).toBe(200);
+  });
+
+  it.each([
+    ['GET /api/x HTTP/1.1', 'X-HTTP-Method-Override: post\r\n'],
+    ['PUT /api/x HTTP/1.1', 'X-Method-Override: POST\r\n'],
+    ['GET /api/x?_method=POST HTTP/1.1', ''],
+  ])('have %s with %j counted as what it names, too', async (line, more) => {
+    const limits = { methods: { POST: { requestsPerMinute: 1 } } };
+    const { call } = await limitedWorld({ erp: limits, reports: undefined });
+    expect([await call(ERP, line, more), await call(ERP, line, more), await call(ERP)]).toEqual([
+      200,
+      REFUSED,
+      REFUSED,
+    ]);
+  });
+
+  it('have what they have none for as it is for every caller', async () => {
+    const erp = { requestsPerMinute: 3 };
+    const { call } = await limitedWorld(
+      { erp, reports: undefined },
+      { requestsPerMinute: 1, methods: { PUT: { requestsPerMinute: 1 } } },
+    );
+    expect([await call(ERP), await call(ERP)]).toEqual([200, 200]);
+    expect([await call(REPORTS), await call(REPORTS)]).toEqual([200, REFUSED]);
+    const put = 'PUT /api/x HTTP/1.1';
+    expect([await call(ERP, put), await call(ERP, put)]).toEqual([200, REFUSED]);
+  });
+
+  it('are named in no label but their own, however many are refused', async () => {
+    const { call, world } = await limitedWorld({
+      erp: { methods: { POST: { requestsPerMinute: 1 } } },
+      reports: undefined,
+    });
+    for (let round = 0; round < 5; round += 1) await call(ERP);
+    const metrics = await metricsOf(world);
+    expect(metrics).toContain('errors_total{code="CALLER_LIMIT"} 4');
+    expect(metrics).not.toContain('/ POST');
+  });
+});
+
 describe('callers with limits', () => {
   it('get 429 with Retry-After beyond their requests a minute, each for itself, also after a reload', async () => {
     const clock = createFakeClock();

@@ -40,6 +40,11 @@ async function agedWorld(options: ProxyWorldOptions): Promise<ProxyWorld> {
   return world;
 }
 
+async function replays(world: ProxyWorld): Promise<number> {
+  const text = await (await fetch(`${world.sidecar.adminUrl}/metrics`)).text();
+  return Number(/upstream_replays_total\{reason="unauthorized"\} (\d+)/.exec(text)?.[1]);
+}
+
 describe('a 401 of the API', () => {
   it.each<[string, keyof typeof REQUESTS, string, boolean]>([
     ['Bearer', 'GET', INVALID, true],
@@ -56,6 +61,27 @@ describe('a 401 of the API', () => {
     ['a look-alike', 'GET', 'WWW-Authenticate: BearerX realm="x"\r\n', false],
     ['an insufficient_scope', 'GET', 'WWW-Authenticate: Bearer error="insufficient_scope"\r\n', false],
     ['an insufficient_scope', 'small POST', 'WWW-Authenticate: Bearer error="insufficient_scope"\r\n', false],
+    ['Bearer in a realm of another scheme', 'small POST', 'WWW-Authenticate: Basic realm="x, Bearer y"\r\n', false],
+    ['Bearer in a realm of another scheme', 'GET', 'WWW-Authenticate: Basic realm="x, Bearer y"\r\n', false],
+    ['Bearer behind an escaped quote', 'small POST', 'WWW-Authenticate: Basic a="\\", Bearer b=\\""\r\n', false],
+    ['Bearer as the token of another scheme', 'small POST', 'WWW-Authenticate: Negotiate Bearer\r\n', false],
+    ['Bearer behind a string without end', 'small POST', `WWW-Authenticate: Basic a="x\r\n${INVALID}`, false],
+    ['a malformed', 'small POST', 'WWW-Authenticate: Bearer a="b" c="d"\r\n', false],
+    ['a malformed', 'GET', 'WWW-Authenticate: Bearer a="b" c="d"\r\n', true],
+    ['a malformed insufficient_scope', 'GET', 'WWW-Authenticate: Bearer a="b" error="insufficient_scope"\r\n', false],
+    [
+      'an insufficient_scope on a second line',
+      'small POST',
+      'WWW-Authenticate: Bearer a="b"\r\nWWW-Authenticate: error="insufficient_scope"\r\n',
+      false,
+    ],
+    [
+      'insufficient_scope beside another Bearer',
+      'small POST',
+      `WWW-Authenticate: Bearer error=insufficient_scope\r\n${INVALID}`,
+      false,
+    ],
+    ['insufficient_scope in a realm', 'small POST', 'WWW-Authenticate: Bearer realm="insufficient_scope"\r\n', true],
   ])('with %s challenge to %s', async (...[, name, challenge, again]) => {
     await using world = await agedWorld({ answer: refuse(challenge) });
     const { line, rest, body } = REQUESTS[name];
@@ -104,8 +130,19 @@ describe('a 401 of the API', () => {
   it('turns into 503 when no new token can be had', async () => {
     await using world = await agedWorld({ answer: refuse(INVALID) });
     world.tokens.answerWith(json(500, {}));
-    const answer = await world.call('GET /api/x HTTP/1.1');
+    const answer = await world.call('POST /api/x HTTP/1.1', REQUESTS['small POST'].rest);
     expect([answer.status, answer.header('x-sidecar-error')]).toEqual([503, 'TOKEN_UNAVAILABLE']);
+    // What the API has received is not taken back by what failed later, and nothing was sent again.
+    expect(answer.json()).toMatchObject({ mayHaveExecuted: true });
+    expect(await replays(world)).toBe(0);
+    expect(world.sidecar.logs.find(({ message }) => message === 'request')).not.toHaveProperty('replayed');
+  });
+
+  it('is counted as a replay once the second one leaves', async () => {
+    await using world = await agedWorld({ answer: refuse(INVALID) });
+    expect((await world.call('GET /api/x HTTP/1.1')).status).toBe(200);
+    expect(await replays(world)).toBe(1);
+    expect(world.sidecar.logs.find(({ message }) => message === 'request')).toMatchObject({ replayed: true });
   });
 
   it('ends with 504 when all the time is over before there is a new token, and is not sent again later', async () => {
@@ -121,7 +158,7 @@ describe('a 401 of the API', () => {
     expect([answer.status, answer.json()['code'], answer.json()['mayHaveExecuted']]).toEqual([
       504,
       'UPSTREAM_TIMEOUT',
-      false,
+      true,
     ]);
     grantNow();
     expect((await world.call('GET /api/x HTTP/1.1')).body).toBe('fine');

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { valuesOf } from '../support/messages.ts';
 import { createProxyWorld } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
+import { until } from '../support/until.ts';
 
 const sized = (status: string, fields: string, body = '') =>
   `HTTP/1.1 ${status}\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
@@ -163,5 +164,42 @@ describe('answers of the API', () => {
       world.upstream.requests[0]?.socket.write(`${event.length.toString(16)}\r\n${event}\r\n`);
       await expect.poll(() => caller.received).toContain(event);
     }
+  });
+});
+
+describe('the token, repeated by the API', () => {
+  const ECHO = 'X-Token-1: Bearer token-1\r\ntoken-1: a\r\nLocation: /?a=%74oken-1&b\r\nSet-Cookie: a=token-1\r\n';
+
+  it.each([
+    ['the reason', sized('200 Bearer token-1 is fine', ECHO, 'fine')],
+    ['an error', sized('500 token-1token-1', `${ECHO}WWW-Authenticate: Bearer realm="token-1"\r\n`, 'no')],
+    ['an interim response', `HTTP/1.1 103 token-1\r\nLink: <token-1>\r\n${ECHO}\r\n${ok('fine')}`],
+    [
+      'trailers',
+      `HTTP/1.1 200 OK\r\n${ECHO}Trailer: token-1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\ntoken-1: token-1\r\n\r\n`,
+    ],
+    ['a 401 that is passed on', sized('401 token-1', `${ECHO}WWW-Authenticate: Basic realm="token-1"\r\n`)],
+  ])('does not reach the caller in %s', async (_where, bytes) => {
+    await using world = await createProxyWorld({ answer: () => bytes });
+    using caller = await world.open();
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}Connection: close\r\n\r\n`);
+    await caller.ended();
+    expect(caller.received).toMatch(/^HTTP\/1\.1 \d{3} .*\[token\]|x-\*token\*: Bearer \[token\]/);
+    expect(caller.received).not.toMatch(/token-1/i);
+    expect(world.sidecar.rawLogs.join('')).not.toContain('token-1');
+  });
+
+  it('does not reach the caller in the head of a switch of protocols', async () => {
+    const bytes = `HTTP/1.1 101 token-1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n${ECHO}\r\n`;
+    await using api = await createProxyWorld({ answer: () => bytes });
+    const routes = [{ path: '/api', upstream: api.upstream.url, upgrade: true }];
+    await using world = await createProxyWorld({ config: { routes } });
+    const offer = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+    using caller = await world.open();
+    caller.send(`GET /api/x HTTP/1.1\r\n${world.host}${offer}`);
+    await until('the head is there', () => caller.received.includes('\r\n\r\n'));
+    expect(caller.received).toMatch(/^HTTP\/1\.1 101 /);
+    expect(caller.received).toContain('x-*token*: Bearer [token]');
+    expect(caller.received).not.toMatch(/token-1/i);
   });
 });

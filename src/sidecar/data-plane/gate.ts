@@ -6,7 +6,7 @@ import { SidecarError } from '../../core/errors.ts';
 import { createAdmission } from '../../proxy/admission.ts';
 import { createIdentify } from '../../proxy/caller-auth.ts';
 import type { Gate, ProxyContext } from '../../proxy/exchange.ts';
-import { type Enter, enterBoth, type QuotaLimits } from '../../proxy/rate-limits.ts';
+import { claimsOf, type Enter, type QuotaLimits } from '../../proxy/rate-limits.ts';
 import type { Route } from '../../proxy/route.ts';
 import type { DataPlaneSettings } from './routes.ts';
 
@@ -38,6 +38,8 @@ export interface CountingGate extends Gate {
   empty(): Promise<void>;
 }
 
+type Callers = DataPlaneSettings['config']['callers'];
+
 const RETRY_AFTER_S = 1;
 
 export function createGate({
@@ -53,6 +55,7 @@ export function createGate({
   const count = link.metrics.counterBy('caller_requests_total', 'caller', {});
   /** Names in certificates are the CA's choice: as a label they would have no bound. */
   const labels = new Set(['anyone', ...settings.callerKeys.keys()]);
+  const ownLimits = limitsByCaller(callers);
   const admit = createAdmission({
     ...{ routes, hosts, allowForwarded: callers.allowForwarded },
     identify: createIdentify({ keys: settings.callerKeys }),
@@ -64,15 +67,12 @@ export function createGate({
       if (isMemoryShort()) throw new SidecarError('SIDECAR_OVERLOADED', { retryAfterS: RETRY_AFTER_S });
       return admit(line, head);
     },
-    enter(caller, route) {
-      const isLimited = !isFree(callers.limits) || !isFree(route.limits);
-      const entered = isLimited
-        ? enterBoth(
-            rateLimits,
-            { owner: `caller ${caller}`, limits: callers.limits },
-            { owner: `route ${route.path}`, limits: route.limits },
-          )
-        : undefined;
+    enter(caller, route, methods) {
+      const claims = [
+        ...claimsOf(`caller ${caller}`, ownLimits.get(caller) ?? callers.limits, methods),
+        ...claimsOf(`route ${route.path}`, route.limits, methods),
+      ];
+      const entered = claims.length > 0 ? rateLimits(claims) : undefined;
       count(labels.has(caller) ? caller : 'certificate');
       return entered;
     },
@@ -102,6 +102,12 @@ function createOccupancy(): Pick<CountingGate, 'hold' | 'release' | 'empty'> {
   };
 }
 
-function isFree({ inFlight, requestsPerMinute }: QuotaLimits): boolean {
-  return inFlight === undefined && requestsPerMinute === undefined;
+/** Of those that have some: what they have none for is as for every caller. */
+function limitsByCaller({ keys, limits }: Callers): ReadonlyMap<string, QuotaLimits> {
+  return new Map(
+    Object.entries(keys).map(([name, { limits: own }]) => {
+      const { inFlight = limits.inFlight, requestsPerMinute = limits.requestsPerMinute } = own;
+      return [name, { inFlight, requestsPerMinute, methods: { ...limits.methods, ...own.methods } }];
+    }),
+  );
 }
