@@ -159,7 +159,7 @@ export const ERRORS = {
     status: 503,
     exit: 6,
     title: 'No access token is available right now',
-    detail: 'The identity server is unreachable or sends nonsense. If `mayHaveExecuted` is false, try again later.',
+    detail: 'The identity server cannot be reached or misbehaves. If `mayHaveExecuted` is false, try again later.',
   },
   CREDENTIALS_REJECTED: {
     status: 503,

@@ -96,6 +96,20 @@ const withoutSecondToken =
     return world.call(POST, HI);
   };
 
+/** The drain limit passes when the API has so many requests. */
+async function stopped({ world, pass }: Stage, arrived: number): Promise<Answer> {
+  using caller = await world.open();
+  caller.send(`${POST}\r\n${world.host}${HI}`);
+  await until('it is in', async () => (await world.inFlight()) === 1);
+  await world.upstream.untilRequests(arrived);
+  const end = world.sidecar.stop();
+  await untilQuiet();
+  pass();
+  const answer = await caller.answer();
+  await end;
+  return answer;
+}
+
 function raise(error: Error): never {
   throw error;
 }
@@ -129,6 +143,14 @@ const ROWS: Readonly<Record<ErrorCode, readonly Row[]>> = {
         Object.assign(broken, { now });
         return answer;
       },
+    },
+  ],
+  SIDECAR_STOPPED: [
+    {
+      what: 'the drain limit passes while the API has the request',
+      left: true,
+      options: (limit) => ({ answer: silent, config: { drain: { limit } } }),
+      call: (stage) => stopped(stage, 1),
     },
   ],
   SIDECAR_OVERLOADED: [before('memory is short', HI, POST, () => ({ heapShare: () => 1 }))],
@@ -241,6 +263,16 @@ const ROWS: Readonly<Record<ErrorCode, readonly Row[]>> = {
     })),
   ],
   TOKEN_UNAVAILABLE: [
+    {
+      what: 'the drain limit passes while it waits for a token',
+      left: false,
+      options: (limit) => ({ config: { drain: { limit } } }),
+      async call(stage) {
+        stage.world.tokens.answerWith(silent);
+        await stage.clock.advance(7_200_000);
+        return stopped(stage, 0);
+      },
+    },
     { what: 'no token is left', left: false, call: withoutToken([500, {}]) },
     { what: 'the API wants another', left: true, options: refusing, call: withoutSecondToken([500, {}]) },
   ],
