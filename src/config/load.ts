@@ -28,6 +28,8 @@ export interface LoadOptions {
   readonly file?: string | undefined;
   /** Defaults to the process environment. */
   readonly env?: Env;
+  /** Options of Node in front of the program; by default this process's, where the environment is its own, too. */
+  readonly nodeArguments?: readonly string[];
   /** Where relative file names start; the working directory by default. */
   readonly cwd?: string;
   /** A whole document; then file, flags and the variables that stand for options do not count. */
@@ -146,8 +148,8 @@ interface Inputs {
 /** A file that cannot be understood ends it here: everything else would be a consequence. */
 function readInputs(options: LoadOptions): Inputs {
   // biome-ignore lint/style/noProcessEnv: this is the one place that reads it
-  const { flags = {}, env = process.env, cwd = '.' } = options;
-  const problems = refuseEnvironment(env);
+  const { flags = {}, env = process.env, cwd = '.', nodeArguments = options.env ? [] : process.execArgv } = options;
+  const problems = refuseEnvironment(env, nodeArguments);
   if (options.document) return { file: fileOf(options.document), overrides: [], env, cwd, problems };
   const file = readConfigFile({ asked: options.file ?? (env['ARITMA_CONFIG'] || undefined), cwd });
   if ('problems' in file) throw new SidecarError('CONFIG_INVALID', { problems: [...problems, ...file.problems] });
