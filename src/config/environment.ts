@@ -63,13 +63,15 @@ function readCluster(env: Env): { apiServer: string; pod: string } | undefined {
 /** Upper or lower case names, as curl has them; undefined when no proxy is set. */
 export function readProxy(env: Env, problems: Problem[]): ProxySettings | undefined {
   const read = (name: string): Secret | undefined => {
-    const value = env[name] || env[name.toLowerCase()];
+    const value = (env[name] || env[name.toLowerCase()])?.trim();
     if (!value) return undefined;
-    if (isProxyUrl(value)) return new Secret(value);
+    const url = proxyUrl(value);
+    if (url !== undefined) return new Secret(url);
     problems.push({
       where: `environment variable ${name}`,
       path: '',
-      message: 'must be a URL such as http://proxy:3128, special characters of a password percent-encoded',
+      message:
+        'must be host:port or a URL such as http://proxy:3128 (http or https), special characters of a password percent-encoded',
     });
     return undefined;
   };
@@ -78,8 +80,12 @@ export function readProxy(env: Env, problems: Problem[]): ProxySettings | undefi
   return { ...settings, noProxy: env['NO_PROXY'] || env['no_proxy'] || '' };
 }
 
-function isProxyUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, username, password } = new URL(text);
-  return /^https?:$/.test(protocol) && !/%(?![0-9a-f]{2})/i.test(username + password);
+const WITHOUT_SCHEME = /^(?:[^\s@/]*@)?(?:\[[0-9a-f:.]+\]|[^\s:/@[\]\\?#]+)(?::\d+)?\/?$/i;
+
+/** A proxy without a scheme speaks HTTP, as for curl and Go. */
+function proxyUrl(value: string): string | undefined {
+  const text = WITHOUT_SCHEME.test(value) ? `http://${value}` : value;
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return undefined;
+  const { username, password } = new URL(text);
+  return /%(?![0-9a-f]{2})/i.test(username + password) ? undefined : text;
 }
