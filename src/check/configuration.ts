@@ -51,7 +51,15 @@ const FIXES: Advice = [
     'put the key next to the certificate it was made for: `openssl x509 -pubkey` and `openssl pkey -pubout` must agree',
   ],
   [
-    /cannot be used together|holds no PEM/,
+    /\bis encrypted\b/,
+    'decrypt it with the command above into a file that only the sidecar’s user can read (chmod 600)',
+  ],
+  [
+    /is (?:a pipe|a device|a socket)|is larger than/,
+    'name the file itself; what a program prints has to be written to a file first',
+  ],
+  [
+    /block \d+ |no certificate|no private key|cannot be used together|holds no PEM|is binary|is UTF-16|^\S+ .*is empty$/,
     'give PEM files (they begin with -----BEGIN): CA, certificate chain, and its unencrypted key',
   ],
   [/unknown option/, 'correct its spelling or take it out'],

@@ -1,11 +1,12 @@
 /**
  * The files a configuration names: who else can read a secret, whose it is, and how long certificates still last.
  */
-import { X509Certificate } from 'node:crypto';
-import { statSync } from 'node:fs';
+import type { X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { LoadedConfig } from '../config/load.ts';
+import { accessDoubts } from '../config/regular-file.ts';
 import type { Config } from '../config/schema.ts';
+import { parseCertificates } from '../core/pem.ts';
 import { FINDING, type Finding, shown, type Words } from './finding.ts';
 
 interface SecretFile {
@@ -19,11 +20,13 @@ const EXPIRES_SOON_DAYS = 30;
 /** Nothing is said of what is in order. */
 export function fileFindings({ config, tls }: LoadedConfig): Finding[] {
   const secrets = secretFiles(config).flatMap(({ subject, path }) =>
-    accessDoubts(resolve(path)).map((words) => FINDING.warning(subject, 'CONFIG_INVALID', words)),
+    accessDoubts(resolve(path), process.platform !== 'win32').map(({ message, ...words }) =>
+      FINDING.warning(subject, 'CONFIG_INVALID', { ...words, message: `the secret file ${message}` }),
+    ),
   );
   const certificates = [...tls].flatMap(([owner, { cert, ca }]) => [
-    ...certificateFindings(`certificate of ${owner}`, cert, Date.now()),
-    ...certificateFindings(`CA of ${owner}`, ca, Date.now()),
+    ...certificateFindings(`certificate of ${owner}`, cert, owner === 'callers' ? 'server' : 'client'),
+    ...certificateFindings(`CA of ${owner}`, ca, 'ca'),
   ]);
   return [...secrets, ...certificates];
 }
@@ -42,54 +45,84 @@ function secretFiles({ credentials, routes, callers }: Config): SecretFile[] {
   return found.flatMap(({ subject, path }) => (path === undefined ? [] : [{ subject, path }]));
 }
 
-/** Windows has no such modes and owners. */
-function accessDoubts(path: string): Words[] {
-  const { mode, uid } = statSync(path);
-  const self = process.getuid?.();
-  if (process.platform === 'win32' || self === undefined) return [];
-  const doubts: Words[] = [];
-  const others = mode & 0o007 ? 'everybody on this machine' : 'the group it belongs to';
-  const what = mode & 0o022 ? 'changed' : 'read';
-  if ((mode & 0o077) !== 0) {
-    doubts.push({
-      cause: 'file_readable_by_others',
-      message: `the secret file ${path} can be ${what} by ${others} (mode ${(mode & 0o777).toString(8)})`,
-      fix: `chmod 600 ${path}`,
-    });
-  }
-  // root can read everything anyway, and container platforms mount secrets as root's.
-  if (uid !== self && uid !== 0) {
-    doubts.push({
-      cause: 'file_of_another_user',
-      message: `the secret file ${path} belongs to user ${uid}, but this runs as user ${self}: its owner can replace the secret`,
-      fix: `chown it to the user that runs the sidecar; if that is user ${uid}, run check as that user`,
-    });
-  }
-  return doubts;
-}
+type Use = 'server' | 'client' | 'ca';
 
 /** Of a chain or a bundle every certificate counts. */
-function certificateFindings(subject: string, pem: Buffer | undefined, now: number): Finding[] {
-  const blocks = pem?.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  return blocks.flatMap((block) => {
-    const { validFrom, validTo, subject: name } = new X509Certificate(block);
-    const label = `"${shown(/^CN=(.*)$/m.exec(name)?.[1] ?? name)}"`;
-    const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
-    const days = Math.floor((to - now) / DAY_MS);
-    const fix = 'put a renewed one in its place; a running sidecar takes it over by itself';
-    if (to < now) {
-      const message = `${label} expired on ${iso(to)}: whoever is shown it refuses it`;
-      return [FINDING.error(subject, 'CONFIG_INVALID', { cause: 'certificate_expired', message, fix })];
-    }
-    if (from > now) {
-      const message = `${label} is not valid before ${iso(from)}; this machine's clock says ${iso(now)}`;
-      const clock = 'check this machine’s clock, or wait';
-      return [FINDING.error(subject, 'CONFIG_INVALID', { cause: 'certificate_not_yet_valid', message, fix: clock })];
-    }
-    if (days >= EXPIRES_SOON_DAYS) return [];
-    const message = `${label} expires in ${days} days, on ${iso(to)}`;
-    return [FINDING.warning(subject, 'CONFIG_INVALID', { cause: 'certificate_expires_soon', message, fix })];
+function certificateFindings(subject: string, pem: Buffer | undefined, use: Use): Finding[] {
+  const list = pem === undefined ? [] : parseCertificates(pem, 'chain').list;
+  return list.flatMap((certificate, index) => {
+    const label = `"${shown(/^CN=(.*)$/m.exec(certificate.subject)?.[1] ?? certificate.subject)}"`;
+    const isLeaf = use !== 'ca' && index === 0;
+    return [
+      ...dateFindings(subject, label, certificate),
+      ...weaknesses(certificate, isLeaf ? use : 'ca').map(({ message, ...words }) =>
+        FINDING.warning(subject, 'CONFIG_INVALID', { ...words, message: `${label} ${message}` }),
+      ),
+    ];
   });
+}
+
+function dateFindings(subject: string, label: string, { validFrom, validTo }: X509Certificate): Finding[] {
+  const now = Date.now();
+  const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
+  const days = Math.floor((to - now) / DAY_MS);
+  const fix = 'put a renewed one in its place; a running sidecar takes it over by itself';
+  if (to < now) {
+    const message = `${label} expired on ${iso(to)}: whoever is shown it refuses it`;
+    return [FINDING.error(subject, 'CONFIG_INVALID', { cause: 'certificate_expired', message, fix })];
+  }
+  if (from > now) {
+    const message = `${label} is not valid before ${iso(from)}; this machine's clock says ${iso(now)}`;
+    const clock = 'check this machine’s clock, or wait';
+    return [FINDING.error(subject, 'CONFIG_INVALID', { cause: 'certificate_not_yet_valid', message, fix: clock })];
+  }
+  if (days >= EXPIRES_SOON_DAYS) return [];
+  const message = `${label} expires in ${days} days, on ${iso(to)}`;
+  return [FINDING.warning(subject, 'CONFIG_INVALID', { cause: 'certificate_expires_soon', message, fix })];
+}
+
+/** RFC 5280 §4.2.1.12; the last one is for any use. */
+const PURPOSES = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2', any: '2.5.29.37.0' } as const;
+const MIN_RSA_BITS = 2048;
+
+/** What certificates have that are valid and yet refused, by this program or by others. */
+function weaknesses(certificate: X509Certificate, use: Use): Words[] {
+  const { signatureAlgorithm = '', publicKey, keyUsage, subject, issuer, ca } = certificate;
+  const bits = publicKey.asymmetricKeyDetails?.modulusLength;
+  const isSelfIssued = subject === issuer;
+  const found: Words[] = [];
+  const add = (cause: string, message: string, fix: string) => found.push({ cause, message, fix });
+  if (bits !== undefined && publicKey.asymmetricKeyType === 'rsa' && bits < MIN_RSA_BITS) {
+    add(
+      'certificate_weak_key',
+      `has an RSA key of ${bits} bits, which TLS libraries refuse`,
+      `have one made with ${MIN_RSA_BITS} bits or more`,
+    );
+  }
+  // Nobody checks the signature of a root by itself.
+  if (/sha1|md5/i.test(signatureAlgorithm) && !isSelfIssued) {
+    add(
+      'certificate_weak_signature',
+      `is signed with ${signatureAlgorithm}, which TLS libraries refuse`,
+      'have it signed with SHA-256',
+    );
+  }
+  if (use === 'ca' && !ca && !isSelfIssued) {
+    const message = 'is no CA (basicConstraints or keyUsage), so nothing is trusted by it';
+    add(
+      'certificate_no_ca',
+      message,
+      'put the certificate of the CA that issued it there; a server’s own one serves only if self-signed',
+    );
+  }
+  if (use !== 'ca' && keyUsage && ![PURPOSES[use], PURPOSES.any].some((purpose) => keyUsage.includes(purpose))) {
+    add(
+      'certificate_wrong_use',
+      `is not for use as a ${use} (extended key usage), so the other side refuses it`,
+      `have one issued for ${use}Auth`,
+    );
+  }
+  return found;
 }
 
 function iso(epochMs: number): string {

@@ -1,6 +1,8 @@
 /**
  * What each command does, from its flags to its exit code. Servers are imported by the commands that need them.
  */
+import { PerformanceObserver } from 'node:perf_hooks';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { stringify } from 'yaml';
 import type { Finding } from '../check/finding.ts';
 import { INPUTS } from '../config/env-and-flags.ts';
@@ -17,6 +19,7 @@ const NOT_IN_TIME = 10;
 export const COMMANDS = { serve, check, demo, emulate, rotate, print, schema, env, verify, wait, shutdown };
 
 async function serve(flags: Flags): Promise<number> {
+  keepNurserySmall();
   const { startSidecar } = await import('../sidecar/sidecar.ts');
   const loaded = loadConfig(loadOptions(flags));
   forgetSecretVariables(loaded.config);
@@ -55,6 +58,23 @@ async function serve(flags: Flags): Promise<number> {
   }
   supervisor.ready('serving');
   return finish(log, stopped);
+}
+
+/** Both halves. A request leaves next to nothing behind, so more saves no time and holds some 20 MiB under load. */
+const NURSERY_BYTES = 8 * 1024 * 1024;
+
+/**
+ * What `--max-semi-space-size=4` does, however this was started: V8 reads that one only when it makes its heap, but at each
+ * collection what lets the nursery grow. Not before it has grown, because Node takes no code cached under other flags.
+ */
+function keepNurserySmall(): void {
+  const observer = new PerformanceObserver(() => {
+    const nursery = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
+    if (!nursery || nursery.space_size < NURSERY_BYTES) return;
+    setFlagsFromString('--semi-space-growth-factor=1');
+    observer.disconnect();
+  });
+  observer.observe({ entryTypes: ['gc'] });
 }
 
 async function check(flags: Flags): Promise<number> {

@@ -3,6 +3,7 @@
  * promises is refused, proxies are taken over.
  */
 import { Secret } from '../core/secret.ts';
+import { refuseNodeOptions } from './node-options.ts';
 import type { Problem } from './problems.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -14,25 +15,29 @@ export interface ProxySettings {
   readonly noProxy: string;
 }
 
-/** Variables that would undo what the sidecar promises, whatever the configuration says. */
-export function refuseEnvironment(env: Env): Problem[] {
-  const problems: Problem[] = [];
-  const refuse = (name: string, message: string) =>
-    problems.push({ where: `environment variable ${name}`, path: '', message });
-  if (env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
-    refuse(
-      'NODE_TLS_REJECT_UNAUTHORIZED',
-      'turns certificate checks off; unset it and add the CA with NODE_EXTRA_CA_CERTS',
-    );
-  }
-  if (env['NODE_DEBUG']) refuse('NODE_DEBUG', 'makes Node print headers, the token among them; unset it');
-  if (/--(?:inspect|tls-keylog|heapsnapshot-signal)/.test(env['NODE_OPTIONS'] ?? '')) {
-    refuse(
-      'NODE_OPTIONS',
-      'opens a way to read tokens from the process; take --inspect, --tls-keylog and the like out',
-    );
-  }
-  return problems;
+/** What else must not be set, because it would undo what the sidecar promises, and what it does. */
+const REFUSED: Readonly<Record<string, string>> = {
+  NODE_DEBUG: 'makes Node print headers, the token among them; unset it',
+  NODE_DEBUG_NATIVE: 'makes Node print what it does, addresses and names of files among it; unset it',
+  SSLKEYLOGFILE: 'asks for the keys of TLS to be written down, with which tokens can be read; unset it',
+  OPENSSL_CONF: 'can load other code and lower what TLS accepts; unset it',
+  OPENSSL_MODULES: 'lets OpenSSL load code from another place; unset it',
+};
+
+/**
+ * Variables and options of Node that would undo what the sidecar promises, whatever the configuration says. Not LD_PRELOAD
+ * and its kin, which have acted before anything here runs, and not NODE_PATH: packages come from beside the program.
+ * @param nodeArguments Node's options in front of the program
+ */
+export function refuseEnvironment(env: Env, nodeArguments: readonly string[]): Problem[] {
+  const named = (name: string, message: string) => ({ where: `environment variable ${name}`, path: '', message });
+  const unset = Object.entries(REFUSED).flatMap(([name, message]) => (env[name] ? [named(name, message)] : []));
+  const tls = 'turns certificate checks off; unset it and add the CA with NODE_EXTRA_CA_CERTS';
+  return [
+    ...(env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ? [named('NODE_TLS_REJECT_UNAUTHORIZED', tls)] : []),
+    ...unset,
+    ...refuseNodeOptions(env['NODE_OPTIONS'] ?? '', nodeArguments),
+  ];
 }
 
 /** What those who started this process tell it about themselves. */
@@ -58,13 +63,15 @@ function readCluster(env: Env): { apiServer: string; pod: string } | undefined {
 /** Upper or lower case names, as curl has them; undefined when no proxy is set. */
 export function readProxy(env: Env, problems: Problem[]): ProxySettings | undefined {
   const read = (name: string): Secret | undefined => {
-    const value = env[name] || env[name.toLowerCase()];
+    const value = (env[name] || env[name.toLowerCase()])?.trim();
     if (!value) return undefined;
-    if (isProxyUrl(value)) return new Secret(value);
+    const url = proxyUrl(value);
+    if (url !== undefined) return new Secret(url);
     problems.push({
       where: `environment variable ${name}`,
       path: '',
-      message: 'must be a URL such as http://proxy:3128, special characters of a password percent-encoded',
+      message:
+        'must be host:port or a URL such as http://proxy:3128 (http or https), special characters of a password percent-encoded',
     });
     return undefined;
   };
@@ -73,8 +80,12 @@ export function readProxy(env: Env, problems: Problem[]): ProxySettings | undefi
   return { ...settings, noProxy: env['NO_PROXY'] || env['no_proxy'] || '' };
 }
 
-function isProxyUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, username, password } = new URL(text);
-  return /^https?:$/.test(protocol) && !/%(?![0-9a-f]{2})/i.test(username + password);
+const WITHOUT_SCHEME = /^(?:[^\s@/]*@)?(?:\[[0-9a-f:.]+\]|[^\s:/@[\]\\?#]+)(?::\d+)?\/?$/i;
+
+/** A proxy without a scheme speaks HTTP, as for curl and Go. */
+function proxyUrl(value: string): string | undefined {
+  const text = WITHOUT_SCHEME.test(value) ? `http://${value}` : value;
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return undefined;
+  const { username, password } = new URL(text);
+  return /%(?![0-9a-f]{2})/i.test(username + password) ? undefined : text;
 }

@@ -2,11 +2,11 @@
  * Reads the configuration file: YAML 1.2, so JSON too. Remembers where everything stood, and quotes nothing of it, since
  * the line that is wrong may be the one with a password on it.
  */
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Doc } from './layers.ts';
 import type { Problem } from './problems.ts';
+import { readRegularFile } from './regular-file.ts';
 
 export interface ConfigFile {
   readonly name: string | undefined;
@@ -22,6 +22,8 @@ export interface FileRequest {
   readonly cwd: string;
 }
 
+/** Far more than anybody writes. */
+const MAX_BYTES = 4 * 1024 * 1024;
 const DEFAULT_FILE = 'aritma-sidecar.yaml';
 
 /** What the file holds, or what is wrong with it as a whole. */
@@ -29,13 +31,13 @@ export function readConfigFile({ asked, cwd }: FileRequest): ConfigFile | { read
   const name = asked ?? DEFAULT_FILE;
   try {
     const path = resolve(cwd, name);
-    return parse({ name, path }, readFileSync(path, 'utf8'));
+    return parse({ name, path }, readRegularFile(path, MAX_BYTES).toString('utf8'));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code, message } = error as NodeJS.ErrnoException;
     if (asked === undefined && code === 'ENOENT') {
       return { name: undefined, path: undefined, doc: {}, yaml: undefined, lines: new LineCounter() };
     }
-    return { problems: [{ where: name, path: '', message: `cannot be read (${code}); check path and permissions` }] };
+    return { problems: [{ where: name, path: '', message }] };
   }
 }
 

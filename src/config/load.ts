@@ -17,7 +17,8 @@ import { locate, type Problem, wording } from './problems.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema } from './schema.ts';
 import { allowedKeys } from './schema-path.ts';
-import { type LoadedSecret, loadCallerKeys, loadSecrets, loadTls, type TlsFiles } from './secret-files.ts';
+import { type LoadedSecret, loadCallerKeys, loadSecrets, warnOfAccess } from './secret-files.ts';
+import { checkExtraCa, loadTls, type TlsFiles } from './tls-files.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -28,6 +29,8 @@ export interface LoadOptions {
   readonly file?: string | undefined;
   /** Defaults to the process environment. */
   readonly env?: Env;
+  /** Options of Node in front of the program; by default this process's, where the environment is its own, too. */
+  readonly nodeArguments?: readonly string[];
   /** Where relative file names start; the working directory by default. */
   readonly cwd?: string;
   /** A whole document; then file, flags and the variables that stand for options do not count. */
@@ -68,7 +71,8 @@ export interface LoadedConfig {
  */
 export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const { file, overrides, problems, env, cwd } = readInputs(options);
-  const snapshot = { ...env };
+  // Node has read its own CAs by then.
+  const snapshot = { ...env, NODE_EXTRA_CA_CERTS: undefined };
   const { doc: whole, sources } = applyInputs(layer(file.doc, overrides), overrides);
   const where = (path: readonly PropertyKey[]) => locate(path, sources, file);
   const report: Report = (path, message) => problems.push({ where: where(path), path: path.join('.'), message });
@@ -82,7 +86,8 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const context = { env, cwd, report, warnings, files };
   const secrets = loadSecrets(parts.credentials, context);
   const callerKeys = loadCallerKeys(parts.callers, context);
-  const tls = loadTls(parts, context);
+  const tls = loadTls(parts, { ...context, onKey: (path) => warnOfAccess(path, context) });
+  checkExtraCa(env['NODE_EXTRA_CA_CERTS'], problems);
   const proxy = readProxy(env, problems);
   if (!result.success || problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
   const config = result.data;
@@ -147,8 +152,8 @@ interface Inputs {
 /** A file that cannot be understood ends it here: everything else would be a consequence. */
 function readInputs(options: LoadOptions): Inputs {
   // biome-ignore lint/style/noProcessEnv: this is the one place that reads it
-  const { flags = {}, env = process.env, cwd = '.' } = options;
-  const problems = refuseEnvironment(env);
+  const { flags = {}, env = process.env, cwd = '.', nodeArguments = options.env ? [] : process.execArgv } = options;
+  const problems = refuseEnvironment(env, nodeArguments);
   if (options.document) return { file: fileOf(options.document), overrides: [], env, cwd, problems };
   const file = readConfigFile({ asked: options.file ?? (env['ARITMA_CONFIG'] || undefined), cwd });
   if ('problems' in file) throw new SidecarError('CONFIG_INVALID', { problems: [...problems, ...file.problems] });

@@ -1,12 +1,11 @@
 /**
- * Reads client secrets, keys and certificates from where the configuration says they are. A secret leaves this file as a
+ * Reads client secrets and keys from where the configuration says they are. A secret leaves this file as a
  * `Secret` or not at all: no message holds any part of one.
  */
-import { lstatSync, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { createSecureContext } from 'node:tls';
 import { parsePrivateKey } from '../core/private-key.ts';
 import { Secret } from '../core/secret.ts';
+import { accessDoubts, readRegularFile } from './regular-file.ts';
 import type { Report, ValidParts } from './rules.ts';
 
 export interface LoadedSecret {
@@ -16,13 +15,6 @@ export interface LoadedSecret {
   /** Both for private_key_jwt. */
   readonly kid: string | undefined;
   readonly alg: string | undefined;
-}
-
-/** What undici's connector takes. */
-export interface TlsFiles {
-  ca?: Buffer;
-  cert?: Buffer;
-  key?: Buffer;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -88,23 +80,13 @@ export function loadCallerKeys(callers: ValidParts['callers'], context: SecretCo
   return keys;
 }
 
-/** By owner: `credential NAME`, `route PATH` or `callers`. */
-export function loadTls({ credentials, routes, callers }: ValidParts, context: SecretContext): Map<string, TlsFiles> {
-  const loaded = new Map<string, TlsFiles>();
-  for (const [name, { tls }] of credentials) {
-    if (tls) loaded.set(`credential ${name}`, readTls(['credentials', name, 'tls'], tls, context));
-  }
-  for (const [index, { path, tls }] of routes) {
-    if (tls) loaded.set(`route ${path}`, readTls(['routes', index, 'tls'], tls, context));
-  }
-  if (callers?.tls) loaded.set('callers', readTls(['callers', 'tls'], callers.tls, context));
-  return loaded;
-}
-
 type Text =
   | { readonly text: string; readonly what: string; problem?: never }
   | { readonly problem: string; text?: never };
 type Read = { readonly value: Secret; problem?: never } | { readonly problem: string; value?: never };
+
+/** Far more than a secret or a key in PEM has. */
+const MAX_BYTES = 64 * 1024;
 
 /** No message names the variable or the file: in a hurry, people put the secret itself there. */
 function fromEnv(env: Env, name: string): Text {
@@ -112,21 +94,22 @@ function fromEnv(env: Env, name: string): Text {
 }
 
 function fromFile(file: string, context: SecretContext): Text {
-  const { env, cwd, platform = process.platform, warnings, files } = context;
-  const path = resolve(cwd, file);
-  files.push(path);
+  const path = resolve(context.cwd, file);
+  context.files.push(path);
   try {
-    const { mode } = statSync(path);
-    // In a pod the containers that mount a Secret can read it, whatever the mode, which has to let in a user that is not root.
-    // And Windows says who may read a file elsewhere than in its mode.
-    const modeCounts = platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
-    if (modeCounts && (mode & 0o077) !== 0) {
-      warnings.push(`secret file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it`);
-    }
-    return { text: readFileSync(path, 'utf8'), what: 'the secret file' };
+    const text = readRegularFile(path, MAX_BYTES);
+    warnOfAccess(path, context);
+    return { text: text.toString('utf8'), what: 'the secret file' };
   } catch (error) {
-    return { problem: `the secret file ${whyUnreadable(path, error)}` };
+    return { problem: `the secret file ${(error as Error).message}` };
   }
+}
+
+/** Adds a warning for everybody else who can read or replace a file with a secret. */
+export function warnOfAccess(path: string, { env, warnings, platform = process.platform }: SecretContext): void {
+  // In a pod the containers that mount a Secret can read it, whatever the mode, which has to let in a user that is not root.
+  const modeCounts = platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
+  for (const { message, fix } of accessDoubts(path, modeCounts)) warnings.push(`secret file ${message}; ${fix}`);
 }
 
 /** Editors add a newline, Windows ones a byte order mark; neither belongs to the secret. */
@@ -149,45 +132,4 @@ function asKey(read: Text, alg: string | undefined): Read {
   } catch (error) {
     return { problem: `${read.what} ${(error as Error).message}` };
   }
-}
-
-type TlsSettings = Readonly<Partial<Record<keyof TlsFiles, string | undefined>>>;
-
-function readTls(path: readonly PropertyKey[], settings: TlsSettings, { cwd, files, report }: SecretContext): TlsFiles {
-  const read: TlsFiles = {};
-  for (const kind of ['ca', 'cert', 'key'] as const) {
-    const file = settings[kind];
-    if (file === undefined) continue;
-    const resolved = resolve(cwd, file);
-    files.push(resolved);
-    try {
-      read[kind] = readFileSync(resolved);
-      if (!read[kind].includes('-----BEGIN ')) report([...path, kind], 'holds no PEM');
-    } catch (error) {
-      report([...path, kind], whyUnreadable(resolved, error));
-      return read;
-    }
-  }
-  try {
-    createSecureContext(read);
-  } catch (error) {
-    const mismatch = /KEY_VALUES?_MISMATCH/.test(codeOf(error)) ? 'the key does not belong to the certificate; ' : '';
-    report(
-      path,
-      `${mismatch}cannot be used together (${codeOf(error)}): PEM files of a CA, a certificate and its own key`,
-    );
-  }
-  return read;
-}
-
-/** A link to nowhere looks like a file to whoever lists the folder. */
-function whyUnreadable(path: string, error: unknown): string {
-  const code = codeOf(error);
-  const dangling = code === 'ENOENT' && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink();
-  if (dangling) return `is a symbolic link to a file that does not exist (${code}), so it cannot be read`;
-  return `cannot be read (${code}); check path and permissions`;
-}
-
-function codeOf(error: unknown): string {
-  return String((error as NodeJS.ErrnoException).code);
 }

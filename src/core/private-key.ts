@@ -2,6 +2,7 @@
  * Private keys as operators have them, PEM of any kind or JWK, with the signature algorithm that fits.
  */
 import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { parseKey } from './pem.ts';
 import type { Secret } from './secret.ts';
 
 export interface ParsedKey {
@@ -23,12 +24,7 @@ const MIN_RSA_BITS = 2048;
  */
 export function parsePrivateKey(text: Secret, wanted?: string): ParsedKey {
   const jwk = parseJwk(text.reveal());
-  let key: KeyObject;
-  try {
-    key = jwk ? createPrivateKey({ key: jwk, format: 'jwk' }) : createPrivateKey(text.reveal());
-  } catch {
-    throw new Error('must hold an unencrypted private key as PEM or JWK');
-  }
+  const key = jwk ? keyOfJwk(jwk) : parseKey(text.reveal()).key;
   const possible = algorithmsFor(key);
   const [fitting = ''] = possible;
   const stated = (value: unknown) => (typeof value === 'string' ? value : undefined);
@@ -36,6 +32,14 @@ export function parsePrivateKey(text: Secret, wanted?: string): ParsedKey {
   if (!possible.includes(alg))
     throw new Error(`must hold a key for its algorithm; this one can do ${possible.join(', ')}`);
   return { key, alg, kid: stated(jwk?.['kid']) };
+}
+
+function keyOfJwk(jwk: Record<string, unknown>): KeyObject {
+  try {
+    return createPrivateKey({ key: jwk, format: 'jwk' });
+  } catch {
+    throw new Error('must hold a private key as PEM or JWK; this JWK is none');
+  }
 }
 
 function algorithmsFor({

@@ -35,7 +35,7 @@ function isCovered(entry: string, { origin, hostname, secure }: BaseUrl): boolea
   const name = bracketed ?? plain ?? entry;
   const host = hostname.replace(/^\[(.*)\]$/, '$1');
   if (isIP(host)) return isSameNetwork(name, host);
-  const domain = name.replace(/^\*?\./, '');
+  const domain = name.replace(/^\*?\./, '').replace(/\.$/, '');
   return host === domain || host.endsWith(`.${domain}`);
 }
 

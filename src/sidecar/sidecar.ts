@@ -9,7 +9,7 @@ import { type Admin, createAdmin } from '../admin/server.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { type Address, isLoopback } from '../config/parsers.ts';
 import type { Config } from '../config/schema.ts';
-import type { TlsFiles } from '../config/secret-files.ts';
+import type { TlsFiles } from '../config/tls-files.ts';
 import { watchFiles } from '../config/watch.ts';
 import { type Clock, sleep, systemClock } from '../core/clock.ts';
 import type { Log } from '../core/log.ts';

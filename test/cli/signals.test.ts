@@ -1,6 +1,8 @@
 // Signals and accidents: what must not stop a sidecar, and how it ends when it has to.
 import { spawn } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { MAIN } from '../support/cli.ts';
+import { COMPILED } from '../support/compiled.ts';
 import { createWorld } from '../support/world.ts';
 
 const CANARY = 'CANARY-4711';
@@ -42,8 +44,9 @@ describe.skipIf(process.platform === 'win32')('a defect', () => {
   ])('such as %s ends the process with 1, says where, and quotes nothing', async (_case, how, says) => {
     await using world = await createWorld('http://127.0.0.1:9');
     // It fails on SIGUSR2, out of nowhere, the way a defect would.
-    const defect = world.folder.write('defect.mjs', `process.on('SIGUSR2', () => { ${how}; });`);
-    const sidecar = await world.serve({}, { env: { NODE_OPTIONS: `--import=${defect}` } });
+    const text = `process.on('SIGUSR2', () => { ${how}; });\nawait import(${JSON.stringify(MAIN)});`;
+    const defect = world.folder.write('defect.mjs', text);
+    const sidecar = await world.serve({}, { program: [process.execPath, defect], env: COMPILED });
     sidecar.kill('SIGUSR2');
     const { code, stdout, stderr } = await sidecar.ended;
     expect(code).toBe(1);

@@ -89,7 +89,16 @@ describe('callers', () => {
     folder.write('cert.pem', '-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n');
     const yaml = 'callers: { tls: { cert: cert.pem, key: cert.pem } }\n';
     expect(problemsOf(folder, { env: COMPLETE_ENV, yaml })).toEqual([
-      expect.objectContaining({ path: 'callers.tls', message: expect.stringMatching(/its own key/) }),
+      {
+        where: 'config.yaml:1',
+        path: 'callers.tls.cert',
+        message: 'cert.pem block 1 (CERTIFICATE) is damaged: it is no certificate',
+      },
+      {
+        where: 'config.yaml:1',
+        path: 'callers.tls.key',
+        message: 'cert.pem block 1 (CERTIFICATE) is damaged: it is no certificate',
+      },
     ]);
   });
 });

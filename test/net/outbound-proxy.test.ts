@@ -1,8 +1,10 @@
 /** Which origins go through the company's proxy, in every spelling of NO_PROXY. */
 import { describe, expect, it } from 'vitest';
+import { readProxy } from '../../src/config/environment.ts';
 import { parseBaseUrl } from '../../src/config/parsers.ts';
+import type { Problem } from '../../src/config/problems.ts';
 import { Secret } from '../../src/core/secret.ts';
-import { proxyFor } from '../../src/net/outbound-proxy.ts';
+import { proxyFor, proxyHost } from '../../src/net/outbound-proxy.ts';
 
 const https = new Secret('http://proxy.test:3128');
 const http = new Secret('http://plain-proxy.test:3128');
@@ -36,6 +38,9 @@ describe('src/net/outbound-proxy.ts', () => {
     ['https://bank.test', 'a.test, bank.test'],
     ['https://bank.test', 'a.test bank.test'],
     ['https://bank.test', 'bank.test:443'],
+    ['https://bank.test', 'bank.test.'],
+    ['https://bank.test', ' bank.test ,'],
+    ['https://bank.test', 'a.test,*'],
     ['https://bank.test:8443', 'bank.test:8443'],
     ['https://10.1.2.3', '10.1.2.3'],
     ['https://10.1.2.3', '10.0.0.0/8'],
@@ -65,4 +70,61 @@ describe('src/net/outbound-proxy.ts', () => {
   ])('goes through the proxy to %s when NO_PROXY is "%s"', (url, noProxy) =>
     expect(usesProxy(url, noProxy)).toBe(true),
   );
+});
+
+describe('HTTPS_PROXY and its kin', () => {
+  const read = (env: Readonly<Record<string, string>>) => {
+    const problems: Problem[] = [];
+    const settings = readProxy(env, problems);
+    return {
+      https: settings?.https && proxyHost(settings.https),
+      http: settings?.http && proxyHost(settings.http),
+      problems,
+    };
+  };
+
+  it.each([
+    ['http://proxy.test:3128', 'proxy.test:3128'],
+    ['proxy.test:3128', 'proxy.test:3128'],
+    ['proxy.test', 'proxy.test'],
+    ['proxy.test:3128/', 'proxy.test:3128'],
+    ['HTTP://proxy.test:3128/', 'proxy.test:3128'],
+    ['https://proxy.test:3129', 'proxy.test:3129'],
+    ['erp:pa%40ss@proxy.test:3128', 'proxy.test:3128'],
+    ['erp@proxy.test:3128', 'proxy.test:3128'],
+    ['10.0.0.1:3128', '10.0.0.1:3128'],
+    ['[fd00::5]:3128', '[fd00::5]:3128'],
+    ['http://[fd00::5]:3128', '[fd00::5]:3128'],
+    [' proxy.test:3128\n', 'proxy.test:3128'],
+    ['localhost:3128', 'localhost:3128'],
+  ])('%s leads to the proxy at %s, by either name', (value, host) => {
+    expect(read({ HTTPS_PROXY: value })).toMatchObject({ https: host, http: undefined, problems: [] });
+    expect(read({ https_proxy: value })).toMatchObject({ https: host, http: undefined, problems: [] });
+    expect(read({ http_proxy: value, HTTPS_PROXY: '' })).toMatchObject({ https: undefined, http: host, problems: [] });
+  });
+
+  it.each([
+    'socks5://proxy.test:1080',
+    'ftp://proxy.test',
+    'proxy.test:99999',
+    'proxy.test:port',
+    'http:/proxy.test:3128',
+    'http:proxy.test:3128',
+    '//proxy.test:3128',
+    'proxy.test:3128/path',
+    'fd00::5',
+    'CANARY:pa%ss@proxy.test:3128',
+    'CANARY:a/b@proxy.test:3128',
+    'C:\\proxy',
+    '=proxy test',
+    'http://',
+  ])('%s is refused without being quoted', (value) => {
+    const { https, problems } = read({ HTTPS_PROXY: value });
+    expect([https, problems.map(({ where }) => where)]).toEqual([undefined, ['environment variable HTTPS_PROXY']]);
+    expect(JSON.stringify(problems)).not.toContain('CANARY');
+  });
+
+  it('is no proxy where it is empty', () => {
+    expect(readProxy({ HTTPS_PROXY: '', https_proxy: ' ', NO_PROXY: '*' }, [])).toBeUndefined();
+  });
 });

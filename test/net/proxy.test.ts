@@ -1,9 +1,12 @@
 /** The company's proxy on the way out: asked to CONNECT and nothing else, never shown secret or token. */
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { type ProxyBehaviour, startConnectProxy } from '../support/connect-proxy.ts';
 import { startEgressWorld } from '../support/egress-world.ts';
 import { createFolder } from '../support/folder.ts';
+import { signItself } from '../support/odd-certificates.ts';
 import { TEST_SECRET } from '../support/sidecar.ts';
 import { startTlsServer } from '../support/tls-server.ts';
 import { startTokenServer } from '../support/token-server.ts';
@@ -126,6 +129,58 @@ describeWithOpenssl('src/net/egress.ts: outbound proxy', () => {
     expect(proxy.connects).toEqual(['bank.test:443']);
   });
 
+  it.each<[string, (client: Socket) => unknown]>([
+    [
+      '200 and bytes of its own behind',
+      (client) => client.write(`${YES}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`),
+    ],
+    ['200 with a body', (client) => client.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil')],
+    ['200 and a certificate of its own', (client) => forge(client)],
+    ['half a head', (client) => client.write('HTTP/1.1 200 OK\r\nX-A')],
+    ['one byte at a time, for ever', (client) => drip(client, 'HTTP/1.1 200 OK\r\nX-A: ')],
+    ['interim responses without end', (client) => flood(client, 'HTTP/1.1 100 Continue\r\n\r\n')],
+    [
+      'a head without end',
+      (client) => flood(client, 'X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n', 'HTTP/1.1 200 OK\r\n'),
+    ],
+    ['101', (client) => client.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n')],
+    ['something that is no HTTP', (client) => client.write('SSH-2.0-OpenSSH_9.2\r\n')],
+    ['nothing, and closes', (client) => client.end()],
+    ['nothing, and resets', (client) => client.resetAndDestroy()],
+  ])(
+    'fails the call within its time, and the next one goes through, when the proxy sends %s',
+    async (_what, answer) => {
+      const { start, proxy, local, remote, tls } = await setUp();
+      let isHostile = true;
+      const sockets = new Set<Socket>();
+      const front = createServer((client) => {
+        sockets.add(client.on('error', () => client.destroy()));
+        if (isHostile) return void client.once('data', () => answer(client));
+        const through = connect(proxy.port, '127.0.0.1').on('error', () => client.destroy());
+        client.pipe(through).pipe(client);
+      });
+      await new Promise<void>((done) => front.listen(0, '127.0.0.1', done));
+      onTestFinished(() => {
+        for (const socket of sockets) socket.destroy();
+        front.close();
+      });
+      const world = await start({
+        env: { HTTPS_PROXY: `erp:${PASSWORD}@127.0.0.1:${(front.address() as AddressInfo).port}` },
+        credential: local,
+        routes: [{ path: '/api', upstream: 'https://bank.test', tls }],
+        config: { timeouts: { connect: '400ms' } },
+      });
+      const seen = await world.call();
+      expect(seen).toMatchObject({ status: 502, code: 'UPSTREAM_UNREACHABLE' });
+      expect([seen.text.includes('evil'), remote.calls]).toEqual([false, []]);
+      // Nothing is kept open to it.
+      await expect.poll(() => [...sockets].filter(({ closed }) => !closed)).toEqual([]);
+      isHostile = false;
+      expect(await world.call()).toMatchObject({ status: 200 });
+      expectHidden([seen.text, world.log(), await world.status()]);
+    },
+  );
+
   it('goes directly to what NO_PROXY names, and through the proxy to what it does not', async () => {
     const { start, proxy, local, remote, tls, url } = await setUp();
     // Not a loopback address by its spelling, and yet this machine.
@@ -159,6 +214,30 @@ describeWithOpenssl('src/net/egress.ts: outbound proxy', () => {
     expect(proxy.connects).toEqual([]);
   });
 });
+
+const YES = 'HTTP/1.1 200 OK\r\n\r\n';
+
+function drip(client: Socket, text: string): void {
+  let sent = 0;
+  const timer = setInterval(() => client.write(text[sent++] ?? 'a'), 20);
+  client.on('close', () => clearInterval(timer));
+}
+
+function flood(client: Socket, text: string, first = ''): void {
+  client.write(first);
+  const more = () => {
+    while (client.writable && client.write(text.repeat(100)));
+  };
+  client.on('drain', more);
+  more();
+}
+
+/** Speaks TLS as the API itself would. */
+function forge(client: Socket): void {
+  const { key, cert } = signItself(certificates().folder);
+  client.write(YES);
+  new TLSSocket(client, { isServer: true, key, cert }).on('error', () => client.destroy());
+}
 
 function expectHidden(texts: readonly string[]): void {
   const encoded = Buffer.from(`erp:${PASSWORD}`).toString('base64');

@@ -58,6 +58,31 @@ describeWithOpenssl('src/net/egress.ts: TLS', () => {
     expect(api.calls).toHaveLength(1);
   });
 
+  it('goes on with the last good files while one of them is written anew, wherever the writer has got to', async () => {
+    const { good, authority, client } = certificates();
+    const api = await startServer({ ...good, ca: authority.ca, requestCert: true });
+    const folder = createFolder();
+    onTestFinished(() => folder[Symbol.dispose]());
+    const contents = { ca: authority.ca, cert: client.cert, key: client.key };
+    const files = Object.entries(contents).map(([name, content]) => [name, folder.write(name, content)]);
+    const routes = [{ path: '/api', upstream: originOf(api), tls: Object.fromEntries(files) as object }];
+    const world = await startWorld({ routes });
+    expect(await world.call()).toMatchObject({ status: 200 });
+    for (const [name, content] of Object.entries(contents)) {
+      const whole = content.trimEnd().length;
+      // Each byte of them is tried in test/core/pem.test.ts.
+      for (let length = 0; length < whole; length += 9) {
+        folder.write(name, content.slice(0, length));
+        world.reload();
+        if (length % 90 === 0) expect(await world.call()).toMatchObject({ status: 200 });
+      }
+      folder.write(name, content);
+    }
+    const reloads = /^aritma_sidecar_config_reloads_total\{result="ok"\} (\d+)$/m;
+    expect(reloads.exec(await world.metrics())?.[1]).toBe('0');
+    expect(await world.call()).toMatchObject({ status: 200 });
+  });
+
   it.each(['issuer', 'tokenEndpoint'])(
     'keeps the secret from an identity server whose CA is private (by %s) until the credential names that CA',
     async (how) => {

@@ -7,7 +7,7 @@ import { PATIENCE_MS } from './own-time.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** The bundle where there is one: see build-program.ts. */
-const MAIN = process.env['TEST_PROGRAM'] ?? join(ROOT, 'src/main.ts');
+export const MAIN = process.env['TEST_PROGRAM'] ?? join(ROOT, 'src/main.ts');
 const LIMIT_MS = 2 * PATIENCE_MS;
 
 export interface Ended {

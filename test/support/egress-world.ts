@@ -31,6 +31,10 @@ export interface EgressWorld {
   /** All log lines as written. */
   log(): string;
   status(): Promise<string>;
+  /** As on SIGHUP. */
+  reload(): void;
+  /** Text of /metrics. */
+  metrics(): Promise<string>;
 }
 
 /** Stops with the test. */
@@ -62,6 +66,8 @@ export async function startEgressWorld(options: EgressOptions): Promise<EgressWo
       return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     },
     log: () => lines.join(''),
+    reload: () => sidecar.reload('test'),
+    metrics: async () => (await fetch(`${sidecar.admin[0]?.text}/metrics`)).text(),
     status: async () => (await fetch(`${sidecar.admin[0]?.text}/status`)).text(),
   };
 }

@@ -29,6 +29,10 @@ export interface SidecarProcessOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Of Node, before the program. */
   readonly nodeArgs?: readonly string[];
+  /** Where the program is; its source by default. */
+  readonly main?: string;
+  /** JavaScript that runs in the process before the program. */
+  readonly before?: string;
   /** What starts Node, with its arguments; Node itself by default. */
   readonly launcher?: readonly string[];
 }
@@ -41,8 +45,10 @@ export async function startSidecarProcess(options: SidecarProcessOptions): Promi
   writeFileSync(join(folder, 'secret'), 'secret-of-the-test', { mode: 0o600 });
   const file = join(folder, 'config.json');
   writeFileSync(file, JSON.stringify(configOf(options, join(folder, 'secret'))));
-  const { launcher = [], nodeArgs = [] } = options;
-  const [command = '', ...args] = [...launcher, process.execPath, ...nodeArgs, MAIN, 'serve', '--config', file];
+  const { launcher = [], nodeArgs = [], main = MAIN, before } = options;
+  const program = before === undefined ? main : join(folder, 'before.mjs');
+  if (before !== undefined) writeFileSync(program, `${before}\nawait import(${JSON.stringify(main)});\n`);
+  const [command = '', ...args] = [...launcher, process.execPath, ...nodeArgs, program, 'serve', '--config', file];
   const child = spawn(command, args, { cwd: folder, env: COMPILED, stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   const output = { stdout: '', stderr: '' };

@@ -1,6 +1,9 @@
 // A heap far too small for what comes: requests are turned away, the process lives, and all is well afterwards.
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openFlood } from '../support/flood.ts';
+import { loadWithGets } from '../support/keep-alive-load.ts';
 import { startSidecarProcess } from '../support/sidecar-process.ts';
 import { startTokenServer } from '../support/token-server.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -45,4 +48,23 @@ describe('a sidecar with a heap of 64 MiB', () => {
     await tokens.close();
     // A small heap makes a slow process, on a busy machine all the more.
   }, 60_000);
+});
+
+describe('a sidecar that is started without any option of Node', () => {
+  const ANSWER = `HTTP/1.1 200 OK\r\nContent-Length: 686\r\n\r\n${'a'.repeat(686)}`;
+
+  it('keeps its nursery small under load, as with --max-semi-space-size=4', async () => {
+    const folder = join(import.meta.dirname, '../../node_modules/.cache/aritma-sidecar-memory');
+    execFileSync(process.execPath, [join(import.meta.dirname, '../../deploy/package/build.ts'), folder]);
+    await using upstream = await startUpstream(() => ANSWER);
+    const tokens = await startTokenServer();
+    const to = { upstream: upstream.url, tokenEndpoint: tokens.url, main: join(folder, 'main.js') };
+    await using sidecar = await startSidecarProcess(to);
+    await Promise.all(Array.from({ length: 8 }, () => loadWithGets(sidecar.port, '/api/x', 4000)));
+    const text = await (await fetch(`${sidecar.adminUrl}/metrics`)).text();
+    await tokens.close();
+    const nursery = Number(/^nodejs_heap_space_size_total_bytes\{space="new"\} (\S+)/m.exec(text)?.[1]) / 1024 ** 2;
+    // By itself V8 makes it 28 MiB here, and 64 in time.
+    expect(nursery).toBeLessThanOrEqual(20);
+  });
 });

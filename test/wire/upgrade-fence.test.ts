@@ -211,13 +211,13 @@ const disposable = <T extends { close(): Promise<unknown> }>(server: T): T & Asy
   Object.assign(server, { [Symbol.asyncDispose]: async () => void (await server.close()) });
 
 /** Tells at the end what Node has read in. */
-const LOADED = `data:text/javascript,${encodeURIComponent(`
+const LOADED = `
   import { createRequire } from 'node:module';
   process.on('exit', () => {
     const loaded = Object.keys(createRequire('/').cache).some((file) => file.includes('/http-proxy-3/'));
     process.stderr.write('http-proxy-3 loaded: ' + loaded);
   });
-`)}`;
+`;
 
 describe('the program', () => {
   /** What it has said on standard error when it has served one caller. */
@@ -228,7 +228,7 @@ describe('the program', () => {
       upstream: upstream.url,
       tokenEndpoint: tokens.url,
       route: { upgrade: true },
-      nodeArgs: ['--import', LOADED],
+      before: LOADED,
       launcher,
     });
     using caller = await openCaller(sidecar.port);

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { buildConnector, type Dispatcher, Pool } from 'undici';
 import { SidecarError } from '../../core/errors.ts';
+import { parseCertificates } from '../../core/pem.ts';
 import { Secret } from '../../core/secret.ts';
 import { type BoundedRequest, parseObject, sendBounded } from '../../net/bounded-request.ts';
 import { readText } from './durable-file.ts';
@@ -103,11 +104,21 @@ interface ApiRequest {
 /** The CA is read for each connection, so that one that is replaced takes effect. */
 function trusting(caFile: string, timeout: number): buildConnector.connector {
   return (options, done) => {
-    readMounted(caFile).then(
+    readCa(caFile).then(
       (ca) => buildConnector({ ca, timeout, allowH2: false })(options, done),
       (error: Error) => done(error, null),
     );
   };
+}
+
+async function readCa(file: string): Promise<string> {
+  const text = await readMounted(file);
+  try {
+    return parseCertificates(text, 'ca').pem;
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'read', file, reason } });
+  }
 }
 
 async function readMounted(file: string): Promise<string> {

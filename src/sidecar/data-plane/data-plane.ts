@@ -5,7 +5,7 @@
 
 import { Server as TlsServer } from 'node:https';
 import type { Server } from 'node:net';
-import type { TlsFiles } from '../../config/secret-files.ts';
+import type { TlsFiles } from '../../config/tls-files.ts';
 import type { Clock } from '../../core/clock.ts';
 import { createMinorGc } from '../../proxy/minor-gc.ts';
 import { createQuotas } from '../../proxy/rate-limits.ts';
