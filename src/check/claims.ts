@@ -1,13 +1,12 @@
 /**
- * What a token says about itself, as far as that shows a mistake before an API does: times, scopes, audience, issuer; and
- * what time the identity server has (`Date`, RFC 9110 §6.6.1). The token is only ever read here, and only these claims; an
- * opaque one says nothing.
+ * What a token says about itself, as far as that shows a mistake before an API does, or explains one of its refusals: times,
+ * scopes, audience, issuer. The token is only ever read here, and only these claims; an opaque one says nothing.
  */
 import { decodeJwt } from 'jose';
 import type { Secret } from '../core/secret.ts';
 import { parseObject } from '../net/bounded-request.ts';
 import type { TokenTarget } from '../oauth/credential.ts';
-import { FINDING, type Finding, shown, type Words } from './finding.ts';
+import { shown, type Words } from './finding.ts';
 
 export interface Issued {
   readonly authorization: Secret;
@@ -41,6 +40,51 @@ export function doubts(issued: Issued): Words[] {
 /** Tokens that live for more than a day. */
 export function isLongLived({ authorization }: Issued): boolean {
   return (ownLifetimeS(claimsOf(authorization)) ?? 0) > LONG_S;
+}
+
+/**
+ * Why an API may find a token invalid (RFC 6750 §3.1, `invalid_token`), as far as its claims show it.
+ * @param host of the API
+ * @param now epoch ms
+ */
+export function whyInvalid(authorization: Secret, host: string, now: number): Omit<Words, 'cause'> {
+  const claims = claimsOf(authorization);
+  if (!claims) {
+    return {
+      message: 'it is no JWT, so only the identity server knows what it stands for',
+      fix: 'ask the API’s operator whether it takes such tokens, or only JWTs; the client may have the wrong accessTokenType',
+    };
+  }
+  const wrong = times(claims, now) ?? environment(claims, host) ?? audienceMissing(claims);
+  if (wrong) return wrong;
+  const audience = shown(listOf(claims['aud']).join(', '));
+  const scope = shown([claims['scope'], claims['scp']].flatMap(listOf).join(' ')) || 'none';
+  const left = Math.round((numberOf(claims['exp']) ?? 0) - now / 1000);
+  return {
+    message: `it has issuer ${shown(claims['iss'])}, audience ${audience}, scope ${scope}${left > 0 ? ` and is valid for ${left} s` : ''}`,
+    fix: 'compare issuer and audience with what the API expects: `audience`, `resource` and `scope` of the route decide on the latter; if they are right, the API does not know the key it is signed with',
+  };
+}
+
+const ENVIRONMENT = /(?:^|[.-])(dev|test|stag(?:e|ing)|qa|uat|sandbox|demo)(?=[.-])/i;
+
+/** A token of dev at the API of prod, or the other way round. */
+function environment(claims: Claims, host: string): Omit<Words, 'cause'> | undefined {
+  const issuer = String(claims['iss']);
+  const name = URL.canParse(issuer) ? new URL(issuer).hostname : '';
+  // An address says nothing of its environment, and neither does a name without a domain.
+  if (![name, host].every((text) => /\.[a-z]+$/i.test(text))) return undefined;
+  const [theirs, its] = [name, host].map((text) => ENVIRONMENT.exec(text)?.[1]?.toLowerCase() ?? 'prod');
+  if (theirs === its) return undefined;
+  const message = `${shown(issuer)} issued it, which by its name is of another environment than ${host}`;
+  return { message, fix: 'use token endpoint and upstream of the same environment: dev tokens do not work in prod' };
+}
+
+function audienceMissing(claims: Claims): Omit<Words, 'cause'> | undefined {
+  if (listOf(claims['aud']).length > 0) return undefined;
+  const fix =
+    'set `scope`, `audience` or `resource` of the route to what belongs to the API: they decide whom a token is for';
+  return { message: 'it names no audience, and an API takes only tokens that are for it', fix };
 }
 
 function claimsOf(authorization: Secret): Claims | undefined {
@@ -136,32 +180,4 @@ function numberOf(value: unknown): number | undefined {
 
 function listOf(value: unknown): string[] {
   return [value].flat().filter((one) => typeof one === 'string');
-}
-
-export interface Reading {
-  /** The header as it came; whole seconds. */
-  readonly date: string | string[] | undefined;
-  /** Epoch ms when the response came. */
-  readonly at: number;
-}
-
-const WARNING_S = 30;
-const ERROR_S = 300;
-
-/** Undefined when the server does not tell the time. */
-export function clockFinding(host: string, { date, at }: Reading): Finding | undefined {
-  const theirs = typeof date === 'string' ? Date.parse(date) : Number.NaN;
-  if (Number.isNaN(theirs)) return undefined;
-  const skewS = Math.round((at - theirs) / 1000);
-  const subject = `clock (${host})`;
-  if (Math.abs(skewS) <= WARNING_S) return FINDING.ok(subject, 'agrees with the identity server’s');
-  const words = {
-    cause: 'clock_skew',
-    message: `this machine's clock is ${Math.abs(skewS)} s ${skewS > 0 ? 'ahead of' : 'behind'} the identity server's`,
-    fix: 'set it by NTP (timedatectl, chronyc tracking); on a virtual machine also look at the host’s clock',
-  };
-  if (Math.abs(skewS) <= ERROR_S) return FINDING.warning(subject, 'TOKEN_UNAVAILABLE', words);
-  const breaks =
-    '; signed assertions (private_key_jwt) are refused, tokens look expired or not yet valid, and so do certificates';
-  return FINDING.error(subject, 'TOKEN_UNAVAILABLE', { ...words, message: words.message + breaks });
 }

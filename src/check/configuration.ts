@@ -63,10 +63,15 @@ const FIXES: Advice = [
     'give PEM files (they begin with -----BEGIN): CA, certificate chain, and its unencrypted key',
   ],
   [/unknown option/, 'correct its spelling or take it out'],
+  [/line breaks or characters/, 'put the value alone there, in ASCII and on one line'],
   [/is required/, 'add it; `aritma-sidecar config schema` prints what is allowed'],
 ];
 
 const ADVICE: Advice = [
+  [
+    /^the secret of /,
+    'put the value alone there, without anything before, behind or around it; if it is meant so, all is well',
+  ],
   [/allow-list/, 'list under the route’s `allow` what the calling program needs, such as "GET /accounts/**"'],
   [/callers\.keys/, 'give every calling program a key under `callers.keys`, or listen on unix:/path'],
   [/callers\.tls/, 'set callers.tls.cert and callers.tls.key'],

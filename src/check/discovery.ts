@@ -1,5 +1,6 @@
 /**
- * The issuer's discovery document, judged by the same rule as the sidecar's, and why it is refused in plain words.
+ * What the identity server says of itself: its discovery document, judged by the same rule as the sidecar's, and why it is
+ * refused in plain words; and what time it has (`Date`, RFC 9110 §6.6.1), because assertions and tokens are judged by clocks.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import { parseObject } from '../net/bounded-request.ts';
@@ -7,7 +8,6 @@ import { createEgress } from '../net/egress.ts';
 import { isAcceptable } from '../oauth/credentials.ts';
 import { type Discovered, interpretDocument } from '../oauth/discovery.ts';
 import type { RawResponse } from '../oauth/token-endpoint.ts';
-import type { Reading } from './claims.ts';
 import { failureWords } from './connection-errors.ts';
 import { FINDING, type Finding, shown, type Words } from './finding.ts';
 import { type Leg, placeOf } from './network.ts';
@@ -80,4 +80,32 @@ function refusal(response: RawResponse, body: Record<string, unknown> | undefine
     message: `the discovery document at ${url} names ${has ? 'a token endpoint that must not get a secret: it is not https' : 'no token endpoint'}`,
     fix: `ask the identity server's operator; or configure tokenEndpoint instead of issuer`,
   };
+}
+
+export interface Reading {
+  /** The header as it came; whole seconds. */
+  readonly date: string | string[] | undefined;
+  /** Epoch ms when the response came. */
+  readonly at: number;
+}
+
+const WARNING_S = 30;
+const ERROR_S = 300;
+
+/** Undefined when the server does not tell the time. */
+export function clockFinding(host: string, { date, at }: Reading): Finding | undefined {
+  const theirs = typeof date === 'string' ? Date.parse(date) : Number.NaN;
+  if (Number.isNaN(theirs)) return undefined;
+  const skewS = Math.round((at - theirs) / 1000);
+  const subject = `clock (${host})`;
+  if (Math.abs(skewS) <= WARNING_S) return FINDING.ok(subject, 'agrees with the identity server’s');
+  const words = {
+    cause: 'clock_skew',
+    message: `this machine's clock is ${Math.abs(skewS)} s ${skewS > 0 ? 'ahead of' : 'behind'} the identity server's`,
+    fix: 'set it by NTP (timedatectl, chronyc tracking); on a virtual machine also look at the host’s clock',
+  };
+  if (Math.abs(skewS) <= ERROR_S) return FINDING.warning(subject, 'TOKEN_UNAVAILABLE', words);
+  const breaks =
+    '; signed assertions (private_key_jwt) are refused, tokens look expired or not yet valid, and so do certificates';
+  return FINDING.error(subject, 'TOKEN_UNAVAILABLE', { ...words, message: words.message + breaks });
 }

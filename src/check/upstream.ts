@@ -8,6 +8,7 @@ import type { ErrorCode } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
 import { createEgress } from '../net/egress.ts';
 import type { RawResponse } from '../oauth/token-endpoint.ts';
+import { whyInvalid } from './claims.ts';
 import { failureWords } from './connection-errors.ts';
 import { FINDING, type Finding, type Words } from './finding.ts';
 import { placeOf } from './network.ts';
@@ -27,7 +28,7 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
     maxBytes: 0,
   });
   await egress.destroy();
-  if (response) return judge(subject, response, upstream.origin);
+  if (response) return judge(subject, response, { upstream, authorization });
   const leg = { base: upstream, owner, option: 'upstream' };
   const place = { ...placeOf(leg, loaded), stage: 'response' as const, seconds: LIMIT_MS.upstream / 1000 };
   const words = failureWords(failed, place);
@@ -41,10 +42,21 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   not_http: 'UPSTREAM_INVALID',
 };
 
-function judge(subject: string, response: RawResponse, origin: string): Finding {
+interface Asked {
+  readonly upstream: RouteConfig['upstream'];
+  readonly authorization: Secret;
+}
+
+function judge(subject: string, response: RawResponse, { upstream, authorization }: Asked): Finding {
   const { status, headers } = response;
+  const { origin, hostname } = upstream;
   const challenge = String(headers['www-authenticate'] ?? '');
-  if (status === 401) return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', unauthorized(challenge));
+  if (status === 401)
+    return FINDING.error(
+      subject,
+      'UPSTREAM_REFUSED_TOKEN',
+      explained(unauthorized(challenge), challenge, whyInvalid(authorization, hostname, Date.now())),
+    );
   if (status === 403) return forbidden(subject, challenge);
   if (status >= 500) {
     return FINDING.warning(subject, 'UPSTREAM_UNREACHABLE', {
@@ -98,6 +110,17 @@ const REASONS: readonly (readonly [pattern: RegExp, cause: string, why: string, 
     'set `scope` to what the API wants, and allow it to the client in Aritma IAM',
   ],
 ];
+
+/** What the API does not say, the token's claims may. */
+function explained(words: Words, challenge: string, why: Omit<Words, 'cause'>): Words {
+  if (!/invalid_token/i.test(challenge)) return words;
+  const isKnown = words.cause !== 'upstream_401';
+  return {
+    cause: isKnown ? words.cause : 'upstream_401_invalid_token',
+    message: `${words.message}; of the token itself: ${why.message}`,
+    fix: isKnown ? words.fix : why.fix,
+  };
+}
 
 function unauthorized(challenge: string): Words {
   const [, cause, why, fix] = REASONS.find(([pattern]) => pattern.test(challenge)) ?? [];

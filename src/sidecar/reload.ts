@@ -61,7 +61,8 @@ export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
       try {
         const loaded = before.reload();
         if (!force && configFingerprint(loaded) === configFingerprint(before)) return note('unchanged');
-        for (const problem of restartNeeded(before, loaded)) log.warn('configuration', { problem });
+        const news = loaded.warnings.filter((warning) => !before.warnings.includes(warning));
+        for (const problem of [...restartNeeded(before, loaded), ...news]) log.warn('configuration', { problem });
         swap(loaded);
         log.info('configuration reloaded', { reason });
         log.setLevel(loaded.config.log.level);

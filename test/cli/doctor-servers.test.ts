@@ -183,6 +183,35 @@ const SETUPS: readonly Setup[] = [
     ),
     ...{ ...REFUSED, cause: 'upstream_401_audience', message: /another audience/, fix: /audience/ },
   },
+  ...(
+    [
+      ['from tomorrow on', { aud: 'api', nbf: now() + 86_400 }, /not valid for another \d+ s/, /NTP/],
+      ['that is for nobody', { iss: 'https://id.prod.x', aud: undefined }, /names no audience/, /`audience`/],
+      [
+        'that looks right',
+        { iss: 'https://id.prod.x', aud: ['a', 'b'], scope: 'api' },
+        /issuer https:\/\/id\.prod\.x, audience a, b, scope api/,
+        /expects/,
+      ],
+    ] as const
+  ).map(
+    ([which, content, message, fix]): Setup => ({
+      what: `an API that finds a token invalid ${which}`,
+      harm(patient) {
+        claims(content, { expires_in: 3600 })(patient);
+        patient.api(http('401 U\r\nWWW-Authenticate: Bearer realm="CANARY", error="invalid_token"'));
+      },
+      ...{ ...REFUSED, cause: 'upstream_401_invalid_token', message, fix },
+    }),
+  ),
+  {
+    what: 'an API that finds a token invalid that is no JWT',
+    harm(patient) {
+      patient.answer(grant('opaque-token'));
+      patient.api(http('401 U\r\nWWW-Authenticate: Bearer error="invalid_token"'));
+    },
+    ...{ ...REFUSED, cause: 'upstream_401_invalid_token', message: /no JWT/, fix: /accessTokenType/ },
+  },
   {
     what: 'an API that wants another scope',
     harm: api(http('403 F\r\nWWW-Authenticate: Bearer error="insufficient_scope"')),

@@ -1,4 +1,5 @@
 // The doctor and broken set-ups on the way out, each a real one: cause, remedy and exit code, and nothing secret printed.
+import { generateKeyPairSync } from 'node:crypto';
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -36,6 +37,34 @@ const SETUPS: readonly Setup[] = [
     },
     ...{ ...CONFIG, cause: 'configuration_invalid', message: /symbolic link to a file that does not exist/ },
     fix: /readlink/,
+  },
+  {
+    what: 'a secret with a blank behind it, as cmd.exe leaves one',
+    harm: ({ credential, folder }) =>
+      Object.assign(credential, { secrets: [{ file: folder.write('s', `${SECRET} `) }] }),
+    ...{ exit: 0, level: 'warning', code: 'CONFIG_INVALID', cause: 'configuration_advice' },
+    ...{ message: /secrets\.0 begins or ends with a blank/, fix: /the value alone/ },
+  },
+  {
+    what: 'a secret in quotes',
+    harm: ({ credential, folder }) =>
+      Object.assign(credential, { secrets: [{ file: folder.write('s', `"${SECRET}"`) }] }),
+    ...{ exit: 0, level: 'warning', code: 'CONFIG_INVALID', cause: 'configuration_advice' },
+    ...{ message: /secrets\.0 has quotes around it/, fix: /the value alone/ },
+  },
+  {
+    what: 'a key of a client that is encrypted',
+    harm({ credential, folder }) {
+      const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+      const locked = key.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'CANARY' });
+      Object.assign(credential, { auth: 'private_key_jwt', secrets: [{ file: folder.write('k', locked) }] });
+    },
+    ...{
+      ...CONFIG,
+      cause: 'configuration_invalid',
+      message: /is encrypted: decrypt it first, `openssl pkey/,
+      fix: /chmod 600/,
+    },
   },
   // Listeners
   {

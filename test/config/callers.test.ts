@@ -92,12 +92,12 @@ describe('callers', () => {
       {
         where: 'config.yaml:1',
         path: 'callers.tls.cert',
-        message: 'cert.pem block 1 (CERTIFICATE) is damaged: it is no certificate',
+        message: 'cert.pem block 1 (certificate) is damaged: it is no certificate',
       },
       {
         where: 'config.yaml:1',
         path: 'callers.tls.key',
-        message: 'cert.pem block 1 (CERTIFICATE) is damaged: it is no certificate',
+        message: 'cert.pem block 1 (certificate) is damaged: it is no certificate',
       },
     ]);
   });

@@ -146,9 +146,11 @@ describe('config/secrets', () => {
     using folder = createFolder();
     const file = folder.write('secret', 'a-client-secret', 0o444);
     const env = { ARITMA_ENVIRONMENT: 'emulator', ARITMA_CLIENT_ID: 'my-erp', ARITMA_CLIENT_SECRET_FILE: file };
-    expect(load(folder, { env }).warnings.join()).toMatch(process.platform === 'win32' ? '' : 'can be read by others');
+    expect(load(folder, { env }).warnings.join()).toMatch(
+      process.platform === 'win32' ? '' : 'can be read by everybody',
+    );
     expect(load(folder, { env: { ...env, KUBERNETES_SERVICE_HOST: '10.0.0.1' } }).warnings.join()).not.toContain(
-      'read by others',
+      'can be read by',
     );
   });
 
