@@ -190,7 +190,8 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     const { req, res } = this.#exchange;
     this.#informed += 1;
     if (req.httpVersion === '1.0' || status < 102 || res.headersSent || this.#informed > MAX_INTERIM) return;
-    const { headers } = readResponseHead(raw, status, this.#bearer);
+    const head = readResponseHead(raw, status, this.#bearer);
+    const headers = this.#route.rewrite?.response(head.headers, this.#exchange.callerOrigin) ?? head.headers;
     if (!res.destroyed && 'writeInformation' in res) (res as Informing).writeInformation(status, headers);
   }
 
