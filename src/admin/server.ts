@@ -2,7 +2,7 @@
  * The port for probes, Prometheus and operators: people get a page. Never injects a token and never shows one. Web pages of other origins
  * are refused as on the data port; the Host check is left out only where probes come from other machines.
  */
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -159,14 +159,37 @@ interface Guarding extends Pick<AdminListenerOptions, 'checkHost'> {
   readonly hosts: ReadonlySet<string>;
 }
 
-function guard({ headers }: FastifyRequest, { checkHost, hosts }: Guarding): void {
-  const { host, origin, 'sec-fetch-site': site } = headers;
-  if (checkHost && (host === undefined || !hosts.has(host.toLowerCase()))) throw new SidecarError('CALLER_HOST');
+/** @throws SidecarError CALLER_REQUEST_INVALID | CALLER_HOST | CALLER_ORIGIN */
+function guard({ raw }: FastifyRequest, { checkHost, hosts }: Guarding): void {
+  const named = namesOf(raw);
+  if (checkHost && !named.every((name) => hosts.has(name.toLowerCase()))) throw new SidecarError('CALLER_HOST');
+  const { origin, referer, 'sec-fetch-site': site } = raw.headers;
+  const own = named.map((name) => URL.parse(`http://${name}`)?.origin);
+  const isOwn = (page: string) => own.includes(URL.parse(page)?.origin);
   // A form of a page without referrer names no origin; then the browser itself vouches (Fetch §3.2, Fetch Metadata §2.3).
-  const sameOrigin =
-    origin === undefined || origin === `http://${host}` || (origin === 'null' && site === 'same-origin');
+  const vouched = origin === 'null' && site === 'same-origin';
   const harmless = site === undefined || site === 'none' || site === 'same-origin';
-  if (!sameOrigin || !harmless) throw new SidecarError('CALLER_ORIGIN');
+  // Old browsers name no origin with a form, but the page.
+  const byPage = origin === undefined && raw.method !== 'GET' && raw.method !== 'HEAD' ? referer : origin;
+  if (!harmless || (byPage !== undefined && !isOwn(byPage) && !vouched)) throw new SidecarError('CALLER_ORIGIN');
+}
+
+const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+const ABSOLUTE = /^http:\/\/([^/?#@\\]+)(?:[/?]|$)/i;
+
+/**
+ * By which names the request calls us: that of its Host line, and that of its target where this is absolute (RFC 9112 §3.2). HTTP/1.0
+ * probes (HAProxy, Nagios) leave Host out; no browser speaks that, so rebinding cannot.
+ */
+function namesOf({ rawHeaders, httpVersion, url = '' }: IncomingMessage): string[] {
+  const lines = rawHeaders.filter((_, index) => index % 2 === 1 && /^host$/i.test(rawHeaders[index - 1] ?? ''));
+  const [, authority] = ABSOLUTE.exec(url) ?? [];
+  const names = authority === undefined ? lines : [...lines, authority];
+  const isMissing = lines.length === 0 && httpVersion !== '1.0';
+  const isTarget = url.startsWith('/') || authority !== undefined;
+  if (lines.length > 1 || isMissing || !isTarget || !names.every((name) => HOST.test(name)))
+    throw new SidecarError('CALLER_REQUEST_INVALID');
+  return names;
 }
 
 function codeFor(error: unknown): ErrorCode {

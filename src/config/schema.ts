@@ -139,7 +139,7 @@ export const RouteSchema = z.strictObject({
   rewriteLocation: z
     .boolean()
     .default(false)
-    .meta(meta('Make `Location` headers that point at the API point back at this route')),
+    .meta(meta('Make `Location`, `Content-Location` and `Link` headers that point at the API point at this route')),
   cookies: z
     .enum(['pass', 'drop', 'rewrite'])
     .default('pass')

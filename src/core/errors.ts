@@ -129,7 +129,7 @@ export const ERRORS = {
     status: 403,
     exit: 1,
     title: 'Browsers are refused',
-    detail: 'The request carries Origin or Sec-Fetch-Site: it came from a web page. Only programs may call this port.',
+    detail: 'Origin, Sec-Fetch-Site or Referer says that a web page sent it. Only programs may call this port.',
   },
   CALLER_FORWARDED: {
     status: 403,

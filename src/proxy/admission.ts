@@ -115,7 +115,7 @@ function checkFraming({ httpVersion }: RequestLine, { transferEncoding, contentL
 }
 
 function checkCaller(
-  { httpVersion }: RequestLine,
+  { httpVersion, method }: RequestLine,
   head: RequestHead,
   { hosts, allowForwarded }: Pick<AdmissionOptions<RoutePattern>, 'hosts' | 'allowForwarded'>,
 ): void {
@@ -128,9 +128,16 @@ function checkCaller(
     const port = HOST.exec(host)?.[1] ?? '0';
     throw new SidecarError(HOST.test(host) && Number(port) <= 65_535 ? 'CALLER_HOST' : 'CALLER_REQUEST_INVALID');
   }
-  if (head.fromBrowser) throw new SidecarError('CALLER_ORIGIN');
+  // Old browsers name no origin with a form, but the page.
+  const isForeign = !isSafe(method) && head.referers?.some((page) => isElsewhere(page, hosts));
+  if (head.fromBrowser || isForeign) throw new SidecarError('CALLER_ORIGIN');
   if (head.looped) throw new SidecarError('CALLER_LOOP');
   if (head.forwarded && !allowForwarded) throw new SidecarError('CALLER_FORWARDED');
+}
+
+function isElsewhere(page: string, hosts: ReadonlySet<string>): boolean {
+  const [, authority] = /^https?:\/\/([^/?#]*)/i.exec(page) ?? [];
+  return authority !== undefined && !hosts.has(authority.toLowerCase());
 }
 
 /** Absolute-form (RFC 9112 §3.2.2) is taken for our own authority only; asterisk and authority forms never. */

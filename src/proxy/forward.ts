@@ -140,6 +140,8 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     const { rewrite } = this.#route;
     const headers = rewrite ? rewrite.response(head.headers, this.#exchange.callerOrigin) : head.headers;
     headers.push(...added);
+    // A page of the API that is opened by hand has our origin: its scripts could read through this port.
+    if (this.#exchange.head.navigates) headers.push('Content-Security-Policy', 'sandbox');
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     res.writeHead(status, reason?.replaceAll(this.#bearer, '[token]'), headers);
@@ -188,7 +190,8 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     const { req, res } = this.#exchange;
     this.#informed += 1;
     if (req.httpVersion === '1.0' || status < 102 || res.headersSent || this.#informed > MAX_INTERIM) return;
-    const { headers } = readResponseHead(raw, status, this.#bearer);
+    const head = readResponseHead(raw, status, this.#bearer);
+    const headers = this.#route.rewrite?.response(head.headers, this.#exchange.callerOrigin) ?? head.headers;
     if (!res.destroyed && 'writeInformation' in res) (res as Informing).writeInformation(status, headers);
   }
 

@@ -9,8 +9,12 @@ export interface RequestHead {
   /** Flat name, value, …: what may go upstream, without host, framing and credentials. */
   readonly forward: readonly string[];
   readonly hosts: readonly string[];
-  /** `Origin` or a `Sec-Fetch-Site` that says a web page is calling. */
+  /** `Origin`, or Fetch Metadata that says a web page is calling. */
   readonly fromBrowser: boolean;
+  /** A browser will show the response as a page. */
+  readonly navigates: boolean;
+  /** The pages it comes from. */
+  readonly referers: readonly string[] | undefined;
   /** It has passed through this very kind of sidecar before. */
   readonly looped: boolean;
   /** `Forwarded`, `X-Forwarded-*` or `Via` is present. */
@@ -36,7 +40,7 @@ const VIA_US = /(?:^|[\s,])aritma-sidecar(?:$|[\s,])/i;
 const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
 
 /** `drop` is never forwarded, `note` is kept for our own use, the rest is forwarded but tells something of the caller. */
-type Treatment = 'drop' | 'note' | 'origin' | 'site' | 'forwarded' | 'trace' | 'method' | 'target';
+type Treatment = 'drop' | 'note' | 'both' | 'origin' | 'site' | 'forwarded' | 'method' | 'target';
 
 const TREATMENTS = new Map<string, Treatment>([
   ...names('note', 'host', 'connection', 'expect', 'content-length', 'transfer-encoding', 'x-request-id'),
@@ -48,7 +52,7 @@ const TREATMENTS = new Map<string, Treatment>([
   ...names('forwarded', 'via', 'forwarded'),
   ...names('method', 'x-http-method-override', 'x-http-method', 'x-method-override'),
   ...names('target', 'x-original-url', 'x-rewrite-url', 'x-original-uri'),
-  ['traceparent', 'trace'],
+  ...names('both', 'traceparent', 'referer', 'sec-fetch-mode', 'upgrade-insecure-requests'),
   ['origin', 'origin'],
   ['sec-fetch-site', 'site'],
 ]);
@@ -67,7 +71,9 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
   return {
     forward: named ? without(forward, named) : forward,
     hosts: noted.get('host') ?? [],
-    fromBrowser,
+    fromBrowser: fromBrowser || isPagesOwn(noted),
+    navigates: isNavigation(noted),
+    referers: noted.get('referer'),
     forwarded,
     looped: forwarded && isLoop(forward),
     expect: noted.get('expect')?.join(', '),
@@ -99,8 +105,8 @@ function sort(into: Sorted, line: string, value: string): void {
     if (!ODD_NAME.test(line)) note(into.noted, name, value);
     return;
   }
-  if (treatment === 'trace') note(into.noted, name, value);
-  if (treatment === 'method' || treatment === 'target') note(into.noted, treatment, value);
+  if (treatment === 'both') note(into.noted, name, value);
+  if (treatment === 'method' || treatment === 'target' || treatment === 'site') note(into.noted, treatment, value);
   if (treatment === 'origin' || (treatment === 'site' && !isHarmless(value))) into.fromBrowser = true;
   if (treatment === 'forwarded' || name.startsWith('x-forwarded')) into.forwarded = true;
   into.forward.push(line, value);
@@ -125,6 +131,16 @@ function isHarmless(site: string): boolean {
 }
 
 const ODD_NAME = /[^A-Za-z0-9-]/;
+
+/** Where a name has no Fetch Metadata, because it is not this machine's, browsers still send the other field. */
+function isNavigation(noted: Sorted['noted']): boolean {
+  return noted.has('upgrade-insecure-requests') || noted.get('sec-fetch-mode')?.includes('navigate') === true;
+}
+
+/** We have no pages: what a page of our origin loads or reads, the API's page does. */
+function isPagesOwn(noted: Sorted['noted']): boolean {
+  return noted.get('site')?.includes('same-origin') === true && noted.has('sec-fetch-mode') && !isNavigation(noted);
+}
 
 /** Lower case, and whatever is odd as `-`: CGI-style servers do not tell `Authorization_` or `X.Name` apart from ours. */
 function plainName(line: string): string {

@@ -23,19 +23,22 @@ export interface Rewrite {
   response(headers: string[], callerOrigin: string | undefined): string[];
 }
 
+/** @param origin the way the caller came in */
+type Change = (value: string, origin: string | undefined) => string;
+
 const NONE: readonly string[] = [];
 
 /** Undefined when nothing is to be changed. */
 export function createRewrite(options: RewriteOptions): Rewrite | undefined {
   const { cookies, rewriteLocation, idempotency } = options;
-  const changes: Readonly<Record<string, ((value: string, origin: string | undefined) => string) | undefined>> = {
-    ...(rewriteLocation && {
-      location: (value, origin) => locationForCaller(value, options, origin),
-      'content-location': (value, origin) => locationForCaller(value, options, origin),
-    }),
-    ...(cookies === 'rewrite' && { 'set-cookie': (value) => rewriteCookie(value, options) }),
-  };
-  const changesResponses = cookies === 'drop' || Object.keys(changes).length > 0;
+  const changes = new Map<string, Change>();
+  if (rewriteLocation) {
+    const location: Change = (value, origin) => locationForCaller(value, options, origin);
+    changes.set('location', location).set('content-location', location);
+    changes.set('link', (value, origin) => linksForCaller(value, (target) => location(target, origin)));
+  }
+  if (cookies === 'rewrite') changes.set('set-cookie', (value) => rewriteCookie(value, options));
+  const changesResponses = cookies === 'drop' || changes.size > 0;
   if (!changesResponses && idempotency === 'off') return undefined;
   return {
     request: (forward) => (cookies === 'drop' ? without(forward, 'cookie') : forward),
@@ -45,7 +48,7 @@ export function createRewrite(options: RewriteOptions): Rewrite | undefined {
       if (!changesResponses) return headers;
       const kept = cookies === 'drop' ? without(headers, 'set-cookie') : headers;
       return kept.map((value, index) => {
-        const change = index % 2 === 1 ? changes[(kept[index - 1] ?? '').toLowerCase()] : undefined;
+        const change = index % 2 === 1 ? changes.get((kept[index - 1] ?? '').toLowerCase()) : undefined;
         return change ? change(value, callerOrigin) : value;
       });
     },
@@ -57,8 +60,13 @@ function hasKey(forward: readonly string[]): boolean {
   return forward.some((name, index) => index % 2 === 0 && /^idempotency[-_]key$/i.test(name));
 }
 
+/** RFC 3986 §4.2, without what only browsers take for it: user, backslashes, escapes in the host. */
+const REFERENCE = /^(?:(https?):)?\/\/([a-z0-9._:[\]-]+)([/?#].*)?$/is;
+const LOCAL = /^\/(?![/\\])/;
+const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:[/?#]|$)/i;
+
 /**
- * Rewrites only what is exactly under the API's origin and base path, to the address the caller used; a look-alike
+ * Rewrites only what is under the API's origin and base path, to the address the caller used; a look-alike
  * (`https://bank.example.evil`, `https://bank.example@evil`) stays unchanged.
  */
 function locationForCaller(
@@ -66,12 +74,34 @@ function locationForCaller(
   { path, upstream }: RewriteOptions,
   callerOrigin: string | undefined,
 ): string {
-  const { origin, basePath } = upstream;
-  const absolute = value.startsWith(origin);
-  if (absolute ? callerOrigin === undefined : !/^\/(?![/\\])/.test(value)) return value;
-  const rest = under(absolute ? value.slice(origin.length) : value, basePath);
+  const [absolute, scheme, authority = '', behind = ''] = REFERENCE.exec(value) ?? [];
+  const isOurs = absolute === undefined ? LOCAL.test(value) : callerOrigin && isApi(upstream, scheme, authority);
+  if (!isOurs) return value;
+  const rest = under(withoutDots(absolute === undefined ? value : behind), upstream.basePath);
   if (rest === undefined) return value;
-  return (absolute ? callerOrigin : '') + (joined(path, rest) || '/');
+  return (absolute === undefined ? '' : callerOrigin) + (joined(path, rest) || '/');
+}
+
+/** By what the names mean (RFC 9110 §4.2.3). Where TLS ends in front of an API, the API takes itself for plain. */
+function isApi({ origin, hostname, secure }: BaseUrl, scheme: string | undefined, authority: string): boolean {
+  const named = URL.parse(`${scheme ?? (secure ? 'https' : 'http')}://${authority}`);
+  if (!named || named.origin === origin) return named !== null;
+  const isPlain = secure && named.protocol === 'http:' && named.hostname === hostname;
+  return isPlain && (named.port === '' || named.port === (new URL(origin).port || '443'));
+}
+
+function withoutDots(reference: string): string {
+  if (!DOT_SEGMENT.test(reference)) return reference;
+  const { pathname, search, hash } = new URL(reference, 'http://base.invalid');
+  return pathname + search + hash;
+}
+
+/** Targets of all links of a line (RFC 8288 §3), up to where it breaks the grammar; parameters stay as they are. */
+function linksForCaller(value: string, location: (target: string) => string): string {
+  return value.replace(
+    /([\t ,]*<)([^<>]*)(>(?:[^",]|"(?:[^"\\]|\\.)*")*)/gsy,
+    (_link, before: string, target: string, behind: string) => before + location(target) + behind,
+  );
 }
 
 /** What follows the base path, if the base path is where it ends: `/apix` is not under `/api`. */

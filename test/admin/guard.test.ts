@@ -7,28 +7,60 @@ import { json } from '../support/token-server.ts';
 const POST = { method: 'POST' } as const;
 
 describe('admin/server', () => {
+  it.each(['evil.example', 'evil.example:80', '127.0.0.1', '127.0.0.1:1', 'localhost.evil.example'])(
+    'refuses the Host %j, as after DNS rebinding',
+    async (host) => {
+      await using world = await createAdminWorld();
+      for (const path of ['/status', '/metrics', '/readyz', '/nothing']) {
+        const answer = await world.admin(path, { headers: { Host: host } });
+        expect([answer.status, answer.headers['x-sidecar-error']], path).toEqual([421, 'CALLER_HOST']);
+      }
+    },
+  );
+
   it.each([
-    'evil.example',
-    'evil.example:80',
-    '127.0.0.1',
-    '127.0.0.1:1',
-    'localhost.evil.example',
-    '127.0.0.1:7090@evil',
-  ])('refuses the Host %j, as after DNS rebinding', async (host) => {
+    ['no Host', []],
+    ['an empty one', ['Host:']],
+    ['two', ['Host: OWN', 'Host: OWN']],
+    ['two, ours first', ['Host: OWN', 'hOST: evil.example']],
+    ['two, ours last', ['Host: evil.example', 'Host: OWN']],
+    ['one that is none', ['Host: user@OWN']],
+    ['one that names a user', ['Host: 127.0.0.1:7090@evil']],
+    ['a list', ['Host: OWN, evil.example']],
+    ['one with a path', ['Host: OWN/x']],
+    ['one over two lines', ['Host: evil.example', ' OWN']],
+    ['one without a space in front of its colon only', ['Host : OWN']],
+  ])('answers 400 to HTTP/1.1 with %s', async (_what, lines) => {
     await using world = await createAdminWorld();
-    for (const path of ['/status', '/metrics', '/readyz', '/nothing']) {
-      const answer = await world.admin(path, { headers: { Host: host } });
-      expect([answer.status, answer.headers['x-sidecar-error']], path).toEqual([421, 'CALLER_HOST']);
+    const { host, port } = new URL(world.sidecar.adminUrl);
+    for (const path of ['/status', '/livez', '/nothing']) {
+      const fields = [...lines, 'Connection: close'].join('\r\n').replaceAll('OWN', host);
+      const answer = await exchange(Number(port), `GET ${path} HTTP/1.1\r\n${fields}\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 400 /);
     }
   });
 
-  it('refuses a request without a Host, or with an empty one', async () => {
+  it.each([
+    ['GET /livez HTTP/1.0', [], 200],
+    ['HEAD /readyz HTTP/1.0', [], 200],
+    ['OPTIONS / HTTP/1.0', [], 404],
+    ['GET /livez HTTP/1.0', ['Host: OWN'], 200],
+    ['GET /livez HTTP/1.0', ['Host: evil.example'], 421],
+    ['GET /livez HTTP/1.0', ['Host: OWN', 'Host: OWN'], 400],
+    ['POST /token/refresh HTTP/1.0', ['Origin: http://undefined'], 403],
+    ['POST /token/refresh HTTP/1.0', ['Referer: http://undefined/'], 403],
+    ['GET http://OWN/livez HTTP/1.1', ['Host: OWN'], 200],
+    ['GET http://evil.example/livez HTTP/1.1', ['Host: OWN'], 421],
+    ['GET http://OWN/livez HTTP/1.1', ['Host: evil.example'], 421],
+    ['GET http://evil.example/livez HTTP/1.0', [], 421],
+    ['GET http://user@OWN/livez HTTP/1.1', ['Host: OWN'], 400],
+    ['GET https://OWN/livez HTTP/1.1', ['Host: OWN'], 400],
+    ['OPTIONS * HTTP/1.1', ['Host: OWN'], 400],
+  ])('answers %s with %j by status %d, as probes need it and the data port does', async (line, lines, status) => {
     await using world = await createAdminWorld();
-    const { port } = new URL(world.sidecar.adminUrl);
-    const empty = 'GET /status HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n';
-    expect(await exchange(Number(port), empty)).toMatch(/^HTTP\/1\.1 421 /);
-    expect(await exchange(Number(port), 'GET /status HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 421 /);
-    expect(await exchange(Number(port), 'GET /status HTTP/1.1\r\nConnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 4/);
+    const { host, port } = new URL(world.sidecar.adminUrl);
+    const bytes = [line, ...lines, 'Connection: close'].join('\r\n').replaceAll('OWN', host);
+    expect(await exchange(Number(port), `${bytes}\r\n\r\n`)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
   });
 
   it('answers to every name of this machine', async () => {
@@ -45,6 +77,7 @@ describe('admin/server', () => {
     [{ Origin: 'http://127.0.0.1' }],
     [{ 'Sec-Fetch-Site': 'cross-site' }],
     [{ 'Sec-Fetch-Site': 'same-site' }],
+    [{ Origin: 'http://undefined' }],
   ])('refuses what a web page of another origin sends: %j', async (headers) => {
     await using world = await createAdminWorld({ adminActions: true });
     for (const [path, method] of [
@@ -57,6 +90,23 @@ describe('admin/server', () => {
     }
     expect((await world.admin('/status')).json()).toMatchObject({ draining: false });
   });
+
+  it.each(['https://evil.example/page', 'http://127.0.0.1/', 'http://evil.example', 'about:blank', 'nothing'])(
+    'refuses what changes something and comes from the page %s, where the browser names no origin',
+    async (referer) => {
+      await using world = await createAdminWorld({ adminActions: true });
+      for (const path of ['/token/refresh', '/shutdown']) {
+        const answer = await world.admin(path, { ...POST, headers: { Referer: referer } });
+        expect([answer.status, answer.headers['x-sidecar-error']], path).toEqual([403, 'CALLER_ORIGIN']);
+      }
+      // What only looks may be linked to.
+      expect((await world.admin('/status', { headers: { Referer: referer } })).json()).toMatchObject({
+        draining: false,
+      });
+      const own = { Referer: `${world.sidecar.adminUrl}/` };
+      expect((await world.admin('/token/refresh', { ...POST, headers: own })).status).toBe(200);
+    },
+  );
 
   it('lets its own page and a typed address through', async () => {
     await using world = await createAdminWorld();

@@ -128,6 +128,45 @@ describe('src/proxy/admission.ts callers', () => {
     expect(verdict(withHeaders('Sec-Fetch-Site', site))).toBe('/api/x');
   });
 
+  it.each(['cors', 'no-cors', 'same-origin', 'websocket', ''])(
+    'refuses what a page of our own origin loads: %s',
+    (mode) => {
+      expect(verdict(withHeaders('Sec-Fetch-Site', 'same-origin', 'Sec-Fetch-Mode', mode))).toBe('CALLER_ORIGIN');
+      expect(verdict(withHeaders('sec-fetch-mode', mode, 'sec-fetch-site', 'same-origin'))).toBe('CALLER_ORIGIN');
+      const site = ['Sec-Fetch-Site', 'none', 'Sec-Fetch-Site', 'same-origin'];
+      expect(verdict(withHeaders(...site, 'Sec-Fetch-Mode', mode))).toBe('CALLER_ORIGIN');
+    },
+  );
+
+  it('admits a navigation by a link on such a page, and programs that have a mode of their own', () => {
+    expect(verdict(withHeaders('Sec-Fetch-Site', 'same-origin', 'Sec-Fetch-Mode', 'navigate'))).toBe('/api/x');
+    expect(verdict(withHeaders('Sec-Fetch-Mode', 'cors'))).toBe('/api/x');
+  });
+
+  it.each([
+    'https://evil.example/page',
+    'http://evil.example',
+    'HTTP://127.0.0.1/',
+    `http://user@${HOST}/`,
+    `http://${HOST}.evil/`,
+    'http://',
+  ])('refuses what may change something and comes from the page %s', (referer) => {
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE'])
+      expect(verdict({ method, ...withHeaders('Referer', referer) }), method).toBe('CALLER_ORIGIN');
+    expect(verdict({ method: 'POST', ...withHeaders('Referer', `http://${HOST}/`, 'referer', referer) })).toBe(
+      'CALLER_ORIGIN',
+    );
+    for (const method of ['GET', 'HEAD', 'OPTIONS'])
+      expect(verdict({ method, ...withHeaders('Referer', referer) }), method).toBe('/api/x');
+  });
+
+  it.each([`http://${HOST}/banking/x`, 'http://LOCALHOST:7080', 'my-erp', 'urn:erp:job:1', '/banking', ''])(
+    'admits a program that names %j as where it comes from',
+    (referer) => {
+      expect(verdict({ method: 'POST', ...withHeaders('Referer', referer) })).toBe('/api/x');
+    },
+  );
+
   it('refuses a cross-site line that hides behind a harmless one', () => {
     const lines = ['Sec-Fetch-Site', 'none', 'Sec-Fetch-Site', 'cross-site'];
     expect(verdict(withHeaders(...lines))).toBe('CALLER_ORIGIN');

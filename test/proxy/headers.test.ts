@@ -143,6 +143,7 @@ describe('src/proxy/headers.ts requests', () => {
       forward: [],
       hosts: [],
       fromBrowser: false,
+      navigates: false,
       forwarded: false,
       looped: false,
       expect: undefined,

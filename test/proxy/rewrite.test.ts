@@ -32,17 +32,43 @@ describe('Location under rewriteLocation', () => {
     ['https://bank.example/api?q=/api/#f', `${HERE}/banking?q=/api/#f`],
     ['/api/x', '/banking/x'],
     ['/api', '/banking'],
+    ['https://bank.example:443/api/x', `${HERE}/banking/x`],
+    ['https://bank.example:/api/x', `${HERE}/banking/x`],
+    ['HTTPS://BANK.Example/api/x', `${HERE}/banking/x`],
+    ['http://bank.example/api/x', `${HERE}/banking/x`],
+    ['http://bank.example:80/api/x', `${HERE}/banking/x`],
+    ['http://bank.example:443/api/x', `${HERE}/banking/x`],
+    ['//bank.example/api/x', `${HERE}/banking/x`],
+    ['//bank.example:443/api/x', `${HERE}/banking/x`],
+    ['https://bank.example/other/../api/x?a=/../b', `${HERE}/banking/x?a=/../b`],
+    ['/api/./x/%2E%2e/y', '/banking/y'],
   ])('leads %s back to %s', (value, expected) => expect(lead(value)).toBe(expected));
 
   it.each([
     'https://bank.example.evil/api/x',
     'https://bank.example@evil/api/x',
     'https://bank.example:8443/api/x',
-    'http://bank.example/api/x',
+    'http://bank.example:8080/api/x',
+    'ftp://bank.example/api/x',
+    'https:bank.example/api/x',
+    'https:/bank.example/api/x',
+    'https:///bank.example/api/x',
+    'https://bank.example./api/x',
+    'https://b%61nk.example/api/x',
+    'https://bank.example:444/api/x',
+    'https://bank.example:x/api/x',
+    'https://bank.example/api/../x',
+    'https://bank.example/api/%2e%2E/x',
+    'https://bank.example\\@evil/api/x',
+    'https://evil\\bank.example/api/x',
+    'https://@bank.example/api/x',
     'https://evil.example/api/x',
     'https://bank.example/apix',
     'https://bank.example/other',
-    '//bank.example/api/x',
+    '//evil.example/api/x',
+    '//bank.example@evil/api/x',
+    '//bank.example:80/api/x',
+    '///bank.example/api/x',
     '/\\bank.example/api/x',
     '/other',
     '/apix',
@@ -66,6 +92,70 @@ describe('Location under rewriteLocation', () => {
     ]);
     expect(rewriteOf().response(['Location', '/api/x'], HERE)).toEqual(['Location', '/api/x']);
   });
+});
+
+describe('Location of an API with a port of its own, or without TLS', () => {
+  it.each([
+    ['https://bank.example:8443', 'https://bank.example:8443/x', true],
+    ['https://bank.example:8443', 'http://bank.example:8443/x', true],
+    ['https://bank.example:8443', 'http://bank.example/x', true],
+    ['https://bank.example:8443', 'https://bank.example/x', false],
+    ['http://bank.example', 'http://bank.example:80/x', true],
+    ['http://bank.example', 'https://bank.example/x', false],
+    ['http://127.0.0.1:7100', 'http://127.0.0.1:7100/x', true],
+    ['http://127.0.0.1:7100', '//127.0.0.1:7100/x', true],
+    ['http://127.0.0.1:7100', 'http://127.0.0.1/x', false],
+    ['https://[::1]:8443', 'https://[0:0:0:0:0:0:0:1]:8443/x', true],
+  ])('%s: %s, led to this route: %j', (base, value, isOurs) => {
+    const { response } = rewriteOf({ rewriteLocation: true, base });
+    expect(response(['Location', value], HERE)[1]).toBe(isOurs ? `${HERE}/banking/x` : value);
+  });
+});
+
+describe('Link under rewriteLocation', () => {
+  const link = (value: string) => rewriteOf({ rewriteLocation: true }).response(['Link', value], HERE)[1];
+
+  it.each([
+    ['<https://bank.example/api/x?page=2>; rel="next"', `<${HERE}/banking/x?page=2>; rel="next"`],
+    ['</api/x>', '</banking/x>'],
+    [
+      '<https://bank.example:443/api/x?a=1,2>; rel=next, </api/y>;rel=prev , <//bank.example/api/z>',
+      `<${HERE}/banking/x?a=1,2>; rel=next, </banking/y>;rel=prev , <${HERE}/banking/z>`,
+    ],
+    [
+      '</api/x>; title="a, <https://bank.example/api/no>; \\"", </api/y>',
+      '</banking/x>; title="a, <https://bank.example/api/no>; \\"", </banking/y>',
+    ],
+    [', ,</api/x>', ', ,</banking/x>'],
+    ['</api/x>; anchor="/api/y"', '</banking/x>; anchor="/api/y"'],
+    ['<https://evil.example/api/x>, </api/y>', '<https://evil.example/api/x>, </banking/y>'],
+  ])('makes of %s: %s', (value, expected) => expect(link(value)).toBe(expected));
+
+  it.each([
+    '<x>; rel=next',
+    '<?page=2>',
+    '<>',
+    '',
+    'https://bank.example/api/x',
+    '</api/x',
+    'a, </api/x>',
+    '"</api/x>',
+    '<https://bank.example/apix>',
+  ])('leaves %s alone', (value) => expect(link(value)).toBe(value));
+
+  it('leaves what follows a string without end alone', () => {
+    expect(link('</api/x>; title="a, </api/y>')).toBe('</banking/x>; title="a, </api/y>');
+  });
+
+  it('reads any line in time that grows with its length', () => {
+    for (const piece of ['<', '>', '<>', '"', '<>"', ',', ' ', '<a>;b="', '<a>,', '\\"'])
+      expect(link(piece.repeat(100_000))).toHaveLength(piece.length * 100_000);
+  });
+});
+
+it('changes no header whose name objects have of their own', () => {
+  const lines = ['constructor', 'a', '__proto__', 'b', 'toString', 'c', 'hasOwnProperty', 'd'];
+  expect(rewriteOf({ rewriteLocation: true, cookies: 'rewrite' }).response(lines, HERE)).toEqual(lines);
 });
 
 describe('cookies', () => {

@@ -203,3 +203,30 @@ describe('the token, repeated by the API', () => {
     expect(caller.received).not.toMatch(/token-1/i);
   });
 });
+
+describe('answers of the API to a browser', () => {
+  const own = "Content-Security-Policy: default-src 'self'\r\n";
+
+  it.each([
+    ['Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\nSec-Fetch-Dest: document\r\n', 200],
+    ['Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Dest: iframe\r\n', 200],
+    ['Upgrade-Insecure-Requests: 1\r\n', 200],
+    ['upgrade-insecure-requests: 1\r\n', 404],
+    ['Sec_Fetch_Mode: navigate\r\n', 500],
+  ])('that opens a page by %j have one line more: its scripts may do nothing', async (lines, status) => {
+    await using world = await createProxyWorld({ answer: () => sized(`${status} So`, own, '<h1>') });
+    const answer = await world.call('GET /api/x HTTP/1.1', `${lines}\r\n`);
+    expect(valuesOf(answer, 'content-security-policy')).toEqual(["default-src 'self'", 'sandbox']);
+    expect([answer.status, answer.body]).toEqual([status, '<h1>']);
+    expect(world.upstream.requests).toHaveLength(1);
+  });
+
+  it.each(['', 'Accept: text/html\r\nUser-Agent: Mozilla/5.0\r\n', 'Sec-Fetch-Mode: cors\r\n'])(
+    'have none where the caller is a program that sends %j',
+    async (lines) => {
+      await using world = await createProxyWorld({ answer: () => sized('200 OK', own, '<h1>') });
+      const answer = await world.call('GET /api/x HTTP/1.1', `${lines}\r\n`);
+      expect(valuesOf(answer, 'content-security-policy')).toEqual(["default-src 'self'"]);
+    },
+  );
+});

@@ -62,6 +62,31 @@ describe('idempotency: inject', () => {
   });
 });
 
+describe('rewriteLocation', () => {
+  it('leads to this route in the response and in what comes before it, as the API names itself', async () => {
+    await using route = await routeWorld(
+      { rewriteLocation: true },
+      {
+        answer(request) {
+          const [host = ''] = valuesOf(request, 'host');
+          const fields = `Link: <//${host}/a>; rel="next, <x>", </b>\r\n__proto__: x\r\n`;
+          const hints = `HTTP/1.1 103 Early Hints\r\n${fields}\r\n`;
+          return `${hints}${ok('', `Location: HTTP://${host}/c?d\r\nContent-Location: //${host}\r\n${fields}`)}`;
+        },
+      },
+    );
+    const { world } = route;
+    using caller = await world.open();
+    caller.send(`POST /api/pay HTTP/1.1\r\n${world.host}${HI}`);
+    const [hints, answer] = [await caller.answer(), await caller.answer()];
+    const link = `<${world.sidecar.url}/api/a>; rel="next, <x>", </api/b>`;
+    expect([hints.status, hints.header('link'), hints.header('__proto__')]).toEqual([103, link, 'x']);
+    expect([answer.status, answer.header('link'), answer.header('__proto__')]).toEqual([200, link, 'x']);
+    expect(answer.header('location')).toBe(`${world.sidecar.url}/api/c?d`);
+    expect(answer.header('content-location')).toBe(`${world.sidecar.url}/api`);
+  });
+});
+
 describe('limits.requestBody', () => {
   const config = { limits: { requestBody: '100KiB' } };
   const big = 'x'.repeat(200 * 1024);

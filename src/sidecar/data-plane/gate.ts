@@ -68,11 +68,12 @@ export function createGate({
       return admit(line, head);
     },
     enter(caller, route, methods) {
-      const claims = [
-        ...claimsOf(`caller ${caller}`, ownLimits.get(caller) ?? callers.limits, methods),
+      const own = ownLimits.get(caller) ?? callers.limits;
+      const claims = () => [
+        ...claimsOf(`caller ${caller}`, own, methods),
         ...claimsOf(`route ${route.path}`, route.limits, methods),
       ];
-      const entered = claims.length > 0 ? rateLimits(claims) : undefined;
+      const entered = isFree(own) && isFree(route.limits) ? undefined : rateLimits(claims());
       count(labels.has(caller) ? caller : 'certificate');
       return entered;
     },
@@ -100,6 +101,10 @@ function createOccupancy(): Pick<CountingGate, 'hold' | 'release' | 'empty'> {
         if (inside === 0) resolve();
       }),
   };
+}
+
+function isFree({ inFlight, requestsPerMinute, methods }: QuotaLimits): boolean {
+  return inFlight === undefined && requestsPerMinute === undefined && methods === undefined;
 }
 
 /** Of those that have some: what they have none for is as for every caller. */
