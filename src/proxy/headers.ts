@@ -116,10 +116,13 @@ function isHarmless(site: string): boolean {
   return site === 'none' || site === 'same-origin';
 }
 
-/** Lower case, and `_` as `-`: CGI-style servers do not tell `Authorization_`-like names apart from ours. */
+/**
+ * Lower case, and `_` as `-`: CGI-style servers do not tell `Authorization_`-like names apart from ours. Looks
+ * at each place once: a name is as long as a caller likes.
+ */
 function plainName(line: string): string {
   const name = line.toLowerCase();
-  return name.includes('_') ? name.replaceAll('_', '-').replace(/-+$/, '') : name;
+  return name.includes('_') ? name.replaceAll('_', '-').replace(/(?<!-)-+$/, '') : name;
 }
 
 /** The header names that `Connection` nominates, or undefined when there are none but the usual two. */
