@@ -1,8 +1,7 @@
 // When and in which pieces an answer leaves for its caller.
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/proxy/exchange.ts';
-import { ResponseWriter } from '../../src/proxy/response-writer.ts';
-import { createWriteBatch } from '../../src/proxy/write-batch.ts';
+import { createWriteBatch, ResponseWriter } from '../../src/proxy/response-writer.ts';
 
 type Step = readonly [who: string, what: string, bytes?: string];
 
