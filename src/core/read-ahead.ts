@@ -1,7 +1,8 @@
 /**
- * How far a server of node:http reads ahead on one connection. Node parses all that has arrived, up to 64 KiB, which is
- * thousands of small requests with objects of their own. Hides how those behind the last one that is served come to cost
- * next to nothing: they all are one and the same, which nobody looks at.
+ * What a server of node:http holds of a connection that it has read ahead of what it serves. Node parses all that has
+ * arrived, up to 64 KiB, which is thousands of small requests, or of chunks, with objects of their own. Hides how they come
+ * to cost next to nothing: requests behind the last one that is served all are one and the same, which nobody looks at, and
+ * small pieces of a body are copied together.
  */
 import { IncomingMessage, type RequestListener, type ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -20,7 +21,7 @@ export function createReadAhead(): ReadAhead {
   const rests = new WeakMap<Socket, Rest>();
   /** Node calls both with `new`; what they return is what it gets. */
   function Request(socket: Socket): IncomingMessage {
-    return rests.get(socket)?.take() ?? new IncomingMessage(socket);
+    return rests.get(socket)?.take() ?? new CallerRequest(socket);
   }
   function Response(req: IncomingMessage, options: object): ServerResponse {
     return req instanceof IgnoredRequest ? req.response : new WithOptions(req, options);
@@ -52,6 +53,54 @@ export function createReadAhead(): ReadAhead {
 
 /** The types know nothing of Node's own second argument. */
 const WithOptions: new (req: IncomingMessage, options: object) => ServerResponse = ServerResponse;
+
+/** A piece of up to this size costs more as an object than as a copy. */
+const SMALL_BYTES = 1024;
+const BLOCK_BYTES = 4096;
+
+/** Hands on the first piece of its body in each turn of the event loop, and the small ones after it copied together. */
+class CallerRequest extends IncomingMessage {
+  #block: Buffer | undefined;
+  /** Of the block. */
+  #filled = 0;
+  #inTurn = false;
+
+  override push(piece: Buffer | null): boolean {
+    const isSmall = piece !== null && piece.length <= SMALL_BYTES;
+    if (isSmall && (this.#inTurn || this.readableLength > 0)) return this.#collect(piece);
+    this.#flush();
+    if (isSmall) {
+      this.#inTurn = true;
+      setImmediate(() => this.#endTurn());
+    }
+    return super.push(piece);
+  }
+
+  /** Whoever takes what there is to read comes for the rest here. */
+  override read(size?: number): unknown {
+    this.#flush();
+    return super.read(size);
+  }
+
+  #collect(piece: Buffer): boolean {
+    if (this.#filled + piece.length > BLOCK_BYTES) this.#flush();
+    this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    this.#filled += piece.copy(this.#block, this.#filled);
+    return this.readableLength + this.#filled < this.readableHighWaterMark;
+  }
+
+  #flush(): void {
+    const held = this.#block?.subarray(0, this.#filled);
+    this.#block = undefined;
+    this.#filled = 0;
+    if (held && !this.destroyed) super.push(held);
+  }
+
+  #endTurn(): void {
+    this.#inTurn = false;
+    if (this.readableLength === 0) this.#flush();
+  }
+}
 
 /** Stands for all requests that are not served; takes what Node does to it. */
 class IgnoredRequest extends IncomingMessage {

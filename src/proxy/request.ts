@@ -18,8 +18,11 @@ import { drainRequestBody } from './lingering-close.ts';
 import { checkAnnounced, receiveBody } from './request-body.ts';
 import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 
-/** So many requests wait behind one on its connection; when they are served, it is closed (RFC 9112 §9.3.2). */
-const MAX_AHEAD = 16;
+/** Of so many requests of one connection the last is served, and the connection closed (RFC 9112 §9.3.2). */
+const MAX_AHEAD = 128;
+/** Of so many while all connections together have more than so many: each is held. */
+const FEW_AHEAD = 8;
+const MANY_IN_FLIGHT = 4000;
 
 /** Serves each request as it comes. */
 export function serveRequests(context: ProxyContext): Begin {
@@ -49,7 +52,9 @@ function isCutShort({ head, res }: Exchange): boolean {
 }
 
 function isTooFar({ context, req }: Exchange): boolean {
-  return context.connections.unfinished(req.socket).length > MAX_AHEAD;
+  const { unfinished, inFlight } = context.connections;
+  const ahead = unfinished(req.socket).length;
+  return ahead > MAX_AHEAD || (ahead > FEW_AHEAD && inFlight() > MANY_IN_FLIGHT);
 }
 
 function close(exchange: Exchange): void {

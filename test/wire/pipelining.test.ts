@@ -3,8 +3,10 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { openCaller } from '../support/caller.ts';
+import { openFlood } from '../support/flood.ts';
 import { createProxyWorld } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
+import { until } from '../support/until.ts';
 import { untilStill } from '../support/until-still.ts';
 
 const MIB = 1024 * 1024;
@@ -28,8 +30,8 @@ describe('src/proxy/request.ts requests behind an unfinished one', () => {
     await using world = await createProxyWorld({ answer: ({ target }) => ok(target) });
     using caller = await world.open();
     for (let round = 0; round < 3; round += 1) {
-      caller.send(lines(world.host, 16));
-      for (const target of targets(16)) {
+      caller.send(lines(world.host, 128));
+      for (const target of targets(128)) {
         const answer = await caller.answer();
         expect([answer.body, answer.header('connection')]).toEqual([target, 'keep-alive']);
       }
@@ -42,18 +44,26 @@ describe('src/proxy/request.ts requests behind an unfinished one', () => {
     { what: 'expectations', method: 'POST', rest: 'Expect: 100-continue\r\nContent-Length: 0\r\n\r\n' },
     { what: 'offers of an upgrade', method: 'GET', rest: 'Connection: upgrade\r\nUpgrade: x\r\n\r\n' },
     { what: 'CONNECT', method: 'CONNECT', rest: '\r\n' },
-  ])('end their connection after the seventeenth, whose response says so, also with $what behind', async (behind) => {
-    await using world = await createProxyWorld({ answer: ({ target }) => ok(target) });
-    using caller = await world.open();
-    caller.send(lines(world.host, 17) + `${behind.method} /api/y HTTP/1.1\r\n${world.host}${behind.rest}`.repeat(10));
-    for (const target of targets(17)) {
-      const answer = await caller.answer();
-      expect([answer.body, answer.header('connection')]).toEqual([target, target === '/16' ? 'close' : 'keep-alive']);
-    }
-    expect(await caller.ended()).toBe('end');
-    expect(world.upstream.requests.map(({ target }) => target)).toEqual(targets(17));
-    await expect.poll(world.inFlight).toBe(0);
-  });
+  ])(
+    'end their connection after the hundred and twenty-ninth, whose response says so, also with $what behind',
+    async (behind) => {
+      await using world = await createProxyWorld({ answer: ({ target }) => ok(target) });
+      using caller = await world.open();
+      caller.send(
+        lines(world.host, 129) + `${behind.method} /api/y HTTP/1.1\r\n${world.host}${behind.rest}`.repeat(10),
+      );
+      for (const target of targets(129)) {
+        const answer = await caller.answer();
+        expect([answer.body, answer.header('connection')]).toEqual([
+          target,
+          target === '/128' ? 'close' : 'keep-alive',
+        ]);
+      }
+      expect(await caller.ended()).toBe('end');
+      expect(world.upstream.requests.map(({ target }) => target)).toEqual(targets(129));
+      await expect.poll(world.inFlight).toBe(0);
+    },
+  );
 
   it('are read no further while it waits, and all of them are gone when the caller is', async () => {
     await using world = await createProxyWorld({ answer: () => undefined });
@@ -61,7 +71,7 @@ describe('src/proxy/request.ts requests behind an unfinished one', () => {
     caller.send(`POST /api/first HTTP/1.1\r\n${world.host}Content-Length: 2\r\n\r\nhi${FLOOD}`);
     await world.upstream.untilRequests(1);
     expect(await unreadOf(caller.socket)).toBeGreaterThan(FLOOD.length - IN_BUFFERS);
-    expect(await world.inFlight()).toBe(17);
+    expect(await world.inFlight()).toBe(129);
     world.upstream.requests[0]?.socket.write(ok('paid'));
     expect((await caller.answer()).body).toBe('paid');
     caller.socket.destroy();
@@ -70,14 +80,29 @@ describe('src/proxy/request.ts requests behind an unfinished one', () => {
     expect((await world.call('GET /nowhere HTTP/1.1')).status).toBe(404);
   });
 
+  it('are fewer where all connections together have thousands', async () => {
+    await using world = await createProxyWorld({ answer: () => undefined });
+    using flood = await openFlood(world.sidecar.port, 200);
+    for (const caller of flood.callers) caller.send(lines(world.host, 100));
+    await until('all has been read', async () => (await world.inFlight()) >= 4000);
+    const inFlight = { now: 0 };
+    await untilStill(() => {
+      void world.inFlight().then((now) => {
+        inFlight.now = now;
+      });
+      return inFlight.now;
+    });
+    expect(inFlight.now).toBeLessThan(4000 + 200 * 9);
+  });
+
   it('get their large responses whole, one after the other', async () => {
-    const body = 'x'.repeat(MIB);
+    const body = 'x'.repeat(MIB / 8);
     await using world = await createProxyWorld({ answer: ({ target }) => ok(target + body) });
     using caller = await world.open({ paused: true });
-    caller.send(lines(world.host, 17));
+    caller.send(lines(world.host, 129));
     await untilStill(() => world.upstream.requests.length);
     caller.read();
-    for (const target of targets(17)) expect((await caller.answer()).body).toBe(target + body);
+    for (const target of targets(129)) expect((await caller.answer()).body).toBe(target + body);
     expect(await caller.ended()).toBe('end');
   });
 
