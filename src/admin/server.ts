@@ -2,7 +2,7 @@
  * The port for probes, Prometheus and operators: people get a page. Never injects a token and never shows one. Web pages of other origins
  * are refused as on the data port; the Host check is left out only where probes come from other machines.
  */
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -13,6 +13,7 @@ import { type ZodType, z } from 'zod';
 import { type ErrorCode, SidecarError } from '../core/errors.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { toProblem } from '../core/problem.ts';
+import { createReadAhead } from '../core/read-ahead.ts';
 import { createLive, type Live } from './event-stream.ts';
 import { gauges } from './gauges.ts';
 import { PAGE_HEADERS, renderMain, renderPage } from './page.ts';
@@ -63,6 +64,8 @@ export function createAdmin(options: AdminOptions): Admin {
 /** Ms between two requests on a connection, and for a whole one to arrive. */
 const KEEP_ALIVE_MS = 5000;
 const REQUEST_MS = 60_000;
+/** Of one connection; each may be a page or all metrics, and nobody need read them. */
+const MAX_UNFINISHED = 4;
 
 /** Fastify's own compilers of schemas are never loaded, which would be a tenth of every start: those here are Zod's. */
 const NO_COMPILER = () => () => {
@@ -77,15 +80,19 @@ const compileZod: FastifySchemaCompiler<ZodType> =
   };
 
 function createApp(guarding: Guarding): FastifyInstance {
+  const readAhead = createReadAhead();
   const app = fastify({
     logger: false,
     bodyLimit: 1024,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: REQUEST_MS,
+    http: readAhead.classes,
     schemaController: { compilersFactory: { buildValidator: NO_COMPILER, buildSerializer: NO_COMPILER } },
     // What the router itself cannot read (`/%zz`) comes by no hook and no error handler.
     frameworkErrors: (error, request, reply) => sendProblem(reply, new SidecarError(codeFor(error)), request.id),
   });
+  const [serve] = app.server.listeners('request') as RequestListener[];
+  if (serve) app.server.removeAllListeners('request').on('request', readAhead.limit(MAX_UNFINISHED, serve));
   // Nothing here takes a body, so none is parsed whatever its type says.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => {

@@ -107,8 +107,8 @@ export const CredentialSchema = z
     path: ['rotation'],
   });
 
-const ALLOW = /^[A-Z*]+ \/[^\s?#]*$/;
-
+/** Each wildcard costs a walk along the path of a request. */
+const ALLOW = /^[A-Z*]+ \/[^\s?#*]*(?:\*\*?[^\s?#*]*){0,8}$/;
 export const RouteSchema = z.strictObject({
   path: z
     .string()
@@ -128,9 +128,13 @@ export const RouteSchema = z.strictObject({
     .meta(meta('Send a request again with a new token when the API says 401 to the token')),
   upgrade: z.boolean().default(false).meta(meta('Let WebSocket upgrades through')),
   allow: z
-    .array(z.string().regex(ALLOW, 'must be "METHOD /glob", for example "GET /accounts/**"'))
+    .array(z.string().regex(ALLOW, 'must be "METHOD /glob", at most 8 of * and **, for example "GET /accounts/**"'))
     .optional()
-    .meta(meta('`METHOD /glob` entries (`*` one segment, `**` the rest, method `*` any); absent = everything')),
+    .meta(
+      meta(
+        '`METHOD /glob` entries (`*` one segment, `**` the rest, at most 8 of them; method `*` any); absent = everything',
+      ),
+    ),
   limits: quota,
   idempotency: z
     .enum(['off', 'inject'])

@@ -4,6 +4,7 @@
  * route's prefix and put behind a constant origin, so no spelling of it can reach another host.
  */
 import { SidecarError } from '../core/errors.ts';
+import { compileAllowList, decoded } from './allow-list.ts';
 import type { Identify } from './caller-auth.ts';
 import type { RequestHead } from './headers.ts';
 
@@ -56,11 +57,6 @@ const ABSOLUTE_SECURE = /^https:\/\/([^/?#@\\]+)(|[/?].*)$/i;
 const BAD_PATH = /\/\/|%(?![0-9A-Fa-f]{2})|%(?:00|0[aAdD])/;
 const MAYBE_DOT_SEGMENT = /\.|%2e/i;
 const SEPARATOR = /\/|%2f|%5c/i;
-const ENCODED_SEPARATOR = /%2f|%5c/i;
-/** Encoded once more or in too many bytes: what a path consists of, or where some server ends it. */
-const HIDDEN = /%(?:00|0[ad]|2e|2f|3b|5c|u[0-9a-f]{4})/i;
-const OVERLONG = /%(?:c0%a[ef]|c1%9c|e0%80%a[ef]|e0%81%9c|f0%80%80%a[ef]|f0%80%81%9c)/i;
-const MAX_DECODINGS = 4;
 
 /**
  * @throws SidecarError CALLER_REQUEST_INVALID | CALLER_METHOD_REFUSED | CALLER_HEADERS_TOO_LARGE | CALLER_TARGET_TOO_LONG |
@@ -71,7 +67,7 @@ export type Admit<Route> = (line: RequestLine, head: RequestHead) => Admitted<Ro
 
 export function createAdmission<Route extends RoutePattern>(options: AdmissionOptions<Route>): Admit<Route> {
   const routes = options.routes
-    .map((route) => ({ route, allow: route.allow?.map(compileAllow) }))
+    .map((route) => ({ route, allow: route.allow && compileAllowList(route.allow) }))
     .sort((a, b) => b.route.path.length - a.route.path.length);
   return (line, head) => {
     checkMessage(line, head);
@@ -87,8 +83,7 @@ export function createAdmission<Route extends RoutePattern>(options: AdmissionOp
     const rest = match.route.path === '/' ? path : path.slice(match.route.path.length);
     const methods = [line.method, ...overrides(head, query)];
     const { allow } = match;
-    const refused =
-      allow && (head.targetOverrides || !methods.every((method) => isAllowed(allow, method, rest || '/')));
+    const refused = allow && (head.targetOverrides || !methods.every((method) => allow(method, rest || '/')));
     if (refused) throw new SidecarError('ROUTE_NOT_ALLOWED');
     return { route: match.route, caller, path: (match.route.basePath + rest || '/') + query, methods };
   };
@@ -190,44 +185,8 @@ function parameters(query: string): (readonly [name: string, value: string])[] {
     });
 }
 
-/** Once, and of ASCII alone. */
-function decoded(text: string): string {
-  return text.replace(/%([0-7][0-9a-f])/gi, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}
-
 function isUnder(path: string, prefix: string): boolean {
   return prefix === '/' || path === prefix || (path.startsWith(prefix) && path[prefix.length] === '/');
-}
-
-interface Allow {
-  readonly method: string;
-  readonly path: RegExp;
-}
-
-function compileAllow(entry: string): Allow {
-  const [method = '', glob = ''] = entry.split(' ');
-  const pattern = glob.replace(/\/\*\*$|\*\*|\*|[.+?^${}()|[\]\\]/g, (token) => {
-    if (token === '/**') return '(?:/.*)?';
-    if (token === '**') return '.*';
-    return token === '*' ? '[^/]*' : `\\${token}`;
-  });
-  return { method, path: new RegExp(`^${pattern}$`) };
-}
-
-/** An encoded separator may be a `/` to the upstream, so such a path is never on an allow-list. */
-function isAllowed(allow: readonly Allow[], method: string, path: string): boolean {
-  if (ENCODED_SEPARATOR.test(path) || isDisguised(path)) return false;
-  return allow.some((entry) => (entry.method === '*' || entry.method === method) && entry.path.test(path));
-}
-
-/** Whether a server behind another one, each of which decodes, would read another path than we do. */
-function isDisguised(path: string): boolean {
-  let plain = path;
-  for (let round = 0; plain.includes('%25'); round += 1) {
-    plain = decoded(plain);
-    if (round === MAX_DECODINGS || HIDDEN.test(plain)) return true;
-  }
-  return OVERLONG.test(plain);
 }
 
 /** RFC 9110 §9.2.1, of those that are let in. */

@@ -9,13 +9,13 @@ import { TLSSocket } from 'node:tls';
 import type { SidecarError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { CallerMetrics, RouteMetrics } from '../core/metrics.ts';
+import type { ReadAhead } from '../core/read-ahead.ts';
 import type { Admit } from './admission.ts';
 import type { Connections } from './connections.ts';
 import { type RequestHead, readRequestHead } from './headers.ts';
 import type { BodyLimits, RequestBody } from './request-body.ts';
 import type { Route } from './route.ts';
 import type { UpgradeResponse } from './upgrade.ts';
-import type { WriteBatch } from './write-batch.ts';
 
 /** What one generation of the configuration lets in, and how. */
 export interface Gate {
@@ -38,6 +38,14 @@ export interface Gate {
 /** Ends a request that was counted. */
 export type Entered = () => void;
 
+/** Ends the response. May throw; the others are written all the same. */
+export interface Ending {
+  writeEnd(): void;
+}
+
+/** Takes what is to end in this turn. */
+export type WriteBatch = (ending: Ending) => void;
+
 /** What all requests of a port have in common. */
 export interface ProxyContext {
   /** The gate in force; a request keeps the one it came in through. */
@@ -53,6 +61,7 @@ export interface ProxyContext {
   readonly auditor?: { append(facts: AuditFacts): void } | undefined;
   readonly nextRequestId: () => string;
   readonly writeBatch: WriteBatch;
+  readonly readAhead: ReadAhead;
   /** Told how much content has gone through, of what comes in more than one piece. */
   readonly onForwarded: (bytes: number) => void;
 }

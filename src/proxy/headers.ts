@@ -142,10 +142,13 @@ function isPagesOwn(noted: Sorted['noted']): boolean {
   return noted.get('site')?.includes('same-origin') === true && noted.has('sec-fetch-mode') && !isNavigation(noted);
 }
 
-/** Lower case, and whatever is odd as `-`: CGI-style servers do not tell `Authorization_` or `X.Name` apart from ours. */
+/**
+ * Lower case, and whatever is odd as `-`: CGI-style servers do not tell `Authorization_` or `X.Name` apart from ours. Looks at
+ * each place once: a name is as long as a caller likes.
+ */
 function plainName(line: string): string {
   const name = line.toLowerCase();
-  return ODD_NAME.test(name) ? name.replace(/[^a-z0-9-]/g, '-').replace(/-+$/, '') : name;
+  return ODD_NAME.test(name) ? name.replace(/[^a-z0-9-]/g, '-').replace(/(?<!-)-+$/, '') : name;
 }
 
 /** The header names that `Connection` nominates, or undefined when there are none but the usual two. */
@@ -173,15 +176,8 @@ function without(flat: readonly string[], names: ReadonlySet<string>): string[] 
 
 /** Never passed on to a caller. */
 const DROPPED_FROM_RESPONSE: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'x-sidecar-error',
+  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-connection', 'te'],
+  ...['trailer', 'transfer-encoding', 'upgrade', 'x-sidecar-error'],
 ]);
 
 const NOTED_IN_RESPONSE: ReadonlySet<string> = new Set(['connection', 'www-authenticate', 'x-request-id']);

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket, type TlsOptions } from 'node:tls';
 import { type ErrorCode, SidecarError } from '../core/errors.ts';
 import { rawResponse } from '../core/problem.ts';
+import { isIgnored, type ReadAhead } from '../core/read-ahead.ts';
 import type { Connections } from './connections.ts';
 import { isStreamed } from './request-body.ts';
 import { UpgradeResponse } from './upgrade.ts';
@@ -41,12 +42,14 @@ export interface ListenerOptions {
   readonly headersTimeout: number;
   readonly tls: ListenerTls | undefined;
   readonly connections: Connections;
+  readonly readAhead: ReadAhead;
 }
 
 /** A server that is not listening yet. */
-export function createListener({ begin, headersTimeout, tls, connections }: ListenerOptions): Listener {
+export function createListener({ begin, headersTimeout, tls, connections, readAhead }: ListenerOptions): Listener {
   const { unfinished } = connections;
   const options: ServerOptions = {
+    ...readAhead.classes,
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout,
     // Bodies have an idle limit instead: a large upload over a slow line is not an attack.
@@ -57,7 +60,7 @@ export function createListener({ begin, headersTimeout, tls, connections }: List
     requireHostHeader: false,
     insecureHTTPParser: false,
     noDelay: true,
-    shouldUpgradeCallback: (req) => !hasBody(req) && unfinished(req.socket).length === 0,
+    shouldUpgradeCallback: (req) => !isIgnored(req) && !hasBody(req) && unfinished(req.socket).length === 0,
   };
   const server = tls ? createTlsServer({ ...options, ...secureOptions(tls, headersTimeout) }) : createServer(options);
   server.on('request', begin);

@@ -65,13 +65,17 @@ const SEMI_SPACE_MIB = 32;
 /** What is left for old objects whatever was set. */
 const LEAST_OLD_SHARE = 0.4;
 
+/** Of buffers outside of the heap so many may be garbage that V8 has not come to look for yet. */
+const UNCOLLECTED_BYTES = 64 * MIB;
+
 /**
- * What the heap holds as a share of its room for long-lived objects (`--max-old-space-size`), 0 to 1 and beyond. Young
- * objects count, because those of a request that is held will be old soon, and then it is too late to say no.
+ * What is held as a share of the heap's room for long-lived objects (`--max-old-space-size`), 0 to 1 and beyond: in the
+ * heap, and in buffers outside of it, which take the same memory. Young objects count, because those of a request that is
+ * held will be old soon, and then it is too late to say no.
  */
 export function heapShareInUse(): number {
-  const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
-  return used / Math.max(limit - YOUNG_BYTES, limit * LEAST_OLD_SHARE);
+  const { used_heap_size: used, external_memory: buffers, heap_size_limit: limit } = getHeapStatistics();
+  return (used + Math.max(0, buffers - UNCOLLECTED_BYTES)) / Math.max(limit - YOUNG_BYTES, limit * LEAST_OLD_SHARE);
 }
 
 /**

@@ -54,7 +54,7 @@ export function receiveBody(
   const length = head.contentLength === undefined ? undefined : Number(head.contentLength);
   if (length === 0 || (length === undefined && head.transferEncoding === undefined)) return NONE;
   if (length !== undefined && length > limits.replayBytes) {
-    return { kind: 'stream', stream: new CallerBody(req, [], limits), length };
+    return { kind: 'stream', stream: new CallerBody(req, undefined, limits), length };
   }
   return buffer(req, limits);
 }
@@ -62,12 +62,12 @@ export function receiveBody(
 /** Collects until the end, or until the limit shows that this one has to be streamed after all. */
 function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    let held: Buffer = Buffer.alloc(0);
     let length = 0;
     const idle = setTimeout(() => settle(() => reject(new SidecarError('CALLER_TIMEOUT'))), limits.idleMs);
     let progressAt = PROGRESS_BYTES;
     const onData = (chunk: Buffer) => {
-      chunks.push(chunk);
+      held = append(held, length, chunk);
       limits.digest?.update(chunk);
       length += chunk.length;
       if (length >= progressAt) {
@@ -79,9 +79,11 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
     };
     const hand = () => {
       req.pause();
-      settle(() => resolve({ kind: 'stream', stream: new CallerBody(req, chunks, limits), length: undefined }));
+      settle(() =>
+        resolve({ kind: 'stream', stream: new CallerBody(req, held.subarray(0, length), limits), length: undefined }),
+      );
     };
-    const onEnd = () => settle(() => resolve({ kind: 'buffer', data: Buffer.concat(chunks, length) }));
+    const onEnd = () => settle(() => resolve({ kind: 'buffer', data: held.subarray(0, length) }));
     const onClose = () => settle(() => reject(new SidecarError('CALLER_ABORTED')));
     const settle = (done: () => void) => {
       clearTimeout(idle);
@@ -100,6 +102,15 @@ export function isStreamed(req: IncomingMessage): boolean {
   return STREAMED.has(req);
 }
 
+/** Copied together: in pieces as small as a caller likes, a body would take a hundred times its size. */
+function append(held: Buffer, length: number, chunk: Buffer): Buffer {
+  const needed = length + chunk.length;
+  const room = needed <= held.length ? held : Buffer.allocUnsafeSlow(Math.max(needed, 2 * held.length));
+  if (room !== held) held.copy(room, 0, 0, length);
+  chunk.copy(room, length);
+  return room;
+}
+
 /**
  * The body behind a stream of its own: undici destroys its stream as soon as the upstream responds early, and
  * destroying an IncomingMessage would destroy the caller's connection, and with it that very response.
@@ -116,17 +127,17 @@ class CallerBody extends Readable {
   /** Since the clock was last wound up. */
   #progress = 0;
 
-  constructor(req: IncomingMessage, first: readonly Buffer[], { idleMs, maxBytes, digest, onForwarded }: BodyLimits) {
-    super({ highWaterMark: 64 * 1024 });
+  constructor(req: IncomingMessage, first: Buffer | undefined, { idleMs, maxBytes, digest, onForwarded }: BodyLimits) {
+    super({ highWaterMark: 16 * 1024 });
     STREAMED.add(req);
     this.#req = req;
     this.#idleMs = idleMs;
     this.#onForwarded = onForwarded;
     this.#digest = digest;
     this.#room = maxBytes ?? Number.POSITIVE_INFINITY;
-    for (const chunk of first) {
-      this.#room -= chunk.length;
-      this.push(chunk);
+    if (first) {
+      this.#room -= first.length;
+      this.push(first);
     }
     req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose);
     req.pause();

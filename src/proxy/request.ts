@@ -4,10 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { SidecarError } from '../core/errors.ts';
 import { toProblem } from '../core/problem.ts';
+import { isIgnored } from '../core/read-ahead.ts';
 import { record } from './access-log.ts';
 import type { RequestLine } from './admission.ts';
 import { Exchange, type Gate, type ProxyContext } from './exchange.ts';
@@ -18,20 +18,24 @@ import { drainRequestBody } from './lingering-close.ts';
 import { checkAnnounced, receiveBody } from './request-body.ts';
 import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 
+/** Of so many requests of one connection the last is served, and the connection closed (RFC 9112 §9.3.2). */
+const MAX_AHEAD = 128;
+/** Of so many while all connections together have more than so many: each is held. */
+const FEW_AHEAD = 8;
+const MANY_IN_FLIGHT = 4000;
+
 /** Serves each request as it comes. */
 export function serveRequests(context: ProxyContext): Begin {
-  /** What comes on these is the rest of something else. */
-  const spent = new WeakSet<Socket>();
   return (req, res, expectsContinue = false) => {
-    if (spent.has(req.socket)) return;
+    if (isIgnored(req)) return;
     const exchange = new Exchange(context, req, res);
     const { head } = exchange;
     // Basic may be the caller's proof to us, anything else was meant for the API.
     if (head.authorizations.some((value) => !/^basic /i.test(value))) context.metrics.authorizationDropped();
     const before = context.connections.began(res);
     context.metrics.inFlight(1);
-    const isLast = isCutShort(exchange);
-    if (isLast) spent.add(req.socket);
+    const isLast = isCutShort(exchange) || (before !== undefined && isTooFar(exchange));
+    if (isLast) context.readAhead.stop(req.socket);
     if (isLast || context.draining) res.shouldKeepAlive = false;
     res.on('close', () => close(exchange));
     inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown));
@@ -45,6 +49,12 @@ export function serveRequests(context: ProxyContext): Begin {
  */
 function isCutShort({ head, res }: Exchange): boolean {
   return head.offersUpgrade && !(res instanceof UpgradeResponse);
+}
+
+function isTooFar({ context, req }: Exchange): boolean {
+  const { unfinished, inFlight } = context.connections;
+  const ahead = unfinished(req.socket).length;
+  return ahead > MAX_AHEAD || (ahead > FEW_AHEAD && inFlight() > MANY_IN_FLIGHT);
 }
 
 function close(exchange: Exchange): void {

@@ -3,11 +3,12 @@
  * any number of listeners, and drains on the way out.
  */
 import type { Server } from 'node:http';
+import { createReadAhead } from '../core/read-ahead.ts';
 import type { Gate, ProxyContext } from './exchange.ts';
 import { createRequestIds } from './exchange.ts';
 import { createListener, type Listener, type ListenerTls } from './http-server.ts';
 import { serveRequests } from './request.ts';
-import { createWriteBatch } from './write-batch.ts';
+import { createWriteBatch } from './response-writer.ts';
 
 export interface ProxyOptions
   extends Pick<ProxyContext, 'gate' | 'connections' | 'log' | 'metrics' | 'onFinished' | 'auditor' | 'onForwarded'> {
@@ -29,18 +30,20 @@ export interface ProxyServer {
 
 export function createProxy(options: ProxyOptions): ProxyServer {
   const { metrics, connections, headersMs } = options;
+  const readAhead = createReadAhead();
   const context: ProxyContext = {
     ...options,
     draining: false,
     unrouted: metrics.forRoute('none'),
     nextRequestId: createRequestIds(),
     writeBatch: createWriteBatch(),
+    readAhead,
   };
   const begin = serveRequests(context);
   const listeners: Listener[] = [];
   return {
     createListener(tls) {
-      const listener = createListener({ begin, headersTimeout: headersMs, tls, connections });
+      const listener = createListener({ begin, headersTimeout: headersMs, tls, connections, readAhead });
       listeners.push(listener);
       return listener.server;
     },

@@ -113,6 +113,21 @@ routes:
     expect(problems.map((problem) => problem.where)).toContain(where);
   });
 
+  it('refuses a glob with more than eight wildcards, and counts none of the method', () => {
+    using folder = createFolder();
+    const allow = (glob: string) => `bogus: 1
+${CREDENTIAL}
+routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
+`;
+    const found = (glob: string) =>
+      problemsOf(folder, { yaml: allow(glob), env: FILE_ENV }).map(({ path, message }) => `${path} ${message}`);
+    expect(found('/**/a/*/b/*/c/*/*-*-*/**')).toEqual([expect.stringContaining('bogus')]);
+    expect(found('/**/a/*/b/*/c/*/*-*-*/**x*')).toEqual([
+      expect.stringMatching(/^routes\.0\.allow\.0 .*at most 8/),
+      expect.stringContaining('bogus'),
+    ]);
+  });
+
   it('tells a newcomer with nothing configured what to begin with', () => {
     using folder = createFolder();
     expect(problemsOf(folder, {})).toEqual([

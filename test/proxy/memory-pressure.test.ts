@@ -1,5 +1,6 @@
 // When memory counts as short, and when it no longer does.
 import { execFileSync } from 'node:child_process';
+import { getHeapStatistics } from 'node:v8';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createMemoryPressure, heapShareInUse, youngBytes } from '../../src/proxy/memory-pressure.ts';
 
@@ -76,6 +77,16 @@ describe('heapShareInUse', () => {
     const kept = Array.from({ length: 2_000_000 }, (_, index) => index + 0.5);
     expect(heapShareInUse()).toBeGreaterThan(before);
     expect(kept).toHaveLength(2_000_000);
+  });
+});
+
+describe('heapShareInUse of buffers', () => {
+  it('counts what is held outside of the heap, beyond what may be garbage', () => {
+    const before = heapShareInUse();
+    const kept = Array.from({ length: 64 }, () => Buffer.alloc(8 * 1024 ** 2));
+    const { heap_size_limit: limit } = getHeapStatistics();
+    expect(heapShareInUse() - before).toBeGreaterThan((400 * 1024 ** 2) / limit);
+    expect(kept).toHaveLength(64);
   });
 });
 

@@ -1,8 +1,12 @@
 // When and in which pieces an answer leaves for its caller.
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/proxy/exchange.ts';
-import { ResponseWriter } from '../../src/proxy/response-writer.ts';
-import { createWriteBatch } from '../../src/proxy/write-batch.ts';
+import { createWriteBatch, ResponseWriter } from '../../src/proxy/response-writer.ts';
+
+/** Of what a caller has not taken; none where nobody says so. */
+interface Reader {
+  readonly unread: number;
+}
 
 type Step = readonly [who: string, what: string, bytes?: string];
 
@@ -11,15 +15,20 @@ function createWorld() {
   const steps: Step[] = [];
   const passed: number[] = [];
   const writeBatch = createWriteBatch();
-  const open = (who: string, length?: string, kind: 'none' | 'stream' = 'none') => {
+  const open = (who: string, length?: string, kind: 'none' | 'stream' = 'none', reader: Reader = { unread: 0 }) => {
     const note = (what: string) => (bytes?: Buffer | string) =>
       void steps.push(bytes === undefined ? [who, what] : [who, what, bytes.toString()]);
     const res = {
-      write: (chunk: Buffer) => {
+      get writableLength() {
+        return reader.unread;
+      },
+      write: (chunk: Buffer, taken?: () => void) => {
+        if (taken) steps.push([who, 'asks']);
         note('write')(chunk);
         return true;
       },
       end: note('end'),
+      off: note('off'),
     };
     const exchange = {
       res,
@@ -114,5 +123,35 @@ describe('src/proxy/response-writer.ts', () => {
     open('a', String(16 * 1024)).write(Buffer.alloc(16 * 1024));
     open('b', String(16 * 1024 + 1)).write(Buffer.alloc(16 * 1024 + 1));
     expect(steps.map(([who, what]) => [who, what])).toEqual([['b', 'write']]);
+  });
+
+  it('writes the first of many small pieces at once and the others of its turn together', async () => {
+    const { steps, open } = createWorld();
+    const answer = open('a');
+    for (let count = 0; count < 40_000; count += 1) answer.write(Buffer.from('x'));
+    answer.write(Buffer.alloc(2000, 'y'));
+    answer.write(Buffer.from('z'));
+    await turn();
+    answer.end();
+    await turn();
+    expect(steps.map(([, what, bytes]) => [what, bytes?.length])).toEqual([
+      ...[1, 16_384, 16_384, 7231, 2000, 1].map((length) => ['write', length]),
+      ['end', undefined],
+      ['left', undefined],
+    ]);
+    expect(steps.map(([, , bytes = '']) => bytes).join('')).toBe(`${'x'.repeat(40_000)}${'y'.repeat(2000)}z`);
+  });
+
+  it('reads no more of the API when many writes wait, however short they are', async () => {
+    const { steps, open } = createWorld();
+    const reader = { unread: 0 };
+    const answer = open('a', undefined, 'none', reader);
+    for (let count = 0; count < 64; count += 1) {
+      answer.write(Buffer.from('x'));
+      reader.unread += 1;
+      await turn();
+    }
+    expect(steps.filter(([, what]) => what !== 'write').map(([, what]) => what)).toEqual(['asks', 'pause']);
+    answer.end();
   });
 });
