@@ -47,11 +47,14 @@ function parse({ name, path }: Named, text: string): ConfigFile | { readonly pro
   const lines = new LineCounter();
   const yaml = parseDocument(text.replace(/^\uFEFF/, ''), { version: '1.2', lineCounter: lines, prettyErrors: false });
   const at = (line: number, message: string): Problem => ({ where: `${name}:${line}`, path: '', message });
+  if (text.includes('\0')) return { problems: [at(1, 'is UTF-16, as PowerShell’s `>` writes it: save it as UTF-8')] };
   if (yaml.errors.length > 0) {
     return {
       problems: yaml.errors.map(({ code, pos }) => {
         const { line, col } = lines.linePos(pos[0]);
-        return at(line, `is no valid YAML at column ${col} (${code})`);
+        const hint =
+          code === 'BAD_DQ_ESCAPE' ? '; in double quotes \\ begins an escape: put paths in single quotes' : '';
+        return at(line, `is no valid YAML at column ${col} (${code})${hint}`);
       }),
     };
   }

@@ -40,15 +40,24 @@ export function readRegularFile(path: string, maxBytes: number): Buffer {
     return readWhole(file, maxBytes);
   } catch (error) {
     if (error instanceof Unreadable) throw error;
-    const code = String((error as NodeJS.ErrnoException).code);
-    // A link to nowhere looks like a file to whoever lists the folder.
-    const isDangling = code === 'ENOENT' && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink();
-    if (isDangling)
-      throw new Unreadable(code, `is a symbolic link to a file that does not exist (${code}), so it cannot be read`);
-    throw new Unreadable(code, `cannot be read (${code}); check path and permissions`);
+    throw unreadable(path, String((error as NodeJS.ErrnoException).code));
   } finally {
     if (file !== undefined) closeSync(file);
   }
+}
+
+function unreadable(path: string, code: string): Unreadable {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it is these that are looked for
+  const isEscaped = /[\x07-\x0d\x1b]/.test(path) && !path.includes('-----');
+  if (isEscaped) {
+    const why = 'in double quotes, YAML reads \\t and \\n of a path as tab and line break; put it in single quotes';
+    return new Unreadable(code, `cannot be read (${code}): ${why}`);
+  }
+  // A link to nowhere looks like a file to whoever lists the folder.
+  const isDangling = code === 'ENOENT' && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink();
+  if (isDangling)
+    return new Unreadable(code, `is a symbolic link to a file that does not exist (${code}), so it cannot be read`);
+  return new Unreadable(code, `cannot be read (${code}); check path and permissions`);
 }
 
 function refuseOthers(stats: Stats): void {

@@ -73,7 +73,8 @@ function readTls(path: readonly PropertyKey[], settings: TlsSettings, context: T
 
 /** In a hurry, people put the key itself where the name of its file belongs. */
 function nameOf(file: string): string {
-  return /[\r\n]|-----/.test(file) || file.length > 500 ? '(PEM belongs into a file, and its name here) ' : `${file} `;
+  if (file.includes('-----')) return '(PEM belongs into a file, and its name here) ';
+  return /[\r\n]/.test(file) || file.length > 500 ? '' : `${file} `;
 }
 
 function problemOf(files: TlsFiles): string | undefined {

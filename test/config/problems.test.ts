@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { COMPLETE_ENV, createFolder, problemsOf } from '../support/folder.ts';
+import { COMPLETE_ENV, createFolder, load, problemsOf } from '../support/folder.ts';
 
 const ENV = COMPLETE_ENV;
 
@@ -233,5 +233,36 @@ routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
     expect(problemsOf(folder, { env: FILE_ENV, yaml: `${CREDENTIAL}\n${routes}${line}\n` })).toEqual([
       expect.objectContaining({ path, message: expect.stringMatching(message) }),
     ]);
+  });
+});
+
+describe('a configuration as Windows has it', () => {
+  const yaml = "credentials:\r\n  default:\r\n    secrets:\r\n      - file: 's'\r\nlog:\r\n  level: debug\r\n";
+  const env = { ARITMA_ENVIRONMENT: 'emulator', ARITMA_CLIENT_ID: 'my-erp' };
+
+  it('is read with CRLF and with a byte order mark', () => {
+    using folder = createFolder();
+    folder.write('s', '\uFEFFplain-secret\r\n');
+    expect(load(folder, { env, yaml: `\uFEFF${yaml}` }).config.log.level).toBe('debug');
+  });
+
+  it('is refused in UTF-16 by that name', () => {
+    using folder = createFolder();
+    for (const bytes of [Buffer.from(`\uFEFF${yaml}`, 'utf16le'), Buffer.from(`\uFEFF${yaml}`, 'utf16le').swap16()]) {
+      folder.write('w.yaml', bytes);
+      expect(problemsOf(folder, { env: { ...env, ARITMA_CONFIG: 'w.yaml' } })).toEqual([
+        { where: 'w.yaml:1', path: '', message: expect.stringMatching(/UTF-16/) },
+      ]);
+    }
+  });
+
+  it.each([
+    ['C:\\secrets\\aritma', /BAD_DQ_ESCAPE.*single quotes/],
+    ['C:\\temp\\new', /single quotes/],
+    ['C:\\erp\\bin', /single quotes/],
+  ])('with the path "%s" in double quotes is refused with what to do', (path, message) => {
+    using folder = createFolder();
+    const said = problemsOf(folder, { env, yaml: `credentials: { default: { secrets: [{ file: "${path}" }] } }` });
+    expect(said.map((problem) => problem.message).join()).toMatch(message);
   });
 });

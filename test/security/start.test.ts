@@ -2,6 +2,8 @@
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { startAttackUpstream } from '../support/attack-upstream.ts';
+import { MAIN } from '../support/cli.ts';
+import { COMPILED } from '../support/compiled.ts';
 import { createWorld } from '../support/world.ts';
 
 describe('the sidecar at its start', () => {
@@ -16,6 +18,17 @@ describe('the sidecar at its start', () => {
     await using world = await createWorld('http://127.0.0.1:1');
     const { code } = await world.launch({ routes: [{ path: '/api', upstream }] }).ended;
     expect(code).toBe(2);
+  });
+
+  it.concurrent.each([
+    ['on the command line of Node', ['--insecure-http-parser'], {}],
+    ['in NODE_OPTIONS', [], { NODE_OPTIONS: '--report-on-signal' }],
+    ['that records the keys of TLS', [], { SSLKEYLOGFILE: '/dev/null' }],
+  ])('an option %s that would undo its promises: refused with exit code 2', async (_what, nodeArgs, env) => {
+    await using world = await createWorld('http://127.0.0.1:1');
+    const program = [process.execPath, ...nodeArgs, MAIN];
+    const { code, stderr } = await world.launch({}, { program, env: { ...COMPILED, ...env } }).ended;
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/arguments of node|NODE_OPTIONS|SSLKEYLOGFILE/)]);
   });
 
   it.concurrent('P36 a second sidecar on the same port: it ends with exit code 3, the first goes on', async () => {

@@ -89,6 +89,18 @@ describeWithOpenssl('rotation/kubernetes-api.ts', () => {
   });
 
   describe('the service account', () => {
+    it.each([
+      ['empty', () => '', 'is empty'],
+      ['half written', (ca: string) => ca.slice(0, -40), 'block 1 (certificate) is cut off'],
+      ['no certificate', (ca: string) => ca.replaceAll('CERTIFICATE', 'PKCS7'), 'block 1 (pkcs7) is no certificate'],
+    ])('with a ca.crt that is %s send nothing and say which block is wrong', async (_what, change, reason) => {
+      await using world = await start();
+      world.mount('ca.crt', change(certificates().authority.ca));
+      const fields = await fieldsOf(world.store().peek());
+      expect(fields).toMatchObject({ doing: 'read', reason: expect.stringContaining(reason) });
+      expect(world.api.calls).toEqual([]);
+    });
+
     it.each(['token', 'ca.crt', 'namespace'] as const)(
       'without %s: the error says which file is missing',
       async (name) => {
