@@ -195,7 +195,7 @@ function parameters(query: string): (readonly [name: string, value: string])[] {
     .map((pair) => {
       const [, name = '', value = ''] = /^([^=]*)=?(.*)$/s.exec(pair.replaceAll('+', ' ')) ?? [];
       const plain = decoded(name).toLowerCase().trimStart();
-      return [plain.replace(/\[.*\].*$/s, '').replace(/[. []/g, '_'), decoded(value)];
+      return [plain.replace(/^([^[]*)\[.*\].*$/s, '$1').replace(/[. []/g, '_'), decoded(value)];
     });
 }
 

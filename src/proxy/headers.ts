@@ -145,7 +145,7 @@ function isPagesOwn(noted: Sorted['noted']): boolean {
 /** Lower case, and whatever is odd as `-`: CGI-style servers do not tell `Authorization_` or `X.Name` apart from ours. */
 function plainName(line: string): string {
   const name = line.toLowerCase();
-  return ODD_NAME.test(name) ? name.replace(/[^a-z0-9-]/g, '-').replace(/-+$/, '') : name;
+  return ODD_NAME.test(name) ? name.replace(/[^a-z0-9-]/g, '-').replace(/(?<!-)-+$/, '') : name;
 }
 
 /** The header names that `Connection` nominates, or undefined when there are none but the usual two. */
