@@ -3,6 +3,7 @@
  * Default deny. Nothing here is parsed as a URL: a request target is an opaque string that is checked, cut at the
  * route's prefix and put behind a constant origin, so no spelling of it can reach another host.
  */
+import { normalize } from 'node:path/posix';
 import { SidecarError } from '../core/errors.ts';
 import { compileAllowList, decoded } from './allow-list.ts';
 import type { Identify } from './caller-auth.ts';
@@ -47,6 +48,8 @@ export interface Admitted<Route> {
   readonly methods: readonly string[];
 }
 
+/** They would show the token, or leave the gate behind. */
+const NEVER: ReadonlySet<string> = new Set(['TRACE', 'TRACK', 'CONNECT']);
 const MAX_HEADERS = 100;
 const MAX_TARGET_CHARS = 8192;
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/;
@@ -55,7 +58,6 @@ const TARGET = /^\/(?!\/)[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
 const ABSOLUTE = /^http:\/\/([^/?#@\\]+)(|[/?].*)$/i;
 const ABSOLUTE_SECURE = /^https:\/\/([^/?#@\\]+)(|[/?].*)$/i;
 const BAD_PATH = /\/\/|%(?![0-9A-Fa-f]{2})|%(?:00|0[aAdD])/;
-const MAYBE_DOT_SEGMENT = /\.|%2e/i;
 const SEPARATOR = /\/|%2f|%5c/i;
 
 /**
@@ -78,19 +80,28 @@ export function createAdmission<Route extends RoutePattern>(options: AdmissionOp
     const path = queryAt === -1 ? target : target.slice(0, queryAt);
     const query = queryAt === -1 ? '' : target.slice(queryAt);
     checkTarget(target, path, query);
-    const match = routes.find(({ route }) => isUnder(path, route.path));
-    if (!match) throw new SidecarError('ROUTE_NOT_FOUND');
+    const match = routeOf(routes, path);
     const rest = match.route.path === '/' ? path : path.slice(match.route.path.length);
     const methods = [line.method, ...overrides(head, query)];
+    if (methods.some((method) => NEVER.has(method))) throw new SidecarError('CALLER_METHOD_REFUSED');
     const { allow } = match;
-    const refused = allow && (head.targetOverrides || !methods.every((method) => allow(method, rest || '/')));
-    if (refused) throw new SidecarError('ROUTE_NOT_ALLOWED');
+    if (allow && (head.targetOverrides || !methods.every((method) => allow(method, rest || '/'))))
+      throw new SidecarError('ROUTE_NOT_ALLOWED');
     return { route: match.route, caller, path: (match.route.basePath + rest || '/') + query, methods };
   };
 }
 
+/** A list on one route is no list if another way of writing its path leads around it, by a wider route. */
+function routeOf<Entry extends { route: RoutePattern; allow: unknown }>(routes: readonly Entry[], path: string): Entry {
+  const match = routes.find(({ route }) => isUnder(path, route.path));
+  if (!match) throw new SidecarError('ROUTE_NOT_FOUND');
+  const meant = /[%A-Z]/.test(path) ? routes.find(({ route }) => isMeant(path, route.path)) : match;
+  if (meant !== match && meant?.allow) throw new SidecarError('ROUTE_NOT_ALLOWED');
+  return match;
+}
+
 function checkMessage(line: RequestLine, head: RequestHead): void {
-  if (line.method === 'TRACE' || line.method === 'CONNECT') throw new SidecarError('CALLER_METHOD_REFUSED');
+  if (NEVER.has(line.method)) throw new SidecarError('CALLER_METHOD_REFUSED');
   if (line.httpVersion !== '1.1' && line.httpVersion !== '1.0') throw new SidecarError('CALLER_REQUEST_INVALID');
   if (line.headerCount > MAX_HEADERS) throw new SidecarError('CALLER_HEADERS_TOO_LARGE');
   if (line.target.length > MAX_TARGET_CHARS) throw new SidecarError('CALLER_TARGET_TOO_LONG');
@@ -146,7 +157,7 @@ function originForm({ target, secure }: RequestLine, hosts: ReadonlySet<string>)
 }
 
 function checkTarget(target: string, path: string, query: string): void {
-  const escapes = MAYBE_DOT_SEGMENT.test(path) && path.split(SEPARATOR).some(isDotSegment);
+  const escapes = /\.|%2e/i.test(path) && path.split(SEPARATOR).some(isDotSegment);
   if (!TARGET.test(target) || BAD_PATH.test(path) || escapes) throw new SidecarError('CALLER_REQUEST_INVALID');
   if (holdsToken(query)) throw new SidecarError('CALLER_TOKEN_IN_QUERY');
 }
@@ -181,8 +192,14 @@ function parameters(query: string): (readonly [name: string, value: string])[] {
     .split(/[&;]/)
     .map((pair) => {
       const [, name = '', value = ''] = /^([^=]*)=?(.*)$/s.exec(pair.replaceAll('+', ' ')) ?? [];
-      return [decoded(name).toLowerCase().trimStart().replace(/[. []/g, '_'), decoded(value)];
+      const plain = decoded(name).toLowerCase().trimStart();
+      return [plain.replace(/^([^[]*)\[.*\].*$/s, '$1').replace(/[. []/g, '_'), decoded(value)];
     });
+}
+
+/** Whether a server that decodes, more than once even, and takes no account of case would find it under the prefix. */
+function isMeant(path: string, prefix: string): boolean {
+  return isUnder(normalize(decoded(decoded(path)).replaceAll('\\', '/')).toLowerCase(), prefix.toLowerCase());
 }
 
 function isUnder(path: string, prefix: string): boolean {

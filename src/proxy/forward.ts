@@ -66,11 +66,15 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   send(): void {
-    const { req, res, path, body, upgrade } = this.#exchange;
-    if (res.destroyed || res.headersSent) {
-      this.#settle.reject(new SidecarError('CALLER_ABORTED'));
-      return;
-    }
+    const { res } = this.#exchange;
+    const { waiting, maxWaiting } = this.#route;
+    if (res.destroyed || res.headersSent) this.#giveUp(new SidecarError('CALLER_ABORTED'));
+    else if (waiting.size >= maxWaiting) this.#giveUp(new SidecarError('UPSTREAM_BUSY', { retryAfterS: 1 }));
+    else this.#dispatch();
+  }
+
+  #dispatch(): void {
+    const { req, path, body, upgrade } = this.#exchange;
     this.#exchange.attempt = this;
     const options: Dispatcher.DispatchOptions = {
       method: req.method ?? 'GET',
@@ -78,11 +82,13 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
       headers: this.#headers(),
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
     };
-    const { direct, dispatcher } = this.#route;
+    const { direct, dispatcher, waiting } = this.#route;
     const isTaken = (upgrade ? createUpgrade(direct, req.socket) : dispatcher).dispatch(options, this);
     // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
-    if (!isTaken && this.#controller === undefined)
-      this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), this.#route.queueMs);
+    if (isTaken || this.#controller !== undefined) return;
+    waiting.add(this);
+    const busy = new SidecarError('UPSTREAM_BUSY', { retryAfterS: 1 });
+    this.#queued = setTimeout(() => this.#giveUp(busy), this.#route.queueMs);
   }
 
   #headers(): string[] {
@@ -94,6 +100,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#route.waiting.delete(this);
     this.#controller = controller;
     this.#sentAt = performance.now();
     clearTimeout(this.#queued);
@@ -169,6 +176,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#route.waiting.delete(this);
     if (this.#discarded !== undefined || this.#givenUp) return;
     this.#release();
     // undici leaves the body of a request it never began alone; the rest of it has to go somewhere.
@@ -235,8 +243,6 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     return this.#token.authorization.reveal().slice('Bearer '.length);
   }
 }
-
-const BUSY = { mayHaveExecuted: false, retryAfterS: 1 } as const;
 
 /** Node 24.14 and later; the types do not know it yet. */
 interface Informing {

@@ -31,6 +31,9 @@ export interface Route extends RoutePattern {
   readonly upgrade: boolean;
   /** Undefined when messages pass as they are. */
   readonly rewrite: Rewrite | undefined;
+  /** Requests without a connection yet, those included that nobody waits for any more; and how many there may be. */
+  readonly waiting: Set<object>;
+  readonly maxWaiting: number;
   /** Longest wait for a connection, ms. */
   readonly queueMs: number;
   /** For metrics. */

@@ -66,6 +66,8 @@ describe('an allow-list', () => {
     '+.method=DELETE',
     '_method=POST&_method=DELETE',
     '_method=%20DELETE',
+    '_method[]=DELETE',
+    '_method%5Ba%5D=DELETE',
   ])('is not passed by the query %s', async (query) => {
     expect(await outcome(`POST /api/payments/1?${query}`)).toEqual(REFUSED);
   });
@@ -134,6 +136,32 @@ describe('an allow-list', () => {
   });
 });
 
+describe('a list on a narrower route', () => {
+  const narrow = { path: '/admin', upstream: 'http://127.0.0.1:9', allow: ['GET /x'] };
+
+  it.each([
+    '/%61dmin/pay',
+    '/Admin/pay',
+    '/ADM%49N',
+    '/%2561dmin/pay',
+    '/x/%252e%252e/admin/pay',
+    '/%5cadmin',
+    '/admin%2fpay',
+  ])('is not led around through a wider one by %s', async (path) => {
+    const routes = [narrow, { path: '/', upstream: api.upstream.url, allow: ['* /**'] }];
+    const open = [narrow, { path: '/', upstream: api.upstream.url }];
+    const before = api.upstream.requests.length;
+    for (const config of [{ routes }, { routes: open }]) {
+      await using other = await createProxyWorld({ config });
+      const answer = await other.call(`POST ${path} HTTP/1.1`, 'Content-Length: 0\r\n\r\n');
+      expect([answer.status, answer.header('x-sidecar-error')]).toEqual([403, 'ROUTE_NOT_ALLOWED']);
+      for (const free of ['/administration', '/x/Admin', '/%41dministration'])
+        expect((await other.call(`GET ${free} HTTP/1.1`)).status, free).toBe(200);
+    }
+    expect(api.upstream.requests.length - before).toBe(6);
+  });
+});
+
 describe('a route without an allow-list', () => {
   it('sends all of it on, byte for byte', async () => {
     const target = 'a%252e%252e%252fb/%c0%ae?_method=DELETE';
@@ -141,6 +169,15 @@ describe('a route without an allow-list', () => {
     expect(await outcome(`POST /free/${target}`, lines)).toEqual([200, `POST /${target} HTTP/1.1`]);
     const seen = api.upstream.requests.at(-1)?.fields.map(([name, value]) => `${name}: ${value}`);
     expect(seen).toEqual(expect.arrayContaining(['X-HTTP-Method-Override: DELETE', 'X-Original-URL: /admin']));
+  });
+
+  it.each([
+    ['X-HTTP-Method-Override: TRACE\r\n', ''],
+    ['x-http-method: track\r\n', ''],
+    ['X-Method-Override: GET, CONNECT\r\n', ''],
+    ['', '?_method=trace'],
+  ])('sends no method on that is never sent on, by %j%j neither', async (lines, query) => {
+    expect(await outcome(`POST /free/x${query}`, lines)).toEqual(['CALLER_METHOD_REFUSED']);
   });
 
   it('takes a GET that names a method which changes something for what it may be', async () => {

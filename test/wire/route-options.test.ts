@@ -205,6 +205,36 @@ describe('timeouts.queue', () => {
   });
 });
 
+describe('requests that nobody waits for any more', () => {
+  it('are held in a bounded number while no connection is free, and none is ever sent', async () => {
+    let answerFirst: (() => unknown) | undefined;
+    await using world = await createProxyWorld({
+      config: { limits: { upstreamConnections: 1, connections: 10 }, callers: { limits: { inFlight: 4 } } },
+      answer({ socket }, index) {
+        if (index > 0) return ok('next');
+        answerFirst = () => socket.write(ok('first'));
+        return undefined;
+      },
+    });
+    const first = world.call('GET /api/first HTTP/1.1');
+    await world.upstream.untilRequests(1);
+    for (let round = 0; round < 60; round += 1) {
+      using caller = await world.open();
+      caller.send(`${POST}\r\n${world.host}${HI}`);
+      await until('it has begun', async () => (await world.inFlight()) === 2 || caller.received !== '');
+      caller[Symbol.dispose]();
+      await expect.poll(world.inFlight).toBe(1);
+    }
+    const status = await (await fetch(`${world.sidecar.adminUrl}/status`)).json();
+    expect(status).toMatchObject({ upstreams: [{ queued: 20 }] });
+    expect((await world.call(POST, HI)).json()).toMatchObject({ code: 'UPSTREAM_BUSY', mayHaveExecuted: false });
+    answerFirst?.();
+    expect((await first).body).toBe('first');
+    expect((await world.call('GET /api/last HTTP/1.1')).body).toBe('next');
+    expect(world.upstream.requests.map(({ target }) => target)).toEqual(['/first', '/last']);
+  });
+});
+
 describe('interim answers', () => {
   const hints = (count: number) =>
     'HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nConnection: x\r\nX: y\r\n\r\n'.repeat(count);

@@ -50,6 +50,9 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
       // Connecting has a time of its own, which comes first.
       queueMs: timeouts.queue + timeouts.connect,
       onReplay: metrics.replay,
+      // Each caller's connection waits for one at most; undici holds on to those that nobody waits for any more.
+      maxWaiting: 2 * settings.config.limits.connections,
+      waiting: new Set(),
     };
   });
   const all = () => [...egresses.values()];
