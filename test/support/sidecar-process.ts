@@ -31,6 +31,8 @@ export interface SidecarProcessOptions {
   readonly nodeArgs?: readonly string[];
   /** What starts Node, with its arguments; Node itself by default. */
   readonly launcher?: readonly string[];
+  /** Another build's file than the source. */
+  readonly program?: string | undefined;
 }
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
@@ -41,8 +43,8 @@ export async function startSidecarProcess(options: SidecarProcessOptions): Promi
   writeFileSync(join(folder, 'secret'), 'secret-of-the-test', { mode: 0o600 });
   const file = join(folder, 'config.json');
   writeFileSync(file, JSON.stringify(configOf(options, join(folder, 'secret'))));
-  const { launcher = [], nodeArgs = [] } = options;
-  const [command = '', ...args] = [...launcher, process.execPath, ...nodeArgs, MAIN, 'serve', '--config', file];
+  const { launcher = [], nodeArgs = [], program = MAIN } = options;
+  const [command = '', ...args] = [...launcher, process.execPath, ...nodeArgs, program, 'serve', '--config', file];
   const child = spawn(command, args, { cwd: folder, env: COMPILED, stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   const output = { stdout: '', stderr: '' };
