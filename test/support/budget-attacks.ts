@@ -21,12 +21,23 @@ async function untilStill(sockets: readonly Socket[], limitMs = 8000): Promise<v
   }
 }
 
+/** In pieces, so that it shows how much has been taken. */
+function send(socket: Socket, text: string): void {
+  const bytes = Buffer.from(text, 'latin1');
+  for (let at = 0; at < bytes.length; at += 64 * KIB) socket.write(bytes.subarray(at, at + 64 * KIB));
+}
+
+/** What the subject, or the system in its place, has taken. */
+function takenOf(sockets: readonly Socket[]): number {
+  return sockets.reduce((sum, { bytesWritten, writableLength }) => sum + bytesWritten - writableLength, 0);
+}
+
 /** Every connection sends the same. */
 async function flood({ open }: BudgetWorld, count: number, bytes: string, port?: number): Promise<number> {
   const sockets = await open(count, port);
-  for (const socket of sockets) socket.write(bytes, 'latin1');
+  for (const socket of sockets) send(socket, bytes);
   await untilStill(sockets);
-  return sockets.reduce((sum, socket) => sum + socket.bytesWritten, 0);
+  return takenOf(sockets);
 }
 
 /** Callers that read as slowly as can be, or not at all. */
@@ -72,9 +83,10 @@ const fromCallers: readonly Attack[] = [
     hasControl: false,
     async play(world, bytes) {
       const [socket] = await world.open(1, world.adminPort);
-      socket?.pause().write(repeat(get(world.host.replace(/\d+\r/, `${world.adminPort}\r`), '/metrics'), bytes));
+      if (socket)
+        send(socket.pause(), repeat(get(world.host.replace(/\d+\r/, `${world.adminPort}\r`), '/metrics'), bytes));
       await untilStill(socket ? [socket] : []);
-      return socket?.bytesWritten ?? 0;
+      return socket ? takenOf([socket]) : 0;
     },
   },
   {

@@ -20,7 +20,12 @@ export interface Probed {
 
 /** Of a thread that is a process's first, ms. */
 function ownMs(pid: number): number {
-  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+  try {
+    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+  } catch {
+    // It has ended.
+    return 0;
+  }
 }
 
 function ask(url: string): Promise<boolean> {

@@ -47,9 +47,18 @@ export type Subject = { readonly program: string | undefined } | 'control';
 const GLOB = ['GET /**/a/**/a/**/x', 'GET /fine'];
 const PLAIN_REQUESTS = 200;
 
+function tasksOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    // It has ended.
+    return [];
+  }
+}
+
 /** All threads of a process, ms. */
 function cpuMs(pid: number): number {
-  const tasks = readdirSync(`/proc/${pid}/task`).map((task) => {
+  const tasks = tasksOf(pid).map((task) => {
     try {
       return Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
     } catch {
@@ -58,6 +67,15 @@ function cpuMs(pid: number): number {
     }
   });
   return tasks.reduce((sum, ms) => sum + ms, 0);
+}
+
+/** Whatever is under way is done, except for a fresh caller now and then; or it goes on for longer than anybody waits. */
+async function untilIdle(pid: number): Promise<void> {
+  for (let [idle, rounds] = [0, 0]; idle < 3 && rounds < 200; rounds += 1) {
+    const before = cpuMs(pid);
+    await setTimeout(100);
+    idle = cpuMs(pid) - before < 40 ? idle + 1 : 0;
+  }
 }
 
 async function startApi(api: Api) {
@@ -158,8 +176,9 @@ export async function measure(subject: Subject, attack: Attack, size: number): P
     const before = { memory: residentBytes(pid) ?? 0, cpu: cpuMs(pid) };
     prober.postMessage({ pid, url });
     const bytes = await attack.play(world, size);
+    await untilIdle(pid);
     for (const socket of sockets) socket.destroy();
-    await setTimeout(100);
+    await untilIdle(pid);
     prober.postMessage('over');
     const [probed] = (await once(prober, 'message')) as [Probed];
     const isAlive = running.isAlive();
