@@ -56,11 +56,12 @@ function tasksOf(pid: number): readonly string[] {
   }
 }
 
-/** All threads of a process, ms. */
-function cpuMs(pid: number): number {
+/** What all threads of a process had on a core, ms. @param waits also what they wanted and did not get */
+function cpuMs(pid: number, { waits = false } = {}): number {
   const tasks = tasksOf(pid).map((task) => {
     try {
-      return Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+      const [had = '', wanted = ''] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
+      return (Number(had) + (waits ? Number(wanted) : 0)) / 1e6;
     } catch {
       // It has ended since.
       return 0;
@@ -72,9 +73,9 @@ function cpuMs(pid: number): number {
 /** Whatever is under way is done, except for a fresh caller now and then; or it goes on for longer than anybody waits. */
 async function untilIdle(pid: number): Promise<void> {
   for (let [idle, rounds] = [0, 0]; idle < 3 && rounds < 200; rounds += 1) {
-    const before = cpuMs(pid);
+    const before = cpuMs(pid, { waits: true });
     await setTimeout(100);
-    idle = cpuMs(pid) - before < 40 ? idle + 1 : 0;
+    idle = cpuMs(pid, { waits: true }) - before < 50 ? idle + 1 : 0;
   }
 }
 
