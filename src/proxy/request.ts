@@ -22,7 +22,7 @@ import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 const MAX_AHEAD = 128;
 /** Of so many while all connections together have more than so many: each is held. */
 const FEW_AHEAD = 8;
-const MANY_IN_FLIGHT = 4000;
+const MANY_IN_FLIGHT = 512;
 
 /** Serves each request as it comes. */
 export function serveRequests(context: ProxyContext): Begin {

@@ -30,7 +30,7 @@ export interface SidecarProcessOptions {
   /** Of Node, before the program. */
   readonly nodeArgs?: readonly string[];
   /** Where the program is; its source by default. */
-  readonly main?: string;
+  readonly main?: string | undefined;
   /** JavaScript that runs in the process before the program. */
   readonly before?: string;
   /** What starts Node, with its arguments; Node itself by default. */

@@ -1,0 +1,196 @@
+/** A subject of a budget with the API behind it: what an attack costs it in memory and time, and a fresh caller beside it. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import type { Probed } from './budget-prober.ts';
+import { residentBytes } from './processes.ts';
+import { startSidecarProcess } from './sidecar-process.ts';
+import { startTokenServer } from './token-server.ts';
+
+/** Answers a request by its target, with bytes or in its own time. */
+export type Api = (target: string, socket: Socket) => void;
+
+export interface BudgetWorld {
+  readonly port: number;
+  /** None of the control. */
+  readonly adminPort: number | undefined;
+  readonly host: string;
+  /** Opens connections; errors are nobody's business. */
+  open(count: number, port?: number): Promise<readonly Socket[]>;
+}
+
+export interface Attack {
+  readonly name: string;
+  /** Three, ascending; of what, the attack knows. */
+  readonly sizes: readonly [number, number, number];
+  readonly api?: Api;
+  /** Also possible against a plain proxy. */
+  readonly hasControl: boolean;
+  /** Resolves when it is over. @returns bytes sent to the subject, from either side */
+  play(world: BudgetWorld, size: number): Promise<number>;
+}
+
+export interface Cost extends Probed {
+  readonly bytes: number;
+  readonly memory: number;
+  readonly cpuMs: number;
+  readonly isAlive: boolean;
+}
+
+/** A file of another build, `source`, or the `control`. */
+export type Subject = { readonly program: string | undefined } | 'control';
+
+/** What four wildcards and a path that almost fits cost. */
+const GLOB = ['GET /**/a/**/a/**/x', 'GET /fine'];
+const PLAIN_REQUESTS = 200;
+
+function tasksOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    // It has ended.
+    return [];
+  }
+}
+
+/** What all threads of a process had on a core, ms. @param waits also what they wanted and did not get */
+function cpuMs(pid: number, { waits = false } = {}): number {
+  const tasks = tasksOf(pid).map((task) => {
+    try {
+      const [had = '', wanted = ''] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
+      return (Number(had) + (waits ? Number(wanted) : 0)) / 1e6;
+    } catch {
+      // It has ended since.
+      return 0;
+    }
+  });
+  return tasks.reduce((sum, ms) => sum + ms, 0);
+}
+
+/** Whatever is under way is done, except for a fresh caller now and then; or it goes on for longer than anybody waits. */
+async function untilIdle(pid: number): Promise<void> {
+  for (let [idle, rounds] = [0, 0]; idle < 3 && rounds < 200; rounds += 1) {
+    const before = cpuMs(pid, { waits: true });
+    await setTimeout(100);
+    idle = cpuMs(pid, { waits: true }) - before < 50 ? idle + 1 : 0;
+  }
+}
+
+async function startApi(api: Api) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    let received = '';
+    socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+    socket.on('data', (chunk) => {
+      received = (received + chunk.toString('latin1')).slice(-20_000);
+      for (
+        let match = /[A-Z]+ (\S+) HTTP\/1\.1\r\n/.exec(received);
+        match;
+        match = /[A-Z]+ (\S+) HTTP/.exec(received)
+      ) {
+        received = received.slice(match.index + match[0].length);
+        api(match[1] ?? '', socket);
+      }
+    });
+  });
+  server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 });
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+interface Running {
+  readonly port: number;
+  readonly adminPort: number | undefined;
+  readonly pid: number;
+  isAlive(): boolean;
+  stop(): Promise<void>;
+}
+
+async function start(subject: Subject, api: string, fresh: string): Promise<Running> {
+  if (subject === 'control') {
+    const child = fork(new URL('./budget-control.ts', import.meta.url), [api, fresh]);
+    const [port] = (await once(child, 'message')) as [number];
+    return {
+      ...{
+        port,
+        adminPort: undefined,
+        pid: child.pid ?? 0,
+        isAlive: () => child.exitCode === null && !child.signalCode,
+      },
+      stop: async () => void child.kill('SIGKILL'),
+    };
+  }
+  const tokens = await startTokenServer();
+  const sidecar = await startSidecarProcess({
+    upstream: api,
+    tokenEndpoint: tokens.url,
+    main: subject.program,
+    config: {
+      routes: [
+        { path: '/api', upstream: api, upgrade: true },
+        { path: '/glob', upstream: api, allow: GLOB },
+        { path: '/fresh', upstream: fresh },
+      ],
+      limits: { connections: 2000, upstreamConnections: 2000 },
+    },
+  });
+  const { port, pid, isAlive } = sidecar;
+  return {
+    ...{ port, pid, isAlive, adminPort: Number(new URL(sidecar.adminUrl).port) },
+    async stop() {
+      await sidecar[Symbol.asyncDispose]();
+      await tokens.close();
+    },
+  };
+}
+
+/** Plays it once against a subject that has just started and has served some requests. */
+export async function measure(subject: Subject, attack: Attack, size: number): Promise<Cost> {
+  const prober = new Worker(new URL('./budget-prober.ts', import.meta.url));
+  const [fresh] = (await once(prober, 'message')) as [string];
+  const api = await startApi(attack.api ?? ((_target, socket) => void socket.write(FINE)));
+  const running = await start(subject, api.url, fresh);
+  const { port, adminPort, pid } = running;
+  const sockets: Socket[] = [];
+  const world: BudgetWorld = {
+    ...{ port, adminPort, host: `Host: 127.0.0.1:${port}\r\n` },
+    async open(count, to = port) {
+      const opened = Array.from({ length: count }, () => connect(to, '127.0.0.1').setNoDelay(true));
+      sockets.push(...opened.map((socket) => socket.on('error', () => undefined)));
+      await Promise.all(opened.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
+      return opened;
+    },
+  };
+  try {
+    const url = `http://127.0.0.1:${port}/fresh/x`;
+    for (let count = 0; count < PLAIN_REQUESTS; count += 1) await (await fetch(url)).text();
+    const before = { memory: residentBytes(pid) ?? 0, cpu: cpuMs(pid) };
+    prober.postMessage({ pid, url });
+    const bytes = await attack.play(world, size);
+    await untilIdle(pid);
+    for (const socket of sockets) socket.destroy();
+    await untilIdle(pid);
+    prober.postMessage('over');
+    const [probed] = (await once(prober, 'message')) as [Probed];
+    const isAlive = running.isAlive();
+    const cpu = isAlive ? cpuMs(pid) - before.cpu : Number.NaN;
+    return { ...probed, bytes, memory: Math.max(0, probed.peakBytes - before.memory), cpuMs: cpu, isAlive };
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await running.stop();
+    api.close();
+    await prober.terminate();
+  }
+}
+
+export const FINE = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine';
