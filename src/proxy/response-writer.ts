@@ -16,6 +16,8 @@ const SMALL_BYTES = 1024;
 const BLOCK_BYTES = 16 * 1024;
 /** So many writes wait for a caller, however short they are: each has objects of its own. */
 const MAX_WAITING_WRITES = 64;
+/** So many pieces are read in one turn of the event loop: then it is the turn of others. */
+const MAX_PIECES = 512;
 
 /** One for all callers of a process. */
 export function createWriteBatch(): WriteBatch {
@@ -48,7 +50,7 @@ export class ResponseWriter {
   /** Of this turn, after the first piece of it; filled up to `#filled`. */
   #block: Buffer | undefined;
   #filled = 0;
-  #inTurn = false;
+  #pieces = 0;
 
   /** @param settle told once all has been handed to the caller's connection, or could not be */
   constructor(exchange: Exchange, settle: Settle) {
@@ -73,18 +75,27 @@ export class ResponseWriter {
     if (chunk.length > SMALL_BYTES) {
       this.#writeBlock();
       this.#send(chunk);
-    } else if (this.#inTurn) this.#collect(chunk);
-    else {
-      this.#inTurn = true;
+      return;
+    }
+    this.#pieces += 1;
+    if (this.#pieces === 1) {
       process.nextTick(this.#endTurn);
       this.#send(chunk);
-    }
+    } else this.#collect(chunk);
+    if (this.#pieces === MAX_PIECES) this.#yield();
   }
 
   readonly #endTurn = (): void => {
-    this.#inTurn = false;
+    this.#pieces = 0;
     this.#writeBlock();
   };
+
+  #yield(): void {
+    this.#upstream?.pause();
+    setImmediate(() => {
+      if (this.#stall === undefined) this.#upstream?.resume();
+    });
+  }
 
   /** What an API sends in small pieces arrives many at a time. */
   #collect(piece: Buffer): void {

@@ -1,7 +1,7 @@
 /** What one connection, one API, one file or one header may try, each at three sizes. */
 import type { Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import { type Api, type Attack, type BudgetWorld, FINE } from './budget-world.ts';
+import { type Api, type Attack, type BudgetWorld, FINE, takenOf } from './budget-world.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -25,11 +25,6 @@ async function untilStill(sockets: readonly Socket[], limitMs = 8000): Promise<v
 function send(socket: Socket, text: string): void {
   const bytes = Buffer.from(text, 'latin1');
   for (let at = 0; at < bytes.length; at += 64 * KIB) socket.write(bytes.subarray(at, at + 64 * KIB));
-}
-
-/** What the subject, or the system in its place, has taken. */
-function takenOf(sockets: readonly Socket[]): number {
-  return sockets.reduce((sum, { bytesWritten, writableLength }) => sum + bytesWritten - writableLength, 0);
 }
 
 /** Every connection sends the same. */

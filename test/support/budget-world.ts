@@ -70,6 +70,11 @@ function cpuMs(pid: number, { waits = false } = {}): number {
   return tasks.reduce((sum, ms) => sum + ms, 0);
 }
 
+/** What the subject, or the system in its place, has taken. */
+export function takenOf(sockets: readonly Socket[]): number {
+  return sockets.reduce((sum, { bytesWritten, writableLength }) => sum + bytesWritten - writableLength, 0);
+}
+
 /** Whatever is under way is done, except for a fresh caller now and then; or it goes on for longer than anybody waits. */
 async function untilIdle(pid: number): Promise<void> {
   for (let [idle, rounds] = [0, 0]; idle < 3 && rounds < 200; rounds += 1) {
@@ -176,8 +181,10 @@ export async function measure(subject: Subject, attack: Attack, size: number): P
     for (let count = 0; count < PLAIN_REQUESTS; count += 1) await (await fetch(url)).text();
     const before = { memory: residentBytes(pid) ?? 0, cpu: cpuMs(pid) };
     prober.postMessage({ pid, url });
-    const bytes = await attack.play(world, size);
+    const played = await attack.play(world, size);
     await untilIdle(pid);
+    // What came to be taken only now, too.
+    const bytes = Math.max(played, takenOf(sockets));
     for (const socket of sockets) socket.destroy();
     await untilIdle(pid);
     prober.postMessage('over');
