@@ -13,13 +13,17 @@ import { createFolder, type Folder } from '../../support/folder.ts';
 
 let folder: Folder;
 let emulator: Emulator;
+/** The command reads them of its process, and those of the test runner would be refused. */
+const { execArgv } = process;
 
 beforeEach(async () => {
+  process.execArgv = [];
   folder = createFolder();
   emulator = await startEmulator({ port: 0, iam: { createResponse: 'empty', duplicatePolicy: 'conflict' } });
   folder.write('service-client.yaml', serviceClient());
 });
 afterEach(async () => {
+  process.execArgv = execArgv;
   await emulator.close();
   folder[Symbol.dispose]();
 });
