@@ -18,8 +18,6 @@ import { createUpgrade } from './upgrade-fence.ts';
 
 /** RFC 9110 §7.6.3. */
 const VIA = '1.1 aritma-sidecar';
-/** More interim responses than this are a fault of the API. */
-const MAX_INTERIM = 16;
 /** More of a discarded 401 is not worth a connection. */
 const MAX_DISCARD_BYTES = 64 * 1024;
 
@@ -54,8 +52,11 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   #responding = false;
   #queued: NodeJS.Timeout | undefined;
   #givenUp = false;
-  #informed = 0;
   #sentAt = 0;
+  /** Including the body. */
+  #allSentAt: number | undefined;
+  /** Runs from an interim response to the final one. */
+  #final: NodeJS.Timeout | undefined;
 
   constructor({ exchange, route, token }: Sending, settle: Settle) {
     super(exchange, settle);
@@ -81,7 +82,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     const { direct, dispatcher } = this.#route;
     const isTaken = (upgrade ? createUpgrade(direct, req.socket) : dispatcher).dispatch(options, this);
     // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
-    if (!isTaken && this.#controller === undefined)
+    if (!isTaken && this.#controller === undefined && this.#route.isBusy())
       this.#queued = setTimeout(() => this.#giveUp(new SidecarError('UPSTREAM_BUSY', BUSY)), this.#route.queueMs);
   }
 
@@ -100,6 +101,10 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     // It may have waited for a connection; what nobody waits for any more is not sent.
     if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
     else this.#exchange.countSent();
+  }
+
+  onRequestSent(): void {
+    this.#allSentAt = performance.now();
   }
 
   /** Only for a request that offered it; any other 101 is a failure. */
@@ -131,6 +136,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
       this.#inform(status, controller.rawHeaders as Buffer[]);
       return;
     }
+    clearTimeout(this.#final);
     // 407 would be our own proxy speaking, never the API (RFC 9110 §11.7.1).
     if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
     const head = readResponseHead(controller.rawHeaders as Buffer[], status, this.#bearer);
@@ -183,13 +189,13 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
   }
 
-  /** RFC 9110 §15.2: forwards interim responses, except to callers that cannot know them; stops a flood of them. */
   #inform(status: number, raw: readonly Buffer[]): void {
-    const { req, res } = this.#exchange;
-    this.#informed += 1;
-    if (req.httpVersion === '1.0' || status < 102 || res.headersSent || this.#informed > MAX_INTERIM) return;
-    const { headers } = readResponseHead(raw, status, this.#bearer);
-    if (!res.destroyed && 'writeInformation' in res) (res as Informing).writeInformation(status, headers);
+    // undici would wait anew after each, but none is the beginning of the response.
+    if (this.#allSentAt !== undefined) {
+      const leftMs = this.#allSentAt + this.#route.direct.firstByteMs - performance.now();
+      this.#final ??= setTimeout(() => this.expire(), leftMs);
+    }
+    this.inform(status, readResponseHead(raw, status, this.#bearer).headers);
   }
 
   expire(): void {
@@ -209,6 +215,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   #release(): void {
     this.#exchange.attempt = undefined;
     clearTimeout(this.#queued);
+    clearTimeout(this.#final);
     this.stopWaiting();
   }
 
@@ -234,8 +241,3 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 }
 
 const BUSY = { mayHaveExecuted: false, retryAfterS: 1 } as const;
-
-/** Node 24.14 and later; the types do not know it yet. */
-interface Informing {
-  writeInformation(status: number, headers: readonly string[]): void;
-}
