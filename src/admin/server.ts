@@ -3,6 +3,7 @@
  * are refused as on the data port; the Host check is left out only where probes come from other machines.
  */
 import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 import fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -85,6 +86,10 @@ function createApp(guarding: Guarding): FastifyInstance {
     schemaController: { compilersFactory: { buildValidator: NO_COMPILER, buildSerializer: NO_COMPILER } },
     // What the router itself cannot read (`/%zz`) comes by no hook and no error handler.
     frameworkErrors: (error, request, reply) => sendProblem(reply, new SidecarError(codeFor(error)), request.id),
+  });
+  // Browsers connect ahead of need; what has asked for nothing gets no 408.
+  app.server.prependListener('clientError', (_error, socket) => {
+    if ((socket as Socket).bytesRead === 0) socket.destroy();
   });
   // Nothing here takes a body, so none is parsed whatever its type says.
   app.removeAllContentTypeParsers();

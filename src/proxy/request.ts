@@ -13,7 +13,7 @@ import { Exchange, type Gate, type ProxyContext, record } from './exchange.ts';
 import { forward } from './forward.ts';
 import { countForward } from './headers.ts';
 import { type Begin, certificateOf } from './http-server.ts';
-import { drainRequestBody } from './lingering-close.ts';
+import { lingerForBody } from './lingering-close.ts';
 import { checkAnnounced, receiveBody } from './request-body.ts';
 import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 
@@ -32,6 +32,7 @@ export function serveRequests(context: ProxyContext): Begin {
     const isLast = isCutShort(exchange);
     if (isLast) spent.add(req.socket);
     if (isLast || context.draining) res.shouldKeepAlive = false;
+    if (hasBody(exchange)) lingerForBody(req);
     res.on('close', () => close(exchange));
     inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown));
   };
@@ -44,6 +45,10 @@ export function serveRequests(context: ProxyContext): Begin {
  */
 function isCutShort({ head, res }: Exchange): boolean {
   return head.offersUpgrade && !(res instanceof UpgradeResponse);
+}
+
+function hasBody({ head }: Exchange): boolean {
+  return head.contentLength !== undefined || head.transferEncoding !== undefined;
 }
 
 function close(exchange: Exchange): void {
@@ -107,15 +112,15 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
     res.writeHead(200, { 'Content-Length': 0, 'X-Request-Id': exchange.requestId }).end();
     return;
   }
-  const hasBody = head.contentLength !== undefined || head.transferEncoding !== undefined;
-  if (hasBody) checkAnnounced(head, gate.limits);
+  const withBody = hasBody(exchange);
+  if (withBody) checkAnnounced(head, gate.limits);
   if (res instanceof UpgradeResponse) exchange.upgrade = asUpgrade(res, route);
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
   if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
   // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
-  if (hasBody) await receive(exchange, gate);
+  if (withBody) await receive(exchange, gate);
   exchange.forward = route.rewrite ? route.rewrite.request(forwarded) : forwarded;
   if (route.rewrite) exchange.added = route.rewrite.added(method, forwarded);
   exchange.idleMs = gate.limits.idleMs;
@@ -137,7 +142,7 @@ function readLine(req: IncomingMessage): RequestLine {
 
 /** The one place where a failure becomes a response. */
 function fail(exchange: Exchange, thrown: unknown): void {
-  const { req, res, requestId, context, added } = exchange;
+  const { res, requestId, context, added } = exchange;
   const error = thrown instanceof SidecarError ? thrown : new SidecarError('SIDECAR_INTERNAL', { cause: thrown });
   const { code } = error;
   exchange.error = error;
@@ -148,10 +153,9 @@ function fail(exchange: Exchange, thrown: unknown): void {
     breakOff(res);
     return;
   }
-  // RFC 9110 §15.5.9; else the rest of the body could go on dripping. And where a message ends that is not well-formed is
-  // anybody's guess.
-  if (code === 'CALLER_TIMEOUT' || code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
-  if (code === 'CALLER_BODY_TOO_LARGE') drainRequestBody(req);
+  // RFC 9110 §15.5.9 and §15.5.14; else the rest of the body could go on dripping, or without end. And where a message ends
+  // that is not well-formed is anybody's guess.
+  if (/^CALLER_(?:TIMEOUT|BODY_TOO_LARGE|REQUEST_INVALID)$/.test(code)) res.shouldKeepAlive = false;
   const problem = toProblem(error, requestId, exchange.mayHaveExecuted);
   res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
 }
