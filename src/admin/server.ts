@@ -3,6 +3,7 @@
  * are refused as on the data port; the Host check is left out only where probes come from other machines.
  */
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
+import type { Socket } from 'node:net';
 import fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -93,6 +94,10 @@ function createApp(guarding: Guarding): FastifyInstance {
   });
   const [serve] = app.server.listeners('request') as RequestListener[];
   if (serve) app.server.removeAllListeners('request').on('request', readAhead.limit(MAX_UNFINISHED, serve));
+  // Browsers connect ahead of need; what has asked for nothing gets no 408.
+  app.server.prependListener('clientError', (_error, socket) => {
+    if ((socket as Socket).bytesRead === 0) socket.destroy();
+  });
   // Nothing here takes a body, so none is parsed whatever its type says.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => {

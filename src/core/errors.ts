@@ -159,13 +159,13 @@ export const ERRORS = {
     status: 503,
     exit: 6,
     title: 'No access token is available right now',
-    detail: 'The identity server cannot be reached or misbehaves. If `mayHaveExecuted` is false, try again later.',
+    detail: 'The identity server cannot be reached, or its response is malformed: try again later.',
   },
   CREDENTIALS_REJECTED: {
     status: 503,
     exit: 5,
     title: 'The identity server refuses the credentials',
-    detail: 'Run `aritma-sidecar check`, which says what to correct. If `mayHaveExecuted` is false, nothing was sent.',
+    detail: 'Client id, secret, grant or scope is not accepted: run `aritma-sidecar check`.',
   },
   UPSTREAM_UNREACHABLE: {
     status: 502,

@@ -7,6 +7,7 @@ import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
+import { tolerate } from './upstream-socket.ts';
 
 /** Connections to the same server in the same way, each for one user alone, who has to end it: outside the pool and its bound. */
 export interface Direct {
@@ -21,10 +22,12 @@ export interface Egress {
   readonly dispatcher: Dispatcher;
   readonly direct: Direct;
   /**
-   * True for the failure of a connection that had carried a response before: the server may have closed it just as the
-   * request left, which says nothing about the server (RFC 9112 §9.3.1).
+   * True for the failure of a connection that had carried a response before, and nothing since: the server may have closed
+   * it just as the request left, which says nothing about the server (RFC 9112 §9.3.1).
    */
   wasReused(error: Error): boolean;
+  /** Whether requests wait for a connection to become free. */
+  isBusy(): boolean;
   /** What goes on now. */
   stats(): { connected: number; running: number; queued: number };
   /** Lets running requests finish. */
@@ -59,8 +62,12 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   const directly = buildConnector({ ...own, timeout: connectMs, allowH2: false });
   const via = proxyFor(base, proxy);
   const tunnels = via && createTunnels(via, directly, connectMs);
-  const connect = tunnels?.connect ?? directly;
-  const reused = new WeakSet<Error>();
+  const stale = new WeakSet<Error>();
+  const watch = {
+    onStale: (error: Error) => void stale.add(error),
+    maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY,
+  };
+  const connect = watched(tunnels?.connect ?? directly, watch);
   const pool = new Pool(base.origin, {
     connections: options.connections,
     // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix up responses.
@@ -72,12 +79,13 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     bodyTimeout: config.timeouts.idle,
     // One connection may carry several responses within its bound.
     ...(options.maxBytes && { maxRequestsPerClient: 10 }),
-    connect: watched(connect, { reused, maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY }),
+    connect,
   });
   return {
     dispatcher: pool,
     direct: directTo(base, connect, config.timeouts),
-    wasReused: (error) => reused.has(error),
+    wasReused: (error) => stale.has(error),
+    isBusy: () => pool.stats.queued > 0,
     stats: () => ({ connected: pool.stats.connected, running: pool.stats.running, queued: pool.stats.queued }),
     close: () => pool.close().finally(tunnels?.destroy),
     destroy: () => pool.destroy().finally(tunnels?.destroy),
@@ -95,20 +103,17 @@ function directTo({ origin }: BaseUrl, connect: buildConnector.connector, timeou
 }
 
 interface Watch {
-  /** Gets the errors of connections on which something had been received since they were made. */
-  readonly reused: WeakSet<Error>;
+  readonly onStale: (error: Error) => void;
   readonly maxBytes: number;
 }
 
 /** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, 1xx responses. */
-function watched(connector: buildConnector.connector, { reused, maxBytes }: Watch): buildConnector.connector {
+function watched(connector: buildConnector.connector, { onStale, maxBytes }: Watch): buildConnector.connector {
   return (options, done) =>
     connector(options, (...result) => {
       const [, socket] = result;
+      if (socket) tolerate(socket, onStale);
       const before = socket?.bytesRead ?? 0;
-      socket?.once('error', (error) => {
-        if (socket.bytesRead > before) reused.add(error);
-      });
       if (maxBytes < Number.POSITIVE_INFINITY) {
         socket?.prependListener('readable', () => {
           if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('more than any response needs'));

@@ -18,10 +18,9 @@ import { createUpgrade } from './upgrade-fence.ts';
 
 /** RFC 9110 §7.6.3. */
 const VIA = '1.1 aritma-sidecar';
-/** More interim responses than this are a fault of the API. */
-const MAX_INTERIM = 16;
 /** More of a discarded 401 is not worth a connection. */
 const MAX_DISCARD_BYTES = 64 * 1024;
+const busy = () => new SidecarError('UPSTREAM_BUSY', { retryAfterS: 1 });
 
 /**
  * Resolves when the whole response has been handed to the caller's connection.
@@ -32,7 +31,6 @@ export function forward(exchange: Exchange, route: Route, token: Token): Promise
   return new Promise((resolve, reject) => new Attempt({ exchange, route, token }, { resolve, reject }).send());
 }
 
-/** What a try is made of. */
 interface Sending {
   readonly exchange: Exchange;
   readonly route: Route;
@@ -54,8 +52,11 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   #responding = false;
   #queued: NodeJS.Timeout | undefined;
   #givenUp = false;
-  #informed = 0;
   #sentAt = 0;
+  /** Including the body. */
+  #allSentAt: number | undefined;
+  /** Runs from an interim response to the final one. */
+  #final: NodeJS.Timeout | undefined;
 
   constructor({ exchange, route, token }: Sending, settle: Settle) {
     super(exchange, settle);
@@ -69,7 +70,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     const { res } = this.#exchange;
     const { waiting, maxWaiting } = this.#route;
     if (res.destroyed || res.headersSent) this.#giveUp(new SidecarError('CALLER_ABORTED'));
-    else if (waiting.size >= maxWaiting) this.#giveUp(new SidecarError('UPSTREAM_BUSY', { retryAfterS: 1 }));
+    else if (waiting.size >= maxWaiting) this.#giveUp(busy());
     else this.#dispatch();
   }
 
@@ -87,8 +88,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
     if (isTaken || this.#controller !== undefined) return;
     waiting.add(this);
-    const busy = new SidecarError('UPSTREAM_BUSY', { retryAfterS: 1 });
-    this.#queued = setTimeout(() => this.#giveUp(busy), this.#route.queueMs);
+    if (this.#route.isBusy()) this.#queued = setTimeout(() => this.#giveUp(busy()), this.#route.queueMs);
   }
 
   #headers(): string[] {
@@ -107,6 +107,10 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     // It may have waited for a connection; what nobody waits for any more is not sent.
     if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
     else this.#exchange.countSent();
+  }
+
+  onRequestSent(): void {
+    this.#allSentAt = performance.now();
   }
 
   /** Only for a request that offered it; any other 101 is a failure. */
@@ -138,14 +142,14 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
       this.#inform(status, controller.rawHeaders as Buffer[]);
       return;
     }
+    clearTimeout(this.#final);
     // 407 would be our own proxy speaking, never the API (RFC 9110 §11.7.1).
     if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
     const head = readResponseHead(controller.rawHeaders as Buffer[], status, this.#bearer);
     if (status === 401 && this.#renew(head)) return;
     this.#exchange.upstreamMs = Math.round((performance.now() - this.#sentAt) * 100) / 100;
     const { res, requestId, added } = this.#exchange;
-    const { rewrite } = this.#route;
-    const headers = rewrite ? rewrite.response(head.headers, this.#exchange.callerOrigin) : head.headers;
+    const headers = this.#route.rewrite?.response(head.headers, this.#exchange.callerOrigin) ?? head.headers;
     headers.push(...added);
     // A page of the API that is opened by hand has our origin: its scripts could read through this port.
     if (this.#exchange.head.navigates) headers.push('Content-Security-Policy', 'sandbox');
@@ -193,14 +197,14 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
   }
 
-  /** RFC 9110 §15.2: forwards interim responses, except to callers that cannot know them; stops a flood of them. */
   #inform(status: number, raw: readonly Buffer[]): void {
-    const { req, res } = this.#exchange;
-    this.#informed += 1;
-    if (req.httpVersion === '1.0' || status < 102 || res.headersSent || this.#informed > MAX_INTERIM) return;
-    const head = readResponseHead(raw, status, this.#bearer);
-    const headers = this.#route.rewrite?.response(head.headers, this.#exchange.callerOrigin) ?? head.headers;
-    if (!res.destroyed && 'writeInformation' in res) (res as Informing).writeInformation(status, headers);
+    // undici would wait anew after each, but none is the beginning of the response.
+    if (this.#allSentAt !== undefined) {
+      const leftMs = this.#allSentAt + this.#route.direct.firstByteMs - performance.now();
+      this.#final ??= setTimeout(() => this.expire(), leftMs);
+    }
+    const { headers } = readResponseHead(raw, status, this.#bearer);
+    this.inform(status, this.#route.rewrite?.response(headers, this.#exchange.callerOrigin) ?? headers);
   }
 
   expire(): void {
@@ -220,6 +224,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   #release(): void {
     this.#exchange.attempt = undefined;
     clearTimeout(this.#queued);
+    clearTimeout(this.#final);
     this.stopWaiting();
   }
 
@@ -242,9 +247,4 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   get #bearer(): string {
     return this.#token.authorization.reveal().slice('Bearer '.length);
   }
-}
-
-/** Node 24.14 and later; the types do not know it yet. */
-interface Informing {
-  writeInformation(status: number, headers: readonly string[]): void;
 }

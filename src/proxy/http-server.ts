@@ -77,7 +77,9 @@ export function createListener({ begin, headersTimeout, tls, connections, readAh
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     // A peer that cannot speak TLS with us would not understand a response either.
     const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
-    if (gone) socket.destroy();
+    // One that only connected, ahead of need or to see who is there, has asked for nothing.
+    const silent = (socket as Socket).bytesRead === 0;
+    if (gone || silent) socket.destroy();
     else malformed(socket, unfinished(socket), parserFault(error.code));
   });
   return { server, endIdle: idle.end };

@@ -10,7 +10,7 @@ const LINGER_MS = 1000;
 /** What is thrown away of a connection that goes on sending. */
 const MAX_DISCARDED_BYTES = 64 * 1024;
 /** Time a caller has to send a body nobody wants, ms. */
-const SPEAK_OUT_MS = 2000;
+const MAX_BODY_MS = 2000;
 /** Each holds a file descriptor; with more, the oldest goes at once. */
 const MAX_LINGERING = 16;
 
@@ -49,9 +49,26 @@ export function endGently(socket: Socket): void {
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
-/** A caller may send all of its body before it reads our response, but not for ever. */
-export function drainRequestBody(req: IncomingMessage): void {
-  req.resume();
-  const timer = setTimeout(() => req.socket.destroy(), SPEAK_OUT_MS);
-  req.once('close', () => clearTimeout(timer));
+/**
+ * For a request with a body: if its response is the last of its connection and comes before the end of that body, the
+ * connection is ended once the body has come, or has taken too long. Node would destroy it at once, and a caller that
+ * sends before it reads would find it broken (RFC 9112 §9.6).
+ */
+export function lingerForBody(req: IncomingMessage): void {
+  const { socket } = req;
+  // What Node calls after the last response.
+  const destroySoon = socket.destroySoon.bind(socket);
+  socket.destroySoon = () => {
+    if (req.complete || req.destroyed) {
+      destroySoon();
+      return;
+    }
+    socket.end();
+    req.resume();
+    const timer = setTimeout(() => socket.destroy(), MAX_BODY_MS);
+    req.once('close', () => {
+      clearTimeout(timer);
+      destroySoon();
+    });
+  };
 }

@@ -8,13 +8,12 @@ import { TLSSocket } from 'node:tls';
 import { SidecarError } from '../core/errors.ts';
 import { toProblem } from '../core/problem.ts';
 import { isIgnored } from '../core/read-ahead.ts';
-import { record } from './access-log.ts';
 import type { RequestLine } from './admission.ts';
-import { Exchange, type Gate, type ProxyContext } from './exchange.ts';
+import { Exchange, type Gate, type ProxyContext, record } from './exchange.ts';
 import { forward } from './forward.ts';
 import { countForward } from './headers.ts';
 import { type Begin, certificateOf } from './http-server.ts';
-import { drainRequestBody } from './lingering-close.ts';
+import { lingerForBody } from './lingering-close.ts';
 import { checkAnnounced, receiveBody } from './request-body.ts';
 import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 
@@ -37,6 +36,7 @@ export function serveRequests(context: ProxyContext): Begin {
     const isLast = isCutShort(exchange) || (before !== undefined && isTooFar(exchange));
     if (isLast) context.readAhead.stop(req.socket);
     if (isLast || context.draining) res.shouldKeepAlive = false;
+    if (hasBody(exchange)) lingerForBody(req);
     res.on('close', () => close(exchange));
     inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown));
   };
@@ -55,6 +55,10 @@ function isTooFar({ context, req }: Exchange): boolean {
   const { unfinished, inFlight } = context.connections;
   const ahead = unfinished(req.socket).length;
   return ahead > MAX_AHEAD || (ahead > FEW_AHEAD && inFlight() > MANY_IN_FLIGHT);
+}
+
+function hasBody({ head }: Exchange): boolean {
+  return head.contentLength !== undefined || head.transferEncoding !== undefined;
 }
 
 function close(exchange: Exchange): void {
@@ -118,15 +122,15 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
     res.writeHead(200, { 'Content-Length': 0, 'X-Request-Id': exchange.requestId }).end();
     return;
   }
-  const hasBody = head.contentLength !== undefined || head.transferEncoding !== undefined;
-  if (hasBody) checkAnnounced(head, gate.limits);
+  const withBody = hasBody(exchange);
+  if (withBody) checkAnnounced(head, gate.limits);
   if (res instanceof UpgradeResponse) exchange.upgrade = asUpgrade(res, route);
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
   if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
   // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
-  if (hasBody) await receive(exchange, gate);
+  if (withBody) await receive(exchange, gate);
   exchange.forward = route.rewrite ? route.rewrite.request(forwarded) : forwarded;
   if (route.rewrite) exchange.added = route.rewrite.added(method, forwarded);
   exchange.idleMs = gate.limits.idleMs;
@@ -148,7 +152,7 @@ function readLine(req: IncomingMessage): RequestLine {
 
 /** The one place where a failure becomes a response. */
 function fail(exchange: Exchange, thrown: unknown): void {
-  const { req, res, requestId, context, added } = exchange;
+  const { res, requestId, context, added } = exchange;
   const error = thrown instanceof SidecarError ? thrown : new SidecarError('SIDECAR_INTERNAL', { cause: thrown });
   const { code } = error;
   exchange.error = error;
@@ -159,10 +163,9 @@ function fail(exchange: Exchange, thrown: unknown): void {
     breakOff(res);
     return;
   }
-  // RFC 9110 §15.5.9; else the rest of the body could go on dripping. And where a message ends that is not well-formed is
-  // anybody's guess.
-  if (code === 'CALLER_TIMEOUT' || code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
-  if (code === 'CALLER_BODY_TOO_LARGE') drainRequestBody(req);
+  // RFC 9110 §15.5.9 and §15.5.14; else the rest of the body could go on dripping, or without end. And where a message ends
+  // that is not well-formed is anybody's guess.
+  if (/^CALLER_(?:TIMEOUT|BODY_TOO_LARGE|REQUEST_INVALID)$/.test(code)) res.shouldKeepAlive = false;
   const problem = toProblem(error, requestId, exchange.mayHaveExecuted);
   res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
 }

@@ -58,6 +58,13 @@ export class ResponseWriter {
     this.#settle = settle;
   }
 
+  /** RFC 9110 §15.2: forwards an interim response, except to callers that cannot know it. */
+  inform(status: number, headers: readonly string[]): void {
+    const { req, res } = this.#exchange;
+    if (req.httpVersion === '1.0' || status < 102 || res.headersSent || res.destroyed) return;
+    if ('writeInformation' in res) (res as Informing).writeInformation(status, headers);
+  }
+
   /** The head is written. @param length how long the response says its content is */
   begin(upstream: Dispatcher.DispatchController, length: string | string[] | undefined): void {
     this.#upstream = upstream;
@@ -154,4 +161,9 @@ export class ResponseWriter {
     this.#stall = undefined;
     this.#exchange.res.off('drain', this.#onDrain);
   }
+}
+
+/** Node 24.14 and later; the types do not know it yet. */
+interface Informing {
+  writeInformation(status: number, headers: readonly string[]): void;
 }

@@ -23,6 +23,8 @@ export interface Route extends RoutePattern {
   readonly direct: Direct;
   /** True for the failure of a connection that had carried a response before. */
   readonly wasReused: (error: Error) => boolean;
+  /** Whether requests wait for a connection to become free. */
+  readonly isBusy: () => boolean;
   readonly tokens: RouteTokens;
   readonly metrics: RouteMetrics;
   readonly limits: QuotaLimits;

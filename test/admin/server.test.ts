@@ -1,6 +1,6 @@
 // What holds of the connections of an admin listener, before there is a request to judge.
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type AdminListenerOptions, createAdmin } from '../../src/admin/server.ts';
 import { createMetrics } from '../../src/core/metrics.ts';
@@ -67,5 +67,19 @@ describe('admin/server: a listener', () => {
     const response = await exchange(port, request(line, ...fields));
     expect(response).toMatch(/^HTTP\/1\.1 403 /);
     expect(response).not.toMatch(/^access-control-/im);
+  });
+
+  it.each([
+    ['has sent nothing', '', ''],
+    ['has begun a request', 'G', 'HTTP/1.1 408 Request Timeout'],
+  ])('ends a connection in silence only where it %s', async (_when, sent, said) => {
+    const { server, port } = await createWorld().listen(OPEN);
+    const accepted = once(server, 'connection');
+    const told = exchange(port, sent);
+    const [socket] = (await accepted) as [Socket];
+    await expect.poll(() => socket.bytesRead).toBe(sent.length);
+    // What Node says when it has waited for long enough.
+    server.emit('clientError', Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket);
+    expect((await told).split('\r\n')[0]).toBe(said);
   });
 });

@@ -145,6 +145,22 @@ describe('a caller that stalls', () => {
     expect((await caller.answer()).body).toBe(String(20 * 1024));
   });
 
+  it('before its first byte is closed without a word: it may have connected ahead of need, or to see who is there', async () => {
+    await using world = await createProxyWorld({ config: { timeouts: { callerHeaders: '200ms' } } });
+    const silent = await Promise.all(Array.from({ length: 3 }, () => world.open()));
+    using asking = await world.open();
+    asking.send('G');
+    using again = await world.open();
+    again.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
+    expect((await again.answer()).status).toBe(200);
+    again.send('G');
+    for (const caller of [asking, again]) expect((await caller.answer()).status).toBe(408);
+    for (const caller of silent) {
+      expect([await caller.ended(), caller.received]).toEqual(['end', '']);
+      caller[Symbol.dispose]();
+    }
+  });
+
   it('within its headers gets 408', async () => {
     await using world = await createProxyWorld({ config: { timeouts: { callerHeaders: '200ms' } } });
     using caller = await world.open();

@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
+import { text } from 'node:stream/consumers';
+import { connect as connectSecurely, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAuthority, describeWithOpenssl, type Issued, makeCertificates } from '../support/certificates.ts';
 import { createFakeClock } from '../support/clock.ts';
@@ -229,11 +230,16 @@ function callSecurely(world: ProxyWorld, { client, lines = {} }: Shown = {}): Pr
 }
 
 describeWithOpenssl('callers over TLS', () => {
-  /** A listener with the server's certificate in files of the test's own. */
-  async function startWorld(more: Record<string, unknown> = {}) {
+  /** In files of the test's own. */
+  function writeServerCertificate() {
     const { folder, server } = certificates();
     const cert = folder.write('listener.pem', server.cert);
     const key = folder.write('listener.key', server.key);
+    return { cert, key };
+  }
+
+  async function startWorld(more: Record<string, unknown> = {}) {
+    const { cert, key } = writeServerCertificate();
     const world = await createProxyWorld({ config: { callers: { tls: { cert, key, ...more } } } });
     onTestFinished(() => world[Symbol.asyncDispose]());
     return { world, cert, key };
@@ -246,6 +252,19 @@ describeWithOpenssl('callers over TLS', () => {
     plain.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
     await plain.ended();
     expect(world.upstream.requests).toHaveLength(1);
+  });
+
+  it('that connect and say nothing are ended in silence; with a byte they get 408', async () => {
+    const { cert, key } = writeServerCertificate();
+    const timeouts = { callerHeaders: '300ms' };
+    await using world = await createProxyWorld({ config: { callers: { tls: { cert, key } }, timeouts } });
+    const { ca } = certificates().authority;
+    const seen = ['', 'G'].map(async (bytes) => {
+      const socket = connectSecurely({ port: world.sidecar.port, host: '127.0.0.1', ca });
+      socket.write(bytes);
+      return (await text(socket)).split('\r\n')[0];
+    });
+    expect(await Promise.all(seen)).toEqual(['', 'HTTP/1.1 408 CALLER_TIMEOUT']);
   });
 
   it('see a new certificate after it is replaced, on new connections, without a restart', async () => {

@@ -118,8 +118,8 @@ describe('bytes around the switch', () => {
     ]);
   });
 
-  it('early hints before the 101 do no harm', async () => {
-    await using setting = await switched(() => `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${SWITCH}down`);
+  it.each(['103 Early Hints\r\nLink: </a>', '100 Continue'])('before the 101 %j does no harm', async (interim) => {
+    await using setting = await switched(() => `HTTP/1.1 ${interim}\r\n\r\n${SWITCH}down`);
     await expect.poll(() => setting.caller.received.endsWith('down')).toBe(true);
   });
 });

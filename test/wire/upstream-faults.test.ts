@@ -159,7 +159,10 @@ describe('an API that talks nonsense', () => {
     ['a control character in a field', `${HEAD}X: a\x01b\r\n${body}`],
     ['a broken chunk size', `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n`],
     ['20 KiB of headers', `${HEAD}X: ${'x'.repeat(20_000)}\r\n${body}`],
-    ['100 to a request that asked for none', `HTTP/1.1 100 Continue\r\n\r\n${ok('hi')}`],
+    ['seventeen interim responses', `${'HTTP/1.1 100 Continue\r\n\r\n'.repeat(17)}${ok('hi')}`],
+    ['a body behind 100', `HTTP/1.1 100 Continue\r\nContent-Length: 3\r\n\r\nabc${ok('hi')}`],
+    ['status 1000', `HTTP/1.1 1000 X\r\n\r\n${ok('hi')}`],
+    ['20 KiB of headers on 100', `HTTP/1.1 100 Continue\r\nX: ${'x'.repeat(20_000)}\r\n\r\n${ok('hi')}`],
     ['101 to a request that asked for none', 'HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw'],
   ])('is 502 UPSTREAM_INVALID with %s, and the connection is given up', async (name, bytes) => {
     await using world = await createProxyWorld({ answer: first(() => bytes) });

@@ -40,15 +40,15 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
   const egresses = new Map<string, { origin: string; egress: Egress }>();
   const { timeouts } = settings.config;
   const list = settings.config.routes.map((route): Route => {
-    const { dispatcher, direct, wasReused } = egressFor(route, settings, egresses);
+    const { dispatcher, direct, wasReused, isBusy } = egressFor(route, settings, egresses);
     const { path, upstream, allow, limits, replayOn401, upgrade } = route;
     return {
-      ...{ path, basePath: upstream.basePath, allow, limits, replayOn401, upgrade, dispatcher, direct, wasReused },
+      ...{ path, basePath: upstream.basePath, allow, limits, replayOn401, upgrade },
+      ...{ dispatcher, direct, wasReused, isBusy },
       tokens: tokensFor(route),
       metrics: metrics.forRoute(path),
       rewrite: createRewrite(route),
-      // Connecting has a time of its own, which comes first.
-      queueMs: timeouts.queue + timeouts.connect,
+      queueMs: timeouts.queue,
       onReplay: metrics.replay,
       // Each caller's connection waits for one at most; undici holds on to those that nobody waits for any more.
       maxWaiting: 2 * settings.config.limits.connections,

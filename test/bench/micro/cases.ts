@@ -6,9 +6,8 @@ import { createLog } from '../../../src/core/log.ts';
 import { createMetrics } from '../../../src/core/metrics.ts';
 import { Secret } from '../../../src/core/secret.ts';
 import { createTokenCache } from '../../../src/oauth/token-cache.ts';
-import { record } from '../../../src/proxy/access-log.ts';
 import { createAdmission, type RequestLine } from '../../../src/proxy/admission.ts';
-import { Exchange, type ProxyContext } from '../../../src/proxy/exchange.ts';
+import { Exchange, type ProxyContext, record } from '../../../src/proxy/exchange.ts';
 import { readRequestHead, readResponseHead } from '../../../src/proxy/headers.ts';
 
 export interface Case {
