@@ -49,12 +49,19 @@ export interface ProxyContext {
   /** Of requests that match no route. */
   readonly unrouted: RouteMetrics;
   readonly onFinished?: OnFinished | undefined;
-  /** Told of audited calls that are over. */
-  readonly auditor?: { append(facts: AuditFacts): void } | undefined;
+  readonly auditor?: AuditTrail | undefined;
   readonly nextRequestId: () => string;
   readonly writeBatch: WriteBatch;
   /** Told how much content has gone through, of what comes in more than one piece. */
   readonly onForwarded: (bytes: number) => void;
+}
+
+/** Where audited calls leave their lines. */
+export interface AuditTrail<Entry = object> {
+  /** @param of the entry that this one completes. Undefined when it cannot be kept */
+  append(facts: AuditFacts, of?: Entry): Entry | undefined;
+  /** Resolves when the entry is on disk, or cannot be. Absent where no call waits for that. */
+  onDisk?(entry: Entry): Promise<boolean>;
 }
 
 export type AuditFacts = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -103,6 +110,9 @@ export class Exchange {
   body: RequestBody = NO_BODY;
   /** Of the body, where the call is audited. */
   digest: Hash | undefined;
+  /** The audit log's entry that it is about to be sent, where such are kept; `isConcluded` with one of what became of it. */
+  intent: object | undefined;
+  isConcluded = false;
   /** `res`, where it may become a tunnel. */
   upgrade: UpgradeResponse | undefined;
   /** Longest time the caller may leave our response unread, ms. */

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import type { Token } from '../oauth/token.ts';
+import { conclude } from './access-log.ts';
 import type { Exchange, Underway } from './exchange.ts';
 import { type ResponseHead, readResponseHead } from './headers.ts';
 import { mayTryAgain, renewedToken, translate } from './replay.ts';
@@ -143,7 +144,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     res.writeHead(status, reason?.replaceAll(this.#bearer, '[token]'), headers);
-    this.begin(controller, fields['content-length']);
+    this.begin(controller, fields['content-length'], conclude(this.#exchange, status));
     this.#responding = true;
   }
 

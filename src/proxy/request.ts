@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { SidecarError } from '../core/errors.ts';
 import { toProblem } from '../core/problem.ts';
-import { record } from './access-log.ts';
+import { conclude, intend, record } from './access-log.ts';
 import type { RequestLine } from './admission.ts';
 import { Exchange, type Gate, type ProxyContext } from './exchange.ts';
 import { forward } from './forward.ts';
@@ -114,6 +114,7 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
   if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
+  if (exchange.digest) await intend(exchange);
   // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
   if (hasBody) await receive(exchange, gate);
@@ -154,7 +155,13 @@ function fail(exchange: Exchange, thrown: unknown): void {
   if (code === 'CALLER_TIMEOUT' || code === 'CALLER_REQUEST_INVALID') res.shouldKeepAlive = false;
   if (code === 'CALLER_BODY_TOO_LARGE') drainRequestBody(req);
   const problem = toProblem(error, requestId, exchange.mayHaveExecuted);
-  res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
+  const send = () => {
+    if (res.destroyed) return;
+    res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
+  };
+  const concluded = conclude(exchange, problem.status);
+  if (concluded !== undefined) void concluded.then(send);
+  else send();
 }
 
 /** By reset where there is such a thing: to an HTTP/1.0 caller an orderly close would mean a complete response. */

@@ -21,6 +21,9 @@ export class ResponseWriter {
   /** All of the content, to leave together with the head. */
   #whole: Buffer | undefined;
   #stall: NodeJS.Timeout | undefined;
+  /** What has come while nothing may leave yet; the end of it counts, too. */
+  #held: Buffer[] | undefined;
+  #heldEnd = false;
 
   /** @param settle told once all has been handed to the caller's connection, or could not be */
   constructor(exchange: Exchange, settle: Settle) {
@@ -28,14 +31,39 @@ export class ResponseWriter {
     this.#settle = settle;
   }
 
-  /** The head is written. @param length how long the response says its content is */
-  begin(upstream: Dispatcher.DispatchController, length: string | string[] | undefined): void {
+  /**
+   * The head is written, and leaves with the first content.
+   * @param length how long the response says its content is @param cleared nothing leaves before it has resolved
+   */
+  begin(
+    upstream: Dispatcher.DispatchController,
+    length: string | string[] | undefined,
+    cleared?: Promise<unknown>,
+  ): void {
     this.#upstream = upstream;
+    if (cleared !== undefined) {
+      this.#held = [];
+      upstream.pause();
+      void cleared.then(() => this.#clear());
+    }
     // While an upload goes on, an early response must not wait for its end.
     this.#length = this.#exchange.body.kind === 'stream' ? undefined : length;
   }
 
+  #clear(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    if (!this.#exchange.res.destroyed) for (const chunk of held) this.write(chunk);
+    if (this.#heldEnd) this.end();
+    else if (this.#stall === undefined) this.#upstream?.resume();
+  }
+
   write(chunk: Buffer): void {
+    if (this.#held) {
+      // From an API that has closed its connection, all of it comes at once.
+      this.#held.push(chunk);
+      return;
+    }
     const { res, context } = this.#exchange;
     this.#exchange.bytesOut += chunk.length;
     if (chunk.length <= MAX_WHOLE_BYTES && this.#length === String(chunk.length)) {
@@ -58,7 +86,8 @@ export class ResponseWriter {
 
   end(): void {
     this.stopWaiting();
-    this.#exchange.context.writeBatch(this);
+    this.#heldEnd = this.#held !== undefined;
+    if (!this.#heldEnd) this.#exchange.context.writeBatch(this);
   }
 
   writeEnd(): void {
