@@ -119,7 +119,7 @@ async function env(): Promise<number> {
 async function verify(flags: Flags): Promise<number> {
   const { auditVerdict } = await import('../sidecar/audit/verdict.ts');
   const head = flags['head'] === undefined ? undefined : String(flags['head']);
-  const { exit, text, data } = await auditVerdict(String(flags['operand']), head);
+  const { exit, text, data } = await auditVerdict(flags['operands'] as readonly string[], head);
   createReport(process.stdout, flags['json'] === true).line({ text, data });
   return exit;
 }

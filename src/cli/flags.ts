@@ -5,8 +5,8 @@ import { INPUTS } from '../config/env-and-flags.ts';
 import { type Address, parseAddress, parseDurationMs } from '../config/parsers.ts';
 import { SidecarError } from '../core/errors.ts';
 
-/** Values as commander hands them over, by camel-cased flag. */
-export type Flags = Readonly<Record<string, string | boolean | undefined>>;
+/** Values as commander hands them over, by camel-cased flag; `operands` where a command takes any. */
+export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 /** Back from commander's camel case to the names of the option table. */
 export function inputFlags(flags: Flags): Record<string, string> {

@@ -32,7 +32,8 @@ export function createProgram({ exit }: Cli): Command {
       // Loaded when asked for: a health check must not pay for a server.
       .action(async (...args) => {
         const [operand] = args.slice(0, -2);
-        const flags = { ...(args.at(-2) as Flags), ...(operand !== undefined && { operand: String(operand) }) };
+        const operands = Array.isArray(operand) ? operand.map(String) : [];
+        const flags = { ...(args.at(-2) as Flags), ...(operands.length > 0 && { operands }) };
         exit(await (await import('./commands.ts')).COMMANDS[name](flags));
       });
   const serve = withInputs(add('serve', 'run the sidecar (default)')).allowExcessArguments(true);
@@ -93,8 +94,8 @@ function addInspections(program: Command, add: Add): void {
   add('env', 'the environment variables', config);
   const audit = program.command('audit').description('look at an audit log').exitOverride();
   add('verify', 'find the first broken link of an audit log, files set aside included', audit)
-    .argument('<file>', 'the file named in audit.file')
-    .option('--head <hash>', 'the last hash, as /status or an earlier run told it: shows lines missing at the end')
+    .argument('<file...>', 'the file named in audit.file, or all that were made of it, in any order')
+    .option('--head <hash>', 'a hash, as /status or an earlier run told it: shows lines missing at the end')
     .option(...JSON_OPTION);
 }
 

@@ -58,13 +58,20 @@ export interface ProxyContext {
   /** Of requests that match no route. */
   readonly unrouted: RouteMetrics;
   readonly onFinished?: OnFinished | undefined;
-  /** Told of audited calls that are over. */
-  readonly auditor?: { append(facts: AuditFacts): void } | undefined;
+  readonly auditor?: AuditTrail | undefined;
   readonly nextRequestId: () => string;
   readonly writeBatch: WriteBatch;
   readonly readAhead: ReadAhead;
   /** Told how much content has gone through, of what comes in more than one piece. */
   readonly onForwarded: (bytes: number) => void;
+}
+
+/** Where audited calls leave their lines. */
+export interface AuditTrail<Entry = object> {
+  /** @param of the entry that this one completes. Undefined when it cannot be kept */
+  append(facts: AuditFacts, of?: Entry): Entry | undefined;
+  /** Resolves when the entry is on disk, or cannot be. Absent where no call waits for that. */
+  onDisk?(entry: Entry): Promise<boolean>;
 }
 
 export type AuditFacts = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -113,6 +120,9 @@ export class Exchange {
   body: RequestBody = NO_BODY;
   /** Of the body, where the call is audited. */
   digest: Hash | undefined;
+  /** The audit log's entry that it is about to be sent, where such are kept; `isConcluded` with one of what became of it. */
+  intent: object | undefined;
+  isConcluded = false;
   /** `res`, where it may become a tunnel. */
   upgrade: UpgradeResponse | undefined;
   /** Longest time the caller may leave our response unread, ms. */
@@ -155,6 +165,14 @@ export class Exchange {
     return this.sent > 0 || this.error?.extras.mayHaveExecuted === true;
   }
 
+  /** Query strings hold account numbers and names; they are never logged. */
+  get loggedPath(): string {
+    const { url = '' } = this.req;
+    const at = url.indexOf('?');
+    const path = at === -1 ? url : url.slice(0, at);
+    return path.length > 256 ? `${path.slice(0, 256)}…` : path;
+  }
+
   /** As the caller addressed us, for responses that point back. */
   get callerOrigin(): string | undefined {
     const [host] = this.head.hosts;
@@ -172,8 +190,14 @@ export function createRequestIds(): () => string {
   };
 }
 
+/** How a call ended; `code` of a failure. */
+export interface Outcome {
+  readonly status: number;
+  readonly code: string | undefined;
+}
+
 /** Once, when the response is closed. */
-export function record(exchange: Exchange): void {
+export function record(exchange: Exchange): Outcome {
   const { context, req, res, requestId, route, caller, error, isForwarded } = exchange;
   const { log, unrouted, onFinished } = context;
   const ms = performance.now() - exchange.startedAt;
@@ -183,20 +207,14 @@ export function record(exchange: Exchange): void {
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
   (route?.metrics ?? unrouted).record(method, status, ms / 1000);
   onFinished?.(route?.path, status, ms, code || status >= 500 ? { code, requestId } : undefined, method);
-  const path = pathOnly(req.url);
   const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
-  if (exchange.digest) {
-    const sha256 = exchange.digest.digest('hex');
-    const facts = { requestId, caller, route: route?.path, method, path, status, code, mayHaveExecuted };
-    context.auditor?.append({ event: 'request', ...facts, bodyComplete: req.complete, sha256 });
-  }
   log.info('request', {
     requestId,
     traceparent: exchange.head.traceparent,
     route: route?.path,
     caller,
     method,
-    path,
+    path: exchange.loggedPath,
     status,
     code,
     mayHaveExecuted,
@@ -207,6 +225,7 @@ export function record(exchange: Exchange): void {
     replayed: exchange.replayed || undefined,
     ms: Math.round(ms * 100) / 100,
   });
+  return { status, code };
 }
 
 /** A response that broke off is the API's fault or the caller's. */
@@ -217,11 +236,4 @@ function brokenStatus(error: SidecarError | undefined): number {
 function lengthOf({ body }: Exchange): number | undefined {
   if (body.kind === 'stream') return body.length;
   return body.kind === 'buffer' ? body.data.length : undefined;
-}
-
-/** Query strings hold account numbers and names; they are never logged. */
-function pathOnly(url = ''): string {
-  const at = url.indexOf('?');
-  const path = at === -1 ? url : url.slice(0, at);
-  return path.length > 256 ? `${path.slice(0, 256)}…` : path;
 }

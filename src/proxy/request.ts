@@ -9,6 +9,7 @@ import { SidecarError } from '../core/errors.ts';
 import { toProblem } from '../core/problem.ts';
 import { isIgnored } from '../core/read-ahead.ts';
 import type { RequestLine } from './admission.ts';
+import { conclude, endTrail, intend } from './audit-trail.ts';
 import { Exchange, type Gate, type ProxyContext, record } from './exchange.ts';
 import { forward } from './forward.ts';
 import { countForward } from './headers.ts';
@@ -64,7 +65,8 @@ function hasBody({ head }: Exchange): boolean {
 function close(exchange: Exchange): void {
   const { context, res } = exchange;
   context.metrics.inFlight(-1);
-  record(exchange);
+  const outcome = record(exchange);
+  if (exchange.digest) endTrail(exchange, outcome);
   exchange.attempt?.callerClosed();
   exchange.leave?.();
   exchange.gate?.release();
@@ -128,6 +130,7 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
   if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
+  if (exchange.digest) await intend(exchange);
   // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
   if (withBody) await receive(exchange, gate);
@@ -167,7 +170,13 @@ function fail(exchange: Exchange, thrown: unknown): void {
   // that is not well-formed is anybody's guess.
   if (/^CALLER_(?:TIMEOUT|BODY_TOO_LARGE|REQUEST_INVALID)$/.test(code)) res.shouldKeepAlive = false;
   const problem = toProblem(error, requestId, exchange.mayHaveExecuted);
-  res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
+  const send = () => {
+    if (res.destroyed) return;
+    res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
+  };
+  const concluded = conclude(exchange, problem.status);
+  if (concluded !== undefined) void concluded.then(send);
+  else send();
 }
 
 /** By reset where there is such a thing: to an HTTP/1.0 caller an orderly close would mean a complete response. */

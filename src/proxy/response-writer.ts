@@ -7,6 +7,7 @@
  */
 import type { Dispatcher } from 'undici';
 import { SidecarError } from '../core/errors.ts';
+import { conclude } from './audit-trail.ts';
 import type { Ending, Exchange, WriteBatch } from './exchange.ts';
 
 /** A response up to this size that arrives in one piece leaves in one piece: copying it costs less than a second write. */
@@ -51,6 +52,9 @@ export class ResponseWriter {
   #block: Buffer | undefined;
   #filled = 0;
   #pieces = 0;
+  /** What has come while nothing may leave yet; the end of it counts, too. */
+  #held: Buffer[] | undefined;
+  #heldEnd = false;
 
   /** @param settle told once all has been handed to the caller's connection, or could not be */
   constructor(exchange: Exchange, settle: Settle) {
@@ -65,14 +69,33 @@ export class ResponseWriter {
     if ('writeInformation' in res) (res as Informing).writeInformation(status, headers);
   }
 
-  /** The head is written. @param length how long the response says its content is */
+  /** The head is written, and leaves with the first content. @param length how long the response says its content is */
   begin(upstream: Dispatcher.DispatchController, length: string | string[] | undefined): void {
     this.#upstream = upstream;
+    const cleared = this.#exchange.intent && conclude(this.#exchange, this.#exchange.res.statusCode);
+    if (cleared !== undefined) {
+      this.#held = [];
+      upstream.pause();
+      void cleared.then(() => this.#clear());
+    }
     // While an upload goes on, an early response must not wait for its end.
     this.#length = this.#exchange.body.kind === 'stream' ? undefined : length;
   }
 
+  #clear(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    if (!this.#exchange.res.destroyed) for (const chunk of held) this.write(chunk);
+    if (this.#heldEnd) this.end();
+    else if (this.#stall === undefined) this.#upstream?.resume();
+  }
+
   write(chunk: Buffer): void {
+    if (this.#held) {
+      // From an API that has closed its connection, all of it comes at once.
+      this.#held.push(chunk);
+      return;
+    }
     this.#exchange.bytesOut += chunk.length;
     if (chunk.length <= MAX_WHOLE_BYTES && this.#length === String(chunk.length)) {
       this.#whole = chunk;
@@ -139,7 +162,8 @@ export class ResponseWriter {
 
   end(): void {
     this.stopWaiting();
-    this.#exchange.context.writeBatch(this);
+    this.#heldEnd = this.#held !== undefined;
+    if (!this.#heldEnd) this.#exchange.context.writeBatch(this);
   }
 
   writeEnd(): void {

@@ -80,8 +80,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   });
   state.listening = true;
   announce({ admins, proxies }, options);
-  const onChange = () => void reloader.reload('file change', false);
-  const stopWatching = watchFiles(() => reloader.current().loaded.files, onChange);
+  const stopWatching = watch(reloader);
   const stop = async () => {
     state.draining = true;
     admin.drain();
@@ -93,8 +92,16 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   return {
     ...{ proxy: proxies.map(({ bound }) => bound), admin: admins.map(({ bound }) => bound), stop },
     firstTokens: () => firstTokens(reloader.current()),
-    reload: (reason) => void reloader.reload(reason, true),
+    reload(reason) {
+      auditor?.reopen();
+      reloader.reload(reason, true);
+    },
   };
+}
+
+function watch(reloader: Reloader): () => void {
+  const onChange = () => void reloader.reload('file change', false);
+  return watchFiles(() => reloader.current().loaded.files, onChange);
 }
 
 function scheduleRotations(reloader: Reloader, log: Log, metrics: Metrics): RotationScheduler {

@@ -2,7 +2,7 @@
  * Every error that a caller can get says whether the API may have acted on the call, by what had left when it failed: in the
  * response, in the log and in the audit log. Goes over the whole table of errors, so that none is added without this.
  */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -120,10 +120,15 @@ const NONE: readonly Row[] = [];
 const ROWS: Readonly<Record<ErrorCode, readonly Row[]>> = {
   SIDECAR_AUDIT_FAILED: [
     {
-      what: 'the disk of the audit log is full',
+      what: 'something else is in the place of the audit log',
       left: false,
-      options: config({ audit: { file: '/dev/full', whenFailing: 'refuse' } }),
+      // The call before it has left.
+      isElsewhere: true,
+      options: config({ audit: { file: join(folder.path, 'replaced.jsonl'), whenFailing: 'refuse' } }),
       async call({ world }) {
+        rmSync(join(folder.path, 'replaced.jsonl'));
+        mkdirSync(join(folder.path, 'replaced.jsonl'));
+        await world.call(POST, HI);
         const failing = async () =>
           (await (await fetch(`${world.sidecar.adminUrl}/metrics`)).text()).includes('audit_failing 1');
         await expect.poll(failing).toBe(true);

@@ -1,20 +1,25 @@
 /**
  * The audit log as the data path sees it: which calls it wants, whether a payment may go ahead while it cannot be written,
- * and what is told of one that is over.
+ * and what is told of one before it is sent and when it is over. Starts only where nobody else writes.
  */
 
+import { type Stats, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Config } from '../../config/schema.ts';
 import { SidecarError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { isSafe } from '../../proxy/admission.ts';
+import type { AuditTrail } from '../../proxy/exchange.ts';
 import type { Facts } from './hash-chain.ts';
-import { type AuditLog, openAuditLog } from './writer.ts';
+import { type AuditLog, type AuditOptions, type Entry, openAuditLog } from './writer.ts';
+import { lockForWriting, type WriterLock } from './writer-lock.ts';
 
-export interface Auditor {
+export interface Auditor extends AuditTrail<Entry> {
   /** Whether a call with this method changes something. @throws SidecarError SIDECAR_AUDIT_FAILED if it must not go ahead */
   begin(method: string): boolean;
-  append(facts: Facts): void;
+  /** The file may have been moved: looks, and opens what is there now. */
+  reopen(): void;
   /** For `/status`. */
   snapshot(): {
     readonly file: string;
@@ -28,33 +33,91 @@ export interface Auditor {
 /** Undefined when none is configured. @throws SidecarError SIDECAR_AUDIT_FAILED when its file cannot be used */
 export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics): Promise<Auditor | undefined> {
   if (!audit) return undefined;
-  const file = await openFile(audit, (errno) => {
-    metrics.auditFailing(errno !== undefined);
-    if (errno === undefined) log.info('the audit log is written again');
-    else log.error('the audit log cannot be written', { errno });
-  });
+  const { file: path, maxSize: maxBytes, fsync, whenFailing } = audit;
+  const lock = await lockForWriting(path);
+  if (lock.heldBy !== undefined) throw unusable(path, inUse(lock.heldBy));
+  const options = { file: path, maxBytes, fsync, now: Date.now, ...report(log, metrics) };
+  const file = await openFile(options, lock);
+  for (const problem of doubts(path, lock)) log.warn('audit log', { file: path, problem });
   return {
     begin(method) {
       if (isSafe(method)) return false;
-      const refuses = audit.whenFailing === 'refuse' && file.failing() !== undefined;
-      if (refuses) throw new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1 });
+      if (whenFailing === 'refuse' && file.failing() !== undefined)
+        throw new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1, mayHaveExecuted: false });
       return true;
     },
     append: file.append,
-    snapshot: () => ({ file: audit.file, ...file.head(), failing: file.failing() }),
-    close: file.close,
+    ...(fsync === 'always' && { onDisk: file.onDisk }),
+    reopen: file.reopen,
+    snapshot: () => ({ file: path, ...file.head(), failing: file.failing() }),
+    async close() {
+      const lines = await file.close();
+      if (lines > 0)
+        log.error('the audit log lacks entries that could not be written', { file: path, reason: `${lines}` });
+      lock.release?.();
+    },
   };
 }
 
-type AuditConfig = NonNullable<Config['audit']>;
-
-async function openFile(audit: AuditConfig, onState: (errno: string | undefined) => void): Promise<AuditLog> {
-  const { file, maxSize: maxBytes, fsync } = audit;
+async function openFile(options: AuditOptions, lock: WriterLock): Promise<AuditLog> {
   try {
-    return await openAuditLog({ file, maxBytes, fsync, now: Date.now, onState });
+    return await openAuditLog(options);
   } catch (error) {
+    lock.release?.();
     const { code, message } = error as NodeJS.ErrnoException;
-    // Without a code it is ours, and says what is wrong with the file.
-    throw new SidecarError('SIDECAR_AUDIT_FAILED', { cause: error, fields: { file, reason: code ?? message } });
+    throw unusable(
+      options.file,
+      code === 'NOT_OURS' ? `${message}; nothing was changed` : `cannot be opened (${code})`,
+    );
   }
 }
+
+function unusable(where: string, message: string): SidecarError {
+  return new SidecarError('SIDECAR_AUDIT_FAILED', { problems: [{ where, path: 'audit.file', message }] });
+}
+
+function inUse(by: string): string {
+  return `is in use: ${by} writes it; stop that one, or give each sidecar a file of its own`;
+}
+
+function report(log: Log, metrics: Metrics): Pick<AuditOptions, 'onState' | 'onEvent'> {
+  return {
+    onState(errno, problem) {
+      metrics.auditFailing(errno !== undefined);
+      if (errno === undefined) log.info('the audit log is written again');
+      else log.error('the audit log cannot be written', { errno, problem });
+    },
+    onEvent({ event, reason, problem, errno }) {
+      const told = EVENTS[String(event)];
+      if (told) log[told.level](told.message, { ...text({ reason, problem, errno }) });
+    },
+  };
+}
+
+const EVENTS: Readonly<Record<string, { readonly level: 'info' | 'warn' | 'error'; readonly message: string }>> = {
+  reopened: { level: 'info', message: 'the audit log goes on in a new file' },
+  truncated: { level: 'error', message: 'the audit log was truncated by somebody else, who may have lost lines' },
+  extended: { level: 'error', message: 'the audit log was written to by somebody else, which breaks its chain' },
+  broken: { level: 'error', message: 'the audit log is broken, from before this start' },
+  'not set aside': { level: 'warn', message: 'the audit log cannot be set aside, so it grows' },
+};
+
+function text(fields: Facts): Readonly<Record<'reason' | 'problem' | 'errno', string | undefined>> {
+  const of = (name: string) => (fields[name] === undefined ? undefined : String(fields[name]));
+  return { reason: of('reason'), problem: of('problem'), errno: of('errno') };
+}
+
+/** What may spoil the log later, of what can be seen now. Windows has no such modes. */
+function doubts(path: string, { code }: WriterLock): string[] {
+  const found = code === undefined ? [] : [`cannot be locked (${code}): make sure that no other sidecar writes it`];
+  const self = process.getuid?.();
+  if (self === undefined) return found;
+  const stats = statSync(path);
+  if (isOpenToAll(stats)) found.push('can be written by everybody on this machine: chmod o-w');
+  if (stats.uid !== self && stats.uid !== 0) found.push(`belongs to user ${stats.uid}, who can change it: chown it`);
+  if (isOpenToAll(statSync(dirname(path))))
+    found.push('is in a folder that everybody on this machine can write: use one of its own');
+  return found;
+}
+
+const isOpenToAll = ({ mode }: Stats) => (mode & 0o002) !== 0;

@@ -1,8 +1,9 @@
 /**
- * The verdict on an audit log, files set aside included, in words and as an exit code.
+ * The verdict on an audit log, files set aside included, in words and as an exit code: what is wrong, what could not be
+ * checked, and which calls nobody knows the outcome of.
  */
-import { filesOf } from './recover.ts';
-import { type Verdict as Findings, verifyFiles } from './verify.ts';
+import { filesOf } from './file-set.ts';
+import { type Findings, type Intent, verifyFiles } from './verify.ts';
 
 export interface Verdict {
   readonly exit: number;
@@ -13,28 +14,60 @@ export interface Verdict {
 const WHOLE = 0;
 const UNREADABLE = 2;
 const BROKEN = 11;
+/** More are counted, not listed. */
+const LISTED = 100;
 
-/** @param head the hash the last line should have; undefined = nobody knows */
-export async function auditVerdict(file: string, head: string | undefined): Promise<Verdict> {
+/**
+ * @param files one: with all that were set aside of it; several: these, in any order
+ * @param hash a line that has to be there; undefined = nobody knows one
+ */
+export async function auditVerdict(files: readonly string[], hash: string | undefined): Promise<Verdict> {
+  const [file = ''] = files;
   try {
-    return verdictOn(await verifyFiles(filesOf(file)), head);
+    return verdictOn(await verifyFiles(files.length > 1 ? files : filesOf(file), hash), hash);
   } catch (error) {
-    const errno = String((error as NodeJS.ErrnoException).code);
-    return { exit: UNREADABLE, text: `${file} cannot be read (${errno})\n`, data: { result: 'unreadable', errno } };
+    const { code, path = file } = error as NodeJS.ErrnoException;
+    const errno = String(code);
+    return { exit: UNREADABLE, text: `${path} cannot be read (${errno})\n`, data: { result: 'unreadable', errno } };
   }
 }
 
-function verdictOn({ lines, head, firstSeq, closed, broken }: Findings, expected: string | undefined): Verdict {
+function verdictOn(findings: Findings, hash: string | undefined): Verdict {
+  const { lines, head, firstSeq, provenSeq, closed, unknown, broken } = findings;
+  const unchecked = uncheckedIn(findings);
   const found = { lines, firstSeq, lastSeq: head?.seq, hash: head?.hash, closed };
   if (broken) {
     const text = `BROKEN at ${broken.file} line ${broken.line}: it ${broken.problem}; ${lines} lines before it are in order\n`;
     return { exit: BROKEN, text, data: { result: 'broken', ...broken, ...found } };
   }
-  if (expected !== undefined && expected !== head?.hash) {
-    const text = `BROKEN at the end: the last line is number ${head?.seq ?? 0} and has another hash; lines are missing\n`;
+  if (hash !== undefined && provenSeq === undefined) {
+    const text = `BROKEN at the end: no line has that hash, the last one is number ${head?.seq ?? 0}; lines are missing\n`;
     return { exit: BROKEN, text, data: { result: 'broken', problem: 'another head', ...found } };
   }
   const end = closed ? 'closed in order' : 'not closed: it is in use, or was killed, or lines at its end are missing';
-  const text = `ok: ${lines} lines, numbers ${firstSeq ?? 0} to ${head?.seq ?? 0}, ${end}\n    last hash ${head?.hash ?? 'none'}\n`;
-  return { exit: WHOLE, text, data: { result: 'ok', ...found } };
+  const text = [
+    `ok: ${lines} lines, numbers ${firstSeq ?? 0} to ${head?.seq ?? 0}, ${end}`,
+    `    last hash ${head?.hash ?? 'none'}`,
+    ...unchecked.map((words) => `    not checked: ${words}`),
+    ...unknownIn(unknown),
+  ];
+  const data = { result: 'ok', ...found, provenSeq, unchecked, unknownCount: unknown.length };
+  return { exit: WHOLE, text: `${text.join('\n')}\n`, data: { ...data, unknown: unknown.slice(0, LISTED) } };
+}
+
+function uncheckedIn({ head, firstSeq, provenSeq }: Findings): string[] {
+  const words: string[] = [];
+  if (firstSeq !== undefined && firstSeq > 1) words.push(`it begins at ${firstSeq}: give the files before it`);
+  if (provenSeq === undefined) words.push('end not proven, lines may be missing there: give --head');
+  else if (provenSeq !== head?.seq) words.push(`end proven up to number ${provenSeq}: give a later --head`);
+  return words;
+}
+
+function unknownIn(unknown: readonly Intent[]): string[] {
+  if (unknown.length === 0) return [];
+  const calls = unknown.slice(0, LISTED).map(({ seq, at, requestId, method, path }) => {
+    return `    unknown: number ${seq}, ${at} ${method} ${path}, request ${requestId}`;
+  });
+  const about = 'outcome unknown, as of calls that still run or were cut off by a kill: ask the API';
+  return [`${unknown.length} calls, ${about}`, ...calls];
 }

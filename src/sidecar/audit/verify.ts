@@ -1,54 +1,81 @@
 /**
- * Reads audit files back, line by line however large, and names the first place where the chain is broken.
+ * Reads audit files back, line by line however large, in the order of their lines whatever they are called; names the first
+ * place where the chain is broken, and the calls of which nothing is known but that they were about to be sent.
  */
-import { createReadStream } from 'node:fs';
+import { linesOf } from './file-set.ts';
 import { follow, GENESIS, type Head } from './hash-chain.ts';
 
-export interface Verdict {
+export interface Findings {
   /** Lines that are in order, over all files. */
   readonly lines: number;
   readonly head: Head | undefined;
   /** Where the chain begins: 1 unless older files are left out. */
   readonly firstSeq: number | undefined;
-  /** True when the last line says that the log was closed: nothing is missing behind it. */
+  /** True when the last line says that the log was closed. */
   readonly closed: boolean;
+  /** The number of the line that has the hash asked for. */
+  readonly provenSeq: number | undefined;
+  /** Calls that were about to be sent and have no line about what became of them. */
+  readonly unknown: readonly Intent[];
   /** The first thing that is wrong; nothing after it was looked at. */
   readonly broken: { readonly file: string; readonly line: number; readonly problem: string } | undefined;
 }
 
-interface State {
+export interface Intent {
+  readonly seq: number;
+  readonly at: string;
+  readonly requestId: string;
+  readonly method: string;
+  readonly path: string;
+}
+
+interface State extends Omit<Findings, 'unknown' | 'broken'> {
   lines: number;
   head: Head | undefined;
   firstSeq: number | undefined;
   closed: boolean;
+  provenSeq: number | undefined;
+  readonly asked: string | undefined;
+  readonly open: Map<number, Intent>;
 }
 
 /**
- * @param files oldest first; each continues the one before
- * @throws NodeJS.ErrnoException when a file cannot be read
+ * @param files in any order @param hash of a line that should be there; undefined = none is known
+ * @throws NodeJS.ErrnoException when a file cannot be read or unpacked
  */
-export async function verifyFiles(files: readonly string[]): Promise<Verdict> {
-  const state: State = { lines: 0, head: undefined, firstSeq: undefined, closed: false };
-  for (const file of files) {
-    const broken = await verifyFile(file, state);
-    if (broken) return { ...state, broken: { file, ...broken } };
+export async function verifyFiles(files: readonly string[], hash?: string): Promise<Findings> {
+  const state: State = {
+    ...{ lines: 0, head: undefined, firstSeq: undefined, closed: false, provenSeq: undefined },
+    ...{ asked: hash, open: new Map<number, Intent>() },
+  };
+  let broken: Findings['broken'];
+  for (const file of await inOrder(files)) {
+    const found = await verifyFile(file, state);
+    if (found) broken = { file, ...found };
+    if (found) break;
   }
-  return { ...state, broken: undefined };
+  const { asked, open, ...rest } = state;
+  return { ...rest, unknown: [...open.values()], broken };
+}
+
+/** By the number of their first line. One that has none comes first, and is named. */
+async function inOrder(files: readonly string[]): Promise<string[]> {
+  const numbered: { readonly file: string; readonly seq: number }[] = [];
+  for (const file of new Set(files)) {
+    for await (const { text } of linesOf(file)) {
+      numbered.push({ file, seq: Number(/^\{"seq":(\d+),/.exec(text)?.[1] ?? 0) });
+      break;
+    }
+  }
+  return numbered.sort((one, other) => one.seq - other.seq).map(({ file }) => file);
 }
 
 async function verifyFile(file: string, state: State): Promise<{ line: number; problem: string } | undefined> {
-  let number = 0;
-  let rest = '';
-  for await (const chunk of createReadStream(file, 'utf8')) {
-    const lines = (rest + chunk).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      number += 1;
-      const problem = take(line, state);
-      if (problem !== undefined) return { line: number, problem };
-    }
+  for await (const { text, number, isWhole } of linesOf(file)) {
+    const problem = isWhole ? take(text, state) : 'is cut off in the middle';
+    if (problem !== undefined) return { line: number, problem };
   }
-  return rest === '' ? undefined : { line: number + 1, problem: 'is cut off in the middle' };
+  return undefined;
 }
 
 function take(line: string, state: State): string | undefined {
@@ -60,5 +87,14 @@ function take(line: string, state: State): string | undefined {
   state.firstSeq ??= next.seq;
   state.lines += 1;
   state.closed = line.includes('"event":"closed"');
+  if (next.hash === state.asked) state.provenSeq = next.seq;
+  if (line.includes('"intent"')) noteIntent(line, next.seq, state.open);
   return undefined;
+}
+
+function noteIntent(line: string, seq: number, open: Map<number, Intent>): void {
+  const { event, intent, at, requestId, method, path } = JSON.parse(line) as Record<string, unknown>;
+  if (event === 'intent')
+    open.set(seq, { seq, at: String(at), requestId: String(requestId), method: String(method), path: String(path) });
+  else open.delete(Number(intent));
 }

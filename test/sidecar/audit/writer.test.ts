@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { filesOf } from '../../../src/sidecar/audit/recover.ts';
+import { filesOf } from '../../../src/sidecar/audit/file-set.ts';
 import { verifyFiles } from '../../../src/sidecar/audit/verify.ts';
 import { type AuditLog, type AuditOptions, openAuditLog } from '../../../src/sidecar/audit/writer.ts';
+import { type Faults, faultyDisk } from '../../support/faulty-disk.ts';
 import { createFolder } from '../../support/folder.ts';
+import { until } from '../../support/until.ts';
 
 function setUp() {
   const folder = createFolder();
@@ -145,14 +147,78 @@ describe('src/audit', () => {
     }
   });
 
-  it.skipIf(process.platform !== 'linux')('reports a full disk and keeps what it could not write', async () => {
-    const { states, openLog } = setUp();
-    const log = await openLog({ file: '/dev/full' }).catch((error: unknown) => error as Error);
-    // A device cannot be set aside or measured, and yet it fails as a full disk does.
-    expect(log).not.toBeInstanceOf(Error);
-    fill(log as AuditLog, 3);
-    await expect.poll(() => states[0]).toBe('ENOSPC');
-    expect((log as AuditLog).failing()).toBeDefined();
-    await (log as AuditLog).close();
+  it.each(['ENOSPC', 'EDQUOT', 'EIO', 'EROFS'])(
+    'reports %s, keeps what it could not write, and takes back what of it was written',
+    async (code) => {
+      const { file, states, openLog } = setUp();
+      const faults: Faults = {};
+      const log = await openLog({ disk: faultyDisk(faults) });
+      await until('the file has a line', () => statSync(file).size > 0);
+      const { size } = statSync(file);
+      faults.write = code;
+      fill(log, 3);
+      await until('it fails', () => log.failing() === code);
+      expect([states, statSync(file).size]).toEqual([[code], size + 10]);
+      faults.write = undefined;
+      log.reopen();
+      await until('it is written again', () => log.failing() === undefined);
+      expect([states, await log.close()]).toEqual([[code, undefined], 0]);
+      expect(await verifyFiles([file])).toMatchObject({ lines: 5, closed: true, broken: undefined });
+    },
+  );
+
+  it('does not call a line durable that the disk refused to keep, and writes it once in the end', async () => {
+    const { file, openLog } = setUp();
+    const faults: Faults = {};
+    const log = await openLog({ fsync: 'always', disk: faultyDisk(faults) });
+    await until('the file has a line', () => log.head().seq === 1);
+    faults.sync = 'EIO';
+    const entry = log.append({ event: 'intent' });
+    expect(entry && (await log.onDisk(entry))).toBe(false);
+    // It failed already: nobody waits a second time.
+    const next = log.append({ event: 'intent' });
+    expect(next && (await log.onDisk(next))).toBe(false);
+    faults.sync = undefined;
+    log.reopen();
+    await until('it is written', () => next?.seq === 3);
+    expect(await log.close()).toBe(0);
+    expect(await verifyFiles([file])).toMatchObject({ lines: 4, closed: true, broken: undefined });
+  });
+
+  it('says in the log how many entries it could not keep', async () => {
+    const { file, lines, openLog } = setUp();
+    const faults: Faults = { write: 'ENOSPC' };
+    const log = await openLog({ maxBytes: 1e9, disk: faultyDisk(faults) });
+    fill(log, 10_005);
+    expect(log.append({ event: 'request' })).toBeUndefined();
+    await until('it fails', () => log.failing() === 'ENOSPC');
+    faults.write = undefined;
+    log.reopen();
+    await until('it is written again', () => log.failing() === undefined);
+    await log.close();
+    // 10,000 waited, the opening among them.
+    expect(lines().filter((line) => line.includes('"event":"lost","lines":7'))).toHaveLength(1);
+    expect(await verifyFiles([file])).toMatchObject({ lines: 10_002, closed: true, broken: undefined });
+  });
+
+  it('tells how many entries are lost when it is closed on a full disk', async () => {
+    const { openLog } = setUp();
+    const faults: Faults = {};
+    const log = await openLog({ disk: faultyDisk(faults) });
+    await until('it is open', () => log.head().seq === 1);
+    faults.write = 'ENOSPC';
+    fill(log, 3);
+    expect(await log.close()).toBe(4);
+  });
+
+  it('syncs many entries that wait for the disk at once', async () => {
+    const { openLog } = setUp();
+    const faults: Faults = { syncs: 0 };
+    const log = await openLog({ fsync: 'always', disk: faultyDisk(faults) });
+    const entries = Array.from({ length: 500 }, () => log.append({ event: 'intent' }));
+    const onDisk = await Promise.all(entries.map((entry) => entry && log.onDisk(entry)));
+    expect(onDisk.every(Boolean)).toBe(true);
+    await log.close();
+    expect(faults.syncs).toBeLessThan(10);
   });
 });

@@ -1,0 +1,91 @@
+/**
+ * The files that make up one audit log: the one in use, those set aside by us, and those that logrotate made of either,
+ * compressed or not. It hides their names, their order and how lines are read from them.
+ */
+import { createReadStream, readdirSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { createGunzip } from 'node:zlib';
+import { NotOurs } from './disk.ts';
+import { follow, GENESIS, type Head } from './hash-chain.ts';
+import { readTail } from './tail.ts';
+
+/** `FILE.000000000012` is ours; `FILE.1`, `FILE-20260102`, the same with `.backup` or `.gz`, are logrotate's. */
+const ASIDE = /^[.-]\d[\d.-]*(?:\.backup)?(?:\.gz)?$/;
+
+/** All that there are, the one in use last. @throws NodeJS.ErrnoException ENOENT when there is none */
+export function filesOf(file: string): string[] {
+  const name = basename(file);
+  const belongs = (other: string) => other === name || (other.startsWith(name) && ASIDE.test(other.slice(name.length)));
+  const found = readdirSync(dirname(file)).filter(belongs);
+  if (found.length === 0) throw Object.assign(new Error(`there is no ${file}`), { code: 'ENOENT' });
+  const aside = found.filter((other) => other !== name).sort();
+  return [...aside, ...(aside.length < found.length ? [name] : [])].map((other) => join(dirname(file), other));
+}
+
+/** Files set aside at nearly the same moment are told apart by their lines, not by their times. */
+const SAME_MOMENT_MS = 10_000;
+
+/** Where the newest of the files set aside ends. @throws NotOurs when that is not the end of an audit log */
+export async function headAside(file: string): Promise<Head> {
+  const byAge = asideOf(file)
+    .map((path) => ({ path, ms: statSync(path).mtimeMs }))
+    .sort((one, other) => other.ms - one.ms);
+  let newest: { head: Head; ms: number } | undefined;
+  for (const { path, ms } of byAge) {
+    if (newest && ms < newest.ms - SAME_MOMENT_MS) break;
+    const head = await lastHead(path);
+    if (head && head.seq > (newest?.head.seq ?? 0)) newest = { head, ms: newest?.ms ?? ms };
+  }
+  return newest?.head ?? GENESIS;
+}
+
+function asideOf(file: string): string[] {
+  try {
+    return filesOf(file).filter((other) => other !== file);
+  } catch {
+    return [];
+  }
+}
+
+async function lastHead(path: string): Promise<Head | undefined> {
+  try {
+    if (path.endsWith('.gz')) return await lastHeadOfStream(path);
+    await using handle = await open(path, 'r');
+    return (await readTail(handle, (await handle.stat()).size)).head;
+  } catch (error) {
+    if (error instanceof NotOurs) throw new NotOurs(`cannot be continued: ${path} ${error.message}`);
+    throw error;
+  }
+}
+
+async function lastHeadOfStream(path: string): Promise<Head | undefined> {
+  let last: string | undefined;
+  for await (const { text } of linesOf(path)) last = text;
+  const head = last === undefined ? undefined : follow(undefined, last);
+  if (typeof head === 'string') throw new NotOurs(`is no audit log: its last line ${head}`);
+  return head;
+}
+
+export interface Line {
+  readonly text: string;
+  /** From 1. */
+  readonly number: number;
+  /** False for what stands behind the last newline. */
+  readonly isWhole: boolean;
+}
+
+/** However large. @throws NodeJS.ErrnoException when it cannot be read or unpacked */
+export async function* linesOf(path: string): AsyncGenerator<Line> {
+  const raw = createReadStream(path);
+  const bytes = path.endsWith('.gz') ? raw.on('error', (error) => unpacked.destroy(error)).pipe(createGunzip()) : raw;
+  const unpacked = bytes.setEncoding('utf8');
+  let number = 0;
+  let rest = '';
+  for await (const chunk of unpacked) {
+    const lines = (rest + String(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const text of lines) yield { text, number: ++number, isWhole: true };
+  }
+  if (rest !== '') yield { text: rest, number: number + 1, isWhole: false };
+}

@@ -1,0 +1,74 @@
+/**
+ * The end of an audit file, looked at without changing it: where the log left off, what a crash left of a line, and whether
+ * this is an audit log at all. It hides blocks, NUL bytes and half lines.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import { NotOurs } from './disk.ts';
+import { follow, type Head } from './hash-chain.ts';
+
+export interface Tail {
+  /** Of the last whole line; undefined = there is none. */
+  readonly head: Head | undefined;
+  /** Of all whole lines, in bytes. */
+  readonly size: number;
+  /** What stands behind them: a line that a crash cut off. */
+  readonly torn: Buffer;
+  /** The first thing that is wrong with the lines looked at, which are the last ones. */
+  readonly broken: string | undefined;
+}
+
+/** No line is longer. */
+const BLOCK_BYTES = 64 * 1024;
+
+/** @throws NotOurs unless the file is empty or ends as an audit log does, even after a crash or a loss of power */
+export async function readTail(handle: FileHandle, size: number): Promise<Tail> {
+  const end = await endOfText(handle, size);
+  const start = Math.max(0, end - BLOCK_BYTES);
+  const text = await read(handle, start, end);
+  const newline = text.lastIndexOf(10);
+  if (newline === -1 && start > 0) throw new NotOurs('is no audit log: its end is not a line');
+  const lines = newline === -1 ? [] : text.toString('utf8', 0, newline).split('\n');
+  // Where more is before it, the first is only the rest of one.
+  if (start > 0) lines.shift();
+  const torn = text.subarray(newline + 1);
+  if (lines.length === 0 && torn.length === 0 && size > 0) throw new NotOurs('is no audit log: it has no lines');
+  return { ...chainOf(lines), size: start + newline + 1, torn };
+}
+
+/** After a loss of power, a file may have got its length and not its content: NUL, to the end. */
+async function endOfText(handle: FileHandle, size: number): Promise<number> {
+  for (let end = size; end > 0; end -= BLOCK_BYTES) {
+    const start = Math.max(0, end - BLOCK_BYTES);
+    const last = (await read(handle, start, end)).findLastIndex((byte) => byte !== 0);
+    if (last !== -1) return start + last + 1;
+  }
+  return 0;
+}
+
+async function read(handle: FileHandle, start: number, end: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(end - start);
+  const { bytesRead } = await handle.read(bytes, 0, bytes.length, start);
+  return bytes.subarray(0, bytesRead);
+}
+
+function chainOf(lines: readonly string[]): Pick<Tail, 'head' | 'broken'> {
+  let head: Head | undefined;
+  let broken: string | undefined;
+  for (const line of lines) {
+    const next = follow(head, line);
+    if (typeof next === 'string') broken ??= `the line after number ${head?.seq ?? '?'} ${next}`;
+    const alone = typeof next === 'string' ? follow(undefined, line) : next;
+    head = typeof alone === 'string' ? undefined : alone;
+  }
+  const last = lines.at(-1);
+  if (last !== undefined && head === undefined)
+    throw new NotOurs(`is no audit log: its last line ${follow(head, last)}`);
+  return { head, broken };
+}
+
+/** @throws NotOurs unless this is how the line after `head` begins */
+export function checkTorn(torn: Buffer, head: Head): void {
+  const begin = `{"seq":${head.seq + 1},"`;
+  const text = torn.toString('utf8', 0, begin.length);
+  if (!begin.startsWith(text)) throw new NotOurs('is no audit log: what stands at its end was not written by one');
+}

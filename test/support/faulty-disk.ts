@@ -1,0 +1,53 @@
+/** A disk that fails where and as long as it is told to; else the real one. */
+import { type FileHandle, lstat, open, rename } from 'node:fs/promises';
+import type { Disk } from '../../src/sidecar/audit/disk.ts';
+
+/** Each with the system's code while it lasts. */
+export interface Faults {
+  /** After ten bytes: a full disk takes part of a line. */
+  write?: string | undefined;
+  sync?: string | undefined;
+  open?: string | undefined;
+  rename?: string | undefined;
+  /** Counted from the number it starts with. */
+  syncs?: number;
+}
+
+export function faultyDisk(faults: Faults): Disk {
+  const fail = (code: string | undefined) => {
+    if (code !== undefined) throw Object.assign(new Error(code), { code });
+  };
+  return {
+    lstat,
+    async open(path, flags, mode) {
+      fail(faults.open);
+      return faulty(await open(path, flags, mode), faults, fail);
+    },
+    async rename(from, to) {
+      fail(faults.rename);
+      await rename(from, to);
+    },
+  };
+}
+
+function faulty(handle: FileHandle, faults: Faults, fail: (code: string | undefined) => void): FileHandle {
+  const over = {
+    async write(bytes: Buffer, offset: number, length: number, position: number) {
+      if (faults.write === undefined) return await handle.write(bytes, offset, length, position);
+      if (offset === 0) return await handle.write(bytes, 0, Math.min(10, length), position);
+      return fail(faults.write);
+    },
+    async sync() {
+      if (faults.syncs !== undefined) faults.syncs += 1;
+      fail(faults.sync);
+      await handle.sync();
+    },
+  };
+  return new Proxy(handle, {
+    get(target, name) {
+      if (name in over) return over[name as keyof typeof over];
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
