@@ -32,7 +32,8 @@ export const ERRORS = {
     status: 503,
     exit: 2,
     title: 'The audit log cannot be written',
-    detail: 'Calls that may change something are refused: make room on its disk, or set `audit.whenFailing: report`.',
+    detail:
+      'At the start: correct what is listed. Later, calls that may change something are refused: make room on its disk, or set `audit.whenFailing: report`.',
   },
   SIDECAR_INTERNAL: {
     status: 500,
