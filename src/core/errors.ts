@@ -33,7 +33,7 @@ export const ERRORS = {
     exit: 2,
     title: 'The audit log cannot be written',
     detail:
-      'At the start: correct what is listed. Later, calls that may change something are refused: make room on its disk, or set `audit.whenFailing: report`.',
+      'Correct what is listed or logged, make room on its disk, or set `audit.whenFailing: report` to go on without it.',
   },
   SIDECAR_INTERNAL: {
     status: 500,
