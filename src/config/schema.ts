@@ -232,7 +232,7 @@ export const ConfigSchema = z.strictObject({
       fsync: z
         .enum(['always', 'second', 'never'])
         .default('second')
-        .meta(meta('How soon lines are on disk: before the next ones, within a second, or when the system likes')),
+        .meta(meta('How soon lines are on disk: before the call goes on, within a second, or when the system likes')),
       whenFailing: z
         .enum(['report', 'refuse'])
         .default('report')

@@ -32,7 +32,8 @@ export const ERRORS = {
     status: 503,
     exit: 2,
     title: 'The audit log cannot be written',
-    detail: 'Calls that may change something are refused: make room on its disk, or set `audit.whenFailing: report`.',
+    detail:
+      'Correct what is listed or logged, make room on its disk, or set `audit.whenFailing: report` to go on without it.',
   },
   SIDECAR_INTERNAL: {
     status: 500,

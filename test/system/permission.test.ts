@@ -98,5 +98,5 @@ describe('under --permission', () => {
 });
 
 function auditFiles(folder: Folder): string[] {
-  return readdirSync(join(folder.path, 'audit'));
+  return readdirSync(join(folder.path, 'audit')).filter((name) => name.startsWith('log'));
 }

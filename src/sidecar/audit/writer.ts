@@ -2,6 +2,7 @@
  * Writes the audit log: in order, in batches, off the path of requests unless they wait for the disk; rotated by size without
  * a break in the chain. What cannot be written is kept and tried again, and what cannot be kept is counted in the log.
  */
+import { within } from '../../net/bounded-request.ts';
 import { AuditFile, type Opened } from './audit-file.ts';
 import type { Disk } from './disk.ts';
 import { type Facts, type Head, link } from './hash-chain.ts';
@@ -133,7 +134,8 @@ class Writer {
   async #close(): Promise<number> {
     this.append({ event: 'closed' });
     clearInterval(this.#syncTimer);
-    await inTime(this.#end());
+    // A disk that hangs keeps nobody from stopping.
+    await within(STUCK_MS, this.#end(), () => undefined);
     clearTimeout(this.#retry);
     return this.#queue.length + this.#dropped;
   }
@@ -245,12 +247,4 @@ class Writer {
     this.failing = errno;
     this.#options.onState(errno, problem);
   }
-}
-
-/** A disk that hangs keeps nobody from stopping. */
-function inTime(closing: Promise<void>): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const late = setTimeout(resolve, STUCK_MS);
-  closing.then(resolve, reject);
-  return promise.finally(() => clearTimeout(late));
 }
