@@ -144,6 +144,7 @@ describe('the audit log', () => {
     ],
   ])('does not start on a file that %s, and says so', async (_what, put, message) => {
     const { file } = await auditWorld();
+    await expect.poll(() => readFileSync(file, 'utf8')).not.toBe('');
     put(file);
     const other = existsSync(`${file}.other`) ? `${file}.other` : file;
     const before = readFileSync(other, 'utf8');
