@@ -2,7 +2,7 @@
  * Every error that a caller can get says whether the API may have acted on the call, by what had left when it failed: in the
  * response, in the log and in the audit log. Goes over the whole table of errors, so that none is added without this.
  */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -120,10 +120,13 @@ const NONE: readonly Row[] = [];
 const ROWS: Readonly<Record<ErrorCode, readonly Row[]>> = {
   SIDECAR_AUDIT_FAILED: [
     {
-      what: 'the disk of the audit log is full',
+      what: 'the audit log cannot be written',
       left: false,
-      options: config({ audit: { file: '/dev/full', whenFailing: 'refuse' } }),
+      options: config({ audit: { file: join(folder.path, 'replaced'), whenFailing: 'refuse' } }),
       async call({ world }) {
+        rmSync(join(folder.path, 'replaced'));
+        mkdirSync(join(folder.path, 'replaced'));
+        world.sidecar.reload();
         const failing = async () =>
           (await (await fetch(`${world.sidecar.adminUrl}/metrics`)).text()).includes('audit_failing 1');
         await expect.poll(failing).toBe(true);

@@ -11,7 +11,7 @@ import type { DatabaseSync } from 'node:sqlite';
 
 /** Held until released. Without `release`: `heldBy` somebody else, or not to be had at all (`code`). */
 export interface WriterLock {
-  readonly release?: () => void;
+  readonly release?: () => unknown;
   readonly heldBy?: string;
   readonly code?: string;
 }
@@ -39,7 +39,7 @@ export async function lockForWriting(path: string): Promise<WriterLock> {
     const held = forOwnerOnly(() => new Database(file, { timeout: WAIT_MS }));
     database = held;
     take(held);
-    return { release: () => held.close() };
+    return { release: () => held.isOpen && held.close() };
   } catch (error) {
     const heldBy = isBusy(error) ? nameOfHolder(database) : undefined;
     database?.close();
