@@ -32,7 +32,7 @@ export const ERRORS = {
     status: 503,
     exit: 2,
     title: 'The audit log cannot be written',
-    detail: 'Correct what is listed or logged, make room on its disk, or set `audit.whenFailing: report`.',
+    detail: 'Correct what is listed or logged: make room on its disk, or set `audit.whenFailing: report`.',
   },
   SIDECAR_INTERNAL: {
     status: 500,

@@ -102,7 +102,11 @@ describe('the audit log', () => {
     expect((await world.call('GET /api/x HTTP/1.1')).status).toBe(200);
     expect(world.upstream.requests).toHaveLength(reached + 2);
     expect(world.sidecar.logs).toContainEqual(
-      expect.objectContaining({ level: 'error', message: 'the audit log cannot be written', errno: 'NOT_OURS' }),
+      expect.objectContaining({
+        level: 'error',
+        message: 'the audit log cannot be written',
+        errno: expect.stringMatching(/^(?:NOT_OURS|EISDIR)$/),
+      }),
     );
     rmdirSync(file);
     await until('it is written again', () => metric(world, 'audit_failing 0'));

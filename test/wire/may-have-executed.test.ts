@@ -120,15 +120,13 @@ const NONE: readonly Row[] = [];
 const ROWS: Readonly<Record<ErrorCode, readonly Row[]>> = {
   SIDECAR_AUDIT_FAILED: [
     {
-      what: 'something else is in the place of the audit log',
+      what: 'the audit log cannot be written',
       left: false,
-      // The call before it has left.
-      isElsewhere: true,
-      options: config({ audit: { file: join(folder.path, 'replaced.jsonl'), whenFailing: 'refuse' } }),
+      options: config({ audit: { file: join(folder.path, 'replaced'), whenFailing: 'refuse' } }),
       async call({ world }) {
-        rmSync(join(folder.path, 'replaced.jsonl'));
-        mkdirSync(join(folder.path, 'replaced.jsonl'));
-        await world.call(POST, HI);
+        rmSync(join(folder.path, 'replaced'));
+        mkdirSync(join(folder.path, 'replaced'));
+        world.sidecar.reload();
         const failing = async () =>
           (await (await fetch(`${world.sidecar.adminUrl}/metrics`)).text()).includes('audit_failing 1');
         await expect.poll(failing).toBe(true);
