@@ -70,6 +70,7 @@ function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOp
   return createIdentity({
     loaded,
     clock,
+    secretsNow: loaded.secretsNow,
     onVerdict(credential, secret, verdict) {
       if (verdict === 'accepted') log.info('secret accepted by the identity server', { credential, secret });
       else log.error('secret refused by the identity server', { credential, secret });
