@@ -165,6 +165,8 @@ function describe(token: TokenView, now: number) {
 
 function iso(epochMs: number): string;
 function iso(epochMs: number | undefined): string | undefined;
+/** Some of these come from servers: what is no date must not cost the whole picture. */
 function iso(epochMs: number | undefined): string | undefined {
-  return epochMs === undefined ? undefined : new Date(epochMs).toISOString();
+  const date = new Date(epochMs ?? Number.NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }

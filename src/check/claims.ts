@@ -174,7 +174,7 @@ function times(claims: Claims, now: number): Words | undefined {
 }
 
 function numberOf(value: unknown): number | undefined {
-  const number = typeof value === 'string' ? Number(value) : value;
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   return typeof number === 'number' && Number.isFinite(number) ? number : undefined;
 }
 

@@ -6,11 +6,12 @@ import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
 import type { CredentialConfig } from '../config/schema.ts';
 import type { Secret } from '../core/secret.ts';
+import { assertionAudience } from '../oauth/client-auth.ts';
 import type { TokenKey } from '../oauth/token.ts';
 import type { TokenResponse } from '../oauth/token-endpoint.ts';
 import { doubts, isLongLived } from './claims.ts';
 import { clockFinding, discover, type Reading } from './discovery.ts';
-import { FINDING, type Finding, type Words } from './finding.ts';
+import { FINDING, type Finding, shown, type Words } from './finding.ts';
 import type { Connection, Leg } from './network.ts';
 import { type Attempt, createApplicant, tryAll } from './secrets.ts';
 import { type Refusal, refusalWords } from './token-errors.ts';
@@ -46,7 +47,7 @@ export async function examineCredential(name: string, context: CredentialContext
     for (const attempt of [best, ...(further ?? [])]) {
       if (!attempt) continue;
       if (attempt.response.kind === 'token') tokens.set(attempt.key, attempt.response.authorization);
-      findings.push(...tokenFindings(attempt, { attempts, issuer: urlOf(settings.issuer) }));
+      findings.push(...tokenFindings(attempt, { attempts, settings }));
     }
     if (working) findings.push(...refusedOnes(name, attempts, working));
     findings.push(...clock(found.endpoint, [found.reading, ...attempts.map(({ reading }) => reading)]));
@@ -111,13 +112,14 @@ function telling(attempts: readonly Attempt[]): Attempt | undefined {
 
 interface Around {
   readonly attempts: readonly Attempt[];
-  readonly issuer: string | undefined;
+  readonly settings: CredentialConfig;
 }
 
-function tokenFindings(attempt: Attempt, { attempts, issuer }: Around): Finding[] {
+function tokenFindings(attempt: Attempt, around: Around): Finding[] {
   const { response, key, raw, secret } = attempt;
   const subject = `token ${key.credential}${key.scope === undefined ? '' : ` (${key.scope})`}`;
-  if (response.kind !== 'token') return [refused(subject, attempt, response, attempts)];
+  if (response.kind !== 'token') return [refused(subject, attempt, response, around)];
+  const issuer = urlOf(around.settings.issuer);
   const issued = { authorization: response.authorization, body: raw?.body ?? '', target: key, issuer, now: Date.now() };
   const note = isLongLived(issued) ? '; it lives longer than a day, so a stolen one is of use for long' : '';
   const message = `obtained with secret ${labelOf(secret)}, valid for ${response.lifetimeS} s${note}`;
@@ -127,12 +129,21 @@ function tokenFindings(attempt: Attempt, { attempts, issuer }: Around): Finding[
   ];
 }
 
-function refused(subject: string, { failure, raw }: Attempt, response: Refusal, attempts: readonly Attempt[]): Finding {
+function refused(
+  subject: string,
+  { failure, raw }: Attempt,
+  response: Refusal,
+  { attempts, settings }: Around,
+): Finding {
   const words = (response.kind === 'unavailable' && failure) || refusalWords(response, raw);
   const tried = attempts.map(({ secret }) => labelOf(secret)).join(', ');
-  const message = response.result === 'invalid_client' ? `${words.message}; tried: secret ${tried}` : words.message;
   const code = response.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE';
-  return FINDING.error(subject, code, { ...words, message });
+  if (response.result !== 'invalid_client') return FINDING.error(subject, code, words);
+  const message = `${words.message}; tried: secret ${tried}`;
+  if (settings.auth !== 'private_key_jwt') return FINDING.error(subject, code, { ...words, message });
+  const aud = shown(assertionAudience(settings));
+  const fix = `${words.fix}; the assertion is for ${aud}: where the server insists on another aud, its issuer as a rule, set assertionAudience`;
+  return FINDING.error(subject, code, { ...words, message, fix });
 }
 
 /** A secret that does not work although another does shows itself only when the other one is gone. */

@@ -5,8 +5,9 @@ import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
 import type { CredentialConfig } from '../config/schema.ts';
 import type { LoadedSecret } from '../config/secret-files.ts';
+import { systemClock } from '../core/clock.ts';
 import { createEgress, type Egress } from '../net/egress.ts';
-import { CLIENT_AUTH } from '../oauth/client-auth.ts';
+import { assertionAudience, CLIENT_AUTH } from '../oauth/client-auth.ts';
 import { grantForm } from '../oauth/credential.ts';
 import type { TokenKey } from '../oauth/token.ts';
 import { type RawResponse, sendTokenRequest, type TokenResponse } from '../oauth/token-endpoint.ts';
@@ -54,7 +55,7 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
   };
   const dispatcher = open(endpoint);
   const verify = createVerification(options, open);
-  const audience = urlOf(settings.issuer ?? endpoint);
+  const audience = assertionAudience(settings);
   const place = placeOf({ base: endpoint, owner, option: 'tokenEndpoint' }, loaded);
   return {
     secrets: loaded.secrets.get(name) ?? [],
@@ -119,6 +120,7 @@ function createVerification(
     jwksUri: async () => jwksUri,
     dispatcherFor: (url) => open(parseBaseUrl(new URL(url).origin)),
     deadlineMs: Math.min(loaded.config.token.attemptTimeout, LIMIT_MS.keys),
+    clock: systemClock,
   });
 }
 

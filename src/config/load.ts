@@ -62,6 +62,8 @@ export interface LoadedConfig {
   readonly cluster: ReturnType<typeof readSurroundings>['cluster'];
   /** Every file that was read, for watching. */
   readonly files: readonly string[];
+  /** The secrets of one credential as their sources hold them now, without those that cannot be read. */
+  secretsNow(credential: string): readonly LoadedSecret[];
   /** Reads everything again from the same inputs. @throws like `loadConfig` */
   reload(): LoadedConfig;
 }
@@ -103,6 +105,11 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     files,
     document: doc,
     warnings: [...warnings, ...advise(config)],
+    secretsNow(name) {
+      const mine = parts.credentials.filter(([credential]) => credential === name);
+      const silent = { env: snapshot, cwd, report: () => undefined, warnings: [], files: [] };
+      return loadSecrets(mine, silent).get(name) ?? [];
+    },
     // The environment as it was: variables that held secrets are removed from the process once they are read.
     reload: () => loadConfig({ ...options, env: snapshot }),
   };

@@ -78,6 +78,9 @@ export const CredentialSchema = z
     scope: scope.optional().meta(meta('Scope to ask for; absent = all the client may have')),
     audience: visible.optional().meta(meta('Sent as `audience` when set')),
     resource: visible.optional().meta(meta('Sent as `resource` when set (RFC 8707)')),
+    assertionAudience: visible
+      .optional()
+      .meta(meta('`aud` of the assertion of private_key_jwt; by default `issuer`, else `tokenEndpoint`')),
     parameters: z.record(parameter, visible).default({}).meta(meta('Further parameters of the token request')),
     verify: z
       .boolean()
@@ -97,6 +100,10 @@ export const CredentialSchema = z
   .refine(({ auth, secrets }) => auth === 'private_key_jwt' || secrets.every(({ kid, alg }) => !kid && !alg), {
     message: 'has kid or alg, which belong to private_key_jwt',
     path: ['secrets'],
+  })
+  .refine(({ auth, assertionAudience }) => auth === 'private_key_jwt' || assertionAudience === undefined, {
+    message: 'belongs to private_key_jwt',
+    path: ['assertionAudience'],
   })
   .refine(({ auth, rotation }) => rotation === undefined || auth !== 'private_key_jwt', {
     message: 'is for client secrets; keys are replaced by replacing their files',

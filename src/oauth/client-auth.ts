@@ -3,13 +3,14 @@
  * know nothing of each other. Each changes only the form or only the headers: never two methods in one request.
  */
 import { randomUUID } from 'node:crypto';
+import type { CredentialConfig } from '../config/schema.ts';
 import { parsePrivateKey } from '../core/private-key.ts';
 import type { Secret } from '../core/secret.ts';
 
 export interface AuthRequest {
   readonly form: URLSearchParams;
   readonly headers: Record<string, string>;
-  /** Who an assertion is for: the issuer if known, else the token endpoint. */
+  /** Who an assertion is for. */
   readonly audience: string;
 }
 
@@ -70,4 +71,10 @@ export const CLIENT_AUTH = {
 
 function formEncode(text: string): string {
   return new URLSearchParams([['', text]]).toString().slice(1);
+}
+
+/** Who an assertion is for: as configured, else the issuer if known, else the token endpoint. */
+export function assertionAudience({ assertionAudience: stated, issuer, tokenEndpoint }: CredentialConfig): string {
+  const server = issuer ?? tokenEndpoint;
+  return stated ?? (server ? server.origin + server.basePath : '');
 }

@@ -11,7 +11,7 @@ import type { Verify } from './token-verifier.ts';
 export interface Endpoint {
   readonly dispatcher: Dispatcher;
   readonly path: string;
-  /** For assertions: the issuer if known, else the URL of the token endpoint. */
+  /** Of assertions: as configured, else the issuer if known, else the URL of the token endpoint. */
   readonly audience: string;
 }
 
@@ -21,6 +21,8 @@ export interface CredentialOptions extends SecretFailoverOptions {
   readonly name: string;
   /** Finds the token endpoint; a failure counts as a failure of the endpoint. */
   readonly locate: () => Promise<Endpoint | Failure>;
+  /** What the sources of the client secrets hold at this moment; absent = they cannot change. */
+  readonly secretsNow?: (() => readonly ClientSecret[]) | undefined;
   /** The endpoint could not be used: whatever `locate` keeps may be out of date. */
   readonly onUnusable?: () => void;
   /** Checks a token before it is used; absent = taken as it is. */
@@ -41,13 +43,19 @@ export interface TokenTarget {
 
 export interface Credential {
   readonly name: string;
-  /** One grant, tried with each proof at most once. Never throws. */
+  /**
+   * One grant, tried with each client secret at most once. A refused one has its sources read again first, so that one that
+   * was replaced a moment ago is tried before there is a verdict. Never throws.
+   */
   fetchToken(target: TokenTarget): Promise<TokenResponse>;
   /** The proof the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
   /** For `/status`: fingerprints only. */
   secretsInUse(): { name: string; fingerprint: string; inUse: boolean }[];
 }
+
+/** The five that can be configured, one that was replaced, and two that come while they are tried: servers lock out. */
+const MAX_TRIES = 8;
 
 export function createCredential(options: CredentialOptions): Credential {
   const clientSecrets = createSecretFailover(options);
@@ -62,8 +70,23 @@ export function createCredential(options: CredentialOptions): Credential {
     const result = response.kind === 'token' ? 'ok' : response.result;
     options.onRequest?.(result, (performance.now() - startedAt) / 1000);
     if (response.kind === 'token') clientSecrets.accept(clientSecret);
-    else if (result === 'invalid_client') clientSecrets.refuse(clientSecret);
+    else if (result === 'invalid_client') {
+      if (options.secretsNow) clientSecrets.replace(options.secretsNow());
+      clientSecrets.refuse(clientSecret);
+    }
     return response;
+  }
+
+  async function tryClientSecrets(endpoint: Endpoint, target: TokenTarget): Promise<TokenResponse> {
+    const tried = new Set<string>();
+    for (;;) {
+      const next = clientSecrets.candidates().find(({ fingerprint }) => !tried.has(fingerprint));
+      if (!next || tried.size === MAX_TRIES) return { kind: 'rejected', result: 'invalid_client' };
+      tried.add(next.fingerprint);
+      const response = await tryClientSecret(next, endpoint, target);
+      // Only this code says that the proof is the problem; any other would be the same with the next one.
+      if (response.kind === 'token' || response.result !== 'invalid_client') return response;
+    }
   }
 
   async function fetchToken(target: TokenTarget): Promise<TokenResponse> {
@@ -72,12 +95,7 @@ export function createCredential(options: CredentialOptions): Credential {
       options.onRequest?.(endpoint.result, 0);
       return endpoint;
     }
-    let response: TokenResponse = { kind: 'rejected', result: 'invalid_client' };
-    for (const clientSecret of clientSecrets.candidates()) {
-      response = await tryClientSecret(clientSecret, endpoint, target);
-      // Only this code says that the proof is the problem; any other would be the same with the next one.
-      if (response.kind === 'token' || response.result !== 'invalid_client') break;
-    }
+    const response = await tryClientSecrets(endpoint, target);
     if (response.kind === 'unavailable' || response.kind === 'malformed') options.onUnusable?.();
     return response.kind === 'token' ? ((await options.verify?.(response.authorization)) ?? response) : response;
   }
@@ -97,13 +115,14 @@ export function createCredential(options: CredentialOptions): Credential {
 }
 
 async function sendOne(
-  { parameters, deadlineMs }: CredentialOptions,
+  { parameters, deadlineMs, clock }: CredentialOptions,
   { clientSecret, endpoint, target }: { clientSecret: ClientSecret; endpoint: Endpoint; target: TokenTarget },
 ): Promise<TokenResponse> {
   const form = grantForm(target, parameters);
   const headers: Record<string, string> = {};
   await clientSecret.authenticate({ form, headers, audience: endpoint.audience });
-  return sendTokenRequest({ dispatcher: endpoint.dispatcher, path: endpoint.path, form, headers, deadlineMs });
+  const { dispatcher, path } = endpoint;
+  return sendTokenRequest({ dispatcher, path, form, headers, deadlineMs, now: () => clock.now().wallMs });
 }
 
 /** What is asked for (RFC 6749 §4.4.2), without the proof of who asks. */

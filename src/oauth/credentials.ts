@@ -6,10 +6,11 @@ import type { Dispatcher } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, isLoopback, parseBaseUrl } from '../config/parsers.ts';
 import type { Config, CredentialConfig, RouteConfig } from '../config/schema.ts';
+import type { LoadedSecret } from '../config/secret-files.ts';
 import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import { createEgress, type Egress } from '../net/egress.ts';
-import { CLIENT_AUTH } from './client-auth.ts';
+import { assertionAudience, CLIENT_AUTH } from './client-auth.ts';
 import { type Credential, createCredential, type Endpoint } from './credential.ts';
 import { createDiscovery, type Discovery } from './discovery.ts';
 import type { ClientSecret } from './secret-failover.ts';
@@ -31,6 +32,8 @@ export interface IdentityOptions {
   readonly onRequest?: (credential: string, result: string, seconds: number) => void;
   /** Told when a server changes its mind about a secret, by its name. */
   readonly onVerdict?: (credential: string, secret: string, verdict: 'accepted' | 'refused') => void;
+  /** The client secrets of that credential as their sources hold them now, without those that cannot be read. */
+  readonly secretsNow?: (credential: string) => readonly LoadedSecret[];
   /** The credential of that name before a reload, if it is the same client at the same server. */
   readonly previous?: (name: string) => Credential | undefined;
 }
@@ -86,13 +89,15 @@ interface Context extends IdentityOptions {
 }
 
 function buildCredential(name: string, context: Context): Credential {
-  const { loaded, clock, settings, onRequest, onVerdict } = context;
+  const { loaded, clock, settings, onRequest, onVerdict, secretsNow } = context;
   const discovery = settings.issuer && discover(settings.issuer, context);
-  const clientSecrets = buildClientSecrets(name, context);
+  const sources = loaded.secrets.get(name) ?? [];
+  const clientSecrets = buildClientSecrets(sources, context);
   const before = context.previous?.(name)?.accepted();
   return createCredential({
     name,
     clientSecrets,
+    secretsNow: secretsNow && (() => buildClientSecrets(reread(sources, secretsNow(name)), context)),
     replaced: clientSecrets.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
     locate: locator(context, discovery),
     onUnusable: () => discovery?.forget(),
@@ -105,12 +110,18 @@ function buildCredential(name: string, context: Context): Credential {
   });
 }
 
-function buildClientSecrets(name: string, { loaded, settings: { auth, clientId } }: Context): ClientSecret[] {
-  return (loaded.secrets.get(name) ?? []).map(({ name: position, value, kid, alg }) => ({
+function buildClientSecrets(sources: readonly LoadedSecret[], { settings }: Context): ClientSecret[] {
+  const { auth, clientId } = settings;
+  return sources.map(({ name: position, value, kid, alg }) => ({
     name: position,
     fingerprint: value.fingerprint(),
     authenticate: CLIENT_AUTH[auth]({ clientId, secret: value, kid, alg }),
   }));
+}
+
+/** A source that cannot be read now counts as it was. */
+function reread(before: readonly LoadedSecret[], now: readonly LoadedSecret[]): LoadedSecret[] {
+  return before.map((secret) => now.find(({ name }) => name === secret.name) ?? secret);
 }
 
 function urlOf({ origin, basePath }: BaseUrl): string {
@@ -138,7 +149,10 @@ export function isAcceptable(url: string, config: Config): boolean {
   }
 }
 
-function buildVerifier({ settings, loaded, connect }: Context, discovery: Discovery | undefined): Verify | undefined {
+function buildVerifier(
+  { settings, loaded, connect, clock }: Context,
+  discovery: Discovery | undefined,
+): Verify | undefined {
   const { verify, issuer, audience } = settings;
   if (!verify || !issuer || !discovery) return undefined;
   return createVerifier({
@@ -150,24 +164,27 @@ function buildVerifier({ settings, loaded, connect }: Context, discovery: Discov
     },
     dispatcherFor: (url) => connect(parseBaseUrl(new URL(url).origin)),
     deadlineMs: loaded.config.token.attemptTimeout,
+    clock,
   });
 }
 
 /** The endpoint as configured, or as discovered; connections are kept per origin. */
-function locator({ settings: { tokenEndpoint, issuer }, connect }: Context, discovery: Discovery | undefined) {
+function locator({ settings, connect }: Context, discovery: Discovery | undefined) {
+  const { tokenEndpoint } = settings;
+  const audience = assertionAudience(settings);
   const dispatchers = new Map<string, Dispatcher>();
-  const endpoint = (base: BaseUrl, audience: string): Endpoint => {
+  const endpoint = (base: BaseUrl): Endpoint => {
     const dispatcher = dispatchers.get(base.origin) ?? connect(base);
     dispatchers.set(base.origin, dispatcher);
     return { dispatcher, path: base.basePath || '/', audience };
   };
   if (tokenEndpoint) {
-    const fixed = endpoint(tokenEndpoint, urlOf(tokenEndpoint));
+    const fixed = endpoint(tokenEndpoint);
     return async () => fixed;
   }
   return async () => {
     const outcome = (await discovery?.find()) ?? { failed: 'discovery' as const };
-    if ('found' in outcome) return endpoint(parseBaseUrl(outcome.found.tokenEndpoint), issuer ? urlOf(issuer) : '');
+    if ('found' in outcome) return endpoint(parseBaseUrl(outcome.found.tokenEndpoint));
     const kind = outcome.failed === 'discovery' ? ('unavailable' as const) : ('malformed' as const);
     return { kind, result: outcome.failed };
   };

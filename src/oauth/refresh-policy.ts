@@ -12,13 +12,16 @@ export interface Lifespan {
   readonly usableForMs: number;
 }
 
+/** Of its life, up to `MAX_MARGIN_MS`: a short-lived token is worth its last second. */
+const MARGIN_SHARE = 0.05;
 const MAX_MARGIN_MS = 30_000;
-const MIN_MARGIN_MS = 1000;
+/** Of its life: a short-lived token needs the time for tries that fail. */
+const MAX_JITTER_SHARE = 0.1;
 
 /**
  * Plans a token's life: refresh at half-life or `refreshBeforeMs` before expiry, whichever is later, plus up to half of
- * what then remains as jitter (replicas must not refresh in step); stop using it a margin before it expires, for the
- * time a request is on its way and because servers round to whole seconds.
+ * what then remains as jitter (replicas must not refresh in step), but no more than a tenth of the life; stop using it a
+ * margin before it expires, for the time a request is on its way.
  * @param policy.random in [0, 1)
  */
 export function planLifespan(
@@ -27,10 +30,10 @@ export function planLifespan(
   policy: { readonly refreshBeforeMs: number; readonly random: number },
 ): Lifespan {
   const lifetimeMs = lifetimeS * 1000;
-  const margin = Math.min(MAX_MARGIN_MS, Math.max(MIN_MARGIN_MS, lifetimeMs * 0.2), lifetimeMs / 2);
-  const usableForMs = lifetimeMs - margin;
+  const usableForMs = lifetimeMs - Math.min(MAX_MARGIN_MS, lifetimeMs * MARGIN_SHARE);
   const earliest = Math.min(Math.max(lifetimeMs / 2, lifetimeMs - policy.refreshBeforeMs), usableForMs);
-  return { since, usableForMs, refreshAfterMs: earliest + (usableForMs - earliest) * 0.5 * policy.random };
+  const jitterMs = Math.min((usableForMs - earliest) / 2, lifetimeMs * MAX_JITTER_SHARE);
+  return { since, usableForMs, refreshAfterMs: earliest + jitterMs * policy.random };
 }
 
 /** Longest wait after transient failures. */

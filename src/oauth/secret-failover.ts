@@ -28,6 +28,8 @@ export interface SecretFailover {
   candidates(): ClientSecret[];
   accept(clientSecret: ClientSecret): void;
   refuse(clientSecret: ClientSecret): void;
+  /** What the sources hold now; verdicts stay with the secrets they were about. */
+  replace(next: readonly ClientSecret[]): void;
   /** The one the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
   all(): readonly ClientSecret[];
@@ -36,19 +38,19 @@ export interface SecretFailover {
 /** How long a refused secret is not tried while another one works: servers lock out clients that keep failing. */
 const PROBE_AFTER_MS = 600_000;
 
-export function createSecretFailover({
-  clientSecrets,
-  replaced,
-  clock,
-  onVerdict,
-}: SecretFailoverOptions): SecretFailover {
+export function createSecretFailover(options: SecretFailoverOptions): SecretFailover {
+  const { replaced, clock, onVerdict } = options;
+  let { clientSecrets } = options;
   let accepted = replaced && { ...replaced, name: 'replaced' };
   let all = accepted ? [...clientSecrets, accepted] : clientSecrets;
-  const refusedAt = new Map<ClientSecret, Instant>();
-  const isWorthTrying = (clientSecret: ClientSecret) => {
-    const refused = refusedAt.get(clientSecret);
+  /** By fingerprint. */
+  const refusedAt = new Map<string, Instant>();
+  const isWorthTrying = ({ fingerprint }: ClientSecret) => {
+    const refused = refusedAt.get(fingerprint);
     return refused === undefined || elapsedSince(refused, clock.now()) >= PROBE_AFTER_MS;
   };
+  const sameIn = (list: readonly ClientSecret[], { fingerprint }: ClientSecret) =>
+    list.find((one) => one.fingerprint === fingerprint);
   return {
     candidates() {
       const { promising = [], refused = [] } = Object.groupBy(all, (clientSecret) =>
@@ -57,15 +59,23 @@ export function createSecretFailover({
       return [...promising, ...refused];
     },
     accept(clientSecret) {
-      if (accepted !== clientSecret) onVerdict?.(clientSecret.name, 'accepted');
+      if (accepted?.fingerprint !== clientSecret.fingerprint) onVerdict?.(clientSecret.name, 'accepted');
       accepted = clientSecret;
-      refusedAt.delete(clientSecret);
-      if (clientSecrets.includes(clientSecret)) all = clientSecrets;
+      refusedAt.delete(clientSecret.fingerprint);
+      if (sameIn(clientSecrets, clientSecret)) all = clientSecrets;
     },
     refuse(clientSecret) {
-      if (!refusedAt.has(clientSecret)) onVerdict?.(clientSecret.name, 'refused');
-      refusedAt.set(clientSecret, clock.now());
-      if (accepted === clientSecret) accepted = undefined;
+      const { name, fingerprint } = clientSecret;
+      // Of one that its source no longer holds nobody needs to hear.
+      const isHeld = sameIn(all, clientSecret)?.name === name;
+      if (isHeld && !refusedAt.has(fingerprint)) onVerdict?.(name, 'refused');
+      refusedAt.set(fingerprint, clock.now());
+      if (accepted?.fingerprint === fingerprint) accepted = undefined;
+    },
+    replace(next) {
+      clientSecrets = next;
+      if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };
+      all = accepted && !sameIn(next, accepted) ? [...next, accepted] : next;
     },
     accepted: () => accepted,
     all: () => all,

@@ -12,7 +12,7 @@ export interface TokenCache {
   /** All sources, or those of one credential. */
   sources(credential?: string): TokenSource[];
   snapshots(): TokenSnapshot[];
-  close(): void;
+  close(how?: 'close' | 'destroy'): void;
 }
 
 export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'events' | 'seed'> {
@@ -42,8 +42,8 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
     },
     sources: list,
     snapshots: () => list().map((source) => source.snapshot()),
-    close() {
-      for (const source of sources.values()) source.close();
+    close(how) {
+      for (const source of sources.values()) source.close(how);
       sources.clear();
     },
   };

@@ -14,6 +14,8 @@ export type TokenResponse =
       readonly kind: 'token';
       readonly authorization: Secret;
       readonly lifetimeS: number;
+      /** How much of it was over when it was issued, at most: a JWT's times are whole seconds. */
+      readonly roundedOffS?: number | undefined;
       readonly assumedLifetime: boolean;
     }
   /** The server understood and said no; asking again changes nothing. `result` is the OAuth error code. */
@@ -36,6 +38,8 @@ export interface TokenRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Covers everything from connecting to the last byte, in ms. */
   readonly deadlineMs: number;
+  /** Epoch ms; this machine's clock by default. */
+  readonly now?: (() => number) | undefined;
   /** Gets the raw response before it is interpreted: `check` has more to say about it than the verdict keeps. */
   readonly onResponse?: (response: RawResponse) => void;
   /** Told why nothing came back. */
@@ -79,7 +83,7 @@ export async function sendTokenRequest(request: TokenRequest): Promise<TokenResp
   }
   if (outcome.tooLarge) return { kind: 'malformed', result: 'body_too_large' };
   request.onResponse?.(outcome.response);
-  return interpretTokenResponse(outcome.response, Date.now());
+  return interpretTokenResponse(outcome.response, (request.now ?? Date.now)());
 }
 
 /** A closed list, because it becomes a metric label. */
@@ -129,11 +133,21 @@ function interpretToken(body: Record<string, unknown>, nowMs: number): TokenResp
     return { kind: 'malformed', result: 'bad_token_type' };
   const stated = body['expires_in'] === undefined ? undefined : toSeconds(body['expires_in']);
   if (stated !== undefined && !(stated >= 1)) return { kind: 'malformed', result: 'bad_expires_in' };
-  const claimed = claimedLifetimeS(token, nowMs);
-  const lifetimeS = Math.min(stated ?? claimed ?? ASSUMED_LIFETIME_S, claimed ?? Infinity, MAX_LIFETIME_S);
+  const claimed = claimedLifetime(token, nowMs / 1000);
+  const lifetimeS = Math.min(
+    stated ?? claimed?.lifetimeS ?? ASSUMED_LIFETIME_S,
+    claimed?.lifetimeS ?? Infinity,
+    MAX_LIFETIME_S,
+  );
   if (lifetimeS < 1) return { kind: 'malformed', result: 'bad_expires_in' };
-  const assumedLifetime = stated === undefined && claimed === undefined;
-  return { kind: 'token', authorization: new Secret(`Bearer ${token}`), lifetimeS, assumedLifetime };
+  return {
+    kind: 'token',
+    authorization: new Secret(`Bearer ${token}`),
+    lifetimeS,
+    // Half of a token of one second is left whatever was rounded.
+    roundedOffS: claimed && Math.min(lifetimeS / 2, Math.max(0, lifetimeS - claimed.lifetimeS + claimed.roundedOffS)),
+    assumedLifetime: stated === undefined && claimed === undefined,
+  };
 }
 
 /** Number or numeric string, rounded down; NaN for everything else. */
@@ -143,16 +157,30 @@ function toSeconds(value: unknown): number {
 }
 
 /**
- * The lifetime a JWT states of itself, undefined for an opaque token. With `iat` it is a difference of two server
- * times, so a clock that differs from ours does not matter.
+ * What a JWT states of its lifetime, undefined for an opaque token. With `iat` it is a difference of two server times, so
+ * a clock that differs from ours does not matter. Claims are input: what is no finite number is as good as absent.
  */
-function claimedLifetimeS(token: string, nowMs: number): number | undefined {
+function claimedLifetime(token: string, nowS: number): { lifetimeS: number; roundedOffS: number } | undefined {
+  const { exp, iat } = claimsOf(token);
+  if (!isTime(exp)) return undefined;
+  if (!isTime(iat)) return { lifetimeS: Math.floor(exp - nowS), roundedOffS: 0 };
+  // Where the clocks agree to the second, ours has the part of it that `iat` left out.
+  const agoS = nowS - iat;
+  const roundedOffS = Number.isInteger(exp) ? (agoS >= 0 && agoS < 1 ? agoS : 1) : 0;
+  return { lifetimeS: Math.floor(exp - iat), roundedOffS };
+}
+
+function claimsOf(token: string): Readonly<Record<string, unknown>> {
   try {
-    const { exp, iat } = decodeJwt(token);
-    return typeof exp === 'number' ? Math.floor(exp - (iat ?? nowMs / 1000)) : undefined;
+    return decodeJwt(token);
   } catch {
-    return undefined;
+    // Opaque: nothing to read.
+    return {};
   }
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
 }
 
 /** RFC 9110 §10.2.3: seconds or a date; absent or garbage = undefined; bounded. */

@@ -5,7 +5,8 @@
 
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
-import { backoffMs, type Lifespan, planLifespan, rejectionBackoffMs } from './refresh-policy.ts';
+import { type Lifespan, planLifespan } from './refresh-policy.ts';
+import { RequestPace } from './request-pace.ts';
 import type { Phase, Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-endpoint.ts';
 import { Waiters } from './waiters.ts';
@@ -30,27 +31,22 @@ interface Failure {
   readonly result: string;
   /** Epoch ms. */
   readonly at: number;
-  /** Monotonic ms. */
-  readonly retryAtMs: number;
 }
 
 /** Timers past 2^31 ms fire at once; a source looks again at least this often instead. */
 const MAX_TIMER_MS = 3_600_000;
-/** Token requests start at least this far apart, however short tokens live and however many upstreams refuse one. */
-const MIN_INTERVAL_MS = 1000;
 
 export class TokenSource {
   readonly key: TokenKey;
   readonly #options: SourceOptions;
   readonly #waiters: Waiters;
+  readonly #pace: RequestPace;
   #token: Token | undefined;
   #flight: Promise<Outcome> | undefined;
   #failure: Failure | undefined;
-  #failures = 0;
   #lastSuccessAt: number | undefined;
   #generation = 0;
   #closed = false;
-  #lastStart: Instant | undefined;
   #cancelTimer: (() => void) | undefined;
   #dueAt: number | undefined;
 
@@ -60,6 +56,7 @@ export class TokenSource {
     this.#options = options;
     const { waitMs, clock } = options;
     this.#waiters = new Waiters({ credential: key.credential, waitMs, clock });
+    this.#pace = new RequestPace(options);
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;
     void this.#fly();
@@ -71,36 +68,26 @@ export class TokenSource {
   }
 
   /**
-   * The token to send now; a promise only where there is none.
+   * The token to send now; a promise only where there is none. It waits for the request under way and, while the identity
+   * server is in trouble, for each further try that begins before the caller's time is up.
    * @throws SidecarError TOKEN_UNAVAILABLE | CREDENTIALS_REJECTED with `retryAfterS`, thrown or as rejection
    */
   get(): Token | Promise<Token> {
-    const { events } = this.#options;
     const phase = this.#phase();
-    if (this.#token && phase !== 'expired') {
-      events.lookup(phase === 'fresh' ? 'hit' : 'early');
-      if (phase === 'early' && this.#mayFlyBehind()) void this.#fly();
-      return this.#token;
-    }
-    if (this.#flight !== undefined) events.lookup('join');
-    else {
-      events.lookup('miss');
-      const waitMs = this.#retryInMs();
-      if (this.#failure && waitMs > 0) throw withRetryAfter(this.#failure.error, waitMs);
-    }
-    return this.#wait();
+    if (this.#token === undefined || phase === 'expired') return this.#wait(false);
+    this.#options.events.lookup(phase === 'fresh' ? 'hit' : 'early');
+    if (phase === 'early' && this.#mayFlyBehind()) void this.#fly();
+    return this.#token;
   }
 
   /**
-   * For an upstream that refused `stale`: the current token if that is another one by now, else a newly fetched one;
-   * undefined when `stale` is so new that fetching again cannot help. Throws like `get`.
+   * For an upstream that refused `stale`: the current token if that is another one by now, else a newly fetched one. The
+   * first such fetch starts at once, however young `stale` is; those after it a second apart. Throws like `get`.
    */
-  renew(stale: Token): Token | Promise<Token> | undefined {
-    if (this.#token === stale) {
-      if (elapsedSince(stale.since, this.#options.clock.now()) < MIN_INTERVAL_MS) return undefined;
-      this.#token = undefined;
-    }
-    return this.get();
+  renew(stale: Token): Token | Promise<Token> {
+    if (this.#token !== stale) return this.get();
+    this.#token = undefined;
+    return this.#wait(true);
   }
 
   /** Drops the token and fetches another now, whatever the back-off says. */
@@ -108,7 +95,7 @@ export class TokenSource {
     this.#token = undefined;
     this.#failure = undefined;
     // One that is under way counts as this one.
-    if (this.#flight === undefined) this.#lastStart = undefined;
+    if (this.#flight === undefined) this.#pace.hurry();
     return this.#fly().then(unwrap);
   }
 
@@ -121,19 +108,27 @@ export class TokenSource {
       refreshAt: this.#dueAt,
       lastSuccessAt: this.#lastSuccessAt,
       lastError: failure && { code: failure.error.code, result: failure.result, at: failure.at },
-      consecutiveFailures: this.#failures,
+      consecutiveFailures: this.#pace.failures,
       generation: this.#generation,
     };
   }
 
-  close(): void {
+  /** Fetches no more; whoever waits is served by `close`, and told of the stop by `destroy`. */
+  close(how: 'close' | 'destroy' = 'close'): void {
     this.#closed = true;
-    this.#cancelTimer?.();
+    if (how === 'destroy') this.#waiters.fail(new SidecarError('SIDECAR_STOPPED'), Number.POSITIVE_INFINITY);
+    if (this.#waiters.count === 0) this.#cancelTimer?.();
   }
 
-  #wait(): Promise<Token> {
+  #wait(isRenewal: boolean): Promise<Token> {
+    const { events, waitMs } = this.#options;
+    events.lookup(this.#flight === undefined ? 'miss' : 'join');
+    const retryInMs = this.#flight === undefined ? this.#pace.retryInMs(true) : 0;
+    if (this.#failure && retryInMs >= waitMs) throw withRetryAfter(this.#failure.error, retryInMs);
     const token = this.#waiters.wait();
-    void this.#fly();
+    if (retryInMs === 0) void this.#fly(isRenewal);
+    // For the others that wait the timer has been set.
+    else if (this.#waiters.count === 1) this.#schedule();
     return token;
   }
 
@@ -143,44 +138,37 @@ export class TokenSource {
     return phase === 'fresh' && this.#token === this.#options.seed ? 'early' : phase;
   }
 
-  #retryInMs(): number {
-    return Math.max(0, (this.#failure?.retryAtMs ?? 0) - this.#options.clock.now().monotonicMs);
-  }
-
-  #pauseMs(): number {
-    return this.#lastStart
-      ? Math.max(0, MIN_INTERVAL_MS - elapsedSince(this.#lastStart, this.#options.clock.now()))
-      : 0;
-  }
-
-  /** Whether a fetch that nobody waits for may start now. */
+  /** Whether a fetch may start now that nobody asks for, or that those who wait will wait for. */
   #mayFlyBehind(): boolean {
-    return this.#retryInMs() === 0 && this.#pauseMs() === 0;
+    return this.#retryInMs() === 0 && this.#pace.pauseMs() === 0;
+  }
+
+  #retryInMs(): number {
+    return this.#pace.retryInMs(this.#waiters.count > 0);
   }
 
   /** Starts or joins the one flight. It never rejects, so a flight nobody waits for needs no handler. */
-  #fly(): Promise<Outcome> {
-    this.#flight ??= this.#land().then((outcome) => {
+  #fly(isRenewal = false): Promise<Outcome> {
+    this.#flight ??= this.#land(isRenewal).then((outcome) => {
       // One after the other at once: who joins a flight is served by it.
       this.#flight = undefined;
       if ('token' in outcome) this.#waiters.serve(outcome.token);
-      else this.#waiters.fail(outcome.error);
+      else this.#waiters.fail(outcome.error, this.#pace.retryInMs(true));
       this.#schedule();
       return outcome;
     });
     return this.#flight;
   }
 
-  async #land(): Promise<Outcome> {
+  async #land(isRenewal: boolean): Promise<Outcome> {
     const { clock, events, random, refreshBeforeMs, fetchToken } = this.#options;
-    const pauseMs = this.#pauseMs();
+    const pauseMs = this.#pace.pauseMs(isRenewal);
     if (pauseMs > 0) await new Promise<void>((resolve) => void clock.startTimer(pauseMs, resolve));
-    const since = clock.now();
-    this.#lastStart = since;
+    const since = this.#pace.start();
     const response = await fetchToken();
     if (response.kind !== 'token') return this.#fail(response);
-    const { authorization, lifetimeS } = response;
-    const lifespan = planLifespan(since, lifetimeS, { refreshBeforeMs, random: random() });
+    const { authorization, lifetimeS, roundedOffS = 0 } = response;
+    const lifespan = planLifespan(since, lifetimeS - roundedOffS, { refreshBeforeMs, random: random() });
     // The machine may have slept while the response was on its way.
     if (phaseOf(lifespan, clock.now()) === 'expired')
       return this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
@@ -188,42 +176,39 @@ export class TokenSource {
     this.#token = token;
     this.#generation += 1;
     this.#failure = undefined;
-    this.#failures = 0;
+    this.#pace.succeed();
     this.#lastSuccessAt = clock.now().wallMs;
     events.obtained(token, response.assumedLifetime);
     return { token };
   }
 
   #fail(response: Exclude<TokenResponse, { kind: 'token' }>): Outcome {
-    const { clock, events, random } = this.#options;
-    this.#failures += 1;
-    const asked = response.kind === 'unavailable' ? (response.retryAfterS ?? 0) * 1000 : 0;
-    const own = response.kind === 'rejected' ? rejectionBackoffMs(random()) : backoffMs(this.#failures, random());
-    const waitMs = Math.max(asked, own);
+    const { clock, events } = this.#options;
+    this.#pace.fail(response);
     const error = new SidecarError(response.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE', {
-      retryAfterS: waitMs / 1000,
+      retryAfterS: this.#pace.retryInMs(true) / 1000,
       fields: { credential: this.key.credential, result: response.result },
     });
-    const now = clock.now();
-    this.#failure = { error, result: response.result, at: now.wallMs, retryAtMs: now.monotonicMs + waitMs };
-    events.failed(error, waitMs);
+    this.#failure = { error, result: response.result, at: clock.now().wallMs };
+    events.failed(error, this.#retryInMs());
     return { error };
   }
 
   /** Looks again when the token turns early or the back-off ends, with or without callers. */
   #schedule(): void {
     this.#cancelTimer?.();
-    if (this.#closed) return;
+    // Whoever waits is served, even by a source that a reload has replaced.
+    if (this.#closed && this.#waiters.count === 0) return;
     const { clock } = this.#options;
     const token = this.#phase() === 'fresh' ? this.#token : undefined;
     const dueMs = token ? token.refreshAfterMs - elapsedSince(token.since, clock.now()) : 0;
-    const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), this.#pauseMs(), 1));
+    const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), this.#pace.pauseMs(), 1));
     this.#dueAt = clock.now().wallMs + delayMs;
     this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, delayMs), () => this.#wake());
   }
 
   #wake(): void {
-    if (this.#flight !== undefined) return;
+    if (this.#flight !== undefined || (this.#closed && this.#waiters.count === 0)) return;
     if (this.#phase() !== 'fresh' && this.#mayFlyBehind()) void this.#fly();
     else this.#schedule();
   }

@@ -18,6 +18,8 @@ export interface WaitersOptions {
 }
 
 interface Waiter {
+  /** Monotonic ms. */
+  readonly untilMs: number;
   readonly resolve: (token: Token) => void;
   readonly reject: (error: SidecarError) => void;
   readonly cancel: () => void;
@@ -25,10 +27,14 @@ interface Waiter {
 
 export class Waiters {
   readonly #options: WaitersOptions;
-  #waiting = new Set<Waiter>();
+  readonly #waiting = new Set<Waiter>();
 
   constructor(options: WaitersOptions) {
     this.#options = options;
+  }
+
+  get count(): number {
+    return this.#waiting.size;
   }
 
   /** @throws SidecarError TOKEN_UNAVAILABLE, at once when too many wait, as rejection when the time is up */
@@ -39,28 +45,33 @@ export class Waiters {
       this.#waiting.delete(waiter);
       reject(this.#unavailable('wait_timeout'));
     };
-    const cancel = this.#options.clock.startTimer(this.#options.waitMs, giveUp);
-    const waiter = { resolve, reject, cancel };
+    const { clock, waitMs } = this.#options;
+    const cancel = clock.startTimer(waitMs, giveUp);
+    const waiter = { resolve, reject, cancel, untilMs: clock.now().monotonicMs + waitMs };
     this.#waiting.add(waiter);
     return promise;
   }
 
   serve(token: Token): void {
-    this.#end(({ resolve }) => resolve(token));
+    for (const waiter of this.#leave(Number.POSITIVE_INFINITY)) waiter.resolve(token);
   }
 
-  fail(error: SidecarError): void {
-    this.#end(({ reject }) => reject(error));
+  /** Ends the wait of those whose time is up before the next try, `retryInMs` from now; the others wait for it. */
+  fail(error: SidecarError, retryInMs: number): void {
+    const nextMs = this.#options.clock.now().monotonicMs + retryInMs;
+    for (const waiter of this.#leave(nextMs)) waiter.reject(error);
   }
 
-  #end(settle: (waiter: Waiter) => void): void {
-    if (this.#waiting.size === 0) return;
-    const all = this.#waiting;
-    this.#waiting = new Set();
-    for (const waiter of all) {
+  /** Takes out those who wait until then at most. All wait equally long, so they are in order. */
+  #leave(untilMs: number): Waiter[] {
+    const leaving: Waiter[] = [];
+    for (const waiter of this.#waiting) {
+      if (waiter.untilMs > untilMs) break;
+      leaving.push(waiter);
       waiter.cancel();
-      settle(waiter);
+      this.#waiting.delete(waiter);
     }
+    return leaving;
   }
 
   #unavailable(result: string): SidecarError {

@@ -23,8 +23,7 @@ export function renewedToken(
   if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return undefined;
   if (!blamesToken(challenges, methods.every(isSafe))) return undefined;
   try {
-    const renewed = route.tokens.renew(stale);
-    return renewed && Promise.resolve(renewed);
+    return Promise.resolve(route.tokens.renew(stale));
   } catch (error) {
     // While it backs off it throws at once; as a promise that goes the same way as a failed fetch.
     return Promise.reject(error);

@@ -14,7 +14,7 @@ import type { Rewrite } from './rewrite.ts';
 export interface RouteTokens {
   readonly key: TokenKey;
   get(): Token | Promise<Token>;
-  renew(stale: Token): Token | Promise<Token> | undefined;
+  renew(stale: Token): Token | Promise<Token>;
 }
 
 export interface Route extends RoutePattern {

@@ -55,12 +55,12 @@ export function createGeneration(options: GenerationOptions): Generation {
     tokensFor: (route) => tokens.open(tokenKey(route, loaded.config)),
     usedUntil: (over) => void uses.push(over),
     async retire() {
-      tokens.close();
+      tokens.close('close');
       await Promise.allSettled(uses);
       await identity.end('close');
     },
     async destroy() {
-      tokens.close();
+      tokens.close('destroy');
       await identity.end('destroy');
     },
   };
@@ -70,6 +70,7 @@ function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOp
   return createIdentity({
     loaded,
     clock,
+    secretsNow: loaded.secretsNow,
     onVerdict(credential, secret, verdict) {
       if (verdict === 'accepted') log.info('secret accepted by the identity server', { credential, secret });
       else log.error('secret refused by the identity server', { credential, secret });

@@ -20,10 +20,10 @@ function seeded(seed: number): () => number {
 
 function setUp(seed: number) {
   const clock = createFakeClock();
-  const server = { down: false, attempts: 0 };
+  const server = { down: false, attempts: 0, retryAfterS: undefined as number | undefined };
   const answer = async (): Promise<TokenResponse> => {
     server.attempts += 1;
-    if (server.down) return { kind: 'unavailable', result: 'refused' };
+    if (server.down) return { kind: 'unavailable', result: 'refused', retryAfterS: server.retryAfterS };
     const authorization = new Secret(`Bearer token-${server.attempts}`);
     return { kind: 'token', authorization, lifetimeS: 3600, assumedLifetime: false };
   };
@@ -55,19 +55,20 @@ describe('an hour of outage that begins ten minutes after a token of an hour was
       expect(await call()).toBe('Bearer token-1');
       server.down = true;
       const attemptsBefore = server.attempts;
-      const outcomes = new Map<string, number>();
-      for (let second = 0; second < 3600; second += 5) {
+      const calls: { readonly second: number; readonly outcome: Promise<string> }[] = [];
+      for (let second = 5; second <= 3600; second += 5) {
         await clock.advance(5000);
-        const outcome = await call();
-        const usable = second + 5 < 50 * 60 - 30;
-        expect(outcome, `${second} s into the outage`).toBe(usable ? 'Bearer token-1' : 'TOKEN_UNAVAILABLE');
-        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+        calls.push({ second, outcome: call() });
       }
       expect(server.attempts - attemptsBefore).toBeLessThanOrEqual(90);
-      expect(outcomes.get('TOKEN_UNAVAILABLE')).toBeGreaterThan(100);
+      await clock.advance(10_000);
+      for (const { second, outcome } of calls) {
+        const expected = second < 50 * 60 - 30 ? 'Bearer token-1' : 'TOKEN_UNAVAILABLE';
+        expect(await outcome, `${second} s into the outage`).toBe(expected);
+      }
       server.down = false;
-      await clock.advance(MINUTE_MS);
-      expect(await call()).toMatch(/^Bearer token-\d+$/);
+      const [last] = [call(), await clock.advance(10_000)];
+      expect(await last).toMatch(/^Bearer token-\d+$/);
     },
   );
 
@@ -122,5 +123,71 @@ describe('an hour of outage that begins ten minutes after a token of an hour was
     expect(await withShortTimeLimits).toBe('TOKEN_UNAVAILABLE');
     land?.({ kind: 'token', authorization: new Secret('Bearer late'), lifetimeS: 3600, assumedLifetime: false });
     expect(await patient).toBe('Bearer late');
+  });
+});
+
+const OUTAGE_MS = 62_000;
+
+/** From a token's expiry on nothing can be had for 62 s. */
+async function outage(seed: number) {
+  const world = setUp(seed);
+  await world.clock.advance(10 * MINUTE_MS);
+  world.server.down = true;
+  await world.clock.advance(50 * MINUTE_MS);
+  return world;
+}
+
+describe('an outage of 62 s that begins when there is no token any more', () => {
+  it.each([1, 2, 3, 4, 5])(
+    'fails none of 2,000 callers that come in its last second or later, asks at most every 10 s (seed %i)',
+    async (seed) => {
+      const { clock, server, call } = await outage(seed);
+      const startMs = clock.now().monotonicMs;
+      const before = server.attempts;
+      const calls: { readonly atMs: number; readonly outcome: Promise<string> }[] = [];
+      for (let caller = 0; caller < 2000; caller += 1) {
+        const atMs = clock.now().monotonicMs - startMs;
+        if (atMs >= OUTAGE_MS) server.down = false;
+        calls.push({ atMs, outcome: call() });
+        await clock.advance(40);
+      }
+      await clock.advance(10_000);
+      const failed = [];
+      for (const { atMs, outcome } of calls) if ((await outcome) === 'TOKEN_UNAVAILABLE') failed.push(atMs);
+      expect(failed.filter((atMs) => atMs > OUTAGE_MS - 1000)).toEqual([]);
+      // Not at once, and not in vain: those that fail have waited through a whole try.
+      expect(failed.length).toBeLessThanOrEqual(OUTAGE_MS / 40);
+      expect(server.attempts - before).toBeLessThanOrEqual(16);
+    },
+  );
+
+  it.each([
+    ['at most 9.5 s after its end while callers wait', true, 9500],
+    ['at most a minute after its end when nobody does', false, MINUTE_MS],
+  ])('is over %s', async (_what, isAwaited, withinMs) => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const { clock, server, call } = await outage(seed);
+      for (let passedMs = 0; passedMs < OUTAGE_MS; passedMs += 1000) {
+        if (isAwaited) void call();
+        await clock.advance(1000);
+      }
+      server.down = false;
+      const before = server.attempts;
+      let afterMs = 0;
+      for (; server.attempts === before; afterMs += 500) await clock.advance(500);
+      expect(afterMs).toBeLessThanOrEqual(withinMs);
+    }
+  });
+
+  it('asks one at a time and not earlier than the server says, whoever waits', async () => {
+    const { clock, server, call } = await outage(7);
+    server.retryAfterS = 7;
+    void call();
+    await clock.advance(10_000);
+    const [waiting, before] = [call(), server.attempts];
+    server.down = false;
+    await clock.advance(9000);
+    expect(await waiting).toMatch(/^Bearer/);
+    expect(server.attempts - before).toBe(1);
   });
 });

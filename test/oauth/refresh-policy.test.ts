@@ -14,9 +14,9 @@ describe('src/oauth/refresh-policy.ts', () => {
   it.each([
     ['an hour: five minutes before the end, stop 30 s before it', 3600, 3_300_000, 3_570_000],
     ['ten minutes: half-life and five minutes before the end are the same', 600, 300_000, 570_000],
-    ['four seconds: half-life, stop a second before the end', 4, 2000, 3000],
-    ['five seconds: four fifths usable', 5, 2500, 4000],
-    ['one second: half of it', 1, 500, 500],
+    ['eight seconds: half-life, stop a twentieth before the end', 8, 4000, 7600],
+    ['four seconds: half-life, stop a twentieth before the end', 4, 2000, 3800],
+    ['one second: half-life, stop a twentieth before the end', 1, 500, 950],
   ])('plans %s', (_what, lifetimeS, refreshAfterMs, usableForMs) => {
     expect(plan(lifetimeS)).toEqual({ since: START, refreshAfterMs, usableForMs });
   });
@@ -24,6 +24,19 @@ describe('src/oauth/refresh-policy.ts', () => {
   it('delays the refresh by at most half of the time that is left to do it in', () => {
     expect(plan(3600, 0.999_999).refreshAfterMs).toBeLessThanOrEqual(3_300_000 + 135_000);
     expect(plan(3600, 0.5).refreshAfterMs).toBe(3_300_000 + 67_500);
+  });
+
+  it('lets callers have at least nineteen twentieths of any life, and whoever fetches the next token a third of it', () => {
+    const lifetimes = fc.double({ min: 1, max: 86_400, noNaN: true });
+    const randoms = fc.double({ min: 0, max: 0.999_999, noNaN: true });
+    fc.assert(
+      fc.property(lifetimes, randoms, (lifetimeS, random) => {
+        const { refreshAfterMs, usableForMs } = plan(lifetimeS, random);
+        const lifetimeMs = lifetimeS * 1000;
+        expect(usableForMs).toBeGreaterThanOrEqual(Math.min(lifetimeMs * 0.95, lifetimeMs - 30_000) - 1e-6);
+        expect(usableForMs - refreshAfterMs).toBeGreaterThanOrEqual(Math.min(lifetimeMs / 3, 135_000) - 1e-6);
+      }),
+    );
   });
 
   it('calls a token fresh, early and expired exactly at the planned moments', () => {

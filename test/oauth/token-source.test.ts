@@ -11,7 +11,7 @@ const DOWN: TokenResponse = { kind: 'unavailable', result: 'refused' };
 const REFUSED: TokenResponse = { kind: 'rejected', result: 'invalid_client' };
 
 /** A source whose fetches wait until the test answers them. */
-function setUp({ random = (): number => 0 } = {}) {
+function setUp({ random = (): number => 0, waitMs = 10_000 } = {}) {
   const clock = createFakeClock();
   const waiting: ((answer: TokenResponse) => void)[] = [];
   const lookups: LookupResult[] = [];
@@ -28,7 +28,7 @@ function setUp({ random = (): number => 0 } = {}) {
       failed: (_error, retryInMs) => failures.push(retryInMs),
     },
     refreshBeforeMs: 300_000,
-    waitMs: 10_000,
+    waitMs,
     clock,
     random,
   });
@@ -79,8 +79,8 @@ describe('src/oauth/token-source.ts', () => {
     expect(await outcome(() => source.get())).toBe('Bearer two');
   });
 
-  it('keeps the old token in use until it expires when the server is down, then fails at once with Retry-After', async () => {
-    const { clock, source, answer, failures } = setUp({ random: () => 0.5 });
+  it('keeps the old token in use until it expires when the server is down, then fails with Retry-After', async () => {
+    const { clock, source, answer, failures } = setUp({ random: () => 0.5, waitMs: 500 });
     await answer(token('one'));
     for (let waited = 0; waited < 3_569_000; waited += 1000) {
       await clock.advance(1000);
@@ -89,8 +89,9 @@ describe('src/oauth/token-source.ts', () => {
     }
     expect(failures.length).toBeGreaterThan(3);
     await clock.advance(1000);
+    const asked = outcome(() => source.get());
     await answer(DOWN);
-    expect(await outcome(() => source.get())).toBe('TOKEN_UNAVAILABLE');
+    expect(await asked).toBe('TOKEN_UNAVAILABLE');
   });
 
   it('never hands out an expired token, even when no timer fired because the machine slept', async () => {
@@ -121,13 +122,14 @@ describe('src/oauth/token-source.ts', () => {
     await answer(DOWN);
     await clock.advance(270_000);
     await answer(DOWN);
-    expect(await outcome(() => source.get())).toBe('TOKEN_UNAVAILABLE');
+    const asked = outcome(() => source.get());
+    await clock.advance(10_000);
+    expect(await asked).toBe('TOKEN_UNAVAILABLE');
   });
 
   it('tries again after a back-off without being asked, and not before', async () => {
     const { clock, source, answer, fetches } = setUp({ random: () => 0.999_999 });
     await answer(DOWN);
-    expect(await outcome(() => source.get())).toBe('TOKEN_UNAVAILABLE');
     expect(fetches()).toBe(1);
     await clock.advance(1900);
     expect(fetches()).toBe(1);
@@ -152,7 +154,7 @@ describe('src/oauth/token-source.ts', () => {
   });
 
   it('waits at least a minute after rejected credentials, and says so to callers', async () => {
-    const { clock, source, answer, fetches } = setUp();
+    const { clock, source, answer, fetches } = setUp({ waitMs: 500 });
     await answer(REFUSED);
     for (let second = 0; second < 59; second += 1) {
       await clock.advance(1000);
@@ -163,8 +165,8 @@ describe('src/oauth/token-source.ts', () => {
     expect(fetches()).toBe(2);
   });
 
-  it('fails all who wait for one flight together, and a later caller can succeed', async () => {
-    const { clock, source, answer } = setUp();
+  it('fails all who wait for one flight together when their time is over before the next, and a later caller can succeed', async () => {
+    const { clock, source, answer } = setUp({ waitMs: 999 });
     const callers = [outcome(() => source.get()), outcome(() => source.get())];
     await answer(DOWN);
     expect(await Promise.all(callers)).toEqual(['TOKEN_UNAVAILABLE', 'TOKEN_UNAVAILABLE']);
@@ -186,13 +188,49 @@ describe('src/oauth/token-source.ts', () => {
     expect(fetches()).toBe(2);
   });
 
-  it('does not renew a token younger than a second: a storm of refusals must not become a storm of fetches', async () => {
+  it('renews a token that is refused in its first second at once, then one a second, and everybody waits for it', async () => {
     const { clock, source, answer, fetches } = setUp();
+    const refusedAt: number[] = [];
+    for (let generation = 1; generation <= 5; generation += 1) {
+      await answer(token(`number-${generation}`));
+      const stale = (await source.get()) as Token;
+      await clock.advance(10);
+      const renewed = Array.from({ length: 20 }, () => outcome(() => source.renew(stale)));
+      while (fetches() === generation) await clock.advance(10);
+      refusedAt.push(clock.now().monotonicMs - 1000);
+      await answer(token(`number-${generation + 1}`));
+      expect(new Set(await Promise.all(renewed))).toEqual(new Set([`Bearer number-${generation + 1}`]));
+    }
+    expect(refusedAt).toEqual([10, 1000, 2000, 3000, 4000]);
+  });
+
+  it('fails a renewal whose caller has less time than the rate leaves it, and serves the one with more', async () => {
+    const { clock, source, answer, fetches } = setUp({ waitMs: 800 });
     await answer(token('one'));
-    const stale = (await source.get()) as Token;
-    await clock.advance(999);
-    expect(source.renew(stale)).toBeUndefined();
-    expect(fetches()).toBe(1);
+    const first = outcome(() => source.renew(source.get() as Token));
+    await answer(token('two'));
+    expect(await first).toBe('Bearer two');
+    const early = outcome(() => source.renew(source.get() as Token));
+    await clock.advance(500);
+    const late = outcome(() => source.get());
+    await clock.advance(500);
+    expect(fetches()).toBe(3);
+    await answer(token('three'));
+    expect([await early, await late]).toEqual(['TOKEN_UNAVAILABLE', 'Bearer three']);
+  });
+
+  it('asks at once after a machine slept through a back-off', async () => {
+    const { clock, source, answer, fetches } = setUp({ random: () => 0.999 });
+    for (let failure = 1; failure <= 6; failure += 1) {
+      await answer(DOWN);
+      if (failure < 6) await clock.advance(60_000);
+    }
+    expect(fetches()).toBe(6);
+    clock.sleep(60_000);
+    const asked = outcome(() => source.get());
+    expect(fetches()).toBe(7);
+    await answer(token('awake'));
+    expect(await asked).toBe('Bearer awake');
   });
 
   it('refreshes on request even while it backs off from rejected credentials', async () => {

@@ -1,6 +1,7 @@
 /** Tokens of the local Aritma against its published keys, found by discovery. */
 import { Pool } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../src/core/clock.ts';
 import { Secret } from '../../src/core/secret.ts';
 import { startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
@@ -34,6 +35,7 @@ async function setUp(audience: string | undefined, issuer?: string) {
     },
     dispatcherFor: () => dispatcher,
     deadlineMs: DEADLINE_MS,
+    clock: systemClock,
   });
   const token = async () => {
     const form = { grant_type: 'client_credentials', client_id: DEMO_CLIENT.clientId, scope: 'api' };

@@ -97,10 +97,10 @@ async function disappointed(world: World): Promise<void> {
   expect(world.fetches() - before).toBeLessThanOrEqual(1);
 }
 
-/** The flight fails for all. */
+/** The flight fails for all: the next one is later than any of them waits. */
 async function refused(world: World): Promise<void> {
   const waiting = crowd(world);
-  await world.answer({ kind: 'unavailable', result: 'http_5xx' });
+  await world.answer({ kind: 'unavailable', result: 'http_5xx', retryAfterS: 60 });
   expect(await waiting).toEqual({ TOKEN_UNAVAILABLE: CROWD });
   await world.clock.advance(60_000);
 }

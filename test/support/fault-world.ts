@@ -7,7 +7,7 @@ import { createDeadline } from './deadline.ts';
 import { body, type Fault, type FaultServer, startFaultServer } from './fault-server.ts';
 import { valuesOf } from './messages.ts';
 import { startNaiveTokenClient } from './naive-token-client.ts';
-import { PATIENCE_MS } from './own-time.ts';
+import { PATIENCE_MS, untilQuiet } from './own-time.ts';
 import { ok } from './raw.ts';
 import { startTestSidecar, TEST_CLIENT_ID, TEST_SECRET, type TestSidecar } from './sidecar.ts';
 import { type ScriptedUpstream, startUpstream } from './upstream.ts';
@@ -29,6 +29,8 @@ export interface FaultWorldOptions {
   readonly subject: SubjectName;
   /** How long a caller waits for its answer; only a control that never answers comes to the end of it. */
   readonly patienceMs?: number;
+  /** How long a caller waits for a token, by the clock of the test; shorter than any back-off by default. */
+  readonly waitMs?: number;
   /** Options to add; told the API's address. */
   readonly config?: Config | ((upstream: string) => Config);
   /** From the first request on; by default it grants tokens. */
@@ -74,6 +76,15 @@ export interface AskOptions {
   readonly path?: string;
   /** The caller leaves. */
   readonly signal?: AbortSignal;
+}
+
+/** A caller may have to wait for the clock, which goes on only when nothing else can: never while a token is on its way. */
+export async function whileTimePasses<T>(world: FaultWorld, asked: Promise<T>): Promise<T> {
+  for (;;) {
+    const seen = await Promise.race([asked, untilQuiet()]);
+    if (seen) return seen;
+    await world.clock.advance(200);
+  }
 }
 
 export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultWorld> {
@@ -177,7 +188,8 @@ async function startSubject(options: FaultWorldOptions, { clock, endpoint, upstr
     upstream,
     tokenEndpoint: endpoint,
     clock,
-    config: { ...config, token: { attemptTimeout: `${attemptMs}ms` } },
+    // The clock of these tests stands still, so a caller that would wait for the next try would wait for ever.
+    config: { ...config, token: { attemptTimeout: `${attemptMs}ms`, waitTimeout: `${options.waitMs ?? 500}ms` } },
   });
   return { port: sidecar.port, sidecar, log: () => sidecar.rawLogs.join(''), stop: sidecar.stop };
 }

@@ -78,13 +78,23 @@ async function streaming({ world }: Stage, last: string | (() => Promise<void>))
   return await caller.answer();
 }
 
+/** A call that waits for a token as long as it may, unless it is told before. */
+async function untilGivenUp(world: ProxyWorld, clock: FakeClock): Promise<Answer> {
+  let isOver = false;
+  const answer = world.call(POST, HI).finally(() => {
+    isOver = true;
+  });
+  while (!isOver) await untilQuiet().then(() => clock.advance(1000));
+  return answer;
+}
+
 /** No token is left, and none to be had. */
 const withoutToken =
   (refusal: Parameters<typeof json>): Row['call'] =>
   async ({ world, clock }) => {
     world.tokens.answerWith(json(...refusal));
     await clock.advance(7_200_000);
-    return world.call(POST, HI);
+    return untilGivenUp(world, clock);
   };
 
 /** The API blames the token, and there is no other. */
@@ -93,7 +103,7 @@ const withoutSecondToken =
   async ({ world, clock }) => {
     await clock.advance(2000);
     world.tokens.answerWith(json(...refusal));
-    return world.call(POST, HI);
+    return untilGivenUp(world, clock);
   };
 
 /** The drain limit passes when the API has so many requests. */
@@ -149,6 +159,16 @@ const ROWS: Readonly<Record<ErrorCode, readonly Row[]>> = {
     },
   ],
   SIDECAR_STOPPED: [
+    {
+      what: 'the drain limit passes while it waits for a token',
+      left: false,
+      options: (limit) => ({ config: { drain: { limit } } }),
+      async call(stage) {
+        stage.world.tokens.answerWith(silent);
+        await stage.clock.advance(7_200_000);
+        return stopped(stage, 0);
+      },
+    },
     {
       what: 'the drain limit passes while the API has the request',
       left: true,
@@ -266,16 +286,6 @@ const ROWS: Readonly<Record<ErrorCode, readonly Row[]>> = {
     })),
   ],
   TOKEN_UNAVAILABLE: [
-    {
-      what: 'the drain limit passes while it waits for a token',
-      left: false,
-      options: (limit) => ({ config: { drain: { limit } } }),
-      async call(stage) {
-        stage.world.tokens.answerWith(silent);
-        await stage.clock.advance(7_200_000);
-        return stopped(stage, 0);
-      },
-    },
     { what: 'no token is left', left: false, call: withoutToken([500, {}]) },
     { what: 'the API wants another', left: true, options: refusing, call: withoutSecondToken([500, {}]) },
   ],

@@ -5,6 +5,9 @@ import { ok } from '../support/raw.ts';
 import { TEST_SECRET } from '../support/sidecar.ts';
 import { grant, json, type TokenAnswerer } from '../support/token-server.ts';
 
+/** Callers that do not wait for a second try. */
+const IMPATIENT = { config: { token: { waitTimeout: '900ms' } } };
+
 async function loseToken(world: ProxyWorld, answerer: TokenAnswerer): Promise<void> {
   world.tokens.answerWith(answerer);
   await fetch(`${world.sidecar.adminUrl}/token/refresh`, { method: 'POST' });
@@ -22,7 +25,7 @@ describe('a token that cannot be had', () => {
     ['the secret is wrong', json(400, { error: 'invalid_client' }), 'CREDENTIALS_REJECTED'],
     ['the scope is refused', json(400, { error: 'invalid_scope' }), 'CREDENTIALS_REJECTED'],
   ])('is 503 with a time to wait when %s; the API sees nothing', async (_case, answerer, code) => {
-    await using world = await createProxyWorld();
+    await using world = await createProxyWorld(IMPATIENT);
     await loseToken(world, answerer);
     const answer = await world.call('POST /api/x HTTP/1.1', BODY);
     expect([answer.status, answer.header('x-sidecar-error')]).toEqual([503, code]);
@@ -33,7 +36,7 @@ describe('a token that cannot be had', () => {
   });
 
   it('is 503 when nothing listens at the endpoint', async () => {
-    await using world = await createProxyWorld();
+    await using world = await createProxyWorld(IMPATIENT);
     await world.tokens.close();
     await fetch(`${world.sidecar.adminUrl}/token/refresh`, { method: 'POST' });
     const answer = await world.call('POST /api/x HTTP/1.1', BODY);

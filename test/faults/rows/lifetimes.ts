@@ -13,8 +13,7 @@ import {
   type Stage,
 } from '../../support/fault-row.ts';
 import { body } from '../../support/fault-server.ts';
-import type { FaultWorld, Seen } from '../../support/fault-world.ts';
-import { untilQuiet } from '../../support/own-time.ts';
+import { whileTimePasses } from '../../support/fault-world.ts';
 
 const HOUR_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
@@ -64,15 +63,6 @@ async function shortLived(stage: Stage, lifetimeS: number): Promise<void> {
   }
   const gaps = askedAt.slice(1).map((at, index) => at - (askedAt[index] ?? 0));
   stage.check('token requests come closer than a second', Math.min(...gaps) >= 1000);
-}
-
-/** A caller may have to wait for the clock, which goes on only when nothing else can: never while a token is on its way. */
-async function whileTimePasses(world: FaultWorld, asked: Promise<Seen>): Promise<Seen> {
-  for (;;) {
-    const seen = await Promise.race([asked, untilQuiet()]);
-    if (seen) return seen;
-    await world.clock.advance(200);
-  }
 }
 
 async function jumped(stage: Stage, jumpMs: number): Promise<void> {
