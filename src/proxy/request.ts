@@ -129,8 +129,8 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   if (res instanceof UpgradeResponse) exchange.upgrade = asUpgrade(res, route);
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
-  if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
   if (exchange.digest) await intend(exchange);
+  if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
   // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
   if (withBody) await receive(exchange, gate);

@@ -19,8 +19,10 @@ export function filesOf(file: string): string[] {
   const belongs = (other: string) => other === name || (other.startsWith(name) && ASIDE.test(other.slice(name.length)));
   const found = readdirSync(dirname(file)).filter(belongs);
   if (found.length === 0) throw Object.assign(new Error(`there is no ${file}`), { code: 'ENOENT' });
-  const aside = found.filter((other) => other !== name).sort();
-  return [...aside, ...(aside.length < found.length ? [name] : [])].map((other) => join(dirname(file), other));
+  // A pipe of such a name would be waited for.
+  const isFile = (other: string) => statSync(join(dirname(file), other), { throwIfNoEntry: false })?.isFile() === true;
+  const aside = found.filter((other) => other !== name && isFile(other)).sort();
+  return [...aside, ...(found.includes(name) ? [name] : [])].map((other) => join(dirname(file), other));
 }
 
 /** Files set aside at nearly the same moment are told apart by their lines, not by their times. */
@@ -75,6 +77,9 @@ export interface Line {
   readonly isWhole: boolean;
 }
 
+/** In characters; ours are far shorter. */
+const MAX_LINE = 1024 * 1024;
+
 /** However large. @throws NodeJS.ErrnoException when it cannot be read or unpacked */
 export async function* linesOf(path: string): AsyncGenerator<Line> {
   const raw = createReadStream(path);
@@ -86,6 +91,8 @@ export async function* linesOf(path: string): AsyncGenerator<Line> {
     const lines = (rest + String(chunk)).split('\n');
     rest = lines.pop() ?? '';
     for (const text of lines) yield { text, number: ++number, isWhole: true };
+    // Not one of ours, and whatever it is may not end.
+    if (rest.length > MAX_LINE) break;
   }
   if (rest !== '') yield { text: rest, number: number + 1, isWhole: false };
 }

@@ -36,14 +36,24 @@ export async function lockForWriting(path: string): Promise<WriterLock> {
     if (stats && !stats.isFile()) return { code: 'ENOTREG' };
     // A Node built without SQLite has no such module.
     const { DatabaseSync: Database } = await import('node:sqlite');
-    database = new Database(file, { timeout: WAIT_MS });
-    const held = database;
+    const held = forOwnerOnly(() => new Database(file, { timeout: WAIT_MS }));
+    database = held;
     take(held);
     return { release: () => void (held.isOpen && held.close()) };
   } catch (error) {
     const heldBy = isBusy(error) ? nameOfHolder(database) : undefined;
     database?.close();
     return heldBy === undefined ? { code: codeOf(error) } : { heldBy };
+  }
+}
+
+/** Whoever can read a file can lock it (fcntl(2)), and so keep us from starting. */
+function forOwnerOnly<Made>(make: () => Made): Made {
+  const before = process.umask(0o077);
+  try {
+    return make();
+  } finally {
+    process.umask(before);
   }
 }
 

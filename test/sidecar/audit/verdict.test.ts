@@ -1,4 +1,5 @@
 /** What `audit verify` says: in order or broken, and what it could not check. */
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -98,6 +99,15 @@ describe('src/sidecar/audit/verdict', () => {
     writeFileSync(`${file}.2.gz`, readFileSync(a));
     expect(await auditVerdict([a, `${file}.2.gz`], undefined)).toMatchObject({ exit: 2 });
     expect(await auditVerdict([`${file}.none`], undefined)).toMatchObject({ exit: 2, data: { errno: 'ENOENT' } });
+  });
+
+  it('ends with a file that has no lines, however long it is, and waits for no pipe', async () => {
+    const { file, write } = setUp(SIX);
+    write('audit.jsonl', 0);
+    execFileSync('mkfifo', [`${file}.9`]);
+    expect(await auditVerdict([file], undefined)).toMatchObject({ exit: 0, data: { lines: 6 } });
+    writeFileSync(`${file}.1`, 'x'.repeat(50_000_000));
+    expect(await auditVerdict([file], undefined)).toMatchObject({ exit: 11, data: { file: `${file}.1`, line: 1 } });
   });
 
   it('counts intents that have no outcome as unknown, and names them', async () => {

@@ -1,7 +1,7 @@
 /** One writer per audit log: among processes, in one process, after kills, and wherever no lock can be had. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -63,6 +63,14 @@ describe('src/sidecar/audit/writer-lock', () => {
     const second = await lockForWriting(file);
     expect(second.release).toBeDefined();
     second.release?.();
+  });
+
+  it.skipIf(process.platform === 'win32')('can be taken by its owner only, whatever the umask', async () => {
+    const { folder, file } = setUp();
+    const before = process.umask(0);
+    const lock = await lockForWriting(file);
+    expect([statSync(join(folder, '.audit.jsonl.lock')).mode & 0o777, process.umask(before)]).toEqual([0o600, 0]);
+    lock.release?.();
   });
 
   it('is of one log alone', async () => {
