@@ -4,7 +4,7 @@ import type { Disk } from '../../src/sidecar/audit/disk.ts';
 
 /** Each with the system's code while it lasts. */
 export interface Faults {
-  /** After ten bytes: a full disk takes part of a line. */
+  /** After ten bytes: a full disk takes part of a line. `nothing`: neither done nor failed, as on a share that hangs. */
   write?: string | undefined;
   sync?: string | undefined;
   open?: string | undefined;
@@ -34,6 +34,7 @@ function faulty(handle: FileHandle, faults: Faults, fail: (code: string | undefi
   const over = {
     async write(bytes: Buffer, offset: number, length: number, position: number) {
       if (faults.write === undefined) return await handle.write(bytes, offset, length, position);
+      if (faults.write === 'nothing') return await new Promise<never>(() => undefined);
       if (offset === 0) return await handle.write(bytes, 0, Math.min(10, length), position);
       return fail(faults.write);
     },

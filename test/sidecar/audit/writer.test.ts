@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { filesOf } from '../../../src/sidecar/audit/file-set.ts';
 import { verifyFiles } from '../../../src/sidecar/audit/verify.ts';
 import { type AuditLog, type AuditOptions, openAuditLog } from '../../../src/sidecar/audit/writer.ts';
@@ -209,6 +209,23 @@ describe('src/audit', () => {
     faults.write = 'ENOSPC';
     fill(log, 3);
     expect(await log.close()).toBe(4);
+  });
+
+  it('counts a disk that does nothing as failing after ten seconds, and waits no longer for it in the end', async () => {
+    const { states, openLog } = setUp();
+    const faults: Faults = {};
+    const log = await openLog({ fsync: 'always', disk: faultyDisk(faults) });
+    await until('it is open', () => log.head().seq === 1);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'setInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    faults.write = 'nothing';
+    const entry = log.append({ event: 'intent' });
+    const onDisk = entry && log.onDisk(entry);
+    vi.advanceTimersByTime(10_000);
+    expect([await onDisk, states]).toEqual([false, ['ETIMEDOUT']]);
+    const closing = log.close();
+    vi.advanceTimersByTime(10_000);
+    expect(await closing).toBe(2);
   });
 
   it('syncs many entries that wait for the disk at once', async () => {
