@@ -48,7 +48,8 @@ describe('sidecar', () => {
     const api = await startNastyApi();
     await using world = await createWorld(api.url);
     world.identity.answerWith(grant(TOKEN));
-    const sidecar = await world.serve({ adminActions: true, log: { level: 'debug' } });
+    // Callers that come one after the other must not all wait for a server that stays broken.
+    const sidecar = await world.serve({ adminActions: true, log: { level: 'debug' }, token: { waitTimeout: '900ms' } });
     const port = Number(new URL(sidecar.url).port);
     const admin = async (path: string, method = 'GET') => {
       const answer = await fetch(sidecar.adminUrl + path, { method });

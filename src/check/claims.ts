@@ -99,7 +99,7 @@ function claimsOf(authorization: Secret): Claims | undefined {
 function ownLifetimeS(claims: Claims | undefined): number | undefined {
   const start = numberOf(claims?.['iat']) ?? numberOf(claims?.['nbf']);
   const end = numberOf(claims?.['exp']);
-  return start === undefined || end === undefined ? undefined : end - start;
+  return start === undefined || end === undefined ? undefined : numberOf(end - start);
 }
 
 function lifetime(response: Claims, claims: Claims | undefined): Words | undefined {

@@ -46,8 +46,8 @@ function exitOf(code: ErrorCode): number {
 
 const MAX_SHOWN = 120;
 
-/** Text that came from a server, made fit for a terminal: no control characters, no length without end. */
-export function shown(text: unknown): string {
-  const clean = visible(String(text));
+/** What came from a server, made fit for a terminal: no control characters, no length without end; no text as JSON. */
+export function shown(value: unknown): string {
+  const clean = visible(typeof value === 'string' ? value : String(JSON.stringify(value)));
   return clean.length > MAX_SHOWN ? `${clean.slice(0, MAX_SHOWN)}…` : clean;
 }

@@ -49,6 +49,9 @@ export function endGently(socket: Socket): void {
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
+/** Of connections that had requests with a body: the latest that is not over. */
+const LATEST = new WeakMap<Socket, { req: IncomingMessage | undefined }>();
+
 /**
  * For a request with a body: if its response is the last of its connection and comes before the end of that body, the
  * connection is ended once the body has come, or has taken too long. Node would destroy it at once, and a caller that
@@ -56,19 +59,30 @@ export function endGently(socket: Socket): void {
  */
 export function lingerForBody(req: IncomingMessage): void {
   const { socket } = req;
-  // What Node calls after the last response.
-  const destroySoon = socket.destroySoon.bind(socket);
-  socket.destroySoon = () => {
-    if (req.complete || req.destroyed) {
-      destroySoon();
-      return;
-    }
-    socket.end();
-    req.resume();
-    const timer = setTimeout(() => socket.destroy(), MAX_BODY_MS);
-    req.once('close', () => {
-      clearTimeout(timer);
-      destroySoon();
-    });
-  };
+  const latest = LATEST.get(socket) ?? { req };
+  if (!LATEST.has(socket)) {
+    const destroySoon = socket.destroySoon.bind(socket);
+    // What Node calls after the last response.
+    socket.destroySoon = () => endWhenReceived(latest.req, socket, destroySoon);
+    LATEST.set(socket, latest);
+  }
+  latest.req = req;
+  // An idle connection must not hold on to its last request.
+  req.once('close', () => {
+    if (latest.req === req) latest.req = undefined;
+  });
+}
+
+function endWhenReceived(req: IncomingMessage | undefined, socket: Socket, destroySoon: () => void): void {
+  if (req === undefined || req.complete || req.destroyed) {
+    destroySoon();
+    return;
+  }
+  socket.end();
+  req.resume();
+  const timer = setTimeout(() => socket.destroy(), MAX_BODY_MS);
+  req.once('close', () => {
+    clearTimeout(timer);
+    destroySoon();
+  });
 }

@@ -1,4 +1,5 @@
 /** An hour without the identity server, driven by the clock: who notices, how often it is asked, how soon it is over. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
@@ -190,4 +191,38 @@ describe('an outage of 62 s that begins when there is no token any more', () => 
     expect(await waiting).toMatch(/^Bearer/);
     expect(server.attempts - before).toBe(1);
   });
+});
+
+describe('an identity server that is gone once a token has come', () => {
+  it.each(['hangs', 'refuses'])(
+    'takes it from nobody before its last twentieth or 30 s, from 1 s to a day (%s)',
+    async (how) => {
+      const lives = fc.oneof(fc.constantFrom(1, 2, 8, 60, 600, 3600, 86_400), fc.integer({ min: 1, max: 86_400 }));
+      const share = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+      await fc.assert(
+        fc.asyncProperty(lives, share, share, async (lifetimeS, moment, luck) => {
+          const clock = createFakeClock();
+          let asked = 0;
+          const source = new TokenSource(KEY, {
+            async fetchToken(): Promise<TokenResponse> {
+              asked += 1;
+              if (asked === 1)
+                return { kind: 'token', authorization: new Secret('Bearer one'), lifetimeS, assumedLifetime: false };
+              // As long as one try may take.
+              if (how === 'hangs') await new Promise<void>((resolve) => void clock.startTimer(5000, resolve));
+              return { kind: 'unavailable', result: 'timeout' };
+            },
+            events: { lookup: () => undefined, obtained: () => undefined, failed: () => undefined },
+            ...{ refreshBeforeMs: 300_000, waitMs: 10_000, clock, random: () => luck },
+          });
+          await clock.advance(0);
+          const usableMs = lifetimeS * 1000 - Math.min(30_000, lifetimeS * 50);
+          await clock.advance(Math.max(0, moment * usableMs - 1));
+          expect(source.get()).not.toBeInstanceOf(Promise);
+          source.close();
+        }),
+        { numRuns: 150 },
+      );
+    },
+  );
 });
