@@ -43,7 +43,7 @@ export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?
   return connect(loaded, {
     async authorize(refused) {
       const stale = refused && last?.authorization.fingerprint() === refused.fingerprint() ? last : undefined;
-      const token = await (stale ? source.renew(stale) : source.get());
+      const token = await (stale ? source.renew(stale) : source.getOnce());
       last = token;
       return token.authorization;
     },

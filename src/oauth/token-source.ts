@@ -80,6 +80,14 @@ export class TokenSource {
     return this.#token;
   }
 
+  /** Like `get`, for whoever ends when this try fails: waits for no other. Rejects like `get`. */
+  async getOnce(): Promise<Token> {
+    if (this.#phase() !== 'expired') return this.get();
+    const retryInMs = this.#flight === undefined ? this.#pace.retryInMs(true) : 0;
+    if (this.#failure && retryInMs > 0) throw withRetryAfter(this.#failure.error, retryInMs);
+    return this.#fly().then(unwrap);
+  }
+
   /**
    * For an upstream that refused `stale`: the current token if that is another one by now, else a newly fetched one. The
    * first such fetch starts at once, however young `stale` is; those after it a second apart. Throws like `get`.

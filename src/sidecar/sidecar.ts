@@ -192,7 +192,7 @@ function announce(
 }
 
 async function firstTokens({ tokens }: Generation): Promise<void> {
-  await Promise.all(tokens.sources().map((source) => source.get()));
+  await Promise.all(tokens.sources().map((source) => source.getOnce()));
 }
 
 function refreshTokens({ tokens }: Generation, credential: string | undefined): Promise<void> | undefined {

@@ -233,6 +233,23 @@ describe('src/oauth/token-source.ts', () => {
     expect(await asked).toBe('Bearer awake');
   });
 
+  it('fails with the try that is under way or the last one, for whoever does not wait for another', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    const asked = outcome(() => source.getOnce());
+    await answer(DOWN);
+    expect([await asked, await outcome(() => source.getOnce()), fetches()]).toEqual([
+      ...Array(2).fill('TOKEN_UNAVAILABLE'),
+      1,
+    ]);
+    await clock.advance(1000);
+    const again = outcome(() => source.getOnce());
+    await answer(token('one'));
+    expect([await again, await outcome(() => source.getOnce()), fetches()]).toEqual([
+      ...Array(2).fill('Bearer one'),
+      2,
+    ]);
+  });
+
   it('refreshes on request even while it backs off from rejected credentials', async () => {
     const { source, answer } = setUp();
     await answer(REFUSED);

@@ -39,7 +39,7 @@ describe('Expect: 100-continue', () => {
   });
 
   it('gets 503 and no 100 when no token can be had', async () => {
-    await using world = await createProxyWorld();
+    await using world = await createProxyWorld({ config: { token: { waitTimeout: '900ms' } } });
     world.tokens.answerWith(json(500, {}));
     await fetch(`${world.sidecar.adminUrl}/token/refresh`, { method: 'POST' });
     const answer = await world.call('POST /api/x HTTP/1.1', `${EXPECT}Content-Length: 5\r\n\r\n`);
