@@ -47,6 +47,8 @@ export async function startEgressWorld(options: EgressOptions): Promise<EgressWo
     credentials: { default: { clientId: TEST_CLIENT_ID, secrets: [{ file: secret }], ...credential } },
     routes,
     drain: { limit: '1s' },
+    // What cannot be had stays so: nobody waits for another try.
+    token: { waitTimeout: '900ms' },
     ...config,
   };
   const file = folder.write('config.yaml', JSON.stringify(document));
