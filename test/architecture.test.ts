@@ -249,7 +249,7 @@ const RETIRED: readonly (readonly [word: RegExp, instead: string])[] = [
   [/\b(?:editions?|outbox|ledger)\b/i, 'leases, report buffer, report sink'],
   [/\b(?:handovers?|intake)\b/i, 'connection handoff, connection intake'],
   [/\b(?:sweeps?|departures?)\b/i, 'minor GC, write batch'],
-  [/speak ?out/i, 'drainRequestBody'],
+  [/speak ?out/i, 'lingerForBody'],
   [/\bsecret[ -]?care\b|\bpatients?\b|\battend(?:s|ed)?\b/i, 'rotation scheduler, its state, tick'],
   [/\bholders\b/i, 'references'],
   [/\bproofs\b/i, 'client secrets'],

@@ -228,6 +228,25 @@ describe('an API that talks nonsense', () => {
   });
 });
 
+describe('an API that speaks on a connection on which nothing was asked', () => {
+  it.each([
+    ['a whole answer', ok('poison')],
+    ['the beginning of one', 'HTTP/1.1 200 OK\r\nContent-Le'],
+    ['a 100', 'HTTP/1.1 100 Continue\r\n\r\n'],
+    ['408 before it closes', 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n'],
+    ['no HTTP', 'nothing\r\n'],
+  ])('with %s loses that connection, and the next request has another', async (_what, bytes) => {
+    await using world = await createProxyWorld({ answer: ({ target }) => ok(target) });
+    for (let round = 0; round < 3; round += 1) {
+      expect((await world.call(`POST /api/${round} HTTP/1.1`, BODY)).body).toBe(`/${round}`);
+      // With an ACK on its way back the system may hold small packets, as long as to behind the next request.
+      world.upstream.sockets.at(-1)?.setNoDelay().write(bytes);
+      await expect.poll(() => world.upstream.closed).toBe(round + 1);
+    }
+    expect(world.upstream.connections).toBe(3);
+  });
+});
+
 describe('a port where nobody answers', () => {
   it('costs no connection to the API when the caller only connects', async () => {
     await using world = await createProxyWorld();
