@@ -20,8 +20,26 @@ const HEAD_END = '\r\n\r\n';
 
 const NOTHING: Buffer = Buffer.alloc(0);
 
-type Push = (chunk: Buffer | null) => boolean;
 type Written = Parameters<Writable['_write']>[2];
+
+const TOLERANCE = Symbol('tolerance');
+
+type Tolerated = Socket & { readonly [TOLERANCE]: Tolerance };
+
+/** For the stream's own use, so that every part of it, and its user, finds them; one each for all, which V8 can see through. */
+const HOOKS = {
+  push(this: Tolerated, chunk: Buffer | null): boolean {
+    return this[TOLERANCE].receive(chunk);
+  },
+  _write(this: Tolerated, chunk: unknown, encoding: BufferEncoding, done: Written): void {
+    this[TOLERANCE].write(chunk, encoding, done);
+  },
+  _writev(this: Tolerated, chunks: Chunks, done: Written): void {
+    this[TOLERANCE].writeMany(chunks, done);
+  },
+};
+
+type Chunks = { chunk: unknown; encoding: BufferEncoding }[];
 
 /**
  * For a connection whose user writes the head of each request as a string and contents as bytes, one request at a time, as
@@ -32,8 +50,7 @@ type Written = Parameters<Writable['_write']>[2];
  */
 export function tolerate(socket: Socket, onStale: (error: Error) => void): void {
   const tolerance = new Tolerance(socket);
-  // These are for the stream's own use, so that every part of it, and its user, finds them.
-  Object.assign(socket, tolerance.overrides());
+  Object.assign(socket, { [TOLERANCE]: tolerance }, HOOKS);
   socket.once('error', (error) => {
     if (tolerance.isStale) onStale(error);
   });
@@ -41,6 +58,9 @@ export function tolerate(socket: Socket, onStale: (error: Error) => void): void 
 
 class Tolerance {
   readonly #socket: Socket;
+  readonly #push: Socket['push'];
+  readonly #write: Socket['_write'];
+  readonly #writeMany: Socket['_writev'];
   #requests = 0;
   /** No final response to the last request has begun. */
   #isDue = false;
@@ -51,28 +71,31 @@ class Tolerance {
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    this.#push = socket.push;
+    this.#write = socket._write;
+    this.#writeMany = socket._writev;
   }
 
   get isStale(): boolean {
     return this.#requests > 1 && this.#isDue && this.#interim === 0 && this.#held.length === 0;
   }
 
-  overrides(): Pick<Socket, 'push' | '_write' | '_writev'> {
-    const socket = this.#socket;
-    const push = socket.push.bind(socket);
-    const write = socket._write.bind(socket);
-    const writeMany = socket._writev?.bind(socket);
-    return {
-      push: (chunk: Buffer | null) => (this.#isDue ? this.#receive(chunk, push) : push(chunk)),
-      _write: (chunk: unknown, encoding, done) => {
-        this.#send(chunk, done);
-        write(chunk, encoding, this.#onWritten);
-      },
-      _writev: (chunks, done) => {
-        this.#send(chunks[0]?.chunk, done);
-        writeMany?.(chunks, this.#onWritten);
-      },
-    };
+  receive(chunk: Buffer | null): boolean {
+    return this.#isDue ? this.#judge(chunk) : this.#pass(chunk);
+  }
+
+  write(chunk: unknown, encoding: BufferEncoding, done: Written): void {
+    this.#send(chunk, done);
+    this.#write.call(this.#socket, chunk, encoding, this.#onWritten);
+  }
+
+  writeMany(chunks: Chunks, done: Written): void {
+    this.#send(chunks[0]?.chunk, done);
+    this.#writeMany?.call(this.#socket, chunks, this.#onWritten);
+  }
+
+  #pass(chunk: Buffer | null): boolean {
+    return this.#push.call(this.#socket, chunk);
   }
 
   #send(first: unknown, done: Written): void {
@@ -98,21 +121,21 @@ class Tolerance {
     this.#socket.once('close', () => clearTimeout(timer));
   };
 
-  #receive(chunk: Buffer | null, push: Push): boolean {
+  #judge(chunk: Buffer | null): boolean {
     const held = this.#held;
     if (chunk === null) {
-      if (held.length > 0) push(held);
-      return push(null);
+      if (held.length > 0) this.#pass(held);
+      return this.#pass(null);
     }
     this.#held = NOTHING;
-    const rest = this.#passInterim(held.length === 0 ? chunk : Buffer.concat([held, chunk]), push);
+    const rest = this.#passInterim(held.length === 0 ? chunk : Buffer.concat([held, chunk]));
     if (rest.length === 0) return true;
     this.#isDue = false;
-    return push(rest);
+    return this.#pass(rest);
   }
 
   /** @returns what is behind them: nothing while that is not known */
-  #passInterim(bytes: Buffer, push: Push): Buffer {
+  #passInterim(bytes: Buffer): Buffer {
     let rest = bytes;
     while (isInterim(rest)) {
       const end = rest.indexOf(HEAD_END) + HEAD_END.length;
@@ -127,7 +150,7 @@ class Tolerance {
         this.#socket.destroy(new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true }));
         return NOTHING;
       }
-      if (!isStatus(rest, '100')) push(rest.subarray(0, end));
+      if (!isStatus(rest, '100')) this.#pass(rest.subarray(0, end));
       rest = rest.subarray(end);
     }
     return rest;
