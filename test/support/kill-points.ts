@@ -1,5 +1,5 @@
 /**
- * Loaded into a program before its own code: counts every change the program makes to the files of one folder, and ends
+ * Starts a program, `CRASH_PROGRAM`, in a process whose file system it has changed before: counts every change the program makes to the files of one folder, and ends
  * it without warning right before, in the middle of or after a chosen one, or lets that one fail as a broken disk would.
  * `CRASH_FOLDER` is the folder, `CRASH_LOG` the file that gets one line for each change, `CRASH_POINT` the point as JSON.
  */
@@ -145,3 +145,6 @@ watchOpen();
 watchPaths();
 forbidOthers();
 syncBuiltinESMExports();
+
+const { CRASH_PROGRAM } = process.env;
+if (CRASH_PROGRAM !== undefined) await import(CRASH_PROGRAM);

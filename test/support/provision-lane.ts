@@ -37,12 +37,17 @@ export function createProvisionLane(origin: string, name: string): ProvisionLane
       const log = own.write('changes', '');
       const env = {
         ...COMPILED,
-        ...{ CRASH_FOLDER: folder.path, CRASH_LOG: log, ...(point && { CRASH_POINT: JSON.stringify(point) }) },
+        ...{
+          CRASH_FOLDER: folder.path,
+          CRASH_LOG: log,
+          CRASH_PROGRAM: MAIN,
+          ...(point && { CRASH_POINT: JSON.stringify(point) }),
+        },
         ...{ ARITMA_IAM_URL: `${origin}/core/iam`, ARITMA_TOKEN_ENDPOINT: `${origin}/connect/token` },
         ...{ ARITMA_CLIENT_ID: ADMIN_CLIENT.clientId, ARITMA_CLIENT_SECRET: ADMIN_CLIENT.secrets[0]?.value ?? '' },
       };
       const command = ['iam', 'provision', '-f', 'service-client.yaml', '--yes', '--json'];
-      const child = spawn(process.execPath, ['--import', KILL_POINTS, MAIN, ...command], { env, cwd: folder.path });
+      const child = spawn(process.execPath, [KILL_POINTS, ...command], { env, cwd: folder.path });
       let output = '';
       for (const stream of [child.stdout, child.stderr]) {
         stream.setEncoding('utf8').on('data', (text: string) => {

@@ -203,11 +203,13 @@ function startProgram(lane: Lane, run: Run, { log, cache }: Place): Started {
   const { program = [MAIN, 'rotate', '--json', '--config', lane.config], launcher = [], limitMs = 60_000 } = run;
   // Another user may be who writes into it.
   chmodSync(log, 0o666);
-  const [command = '', ...args] = [...launcher, process.execPath, '--import', KILL_POINTS, ...program];
+  const [main = '', ...programArgs] = program;
+  const [command = '', ...args] = [...launcher, process.execPath, KILL_POINTS, ...programArgs];
   const env = {
     ADMIN_SECRET: ADMIN_CLIENT.secrets[0]?.value ?? '',
     CRASH_FOLDER: lane.folder,
     CRASH_LOG: log,
+    CRASH_PROGRAM: main,
     ...(run.point && { CRASH_POINT: JSON.stringify(run.point) }),
     NODE_COMPILE_CACHE: cache,
   };

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulator/server.ts';
 import { ADMIN_CLIENT } from '../../src/emulator/store.ts';
 import { COMPILED } from '../support/compiled.ts';
+import { createFolder } from '../support/folder.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 const CLIENTS = 10_000;
@@ -46,7 +47,9 @@ async function list(words: readonly string[], id: string): Promise<Listed> {
     ...{ ARITMA_CLIENT_ID: ADMIN_CLIENT.clientId, ARITMA_CLIENT_SECRET: ADMIN_CLIENT.secrets[0]?.value ?? '' },
   };
   const report = `process.on('exit', () => process.stderr.write(\`peak \${process.resourceUsage().maxRSS}\\n\`));`;
-  const args = ['--import', `data:text/javascript,${encodeURIComponent(report)}`, MAIN, 'iam', ...words, '--json'];
+  using folder = createFolder();
+  const program = folder.write('report.mjs', `${report}\nawait import(${JSON.stringify(MAIN)});\n`);
+  const args = [program, 'iam', ...words, '--json'];
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
