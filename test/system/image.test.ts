@@ -129,7 +129,8 @@ function configure(folder: string): Record<string, string> {
     listen: 'unix:/run/aritma/sidecar.sock',
     credentials: { default: { clientId: DEMO_CLIENT.clientId, secrets: [{ file: '/run/secrets/aritma' }] } },
     routes: [{ path: '/', upstream: 'http://127.0.0.1:7100/echo' }],
-    audit: { file: '/var/log/aritma/audit' },
+    // On disk before the response leaves: right after it, nobody could look into the container any more.
+    audit: { file: '/var/log/aritma/audit', fsync: 'always' },
   };
   writeFileSync(join(config, 'aritma-sidecar.yaml'), JSON.stringify(settings));
   return { '/etc/aritma': config, '/run/secrets': secrets };
