@@ -67,9 +67,9 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   send(): void {
-    const { res } = this.#exchange;
+    const { res, error } = this.#exchange;
     const { waiting, maxWaiting } = this.#route;
-    if (res.destroyed || res.headersSent) this.#giveUp(new SidecarError('CALLER_ABORTED'));
+    if (error || res.destroyed || res.headersSent) this.#giveUp(new SidecarError('CALLER_ABORTED'));
     else if (waiting.size >= maxWaiting) this.#giveUp(busy());
     else this.#dispatch();
   }

@@ -171,7 +171,7 @@ function fail(exchange: Exchange, thrown: unknown): void {
   if (/^CALLER_(?:TIMEOUT|BODY_TOO_LARGE|REQUEST_INVALID)$/.test(code)) res.shouldKeepAlive = false;
   const problem = toProblem(error, requestId, exchange.mayHaveExecuted);
   const send = () => {
-    if (res.destroyed) return;
+    if (res.destroyed || res.headersSent) return;
     res.writeHead(problem.status, [...Object.entries(problem.headers).flat(), ...added]).end(problem.body);
   };
   const concluded = conclude(exchange, problem.status);
