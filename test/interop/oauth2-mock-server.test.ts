@@ -26,6 +26,8 @@ async function createWorld({ credential = {}, byIssuer = true, trailingSlash = f
   const sidecar = await startTestSidecar({
     upstream: upstream.url,
     tokenEndpoint: `${url}/token`,
+    // Where none is to be had, callers wait for the next try.
+    config: { token: { waitTimeout: '900ms' } },
     credential: { ...(byIssuer && { issuer: url, tokenEndpoint: undefined }), ...credential },
   });
   onTestFinished(async () => {

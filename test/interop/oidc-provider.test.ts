@@ -26,6 +26,8 @@ async function createWorld({ client, secret, credential, how = 'issuer' }: Setup
   const sidecar = await startTestSidecar({
     upstream: upstream.url,
     tokenEndpoint: provider.tokenEndpoint,
+    // Where none is to be had, callers wait for the next try.
+    config: { token: { waitTimeout: '900ms' } },
     clientId: CLIENT_ID,
     secret,
     credential: {

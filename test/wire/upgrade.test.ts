@@ -229,7 +229,7 @@ describe('a WebSocket on a route with upgrade: true', () => {
   });
 
   it('is 503 problem+json when no token can be had, and the connection is closed', async () => {
-    const { world, handshakes } = await createWorld();
+    const { world, handshakes } = await createWorld({}, { token: { waitTimeout: '900ms' } });
     world.tokens.answerWith(json(500, {}));
     await fetch(`${world.sidecar.adminUrl}/token/refresh`, { method: 'POST' });
     using caller = await world.open();

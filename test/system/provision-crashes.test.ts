@@ -4,13 +4,13 @@
  */
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ERRORS, SidecarError } from '../../../src/core/errors.ts';
-import type { IamApi } from '../../../src/iam/api.ts';
-import { createFileStore } from '../../../src/iam/rotation/file-store.ts';
-import type { SecretStore } from '../../../src/iam/rotation/store.ts';
-import { FAULTS, type IamFault } from '../../support/iam-double.ts';
-import { provisionNaively } from '../../support/naive-provisioner.ts';
-import { createProvisionWorld, type ProvisionWorld } from '../../support/provision-world.ts';
+import { ERRORS, SidecarError } from '../../src/core/errors.ts';
+import type { IamApi } from '../../src/iam/api.ts';
+import { createFileStore } from '../../src/iam/rotation/file-store.ts';
+import type { SecretStore } from '../../src/iam/rotation/store.ts';
+import { FAULTS, type IamFault } from '../support/iam-double.ts';
+import { provisionNaively } from '../support/naive-provisioner.ts';
+import { createProvisionWorld, type ProvisionWorld } from '../support/provision-world.ts';
 
 const MODES = ['body', 'empty'] as const;
 const CHANGES = [
