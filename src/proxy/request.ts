@@ -130,7 +130,7 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   const found = route.tokens.get();
   const token = found instanceof Promise ? await found : found;
   if (exchange.digest) await intend(exchange);
-  if (res.destroyed) throw new SidecarError('CALLER_ABORTED');
+  if (res.destroyed || exchange.error) throw new SidecarError('CALLER_ABORTED');
   // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
   if (withBody) await receive(exchange, gate);

@@ -138,7 +138,9 @@ const ROWS: Readonly<Record<ErrorCode, readonly Row[]>> = {
         mkdirSync(join(folder.path, 'replaced'));
         world.sidecar.reload();
         const failing = async () =>
-          (await (await fetch(`${world.sidecar.adminUrl}/metrics`)).text()).includes('audit_failing 1');
+          (await (await fetch(`${world.sidecar.adminUrl}/metrics`)).text()).includes(
+            '\naritma_sidecar_audit_failing 1\n',
+          );
         await expect.poll(failing).toBe(true);
         return world.call(POST, HI);
       },
