@@ -36,6 +36,8 @@ export interface Connections {
   inFlight(): number;
   /** Resolves once there are none. */
   none(): Promise<void>;
+  /** Connections that have been served and have sent nothing since. */
+  idle(): readonly Duplex[];
   /** The unfinished responses of a connection, or of all, oldest first. */
   unfinished(socket?: Duplex): readonly ServerResponse[];
 }
@@ -45,6 +47,8 @@ interface Connection {
   readonly running: ServerResponse[];
   latest: ServerResponse | undefined;
   idleSince: number;
+  /** How much it had sent when its last response was over, bytes. */
+  quietAt: number | undefined;
 }
 
 const NOTHING: readonly ServerResponse[] = [];
@@ -68,7 +72,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
         endWith(socket, response);
         return false;
       }
-      open.set(socket, { running: [], latest: undefined, idleSince: now() });
+      open.set(socket, { running: [], latest: undefined, idleSince: now(), quietAt: undefined });
       socket.once('close', () => open.delete(socket));
       return true;
     },
@@ -92,9 +96,14 @@ export function createConnections(options: ConnectionsOptions): Connections {
         onNone = resolve;
         if (inFlight === 0) resolve();
       }),
+    idle: () => [...open].filter(isIdle).map(([socket]) => socket),
     unfinished: (socket) =>
       socket ? (open.get(socket)?.running ?? NOTHING) : [...open.values()].flatMap(({ running }) => running),
   };
+}
+
+function isIdle([socket, { running, quietAt }]: [Duplex, Connection]): boolean {
+  return running.length === 0 && (socket as Socket).bytesRead === quietAt;
 }
 
 function finish(connection: Connection, res: ServerResponse, at: number): void {
@@ -103,6 +112,7 @@ function finish(connection: Connection, res: ServerResponse, at: number): void {
   if (running.at(-1) === res) running.pop();
   else if (running.includes(res)) running.splice(running.indexOf(res), 1);
   connection.idleSince = at;
+  connection.quietAt = res.req.socket.bytesRead;
   // An idle connection must not hold on to the headers of its last request; one that ends must be known as such.
   if (connection.latest === res && res.shouldKeepAlive) connection.latest = undefined;
 }

@@ -86,7 +86,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     const { direct, dispatcher, waiting } = this.#route;
     const isTaken = (upgrade ? createUpgrade(direct, req.socket) : dispatcher).dispatch(options, this);
     // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
-    if (isTaken || this.#controller !== undefined) return;
+    if (isTaken || this.#controller !== undefined || this.#exchange.attempt !== this) return;
     waiting.add(this);
     if (this.#route.isBusy()) this.#queued = setTimeout(() => this.#giveUp(busy()), this.#route.queueMs);
   }

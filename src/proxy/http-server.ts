@@ -82,6 +82,10 @@ export function createListener({ begin, headersTimeout, tls, connections, readAh
     if (gone || silent) socket.destroy();
     else malformed(socket, unfinished(socket), parserFault(error.code));
   });
+  // `close()` calls it. Node's own also ends a connection whose caller has not taken the end of its response yet.
+  server.closeIdleConnections = () => {
+    for (const socket of connections.idle()) socket.destroy();
+  };
   return { server, endIdle: idle.end };
 }
 

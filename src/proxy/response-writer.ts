@@ -170,7 +170,10 @@ export class ResponseWriter {
     try {
       this.#writeBlock();
       // node:http joins head and content only where both are text; latin1 is bytes as they are.
-      this.#exchange.res.end(this.#whole?.toString('latin1'), 'latin1');
+      const { res, idleMs } = this.#exchange;
+      res.end(this.#whole?.toString('latin1'), 'latin1');
+      // Of what is left `drain` tells no more: Node ends the connection when none of it is taken for so long.
+      if (res.writableLength > 0) res.socket?.setTimeout(idleMs);
       this.#settle.resolve();
     } catch (error) {
       // Of this one alone: others are waiting to be written.

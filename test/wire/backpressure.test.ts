@@ -34,6 +34,41 @@ describe('backpressure', () => {
     expect(answer.body.length).toBe(DOWNLOAD);
   });
 
+  /** Whatever kernels hold, of some of these only the end is left in the sidecar when the API is done. */
+  const SIZES = Array.from({ length: 40 }, (_, index) => 4_000_000 + index * 10_000);
+  const ofSize = ({ target }: { readonly target: string }) => {
+    const length = Number(target.slice(1));
+    return `HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\n\r\n${'x'.repeat(length)}`;
+  };
+
+  async function openDeaf(world: Awaited<ReturnType<typeof createProxyWorld>>) {
+    const callers = await Promise.all(SIZES.map(() => world.open({ paused: true })));
+    for (const [index, caller] of callers.entries())
+      caller.send(`GET /api/${SIZES[index]} HTTP/1.1\r\n${world.host}\r\n`);
+    await world.upstream.untilRequests(SIZES.length);
+    await untilStill(() => world.upstream.sockets.reduce((sum, socket) => sum + socket.writableLength, 0));
+    return callers;
+  }
+
+  it('has gone when none of the end of a response is taken for as long as a caller may be idle', async () => {
+    await using world = await createProxyWorld({ answer: ofSize, config: { timeouts: { idle: '500ms' } } });
+    const callers = await openDeaf(world);
+    await until('no place is held', async () => (await world.inFlight()) === 0);
+    for (const caller of callers) caller[Symbol.dispose]();
+  });
+
+  it('has all of a response that it takes late, although the sidecar is asked to stop meanwhile', async () => {
+    await using world = await createProxyWorld({ answer: ofSize });
+    const callers = await openDeaf(world);
+    const stopped = world.sidecar.stop();
+    await untilQuiet();
+    for (const caller of callers) caller.read();
+    const lengths = await Promise.all(callers.map(async (caller) => (await caller.answer()).body.length));
+    expect(lengths).toEqual(SIZES);
+    expect(await stopped).toBe(true);
+    for (const caller of callers) caller[Symbol.dispose]();
+  });
+
   it('stops reading the caller while the API reads nothing, and loses nothing', async () => {
     const UPLOAD = 48 * MIB;
     let paused = false;
