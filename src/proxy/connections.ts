@@ -36,7 +36,7 @@ export interface Connections {
   inFlight(): number;
   /** Resolves once there are none. */
   none(): Promise<void>;
-  /** Connections that have been served and have sent nothing since. */
+  /** Connections that have sent nothing since they were made or served. */
   idle(): readonly Duplex[];
   /** The unfinished responses of a connection, or of all, oldest first. */
   unfinished(socket?: Duplex): readonly ServerResponse[];
@@ -47,8 +47,8 @@ interface Connection {
   readonly running: ServerResponse[];
   latest: ServerResponse | undefined;
   idleSince: number;
-  /** How much it had sent when its last response was over, bytes. */
-  quietAt: number | undefined;
+  /** How much it had sent when it was made, or its last response was over, bytes. */
+  quietAt: number;
 }
 
 const NOTHING: readonly ServerResponse[] = [];
@@ -72,7 +72,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
         endWith(socket, response);
         return false;
       }
-      open.set(socket, { running: [], latest: undefined, idleSince: now(), quietAt: undefined });
+      open.set(socket, { running: [], latest: undefined, idleSince: now(), quietAt: socket.bytesRead });
       socket.once('close', () => open.delete(socket));
       return true;
     },
