@@ -2,11 +2,11 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { COMPILED } from '../../support/compiled.ts';
-import { PATIENCE_MS } from '../../support/own-time.ts';
-import { createProvisionWorld, type ProvisionWorld } from '../../support/provision-world.ts';
+import { COMPILED } from '../support/compiled.ts';
+import { PATIENCE_MS } from '../support/own-time.ts';
+import { createProvisionWorld, type ProvisionWorld } from '../support/provision-world.ts';
 
-const CHILD = join(import.meta.dirname, '../../support/provision-child.ts');
+const CHILD = join(import.meta.dirname, '../support/provision-child.ts');
 
 let world: ProvisionWorld;
 

@@ -1,12 +1,12 @@
 // Every call a rotation makes to Aritma IAM fails in every way: once, which it gets over by itself, and for good, after
 // which it is run again.
 import { afterAll, describe, expect, it } from 'vitest';
-import { ERRORS, SidecarError } from '../../../src/core/errors.ts';
-import type { RotationOptions } from '../../../src/iam/rotation/rotate.ts';
-import { rotate } from '../../../src/iam/rotation/rotate.ts';
-import { naiveRotation } from '../../support/naive-rotation.ts';
-import { wrongs } from '../../support/rotation-end.ts';
-import { FIRST_VALUE, POLICY, type RotationWorld, startRotationServer } from '../../support/rotation-world.ts';
+import { ERRORS, SidecarError } from '../../src/core/errors.ts';
+import type { RotationOptions } from '../../src/iam/rotation/rotate.ts';
+import { rotate } from '../../src/iam/rotation/rotate.ts';
+import { naiveRotation } from '../support/naive-rotation.ts';
+import { wrongs } from '../support/rotation-end.ts';
+import { FIRST_VALUE, POLICY, type RotationWorld, startRotationServer } from '../support/rotation-world.ts';
 
 const server = await startRotationServer();
 afterAll(() => server[Symbol.asyncDispose]());
