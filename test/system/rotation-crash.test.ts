@@ -1,10 +1,10 @@
 // A rotation that dies at every single effect it has, before it and after it, and is run again. What dies here is the
 // function, so that every point is quick to reach; processes that are killed are in test/system.
 import { afterAll, describe, expect, it } from 'vitest';
-import type { RotationOptions } from '../../../src/iam/rotation/rotate.ts';
-import { naiveRotation } from '../../support/naive-rotation.ts';
-import { wrongs } from '../../support/rotation-end.ts';
-import { POLICY, type RotationWorld, startRotationServer } from '../../support/rotation-world.ts';
+import type { RotationOptions } from '../../src/iam/rotation/rotate.ts';
+import { naiveRotation } from '../support/naive-rotation.ts';
+import { wrongs } from '../support/rotation-end.ts';
+import { POLICY, type RotationWorld, startRotationServer } from '../support/rotation-world.ts';
 
 const server = await startRotationServer();
 afterAll(() => server[Symbol.asyncDispose]());
@@ -80,7 +80,7 @@ async function effectsOf(rotation: Rotation): Promise<string[]> {
   return done;
 }
 
-const { rotate } = await import('../../../src/iam/rotation/rotate.ts');
+const { rotate } = await import('../../src/iam/rotation/rotate.ts');
 const EFFECTS = await effectsOf(rotate);
 const NAIVE_EFFECTS = await effectsOf(naiveRotation);
 const rowsOf = (effects: readonly string[]) =>
