@@ -24,7 +24,7 @@ export default defineConfig({
     expect: { poll: { timeout: PATIENCE_MS, interval: 10 } },
     pool: 'forks',
     // More than cores: most of these tests wait for sockets and processes most of the time.
-    maxWorkers: 3,
+    maxWorkers: 4,
     projects: [
       { extends: true, test: { name: 'together', include: together, isolate: false } },
       {

@@ -2,7 +2,7 @@
  * Closes connections in a way that lets the other side read its last response, at a bounded price: closing at once
  * while a request is still on its way resets the connection, and a reset makes some systems drop the response unread.
  */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** Time the other side has to read and to close, ms. */
@@ -49,40 +49,32 @@ export function endGently(socket: Socket): void {
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
-/** Of connections that had requests with a body: the latest that is not over. */
-const LATEST = new WeakMap<Socket, { req: IncomingMessage | undefined }>();
-
 /**
  * For a request with a body: if its response is the last of its connection and comes before the end of that body, the
  * connection is ended once the body has come, or has taken too long. Node would destroy it at once, and a caller that
  * sends before it reads would find it broken (RFC 9112 §9.6).
  */
-export function lingerForBody(req: IncomingMessage): void {
-  const { socket } = req;
-  const latest = LATEST.get(socket) ?? { req };
-  if (!LATEST.has(socket)) {
-    const destroySoon = socket.destroySoon.bind(socket);
-    // What Node calls after the last response.
-    socket.destroySoon = () => endWhenReceived(latest.req, socket, destroySoon);
-    LATEST.set(socket, latest);
-  }
-  latest.req = req;
-  // An idle connection must not hold on to its last request.
-  req.once('close', () => {
-    if (latest.req === req) latest.req = undefined;
+export function lingerForBody(req: IncomingMessage, res: ServerResponse): void {
+  // Ahead of Node's own listener, and not before it is needed: a socket with a method of its own takes far more memory.
+  res.prependOnceListener('finish', () => {
+    if (!req.complete && !req.destroyed) endWhenReceived(req);
   });
 }
 
-function endWhenReceived(req: IncomingMessage | undefined, socket: Socket, destroySoon: () => void): void {
-  if (req === undefined || req.complete || req.destroyed) {
-    destroySoon();
-    return;
-  }
-  socket.end();
-  req.resume();
-  const timer = setTimeout(() => socket.destroy(), MAX_BODY_MS);
+function endWhenReceived(req: IncomingMessage): void {
+  const { socket } = req;
+  const { destroySoon } = socket;
   req.once('close', () => {
-    clearTimeout(timer);
-    destroySoon();
+    socket.destroySoon = destroySoon;
   });
+  // What Node calls after the last response.
+  socket.destroySoon = () => {
+    socket.end();
+    req.resume();
+    const timer = setTimeout(() => socket.destroy(), MAX_BODY_MS);
+    req.once('close', () => {
+      clearTimeout(timer);
+      socket.destroySoon();
+    });
+  };
 }

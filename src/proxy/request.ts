@@ -37,7 +37,7 @@ export function serveRequests(context: ProxyContext): Begin {
     const isLast = isCutShort(exchange) || (before !== undefined && isTooFar(exchange));
     if (isLast) context.readAhead.stop(req.socket);
     if (isLast || context.draining) res.shouldKeepAlive = false;
-    if (hasBody(exchange)) lingerForBody(req);
+    if (hasBody(exchange)) lingerForBody(req, res);
     res.on('close', () => close(exchange));
     inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown));
   };

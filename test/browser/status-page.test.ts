@@ -207,7 +207,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
         await expect.poll(() => page.title()).toBe('aritma-sidecar: No');
         expect(await violations(page)).toEqual([]);
         own.identity.answerWith(json(200, { access_token: 'a', expires_in: 3600, token_type: 'Bearer' }));
-        await expect.poll(() => verdict.textContent(), { timeout: 10_000 }).toMatch(/^Yes /);
+        await expect.poll(() => verdict.textContent()).toMatch(/^Yes /);
         expect(await verdict.getAttribute('class')).toBe('verdict good');
         await expect.poll(() => page.title()).toBe('aritma-sidecar: Yes');
       } finally {
