@@ -57,6 +57,20 @@ const WithOptions: new (req: IncomingMessage, options: object) => ServerResponse
 /** A piece of up to this size costs more as an object than as a copy. */
 const SMALL_BYTES = 1024;
 const BLOCK_BYTES = 4096;
+/** With so many in one turn of the event loop a connection is greedy: it goes on when it is its turn. */
+const MANY_PIECES = 256;
+
+/** Of the greedy connections of the process, which share one event loop, one goes on in each of its turns. */
+const greedy: (() => void)[] = [];
+
+function goOnInTurn(goOn: () => void): void {
+  if (greedy.push(goOn) === 1) setImmediate(next);
+}
+
+function next(): void {
+  greedy.shift()?.();
+  if (greedy.length > 0) setImmediate(next);
+}
 
 /** Hands on the first piece of its body in each turn of the event loop, and the small ones after it copied together. */
 class CallerRequest extends IncomingMessage {
@@ -64,6 +78,7 @@ class CallerRequest extends IncomingMessage {
   /** Of the block. */
   #filled = 0;
   #inTurn = false;
+  #pieces = 0;
 
   override push(piece: Buffer | null): boolean {
     const isSmall = piece !== null && piece.length <= SMALL_BYTES;
@@ -86,7 +101,8 @@ class CallerRequest extends IncomingMessage {
     if (this.#filled + piece.length > BLOCK_BYTES) this.#flush();
     this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES);
     this.#filled += piece.copy(this.#block, this.#filled);
-    return this.readableLength + this.#filled < this.readableHighWaterMark;
+    this.#pieces += 1;
+    return this.#pieces < MANY_PIECES && this.readableLength + this.#filled < this.readableHighWaterMark;
   }
 
   #flush(): void {
@@ -97,7 +113,13 @@ class CallerRequest extends IncomingMessage {
   }
 
   #endTurn(): void {
+    if (this.#pieces < MANY_PIECES) this.#goOn();
+    else goOnInTurn(() => this.#goOn());
+  }
+
+  #goOn(): void {
     this.#inTurn = false;
+    this.#pieces = 0;
     if (this.readableLength === 0) this.#flush();
   }
 }
