@@ -62,17 +62,22 @@ async function serve(flags: Flags): Promise<number> {
 
 /** Both halves. A request leaves next to nothing behind, so more saves no time and holds some 20 MiB under load. */
 const NURSERY_BYTES = 8 * 1024 * 1024;
+/** V8's own. */
+const DEFAULT_GROWTH = 2;
 
 /**
- * What `--max-semi-space-size=4` does, however this was started: V8 reads that one only when it makes its heap, but at each
- * collection what lets the nursery grow. Not before it has grown, because Node takes no code cached under other flags.
+ * What `--max-semi-space-size=4` does, for who starts without it: V8 reads that one only when it makes its heap, but at each
+ * collection by how much the nursery may grow, which it also makes smaller in quiet times. Not before it has grown, because
+ * Node takes no code cached under other flags.
  */
 function keepNurserySmall(): void {
+  if (process.execArgv.some((argument) => /semi.space/.test(argument))) return;
+  let growth = DEFAULT_GROWTH;
   const observer = new PerformanceObserver(() => {
     const nursery = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
-    if (!nursery || nursery.space_size < NURSERY_BYTES) return;
-    setFlagsFromString('--semi-space-growth-factor=1');
-    observer.disconnect();
+    const next = nursery && nursery.space_size >= NURSERY_BYTES ? 1 : DEFAULT_GROWTH;
+    if (next !== growth) setFlagsFromString(`--semi-space-growth-factor=${next}`);
+    growth = next;
   });
   observer.observe({ entryTypes: ['gc'] });
 }

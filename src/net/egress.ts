@@ -9,6 +9,8 @@ import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
 import { tolerate } from './upstream-socket.ts';
 
+const BUSY_MS = 10;
+
 /** Connections to the same server in the same way, each for one user alone, who has to end it: outside the pool and its bound. */
 export interface Direct {
   /** For `Host`. */
@@ -85,10 +87,20 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     dispatcher: pool,
     direct: directTo(base, connect, config.timeouts),
     wasReused: (error) => stale.has(error),
-    isBusy: () => pool.stats.queued > 0,
+    isBusy: remembered(() => pool.stats.queued > 0),
     stats: () => ({ connected: pool.stats.connected, running: pool.stats.running, queued: pool.stats.queued }),
     close: () => pool.close().finally(tunnels?.destroy),
     destroy: () => pool.destroy().finally(tunnels?.destroy),
+  };
+}
+
+/** A yes is good for some ms: the pool counts all its connections for it, and is asked by everyone who has to wait. */
+function remembered(isBusy: () => boolean): () => boolean {
+  let until = 0;
+  return () => {
+    const now = performance.now();
+    if (now >= until && isBusy()) until = now + BUSY_MS;
+    return now < until;
   };
 }
 

@@ -21,6 +21,8 @@ export interface Options {
   readonly from: 'dist' | 'src';
   /** Folder of another build, which is measured beside it as `before`. */
   readonly against: string | undefined;
+  /** Of Node, for that one. */
+  readonly againstFlags: readonly string[];
 }
 
 export const USAGE = `npm run bench -- [options]
@@ -36,6 +38,7 @@ export const USAGE = `npm run bench -- [options]
   --smoke             tiny: does everything still work?
   --from dist|src     what the sidecar is run from (dist)
   --against FOLDER    another build beside it, as "before" (npm run build -- FOLDER makes one)
+  --against-flags F   options of Node it is deployed with, where they are not those of now
 `;
 
 /** @throws Error with what is wrong, in one line */
@@ -54,6 +57,7 @@ export function readOptions(args: readonly string[]): Options {
       smoke: { type: 'boolean', default: false },
       from: { type: 'string', default: 'dist' },
       against: { type: 'string' },
+      'against-flags': { type: 'string', default: '' },
     },
   });
   const { smoke, from } = values;
@@ -70,6 +74,7 @@ export function readOptions(args: readonly string[]): Options {
     smoke,
     from,
     against: values.against,
+    againstFlags: values['against-flags'].split(' ').filter(Boolean),
   };
 }
 

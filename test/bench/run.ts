@@ -57,7 +57,7 @@ export async function runWorkloads(
   workloads: readonly Workload[],
   options: Options,
 ): Promise<Findings> {
-  const others = options.against === undefined ? [] : [sidecarFrom(options.against)];
+  const others = options.against === undefined ? [] : [sidecarFrom(options.against, options.againstFlags)];
   const installed = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true).filter(
     (subject) => subject.version() !== undefined,
   );

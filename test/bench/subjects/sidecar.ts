@@ -26,13 +26,16 @@ export const SIDECAR: Subject = {
 };
 
 /** Another build of it, from the folder that `npm run build -- FOLDER` made. */
-export function sidecarFrom(folder: string): Subject {
+export function sidecarFrom(folder: string, flags: readonly string[]): Subject {
   const main = join(resolve(folder), 'main.js');
   return {
     ...SIDECAR,
     name: BEFORE,
     version: () => folder,
-    start: (setup) => startSidecar({ ...setup, sidecar: { ...setup.sidecar, main } }),
+    start: (setup) => {
+      const nodeFlags = [...setup.sidecar.nodeFlags, ...flags];
+      return startSidecar({ ...setup, sidecar: { ...setup.sidecar, main, nodeFlags } });
+    },
   };
 }
 
