@@ -2,6 +2,7 @@
  * What happened lately, for a person who looks: requests and latencies per route in buckets of ten seconds, and the last
  * errors. Memory is fixed whatever callers do, and recording a request is a handful of integer increments.
  */
+import type { Failure } from '../core/failure.ts';
 
 /** The last five minutes of a route. A latency is the middle of its bucket, at most 12.5 % off from 1 ms to a minute. */
 export interface Recent {
@@ -28,6 +29,8 @@ export interface RecentError {
   readonly code: string | undefined;
   readonly status: number;
   readonly requestId: string;
+  /** What was met, where it was met between us and a server. */
+  readonly failure?: Failure | undefined;
 }
 
 export interface History {
@@ -39,7 +42,7 @@ export interface History {
     route: string | undefined,
     status: number,
     ms: number,
-    failure: { readonly code: string | undefined; readonly requestId: string } | undefined,
+    failure: Pick<RecentError, 'code' | 'requestId' | 'failure'> | undefined,
   ): void;
   route(path: string): RouteHistory;
   /** Latest first, at most 50. */
@@ -87,7 +90,7 @@ export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History 
   return {
     record(route, status, ms, failure) {
       if (failure) {
-        errors[nextError] = { at: wallMs(), route, code: failure.code, status, requestId: failure.requestId };
+        errors[nextError] = { at: wallMs(), route, status, ...failure };
         nextError = (nextError + 1) % MAX_ERRORS;
       }
       if (route === undefined) return;

@@ -2,6 +2,7 @@
  * What operators and probes are told, as pure functions of snapshots: nothing here can reach a token or a secret,
  * because nothing that holds one is handed in.
  */
+import type { Failure } from '../core/failure.ts';
 import type { RecentError, RouteHistory } from './history.ts';
 
 export interface TokenView {
@@ -11,7 +12,16 @@ export interface TokenView {
   /** When it is fetched next by itself; past while that is under way. */
   readonly refreshAt?: number | undefined;
   readonly lastSuccessAt: number | undefined;
-  readonly lastError: { readonly code: string; readonly result: string; readonly at: number } | undefined;
+  readonly lastError:
+    | {
+        readonly code: string;
+        readonly result: string;
+        readonly at: number;
+        /** Since when nothing has succeeded. */
+        readonly since?: number | undefined;
+        readonly failure?: Failure | undefined;
+      }
+    | undefined;
   readonly consecutiveFailures: number;
   readonly generation: number;
 }
@@ -157,7 +167,11 @@ function describe(token: TokenView, now: number) {
     expiresInS: token.expiresAt === undefined ? undefined : Math.floor((token.expiresAt - now) / 1000),
     refreshAt: iso(token.refreshAt),
     lastSuccessAt: iso(token.lastSuccessAt),
-    lastError: token.lastError && { ...token.lastError, at: iso(token.lastError.at) },
+    lastError: token.lastError && {
+      ...token.lastError,
+      at: iso(token.lastError.at),
+      since: iso(token.lastError.since),
+    },
     consecutiveFailures: token.consecutiveFailures,
     generation: token.generation,
   };

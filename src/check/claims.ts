@@ -3,10 +3,11 @@
  * scopes, audience, issuer. The token is only ever read here, and only these claims; an opaque one says nothing.
  */
 import { decodeJwt } from 'jose';
+import type { Words } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
 import { parseObject } from '../net/bounded-request.ts';
 import type { TokenTarget } from '../oauth/credential.ts';
-import { shown, type Words } from './finding.ts';
+import { shown } from './finding.ts';
 
 export interface Issued {
   readonly authorization: Secret;

@@ -5,16 +5,18 @@
 import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
 import type { CredentialConfig } from '../config/schema.ts';
+import type { Words } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
+import type { Leg } from '../net/place.ts';
 import { assertionAudience } from '../oauth/client-auth.ts';
 import type { TokenKey } from '../oauth/token.ts';
-import type { TokenResponse } from '../oauth/token-endpoint.ts';
+import { type Refusal, refusalWords } from '../oauth/token-errors.ts';
+import type { RawResponse, TokenResponse } from '../oauth/token-response.ts';
 import { doubts, isLongLived } from './claims.ts';
 import { clockFinding, discover, type Reading } from './discovery.ts';
-import { FINDING, type Finding, shown, type Words } from './finding.ts';
-import type { Connection, Leg } from './network.ts';
+import { FINDING, type Finding, shown } from './finding.ts';
+import type { Connection } from './network.ts';
 import { type Attempt, createApplicant, tryAll } from './secrets.ts';
-import { type Refusal, refusalWords } from './token-errors.ts';
 
 export interface CredentialContext {
   readonly loaded: LoadedConfig;
@@ -129,13 +131,14 @@ function tokenFindings(attempt: Attempt, around: Around): Finding[] {
   ];
 }
 
-function refused(
-  subject: string,
-  { failure, raw }: Attempt,
-  response: Refusal,
-  { attempts, settings }: Around,
-): Finding {
-  const words = (response.kind === 'unavailable' && failure) || refusalWords(response, raw);
+/** The account without its host, which the finding's subject names. */
+function wordsOf(response: Refusal, raw: RawResponse | undefined): Words {
+  const { cause, message, fix } = response.failure ?? refusalWords(response, raw);
+  return { cause, message, fix };
+}
+
+function refused(subject: string, { raw }: Attempt, response: Refusal, { attempts, settings }: Around): Finding {
+  const words = wordsOf(response, raw);
   const tried = attempts.map(({ secret }) => labelOf(secret)).join(', ');
   const code = response.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE';
   if (response.result !== 'invalid_client') return FINDING.error(subject, code, words);

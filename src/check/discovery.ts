@@ -3,16 +3,17 @@
  * refused in plain words; and what time it has (`Date`, RFC 9110 §6.6.1), because assertions and tokens are judged by clocks.
  */
 import type { LoadedConfig } from '../config/load.ts';
+import type { Words } from '../core/failure.ts';
 import { parseObject } from '../net/bounded-request.ts';
+import { failureWords } from '../net/connection-errors.ts';
 import { createEgress } from '../net/egress.ts';
+import { type Leg, placeOf } from '../net/place.ts';
 import { isAcceptable } from '../oauth/credentials.ts';
 import { type Discovered, interpretDocument } from '../oauth/discovery.ts';
-import type { RawResponse } from '../oauth/token-endpoint.ts';
-import { failureWords } from './connection-errors.ts';
-import { FINDING, type Finding, shown, type Words } from './finding.ts';
-import { type Leg, placeOf } from './network.ts';
+import { redirectTarget } from '../oauth/token-errors.ts';
+import type { RawResponse } from '../oauth/token-response.ts';
+import { FINDING, type Finding, shown } from './finding.ts';
 import { ask, LIMIT_MS } from './request.ts';
-import { redirectTarget } from './token-errors.ts';
 
 export interface DiscoveryReport {
   readonly finding: Finding;
@@ -35,11 +36,7 @@ export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Pr
   });
   await egress.destroy();
   if (!response) {
-    const words = failureWords(failed, {
-      ...placeOf(leg, loaded),
-      stage: 'response',
-      seconds: LIMIT_MS.discovery / 1000,
-    });
+    const words = failureWords(failed, { ...placeOf(leg, loaded, LIMIT_MS.discovery), stage: 'response' });
     return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', words), reading: undefined };
   }
   const reading = { date: response.headers['date'], at: Date.now() };

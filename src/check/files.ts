@@ -6,8 +6,9 @@ import { resolve } from 'node:path';
 import type { LoadedConfig } from '../config/load.ts';
 import { accessDoubts } from '../config/regular-file.ts';
 import type { Config } from '../config/schema.ts';
+import type { Words } from '../core/failure.ts';
 import { parseCertificates } from '../core/pem.ts';
-import { FINDING, type Finding, shown, type Words } from './finding.ts';
+import { FINDING, type Finding, shown } from './finding.ts';
 
 interface SecretFile {
   readonly subject: string;

@@ -3,16 +3,8 @@
  */
 
 import { ERRORS, type ErrorCode } from '../core/errors.ts';
+import type { Words } from '../core/failure.ts';
 import { visible } from '../core/terminal.ts';
-
-/** What is wrong, in plain words, and what to do about it. */
-export interface Words {
-  /** Stable and finer than the code: `tls_unknown_ca`, `proxy_credentials`. */
-  readonly cause: string;
-  /** What and where. */
-  readonly message: string;
-  readonly fix: string;
-}
 
 export interface Finding {
   readonly level: 'ok' | 'warning' | 'error';

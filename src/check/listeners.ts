@@ -8,9 +8,10 @@ import { dirname } from 'node:path';
 import { Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Address } from '../config/parsers.ts';
+import type { Words } from '../core/failure.ts';
 import { parseObject, within } from '../net/bounded-request.ts';
 import { formatAddress } from '../net/listen.ts';
-import { FINDING, type Finding, shown, type Words } from './finding.ts';
+import { FINDING, type Finding, shown } from './finding.ts';
 import { LIMIT_MS } from './request.ts';
 
 interface Listener {

@@ -7,24 +7,18 @@ import { BlockList, connect as connectTcp, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, isLoopback } from '../config/parsers.ts';
+import type { Words } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
 import { within } from '../net/bounded-request.ts';
-import { createTunnels, proxyFor, proxyHost } from '../net/outbound-proxy.ts';
-import { failureWords, type Place } from './connection-errors.ts';
-import type { Words } from './finding.ts';
+import { failureWords } from '../net/connection-errors.ts';
+import { createTunnels, proxyFor } from '../net/outbound-proxy.ts';
+import { type Leg, type Place, placeOf, portOf } from '../net/place.ts';
+
 import { LIMIT_MS } from './request.ts';
 import { expiry, refusal, validity } from './server-certificate.ts';
 
 /** One step may not use up the time of all, or nobody could say which one it was. */
 const STEP_MS = LIMIT_MS.network - 500;
-
-export interface Leg {
-  readonly base: BaseUrl;
-  /** Whose TLS files apply: `credential NAME` or `route PATH`. */
-  readonly owner: string;
-  /** The option that names the server, for advice. */
-  readonly option: string;
-}
 
 export type Connection =
   | { readonly failed: Words; readonly summary?: never }
@@ -37,7 +31,7 @@ export type Connection =
 
 /** Makes and ends one connection. Never throws. */
 export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Connection> {
-  const place = placeOf(leg, loaded);
+  const place = placeOf(leg, loaded, LIMIT_MS.network);
   const failed = (error: unknown): Connection => ({ failed: failureWords(error, place) });
   const silence = { code: 'ETIMEDOUT' };
   const progress = { connected: false };
@@ -53,18 +47,6 @@ export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Con
       message: `${message}; it was tried directly, as NO_PROXY says`,
       fix: `${fix}; if the proxy is the way there, take it out of NO_PROXY`,
     },
-  };
-}
-
-/** Where errors of requests over this leg happen. */
-export function placeOf({ base, owner, option }: Leg, { proxy, tls }: LoadedConfig): Place {
-  const via = proxyFor(base, proxy);
-  return {
-    target: `${base.hostname}:${portOf(base)}`,
-    proxy: via && proxyHost(via),
-    option,
-    hasCertificate: base.secure && tls.get(owner)?.cert !== undefined,
-    seconds: LIMIT_MS.network / 1000,
   };
 }
 
@@ -205,8 +187,4 @@ function untilSettled(tls: TLSSocket): Promise<void> {
     tls.once('error', ended).once('close', () => ended(Object.assign(new Error(), { code: 'CLOSED_AFTER_HANDSHAKE' })));
     tls.resume();
   });
-}
-
-function portOf({ origin, secure }: BaseUrl): number {
-  return Number(new URL(origin).port) || (secure ? 443 : 80);
 }

@@ -7,15 +7,15 @@ import type { CredentialConfig } from '../config/schema.ts';
 import type { LoadedSecret } from '../config/secret-files.ts';
 import { systemClock } from '../core/clock.ts';
 import { createEgress, type Egress } from '../net/egress.ts';
+import { placeOf } from '../net/place.ts';
 import { assertionAudience, CLIENT_AUTH } from '../oauth/client-auth.ts';
 import { grantForm } from '../oauth/credential.ts';
 import type { TokenKey } from '../oauth/token.ts';
-import { type RawResponse, sendTokenRequest, type TokenResponse } from '../oauth/token-endpoint.ts';
+import { sendTokenRequest } from '../oauth/token-endpoint.ts';
+import type { RawResponse, TokenResponse } from '../oauth/token-response.ts';
 import { createVerifier } from '../oauth/token-verifier.ts';
-import { failureWords } from './connection-errors.ts';
 import type { Reading } from './discovery.ts';
-import type { Words } from './finding.ts';
-import { placeOf } from './network.ts';
+
 import { LIMIT_MS } from './request.ts';
 
 export interface ApplicantOptions {
@@ -33,8 +33,6 @@ export interface Attempt {
   /** What came back. */
   readonly raw: RawResponse | undefined;
   readonly reading: Reading | undefined;
-  /** Why nothing came back. */
-  readonly failure: Words | undefined;
 }
 
 export interface Applicant {
@@ -56,7 +54,7 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
   const dispatcher = open(endpoint);
   const verify = createVerification(options, open);
   const audience = assertionAudience(settings);
-  const place = placeOf({ base: endpoint, owner, option: 'tokenEndpoint' }, loaded);
+  const place = placeOf({ base: endpoint, owner, option: 'tokenEndpoint' }, loaded, loaded.config.token.attemptTimeout);
   return {
     secrets: loaded.secrets.get(name) ?? [],
     async ask(secret, key) {
@@ -69,7 +67,6 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
         audience,
       });
       let raw: RawResponse | undefined;
-      let failure: Words | undefined;
       const deadlineMs = loaded.config.token.attemptTimeout;
       const response = await sendTokenRequest({
         dispatcher,
@@ -80,15 +77,11 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
         onResponse(came) {
           raw = came;
         },
-        onFailure(error) {
-          failure = failureWords(error, { ...place, stage: 'response', seconds: deadlineMs / 1000 });
-        },
+        place,
       });
       const reading = raw && { date: raw.headers['date'], at: Date.now() };
       const refused = response.kind === 'token' ? await verify?.(response.authorization) : undefined;
-      // Our own deadline has words of its own.
-      const late = response.kind === 'unavailable' && response.result === 'timeout';
-      return { secret, key, response: refused ?? response, raw, reading, failure: late ? undefined : failure };
+      return { secret, key, response: refused ?? response, raw, reading };
     },
     end: async () => void (await Promise.all(egresses.map((egress) => egress.destroy()))),
   };

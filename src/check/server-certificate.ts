@@ -2,7 +2,8 @@
  * Why a server's certificate is not accepted, and how long an accepted one will go on being so.
  */
 import type { DetailedPeerCertificate } from 'node:tls';
-import { shown, type Words } from './finding.ts';
+import type { Words } from '../core/failure.ts';
+import { shown } from './finding.ts';
 
 export interface Presented {
   /** What the server showed, its own certificate first. */

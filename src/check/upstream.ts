@@ -5,15 +5,16 @@
 import type { LoadedConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
 import type { ErrorCode } from '../core/errors.ts';
+import type { Words } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
+import { failureWords } from '../net/connection-errors.ts';
 import { createEgress } from '../net/egress.ts';
-import type { RawResponse } from '../oauth/token-endpoint.ts';
+import { placeOf } from '../net/place.ts';
+import { redirectTarget } from '../oauth/token-errors.ts';
+import type { RawResponse } from '../oauth/token-response.ts';
 import { whyInvalid } from './claims.ts';
-import { failureWords } from './connection-errors.ts';
-import { FINDING, type Finding, type Words } from './finding.ts';
-import { placeOf } from './network.ts';
+import { FINDING, type Finding } from './finding.ts';
 import { ask, LIMIT_MS } from './request.ts';
-import { redirectTarget } from './token-errors.ts';
 
 /** One GET on the route's base path. */
 export async function callUpstream(route: RouteConfig, authorization: Secret, loaded: LoadedConfig): Promise<Finding> {
@@ -30,7 +31,7 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
   await egress.destroy();
   if (response) return judge(subject, response, { upstream, authorization });
   const leg = { base: upstream, owner, option: 'upstream' };
-  const place = { ...placeOf(leg, loaded), stage: 'response' as const, seconds: LIMIT_MS.upstream / 1000 };
+  const place = { ...placeOf(leg, loaded, LIMIT_MS.upstream), stage: 'response' as const };
   const words = failureWords(failed, place);
   return FINDING.error(subject, CODES[words.cause] ?? 'UPSTREAM_UNREACHABLE', words);
 }

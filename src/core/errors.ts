@@ -3,6 +3,7 @@
  * `X-Sidecar-Error`, metric label, `check` finding). Text here is static and public; evidence travels in `fields`
  * (logged by allow-list) and the original in `cause` (never leaves the process).
  */
+import type { Failure } from './failure.ts';
 
 interface ErrorRow {
   /** HTTP status when a caller sees it. */
@@ -10,7 +11,7 @@ interface ErrorRow {
   /** Process exit code when a command ends with it. */
   readonly exit: number;
   readonly title: string;
-  /** What happened and what to do about it, for a person. */
+  /** What to do about it, for a person. */
   readonly detail: string;
 }
 
@@ -25,8 +26,7 @@ export const ERRORS = {
     status: 500,
     exit: 3,
     title: 'Cannot listen',
-    detail:
-      'EADDRINUSE: another program has the address. EACCES: no permission for it. EADDRNOTAVAIL: not an address of this machine. ENOENT: the folder is missing.',
+    detail: 'Another program may have the address, or this one no permission for it. The reason is listed or logged.',
   },
   SIDECAR_AUDIT_FAILED: {
     status: 503,
@@ -104,8 +104,7 @@ export const ERRORS = {
     status: 403,
     exit: 1,
     title: 'The caller did not prove who it is',
-    detail:
-      'This port wants a key: in the header `X-Sidecar-Key`, or as HTTP Basic password with the caller’s name as user, sent without waiting for a challenge.',
+    detail: 'Send a key: in `X-Sidecar-Key`, or unasked as HTTP Basic password with the caller’s name as user.',
   },
   CALLER_LIMIT: {
     status: 429,
@@ -159,7 +158,7 @@ export const ERRORS = {
     status: 503,
     exit: 6,
     title: 'No access token is available right now',
-    detail: 'The identity server cannot be reached, or its response is malformed: try again later.',
+    detail: 'The identity server cannot be reached, or its response is malformed. The log says which.',
   },
   CREDENTIALS_REJECTED: {
     status: 503,
@@ -261,8 +260,7 @@ export const ERRORS = {
     status: 503,
     exit: 8,
     title: 'The secret or the journal of its rotation cannot be kept',
-    detail:
-      'A file: its folder must be there and writable; EPERM: run as its owner; EBUSY: mount the folder, not the file. Kubernetes: see the reason.',
+    detail: 'Create the folder of the file, or make it writable; EPERM: run as owner; EBUSY: mount the folder.',
   },
   ROTATION_JOURNAL_INVALID: {
     status: 503,
@@ -281,8 +279,10 @@ export interface ErrorExtras {
   readonly mayHaveExecuted?: boolean;
   /** Evidence for the log (allow-listed there), never for a caller. */
   readonly fields?: Readonly<Record<string, string | number | boolean>>;
+  /** What was met, for everybody; else the table's own words stand. */
+  readonly failure?: Failure | undefined;
   readonly cause?: unknown;
-  /** For CONFIG_INVALID: everything that is wrong, for people. Holds no values. */
+  /** For CONFIG_INVALID. Holds no values. */
   readonly problems?: readonly { readonly where: string; readonly path: string; readonly message: string }[];
 }
 

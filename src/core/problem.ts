@@ -3,9 +3,10 @@
  */
 
 import { ERRORS, type SidecarError } from './errors.ts';
+import { sentences } from './failure.ts';
 
 /**
- * Renders an error as status, headers and RFC 9457 body, of which only table text reaches the body.
+ * Renders an error as status, headers and RFC 9457 body. Only text of our tables and the name of a server reach it.
  * @param mayHaveExecuted of a call to an API, whether it may have acted on it; undefined = there was no such call
  */
 export function toProblem(
@@ -20,7 +21,8 @@ export function toProblem(
     title: row.title,
     status: row.status,
     code: error.code,
-    detail: row.detail,
+    detail: detailOf(error, row.detail, mayHaveExecuted),
+    cause: error.extras.failure?.cause,
     requestId,
     ...(mayHaveExecuted === undefined ? {} : { mayHaveExecuted }),
   });
@@ -33,6 +35,14 @@ export function toProblem(
   };
   if (retryAfterS !== undefined) headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfterS)));
   return { status: row.status, headers, body };
+}
+
+/** Of a failure that was met, what it was and what to do about it; and about the request, where that matters. */
+function detailOf({ code, extras: { failure } }: SidecarError, general: string, mayHaveExecuted?: boolean): string {
+  if (failure === undefined) return general;
+  const said = sentences(failure);
+  if (!code.startsWith('UPSTREAM_') || mayHaveExecuted === undefined) return said;
+  return `${said} ${mayHaveExecuted ? 'The API may have executed the request: ask it before you send that again.' : 'Nothing was sent: trying again is safe.'}`;
 }
 
 /** A whole HTTP/1.1 response; close the connection after it. No request of its own is known, so it has no id. */

@@ -3,8 +3,10 @@
  * earlier one when that works again, which is what lets a secret be rotated without a gap.
  */
 import type { Dispatcher } from 'undici';
+import type { Place } from '../net/place.ts';
 import { type ClientSecret, createSecretFailover, type SecretFailoverOptions } from './secret-failover.ts';
-import { sendTokenRequest, type TokenResponse } from './token-endpoint.ts';
+import { accounted, sendTokenRequest } from './token-endpoint.ts';
+import type { TokenResponse } from './token-response.ts';
 import type { Verify } from './token-verifier.ts';
 
 /** Where token requests go. */
@@ -13,12 +15,15 @@ export interface Endpoint {
   readonly path: string;
   /** Of assertions: as configured, else the issuer if known, else the URL of the token endpoint. */
   readonly audience: string;
+  readonly place?: Place | undefined;
 }
 
 type Failure = Exclude<TokenResponse, { kind: 'token' }>;
 
 export interface CredentialOptions extends SecretFailoverOptions {
   readonly name: string;
+  /** Of its server, for the account of a failure that no request met. */
+  readonly host?: string | undefined;
   /** Finds the token endpoint; a failure counts as a failure of the endpoint. */
   readonly locate: () => Promise<Endpoint | Failure>;
   /** What the sources of the client secrets hold at this moment; absent = they cannot change. */
@@ -56,6 +61,9 @@ export interface Credential {
 
 /** The five that can be configured, one that was replaced, and two that come while they are tried: servers lock out. */
 const MAX_TRIES = 8;
+
+/** The source waits for a response; it has no other kind for a bug in this code. */
+const INTERNAL: TokenResponse = { kind: 'unavailable', result: 'internal' };
 
 export function createCredential(options: CredentialOptions): Credential {
   const clientSecrets = createSecretFailover(options);
@@ -102,8 +110,7 @@ export function createCredential(options: CredentialOptions): Credential {
 
   return {
     name: options.name,
-    // The source waits for a response; it has no other kind for a bug in this code.
-    fetchToken: (target) => fetchToken(target).catch(() => ({ kind: 'unavailable', result: 'internal' })),
+    fetchToken: async (target) => accounted(await fetchToken(target).catch(() => INTERNAL), undefined, options.host),
     accepted: clientSecrets.accepted,
     secretsInUse: () =>
       clientSecrets.all().map((clientSecret) => ({
@@ -121,8 +128,8 @@ async function sendOne(
   const form = grantForm(target, parameters);
   const headers: Record<string, string> = {};
   await clientSecret.authenticate({ form, headers, audience: endpoint.audience });
-  const { dispatcher, path } = endpoint;
-  return sendTokenRequest({ dispatcher, path, form, headers, deadlineMs, now: () => clock.now().wallMs });
+  const { dispatcher, path, place } = endpoint;
+  return sendTokenRequest({ dispatcher, path, form, headers, deadlineMs, place, now: () => clock.now().wallMs });
 }
 
 /** What is asked for (RFC 6749 §4.4.2), without the proof of who asks. */

@@ -10,6 +10,7 @@ import type { LoadedSecret } from '../config/secret-files.ts';
 import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import { createEgress, type Egress } from '../net/egress.ts';
+import { type Place, placeOf } from '../net/place.ts';
 import { assertionAudience, CLIENT_AUTH } from './client-auth.ts';
 import { type Credential, createCredential, type Endpoint } from './credential.ts';
 import { createDiscovery, type Discovery } from './discovery.ts';
@@ -59,7 +60,9 @@ export function createIdentity(options: IdentityOptions): Identity {
       egresses.push(egress);
       return egress.dispatcher;
     };
-    return buildCredential(name, { ...options, settings, connect });
+    const placeAt = (base: BaseUrl, option: string) =>
+      placeOf({ base, owner, option }, loaded, loaded.config.timeouts.connect);
+    return buildCredential(name, { ...options, settings, connect, placeAt });
   });
   return {
     credentials,
@@ -86,16 +89,19 @@ export function tokenKey(route: RouteConfig, config: Config): TokenKey {
 interface Context extends IdentityOptions {
   readonly settings: CredentialConfig;
   readonly connect: (base: BaseUrl) => Dispatcher;
+  readonly placeAt: (base: BaseUrl, option: string) => Place;
 }
 
 function buildCredential(name: string, context: Context): Credential {
-  const { loaded, clock, settings, onRequest, onVerdict, secretsNow } = context;
+  const { loaded, clock, settings, onRequest, onVerdict, secretsNow, placeAt } = context;
+  const server = settings.tokenEndpoint ?? settings.issuer;
   const discovery = settings.issuer && discover(settings.issuer, context);
   const sources = loaded.secrets.get(name) ?? [];
   const clientSecrets = buildClientSecrets(sources, context);
   const before = context.previous?.(name)?.accepted();
   return createCredential({
     name,
+    host: server && placeAt(server, '').target,
     clientSecrets,
     secretsNow: secretsNow && (() => buildClientSecrets(reread(sources, secretsNow(name)), context)),
     replaced: clientSecrets.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
@@ -128,10 +134,11 @@ function urlOf({ origin, basePath }: BaseUrl): string {
   return origin + basePath;
 }
 
-function discover(issuer: BaseUrl, { loaded: { config }, connect }: Context): Discovery {
+function discover(issuer: BaseUrl, { loaded: { config }, connect, placeAt }: Context): Discovery {
   return createDiscovery({
     issuer: urlOf(issuer),
     basePath: issuer.basePath,
+    place: placeAt(issuer, 'issuer'),
     dispatcher: connect(issuer),
     deadlineMs: config.token.attemptTimeout,
     isAcceptable: (url) => isAcceptable(url, config),
@@ -169,23 +176,23 @@ function buildVerifier(
 }
 
 /** The endpoint as configured, or as discovered; connections are kept per origin. */
-function locator({ settings, connect }: Context, discovery: Discovery | undefined) {
+function locator({ settings, connect, placeAt }: Context, discovery: Discovery | undefined) {
   const { tokenEndpoint } = settings;
   const audience = assertionAudience(settings);
   const dispatchers = new Map<string, Dispatcher>();
   const endpoint = (base: BaseUrl): Endpoint => {
     const dispatcher = dispatchers.get(base.origin) ?? connect(base);
     dispatchers.set(base.origin, dispatcher);
-    return { dispatcher, path: base.basePath || '/', audience };
+    return { dispatcher, path: base.basePath || '/', audience, place: placeAt(base, 'tokenEndpoint') };
   };
   if (tokenEndpoint) {
     const fixed = endpoint(tokenEndpoint);
     return async () => fixed;
   }
   return async () => {
-    const outcome = (await discovery?.find()) ?? { failed: 'discovery' as const };
+    const outcome = (await discovery?.find()) ?? { failed: 'discovery' as const, failure: undefined };
     if ('found' in outcome) return endpoint(parseBaseUrl(outcome.found.tokenEndpoint));
     const kind = outcome.failed === 'discovery' ? ('unavailable' as const) : ('malformed' as const);
-    return { kind, result: outcome.failed };
+    return { kind, result: outcome.failed, failure: outcome.failure };
   };
 }

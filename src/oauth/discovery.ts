@@ -4,7 +4,10 @@
  * cannot move the secret to another server.
  */
 import type { Dispatcher } from 'undici';
+import type { Failure } from '../core/failure.ts';
 import { parseObject, sendBounded } from '../net/bounded-request.ts';
+import { failureAt } from '../net/connection-errors.ts';
+import type { Place } from '../net/place.ts';
 
 export interface Discovered {
   readonly tokenEndpoint: string;
@@ -12,7 +15,9 @@ export interface Discovered {
 }
 
 /** `failed` is from a closed list, because it becomes a metric label. */
-export type DiscoveryOutcome = { readonly found: Discovered } | { readonly failed: 'discovery' | 'discovery_mismatch' };
+export type DiscoveryOutcome =
+  | { readonly found: Discovered }
+  | { readonly failed: 'discovery' | 'discovery_mismatch'; readonly failure?: Failure | undefined };
 
 export interface DiscoveryOptions {
   /** As configured, `https://id.aritma.io`, without a trailing slash. */
@@ -21,6 +26,8 @@ export interface DiscoveryOptions {
   readonly dispatcher: Dispatcher;
   /** Path of the issuer, `` or `/tenant`. */
   readonly basePath: string;
+  /** Where that is, for the account of a failure. */
+  readonly place?: Place | undefined;
   readonly deadlineMs: number;
   /** Whether a secret may be sent to this URL: https, or loopback, or spelled unsafe. */
   readonly isAcceptable: (url: string) => boolean;
@@ -59,7 +66,9 @@ async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcom
     ...{ deadlineMs: options.deadlineMs, maxBytes: MAX_BODY_BYTES },
   });
   // Network or deadline: for the caller both are "not now".
-  if (outcome.failed || outcome.tooLarge || outcome.response.status !== 200) return { failed: 'discovery' };
+  if (outcome.failed)
+    return { failed: 'discovery', failure: options.place && failureAt(outcome.failed, options.place) };
+  if (outcome.tooLarge || outcome.response.status !== 200) return { failed: 'discovery' };
   const document = parseObject(outcome.response.body);
   return document ? interpretDocument(document, options) : { failed: 'discovery' };
 }

@@ -5,7 +5,7 @@
  */
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import { backoffMs, rejectionBackoffMs } from './refresh-policy.ts';
-import type { TokenResponse } from './token-endpoint.ts';
+import type { TokenResponse } from './token-response.ts';
 
 export interface PaceOptions {
   readonly clock: Clock;

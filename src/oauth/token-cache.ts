@@ -3,7 +3,7 @@
  * difference in credential, scope, audience or resource share nothing.
  */
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
-import type { TokenResponse } from './token-endpoint.ts';
+import type { TokenResponse } from './token-response.ts';
 import { type SourceOptions, TokenSource } from './token-source.ts';
 
 export interface TokenCache {

@@ -1,35 +1,13 @@
 /**
- * One token request and the verdict on its response, kept apart: `sendTokenRequest` needs a network,
- * `interpretTokenResponse` is a pure function. Every outcome is a value; no part of a response body gets into an error
- * or log.
+ * One token request, which needs a network; the verdict on its response is `interpretTokenResponse`. Every outcome is a value; no
+ * part of a response body gets into an error or log.
  */
-import { decodeJwt } from 'jose/jwt/decode';
 import { type Dispatcher, errors } from 'undici';
-import { Secret } from '../core/secret.ts';
-import { parseObject, sendBounded } from '../net/bounded-request.ts';
-
-/** What the identity server's response means. */
-export type TokenResponse =
-  | {
-      readonly kind: 'token';
-      readonly authorization: Secret;
-      readonly lifetimeS: number;
-      /** How much of it was over when it was issued, at most: a JWT's times are whole seconds. */
-      readonly roundedOffS?: number | undefined;
-      readonly assumedLifetime: boolean;
-    }
-  /** The server understood and said no; asking again changes nothing. `result` is the OAuth error code. */
-  | { readonly kind: 'rejected'; readonly result: string }
-  /** Network, overload, server error: asking again later may work. */
-  | { readonly kind: 'unavailable'; readonly result: string; readonly retryAfterS?: number | undefined }
-  /** Something that is not a token response (RFC 6749 §5) came back. */
-  | { readonly kind: 'malformed'; readonly result: string };
-
-export interface RawResponse {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: string;
-}
+import { type BoundedOutcome, sendBounded } from '../net/bounded-request.ts';
+import { failureAt } from '../net/connection-errors.ts';
+import type { Place } from '../net/place.ts';
+import { refusalWords } from './token-errors.ts';
+import { interpretTokenResponse, type RawResponse, type TokenResponse } from './token-response.ts';
 
 export interface TokenRequest {
   readonly dispatcher: Dispatcher;
@@ -42,31 +20,12 @@ export interface TokenRequest {
   readonly now?: (() => number) | undefined;
   /** Gets the raw response before it is interpreted: `check` has more to say about it than the verdict keeps. */
   readonly onResponse?: (response: RawResponse) => void;
-  /** Told why nothing came back. */
-  readonly onFailure?: (error: unknown) => void;
+  /** Where it is sent, for the account of a failure. */
+  readonly place?: Place | undefined;
 }
 
 /** A token response is a few KiB; whatever is larger is not one. */
 const MAX_BODY_BYTES = 64 * 1024;
-const MAX_TOKEN_CHARS = 12 * 1024;
-const MAX_LIFETIME_S = 24 * 3600;
-/** RFC 6749 §5.1 only RECOMMENDS expires_in; without it and without a JWT `exp` this is a safe guess. */
-const ASSUMED_LIFETIME_S = 300;
-const MAX_RETRY_AFTER_S = 300;
-/** RFC 6750 §2.1 b64token: anything else could break out of the header line. */
-const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
-/** RFC 6749 §5.2, RFC 8707 §2 and the one of §4.1.2.1 that servers also use here. */
-const REJECTIONS: ReadonlySet<string> = new Set([
-  'invalid_client',
-  'invalid_request',
-  'invalid_grant',
-  'invalid_scope',
-  'invalid_target',
-  'unauthorized_client',
-  'unsupported_grant_type',
-  'access_denied',
-]);
-
 /** Sends one grant (RFC 6749 §4.4.2) and interprets the response. Never throws, never follows a redirect. */
 export async function sendTokenRequest(request: TokenRequest): Promise<TokenResponse> {
   const outcome = await sendBounded(request.dispatcher, {
@@ -77,13 +36,29 @@ export async function sendTokenRequest(request: TokenRequest): Promise<TokenResp
     deadlineMs: request.deadlineMs,
     maxBytes: MAX_BODY_BYTES,
   });
-  if (outcome.failed) {
-    request.onFailure?.(outcome.failed);
-    return { kind: 'unavailable', result: outcome.isLate ? 'timeout' : transportClass(outcome.failed) };
-  }
+  if (outcome.failed && !outcome.isLate) return unreachable(outcome.failed, request.place);
+  if (outcome.response && !outcome.tooLarge) request.onResponse?.(outcome.response);
+  return accounted(interpretOutcome(outcome, (request.now ?? Date.now)()), outcome.response, request.place?.target);
+}
+
+function unreachable(error: Error, place: Place | undefined): TokenResponse {
+  return { kind: 'unavailable', result: transportClass(error), failure: place && failureAt(error, place) };
+}
+
+function interpretOutcome(outcome: BoundedOutcome, nowMs: number): TokenResponse {
+  if (outcome.failed) return { kind: 'unavailable', result: 'timeout' };
   if (outcome.tooLarge) return { kind: 'malformed', result: 'body_too_large' };
-  request.onResponse?.(outcome.response);
-  return interpretTokenResponse(outcome.response, (request.now ?? Date.now)());
+  return interpretTokenResponse(outcome.response, nowMs);
+}
+
+/** With an account of the failure, if it is one and has none. @param host `id.aritma.io:443` */
+export function accounted(
+  response: TokenResponse,
+  raw: RawResponse | undefined,
+  host: string | undefined,
+): TokenResponse {
+  if (response.kind === 'token' || response.failure || host === undefined) return response;
+  return { ...response, failure: { ...refusalWords(response, raw), host } };
 }
 
 /** A closed list, because it becomes a metric label. */
@@ -95,100 +70,4 @@ function transportClass(error: unknown): string {
   if (/^(CERT_|ERR_TLS|ERR_SSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH)/.test(code)) return 'tls';
   if (error instanceof errors.HTTPParserError || code === 'UND_ERR_HEADERS_OVERFLOW') return 'not_http';
   return 'network';
-}
-
-/**
- * Decides what a response means.
- * @param nowMs epoch ms, for Retry-After dates and tokens without `expires_in`
- */
-export function interpretTokenResponse(response: RawResponse, nowMs: number): TokenResponse {
-  const { status } = response;
-  if (status === 429 || status === 408 || status >= 500) {
-    return { kind: 'unavailable', result: `http_${statusLabel(status)}`, retryAfterS: retryAfter(response, nowMs) };
-  }
-  if (status !== 200 && status !== 400 && status !== 401 && status !== 403) {
-    const redirect = status >= 300 && status < 400;
-    return { kind: 'malformed', result: redirect ? 'redirect' : status === 404 ? 'http_404' : 'http_other' };
-  }
-  const body = parseObject(response.body);
-  if (!body) return { kind: 'malformed', result: 'not_json' };
-  const { error } = body;
-  if (typeof error === 'string') {
-    if (REJECTIONS.has(error)) return { kind: 'rejected', result: error };
-    return { kind: 'unavailable', result: 'oauth_other', retryAfterS: retryAfter(response, nowMs) };
-  }
-  return status === 200 ? interpretToken(body, nowMs) : { kind: 'malformed', result: 'no_error_code' };
-}
-
-function statusLabel(status: number): string {
-  return status === 429 || status === 408 || [500, 502, 503, 504].includes(status) ? String(status) : '5xx';
-}
-
-function interpretToken(body: Record<string, unknown>, nowMs: number): TokenResponse {
-  const { access_token: token, token_type: type } = body;
-  if (typeof token !== 'string' || token.length > MAX_TOKEN_CHARS || !B64TOKEN.test(token)) {
-    return { kind: 'malformed', result: 'bad_token' };
-  }
-  if (typeof type !== 'string' || type.toLowerCase() !== 'bearer')
-    return { kind: 'malformed', result: 'bad_token_type' };
-  const stated = body['expires_in'] === undefined ? undefined : toSeconds(body['expires_in']);
-  if (stated !== undefined && !(stated >= 1)) return { kind: 'malformed', result: 'bad_expires_in' };
-  const claimed = claimedLifetime(token, nowMs / 1000);
-  const lifetimeS = Math.min(
-    stated ?? claimed?.lifetimeS ?? ASSUMED_LIFETIME_S,
-    claimed?.lifetimeS ?? Infinity,
-    MAX_LIFETIME_S,
-  );
-  if (lifetimeS < 1) return { kind: 'malformed', result: 'bad_expires_in' };
-  return {
-    kind: 'token',
-    authorization: new Secret(`Bearer ${token}`),
-    lifetimeS,
-    // Half of a token of one second is left whatever was rounded.
-    roundedOffS: claimed && Math.min(lifetimeS / 2, Math.max(0, lifetimeS - claimed.lifetimeS + claimed.roundedOffS)),
-    assumedLifetime: stated === undefined && claimed === undefined,
-  };
-}
-
-/** Number or numeric string, rounded down; NaN for everything else. */
-function toSeconds(value: unknown): number {
-  if (typeof value === 'number') return Math.floor(value);
-  return typeof value === 'string' && /^\d{1,15}(\.\d+)?$/.test(value) ? Math.floor(Number(value)) : Number.NaN;
-}
-
-/**
- * What a JWT states of its lifetime, undefined for an opaque token. With `iat` it is a difference of two server times, so
- * a clock that differs from ours does not matter. Claims are input: what is no finite number is as good as absent.
- */
-function claimedLifetime(token: string, nowS: number): { lifetimeS: number; roundedOffS: number } | undefined {
-  const { exp, iat } = claimsOf(token);
-  if (!isTime(exp)) return undefined;
-  if (!isTime(iat)) return { lifetimeS: Math.floor(exp - nowS), roundedOffS: 0 };
-  // Where the clocks agree to the second, ours has the part of it that `iat` left out.
-  const agoS = nowS - iat;
-  const roundedOffS = Number.isInteger(exp) ? (agoS >= 0 && agoS < 1 ? agoS : 1) : 0;
-  return { lifetimeS: Math.floor(exp - iat), roundedOffS };
-}
-
-function claimsOf(token: string): Readonly<Record<string, unknown>> {
-  try {
-    return decodeJwt(token);
-  } catch {
-    // Opaque: nothing to read.
-    return {};
-  }
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value);
-}
-
-/** RFC 9110 §10.2.3: seconds or a date; absent or garbage = undefined; bounded. */
-function retryAfter({ headers }: RawResponse, nowMs: number): number | undefined {
-  const value = headers['retry-after'];
-  if (typeof value !== 'string') return undefined;
-  // Date.parse makes a date of almost anything; an HTTP-date begins with the day's name.
-  const dateMs = /^[A-Z][a-z]{2}/.test(value) ? Date.parse(value) : Number.NaN;
-  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : (dateMs - nowMs) / 1000;
-  return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;
 }

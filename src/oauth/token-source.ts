@@ -8,7 +8,7 @@ import { SidecarError } from '../core/errors.ts';
 import { type Lifespan, planLifespan } from './refresh-policy.ts';
 import { RequestPace } from './request-pace.ts';
 import type { Phase, Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
-import type { TokenResponse } from './token-endpoint.ts';
+import type { TokenResponse } from './token-response.ts';
 import { Waiters } from './waiters.ts';
 
 export interface SourceOptions {
@@ -29,8 +29,9 @@ type Outcome = { readonly token: Token } | { readonly error: SidecarError };
 interface Failure {
   readonly error: SidecarError;
   readonly result: string;
-  /** Epoch ms. */
+  /** Epoch ms; `since` of the first in a row. */
   readonly at: number;
+  readonly since: number;
 }
 
 /** Timers past 2^31 ms fire at once; a source looks again at least this often instead. */
@@ -115,7 +116,10 @@ export class TokenSource {
       expiresAt: this.#token?.expiresAt,
       refreshAt: this.#dueAt,
       lastSuccessAt: this.#lastSuccessAt,
-      lastError: failure && { code: failure.error.code, result: failure.result, at: failure.at },
+      lastError: failure && {
+        ...{ code: failure.error.code, result: failure.result, at: failure.at, since: failure.since },
+        failure: failure.error.extras.failure,
+      },
       consecutiveFailures: this.#pace.failures,
       generation: this.#generation,
     };
@@ -196,9 +200,11 @@ export class TokenSource {
     const error = new SidecarError(response.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE', {
       retryAfterS: this.#pace.retryInMs(true) / 1000,
       fields: { credential: this.key.credential, result: response.result },
+      failure: response.failure,
     });
-    this.#failure = { error, result: response.result, at: clock.now().wallMs };
-    events.failed(error, this.#retryInMs());
+    const at = clock.now().wallMs;
+    this.#failure = { error, result: response.result, at, since: this.#failure?.since ?? at };
+    events.failed(error, this.#retryInMs(), this.#phase() === 'expired' ? undefined : this.#token?.expiresAt);
     return { error };
   }
 

@@ -7,7 +7,7 @@ import type { Dispatcher } from 'undici';
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import type { Secret } from '../core/secret.ts';
 import { parseObject, sendBounded } from '../net/bounded-request.ts';
-import type { TokenResponse } from './token-endpoint.ts';
+import type { TokenResponse } from './token-response.ts';
 
 type Jose = typeof import('jose');
 

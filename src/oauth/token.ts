@@ -2,6 +2,7 @@
  * A kept token: what it is for, how long it lives, and what may be told of it.
  */
 import type { SidecarError } from '../core/errors.ts';
+import type { Failure } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
 import type { TokenTarget } from './credential.ts';
 import type { Lifespan } from './refresh-policy.ts';
@@ -26,7 +27,8 @@ export type LookupResult = 'hit' | 'early' | 'join' | 'miss';
 export interface TokenEvents {
   lookup(result: LookupResult): void;
   obtained(token: Token, assumedLifetime: boolean): void;
-  failed(error: SidecarError, retryInMs: number): void;
+  /** @param expiresAt epoch ms, of the token that is in use meanwhile; undefined = there is none */
+  failed(error: SidecarError, retryInMs: number, expiresAt: number | undefined): void;
 }
 
 export interface TokenSnapshot {
@@ -37,7 +39,16 @@ export interface TokenSnapshot {
   /** Epoch ms of the next fetch without anybody asking; past while it is under way. */
   readonly refreshAt: number | undefined;
   readonly lastSuccessAt: number | undefined;
-  readonly lastError: { readonly code: string; readonly result: string; readonly at: number } | undefined;
+  readonly lastError:
+    | {
+        readonly code: string;
+        readonly result: string;
+        readonly at: number;
+        /** Since when there has been no success. */
+        readonly since: number;
+        readonly failure: Failure | undefined;
+      }
+    | undefined;
   readonly consecutiveFailures: number;
   /** Tokens obtained so far. */
   readonly generation: number;

@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { ERRORS, type SidecarError } from '../core/errors.ts';
+import { type Failure, failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import type { CallerMetrics, RouteMetrics } from '../core/metrics.ts';
 import type { ReadAhead } from '../core/read-ahead.ts';
@@ -81,7 +82,9 @@ export type FinishedRequest = readonly [
   route: string | undefined,
   status: number,
   ms: number,
-  failure: { readonly code: string | undefined; readonly requestId: string } | undefined,
+  failure:
+    | { readonly code: string | undefined; readonly requestId: string; readonly failure: Failure | undefined }
+    | undefined,
   method: string,
 ];
 
@@ -206,9 +209,15 @@ export function record(exchange: Exchange): Outcome {
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
   (route?.metrics ?? unrouted).record(method, status, ms / 1000);
-  onFinished?.(route?.path, status, ms, code || status >= 500 ? { code, requestId } : undefined, method);
+  onFinished?.(
+    route?.path,
+    status,
+    ms,
+    code || status >= 500 ? { code, requestId, failure: error?.extras.failure } : undefined,
+    method,
+  );
   const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
-  log.info('request', {
+  log[status >= 500 ? 'warn' : 'info']('request', {
     requestId,
     traceparent: exchange.head.traceparent,
     route: route?.path,
@@ -219,6 +228,7 @@ export function record(exchange: Exchange): Outcome {
     code,
     mayHaveExecuted,
     errno: error?.extras.fields?.['errno'],
+    ...failureFields(error?.extras.failure),
     bytesIn: isForwarded ? lengthOf(exchange) : undefined,
     bytesOut: isForwarded ? exchange.bytesOut : undefined,
     upstreamMs: exchange.upstreamMs,

@@ -13,7 +13,7 @@ import type { Exchange, Underway } from './exchange.ts';
 import { type ResponseHead, readResponseHead } from './headers.ts';
 import { mayTryAgain, renewedToken, translate } from './replay.ts';
 import { ResponseWriter, type Settle } from './response-writer.ts';
-import type { Route } from './route.ts';
+import { outOfTime, type Route } from './route.ts';
 import { createUpgrade } from './upgrade-fence.ts';
 
 /** RFC 9110 §7.6.3. */
@@ -187,7 +187,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
     if (mayTryAgain(this.#exchange, this.#route, { responded: this.#responded, error }))
       this.#again('stale_connection', Promise.resolve(this.#token));
-    else this.#settle.reject(translate(error, this.#controller !== undefined));
+    else this.#settle.reject(translate(error, this.#route.place, this.#controller !== undefined));
   }
 
   callerClosed(): void {
@@ -208,9 +208,9 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   expire(): void {
-    const late = (mayHaveExecuted: boolean) => new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted });
-    if (this.#controller === undefined) this.#giveUp(late(false));
-    else this.#controller.abort(late(true));
+    const error = outOfTime(this.#route, this.#controller !== undefined);
+    if (this.#controller === undefined) this.#giveUp(error);
+    else this.#controller.abort(error);
   }
 
   /** undici cannot take back what waits for a connection; `onRequestStart` will, before a byte is written. */

@@ -5,6 +5,8 @@
 
 import { errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
+import { failureAt } from '../net/connection-errors.ts';
+import type { Place } from '../net/place.ts';
 import type { Token } from '../oauth/token.ts';
 import { isSafe } from './admission.ts';
 import { type Challenge, readChallenges } from './challenges.ts';
@@ -57,17 +59,18 @@ function wantsScope({ parameters }: Challenge): boolean {
 }
 
 /** @param started whether bytes may have been written */
-export function translate(error: Error & { code?: string }, started: boolean): SidecarError {
+export function translate(error: Error & { code?: string }, place: Place, started: boolean): SidecarError {
   if (error instanceof SidecarError) return error;
   const code = error.code ?? '';
   if (code === 'UND_ERR_INVALID_ARG') return new SidecarError('CALLER_REQUEST_INVALID', { cause: error });
-  const extras = { mayHaveExecuted: started, cause: error, fields: { errno: code } };
-  if (code === 'UND_ERR_DESTROYED') return new SidecarError('SIDECAR_STOPPED', extras);
+  const met = { mayHaveExecuted: started, cause: error, fields: { errno: code } };
+  if (code === 'UND_ERR_DESTROYED') return new SidecarError('SIDECAR_STOPPED', met);
+  const notHttp = isNotHttp(error, code);
+  const extras = { ...met, failure: failureAt(notHttp ? { code: code || 'HPE_INVALID' } : error, place) };
   if (!started) return new SidecarError('UPSTREAM_UNREACHABLE', extras);
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
     return new SidecarError('UPSTREAM_TIMEOUT', extras);
   }
-  const notHttp = isNotHttp(error, code);
   return new SidecarError(notHttp ? 'UPSTREAM_INVALID' : 'UPSTREAM_RESET', extras);
 }
 

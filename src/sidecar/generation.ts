@@ -5,6 +5,7 @@
 import type { LoadedConfig } from '../config/load.ts';
 import type { Clock } from '../core/clock.ts';
 import { ERRORS } from '../core/errors.ts';
+import { failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Credential } from '../oauth/credential.ts';
@@ -118,14 +119,16 @@ function tokenEvents(
         log.warn('the server states no token lifetime, assuming one', { credential, expiresInS });
       warned ||= assumedLifetime;
     },
-    failed(error, retryInMs) {
+    failed({ code, extras }, retryInMs, expiresAt) {
       const fields = {
-        credential,
-        code: error.code,
-        result: String(error.extras.fields?.['result']),
-        retryInS: Math.ceil(retryInMs / 1000),
+        ...{ credential, code, result: String(extras.fields?.['result']), retryInS: Math.ceil(retryInMs / 1000) },
+        ...failureFields(extras.failure),
       };
-      log.error(ERRORS[error.code].title, fields);
+      if (expiresAt === undefined) log.error(ERRORS[code].title, fields);
+      else {
+        const validUntil = new Date(expiresAt).toISOString();
+        log.warn('the token could not be renewed, it goes on being used', { ...fields, validUntil });
+      }
     },
   };
 }

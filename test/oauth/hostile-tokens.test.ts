@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { gauges } from '../../src/admin/gauges.ts';
 import { type StatusInput, status } from '../../src/admin/status.ts';
 import { doubts, isLongLived } from '../../src/check/claims.ts';
-import { interpretTokenResponse } from '../../src/oauth/token-endpoint.ts';
+import { interpretTokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
 import { ok } from '../support/raw.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
-import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
 

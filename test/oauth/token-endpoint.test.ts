@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { Pool } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { interpretTokenResponse, sendTokenRequest, type TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import { sendTokenRequest } from '../../src/oauth/token-endpoint.ts';
+import { interpretTokenResponse, type TokenResponse } from '../../src/oauth/token-response.ts';
 import { PATIENCE_MS } from '../support/own-time.ts';
 import { startRawUpstream } from '../support/raw.ts';
 import { grant, json, startTokenServer, type TokenAnswerer } from '../support/token-server.ts';

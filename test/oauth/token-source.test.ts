@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
 import type { LookupResult, Token } from '../../src/oauth/token.ts';
-import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
 

@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import type { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
-import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
 import { valuesOf } from '../support/messages.ts';

@@ -1,7 +1,7 @@
 /** The control for token engines: what one writes in an afternoon, sound but for one flaw that a test chooses. */
 import { type Clock, elapsedSince } from '../../src/core/clock.ts';
 import type { Token, TokenKey } from '../../src/oauth/token.ts';
-import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-response.ts';
 
 /** What callers see of a token engine, one for each generation of the configuration. */
 export interface TokenClient {

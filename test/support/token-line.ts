@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { createIdentity } from '../../src/oauth/credentials.ts';
-import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { createDeadline } from './deadline.ts';
 import { untilQuiet } from './own-time.ts';
 

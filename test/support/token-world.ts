@@ -5,7 +5,7 @@
 import { elapsedSince, type Instant } from '../../src/core/clock.ts';
 import { Secret } from '../../src/core/secret.ts';
 import type { Token, TokenKey } from '../../src/oauth/token.ts';
-import type { TokenResponse } from '../../src/oauth/token-endpoint.ts';
+import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { createFakeClock } from './clock.ts';
 import type { TokenClient, TokenClientOptions } from './naive-token-source.ts';
 

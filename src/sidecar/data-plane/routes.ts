@@ -6,6 +6,7 @@ import type { LoadedConfig } from '../../config/load.ts';
 import type { Config, RouteConfig } from '../../config/schema.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { createEgress, type Egress, type Outbound } from '../../net/egress.ts';
+import { placeOf } from '../../net/place.ts';
 import { createRewrite } from '../../proxy/rewrite.ts';
 import type { Route, RouteTokens } from '../../proxy/route.ts';
 
@@ -45,6 +46,10 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
     return {
       ...{ path, basePath: upstream.basePath, allow, limits, replayOn401, upgrade },
       ...{ dispatcher, direct, wasReused, isBusy },
+      place: {
+        ...placeOf({ base: upstream, owner: `route ${path}`, option: 'upstream' }, settings, timeouts.connect),
+        responseSeconds: timeouts.firstByte / 1000,
+      },
       tokens: tokensFor(route),
       metrics: metrics.forRoute(path),
       rewrite: createRewrite(route),

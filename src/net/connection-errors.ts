@@ -1,22 +1,13 @@
 /**
  * Errors of sockets, of TLS and of the company's proxy in plain words: what did not work, where, and what to do.
  */
-import type { Words } from './finding.ts';
+import type { Failure, Words } from '../core/failure.ts';
+import { CERTIFICATES, type ErrorRow } from './certificate-errors.ts';
+import type { Place } from './place.ts';
 
-export interface Place {
-  /** `id.aritma.io:443`. */
-  readonly target: string;
-  /** Of the company's proxy, `proxy:3128`, if one is in between. */
-  readonly proxy?: string | undefined;
-  /** Of the option that names the target, for advice. */
-  readonly option: string;
-  /** A client certificate was shown. */
-  readonly hasCertificate?: boolean;
-  readonly seconds: number;
-  /** How far it got; default: not even connected. */
-  readonly stage?: 'handshake' | 'response';
-  /** What is known of the addresses behind the name, ` (10.1.2.3, a private address)`. */
-  readonly addresses?: string;
+/** The account of a failed connection or request, for whoever met it. */
+export function failureAt(error: unknown, place: Place): Failure {
+  return { ...failureWords(error, place), host: place.target };
 }
 
 /** What a failed connection or request means. `error` may be anything. */
@@ -35,13 +26,13 @@ function codeOf(error: unknown): string {
   return String(code ?? name ?? 'unknown');
 }
 
-interface Row {
-  readonly codes: RegExp;
-  readonly words: (place: Place, code: string) => Words;
-}
-
 const TIMEOUTS = /^(ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT|UND_ERR_HEADERS_TIMEOUT|UND_ERR_BODY_TIMEOUT|TimeoutError|23)$/;
-const NOT_HTTP = /^(HPE_|UND_ERR_HEADERS_OVERFLOW|HTTPParserError)/;
+const NOT_HTTP =
+  /^(HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|HTTPParserError|ERR_HTTP_|ERR_ASSERTION)/;
+/** The request had left. */
+const NO_RESPONSE = /^UND_ERR_(HEADERS|BODY)_TIMEOUT$/;
+
+type Row = ErrorRow<Place>;
 
 const ROWS: readonly Row[] = [
   {
@@ -70,7 +61,7 @@ const ROWS: readonly Row[] = [
   },
   {
     codes: TIMEOUTS,
-    words: timeout,
+    words: (place, code) => timeout(NO_RESPONSE.test(code) ? { ...place, stage: 'response' } : place),
   },
   {
     codes: /^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/,
@@ -119,6 +110,7 @@ const ROWS: readonly Row[] = [
       fix: 'check that tls.cert is issued by the CA that server accepts, has not expired, and comes with its intermediates',
     }),
   },
+  ...CERTIFICATES,
   {
     codes: NOT_HTTP,
     words: ({ target, option }, code) => ({
@@ -146,9 +138,9 @@ const OTHER: Row = {
   }),
 };
 
-function timeout({ target, seconds, stage, addresses = '' }: Place): Words {
+function timeout({ target, seconds, responseSeconds = seconds, stage, addresses = '' }: Place): Words {
   if (stage === 'response') {
-    const message = `${target} takes the request and does not respond within ${seconds} s`;
+    const message = `${target} takes the request and does not respond within ${responseSeconds} s`;
     return {
       cause: 'answer_timeout',
       message,

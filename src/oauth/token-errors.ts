@@ -2,8 +2,8 @@
  * What the token endpoint's responses mean, in plain words: OAuth error codes (RFC 6749 §5.2), HTTP around them, and
  * what is no response of a token endpoint at all. Repeats nothing of a body.
  */
-import type { RawResponse, TokenResponse } from '../oauth/token-endpoint.ts';
-import type { Words } from './finding.ts';
+import type { Words } from '../core/failure.ts';
+import type { RawResponse, TokenResponse } from './token-response.ts';
 
 export type Refusal = Exclude<TokenResponse, { kind: 'token' }>;
 
