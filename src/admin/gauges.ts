@@ -2,7 +2,8 @@
  * The gauges that describe the present, read off the same snapshot as `/status` at every scrape: what a reload took away
  * is gone from the next one, and no label outlives what it named.
  */
-import type { StatusInput, TokenView } from './status.ts';
+import type { StatusInput, TokenView } from './status-input.ts';
+import { verdictOf } from './verdict.ts';
 
 export interface Sample {
   readonly name:
@@ -11,14 +12,23 @@ export interface Sample {
     | 'token_consecutive_failures'
     | 'secret_in_use'
     | 'secret_expiry_timestamp_seconds'
-    | 'config_generation';
+    | 'config_generation'
+    | 'route_working';
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
 /** Where several tokens share labels, the one an operator has to worry about most: first to expire, most failures. */
-export function gauges({ credentials, tokens, generation }: StatusInput): Sample[] {
+export function gauges(input: StatusInput): Sample[] {
+  const { credentials, tokens, generation, routes } = input;
   return [
+    ...routes.map(
+      (route): Sample => ({
+        name: 'route_working',
+        labels: { route: route.path },
+        value: verdictOf(route, input).state === 'fails' ? 0 : 1,
+      }),
+    ),
     { name: 'config_generation', labels: {}, value: generation },
     ...credentials.flatMap(({ name: credential, secrets }) => [
       ...ofTokens(

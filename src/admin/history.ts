@@ -17,6 +17,16 @@ export interface RouteHistory {
   readonly last5m: Recent;
   /** A number for each of the last thirty minutes, oldest first; the last one is not over yet. */
   readonly last30m: { readonly requests: readonly number[]; readonly errors: readonly number[] };
+  readonly last: Last;
+}
+
+/** The latest calls that say whether the route works: those that callers alone are to blame for do not count. */
+export interface Last {
+  /** Epoch ms. */
+  readonly successAt: number | undefined;
+  readonly failure: RecentError | undefined;
+  /** Of the first failure since the last success, epoch ms. */
+  readonly failingSince: number | undefined;
 }
 
 /** Of a request nothing is kept but this. */
@@ -78,6 +88,10 @@ interface Ring {
   readonly errors: Uint32Array;
   readonly latencies: Uint32Array;
   latest: number;
+  /** Epoch ms, 0 never. */
+  successAt: number;
+  failure: RecentError | undefined;
+  failingSince: number | undefined;
 }
 
 /** Builds an empty recorder. */
@@ -89,15 +103,18 @@ export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History 
 
   return {
     record(route, status, ms, failure) {
-      if (failure) {
-        errors[nextError] = { at: wallMs(), route, status, ...failure };
+      const error = failure && { at: wallMs(), route, status, ...failure };
+      if (error) {
+        errors[nextError] = error;
         nextError = (nextError + 1) % MAX_ERRORS;
       }
       if (route === undefined) return;
       const slot = slotNow();
       const ring = rings.get(route) ?? openRing(rings, route, slot);
       // A tunnel takes as long as it is wanted.
-      if (ring) count(ring, slot, status === 101 ? undefined : ms, failure !== undefined);
+      if (!ring) return;
+      count(ring, slot, status === 101 ? undefined : ms, failure !== undefined);
+      remember(ring, error, wallMs());
     },
     route: (path) => summarize(rings.get(path), slotNow()),
     errors: () => [...errors.slice(nextError), ...errors.slice(0, nextError)].reverse(),
@@ -116,9 +133,24 @@ function openRing(rings: Map<string, Ring>, route: string, slot: number): Ring |
     errors: new Uint32Array(SLOTS),
     latencies: new Uint32Array(RECENT_SLOTS * BUCKETS),
     latest: slot,
+    successAt: 0,
+    failure: undefined,
+    failingSince: undefined,
   };
   rings.set(route, ring);
   return ring;
+}
+
+function remember(ring: Ring, error: RecentError | undefined, now: number): void {
+  if (error === undefined) ring.successAt = now;
+  else if (!isCallersFault(error)) {
+    if (ring.failure === undefined || ring.successAt > ring.failure.at) ring.failingSince = error.at;
+    ring.failure = error;
+  }
+}
+
+function isCallersFault({ code }: RecentError): boolean {
+  return code !== undefined && /^(CALLER|ROUTE)_/.test(code);
 }
 
 function count(ring: Ring, slot: number, ms: number | undefined, failed: boolean): void {
@@ -174,7 +206,8 @@ function summarize(ring: Ring | undefined, now: number): RouteHistory {
     addTo(latencies, ring.latencies, (slot % RECENT_SLOTS) * BUCKETS);
   }
   const last5m = { ...recent, p50Ms: percentile(latencies, 0.5), p99Ms: percentile(latencies, 0.99) };
-  return { last5m, last30m: { requests, errors } };
+  const { successAt = 0, failure, failingSince } = ring ?? {};
+  return { last5m, last30m: { requests, errors }, last: { successAt: successAt || undefined, failure, failingSince } };
 }
 
 function addTo(sums: Float64Array, counts: Uint32Array, from: number): void {

@@ -159,8 +159,8 @@ function sparkline({ path, last30m: { requests, errors } }: Route): Html {
 
 /** The last fifty. */
 function errors(status: Status): Html {
-  const rows = status.recentErrors.map(({ at, route, code, status: responded, requestId }) => {
-    const explained = explain(code, responded);
+  const rows = status.recentErrors.map(({ at, route, code, status: responded, requestId, failure }) => {
+    const explained = explain(code, responded, failure);
     return [
       moment(at, status.now),
       route === undefined ? 'none' : html`<code>${route}</code>`,

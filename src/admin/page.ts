@@ -3,13 +3,15 @@
  * and what went wrong last. Complete without JavaScript; with it, `GET /events` brings later states.
  */
 import { createHash } from 'node:crypto';
+import type { Failure } from '../core/failure.ts';
 import { explain, prose } from './error-text.ts';
-import { type Html, html, render, verbatim } from './html.ts';
+import { type Html, html, type Part, render, verbatim } from './html.ts';
 import { moment } from './page-parts.ts';
 import { PAGE_SCRIPT } from './page-script.ts';
 import { sections } from './page-sections.ts';
 import { PAGE_STYLE } from './page-style.ts';
 import type { Status } from './status.ts';
+import { worst } from './verdict.ts';
 
 export interface PageOptions {
   /** Whether buttons are offered. */
@@ -72,34 +74,32 @@ export function renderMain(status: Status, options: PageOptions): string {
   return render([summary(status), sections(status, options)]);
 }
 
-interface Verdict {
+interface Headline {
   readonly word: string;
   readonly look: 'good' | 'bad' | 'wait';
-  readonly because: string;
+  readonly because: Part;
 }
 
-function judge(status: Status): Verdict {
+const WORDS = { works: 'Yes', warning: 'Yes, with a warning', fails: 'No' } as const;
+const LOOKS = { works: 'good', warning: 'wait', fails: 'bad' } as const;
+
+/** The worst route decides, and says why. */
+function judge(status: Status): Headline {
   if (status.draining)
     return { word: 'Draining', look: 'wait', because: 'It is stopping: running calls finish, then no call is taken.' };
   if (!status.listening) return { word: 'No', look: 'bad', because: 'It is starting and does not take calls yet.' };
-  const failing = new Set(status.credentials.filter(cannotServe).map(({ name }) => name));
-  const down = status.routes.filter(({ credential }) => failing.has(credential)).map(({ path }) => path);
-  if (status.ready) {
-    const waiting = status.credentials.some(({ tokens }) => tokens.some(({ state }) => !isUsable(state)));
-    const because = waiting ? 'A token is on its way; calls wait for it.' : 'A valid token is at hand for every route.';
-    return { word: 'Yes', look: 'good', because };
-  }
-  const because = `No token is available for ${down.join(', ')}: calls there get 503.`;
-  return down.length < status.routes.length
-    ? { word: 'Only in part', look: 'bad', because: `${because} The other routes work.` }
-    : { word: 'No', look: 'bad', because };
+  const state = worst(status.routes.map(({ verdict }) => verdict.state));
+  const found = status.routes.filter(({ verdict }) => verdict.state === state);
+  const [first] = found;
+  const isPart = state === 'fails' && found.length < status.routes.length;
+  if (state === 'works' || first === undefined)
+    return { word: WORDS.works, look: 'good', because: 'Calls to every route get through, as far as is known.' };
+  const { message, fix, since } = first.verdict;
+  const because = html`${found.map(({ path }) => path).join(', ')}: ${prose(`${message}.`)}${since && html` Since ${moment(since, status.now)}.`}${fix && html` What to do: ${prose(fix)}.`}${isPart && ' The other routes work.'}`;
+  return { word: isPart ? 'Only in part' : WORDS[state], look: LOOKS[state], because };
 }
 
 const isUsable = (state: string) => state === 'fresh' || state === 'early';
-
-function cannotServe({ tokens }: Status['credentials'][number]): boolean {
-  return tokens.some(({ state, consecutiveFailures }) => !isUsable(state) && consecutiveFailures > 0);
-}
 
 function summary(status: Status): Html {
   const { word, look, because } = judge(status);
@@ -139,6 +139,7 @@ interface Problem {
   readonly at: string;
   readonly code: string | undefined;
   readonly status?: number;
+  readonly failure?: Failure | undefined;
   readonly where: string;
 }
 
@@ -155,7 +156,7 @@ function lastProblem(status: Status): Html {
     problems.push({ at: lastReload.at, code: 'CONFIG_INVALID', where: 'the changed configuration' });
   const [last] = problems.sort((one, other) => Date.parse(other.at) - Date.parse(one.at));
   if (last === undefined) return html`Nothing since it was started.`;
-  const { code, title, detail } = explain(last.code, last.status);
+  const { code, title, detail } = explain(last.code, last.status, last.failure);
   return html`<p><strong>${title}</strong> (<code>${code}</code>), ${last.where}</p>
 <p>${prose(detail)}</p><p class="soft">${moment(last.at, now)}</p>`;
 }

@@ -18,7 +18,8 @@ import { createReadAhead } from '../core/read-ahead.ts';
 import { createLive, type Live } from './event-stream.ts';
 import { gauges } from './gauges.ts';
 import { PAGE_HEADERS, renderMain, renderPage } from './page.ts';
-import { readiness, type StatusInput, startedUp, status, type Verdict } from './status.ts';
+import { readiness, startedUp, status, type Verdict } from './status.ts';
+import type { StatusInput } from './status-input.ts';
 
 export interface AdminOptions {
   readonly snapshot: () => StatusInput;

@@ -2,90 +2,8 @@
  * What operators and probes are told, as pure functions of snapshots: nothing here can reach a token or a secret,
  * because nothing that holds one is handed in.
  */
-import type { Failure } from '../core/failure.ts';
-import type { RecentError, RouteHistory } from './history.ts';
-
-export interface TokenView {
-  readonly key: { readonly credential: string; readonly scope: string | undefined };
-  readonly state: 'fresh' | 'early' | 'expired' | 'none';
-  readonly expiresAt: number | undefined;
-  /** When it is fetched next by itself; past while that is under way. */
-  readonly refreshAt?: number | undefined;
-  readonly lastSuccessAt: number | undefined;
-  readonly lastError:
-    | {
-        readonly code: string;
-        readonly result: string;
-        readonly at: number;
-        /** Since when nothing has succeeded. */
-        readonly since?: number | undefined;
-        readonly failure?: Failure | undefined;
-      }
-    | undefined;
-  readonly consecutiveFailures: number;
-  readonly generation: number;
-}
-
-export interface StatusInput {
-  readonly version: string;
-  readonly environment: string;
-  /** Epoch ms. */
-  readonly startedAt: number;
-  readonly now: number;
-  readonly listening: boolean;
-  readonly draining: boolean;
-  readonly startup: 'lenient' | 'strict';
-  readonly inFlight: number;
-  readonly warnings: readonly string[];
-  /** Where the audit log is; undefined when there is none. */
-  readonly audit?:
-    | { readonly file: string; readonly seq: number; readonly hash: string; readonly failing: string | undefined }
-    | undefined;
-  /** Options that switch a protection off, by name. */
-  readonly unsafe: readonly string[];
-  /** Of the configuration, from 1. */
-  readonly generation: number;
-  readonly lastReload:
-    | { readonly at: number; readonly result: string; readonly problems: readonly string[] }
-    | undefined;
-  readonly routes: readonly {
-    readonly path: string;
-    readonly upstream: string;
-    readonly credential: string;
-    readonly scope: string | undefined;
-    readonly allow: readonly string[] | undefined;
-    readonly history: RouteHistory;
-  }[];
-  /** Latest first. */
-  readonly recentErrors: readonly RecentError[];
-  readonly credentials: readonly {
-    readonly name: string;
-    readonly clientId: string;
-    readonly secrets: readonly {
-      readonly name: string;
-      readonly fingerprint: string;
-      readonly inUse: boolean;
-      /** Epoch ms; undefined where nobody has said. */
-      readonly expiresAt?: number | undefined;
-    }[];
-    /** How the sidecar itself replaces the first secret; undefined when it does not. Epoch ms. */
-    readonly rotation?:
-      | {
-          readonly state: 'idle' | 'overlap' | 'failing';
-          readonly rotatedAt: number | undefined;
-          readonly nextAt: number | undefined;
-          readonly lastError: { readonly code: string; readonly at: number } | undefined;
-        }
-      | undefined;
-  }[];
-  readonly tokens: readonly TokenView[];
-  readonly upstreams: readonly {
-    readonly origin: string;
-    readonly connected: number;
-    readonly running: number;
-    readonly queued: number;
-  }[];
-}
+import type { StatusInput, TokenView } from './status-input.ts';
+import { verdictOf } from './verdict.ts';
 
 export interface Verdict {
   readonly ok: boolean;
@@ -133,7 +51,12 @@ export function status(input: StatusInput) {
     unsafe: input.unsafe,
     generation: input.generation,
     lastReload: input.lastReload && { ...input.lastReload, at: iso(input.lastReload.at) },
-    routes: input.routes.map(({ history, ...route }) => ({ ...route, ...history })),
+    routes: input.routes.map((route) => {
+      const { history, ...shown } = route;
+      const { last5m, last30m } = history;
+      const verdict = verdictOf(route, input);
+      return { ...shown, verdict: { ...verdict, since: iso(verdict.since) }, last5m, last30m };
+    }),
     credentials: input.credentials.map((credential) => ({
       ...credential,
       secrets: credential.secrets.map((secret) => ({ ...secret, expiresAt: iso(secret.expiresAt) })),

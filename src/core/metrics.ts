@@ -89,6 +89,11 @@ export const METRICS = {
     help: 'Reloads of the configuration: ok, unchanged, or invalid (the last good one stays in force)',
     labels: ['result'],
   },
+  route_working: {
+    type: 'gauge',
+    help: '1 while calls of the route work as far as is known, 0 while they fail',
+    labels: ['route'],
+  },
   audit_failing: { type: 'gauge', help: '1 while the audit log cannot be written', labels: [] },
   config_generation: { type: 'gauge', help: 'Configurations in force so far, counted from 1', labels: [] },
   build_info: { type: 'gauge', help: 'Always 1', labels: ['version', 'node'] },
@@ -140,6 +145,7 @@ const PRESENT = [
   'secret_in_use',
   'secret_expiry_timestamp_seconds',
   'config_generation',
+  'route_working',
 ] as const;
 
 interface Present {

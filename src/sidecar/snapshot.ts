@@ -3,7 +3,7 @@
  * secret or a token.
  */
 import type { History } from '../admin/history.ts';
-import type { StatusInput } from '../admin/status.ts';
+import type { StatusInput } from '../admin/status-input.ts';
 import { VERSION } from '../core/version.ts';
 import type { RotationScheduler } from '../iam/rotation/scheduler.ts';
 import { tokenKey } from '../oauth/credentials.ts';

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PAGE_HEADERS, renderMain, renderPage } from '../../src/admin/page.ts';
-import { type StatusInput, status, type TokenView } from '../../src/admin/status.ts';
+import { status } from '../../src/admin/status.ts';
+import type { StatusInput, TokenView } from '../../src/admin/status-input.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 import { createAdminWorld } from '../support/admin-world.ts';
 import { createFolder } from '../support/folder.ts';
@@ -40,7 +41,14 @@ function route(path: string, credential: string): StatusInput['routes'][number] 
   const last5m = { requests: 20, errors: 1, p50Ms: 12.3, p99Ms: 2345 };
   const last30m = { requests: [...Array(29).fill(0), 20], errors: [...Array(29).fill(0), 1] };
   const upstream = `https://api.example${path}`;
-  return { path, upstream, credential, scope: 'api', allow: undefined, history: { last5m, last30m } };
+  return {
+    path,
+    upstream,
+    credential,
+    scope: 'api',
+    allow: undefined,
+    history: { last5m, last30m, last: { successAt: NOW, failure: undefined, failingSince: undefined } },
+  };
 }
 
 function input(rest: Partial<StatusInput> = {}, tokens: readonly Partial<TokenView>[] = [{}]): StatusInput {

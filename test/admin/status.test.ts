@@ -1,6 +1,7 @@
 // The judgements behind probes and /status as pure functions, and the whole of /status over the wire.
 import { describe, expect, it } from 'vitest';
-import { readiness, type StatusInput, startedUp, status, type TokenView } from '../../src/admin/status.ts';
+import { readiness, startedUp, status } from '../../src/admin/status.ts';
+import type { StatusInput, TokenView } from '../../src/admin/status-input.ts';
 import { createAdminWorld } from '../support/admin-world.ts';
 import { TEST_CLIENT_ID } from '../support/sidecar.ts';
 

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { gauges } from '../../src/admin/gauges.ts';
-import { type StatusInput, status } from '../../src/admin/status.ts';
+import { status } from '../../src/admin/status.ts';
+import type { StatusInput } from '../../src/admin/status-input.ts';
 import { doubts, isLongLived } from '../../src/check/claims.ts';
 import { interpretTokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';

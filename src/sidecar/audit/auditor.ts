@@ -26,6 +26,7 @@ export interface Auditor extends AuditTrail<Entry> {
     readonly seq: number;
     readonly hash: string;
     readonly failing: string | undefined;
+    readonly whenFailing: 'refuse' | 'report';
   };
   close(): Promise<void>;
 }
@@ -49,7 +50,7 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
     append: file.append,
     ...(fsync === 'always' && { onDisk: file.onDisk }),
     reopen: file.reopen,
-    snapshot: () => ({ file: path, ...file.head(), failing: file.failing() }),
+    snapshot: () => ({ file: path, ...file.head(), failing: file.failing(), whenFailing }),
     async close() {
       const lines = await file.close();
       if (lines > 0)
