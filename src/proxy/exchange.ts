@@ -228,7 +228,7 @@ export function record(exchange: Exchange): Outcome {
     code,
     mayHaveExecuted,
     errno: error?.extras.fields?.['errno'],
-    ...failureFields(error?.extras.failure),
+    ...(error && failureFields(error.extras.failure)),
     bytesIn: isForwarded ? lengthOf(exchange) : undefined,
     bytesOut: isForwarded ? exchange.bytesOut : undefined,
     upstreamMs: exchange.upstreamMs,
