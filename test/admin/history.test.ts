@@ -26,6 +26,7 @@ describe('admin/history', () => {
     expect(history.route('/api')).toEqual({
       last5m: { requests: 0, errors: 0, p50Ms: undefined, p99Ms: undefined },
       last30m: { requests: Array(30).fill(0), errors: Array(30).fill(0) },
+      last: { successAt: undefined, failure: undefined, failingSince: undefined },
     });
     expect(history.errors()).toEqual([]);
   });
