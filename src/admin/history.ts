@@ -2,7 +2,9 @@
  * What happened lately, for a person who looks: requests and latencies per route in buckets of ten seconds, and the last
  * errors. Memory is fixed whatever callers do, and recording a request is a handful of integer increments.
  */
+import type { Instant } from '../core/clock.ts';
 import type { Failure } from '../core/failure.ts';
+import { type Last, LastCalls } from './last-calls.ts';
 
 /** The last five minutes of a route. A latency is the middle of its bucket, at most 12.5 % off from 1 ms to a minute. */
 export interface Recent {
@@ -18,15 +20,6 @@ export interface RouteHistory {
   /** A number for each of the last thirty minutes, oldest first; the last one is not over yet. */
   readonly last30m: { readonly requests: readonly number[]; readonly errors: readonly number[] };
   readonly last: Last;
-}
-
-/** The latest calls that say whether the route works: those that callers alone are to blame for do not count. */
-export interface Last {
-  /** Epoch ms. */
-  readonly successAt: number | undefined;
-  readonly failure: RecentError | undefined;
-  /** Of the first failure since the last success, epoch ms. */
-  readonly failingSince: number | undefined;
 }
 
 /** Of a request nothing is kept but this. */
@@ -88,10 +81,7 @@ interface Ring {
   readonly errors: Uint32Array;
   readonly latencies: Uint32Array;
   latest: number;
-  /** Epoch ms, 0 never. */
-  successAt: number;
-  failure: RecentError | undefined;
-  failingSince: number | undefined;
+  readonly last: LastCalls;
 }
 
 /** Builds an empty recorder. */
@@ -99,24 +89,27 @@ export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History 
   const rings = new Map<string, Ring>();
   const errors: RecentError[] = [];
   let nextError = 0;
-  const slotNow = () => Math.floor(monotonicMs() / SLOT_MS);
 
   return {
     record(route, status, ms, failure) {
-      const error = failure && { at: wallMs(), route, status, ...failure };
-      if (error) {
-        errors[nextError] = error;
+      const at = wallMs();
+      if (failure) {
+        errors[nextError] = { at, route, status, ...failure };
         nextError = (nextError + 1) % MAX_ERRORS;
       }
       if (route === undefined) return;
-      const slot = slotNow();
+      const ended = monotonicMs();
+      const slot = Math.floor(ended / SLOT_MS);
       const ring = rings.get(route) ?? openRing(rings, route, slot);
-      // A tunnel takes as long as it is wanted.
       if (!ring) return;
+      // A tunnel takes as long as it is wanted.
       count(ring, slot, status === 101 ? undefined : ms, failure !== undefined);
-      remember(ring, error, wallMs());
+      const began = ended - ms;
+      // An API that refuses the token of every call works for nobody, though its response is an ordinary one.
+      if (failure === undefined && status !== 401) ring.last.succeed(began, at);
+      else ring.last.fail({ at, status, code: failure?.code, failure: failure?.failure }, { began, ended });
     },
-    route: (path) => summarize(rings.get(path), slotNow()),
+    route: (path) => read(rings.get(path), { wallMs: wallMs(), monotonicMs: monotonicMs() }),
     errors: () => [...errors.slice(nextError), ...errors.slice(0, nextError)].reverse(),
   };
 }
@@ -133,24 +126,10 @@ function openRing(rings: Map<string, Ring>, route: string, slot: number): Ring |
     errors: new Uint32Array(SLOTS),
     latencies: new Uint32Array(RECENT_SLOTS * BUCKETS),
     latest: slot,
-    successAt: 0,
-    failure: undefined,
-    failingSince: undefined,
+    last: new LastCalls(),
   };
   rings.set(route, ring);
   return ring;
-}
-
-function remember(ring: Ring, error: RecentError | undefined, now: number): void {
-  if (error === undefined) ring.successAt = now;
-  else if (!isCallersFault(error)) {
-    if (ring.failure === undefined || ring.successAt > ring.failure.at) ring.failingSince = error.at;
-    ring.failure = error;
-  }
-}
-
-function isCallersFault({ code }: RecentError): boolean {
-  return code !== undefined && /^(CALLER|ROUTE)_/.test(code);
 }
 
 function count(ring: Ring, slot: number, ms: number | undefined, failed: boolean): void {
@@ -188,26 +167,55 @@ function msOf(bucket: number): number {
   return ((4 + (bucket % 4)) * width + width / 2) / UNITS_PER_MS;
 }
 
-function summarize(ring: Ring | undefined, now: number): RouteHistory {
-  const requests: number[] = Array(SLOTS / SLOTS_A_MINUTE).fill(0);
-  const errors: number[] = Array(SLOTS / SLOTS_A_MINUTE).fill(0);
+/** Each part is summed up only for those who look at it: probes ask often, and for the last calls alone. */
+function read(ring: Ring | undefined, now: Instant): RouteHistory {
+  const slot = Math.floor(now.monotonicMs / SLOT_MS);
+  return {
+    get last5m() {
+      return lastFiveMinutes(ring, slot);
+    },
+    get last30m() {
+      return lastThirtyMinutes(ring, slot);
+    },
+    get last() {
+      if (ring)
+        return ring.last.read(now, () =>
+          slotsOf(ring, slot, RECENT_SLOTS).reduce((sum, { requests }) => sum + requests, 0),
+        );
+      return { successAt: undefined, failure: undefined, failingSince: undefined };
+    },
+  };
+}
+
+/** Those of a ring that hold something, latest first. */
+function slotsOf(ring: Ring | undefined, now: number, ages: number) {
+  return Array.from({ length: ring ? ages : 0 }, (_, age) => ({ age, slot: now - age })).flatMap(({ age, slot }) => {
+    const place = slot % SLOTS;
+    if (ring?.slots[place] !== slot) return [];
+    return [{ age, slot, requests: ring.requests[place] ?? 0, errors: ring.errors[place] ?? 0 }];
+  });
+}
+
+function lastFiveMinutes(ring: Ring | undefined, now: number): Recent {
   const recent = { requests: 0, errors: 0 };
   const latencies = new Float64Array(BUCKETS);
-  for (let age = 0; ring && age < SLOTS; age += 1) {
-    const slot = now - age;
-    const place = slot % SLOTS;
-    if (slot < 0 || ring.slots[place] !== slot) continue;
-    const minute = requests.length - 1 - Math.floor(age / SLOTS_A_MINUTE);
-    requests[minute] = (requests[minute] ?? 0) + (ring.requests[place] ?? 0);
-    errors[minute] = (errors[minute] ?? 0) + (ring.errors[place] ?? 0);
-    if (age >= RECENT_SLOTS) continue;
-    recent.requests += ring.requests[place] ?? 0;
-    recent.errors += ring.errors[place] ?? 0;
-    addTo(latencies, ring.latencies, (slot % RECENT_SLOTS) * BUCKETS);
+  for (const { slot, requests, errors } of slotsOf(ring, now, RECENT_SLOTS)) {
+    recent.requests += requests;
+    recent.errors += errors;
+    if (ring) addTo(latencies, ring.latencies, (slot % RECENT_SLOTS) * BUCKETS);
   }
-  const last5m = { ...recent, p50Ms: percentile(latencies, 0.5), p99Ms: percentile(latencies, 0.99) };
-  const { successAt = 0, failure, failingSince } = ring ?? {};
-  return { last5m, last30m: { requests, errors }, last: { successAt: successAt || undefined, failure, failingSince } };
+  return { ...recent, p50Ms: percentile(latencies, 0.5), p99Ms: percentile(latencies, 0.99) };
+}
+
+function lastThirtyMinutes(ring: Ring | undefined, now: number): RouteHistory['last30m'] {
+  const requests: number[] = Array(SLOTS / SLOTS_A_MINUTE).fill(0);
+  const errors: number[] = Array(SLOTS / SLOTS_A_MINUTE).fill(0);
+  for (const slot of slotsOf(ring, now, SLOTS)) {
+    const minute = requests.length - 1 - Math.floor(slot.age / SLOTS_A_MINUTE);
+    requests[minute] = (requests[minute] ?? 0) + slot.requests;
+    errors[minute] = (errors[minute] ?? 0) + slot.errors;
+  }
+  return { requests, errors };
 }
 
 function addTo(sums: Float64Array, counts: Uint32Array, from: number): void {

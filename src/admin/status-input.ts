@@ -5,7 +5,12 @@ import type { Failure } from '../core/failure.ts';
 import type { RecentError, RouteHistory } from './history.ts';
 
 export interface TokenView {
-  readonly key: { readonly credential: string; readonly scope: string | undefined };
+  readonly key: {
+    readonly credential: string;
+    readonly scope: string | undefined;
+    readonly audience?: string | undefined;
+    readonly resource?: string | undefined;
+  };
   readonly state: 'fresh' | 'early' | 'expired' | 'none';
   readonly expiresAt: number | undefined;
   /** When it is fetched next by itself; past while that is under way. */
@@ -58,6 +63,8 @@ export interface StatusInput {
     readonly upstream: string;
     readonly credential: string;
     readonly scope: string | undefined;
+    readonly audience?: string | undefined;
+    readonly resource?: string | undefined;
     readonly allow: readonly string[] | undefined;
     readonly history: RouteHistory;
   }[];

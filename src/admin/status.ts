@@ -3,7 +3,7 @@
  * because nothing that holds one is handed in.
  */
 import type { StatusInput, TokenView } from './status-input.ts';
-import { verdictOf } from './verdict.ts';
+import { verdictOf, worst } from './verdict.ts';
 
 export interface Verdict {
   readonly ok: boolean;
@@ -11,17 +11,28 @@ export interface Verdict {
 }
 
 /**
- * Could a request be served now? Never asks the identity server: with a valid token it says yes even if that is down.
+ * Could a request be served now? Never asks the identity server: with a valid token it says yes even if that is down. Says of
+ * each route whether its calls work, and does not go by that: a restart helps no API.
  */
 export function readiness(input: StatusInput): Verdict {
-  const credentials = input.tokens.map((token) => ({
+  const { listening, draining, tokens } = input;
+  const credentials = tokens.map((token) => ({
     credential: token.key.credential,
     scope: token.key.scope,
-    ready: isUsable(token) || token.consecutiveFailures === 0,
+    ready: isReady(token),
     error: isUsable(token) ? undefined : token.lastError?.code,
   }));
-  const ok = input.listening && !input.draining && credentials.every(({ ready }) => ready);
-  return { ok, body: { ready: ok, listening: input.listening, draining: input.draining, credentials } };
+  const routes = input.routes.map((route) => ({ path: route.path, state: verdictOf(route, input).state }));
+  const ok = isServing(input);
+  return { ok, body: { ready: ok, listening, draining, credentials, routes } };
+}
+
+function isServing({ listening, draining, tokens }: StatusInput): boolean {
+  return listening && !draining && tokens.every(isReady);
+}
+
+function isReady(token: TokenView): boolean {
+  return isUsable(token) || token.consecutiveFailures === 0;
 }
 
 /** Has it started? Strict start-up also waits for the first token of every credential. */
@@ -36,13 +47,16 @@ export type Status = ReturnType<typeof status>;
 
 /** The whole picture, for `/status`. Times are ISO 8601. */
 export function status(input: StatusInput) {
+  const routes = input.routes.map((route) => describeRoute(route, input));
+  const states = routes.map(({ verdict }) => verdict.state);
   return {
     now: iso(input.now),
     version: input.version,
     environment: input.environment,
     startedAt: iso(input.startedAt),
     uptimeS: Math.floor((input.now - input.startedAt) / 1000),
-    ready: readiness(input).ok,
+    ready: isServing(input),
+    verdict: { state: worst(states), failing: states.filter((state) => state === 'fails').length },
     listening: input.listening,
     draining: input.draining,
     inFlight: input.inFlight,
@@ -51,12 +65,7 @@ export function status(input: StatusInput) {
     unsafe: input.unsafe,
     generation: input.generation,
     lastReload: input.lastReload && { ...input.lastReload, at: iso(input.lastReload.at) },
-    routes: input.routes.map((route) => {
-      const { history, ...shown } = route;
-      const { last5m, last30m } = history;
-      const verdict = verdictOf(route, input);
-      return { ...shown, verdict: { ...verdict, since: iso(verdict.since) }, last5m, last30m };
-    }),
+    routes,
     credentials: input.credentials.map((credential) => ({
       ...credential,
       secrets: credential.secrets.map((secret) => ({ ...secret, expiresAt: iso(secret.expiresAt) })),
@@ -76,6 +85,13 @@ export function status(input: StatusInput) {
     upstreams: input.upstreams,
     recentErrors: input.recentErrors.map((error) => ({ ...error, at: iso(error.at) })),
   };
+}
+
+function describeRoute(route: StatusInput['routes'][number], input: StatusInput) {
+  const { history, ...shown } = route;
+  const { last5m, last30m } = history;
+  const verdict = verdictOf(route, input);
+  return { ...shown, verdict: { ...verdict, since: iso(verdict.since) }, last5m, last30m };
 }
 
 function isUsable(token: TokenView): boolean {

@@ -34,8 +34,7 @@ export function describe({ reloader, history, scheduler, plane, auditor }: Descr
     routes: config.routes.map((route) => ({
       path: route.path,
       upstream: route.upstream.origin + route.upstream.basePath,
-      credential: route.credential,
-      scope: tokenKey(route, config).scope,
+      ...tokenKey(route, config),
       allow: route.allow,
       // Summed up only for those who look: probes ask every few seconds.
       get history() {

@@ -26,6 +26,7 @@ describe('admin/history', () => {
     expect(history.route('/api')).toEqual({
       last5m: { requests: 0, errors: 0, p50Ms: undefined, p99Ms: undefined },
       last30m: { requests: Array(30).fill(0), errors: Array(30).fill(0) },
+      last: { successAt: undefined, failure: undefined, failingSince: undefined },
     });
     expect(history.errors()).toEqual([]);
   });
@@ -154,6 +155,39 @@ describe('admin/history', () => {
     call(ms);
     expect(last5m(history).requests).toBe(1);
     expect(last5m(history).p50Ms).toBeGreaterThan(0);
+  });
+
+  it('says what the last calls met: a failure with its account and since when, until a call that began later works', () => {
+    const { time, history, call, fail } = createWorld();
+    const account = { cause: 'refused', host: 'api.example:443', message: 'nothing listens', fix: 'start it' };
+    const down = { code: 'UPSTREAM_UNREACHABLE', requestId: '1', failure: account };
+    call();
+    time.ms = MINUTE;
+    history.record('/api', 502, 1, down);
+    time.ms = 2 * MINUTE;
+    history.record('/api', 502, 1, down);
+    fail('CALLER_KEY', 403);
+    expect(history.route('/api').last).toEqual({
+      successAt: START,
+      failingSince: START + MINUTE,
+      failure: {
+        ...{ at: START + 2 * MINUTE, status: 502, code: 'UPSTREAM_UNREACHABLE', failure: account },
+        ...{ agoMs: 0, inARow: 2, calls5m: 4, failed5m: 2 },
+      },
+    });
+    time.ms = 3 * MINUTE;
+    call(5 * MINUTE);
+    expect(history.route('/api').last.failingSince).toBe(START + MINUTE);
+    call();
+    expect(history.route('/api').last).toMatchObject({ failingSince: undefined, successAt: START + 3 * MINUTE });
+  });
+
+  it('has a 401 of the API for a failure to be told of, but neither for an error of the list nor of the counts', () => {
+    const { history } = createWorld();
+    history.record('/api', 401, 1, undefined);
+    expect(history.route('/api').last.failure).toMatchObject({ status: 401, code: undefined, inARow: 1 });
+    expect(last5m(history)).toMatchObject({ requests: 1, errors: 0 });
+    expect(history.errors()).toEqual([]);
   });
 
   it('holds at most 256 routes: another one has its turn once one has been idle for thirty minutes', () => {

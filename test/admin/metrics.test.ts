@@ -1,5 +1,6 @@
 // What Prometheus scrapes after real traffic, in the format it asks for, and that odd callers do not multiply series.
 
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ERRORS } from '../../src/core/errors.ts';
 import { METRIC_PREFIX, METRICS } from '../../src/core/metrics.ts';
@@ -77,5 +78,21 @@ describe('admin/server', () => {
     const before = await count();
     for (let round = 1; round <= 5; round += 1) await strange(round);
     expect(await count()).toBe(before);
+  });
+
+  it('says which routes work, by their own calls, and no more of a route that a reload takes away', async () => {
+    const [works, fails] = [
+      { path: '/none', upstream: 'http://127.0.0.1:9' },
+      { path: '/down', upstream: 'http://127.0.0.1:9' },
+    ];
+    await using world = await createAdminWorld({ routes: [works, fails] });
+    const working = async () => samples((await world.admin('/metrics')).body, 'route_working');
+    await expect.poll(working).toEqual({ '{route="/none"}': 1, '{route="/down"}': 1 });
+    expect((await fetch(`${world.sidecar.url}/down/x`)).status).toBe(502);
+    expect(await working()).toEqual({ '{route="/none"}': 1, '{route="/down"}': 0 });
+    const config = JSON.parse(readFileSync(world.sidecar.file, 'utf8')) as object;
+    writeFileSync(world.sidecar.file, JSON.stringify({ ...config, routes: [works] }));
+    world.sidecar.reload();
+    await expect.poll(working).toEqual({ '{route="/none"}': 1 });
   });
 });

@@ -27,6 +27,7 @@ describe('admin/server', () => {
       listening: true,
       draining: false,
       credentials: [{ credential: 'default', scope: 'api', ready: true }],
+      routes: [{ path: '/api', state: 'works' }],
     });
     expect((await world.admin('/startupz')).json()).toEqual({ started: true, listening: true, tokens: true });
   });
@@ -37,6 +38,16 @@ describe('admin/server', () => {
     await world.identity.close();
     expect(await statuses(world)).toEqual({ '/livez': 200, '/readyz': 200, '/startupz': 200 });
     expect((await fetch(`${world.sidecar.url}/api/x`)).status).toBe(200);
+  });
+
+  it('stays ready while the API is down, for a restart would not help, and says that the route fails', async () => {
+    await using world = await createAdminWorld({ routes: [{ path: '/api', upstream: 'http://127.0.0.1:9' }] });
+    expect((await fetch(`${world.sidecar.url}/api/x`)).status).toBe(502);
+    const readyz = await world.admin('/readyz');
+    expect([readyz.status, readyz.json()]).toMatchObject([
+      200,
+      { ready: true, routes: [{ path: '/api', state: 'fails' }] },
+    ]);
   });
 
   it('is not ready in an outage without a token, names credential and error, and recovers', async () => {
@@ -52,6 +63,7 @@ describe('admin/server', () => {
         listening: true,
         draining: false,
         credentials: [{ credential: 'default', scope: 'api', ready: false, error: 'TOKEN_UNAVAILABLE' }],
+        routes: [{ path: '/api', state: 'fails' }],
       },
     ]);
     expect(await statuses(world)).toMatchObject({ '/livez': 200, '/startupz': 200 });

@@ -1,8 +1,10 @@
 // The judgements behind probes and /status as pure functions, and the whole of /status over the wire.
+import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { readiness, startedUp, status } from '../../src/admin/status.ts';
 import type { StatusInput, TokenView } from '../../src/admin/status-input.ts';
 import { createAdminWorld } from '../support/admin-world.ts';
+import { exchange } from '../support/raw.ts';
 import { TEST_CLIENT_ID } from '../support/sidecar.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
@@ -113,6 +115,7 @@ describe('admin/status', () => {
       startedAt: expect.stringMatching(/Z$/),
       uptimeS: expect.any(Number),
       ready: true,
+      verdict: { state: 'works', failing: 0 },
       listening: true,
       draining: false,
       inFlight: 0,
@@ -125,6 +128,7 @@ describe('admin/status', () => {
           upstream: origin,
           credential: 'default',
           scope: 'api',
+          verdict: { state: 'works', from: 'api', message: 'calls get responses' },
           last5m: { requests: 1, errors: 0, p50Ms: expect.any(Number), p99Ms: expect.any(Number) },
           last30m: { requests: [...Array(29).fill(0), 1], errors: Array(30).fill(0) },
         },
@@ -151,5 +155,41 @@ describe('admin/status', () => {
       upstreams: [{ origin, connected: 1, running: 0, queued: 0 }],
       recentErrors: [],
     });
+  });
+
+  it('has the worst state of all routes above, and how many fail, with the time since when as ISO 8601', () => {
+    const nothing = { requests: 0, errors: 0, p50Ms: undefined, p99Ms: undefined };
+    const route = (path: string, failing: boolean) => {
+      const met = { at: NOW, code: 'UPSTREAM_RESET', status: 502, agoMs: 0, inARow: 1, calls5m: 1, failed5m: 1 };
+      const last = failing
+        ? { successAt: undefined, failure: met, failingSince: NOW }
+        : { successAt: NOW, failure: undefined, failingSince: undefined };
+      const history = { last, last5m: nothing, last30m: { requests: [], errors: [] } };
+      return { path, upstream: 'http://api', credential: 'default', scope: 'api', allow: undefined, history };
+    };
+    const paths = (...fail: boolean[]) => status(input([{}], { routes: fail.map((one, at) => route(`/${at}`, one)) }));
+    expect(paths(true, false, true)).toMatchObject({
+      ready: true,
+      verdict: { state: 'fails', failing: 2 },
+      routes: [{ path: '/0', verdict: { state: 'fails', since: '2026-01-01T00:00:00.000Z' } }, {}, {}],
+    });
+    expect(paths(false).verdict).toEqual({ state: 'works', failing: 0 });
+  });
+
+  it('says that connections were refused because there were too many', async () => {
+    await using world = await createAdminWorld({ limits: { connections: 1 } });
+    const { port } = world.sidecar;
+    const open = connect(port, '127.0.0.1').on('error', () => undefined);
+    open.write('GET /api/x HTTP/1.1\r\n');
+    const verdict = async () => (await world.admin('/status')).json()['verdict'];
+    await expect
+      .poll(async () => {
+        await exchange(port, 'GET /api/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n').catch(() => undefined);
+        return verdict();
+      })
+      .toEqual({ state: 'warning', failing: 0 });
+    open.destroy();
+    const [route] = (await world.admin('/status')).json()['routes'] as { verdict: object }[];
+    expect(route?.verdict).toMatchObject({ code: 'SIDECAR_OVERLOADED', from: 'sidecar' });
   });
 });

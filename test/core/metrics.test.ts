@@ -13,6 +13,7 @@ const PRESENT = [
   { name: 'secret_in_use', labels: { credential: 'default', secret: '1' }, value: 1 },
   { name: 'secret_expiry_timestamp_seconds', labels: { credential: 'default', secret: '1' }, value: 1 },
   { name: 'config_generation', labels: {}, value: 1 },
+  { name: 'route_working', labels: { route: '/banking' }, value: 1 },
 ] as const;
 
 /** Everything recorded once, so that every family has a sample. */

@@ -75,7 +75,7 @@ describe('every expression', () => {
   });
 
   it('takes for a rejection what the sidecar takes for one', () => {
-    const source = readFileSync(join(DEPLOY, '../src/oauth/token-endpoint.ts'), 'utf8');
+    const source = readFileSync(join(DEPLOY, '../src/oauth/token-response.ts'), 'utf8');
     const [, list = ''] = /REJECTIONS: ReadonlySet<string> = new Set\(\[([^\]]+)\]/.exec(source) ?? [];
     const rejections = [...list.matchAll(/'(\w+)'/g)].map(([, code = '']) => code);
     const rule = recordings().find(({ record }) => record === 'aritma_sidecar:token_rejections:increase10m');

@@ -35,7 +35,7 @@ export interface DataPlaneOptions extends Pick<GateOptions, 'hosts'> {
 export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPlaneOptions): DataPlane {
   const { config } = first.settings;
   const { log, metrics, onFinished, auditor } = link;
-  const overload = createOverload({ config, log, metrics, heapShare });
+  const overload = createOverload({ config, log, metrics, onFinished, heapShare });
   const onForwarded = createMinorGc();
   const rateLimits = createQuotas(() => clock.now().monotonicMs);
   const shared = { hosts, link, rateLimits, isMemoryShort: overload.isMemoryShort, onForwarded };

@@ -2,10 +2,12 @@
  * What bounds the sidecar when too much comes at once, built from the configuration for its whole life.
  */
 import type { Config, RouteConfig } from '../../config/schema.ts';
+import { ERRORS } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { fitConnections, readDescriptors } from '../../net/file-descriptors.ts';
 import { type Connections, createConnections } from '../../proxy/connections.ts';
+import type { OnFinished } from '../../proxy/exchange.ts';
 import { createMemoryPressure, heapShareInUse } from '../../proxy/memory-pressure.ts';
 
 export interface Overload {
@@ -23,22 +25,30 @@ export interface OverloadOptions {
   readonly config: Bounds;
   readonly log: Log;
   readonly metrics: Pick<CallerMetrics, 'error'>;
+  readonly onFinished?: OnFinished | undefined;
   /** Heap in use as a share of its limit; V8's own by default. */
   readonly heapShare?: (() => number) | undefined;
 }
 
-/** A flood must not flood the log. */
+/** A flood must not flood the log, nor the list of errors. */
 const LOG_EVERY_MS = 10_000;
 const CODE = { code: 'SIDECAR_OVERLOADED' } as const;
 
 /** One for each sidecar. */
-export function createOverload({ config, log, metrics, heapShare = heapShareInUse }: OverloadOptions): Overload {
+export function createOverload({
+  config,
+  log,
+  metrics,
+  onFinished,
+  heapShare = heapShareInUse,
+}: OverloadOptions): Overload {
   let loggedAt = Number.NEGATIVE_INFINITY;
   const onRefused = () => {
     metrics.error(CODE.code);
     if (performance.now() - loggedAt < LOG_EVERY_MS) return;
     loggedAt = performance.now();
     log.warn('connection limit reached, new connections get 503', CODE);
+    onFinished?.(undefined, ERRORS[CODE.code].status, 0, { ...CODE, requestId: 'none', failure: undefined }, '');
   };
   const onChange = (high: boolean) => {
     if (high) log.warn('memory is short, new requests get 503', CODE);
