@@ -51,7 +51,7 @@ export const PAGE_SCRIPT = `(() => {
       const state = JSON.parse(data);
       skewMs = state.now - Date.now();
       morph(main, new DOMParser().parseFromString(state.main, 'text/html').body);
-      document.title = 'aritma-sidecar: ' + main.querySelector('.verdict strong').textContent;
+      document.title = 'aritma-sidecar: ' + document.getElementById('word').textContent;
       countDown();
       say('Live');
     };

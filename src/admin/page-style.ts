@@ -37,7 +37,7 @@ code { font: .9em ui-monospace, monospace; unicode-bidi: isolate; }
 .wait { color: var(--wait); background: var(--wait-back); }
 .badge { display: inline-block; border-radius: .25rem; padding: 0 .5rem; font-size: .875rem; font-weight: 600; }
 .verdict { border-left: .4rem solid currentcolor; border-radius: .25rem; padding: .5rem 1rem; margin: 0 0 .75rem; }
-.verdict strong { display: block; font-size: 1.75rem; line-height: 1.2; }
+#word { display: block; font-size: 1.75rem; line-height: 1.2; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .25rem 1rem; margin: 0 0 .75rem; }
 dd { margin: 0; }
 dd p { margin: 0; }

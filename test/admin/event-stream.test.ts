@@ -204,7 +204,7 @@ describe('admin/server: GET /events', () => {
     using own = startOwnTime();
     const stopped = world.sidecar.stop();
     await page.ended;
-    expect(page.states.at(-1)).toContain('<strong>Draining</strong>');
+    expect(page.states.at(-1)).toMatch(/<strong id="word" role="status">Draining</);
     expect(await stopped).toBe(true);
     expect(own.ms).toBeLessThan(3000);
   });

@@ -94,21 +94,26 @@ function skeleton(html: string): string[] {
 describe('admin/page: what it says', () => {
   it('says yes, until when, and when the token refreshes itself', () => {
     const read = text(page(input()));
-    expect(read).toContain('Can the API be called now? Yes A valid token is at hand for every route.');
+    expect(read).toContain('Can the API be called now? Yes Calls to every route get through, as far as is known.');
     expect(read).toContain('The token expires at 13:00:00 UTC, in 60 minutes.');
     expect(read).toContain('It refreshes itself at about 12:55:00 UTC, in 55 minutes; calls go on meanwhile.');
     expect(read).toContain('What went wrong last Nothing since it was started.');
   });
 
-  it('says yes while refreshes fail and the token is valid, and what will happen', () => {
+  it('says yes with a warning while refreshes fail and the token is valid, and what will happen', () => {
     const read = text(page(input({}, [{ state: 'early', lastError: REFUSED.lastError, consecutiveFailures: 2 }])));
-    expect(read).toMatch(/now\? Yes /);
+    expect(read).toContain(
+      'now? Yes, with a warning /banking works, with a warning: The token is valid until 13:00 UTC,',
+    );
+    expect(read).toContain('Since 11:57:00 UTC, 3 minutes ago. What to do: Client id, secret, grant');
     expect(read).toContain('Refreshing it has failed 2 times; the next try is at about 12:55:00 UTC');
   });
 
   it('says no, for which routes, why, what to do, and when the next try is', () => {
     const read = text(page(input({}, [REFUSED])));
-    expect(read).toContain('now? No No token is available for /banking: calls there get 503.');
+    expect(read).toContain(
+      `now? No /banking fails: ${ERRORS.CREDENTIALS_REJECTED.title}. Since 11:57:00 UTC, 3 minutes ago. What to do: `,
+    );
     expect(read).toContain('There is no valid token. The next try is at about 12:10:00 UTC, in 10 minutes.');
     expect(read).toContain(
       `${ERRORS.CREDENTIALS_REJECTED.title} ( CREDENTIALS_REJECTED), the token of credential default`,
@@ -122,11 +127,31 @@ describe('admin/page: what it says', () => {
     const [credential] = input().credentials;
     const given = input({ routes: [route('/a', 'default'), route('/b', 'other')] }, [
       {},
-      { ...REFUSED, key: { credential: 'other', scope: undefined } },
+      { ...REFUSED, key: { credential: 'other', scope: 'api' } },
     ]);
     const read = text(page({ ...given, credentials: credential ? [credential, other] : [] }));
-    expect(read).toContain('now? Only in part No token is available for /b:');
-    expect(read).toContain('The other routes work.');
+    expect(read).toContain(`now? Only in part /b fails: ${ERRORS.CREDENTIALS_REJECTED.title}. Since`);
+    expect(read).toContain('run aritma-sidecar check. /a works.');
+  });
+
+  it('says for every route what is wrong with it: one account for routes that share it, failing ones first', () => {
+    const failing = (path: string, cause: string, at = NOW - MINUTE) => {
+      const failure = { cause, host: 'api.example:443', message: `${cause} at api.example:443`, fix: `mend ${cause}` };
+      const error = { at, route: path, code: 'UPSTREAM_UNREACHABLE', status: 502, requestId: 'r', failure };
+      const { history, ...rest } = route(path, 'default');
+      return { ...rest, history: { ...history, last: { successAt: 1, failure: error, failingSince: at } } };
+    };
+    const [a, b] = [failing('/a', 'dns'), failing('/b', 'dns', NOW - 2 * MINUTE)];
+    const partly = failing('/c', 'refused', NOW - 3 * MINUTE);
+    const warned = { ...partly, history: { ...partly.history, last: { ...partly.history.last, successAt: NOW } } };
+    const routes = [warned, a, route('/d', 'default'), b];
+    expect(text(page(input({ routes })))).toContain(
+      'Only in part /a, /b fail: Dns at api.example:443. Since 11:58:00 UTC, 2 minutes ago. What to do: Mend dns. ' +
+        '/c works, with a warning: 1 of 20 calls of the last five minutes failed, the last: refused at ' +
+        'api.example:443. Since 11:57:00 UTC, 3 minutes ago. What to do: Mend refused. /d works.',
+    );
+    expect(text(page(input({ routes: [a, b] })))).toContain('now? No /a, /b fail: ');
+    expect(text(page(input({ routes: [warned] })))).toContain('now? Yes, with a warning /c works');
   });
 
   it.each([
