@@ -14,6 +14,10 @@ export const PAGE_STYLE = `
     --good: #86e5a6; --good-back: #12311d; --bad: #ffa7a2; --bad-back: #3d1618; --wait: #f6cb74; --wait-back: #35290d;
   }
 }
+.stale { --text: var(--soft); --link: var(--soft); --good: var(--soft); --bad: var(--soft); --wait: var(--soft);
+  --good-back: var(--back); --bad-back: var(--back); --wait-back: var(--back); }
+.stale .verdict { border-left-style: dashed; }
+.stale .verdict p:not(#heard) { display: none; }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } * { transition: none; animation: none; } }

@@ -79,7 +79,7 @@ const isUsable = (state: string) => state === 'fresh' || state === 'early';
 function summary(status: Status): Html {
   const { word, look, because } = headline(status);
   return html`<section id="now" aria-labelledby="now-title"><h2 id="now-title">Can the API be called now?</h2>
-<div class="verdict ${look}"><strong id="word" role="status">${word}</strong> ${because}</div>
+<div class="verdict ${look}"><strong id="word" role="status">${word}</strong> ${because}<p id="heard" data-keep hidden></p></div>
 <dl><dt>Until</dt><dd>${until(status)}</dd>
 <dt>What went wrong last</dt><dd>${lastProblem(status)}</dd></dl></section>
 `;
