@@ -1,8 +1,8 @@
 /**
- * What happened lately, for a person who looks: requests and latencies per route in buckets of ten seconds, and the last
+ * What happened lately, for a person who looks: requests and latencies per route in buckets of ten seconds, and their
  * errors. Memory is fixed whatever callers do, and recording a request is a handful of integer increments.
  */
-import type { Failure } from '../core/failure.ts';
+import { createErrorHistory, type ErrorHistory, type RecentError } from './error-history.ts';
 
 /** The last five minutes of a route. A latency is the middle of its bucket, at most 12.5 % off from 1 ms to a minute. */
 export interface Recent {
@@ -29,21 +29,7 @@ export interface Last {
   readonly failingSince: number | undefined;
 }
 
-/** Of a request nothing is kept but this. */
-export interface RecentError {
-  /** Epoch ms. */
-  readonly at: number;
-  /** Undefined where the request matched none. */
-  readonly route: string | undefined;
-  /** Undefined where the API itself responded with an error. */
-  readonly code: string | undefined;
-  readonly status: number;
-  readonly requestId: string;
-  /** What was met, where it was met between us and a server. */
-  readonly failure?: Failure | undefined;
-}
-
-export interface History {
+export interface History extends Omit<ErrorHistory, 'record'> {
   /**
    * Counts a finished request. Errors are those with an error code of the sidecar and 5xx responses of the API.
    * @param failure anything but an ordinary response, for the list of errors
@@ -52,11 +38,9 @@ export interface History {
     route: string | undefined,
     status: number,
     ms: number,
-    failure: Pick<RecentError, 'code' | 'requestId' | 'failure'> | undefined,
+    failure: Omit<RecentError, 'at' | 'route' | 'status'> | undefined,
   ): void;
   route(path: string): RouteHistory;
-  /** Latest first, at most 50. */
-  errors(): readonly RecentError[];
 }
 
 export interface HistoryOptions {
@@ -71,7 +55,6 @@ const SLOT_MS = 10_000;
 const SLOTS = 180;
 const RECENT_SLOTS = 30;
 const SLOTS_A_MINUTE = 6;
-const MAX_ERRORS = 50;
 /** About 12 KiB each. Reloads can name new routes for ever; beyond this, a route is counted once another has been idle. */
 const MAX_ROUTES = 256;
 
@@ -97,17 +80,14 @@ interface Ring {
 /** Builds an empty recorder. */
 export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History {
   const rings = new Map<string, Ring>();
-  const errors: RecentError[] = [];
-  let nextError = 0;
+  const errors = createErrorHistory();
   const slotNow = () => Math.floor(monotonicMs() / SLOT_MS);
 
   return {
+    ...errors,
     record(route, status, ms, failure) {
       const error = failure && { at: wallMs(), route, status, ...failure };
-      if (error) {
-        errors[nextError] = error;
-        nextError = (nextError + 1) % MAX_ERRORS;
-      }
+      if (error) errors.record(error);
       if (route === undefined) return;
       const slot = slotNow();
       const ring = rings.get(route) ?? openRing(rings, route, slot);
@@ -117,7 +97,6 @@ export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History 
       remember(ring, error, wallMs());
     },
     route: (path) => summarize(rings.get(path), slotNow()),
-    errors: () => [...errors.slice(nextError), ...errors.slice(0, nextError)].reverse(),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { prose } from './error-text.ts';
 import { type Html, html, type Part } from './html.ts';
-import { moment } from './page-parts.ts';
+import { moment } from './page-time.ts';
 import type { Status } from './status.ts';
 import { worst } from './verdict.ts';
 

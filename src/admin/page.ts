@@ -4,13 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 import type { Failure } from '../core/failure.ts';
-import { explain, prose } from './error-text.ts';
+import { explain } from './error-text.ts';
 import { type Html, html, render, verbatim } from './html.ts';
 import { headline } from './page-headline.ts';
-import { moment } from './page-parts.ts';
 import { PAGE_SCRIPT } from './page-script.ts';
 import { sections } from './page-sections.ts';
 import { PAGE_STYLE } from './page-style.ts';
+import { moment } from './page-time.ts';
 import type { Status } from './status.ts';
 
 export interface PageOptions {
@@ -57,8 +57,8 @@ export function renderPage(status: Status, options: PageOptions): string {
 <header><h1>aritma-sidecar</h1><span>${status.environment}</span><span class="soft">version ${status.version}</span>
 <span id="live" role="status"></span></header>
 <nav aria-label="Sections"><ul>
-<li><a href="#credentials">Credentials</a></li><li><a href="#routes">Routes</a></li>
-<li><a href="#errors">Errors</a></li><li><a href="#configuration">Configuration</a></li>
+<li><a href="#routes">Routes</a></li><li><a href="#unknown">Unknown outcomes</a></li><li><a href="#errors">Errors</a></li>
+<li><a href="#credentials">Credentials</a></li><li><a href="#configuration">Configuration</a></li>
 </ul></nav>
 <main data-now="${Date.parse(status.now)}">${verbatim(renderMain(status, options))}</main>
 <footer>As of <time datetime="${status.now}">${status.now.slice(0, 19).replace('T', ' ')} UTC</time> when the page was
@@ -81,8 +81,15 @@ function summary(status: Status): Html {
   return html`<section id="now" aria-labelledby="now-title"><h2 id="now-title">Can the API be called now?</h2>
 <div class="verdict ${look}"><strong id="word" role="status">${word}</strong> ${because}<p id="heard" data-keep hidden></p></div>
 <dl><dt>Until</dt><dd>${until(status)}</dd>
-<dt>What went wrong last</dt><dd>${lastProblem(status)}</dd></dl></section>
+<dt>What went wrong last</dt><dd>${lastProblem(status)}</dd>${unknown(status)}</dl></section>
 `;
+}
+
+/** Money may have moved: nobody should have to scroll to learn that. */
+function unknown({ unknownOutcomes: { length } }: Status): Html {
+  if (length === 0) return html``;
+  const calls = length === 1 ? '1 call' : `${length} calls`;
+  return html`<dt>Unknown outcomes</dt><dd><a href="#unknown">${calls} may have been carried out</a>: ask the API before you send again.</dd>`;
 }
 
 /** The token that expires first, and what happens then. */
@@ -133,5 +140,5 @@ function lastProblem(status: Status): Html {
   if (last === undefined) return html`Nothing since it was started.`;
   const { code, title, detail } = explain(last.code, last.status, last.failure);
   return html`<p><strong>${title}</strong> (<code>${code}</code>), ${last.where}</p>
-<p>${prose(detail)}</p><p class="soft">${moment(last.at, now)}</p>`;
+<p>${detail}</p><p class="soft">${moment(last.at, now)}</p>`;
 }

@@ -6,6 +6,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { ErrorGroup, RecentError } from '../../src/admin/error-history.ts';
 import { PAGE_HEADERS, renderMain, renderPage } from '../../src/admin/page.ts';
 import { status } from '../../src/admin/status.ts';
 import type { StatusInput, TokenView } from '../../src/admin/status-input.ts';
@@ -37,6 +38,21 @@ const REFUSED = {
   consecutiveFailures: 3,
 } as const;
 
+const ERROR: RecentError = {
+  at: NOW,
+  route: '/banking',
+  code: 'UPSTREAM_TIMEOUT',
+  status: 504,
+  method: 'POST',
+  requestId: 'r-1',
+};
+
+const groupOf = (error: Partial<RecentError>, count = 1, firstAt = NOW): ErrorGroup => ({
+  count,
+  firstAt,
+  latest: { ...ERROR, ...error },
+});
+
 function route(path: string, credential: string): StatusInput['routes'][number] {
   const last5m = { requests: 20, errors: 1, p50Ms: 12.3, p99Ms: 2345 };
   const last30m = { requests: [...Array(29).fill(0), 20], errors: [...Array(29).fill(0), 1] };
@@ -66,6 +82,8 @@ function input(rest: Partial<StatusInput> = {}, tokens: readonly Partial<TokenVi
     warnings: [],
     unsafe: [],
     recentErrors: [],
+    errorGroups: [],
+    unknownOutcomes: [],
     routes: [route('/banking', 'default')],
     credentials: [{ name: 'default', clientId: 'erp', secrets: [{ name: '1', fingerprint: 'abcd1234', inUse: true }] }],
     tokens: tokens.map((token) => ({ ...TOKEN, ...token })),
@@ -137,7 +155,7 @@ describe('admin/page: what it says', () => {
   it('says for every route what is wrong with it: one account for routes that share it, failing ones first', () => {
     const failing = (path: string, cause: string, at = NOW - MINUTE) => {
       const failure = { cause, host: 'api.example:443', message: `${cause} at api.example:443`, fix: `mend ${cause}` };
-      const error = { at, route: path, code: 'UPSTREAM_UNREACHABLE', status: 502, requestId: 'r', failure };
+      const error = { ...ERROR, at, route: path, failure };
       const { history, ...rest } = route(path, 'default');
       return { ...rest, history: { ...history, last: { successAt: 1, failure: error, failingSince: at } } };
     };
@@ -167,25 +185,57 @@ describe('admin/page: what it says', () => {
   });
 
   it('takes the latest of request, token and reload for what went wrong last', () => {
-    const error = { route: '/banking', code: 'UPSTREAM_TIMEOUT', status: 504, requestId: 'r-1' };
     const problems = ['aritma-sidecar.yaml:3: listen is wrong'];
     const last = (rest: Partial<StatusInput>) =>
       /What went wrong last (.*?) \(/.exec(text(page(input(rest, [REFUSED]))))?.[1];
-    expect(last({ recentErrors: [{ ...error, at: NOW - MINUTE }] })).toBe(ERRORS.UPSTREAM_TIMEOUT.title);
-    expect(last({ recentErrors: [{ ...error, at: NOW - 9 * MINUTE }] })).toBe(ERRORS.CREDENTIALS_REJECTED.title);
+    expect(last({ recentErrors: [{ ...ERROR, at: NOW - MINUTE }] })).toBe(ERRORS.UPSTREAM_TIMEOUT.title);
+    expect(last({ recentErrors: [{ ...ERROR, at: NOW - 9 * MINUTE }] })).toBe(ERRORS.CREDENTIALS_REJECTED.title);
     expect(last({ lastReload: { at: NOW, result: 'invalid', problems } })).toBe(ERRORS.CONFIG_INVALID.title);
     expect(last({ lastReload: { at: NOW, result: 'ok', problems: [] } })).toBe(ERRORS.CREDENTIALS_REJECTED.title);
   });
 
   it('explains every code of the error table, and an error of the API itself', () => {
     for (const code of Object.keys(ERRORS) as (keyof typeof ERRORS)[]) {
-      const recentErrors = [{ at: NOW, route: undefined, code, status: 503, requestId: 'r-1' }];
-      expect(text(page(input({ recentErrors }))).replaceAll(' ', '')).toContain(
+      expect(text(page(input({ errorGroups: [groupOf({ code })] }))).replaceAll(' ', '')).toContain(
         ERRORS[code].detail.replace(/[` ]/g, '').replaceAll('&', '&amp;').replaceAll('<', '&lt;'),
       );
     }
-    const recentErrors = [{ at: NOW, route: '/a', code: undefined, status: 502, requestId: 'r-1' }];
-    expect(text(page(input({ recentErrors })))).toContain('HTTP 502 The API itself responded with an error.');
+    const errorGroups = [groupOf({ code: undefined, status: 502 })];
+    expect(text(page(input({ errorGroups })))).toContain('HTTP 502 /banking 1 The API itself responded with an error.');
+  });
+
+  it('has one row for equal errors: how many, the first, the last, what was met, and the latest request id', () => {
+    const failure = {
+      cause: 'dns',
+      host: 'api.example:443',
+      message: 'no such name: api.example',
+      fix: 'check the name',
+    };
+    const errorGroups = [groupOf({ failure, at: NOW - MINUTE, requestId: 'r-28' }, 28, NOW - 30 * MINUTE)];
+    const shown = page(input({ errorGroups }));
+    expect(text(shown)).toContain(
+      'UPSTREAM_TIMEOUT dns /banking 28 The API did not respond in time. No such name: api.example. Check the name. ' +
+        '11:30:00 UTC, 30 minutes ago 11:59:00 UTC, 1 minute ago r-28',
+    );
+  });
+
+  it('lists calls with an unknown outcome, with what to ask the API for, and names them in the first view', () => {
+    const unknownOutcomes = [
+      { ...ERROR, mayHaveExecuted: true, idempotencyKey: 'pay-4711' },
+      { ...ERROR, requestId: 'r-0', code: 'CALLER_ABORTED', status: 499, mayHaveExecuted: true },
+    ];
+    const read = text(page(input({ unknownOutcomes })));
+    expect(read).toContain('Unknown outcomes 2 calls may have been carried out: ask the API before you send again.');
+    expect(read).toContain(
+      `12:00:00 UTC, less than a minute ago /banking POST ${ERRORS.UPSTREAM_TIMEOUT.title} r-1 pay-4711 ` +
+        'Ask the API with this Idempotency-Key. Do not send it again before you know.',
+    );
+    expect(read).toContain(
+      `/banking POST ${ERRORS.CALLER_ABORTED.title} r-0 none Ask the API for what this call would have made, or with`,
+    );
+    const none = text(page(input()));
+    expect(none).toContain('Payments and other calls with an unknown outcome None since it was started.');
+    expect(none).not.toContain('may have been carried out');
   });
 
   it('shows traffic, secrets, pools and what is unsafe', () => {
@@ -224,6 +274,8 @@ describe('admin/page: what it says', () => {
 /** Everything variable is this text. */
 function hostile(evil: string): StatusInput {
   const lastError = { code: evil, result: evil, at: NOW };
+  const failure = { cause: evil, host: evil, message: evil, fix: evil };
+  const error = { ...ERROR, route: evil, code: evil, method: evil, requestId: evil, idempotencyKey: evil, failure };
   const evilRoute = { ...route(evil, evil), upstream: evil, scope: evil, allow: [evil] };
   return input(
     {
@@ -233,7 +285,9 @@ function hostile(evil: string): StatusInput {
       unsafe: [evil],
       lastReload: { at: NOW, result: evil, problems: [evil] },
       routes: [evilRoute],
-      recentErrors: [{ at: NOW, route: evil, code: evil, status: 500, requestId: evil }],
+      recentErrors: [error],
+      errorGroups: [groupOf(error)],
+      unknownOutcomes: [error],
       credentials: [{ name: evil, clientId: evil, secrets: [{ name: evil, fingerprint: evil, inUse: true }] }],
       upstreams: [{ origin: evil, connected: 0, running: 0, queued: 0 }],
     },
@@ -344,7 +398,14 @@ describe('admin/server: the page', () => {
     });
     const { recentErrors } = (await world.admin('/status')).json();
     expect(recentErrors).toEqual([
-      { at: expect.stringMatching(/Z$/), code: 'CALLER_ORIGIN', status: 403, requestId: 'mine-1' },
+      {
+        at: expect.stringMatching(/Z$/),
+        code: 'CALLER_ORIGIN',
+        status: 403,
+        method: 'GET',
+        requestId: 'mine-1',
+        mayHaveExecuted: false,
+      },
     ]);
   });
 });

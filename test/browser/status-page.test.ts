@@ -79,7 +79,14 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
       await page.keyboard.press('Tab');
       order.push(await page.evaluate('document.activeElement.textContent'));
     }
-    expect(order).toEqual(['Credentials', 'Routes', 'Errors', 'Configuration', 'Refresh token of default now']);
+    expect(order).toEqual([
+      'Routes',
+      'Unknown outcomes',
+      'Errors',
+      'Credentials',
+      'Configuration',
+      'Refresh token of default now',
+    ]);
     expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
     await page.evaluate('globalThis.mark = 1');
     await page.keyboard.press('Enter');
@@ -155,13 +162,14 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     expect(headings).toEqual([
       'H1aritma-sidecar',
       'H2Can the API be called now?',
+      'H2Routes',
+      'H2Payments and other calls with an unknown outcome',
+      'H2Errors',
       'H2Credentials',
       'H3default',
-      'H2Routes',
-      'H2Last errors',
       'H2Configuration',
     ]);
-    const titles = ['Can the API be called now?', 'Credentials', 'Routes', 'Last errors', 'Configuration'];
+    const titles = ['Can the API be called now?', 'Credentials', 'Routes', 'Errors', 'Configuration'];
     for (const name of titles) expect(await page.getByRole('region', { name }).count(), name).toBe(1);
     const routes = page.getByRole('table', { name: /last five minutes/ });
     expect(await routes.getByRole('columnheader').count()).toBe(8);
