@@ -33,3 +33,8 @@ export function explain(code: string | undefined, status?: number, failure?: Fai
 export function prose(text: string): Html {
   return html`${text.split('`').map((part, index) => (index % 2 === 1 ? html`<code>${part}</code>` : part))}`;
 }
+
+/** Messages and fixes come as part of a sentence or as whole ones. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.`;
+}

@@ -2,7 +2,7 @@
  * What the status page says first: whether calls get through now, and of each route that does not work as it should: what is
  * wrong, since when, and what to do.
  */
-import { prose } from './error-text.ts';
+import { prose, sentence } from './error-text.ts';
 import { type Html, html, type Part } from './html.ts';
 import { moment } from './page-time.ts';
 import type { Status } from './status.ts';
@@ -67,9 +67,4 @@ function conjugated(verb: string, { length }: readonly Route[]): string {
 
 function paths(routes: readonly Route[]): Html {
   return html`${routes.map(({ path }, index) => html`${index > 0 && ', '}<code>${path}</code>`)}`;
-}
-
-/** Messages and fixes come as part of a sentence or as whole ones. */
-export function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.`;
 }

@@ -1,8 +1,10 @@
 /**
  * The routes on the status page: whether each one works, and its traffic of the last minutes.
  */
+import { prose, sentence } from './error-text.ts';
 import { type Html, html } from './html.ts';
 import { badge, section, table } from './page-parts.ts';
+import { moment } from './page-time.ts';
 import type { Status } from './status.ts';
 
 type Route = Status['routes'][number];
@@ -14,9 +16,20 @@ export function routes(status: Status): Html {
     'Routes',
     table({
       caption: 'Rates and times are of the last five minutes, the bars of the last thirty, one a minute.',
-      columns: ['Route', 'API', 'Allowed', 'Calls a minute', 'Errors', 'Half within', '99 % within', 'Last 30 minutes'],
+      columns: [
+        'Route',
+        'Does it work?',
+        'API',
+        'Allowed',
+        'Calls a minute',
+        'Errors',
+        'Half within',
+        '99 % within',
+        'Last 30 minutes',
+      ],
       rows: status.routes.map((route) => [
-        html`<code>${route.path}</code>`,
+        html`${VERDICTS[route.verdict.state]} <code>${route.path}</code>`,
+        account(route, status.now),
         html`<code class="long">${route.upstream}</code><br><span class="soft">credential ${route.credential}</span>`,
         route.allow === undefined
           ? badge('wait', 'every method and path')
@@ -29,6 +42,19 @@ export function routes(status: Status): Html {
       ]),
     }),
   );
+}
+
+const VERDICTS = {
+  works: badge('good', 'works'),
+  warning: badge('wait', 'warning'),
+  fails: badge('bad', 'fails'),
+} as const;
+
+/** In the words of the headline. */
+function account({ verdict: { message, since, fix } }: Route, now: string): Html {
+  return html`<p>${prose(sentence(message))}</p>
+${since && html`<p class="soft">Since ${moment(since, now)}</p>`}
+${fix && html`<p>What to do: ${prose(sentence(fix))}</p>`}`;
 }
 
 function rate({ last5m: { requests } }: Route): string {

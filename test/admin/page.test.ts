@@ -250,6 +250,16 @@ describe('admin/page: what it says', () => {
       expect(read).toContain(part);
   });
 
+  it('says of every route whether it works, why, since when and what to do', () => {
+    const token = { consecutiveFailures: 2, lastError: { ...REFUSED.lastError, since: NOW - 9 * MINUTE } };
+    const rows = (tokens: readonly Partial<TokenView>[]) => text(page(input({}, tokens)));
+    expect(rows([{}])).toContain('works /banking Calls get responses. https://api.example/banking');
+    expect(rows([{ ...token, state: 'early' }])).toContain('warning /banking The token is valid until 13:00 UTC, but');
+    expect(rows([{ ...REFUSED, ...token }])).toContain(
+      `fails /banking ${ERRORS.CREDENTIALS_REJECTED.title}. Since 11:51:00 UTC, 9 minutes ago What to do: Client id,`,
+    );
+  });
+
   it('shows when a secret expires where that is known', () => {
     const secrets = [{ name: '1', fingerprint: 'abcd1234', inUse: false, expiresAt: NOW + 3 * 24 * 60 * MINUTE }];
     const read = text(page(input({ credentials: [{ name: 'default', clientId: 'erp', secrets }] })));

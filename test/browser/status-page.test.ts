@@ -172,7 +172,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     const titles = ['Can the API be called now?', 'Credentials', 'Routes', 'Errors', 'Configuration'];
     for (const name of titles) expect(await page.getByRole('region', { name }).count(), name).toBe(1);
     const routes = page.getByRole('table', { name: /last five minutes/ });
-    expect(await routes.getByRole('columnheader').count()).toBe(8);
+    expect(await routes.getByRole('columnheader').count()).toBe(9);
     expect(await routes.getByRole('rowheader', { name: '/api' }).count()).toBe(1);
     expect(await routes.getByRole('img', { name: /^\/api: at most \d+ calls in a minute/ }).count()).toBe(1);
   });
