@@ -9,6 +9,7 @@ export interface LiveOptions<Kind> {
   readonly render: (kind: Kind) => string;
   readonly headers: Readonly<Record<string, string>>;
   readonly intervalMs?: number;
+  /** After so long without a change a page is told that it is up to date: it calls itself stale after five seconds. */
   readonly heartbeatMs?: number;
 }
 
@@ -33,7 +34,7 @@ const MAX_LISTENERS = 20;
 const STALLED_MS = 60_000;
 
 export function createLive<Kind>(options: LiveOptions<Kind>): Live<Kind> {
-  const { render, intervalMs = 1000, heartbeatMs = 15_000 } = options;
+  const { render, intervalMs = 1000, heartbeatMs = 2000 } = options;
   const listeners = new Set<Listener<Kind>>();
   let timer: NodeJS.Timeout | undefined;
   let draining = false;
@@ -96,7 +97,7 @@ function update<Kind>(
     listener.sent = state;
     // As JSON there is no line break in it, which would end the event.
     res.write(`data: ${JSON.stringify({ now: Date.now(), main: state })}\n\n`);
-  } else if (listener.quietMs >= heartbeatMs) res.write(': still here\n\n');
+  } else if (listener.quietMs >= heartbeatMs) res.write(`event: heartbeat\ndata: ${Date.now()}\n\n`);
   else return;
   listener.quietMs = 0;
 }

@@ -1,9 +1,9 @@
 /**
- * What happened lately, for a person who looks: requests and latencies per route in buckets of ten seconds, and the last
+ * What happened lately, for a person who looks: requests and latencies per route in buckets of ten seconds, and their
  * errors. Memory is fixed whatever callers do, and recording a request is a handful of integer increments.
  */
 import type { Instant } from '../core/clock.ts';
-import type { Failure } from '../core/failure.ts';
+import { createErrorHistory, type ErrorHistory, type RecentError } from './error-history.ts';
 import { type Last, LastCalls } from './last-calls.ts';
 
 /** The last five minutes of a route. A latency is the middle of its bucket, at most 12.5 % off from 1 ms to a minute. */
@@ -22,21 +22,7 @@ export interface RouteHistory {
   readonly last: Last;
 }
 
-/** Of a request nothing is kept but this. */
-export interface RecentError {
-  /** Epoch ms. */
-  readonly at: number;
-  /** Undefined where the request matched none. */
-  readonly route: string | undefined;
-  /** Undefined where the API itself responded with an error. */
-  readonly code: string | undefined;
-  readonly status: number;
-  readonly requestId: string;
-  /** What was met, where it was met between us and a server. */
-  readonly failure?: Failure | undefined;
-}
-
-export interface History {
+export interface History extends Omit<ErrorHistory, 'record'> {
   /**
    * Counts a finished request. Errors are those with an error code of the sidecar and 5xx responses of the API.
    * @param failure anything but an ordinary response, for the list of errors
@@ -45,11 +31,9 @@ export interface History {
     route: string | undefined,
     status: number,
     ms: number,
-    failure: Pick<RecentError, 'code' | 'requestId' | 'failure'> | undefined,
+    failure: Omit<RecentError, 'at' | 'route' | 'status'> | undefined,
   ): void;
   route(path: string): RouteHistory;
-  /** Latest first, at most 50. */
-  errors(): readonly RecentError[];
 }
 
 export interface HistoryOptions {
@@ -64,7 +48,6 @@ const SLOT_MS = 10_000;
 const SLOTS = 180;
 const RECENT_SLOTS = 30;
 const SLOTS_A_MINUTE = 6;
-const MAX_ERRORS = 50;
 /** About 12 KiB each. Reloads can name new routes for ever; beyond this, a route is counted once another has been idle. */
 const MAX_ROUTES = 256;
 
@@ -87,16 +70,13 @@ interface Ring {
 /** Builds an empty recorder. */
 export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History {
   const rings = new Map<string, Ring>();
-  const errors: RecentError[] = [];
-  let nextError = 0;
+  const errors = createErrorHistory();
 
   return {
+    ...errors,
     record(route, status, ms, failure) {
       const at = wallMs();
-      if (failure) {
-        errors[nextError] = { at, route, status, ...failure };
-        nextError = (nextError + 1) % MAX_ERRORS;
-      }
+      if (failure) errors.record({ at, route, status, ...failure });
       if (route === undefined) return;
       const ended = monotonicMs();
       const slot = Math.floor(ended / SLOT_MS);
@@ -110,7 +90,6 @@ export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History 
       else ring.last.fail({ at, status, code: failure?.code, failure: failure?.failure }, { began, ended });
     },
     route: (path) => read(rings.get(path), { wallMs: wallMs(), monotonicMs: monotonicMs() }),
-    errors: () => [...errors.slice(nextError), ...errors.slice(0, nextError)].reverse(),
   };
 }
 

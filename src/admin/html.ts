@@ -13,7 +13,9 @@ export type Part = Html | string | number | undefined | false | readonly Part[];
 
 /** Values go into text and quoted attributes; lists are joined; undefined and false are nothing. */
 export function html(strings: TemplateStringsArray, ...values: readonly Part[]): Html {
-  return { [TEXT]: strings.map((text, index) => text + render(values[index])).join('') };
+  let text = strings[0] ?? '';
+  for (let index = 0; index < values.length; index += 1) text += render(values[index]) + strings[index + 1];
+  return { [TEXT]: text };
 }
 
 /** @param part what is no `Html` comes out escaped */
@@ -37,7 +39,11 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '`': '&#96;',
 };
 
+/** Printable ASCII and line breaks without the above: nearly every value there is. */
+const HARMLESS = /^[\n !#$%(-;=?-_a-~]*$/;
+
 function escaped(text: string): string {
+  if (HARMLESS.test(text)) return text;
   // Controls and direction marks could make a line read as something else than it is.
   return text
     .toWellFormed()

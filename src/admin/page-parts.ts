@@ -1,7 +1,19 @@
 /**
- * What the sections of the page are made of: points in time and tables.
+ * What the status page is made of: sections, tables and badges.
  */
 import { type Html, html, type Part } from './html.ts';
+
+/** @param id also the target of a link to it */
+export function section(id: string, title: string, content: Part): Html {
+  return html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2>
+${content}</section>
+`;
+}
+
+/** A state in a word; the colour repeats it. */
+export function badge(look: 'good' | 'bad' | 'wait', text: string): Html {
+  return html`<span class="badge ${look}">${text}</span>`;
+}
 
 export interface TableContent {
   readonly caption: string;
@@ -24,26 +36,4 @@ export function table({ caption, columns, rows }: TableContent): Html {
     )}</tr>
 `,
   )}</tbody></table>`;
-}
-
-/**
- * A point in time, and how far away it is. What lies ahead counts down where there is JavaScript.
- * @param at ISO 8601
- * @param now ISO 8601
- */
-export function moment(at: string, now: string): Html {
-  const ms = Date.parse(at) - Date.parse(now);
-  const text = `${at.slice(0, 10) === now.slice(0, 10) ? '' : `${at.slice(0, 10)} `}${at.slice(11, 19)} UTC`;
-  const distance =
-    ms > 0 ? html`<span data-until="${at}">in ${roughly(ms)}</span>` : html`<span>${roughly(-ms)} ago</span>`;
-  return html`<span><time class="number" datetime="${at}">${text}</time>, ${distance}</span>`;
-}
-
-/** Coarse on purpose: what is shown must not change with every second. */
-export function roughly(ms: number): string {
-  const minutes = Math.floor(ms / 60_000);
-  if (minutes < 1) return 'less than a minute';
-  if (minutes < 120) return minutes === 1 ? '1 minute' : `${minutes} minutes`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} hours` : `${Math.floor(hours / 24)} days`;
 }

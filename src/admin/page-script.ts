@@ -1,7 +1,7 @@
 /**
  * What a browser runs on the status page, as text because that is how it travels: takes over what the server renders
- * without disturbing focus, selection or scroll position, lets the countdowns run, and sends the buttons' forms.
- * The page says the same without it.
+ * without disturbing focus, selection or scroll position, says "Not known" when it has heard nothing for five seconds, lets the
+ * countdowns run, and sends the buttons' forms. The page says the same without it.
  */
 export const PAGE_SCRIPT = `(() => {
   const main = document.querySelector('main');
@@ -41,25 +41,55 @@ export const PAGE_SCRIPT = `(() => {
     for (const old of before.slice(after.length)) old.remove();
   };
 
+  // The server says something every two seconds. What is older than this is not what is.
+  const STALE_MS = 5000;
+  const clock = () => ({ wall: Date.now(), own: performance.now() });
+  // The clock of the machine goes on while it sleeps, the other one is never set.
+  const since = ({ wall, own }) => Math.max(Date.now() - wall, performance.now() - own);
+  let heard = clock();
+  let tried = heard;
+  let word = document.getElementById('word').textContent;
+  const show = () => {
+    const stale = since(heard) > STALE_MS;
+    document.body.classList.toggle('stale', stale);
+    const element = document.getElementById('word');
+    const text = stale ? 'Not known' : word;
+    if (element.textContent !== text) element.textContent = text;
+    const note = document.getElementById('heard');
+    note.hidden = !stale;
+    if (stale) note.textContent = 'Nothing heard since ' + new Date(heard.wall).toTimeString().slice(0, 8)
+      + ' (your time). The last word was “' + word + '”; what is below is of that time too.';
+    document.title = 'aritma-sidecar: ' + (stale ? 'not known' : word);
+  };
+  const hear = () => {
+    heard = clock();
+    say('Live');
+    show();
+  };
+
   // A browser has six connections to a host: pages that nobody looks at must not take them all.
   let source;
   const listen = () => {
     source?.close();
     if (document.hidden) return;
+    tried = clock();
     source = new EventSource('/events');
+    source.addEventListener('heartbeat', hear);
     source.onmessage = ({ data }) => {
       const state = JSON.parse(data);
       skewMs = state.now - Date.now();
       morph(main, new DOMParser().parseFromString(state.main, 'text/html').body);
-      document.title = 'aritma-sidecar: ' + main.querySelector('.verdict strong').textContent;
+      word = document.getElementById('word').textContent;
       countDown();
-      say('Live');
+      hear();
     };
-    source.onerror = () => {
-      say('Not connected: what you see may be out of date', true);
-      // After a refusal a browser does not try again by itself.
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
-    };
+    source.onerror = () => say('Not connected: what you see may be out of date', true);
+  };
+  const tick = () => {
+    countDown();
+    show();
+    // After a refusal a browser does not try again by itself, and on a dead connection it waits for ever.
+    if (since(heard) > STALE_MS && since(tried) > STALE_MS) listen();
   };
 
   document.addEventListener('submit', async (event) => {
@@ -79,8 +109,14 @@ export const PAGE_SCRIPT = `(() => {
     delete form.dataset.busy;
   });
 
-  document.addEventListener('visibilitychange', listen);
+  // While nobody looks nothing is heard: the page is grey before it is looked at again, until the first event.
+  document.addEventListener('visibilitychange', () => {
+    heard = { wall: heard.wall, own: -Infinity };
+    show();
+    listen();
+  });
   countDown();
-  setInterval(countDown, 1000);
+  show();
+  setInterval(tick, 1000);
   listen();
 })();`;

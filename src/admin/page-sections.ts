@@ -1,22 +1,16 @@
 /**
- * The sections of the status page below the summary: credentials, routes, errors, configuration.
+ * The sections of the status page below the summary, of which credentials and configuration are here.
  */
-import { explain, prose } from './error-text.ts';
+import { explain } from './error-text.ts';
 import { type Html, html, type Part } from './html.ts';
-import { moment, roughly, table } from './page-parts.ts';
+import { errors, unknownOutcomes } from './page-errors.ts';
+import { badge, section, table } from './page-parts.ts';
+import { routes } from './page-routes.ts';
+import { moment, roughly } from './page-time.ts';
 import type { Status } from './status.ts';
 
 type Credential = Status['credentials'][number];
 type Token = Credential['tokens'][number];
-type Route = Status['routes'][number];
-
-const badge = (look: 'good' | 'bad' | 'wait', text: string) => html`<span class="badge ${look}">${text}</span>`;
-
-function section(id: string, title: string, content: Part): Html {
-  return html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2>
-${content}</section>
-`;
-}
 
 function list(items: readonly string[], none: string): Html {
   return items.length === 0 ? html`${none}` : html`<ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`;
@@ -27,7 +21,13 @@ function list(items: readonly string[], none: string): Html {
  * @param options.actions whether each credential has a button that drops its token
  */
 export function sections(status: Status, options: { readonly actions: boolean }): Html {
-  return html`${[credentials(status, options), routes(status), errors(status), configuration(status)]}`;
+  return html`${[
+    routes(status),
+    unknownOutcomes(status),
+    errors(status),
+    credentials(status, options),
+    configuration(status),
+  ]}`;
 }
 
 function credentials(status: Status, { actions }: { readonly actions: boolean }): Html {
@@ -100,82 +100,6 @@ function stateOf({ state, consecutiveFailures: failures }: Token): Html {
   const look = failures > 0 ? 'bad' : 'wait';
   return html`${badge(look, state === 'expired' ? 'expired' : 'no token')}${failed}`;
 }
-
-/** With the traffic of the last minutes. */
-function routes(status: Status): Html {
-  return section(
-    'routes',
-    'Routes',
-    table({
-      caption: 'Rates and times are of the last five minutes, the bars of the last thirty, one a minute.',
-      columns: ['Route', 'API', 'Allowed', 'Calls a minute', 'Errors', 'Half within', '99 % within', 'Last 30 minutes'],
-      rows: status.routes.map((route) => [
-        html`<code>${route.path}</code>`,
-        html`<code class="long">${route.upstream}</code><br><span class="soft">credential ${route.credential}</span>`,
-        route.allow === undefined
-          ? badge('wait', 'every method and path')
-          : html`<ul>${route.allow.map((entry) => html`<li><code>${entry}</code></li>`)}</ul>`,
-        html`<span class="number">${rate(route)}</span>`,
-        errorRate(route),
-        duration(route.last5m.p50Ms),
-        duration(route.last5m.p99Ms),
-        sparkline(route),
-      ]),
-    }),
-  );
-}
-
-function rate({ last5m: { requests } }: Route): string {
-  return requests === 0 ? '0' : (requests / 5).toFixed(requests < 50 ? 1 : 0);
-}
-
-function errorRate({ last5m: { requests, errors } }: Route): Html {
-  if (errors === 0) return html`none`;
-  const percent = (100 * errors) / requests;
-  return badge('bad', `${percent.toFixed(percent < 10 ? 1 : 0)} % (${errors} of ${requests})`);
-}
-
-function duration(ms: number | undefined): Html {
-  if (ms === undefined) return html`<span class="soft">no calls</span>`;
-  const text = ms < 1000 ? `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
-  return html`<span class="number">about ${text}</span>`;
-}
-
-const BAR = { width: 5, height: 32 } as const;
-
-/** A bar a minute, its errors from the bottom. */
-function sparkline({ path, last30m: { requests, errors } }: Route): Html {
-  const most = Math.max(1, ...requests);
-  const failed = errors.reduce((sum, count) => sum + count, 0);
-  const label = `${path}: at most ${Math.max(0, ...requests)} calls in a minute of the last thirty, ${requests.at(-1)} in this one, ${failed} errors in all`;
-  const bar = (name: string, count: number, index: number) => {
-    const height = count === 0 ? 0 : Math.max(1, Math.round((count / most) * BAR.height));
-    return html`<rect class="${name}" x="${index * BAR.width}" y="${BAR.height - height}" width="${BAR.width - 1}" height="${height}"/>`;
-  };
-  return html`<svg role="img" aria-label="${label}" viewBox="0 0 ${requests.length * BAR.width} ${BAR.height}" preserveAspectRatio="none">${requests.map(
-    (count, index) => [bar('bar', count, index), bar('bar-bad', errors[index] ?? 0, index)],
-  )}</svg>`;
-}
-
-/** The last fifty. */
-function errors(status: Status): Html {
-  const rows = status.recentErrors.map(({ at, route, code, status: responded, requestId, failure }) => {
-    const explained = explain(code, responded, failure);
-    return [
-      moment(at, status.now),
-      route === undefined ? 'none' : html`<code>${route}</code>`,
-      html`<code>${explained.code}</code>`,
-      html`<strong>${explained.title}.</strong> ${prose(explained.detail)}`,
-      html`<code class="long">${requestId}</code>`,
-    ];
-  });
-  const columns = ['Time', 'Route', 'Code', 'What happened, what to do', 'Request id'];
-  const content =
-    rows.length === 0 ? html`<p>None since it was started.</p>` : table({ caption: CAPTION, columns, rows });
-  return section('errors', 'Last errors', content);
-}
-
-const CAPTION = 'Latest first, at most fifty. The request id finds the line in the log.';
 
 /** What is in force, and what deserves a second look. */
 function configuration(status: Status): Html {

@@ -14,6 +14,10 @@ export const PAGE_STYLE = `
     --good: #86e5a6; --good-back: #12311d; --bad: #ffa7a2; --bad-back: #3d1618; --wait: #f6cb74; --wait-back: #35290d;
   }
 }
+.stale { --text: var(--soft); --link: var(--soft); --good: var(--soft); --bad: var(--soft); --wait: var(--soft);
+  --good-back: var(--back); --bad-back: var(--back); --wait-back: var(--back); }
+.stale .verdict { border-left-style: dashed; }
+.stale .verdict p:not(#heard) { display: none; }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } * { transition: none; animation: none; } }
@@ -37,7 +41,7 @@ code { font: .9em ui-monospace, monospace; unicode-bidi: isolate; }
 .wait { color: var(--wait); background: var(--wait-back); }
 .badge { display: inline-block; border-radius: .25rem; padding: 0 .5rem; font-size: .875rem; font-weight: 600; }
 .verdict { border-left: .4rem solid currentcolor; border-radius: .25rem; padding: .5rem 1rem; margin: 0 0 .75rem; }
-.verdict strong { display: block; font-size: 1.75rem; line-height: 1.2; }
+#word { display: block; font-size: 1.75rem; line-height: 1.2; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .25rem 1rem; margin: 0 0 .75rem; }
 dd { margin: 0; }
 dd p { margin: 0; }

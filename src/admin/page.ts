@@ -4,14 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import type { Failure } from '../core/failure.ts';
-import { explain, prose } from './error-text.ts';
-import { type Html, html, type Part, render, verbatim } from './html.ts';
-import { moment } from './page-parts.ts';
+import { explain } from './error-text.ts';
+import { type Html, html, render, verbatim } from './html.ts';
+import { headline } from './page-headline.ts';
 import { PAGE_SCRIPT } from './page-script.ts';
 import { sections } from './page-sections.ts';
 import { PAGE_STYLE } from './page-style.ts';
+import { moment } from './page-time.ts';
 import type { Status } from './status.ts';
-import { worst } from './verdict.ts';
 
 export interface PageOptions {
   /** Whether buttons are offered. */
@@ -48,7 +48,7 @@ export function renderPage(status: Status, options: PageOptions): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>aritma-sidecar: ${judge(status).word}</title>
+<title>aritma-sidecar: ${headline(status).word}</title>
 <link rel="icon" href="data:,">
 <noscript><meta http-equiv="refresh" content="30"></noscript>
 <style>${verbatim(PAGE_STYLE)}</style>
@@ -57,8 +57,8 @@ export function renderPage(status: Status, options: PageOptions): string {
 <header><h1>aritma-sidecar</h1><span>${status.environment}</span><span class="soft">version ${status.version}</span>
 <span id="live" role="status"></span></header>
 <nav aria-label="Sections"><ul>
-<li><a href="#credentials">Credentials</a></li><li><a href="#routes">Routes</a></li>
-<li><a href="#errors">Errors</a></li><li><a href="#configuration">Configuration</a></li>
+<li><a href="#routes">Routes</a></li><li><a href="#unknown">Unknown outcomes</a></li><li><a href="#errors">Errors</a></li>
+<li><a href="#credentials">Credentials</a></li><li><a href="#configuration">Configuration</a></li>
 </ul></nav>
 <main data-now="${Date.parse(status.now)}">${verbatim(renderMain(status, options))}</main>
 <footer>As of <time datetime="${status.now}">${status.now.slice(0, 19).replace('T', ' ')} UTC</time> when the page was
@@ -74,40 +74,22 @@ export function renderMain(status: Status, options: PageOptions): string {
   return render([summary(status), sections(status, options)]);
 }
 
-interface Headline {
-  readonly word: string;
-  readonly look: 'good' | 'bad' | 'wait';
-  readonly because: Part;
-}
-
-const WORDS = { works: 'Yes', warning: 'Yes, with a warning', fails: 'No' } as const;
-const LOOKS = { works: 'good', warning: 'wait', fails: 'bad' } as const;
-
-/** The worst route decides, and says why. */
-function judge(status: Status): Headline {
-  if (status.draining)
-    return { word: 'Draining', look: 'wait', because: 'It is stopping: running calls finish, then no call is taken.' };
-  if (!status.listening) return { word: 'No', look: 'bad', because: 'It is starting and does not take calls yet.' };
-  const state = worst(status.routes.map(({ verdict }) => verdict.state));
-  const found = status.routes.filter(({ verdict }) => verdict.state === state);
-  const [first] = found;
-  const isPart = state === 'fails' && found.length < status.routes.length;
-  if (state === 'works' || first === undefined)
-    return { word: WORDS.works, look: 'good', because: 'Calls to every route get through, as far as is known.' };
-  const { message, fix, since } = first.verdict;
-  const because = html`${found.map(({ path }) => path).join(', ')}: ${prose(`${message}.`)}${since && html` Since ${moment(since, status.now)}.`}${fix && html` What to do: ${prose(fix)}.`}${isPart && ' The other routes work.'}`;
-  return { word: isPart ? 'Only in part' : WORDS[state], look: LOOKS[state], because };
-}
-
 const isUsable = (state: string) => state === 'fresh' || state === 'early';
 
 function summary(status: Status): Html {
-  const { word, look, because } = judge(status);
+  const { word, look, because } = headline(status);
   return html`<section id="now" aria-labelledby="now-title"><h2 id="now-title">Can the API be called now?</h2>
-<div class="verdict ${look}" role="status"><strong>${word}</strong> ${because}</div>
+<div class="verdict ${look}"><strong id="word" role="status">${word}</strong> ${because}<p id="heard" data-keep hidden></p></div>
 <dl><dt>Until</dt><dd>${until(status)}</dd>
-<dt>What went wrong last</dt><dd>${lastProblem(status)}</dd></dl></section>
+<dt>What went wrong last</dt><dd>${lastProblem(status)}</dd>${unknown(status)}</dl></section>
 `;
+}
+
+/** Money may have moved: nobody should have to scroll to learn that. */
+function unknown({ unknownOutcomes: { length } }: Status): Html {
+  if (length === 0) return html``;
+  const calls = length === 1 ? '1 call' : `${length} calls`;
+  return html`<dt>Unknown outcomes</dt><dd><a href="#unknown">${calls} may have been carried out</a>: ask the API before you send again.</dd>`;
 }
 
 /** The token that expires first, and what happens then. */
@@ -158,5 +140,5 @@ function lastProblem(status: Status): Html {
   if (last === undefined) return html`Nothing since it was started.`;
   const { code, title, detail } = explain(last.code, last.status, last.failure);
   return html`<p><strong>${title}</strong> (<code>${code}</code>), ${last.where}</p>
-<p>${prose(detail)}</p><p class="soft">${moment(last.at, now)}</p>`;
+<p>${detail}</p><p class="soft">${moment(last.at, now)}</p>`;
 }

@@ -2,7 +2,8 @@
  * What the sidecar shows of itself to operators and probes: names, states and numbers, with nothing that holds a token or secret.
  */
 import type { Failure } from '../core/failure.ts';
-import type { RecentError, RouteHistory } from './history.ts';
+import type { ErrorGroup, RecentError } from './error-history.ts';
+import type { RouteHistory } from './history.ts';
 
 export interface TokenView {
   readonly key: {
@@ -70,6 +71,10 @@ export interface StatusInput {
   }[];
   /** Latest first. */
   readonly recentErrors: readonly RecentError[];
+  /** Since the start; the one with the latest error first. */
+  readonly errorGroups: readonly ErrorGroup[];
+  /** Calls that change something and may have been executed, latest first. */
+  readonly unknownOutcomes: readonly RecentError[];
   readonly credentials: readonly {
     readonly name: string;
     readonly clientId: string;

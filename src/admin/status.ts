@@ -2,6 +2,7 @@
  * What operators and probes are told, as pure functions of snapshots: nothing here can reach a token or a secret,
  * because nothing that holds one is handed in.
  */
+import type { RecentError } from './error-history.ts';
 import type { StatusInput, TokenView } from './status-input.ts';
 import { verdictOf, worst } from './verdict.ts';
 
@@ -83,7 +84,13 @@ export function status(input: StatusInput) {
         .map((token) => describe(token, input.now)),
     })),
     upstreams: input.upstreams,
-    recentErrors: input.recentErrors.map((error) => ({ ...error, at: iso(error.at) })),
+    recentErrors: input.recentErrors.map(dated),
+    errorGroups: input.errorGroups.map(({ count, firstAt, latest }) => ({
+      count,
+      firstAt: iso(firstAt),
+      latest: dated(latest),
+    })),
+    unknownOutcomes: input.unknownOutcomes.map(dated),
   };
 }
 
@@ -114,6 +121,10 @@ function describe(token: TokenView, now: number) {
     consecutiveFailures: token.consecutiveFailures,
     generation: token.generation,
   };
+}
+
+function dated(error: RecentError) {
+  return { ...error, at: iso(error.at) };
 }
 
 function iso(epochMs: number): string;

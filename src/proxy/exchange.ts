@@ -8,12 +8,13 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { ERRORS, type SidecarError } from '../core/errors.ts';
-import { type Failure, failureFields } from '../core/failure.ts';
+import { failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import type { CallerMetrics, RouteMetrics } from '../core/metrics.ts';
 import type { ReadAhead } from '../core/read-ahead.ts';
 import type { Admit } from './admission.ts';
 import type { Connections } from './connections.ts';
+import { type FailedCall, idempotencyKeyOf, type OnFinished } from './failed-call.ts';
 import { type RequestHead, readRequestHead } from './headers.ts';
 import type { BodyLimits, RequestBody } from './request-body.ts';
 import type { Route } from './route.ts';
@@ -76,19 +77,6 @@ export interface AuditTrail<Entry = object> {
 }
 
 export type AuditFacts = Readonly<Record<string, string | number | boolean | undefined>>;
-
-/** A request that is over; `failure` of one that did not get an ordinary response. */
-export type FinishedRequest = readonly [
-  route: string | undefined,
-  status: number,
-  ms: number,
-  failure:
-    | { readonly code: string | undefined; readonly requestId: string; readonly failure: Failure | undefined }
-    | undefined,
-  method: string,
-];
-
-export type OnFinished = (...request: FinishedRequest) => void;
 
 /** A try that is on its way to the upstream, or queued for it. */
 export interface Underway {
@@ -209,14 +197,9 @@ export function record(exchange: Exchange): Outcome {
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
   (route?.metrics ?? unrouted).record(method, status, ms / 1000);
-  onFinished?.(
-    route?.path,
-    status,
-    ms,
-    code || status >= 500 ? { code, requestId, failure: error?.extras.failure } : undefined,
-    method,
-  );
   const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
+  const failed = code || status >= 500 ? failedCall(exchange, code, mayHaveExecuted) : undefined;
+  onFinished?.(route?.path, status, ms, failed);
   log[status >= 500 ? 'warn' : 'info']('request', {
     requestId,
     traceparent: exchange.head.traceparent,
@@ -236,6 +219,16 @@ export function record(exchange: Exchange): Outcome {
     ms: Math.round(ms * 100) / 100,
   });
   return { status, code };
+}
+
+function failedCall(
+  { req, requestId, error, forward, added }: Exchange,
+  code: string | undefined,
+  mayHaveExecuted: boolean | undefined,
+): FailedCall {
+  const idempotencyKey = mayHaveExecuted ? idempotencyKeyOf(forward, added) : undefined;
+  const { method = '' } = req;
+  return { code, method, requestId, failure: error?.extras.failure, mayHaveExecuted, idempotencyKey };
 }
 
 /** A response that broke off is the API's fault or the caller's. */

@@ -31,6 +31,8 @@ export function describe({ reloader, history, scheduler, plane, auditor }: Descr
     warnings,
     unsafe: Object.entries(config.unsafe).flatMap(([name, on]) => (on ? `unsafe.${name}` : [])),
     recentErrors: history.errors(),
+    errorGroups: history.errorGroups(),
+    unknownOutcomes: history.unknownOutcomes(),
     routes: config.routes.map((route) => ({
       path: route.path,
       upstream: route.upstream.origin + route.upstream.basePath,

@@ -37,13 +37,13 @@ async function open(url: string): Promise<Page> {
 }
 
 /** The hub alone, behind a server, and faster than in life. */
-async function createHub(options: Partial<LiveOptions<string>> = {}) {
+async function createHub(options: Partial<LiveOptions<string>> = { intervalMs: 20, heartbeatMs: 100 }) {
   const state = { text: 'one', renders: 0 };
   const render = () => {
     state.renders += 1;
     return state.text;
   };
-  const live = createLive<string>({ render, headers: {}, intervalMs: 20, heartbeatMs: 100, ...options });
+  const live = createLive<string>({ render, headers: {}, ...options });
   const server = createServer((_req, res) => {
     if (!live.attach(res, 'page')) res.writeHead(503).end();
   });
@@ -83,11 +83,24 @@ describe('admin/live', () => {
     expect(hub.state.renders - before).toBe(10);
   });
 
-  it('sends a comment from time to time, by which both sides notice a dead connection', async () => {
+  it('sends heartbeats that scripts see while nothing changes, by which both sides notice a dead connection', async () => {
     await using hub = await createHub();
     const page = await open(hub.url);
-    await expect.poll(() => page.events.slice(-2)).toEqual([': still here', ': still here']);
+    const heartbeat = expect.stringMatching(/^event: heartbeat\ndata: \d+$/);
+    await expect.poll(() => page.events.slice(-2)).toEqual([heartbeat, heartbeat]);
     expect(page.states).toEqual(['one']);
+  });
+
+  it('is silent for less than the five seconds after which a page calls itself stale', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    await using hub = await createHub({});
+    const page = await open(hub.url);
+    await expect.poll(() => page.events).toHaveLength(1);
+    for (let count = 2; count < 5; count += 1) {
+      vi.advanceTimersByTime(2000);
+      await expect.poll(() => page.events).toHaveLength(count);
+    }
   });
 
   it('takes twenty pages, and another one when one has left', async () => {
@@ -150,7 +163,7 @@ describe('admin/live', () => {
       if (broken.now) throw new Error('a defect in the page');
       return 'fine';
     };
-    await using hub = await createHub({ render });
+    await using hub = await createHub({ render, intervalMs: 20 });
     const page = await open(hub.url);
     await expect.poll(() => page.states).toEqual(['fine']);
     broken.now = true;
@@ -204,7 +217,7 @@ describe('admin/server: GET /events', () => {
     using own = startOwnTime();
     const stopped = world.sidecar.stop();
     await page.ended;
-    expect(page.states.at(-1)).toContain('<strong>Draining</strong>');
+    expect(page.states.at(-1)).toMatch(/<strong id="word" role="status">Draining</);
     expect(await stopped).toBe(true);
     expect(own.ms).toBeLessThan(3000);
   });

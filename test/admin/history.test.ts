@@ -13,7 +13,7 @@ function createWorld() {
   const history = createHistory({ monotonicMs: () => time.ms, wallMs: () => START + time.ms });
   const call = (ms = 1, route = '/api') => history.record(route, 200, ms, undefined);
   const fail = (code: string | undefined, status = 503, route: string | undefined = '/api') =>
-    history.record(route, status, 1, { code, requestId: `id-${code}` });
+    history.record(route, status, 1, { code, method: 'POST', requestId: `id-${code}` });
   return { time, history, call, fail };
 }
 
@@ -98,8 +98,8 @@ describe('admin/history', () => {
     time.ms += 1000;
     fail(undefined, 500);
     expect(history.errors()).toEqual([
-      { at: START + 1000, route: '/api', code: undefined, status: 500, requestId: 'id-undefined' },
-      { at: START, route: '/api', code: 'CALLER_HOST', status: 421, requestId: 'id-CALLER_HOST' },
+      { at: START + 1000, route: '/api', code: undefined, status: 500, method: 'POST', requestId: 'id-undefined' },
+      { at: START, route: '/api', code: 'CALLER_HOST', status: 421, method: 'POST', requestId: 'id-CALLER_HOST' },
     ]);
   });
 
@@ -128,7 +128,7 @@ describe('admin/history', () => {
         const { time, history } = createWorld();
         const all = sequence.map(({ pauseMs, ms, failed }) => {
           time.ms += pauseMs;
-          history.record('/api', 200, ms, failed ? { code: 'CALLER_KEY', requestId: '1' } : undefined);
+          history.record('/api', 200, ms, failed ? { code: 'CALLER_KEY', method: 'GET', requestId: '1' } : undefined);
           return { slot: Math.floor(time.ms / 10_000), ms, failed };
         });
         const now = Math.floor(time.ms / 10_000);
@@ -160,7 +160,7 @@ describe('admin/history', () => {
   it('says what the last calls met: a failure with its account and since when, until a call that began later works', () => {
     const { time, history, call, fail } = createWorld();
     const account = { cause: 'refused', host: 'api.example:443', message: 'nothing listens', fix: 'start it' };
-    const down = { code: 'UPSTREAM_UNREACHABLE', requestId: '1', failure: account };
+    const down = { code: 'UPSTREAM_UNREACHABLE', requestId: '1', method: 'GET', failure: account };
     call();
     time.ms = MINUTE;
     history.record('/api', 502, 1, down);

@@ -6,6 +6,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { ErrorGroup, RecentError } from '../../src/admin/error-history.ts';
 import { PAGE_HEADERS, renderMain, renderPage } from '../../src/admin/page.ts';
 import { status } from '../../src/admin/status.ts';
 import type { StatusInput, TokenView } from '../../src/admin/status-input.ts';
@@ -37,6 +38,21 @@ const REFUSED = {
   consecutiveFailures: 3,
 } as const;
 
+const ERROR: RecentError = {
+  at: NOW,
+  route: '/banking',
+  code: 'UPSTREAM_TIMEOUT',
+  status: 504,
+  method: 'POST',
+  requestId: 'r-1',
+};
+
+const groupOf = (error: Partial<RecentError>, count = 1, firstAt = NOW): ErrorGroup => ({
+  count,
+  firstAt,
+  latest: { ...ERROR, ...error },
+});
+
 function route(path: string, credential: string): StatusInput['routes'][number] {
   const last5m = { requests: 20, errors: 1, p50Ms: 12.3, p99Ms: 2345 };
   const last30m = { requests: [...Array(29).fill(0), 20], errors: [...Array(29).fill(0), 1] };
@@ -66,6 +82,8 @@ function input(rest: Partial<StatusInput> = {}, tokens: readonly Partial<TokenVi
     warnings: [],
     unsafe: [],
     recentErrors: [],
+    errorGroups: [],
+    unknownOutcomes: [],
     routes: [route('/banking', 'default')],
     credentials: [{ name: 'default', clientId: 'erp', secrets: [{ name: '1', fingerprint: 'abcd1234', inUse: true }] }],
     tokens: tokens.map((token) => ({ ...TOKEN, ...token })),
@@ -94,21 +112,26 @@ function skeleton(html: string): string[] {
 describe('admin/page: what it says', () => {
   it('says yes, until when, and when the token refreshes itself', () => {
     const read = text(page(input()));
-    expect(read).toContain('Can the API be called now? Yes A valid token is at hand for every route.');
+    expect(read).toContain('Can the API be called now? Yes Calls to every route get through, as far as is known.');
     expect(read).toContain('The token expires at 13:00:00 UTC, in 60 minutes.');
     expect(read).toContain('It refreshes itself at about 12:55:00 UTC, in 55 minutes; calls go on meanwhile.');
     expect(read).toContain('What went wrong last Nothing since it was started.');
   });
 
-  it('says yes while refreshes fail and the token is valid, and what will happen', () => {
+  it('says yes with a warning while refreshes fail and the token is valid, and what will happen', () => {
     const read = text(page(input({}, [{ state: 'early', lastError: REFUSED.lastError, consecutiveFailures: 2 }])));
-    expect(read).toMatch(/now\? Yes /);
+    expect(read).toContain(
+      'now? Yes, with a warning /banking works, with a warning: The token is valid until 13:00 UTC,',
+    );
+    expect(read).toContain('Since 11:57:00 UTC, 3 minutes ago. What to do: Client id, secret, grant');
     expect(read).toContain('Refreshing it has failed 2 times; the next try is at about 12:55:00 UTC');
   });
 
   it('says no, for which routes, why, what to do, and when the next try is', () => {
     const read = text(page(input({}, [REFUSED])));
-    expect(read).toContain('now? No No token is available for /banking: calls there get 503.');
+    expect(read).toContain(
+      `now? No /banking fails: ${ERRORS.CREDENTIALS_REJECTED.title}. Since 11:57:00 UTC, 3 minutes ago. What to do: `,
+    );
     expect(read).toContain('There is no valid token. The next try is at about 12:10:00 UTC, in 10 minutes.');
     expect(read).toContain(
       `${ERRORS.CREDENTIALS_REJECTED.title} ( CREDENTIALS_REJECTED), the token of credential default`,
@@ -122,11 +145,46 @@ describe('admin/page: what it says', () => {
     const [credential] = input().credentials;
     const given = input({ routes: [route('/a', 'default'), route('/b', 'other')] }, [
       {},
-      { ...REFUSED, key: { credential: 'other', scope: undefined } },
+      { ...REFUSED, key: { credential: 'other', scope: 'api' } },
     ]);
     const read = text(page({ ...given, credentials: credential ? [credential, other] : [] }));
-    expect(read).toContain('now? Only in part No token is available for /b:');
-    expect(read).toContain('The other routes work.');
+    expect(read).toContain(`now? Only in part /b fails: ${ERRORS.CREDENTIALS_REJECTED.title}. Since`);
+    expect(read).toContain('run aritma-sidecar check. /a works.');
+  });
+
+  it('says for every route what is wrong with it: one account for routes that share it, failing ones first', () => {
+    const failing = (path: string, cause: string, at = NOW - MINUTE) => {
+      const failure = { cause, host: 'api.example:443', message: `${cause} at api.example:443`, fix: `mend ${cause}` };
+      const error = {
+        at,
+        status: 502,
+        code: ERROR.code,
+        failure,
+        agoMs: NOW - at,
+        inARow: 1,
+        calls5m: 20,
+        failed5m: 1,
+      };
+      const { history, ...rest } = route(path, 'default');
+      return { ...rest, history: { ...history, last: { successAt: 1, failure: error, failingSince: at } } };
+    };
+    const [a, b] = [failing('/a', 'dns'), failing('/b', 'dns', NOW - 2 * MINUTE)];
+    const partly = failing('/c', 'refused', NOW - 3 * MINUTE);
+    const warned = {
+      ...partly,
+      history: {
+        ...partly.history,
+        last: { successAt: NOW, failingSince: undefined, failure: { ...partly.history.last.failure, inARow: 0 } },
+      },
+    };
+    const routes = [warned, a, route('/d', 'default'), b];
+    expect(text(page(input({ routes })))).toContain(
+      'Only in part /a, /b fail: Dns at api.example:443. Since 11:58:00 UTC, 2 minutes ago. What to do: Mend dns. ' +
+        '/c works, with a warning: 1 of 20 calls of the last five minutes failed, the last: refused at ' +
+        'api.example:443. Since 11:57:00 UTC, 3 minutes ago. What to do: Mend refused. /d works.',
+    );
+    expect(text(page(input({ routes: [a, b] })))).toContain('now? No /a, /b fail: ');
+    expect(text(page(input({ routes: [warned] })))).toContain('now? Yes, with a warning /c works');
   });
 
   it.each([
@@ -142,25 +200,57 @@ describe('admin/page: what it says', () => {
   });
 
   it('takes the latest of request, token and reload for what went wrong last', () => {
-    const error = { route: '/banking', code: 'UPSTREAM_TIMEOUT', status: 504, requestId: 'r-1' };
     const problems = ['aritma-sidecar.yaml:3: listen is wrong'];
     const last = (rest: Partial<StatusInput>) =>
       /What went wrong last (.*?) \(/.exec(text(page(input(rest, [REFUSED]))))?.[1];
-    expect(last({ recentErrors: [{ ...error, at: NOW - MINUTE }] })).toBe(ERRORS.UPSTREAM_TIMEOUT.title);
-    expect(last({ recentErrors: [{ ...error, at: NOW - 9 * MINUTE }] })).toBe(ERRORS.CREDENTIALS_REJECTED.title);
+    expect(last({ recentErrors: [{ ...ERROR, at: NOW - MINUTE }] })).toBe(ERRORS.UPSTREAM_TIMEOUT.title);
+    expect(last({ recentErrors: [{ ...ERROR, at: NOW - 9 * MINUTE }] })).toBe(ERRORS.CREDENTIALS_REJECTED.title);
     expect(last({ lastReload: { at: NOW, result: 'invalid', problems } })).toBe(ERRORS.CONFIG_INVALID.title);
     expect(last({ lastReload: { at: NOW, result: 'ok', problems: [] } })).toBe(ERRORS.CREDENTIALS_REJECTED.title);
   });
 
   it('explains every code of the error table, and an error of the API itself', () => {
     for (const code of Object.keys(ERRORS) as (keyof typeof ERRORS)[]) {
-      const recentErrors = [{ at: NOW, route: undefined, code, status: 503, requestId: 'r-1' }];
-      expect(text(page(input({ recentErrors }))).replaceAll(' ', '')).toContain(
+      expect(text(page(input({ errorGroups: [groupOf({ code })] }))).replaceAll(' ', '')).toContain(
         ERRORS[code].detail.replace(/[` ]/g, '').replaceAll('&', '&amp;').replaceAll('<', '&lt;'),
       );
     }
-    const recentErrors = [{ at: NOW, route: '/a', code: undefined, status: 502, requestId: 'r-1' }];
-    expect(text(page(input({ recentErrors })))).toContain('HTTP 502 The API itself responded with an error.');
+    const errorGroups = [groupOf({ code: undefined, status: 502 })];
+    expect(text(page(input({ errorGroups })))).toContain('HTTP 502 /banking 1 The API itself responded with an error.');
+  });
+
+  it('has one row for equal errors: how many, the first, the last, what was met, and the latest request id', () => {
+    const failure = {
+      cause: 'dns',
+      host: 'api.example:443',
+      message: 'no such name: api.example',
+      fix: 'check the name',
+    };
+    const errorGroups = [groupOf({ failure, at: NOW - MINUTE, requestId: 'r-28' }, 28, NOW - 30 * MINUTE)];
+    const shown = page(input({ errorGroups }));
+    expect(text(shown)).toContain(
+      'UPSTREAM_TIMEOUT dns /banking 28 The API did not respond in time. No such name: api.example. Check the name. ' +
+        '11:30:00 UTC, 30 minutes ago 11:59:00 UTC, 1 minute ago r-28',
+    );
+  });
+
+  it('lists calls with an unknown outcome, with what to ask the API for, and names them in the first view', () => {
+    const unknownOutcomes = [
+      { ...ERROR, mayHaveExecuted: true, idempotencyKey: 'pay-4711' },
+      { ...ERROR, requestId: 'r-0', code: 'CALLER_ABORTED', status: 499, mayHaveExecuted: true },
+    ];
+    const read = text(page(input({ unknownOutcomes })));
+    expect(read).toContain('Unknown outcomes 2 calls may have been carried out: ask the API before you send again.');
+    expect(read).toContain(
+      `12:00:00 UTC, less than a minute ago /banking POST ${ERRORS.UPSTREAM_TIMEOUT.title} r-1 pay-4711 ` +
+        'Ask the API with this Idempotency-Key. Do not send it again before you know.',
+    );
+    expect(read).toContain(
+      `/banking POST ${ERRORS.CALLER_ABORTED.title} r-0 none Ask the API for what this call would have made, or with`,
+    );
+    const none = text(page(input()));
+    expect(none).toContain('Payments and other calls with an unknown outcome None since it was started.');
+    expect(none).not.toContain('may have been carried out');
   });
 
   it('shows traffic, secrets, pools and what is unsafe', () => {
@@ -173,6 +263,16 @@ describe('admin/page: what it says', () => {
       'https://api.example 3 1 0',
     ])
       expect(read).toContain(part);
+  });
+
+  it('says of every route whether it works, why, since when and what to do', () => {
+    const token = { consecutiveFailures: 2, lastError: { ...REFUSED.lastError, since: NOW - 9 * MINUTE } };
+    const rows = (tokens: readonly Partial<TokenView>[]) => text(page(input({}, tokens)));
+    expect(rows([{}])).toContain('works /banking Calls get responses. https://api.example/banking');
+    expect(rows([{ ...token, state: 'early' }])).toContain('warning /banking The token is valid until 13:00 UTC, but');
+    expect(rows([{ ...REFUSED, ...token }])).toContain(
+      `fails /banking ${ERRORS.CREDENTIALS_REJECTED.title}. Since 11:51:00 UTC, 9 minutes ago What to do: Client id,`,
+    );
   });
 
   it('shows when a secret expires where that is known', () => {
@@ -199,6 +299,8 @@ describe('admin/page: what it says', () => {
 /** Everything variable is this text. */
 function hostile(evil: string): StatusInput {
   const lastError = { code: evil, result: evil, at: NOW };
+  const failure = { cause: evil, host: evil, message: evil, fix: evil };
+  const error = { ...ERROR, route: evil, code: evil, method: evil, requestId: evil, idempotencyKey: evil, failure };
   const evilRoute = { ...route(evil, evil), upstream: evil, scope: evil, allow: [evil] };
   return input(
     {
@@ -208,7 +310,9 @@ function hostile(evil: string): StatusInput {
       unsafe: [evil],
       lastReload: { at: NOW, result: evil, problems: [evil] },
       routes: [evilRoute],
-      recentErrors: [{ at: NOW, route: evil, code: evil, status: 500, requestId: evil }],
+      recentErrors: [error],
+      errorGroups: [groupOf(error)],
+      unknownOutcomes: [error],
       credentials: [{ name: evil, clientId: evil, secrets: [{ name: evil, fingerprint: evil, inUse: true }] }],
       upstreams: [{ origin: evil, connected: 0, running: 0, queued: 0 }],
     },
@@ -319,7 +423,14 @@ describe('admin/server: the page', () => {
     });
     const { recentErrors } = (await world.admin('/status')).json();
     expect(recentErrors).toEqual([
-      { at: expect.stringMatching(/Z$/), code: 'CALLER_ORIGIN', status: 403, requestId: 'mine-1' },
+      {
+        at: expect.stringMatching(/Z$/),
+        code: 'CALLER_ORIGIN',
+        status: 403,
+        method: 'GET',
+        requestId: 'mine-1',
+        mayHaveExecuted: false,
+      },
     ]);
   });
 });

@@ -39,6 +39,8 @@ function input(tokens: readonly Partial<TokenView>[], rest: Partial<StatusInput>
     warnings: [],
     unsafe: [],
     recentErrors: [],
+    errorGroups: [],
+    unknownOutcomes: [],
     routes: [],
     credentials: [],
     tokens: tokens.map((token) => ({ ...TOKEN, ...token })),
@@ -154,6 +156,8 @@ describe('admin/status', () => {
       ],
       upstreams: [{ origin, connected: 1, running: 0, queued: 0 }],
       recentErrors: [],
+      errorGroups: [],
+      unknownOutcomes: [],
     });
   });
 

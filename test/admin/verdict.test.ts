@@ -81,6 +81,8 @@ function judged({ last = GOOD, token = {}, allow, rest = {} }: Known): RouteVerd
     warnings: [],
     unsafe: [],
     recentErrors: [],
+    errorGroups: [],
+    unknownOutcomes: [],
     routes: [route],
     credentials: [],
     tokens: [{ ...TOKEN, ...token }],
@@ -98,6 +100,7 @@ const shed = (agoMs: number) => ({
   code: 'SIDECAR_OVERLOADED',
   status: 503,
   requestId: 'none',
+  method: '',
 });
 
 const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<RouteVerdict>])[] = [

@@ -1,11 +1,15 @@
 // The status page through an outage and a restart of the sidecar, and what it looks like: pictures for people, kept by CI.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { type AdminWorld, createAdminWorld } from '../support/admin-world.ts';
+import { createAdminWorld } from '../support/admin-world.ts';
 import { chromiumIsMissing, startBrowser } from '../support/browser-world.ts';
-import { json } from '../support/token-server.ts';
+import { startSidecarProcess } from '../support/sidecar-process.ts';
+import { json, startTokenServer } from '../support/token-server.ts';
+import { violations } from './axe.ts';
+
+const colour = (page: Page) => page.evaluate(`getComputedStyle(document.querySelector('.verdict')).backgroundColor`);
 
 /** Ignored by git; CI keeps what is in it. */
 const PICTURES = join(import.meta.dirname, '../../artifacts');
@@ -17,11 +21,11 @@ describe.skipIf(chromiumIsMissing())('the status page over time', () => {
   }, 60_000);
   afterAll(() => browser?.close());
 
-  async function openAt(world: AdminWorld, options = {}) {
+  async function openAt({ sidecar }: { readonly sidecar: { readonly adminUrl: string } }, options = {}) {
     const context = await browser.newContext(options);
     onTestFinished(() => context.close());
     const page = await context.newPage();
-    await page.goto(world.sidecar.adminUrl);
+    await page.goto(sidecar.adminUrl);
     await page.getByText('Live', { exact: true }).waitFor();
     return page;
   }
@@ -48,6 +52,32 @@ describe.skipIf(chromiumIsMissing())('the status page over time', () => {
     await using _second = await createAdminWorld({ admin });
     await page.getByText('Live', { exact: true }).waitFor({ timeout: 15_000 });
     expect(await page.evaluate('globalThis.mark')).toBe(1);
+  });
+
+  it('is grey and says "Not known" once nothing is heard for five seconds; when the sidecar goes on, all is as before', async () => {
+    const identity = await startTokenServer();
+    onTestFinished(() => identity.close());
+    await using sidecar = await startSidecarProcess({ upstream: 'http://127.0.0.1:9', tokenEndpoint: identity.url });
+    const page = await openAt({ sidecar }, { bypassCSP: true });
+    const seen = async () => [
+      await page.locator('#word').textContent(),
+      await page.title(),
+      await page.locator('#heard').isVisible(),
+      await page.locator('.verdict p:not(#heard)').first().isVisible(),
+    ];
+    const good = await colour(page);
+    expect(await seen()).toEqual(['Yes', 'aritma-sidecar: Yes', false, true]);
+    // Longer than between two heartbeats: nothing changes, and it stays live.
+    await page.waitForTimeout(6500);
+    expect(await seen()).toEqual(['Yes', 'aritma-sidecar: Yes', false, true]);
+    process.kill(sidecar.pid, 'SIGSTOP');
+    await expect.poll(seen, { timeout: 10_000 }).toEqual(['Not known', 'aritma-sidecar: not known', true, false]);
+    expect(await page.locator('#heard').textContent()).toMatch(/^Nothing heard since \d\d:\d\d:\d\d .*“Yes”/);
+    expect(await colour(page)).not.toBe(good);
+    expect(await violations(page)).toEqual([]);
+    process.kill(sidecar.pid, 'SIGCONT');
+    await expect.poll(seen, { timeout: 15_000 }).toEqual(['Yes', 'aritma-sidecar: Yes', false, true]);
+    expect(await colour(page)).toBe(good);
   });
 
   it.each([

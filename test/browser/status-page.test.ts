@@ -1,25 +1,16 @@
 // The status page as a person meets it in Chromium: live, without JavaScript, by keyboard, light and dark, narrow and wide.
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AdminWorld, createAdminWorld } from '../support/admin-world.ts';
 import { chromiumIsMissing, startBrowser } from '../support/browser-world.ts';
 import { json } from '../support/token-server.ts';
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+import { violations } from './axe.ts';
 
 interface Opened extends AsyncDisposable {
   readonly page: Page;
   /** Console errors, exceptions and violations of the policy. */
   readonly complaints: readonly string[];
   readonly requested: readonly string[];
-}
-
-async function violations(page: Page): Promise<string[][]> {
-  await page.evaluate(AXE);
-  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; nodes: { html: string }[] }[] };
-  return found.violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)]);
 }
 
 describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
@@ -88,7 +79,14 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
       await page.keyboard.press('Tab');
       order.push(await page.evaluate('document.activeElement.textContent'));
     }
-    expect(order).toEqual(['Credentials', 'Routes', 'Errors', 'Configuration', 'Refresh token of default now']);
+    expect(order).toEqual([
+      'Routes',
+      'Unknown outcomes',
+      'Errors',
+      'Credentials',
+      'Configuration',
+      'Refresh token of default now',
+    ]);
     expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
     await page.evaluate('globalThis.mark = 1');
     await page.keyboard.press('Enter');
@@ -130,14 +128,18 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     const { page } = opened;
     const look = (hidden: boolean) =>
       page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true });
-        document.dispatchEvent(new Event('visibilitychange'))`);
+        document.dispatchEvent(new Event('visibilitychange'));
+        [document.getElementById('word').textContent, document.body.classList.contains('stale')]`);
     const before = Number(await generation(page));
     await look(true);
+    expect(await page.title()).toBe('aritma-sidecar: not known');
     await world.admin('/token/refresh', { method: 'POST' });
     await page.waitForTimeout(1500);
     expect(await generation(page)).toBe(String(before));
-    await look(false);
+    // What stands there in the turn in which it is shown again, before anything can have been heard.
+    expect(await look(false)).toEqual(['Not known', true]);
     await expect.poll(() => generation(page)).toBe(String(before + 1));
+    expect(await page.locator('#word').textContent()).toMatch(/^Yes/);
     expect(opened.complaints).toEqual([]);
   });
 
@@ -160,16 +162,17 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     expect(headings).toEqual([
       'H1aritma-sidecar',
       'H2Can the API be called now?',
+      'H2Routes',
+      'H2Payments and other calls with an unknown outcome',
+      'H2Errors',
       'H2Credentials',
       'H3default',
-      'H2Routes',
-      'H2Last errors',
       'H2Configuration',
     ]);
-    const titles = ['Can the API be called now?', 'Credentials', 'Routes', 'Last errors', 'Configuration'];
+    const titles = ['Can the API be called now?', 'Credentials', 'Routes', 'Errors', 'Configuration'];
     for (const name of titles) expect(await page.getByRole('region', { name }).count(), name).toBe(1);
     const routes = page.getByRole('table', { name: /last five minutes/ });
-    expect(await routes.getByRole('columnheader').count()).toBe(8);
+    expect(await routes.getByRole('columnheader').count()).toBe(9);
     expect(await routes.getByRole('rowheader', { name: '/api' }).count()).toBe(1);
     expect(await routes.getByRole('img', { name: /^\/api: at most \d+ calls in a minute/ }).count()).toBe(1);
   });
@@ -202,14 +205,15 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
         await fetch(`${own.sidecar.url}/api/x`);
         await page.goto(own.sidecar.adminUrl);
         const verdict = page.locator('.verdict');
-        await expect.poll(() => verdict.textContent()).toMatch(/^No No token is available for \/api/);
+        await expect.poll(() => verdict.textContent()).toMatch(/^No \/api fails: /);
         expect(await verdict.getAttribute('class')).toBe('verdict bad');
         await expect.poll(() => page.title()).toBe('aritma-sidecar: No');
         expect(await violations(page)).toEqual([]);
         own.identity.answerWith(json(200, { access_token: 'a', expires_in: 3600, token_type: 'Bearer' }));
-        await expect.poll(() => verdict.textContent()).toMatch(/^Yes /);
-        expect(await verdict.getAttribute('class')).toBe('verdict good');
-        await expect.poll(() => page.title()).toBe('aritma-sidecar: Yes');
+        await expect.poll(async () => (await fetch(`${own.sidecar.url}/api/x`)).status).toBe(200);
+        await expect.poll(() => verdict.textContent()).toMatch(/^Yes/);
+        expect(await verdict.getAttribute('class')).not.toContain('bad');
+        await expect.poll(() => page.title()).toMatch(/^aritma-sidecar: Yes/);
       } finally {
         await context.close();
       }

@@ -83,7 +83,17 @@ function snapshotOf(source: TokenSource, now: number): StatusInput {
       startup: 'lenient',
       inFlight: 0,
     },
-    ...{ warnings: [], unsafe: [], generation: 1, lastReload: undefined, routes: [], recentErrors: [], upstreams: [] },
+    ...{
+      warnings: [],
+      unsafe: [],
+      generation: 1,
+      lastReload: undefined,
+      routes: [],
+      recentErrors: [],
+      errorGroups: [],
+      unknownOutcomes: [],
+      upstreams: [],
+    },
     credentials: [{ name: 'default', clientId: 'erp', secrets: [] }],
     tokens: [source.snapshot()],
   };

@@ -7,7 +7,7 @@ import type { Log } from '../../core/log.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { fitConnections, readDescriptors } from '../../net/file-descriptors.ts';
 import { type Connections, createConnections } from '../../proxy/connections.ts';
-import type { OnFinished } from '../../proxy/exchange.ts';
+import type { OnFinished } from '../../proxy/failed-call.ts';
 import { createMemoryPressure, heapShareInUse } from '../../proxy/memory-pressure.ts';
 
 export interface Overload {
@@ -33,6 +33,11 @@ export interface OverloadOptions {
 /** A flood must not flood the log, nor the list of errors. */
 const LOG_EVERY_MS = 10_000;
 const CODE = { code: 'SIDECAR_OVERLOADED' } as const;
+/** Nothing was read of it. */
+const UNKNOWN = {
+  ...{ requestId: 'none', method: '', mayHaveExecuted: false },
+  ...{ failure: undefined, idempotencyKey: undefined },
+};
 
 /** One for each sidecar. */
 export function createOverload({
@@ -48,7 +53,7 @@ export function createOverload({
     if (performance.now() - loggedAt < LOG_EVERY_MS) return;
     loggedAt = performance.now();
     log.warn('connection limit reached, new connections get 503', CODE);
-    onFinished?.(undefined, ERRORS[CODE.code].status, 0, { ...CODE, requestId: 'none', failure: undefined }, '');
+    onFinished?.(undefined, ERRORS[CODE.code].status, 0, { ...CODE, ...UNKNOWN });
   };
   const onChange = (high: boolean) => {
     if (high) log.warn('memory is short, new requests get 503', CODE);

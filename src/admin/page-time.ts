@@ -1,0 +1,26 @@
+/**
+ * Points in time on the status page, and how far away they are.
+ */
+import { type Html, html } from './html.ts';
+
+/**
+ * A point in time, and how far away it is. What lies ahead counts down where there is JavaScript.
+ * @param at ISO 8601
+ * @param now ISO 8601
+ */
+export function moment(at: string, now: string): Html {
+  const ms = Date.parse(at) - Date.parse(now);
+  const text = `${at.slice(0, 10) === now.slice(0, 10) ? '' : `${at.slice(0, 10)} `}${at.slice(11, 19)} UTC`;
+  const distance =
+    ms > 0 ? html`<span data-until="${at}">in ${roughly(ms)}</span>` : html`<span>${roughly(-ms)} ago</span>`;
+  return html`<span><time class="number" datetime="${at}">${text}</time>, ${distance}</span>`;
+}
+
+/** Coarse on purpose: what is shown must not change with every second. */
+export function roughly(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 1) return 'less than a minute';
+  if (minutes < 120) return minutes === 1 ? '1 minute' : `${minutes} minutes`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} hours` : `${Math.floor(hours / 24)} days`;
+}
