@@ -24,7 +24,8 @@ export interface FileRequest {
 
 /** Far more than anybody writes. */
 const MAX_BYTES = 4 * 1024 * 1024;
-const DEFAULT_FILE = 'aritma-sidecar.yaml';
+/** Read where no other is named, if it is there. */
+export const DEFAULT_FILE = 'aritma-sidecar.yaml';
 
 /** What the file holds, or what is wrong with it as a whole. */
 export function readConfigFile({ asked, cwd }: FileRequest): ConfigFile | { readonly problems: Problem[] } {

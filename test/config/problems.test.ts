@@ -79,6 +79,20 @@ describe('config/problems', () => {
     expect(messages.get('limits.replayBody')).toMatch(/64KiB/);
   });
 
+  it.each([
+    ['credentails: {}\n', 'credentails', /^unknown option \(did you mean credentials\?\); allowed here: environment, /],
+    ['timeouts: { conect: 5s }\n', 'timeouts.conect', /^unknown option \(did you mean connect\?\); allowed here: /],
+    ['token_endpoint: x\n', 'token_endpoint', /^unknown option; allowed here/],
+    ['clientId: x\n', 'clientId', /^unknown option \(it belongs in another place: credentials\.<name>\.clientId\)/],
+    ['replayBody: 1KiB\n', 'replayBody', /^unknown option \(it belongs in another place: limits\.replayBody\)/],
+    ['drain: { maximum: 1s }\n', 'drain.maximum', /^unknown option; allowed here: minimum, limit$/],
+  ])('says of the unknown option in %j which one or where was meant', (yaml, path, message) => {
+    using folder = createFolder();
+    expect(problemsOf(folder, { yaml })).toContainEqual(
+      expect.objectContaining({ path, message: expect.stringMatching(message) }),
+    );
+  });
+
   it('finds unsafe addresses and missing secrets also where other options are wrong', () => {
     using folder = createFolder();
     const yaml = `environment: dev
