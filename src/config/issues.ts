@@ -66,13 +66,24 @@ function placesOf(key: string): string[] {
 export function wording(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === 'invalid_type') {
     if (issue.input === undefined) return 'is required';
-    const wanted = TYPES[issue.expected] ?? issue.expected;
-    return `must be ${wanted}${issue.expected === 'string' && typeof issue.input === 'number' ? '; put it in quotes' : ''}`;
+    return `must be ${TYPES[issue.expected] ?? issue.expected}${howToWrite(issue.expected, issue.input)}`;
   }
-  if (issue.code === 'invalid_value') return `must be one of: ${issue.values.join(', ')}`;
+  if (issue.code === 'invalid_value') {
+    const near = typeof issue.input === 'string' ? closest(issue.input, issue.values.map(String)) : undefined;
+    return `must be one of: ${issue.values.join(', ')}${near === undefined ? '' : `; did you mean ${near}?`}`;
+  }
   if (issue.code === 'too_small') return `must be at least ${bound(issue.minimum, issue.origin)}`;
   if (issue.code === 'too_big') return `must be at most ${bound(issue.maximum, issue.origin)}`;
   return undefined;
+}
+
+function howToWrite(expected: string, input: unknown): string {
+  if (input === null) return '; nothing stands there: write it, or take the option out';
+  if (expected === 'string') return typeof input === 'object' ? '' : '; put it in quotes';
+  if (expected === 'array') return '; put [ ] around it, or `- ` in front of each entry';
+  if (expected === 'object' || expected === 'record') return '; write `name: value` on indented lines below';
+  if (expected === 'boolean') return ', without quotes; not yes or no';
+  return typeof input === 'string' ? '; write it without quotes' : '';
 }
 
 const TYPES: Readonly<Record<string, string>> = {
