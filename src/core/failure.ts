@@ -19,7 +19,12 @@ export interface Failure extends Words {
 
 /** As two sentences. */
 export function sentences({ message, fix }: Words): string {
-  return [message, fix].map((text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`).join(' ');
+  return `${sentence(message)} ${sentence(fix)}`;
+}
+
+/** With a capital and a full stop. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 /** For the log, by its fields. */
