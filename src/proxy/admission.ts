@@ -4,12 +4,11 @@
  * route's prefix and put behind a constant origin, so no spelling of it can reach another host.
  */
 import { normalize } from 'node:path/posix';
-import { closest } from '../core/closest.ts';
 import { SidecarError } from '../core/errors.ts';
-import type { Failure } from '../core/failure.ts';
 import { compileAllowList, decoded } from './allow-list.ts';
 import type { Identify } from './caller-auth.ts';
 import type { RequestHead } from './headers.ts';
+import { notOurs, notRouted } from './refusals.ts';
 
 export interface RoutePattern {
   /** `/` or `/banking`. */
@@ -54,8 +53,6 @@ export interface Admitted<Route> {
 const NEVER: ReadonlySet<string> = new Set(['TRACE', 'TRACK', 'CONNECT']);
 const MAX_HEADERS = 100;
 const MAX_TARGET_CHARS = 8192;
-/** Of a path that belongs to no route. */
-const MAX_COMPARED_CHARS = 200;
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/;
 /** Visible ASCII without `#` and `\`: no fragment, no whitespace, no control, nothing a server reads in two ways. */
 const TARGET = /^\/(?!\/)[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
@@ -95,22 +92,14 @@ export function createAdmission<Route extends RoutePattern>(options: AdmissionOp
   };
 }
 
-/** Only for who gets a 404. Names what is configured, nothing the caller has sent. */
-function noRoute(path: string, routes: readonly { route: RoutePattern }[]): Failure {
-  const prefixes = routes.map(({ route }) => route.path);
-  const depths = new Set(prefixes.map((prefix) => prefix.split('/').length));
-  const begun = path.slice(0, MAX_COMPARED_CHARS).split('/');
-  const near = [...depths].map((depth) => closest(begun.slice(0, depth).join('/'), prefixes)).find(Boolean);
-  const message = 'the path starts with none of the configured route prefixes';
-  if (near === undefined)
-    return { cause: 'route_unknown', message, fix: 'correct it; `/status` on the admin port lists them' };
-  return { cause: 'route_mistyped', message, fix: `the nearest is ${near}: correct the path of the calling program` };
-}
-
 /** A list on one route is no list if another way of writing its path leads around it, by a wider route. */
 function routeOf<Entry extends { route: RoutePattern; allow: unknown }>(routes: readonly Entry[], path: string): Entry {
   const match = routes.find(({ route }) => isUnder(path, route.path));
-  if (!match) throw new SidecarError('ROUTE_NOT_FOUND', { failure: noRoute(path, routes) });
+  if (!match)
+    throw notRouted(
+      path,
+      routes.map(({ route }) => route.path),
+    );
   const meant = /[%A-Z]/.test(path) ? routes.find(({ route }) => isMeant(path, route.path)) : match;
   if (meant !== match && meant?.allow) throw new SidecarError('ROUTE_NOT_ALLOWED');
   return match;
@@ -148,7 +137,7 @@ function checkCaller(
   // HTTP/1.0 callers may leave Host out (RFC 9110 §7.2); no browser speaks HTTP/1.0, so rebinding cannot.
   if (host !== undefined && !hosts.has(host.toLowerCase())) {
     const port = HOST.exec(host)?.[1] ?? '0';
-    throw new SidecarError(HOST.test(host) && Number(port) <= 65_535 ? 'CALLER_HOST' : 'CALLER_REQUEST_INVALID');
+    throw HOST.test(host) && Number(port) <= 65_535 ? notOurs(host, hosts) : new SidecarError('CALLER_REQUEST_INVALID');
   }
   // Old browsers name no origin with a form, but the page.
   const isForeign = !isSafe(method) && head.referers?.some((page) => isElsewhere(page, hosts));
@@ -168,7 +157,7 @@ function originForm({ target, secure }: RequestLine, hosts: ReadonlySet<string>)
   const absolute = (secure ? ABSOLUTE_SECURE : ABSOLUTE).exec(target);
   if (!absolute) throw new SidecarError('CALLER_REQUEST_INVALID');
   const [, authority = '', rest = ''] = absolute;
-  if (!hosts.has(authority.toLowerCase())) throw new SidecarError('CALLER_HOST');
+  if (!hosts.has(authority.toLowerCase())) throw notOurs(authority, hosts);
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 

@@ -326,3 +326,17 @@ describe('a path that belongs to no route', () => {
     expect(JSON.stringify(told(target))).not.toContain('accounts');
   });
 });
+
+it('escapes a refused authority for the log, and cuts it', () => {
+  const gate = createAdmission({ routes: [ROOT], hosts: new Set([HOST]), allowForwarded: false, identify: undefined });
+  const refusedHost = (target: string): unknown => {
+    const line = { method: 'GET', target, httpVersion: '1.1', headerCount: 1, secure: false, certificate: undefined };
+    try {
+      return gate(line, readRequestHead(['Host', HOST]));
+    } catch (error) {
+      return error instanceof SidecarError ? error.extras.fields?.['refusedHost'] : error;
+    }
+  };
+  expect(refusedHost('http://e\u001b[31mv\u202eil/x')).toBe('e\\u001b[31mv\\u202eil');
+  expect(refusedHost(`http://${'\u202e'.repeat(80)}/x`)).toHaveLength(80);
+});
