@@ -3,6 +3,7 @@
  * From argv to exit code: the only reader of argv and the only place that ends the process.
  */
 import { ERRORS, SidecarError } from './core/errors.ts';
+import { sentence, sentences } from './core/failure.ts';
 import { writeBounded } from './core/stdio.ts';
 import { visible, visibleLines } from './core/terminal.ts';
 
@@ -55,7 +56,12 @@ function explain({ code, extras }: SidecarError): string {
   const evidence = Object.entries(extras.fields ?? {}).map(([name, value]) => `  ${name}: ${visible(String(value))}\n`);
   const lines = problems.map(({ where, path, message }) => `  ${where}: ${path === '' ? '' : `${path} `}${message}\n`);
   const count = problems.length > 0 ? ` (${problems.length} problem${problems.length > 1 ? 's' : ''})` : '';
-  return `${code}: ${title}${count}\n${lines.join('')}${evidence.join('')}${detail}\n`;
+  return `${code}: ${title}${count}\n${lines.join('')}${evidence.join('')}${adviceOn(extras) ?? detail}\n`;
+}
+
+/** What was met and what to do about it; where there are problems, they say the first. */
+function adviceOn({ failure, problems }: SidecarError['extras']): string | undefined {
+  return failure && (problems ? sentence(failure.fix) : sentences(failure));
 }
 
 /** An error nobody foresaw may quote anything, so only its class and the places it came through are shown. */

@@ -10,6 +10,7 @@ import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/
 import { StateFileError } from '../emulator/state-file.ts';
 import { DEMO_CLIENT } from '../emulator/store.ts';
 import { formatAddress } from '../net/listen.ts';
+import { listenFailure } from '../net/listen-errors.ts';
 import { type Sidecar, startSidecar } from '../sidecar/sidecar.ts';
 
 type TcpAddress = Extract<Address, { kind: 'tcp' }>;
@@ -53,19 +54,20 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
 /** Starts the local Aritma; its close() throws alike. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
 export async function openEmulator({ host, port }: TcpAddress, options: EmulatorOptions = {}): Promise<Emulator> {
   const fail = (error: unknown): never => {
-    throw explain(error, formatAddress({ kind: 'tcp', host, port }));
+    throw explain(error, { kind: 'tcp', host, port });
   };
   const emulator = await startEmulator({ ...options, host, port }).catch(fail);
   return { url: emulator.url, close: () => emulator.close().catch(fail) };
 }
 
-function explain(cause: unknown, address: string): SidecarError {
+function explain(cause: unknown, address: TcpAddress): SidecarError {
   if (cause instanceof StateFileError) {
     const problems = [{ where: 'flag --state', path: '', message: cause.message }];
     return new SidecarError('CONFIG_INVALID', { cause, problems });
   }
   const errno = String((cause as NodeJS.ErrnoException).code);
-  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields: { address, errno } });
+  const fields = { address: formatAddress(address), errno };
+  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields, failure: listenFailure(errno, address, []) });
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 import { Command, Option } from 'commander';
 import { INPUTS } from '../config/env-and-flags.ts';
+import { closest } from '../core/closest.ts';
 import { VERSION } from '../core/version.ts';
 import type { Flags } from './flags.ts';
 import { addIamCommands } from './iam/program.ts';
@@ -37,10 +38,7 @@ export function createProgram({ exit }: Cli): Command {
         exit(await (await import('./commands.ts')).COMMANDS[name](flags));
       });
   const serve = withInputs(add('serve', 'run the sidecar (default)')).allowExcessArguments(true);
-  // As the default command it is handed every word that is no command.
-  serve.hook('preAction', ({ args: [word] }) => {
-    if (word !== undefined) program.error(`error: unknown command '${word}'; there are: ${namesOf(program)}`);
-  });
+  serve.hook('preAction', ({ args: [word] }) => refuseWord(program, word));
   withInputs(add('check', 'try configuration, credentials and APIs; says what to do about each finding'))
     .option('--no-upstream', 'do not call the APIs')
     .option(...JSON_OPTION);
@@ -99,8 +97,13 @@ function addInspections(program: Command, add: Add): void {
     .option(...JSON_OPTION);
 }
 
-function namesOf(program: Command): string {
-  return program.commands.map((command) => command.name()).join(', ');
+/** As the default command, `serve` is handed every word that is no command. */
+function refuseWord(program: Command, word: string | undefined): void {
+  if (word === undefined) return;
+  const names = program.commands.map((command) => command.name());
+  const near = closest(word, names);
+  const meant = near === undefined ? '' : ` (did you mean ${near}?)`;
+  program.error(`error: unknown command '${word}'${meant}; there are: ${names.join(', ')}`);
 }
 
 function createRoot(): Command {

@@ -7,6 +7,7 @@ import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml
 import type { Doc } from './layers.ts';
 import type { Problem } from './problems.ts';
 import { readRegularFile } from './regular-file.ts';
+import { yamlMistakes } from './yaml-errors.ts';
 
 export interface ConfigFile {
   readonly name: string | undefined;
@@ -24,7 +25,8 @@ export interface FileRequest {
 
 /** Far more than anybody writes. */
 const MAX_BYTES = 4 * 1024 * 1024;
-const DEFAULT_FILE = 'aritma-sidecar.yaml';
+/** Read where no other is named, if it is there. */
+export const DEFAULT_FILE = 'aritma-sidecar.yaml';
 
 /** What the file holds, or what is wrong with it as a whole. */
 export function readConfigFile({ asked, cwd }: FileRequest): ConfigFile | { readonly problems: Problem[] } {
@@ -43,29 +45,31 @@ export function readConfigFile({ asked, cwd }: FileRequest): ConfigFile | { read
 
 type Named = { readonly name: string; readonly path: string };
 
-function parse({ name, path }: Named, text: string): ConfigFile | { readonly problems: Problem[] } {
+function parse({ name, path }: Named, content: string): ConfigFile | { readonly problems: Problem[] } {
   const lines = new LineCounter();
-  const yaml = parseDocument(text.replace(/^\uFEFF/, ''), { version: '1.2', lineCounter: lines, prettyErrors: false });
+  const text = content.replace(/^\uFEFF/, '');
+  const yaml = parseDocument(text, { version: '1.2', lineCounter: lines, prettyErrors: false });
   const at = (line: number, message: string): Problem => ({ where: `${name}:${line}`, path: '', message });
   if (text.includes('\0')) return { problems: [at(1, 'is UTF-16, as PowerShell’s `>` writes it: save it as UTF-8')] };
-  if (yaml.errors.length > 0) {
-    return {
-      problems: yaml.errors.map(({ code, pos }) => {
-        const { line, col } = lines.linePos(pos[0]);
-        const hint =
-          code === 'BAD_DQ_ESCAPE' ? '; in double quotes \\ begins an escape: put paths in single quotes' : '';
-        return at(line, `is no valid YAML at column ${col} (${code})${hint}`);
-      }),
-    };
-  }
+  if (yaml.errors.length > 0)
+    return { problems: yamlMistakes({ yaml, lines, text }).map(({ line, message }) => at(line, message)) };
   const empty = yaml.contents === null || (isScalar(yaml.contents) && yaml.contents.value === null);
   if (!empty && !isMap(yaml.contents)) {
-    return { problems: [at(1, 'must be a mapping of options, such as `environment: dev`')] };
+    return {
+      problems: [at(1, 'must be a mapping of options, such as `environment: dev`, with a blank behind the colon')],
+    };
   }
   try {
     return { name, path, doc: (yaml.toJS() ?? {}) as Doc, yaml, lines };
   } catch {
     // The library's message names the alias.
-    return { problems: [at(1, 'has an alias (*) without an anchor (&), or far too many of them')] };
+    return {
+      problems: [
+        at(
+          1,
+          'has an alias (*) without an anchor (&), or far too many of them; put a value that begins with * in quotes',
+        ),
+      ],
+    };
   }
 }

@@ -2,6 +2,7 @@
  * The part of the option table that is about Aritma IAM: where it is, who may use it, and how secrets are rotated.
  */
 import { z } from 'zod';
+import { timeMeant } from '../core/units.ts';
 import { duration, meta, parsed } from './option.ts';
 import { parseBaseUrl } from './parsers.ts';
 
@@ -13,7 +14,7 @@ export function parseAgeMs(text: string): number {
   const [, count, unit = ''] = /^(\d{1,9})(s|m|h|d)$/.exec(text) ?? [];
   const ms = Number(count) * (UNIT_MS[unit] ?? 0);
   if (ms > 0 && ms <= 3650 * DAY_MS) return ms;
-  throw new Error('must be a whole number with a unit: 10s, 15m, 1h or 60d; at most 3650d');
+  throw new Error(`must be a whole number with a unit: 10s, 15m, 1h or 60d; at most 3650d${timeMeant(text)}`);
 }
 
 const age = (fallback: string, description: string) => parsed(parseAgeMs, meta(description)).prefault(fallback);

@@ -11,12 +11,13 @@ import { INPUTS } from './env-and-flags.ts';
 import { type ProxySettings, readProxy, readSurroundings, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
 import { IamPartSchema, type IamUse, iamPart } from './iam-subset.ts';
+import { reportIssue, wording } from './issues.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
+import { overlooked } from './overlooked.ts';
 import type { Address } from './parsers.ts';
-import { locate, type Problem, wording } from './problems.ts';
+import { locate, type Problem } from './problems.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema } from './schema.ts';
-import { allowedKeys } from './schema-path.ts';
 import { type LoadedSecret, loadCallerKeys, loadSecrets, warnOfAccess } from './secret-files.ts';
 import { checkExtraCa, loadTls, type TlsFiles } from './tls-files.ts';
 
@@ -91,7 +92,9 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const tls = loadTls(parts, { ...context, onKey: (path) => warnOfAccess(path, context) });
   checkExtraCa(env['NODE_EXTRA_CA_CERTS'], problems);
   const proxy = readProxy(env, problems);
-  if (!result.success || problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
+  const ignored = options.document ? [] : overlooked({ env, cwd, file, doc });
+  if (!result.success || problems.length > 0)
+    throw new SidecarError('CONFIG_INVALID', { problems: [...problems, ...ignored] });
   const config = result.data;
   return {
     config,
@@ -104,7 +107,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     resolve: (name) => resolve(cwd, name),
     files,
     document: doc,
-    warnings: [...warnings, ...advise(config)],
+    warnings: [...ignored.map(({ where, message }) => `${where} ${message}`), ...warnings, ...advise(config)],
     secretsNow(name) {
       const mine = parts.credentials.filter(([credential]) => credential === name);
       const silent = { env: snapshot, cwd, report: () => undefined, warnings: [], files: [] };
@@ -196,28 +199,3 @@ function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, pro
 function typed(text: string, { number }: (typeof INPUTS)[number]): string | number {
   return number && /^\d{1,9}$/.test(text) ? Number(text) : text;
 }
-
-function reportIssue(issue: ZodIssue, report: Report): void {
-  // What was meant shows where only something inside of it is wrong.
-  const meant = issue.code === 'invalid_union' && issue.errors.find((inner) => inner.every(isInside));
-  if (meant) {
-    for (const inner of meant) reportIssue({ ...inner, path: [...issue.path, ...inner.path] }, report);
-    return;
-  }
-  if (issue.code !== 'unrecognized_keys') {
-    report(issue.path, (issue.code === 'invalid_key' && issue.issues[0]?.message) || issue.message);
-    return;
-  }
-  const allowed = allowedKeys(issue.path).join(', ');
-  for (const key of issue.keys) {
-    // In a hurry, people put the secret itself where its source belongs; a plain word is none.
-    const hidden = issue.path.some((step) => step === 'secrets' || step === 'keys') && !/^[a-z]{1,10}$/i.test(key);
-    report(hidden ? issue.path : [...issue.path, key], `unknown option; allowed here: ${allowed}`);
-  }
-}
-
-function isInside({ path, code }: ZodIssue): boolean {
-  return path.length > 0 || code === 'unrecognized_keys' || code === 'too_small' || code === 'too_big';
-}
-
-type ZodIssue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];

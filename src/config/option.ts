@@ -12,7 +12,10 @@ export const meta = (description: string, extra: Omit<Meta, 'description'> = {})
 /** A string option with a parser that either returns the typed value or throws an Error saying what is allowed. */
 export function parsed<T>(parse: (text: string) => T, about: Meta) {
   return z
-    .string()
+    .string({
+      error: ({ input }) =>
+        ['number', 'boolean'].includes(typeof input) ? complaint(parse, String(input)) : undefined,
+    })
     .transform((text, context): T => {
       try {
         return parse(text);
@@ -22,6 +25,16 @@ export function parsed<T>(parse: (text: string) => T, about: Meta) {
       }
     })
     .meta(about);
+}
+
+/** Of a number without a unit the parser knows what to write, where the schema only misses quotes. */
+function complaint(parse: (text: string) => unknown, text: string): string | undefined {
+  try {
+    parse(text);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 export const duration = (fallback: string, description: string) =>

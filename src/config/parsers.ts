@@ -3,6 +3,7 @@
  * value or throws an Error whose message says what is allowed and never repeats the value (it might hold a password).
  */
 import { isIP } from 'node:net';
+import { sizeMeant, timeMeant } from '../core/units.ts';
 
 export type Address =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -27,7 +28,7 @@ const MAX_DURATION_MS = 24 * DURATION_MS.d;
 /** `500ms`, `30s`, `5m`, `1h`, `24d` → milliseconds. */
 export function parseDurationMs(text: string): number {
   const match = DURATION.exec(text);
-  if (!match) throw new Error('must be a whole number with a unit: 500ms, 30s, 5m, 1h or 2d');
+  if (!match) throw new Error(`must be a whole number with a unit: 500ms, 30s, 5m, 1h or 2d${timeMeant(text)}`);
   const ms = Number(match[1]) * DURATION_MS[match[2] as keyof typeof DURATION_MS];
   if (ms > MAX_DURATION_MS) throw new Error('must be at most 24d');
   return ms;
@@ -46,7 +47,7 @@ const SIZE_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 /** `512B`, `64KiB`, `1MiB` → bytes. */
 export function parseSizeBytes(text: string): number {
   const match = SIZE.exec(text);
-  if (!match) throw new Error('must be a whole number with a unit: 512B, 64KiB, 1MiB or 1GiB');
+  if (!match) throw new Error(`must be a whole number with a unit: 512B, 64KiB, 1MiB or 1GiB${sizeMeant(text)}`);
   return Number(match[1]) * SIZE_BYTES[match[2] as keyof typeof SIZE_BYTES];
 }
 
@@ -71,9 +72,18 @@ export function parseAddress(text: string, platform: string = process.platform):
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   if (host === undefined || port > 65_535 || (match?.[1] !== undefined && isIP(host) !== 6)) {
-    throw new Error('must be host:port, [v6 address]:port or unix:/path, port 0 to 65535');
+    throw new Error(`must be host:port, [v6 address]:port or unix:/path, port 0 to 65535${addressMeant(text)}`);
   }
   return { kind: 'tcp', host: host.toLowerCase(), port };
+}
+
+/** What to write instead where a part is missing or too much. */
+function addressMeant(text: string): string {
+  const [, port] = /^:?(\d{1,5})$/.exec(text) ?? [];
+  if (port !== undefined) return `; write 127.0.0.1:${port}`;
+  if (/^https?:\/\//i.test(text)) return '; leave http:// and what is behind the port out';
+  if (isIP(text) === 6 || /^::1:\d+$/.test(text)) return '; put the address in brackets, as in [::1]:7080';
+  return /^[A-Za-z0-9.-]+$/.test(text) ? '; add a port, as in 127.0.0.1:7080' : '';
 }
 
 /** True for names and addresses that only this machine can reach (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3, RFC 6761 §6.3). */

@@ -3,7 +3,6 @@
  * them in one go.
  */
 import { type Document, isNode, type LineCounter } from 'yaml';
-import type { z } from 'zod';
 import type { Override } from './layers.ts';
 
 export interface Problem {
@@ -45,32 +44,4 @@ function lineOf(path: readonly PropertyKey[], { yaml, lines }: Source): number |
   const named = pairs.find((pair) => String((pair.key as { value?: unknown } | undefined)?.value) === key);
   const node = named?.key ?? pairs[Number(key)];
   return isNode(node) && node.range ? lines.linePos(node.range[0]).line : undefined;
-}
-
-/** In an operator's words; undefined leaves the issue to the schema's own message. */
-export function wording(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code === 'invalid_type') {
-    if (issue.input === undefined) return 'is required';
-    const wanted = TYPES[issue.expected] ?? issue.expected;
-    return `must be ${wanted}${issue.expected === 'string' && typeof issue.input === 'number' ? '; put it in quotes' : ''}`;
-  }
-  if (issue.code === 'invalid_value') return `must be one of: ${issue.values.join(', ')}`;
-  if (issue.code === 'too_small') return `must be at least ${bound(issue.minimum, issue.origin)}`;
-  if (issue.code === 'too_big') return `must be at most ${bound(issue.maximum, issue.origin)}`;
-  return undefined;
-}
-
-const TYPES: Readonly<Record<string, string>> = {
-  string: 'text',
-  boolean: 'true or false',
-  number: 'a number',
-  int: 'a whole number',
-  array: 'a list',
-  object: 'a mapping',
-  record: 'a mapping',
-};
-
-function bound(value: number | bigint, origin: string): string {
-  if (origin === 'string') return `${value} characters long`;
-  return origin === 'array' ? `${value} entries long` : String(value);
 }

@@ -3,21 +3,13 @@
  * Pure: nothing here touches the outside.
  */
 import { z } from 'zod';
+import { addresses } from './address-option.ts';
 import { callerSchema, quota } from './caller-schema.ts';
 import { IamSchema, RotationSchema } from './iam-schema.ts';
 import { duration, meta, parsed } from './option.ts';
-import { parseAddress, parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
+import { parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
 
 const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
-
-/** One address, a comma-separated list of them, or a YAML list. */
-const addresses = (fallback: string, description: string) =>
-  z
-    .union([z.string(), z.array(z.string()).min(1)], { error: 'must be an address, or a list of at least one' })
-    .transform((value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value))
-    .pipe(z.array(parsed(parseAddress, meta('`host:port`, `[v6]:port` or `unix:/path`'))))
-    .prefault(fallback)
-    .meta(meta(description));
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 const name = z.string().regex(NAME, 'must be 1 to 32 of a-z 0-9 _ -, starting with a letter or digit');

@@ -1,5 +1,5 @@
 /**
- * One account of a failure between the sidecar and a server: made where the failure is met, and carried as it is to the
+ * One account of a failure between the sidecar and a server, or of what a caller or an operator has to change: made where the failure is met, and carried as it is to the
  * log, the problem a caller gets, `/status`, the page and the doctor, so that all of them say the same.
  */
 
@@ -13,13 +13,18 @@ export interface Words {
 }
 
 export interface Failure extends Words {
-  /** The server's, `id.aritma.io:443`. */
-  readonly host: string;
+  /** The server's, `id.aritma.io:443`; absent of what no server has a part in. */
+  readonly host?: string;
 }
 
 /** As two sentences. */
 export function sentences({ message, fix }: Words): string {
-  return [message, fix].map((text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`).join(' ');
+  return `${sentence(message)} ${sentence(fix)}`;
+}
+
+/** With a capital and a full stop. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 /** For the log, by its fields. */

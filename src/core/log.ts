@@ -29,6 +29,7 @@ const FIELDS = [
   'pid',
   'problem',
   'reason',
+  'refusedHost',
   'replayed',
   'requestId',
   'resource',

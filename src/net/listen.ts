@@ -7,6 +7,7 @@ import { Server as TlsServer } from 'node:https';
 import { connect, type Server } from 'node:net';
 import type { Address } from '../config/parsers.ts';
 import { SidecarError } from '../core/errors.ts';
+import { listenFailure } from './listen-errors.ts';
 
 /** Owner and group may connect; the group is how access is given (`chgrp erp /run/aritma.sock`). */
 const SOCKET_MODE = 0o660;
@@ -18,16 +19,25 @@ export interface Bound {
   readonly text: string;
 }
 
+interface BindOptions {
+  readonly platform?: NodeJS.Platform;
+  /** What this process listens on already, for the account of a failure. */
+  readonly own?: readonly Address[];
+}
+
 /**
  * @throws SidecarError SIDECAR_LISTEN_FAILED naming the address and the system's reason
  */
-export async function bind(server: Server, address: Address, platform = process.platform): Promise<Bound> {
+export async function bind(
+  server: Server,
+  address: Address,
+  { platform = process.platform, own = [] }: BindOptions = {},
+): Promise<Bound> {
   const isFile = address.kind === 'unix' && platform !== 'win32';
   if (isFile) await removeStaleSocket(address.path);
   await new Promise<void>((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException) => {
-      const fields = { address: formatAddress(address), errno: error.code ?? 'unknown' };
-      reject(new SidecarError('SIDECAR_LISTEN_FAILED', { cause: error, fields }));
+      reject(cannotListen(address, error.code ?? 'unknown', { own, cause: error }));
     };
     server.once('error', failed);
     const listening = () => {
@@ -47,6 +57,15 @@ export async function bind(server: Server, address: Address, platform = process.
   const bound: Address = { ...address, port: actual.port };
   const scheme = server instanceof TlsServer || ('secure' in server && server.secure) ? 'https' : 'http';
   return { address: bound, text: `${scheme}://${formatAddress(bound)}` };
+}
+
+function cannotListen(
+  address: Address,
+  errno: string,
+  { own, cause }: { own: readonly Address[]; cause?: unknown },
+): SidecarError {
+  const fields = { address: formatAddress(address), errno };
+  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields, failure: listenFailure(errno, address, own) });
 }
 
 /** `host:port`, `[v6]:port` or `unix:/path`. */
@@ -91,34 +110,38 @@ export interface Listener {
   readonly bound: Bound;
 }
 
+interface Opening {
+  readonly create: () => Server | Promise<Server>;
+  /** Gets every name under which callers on this machine may address the listeners. */
+  readonly hosts: Set<string>;
+  /** What this process listens on already, for the account of a failure. */
+  readonly own?: readonly Listener[];
+}
+
 /**
- * Binds, and adds every name under which callers on this machine may address the listeners.
+ * Binds one address; `localhost` is up to two.
  * @throws SidecarError SIDECAR_LISTEN_FAILED; nothing of this address is open then
  */
-export async function openListeners(
-  address: Address,
-  create: () => Server | Promise<Server>,
-  hosts: Set<string>,
-): Promise<Listener[]> {
-  if (address.kind === 'unix' || address.host !== 'localhost') return [await open(address, await create(), hosts)];
-  const first = await openIfThere({ ...address, host: '127.0.0.1' }, await create(), hosts);
+export async function openListeners(address: Address, opening: Opening): Promise<Listener[]> {
+  if (address.kind === 'unix' || address.host !== 'localhost') return [await open(address, opening)];
+  const first = await openIfThere({ ...address, host: '127.0.0.1' }, opening);
   // Where any port was asked for, both get the same.
   const port = first?.bound.address.kind === 'tcp' ? first.bound.address.port : address.port;
   try {
-    const second = await openIfThere({ ...address, host: '::1', port }, await create(), hosts);
+    const second = await openIfThere({ ...address, host: '::1', port }, opening);
     const listeners = [first, second].filter((listener) => listener !== undefined);
     if (listeners.length > 0) return listeners;
   } catch (error) {
     first?.server.close();
     throw error;
   }
-  throw new SidecarError('SIDECAR_LISTEN_FAILED', { fields: { address: 'localhost', errno: 'EADDRNOTAVAIL' } });
+  throw cannotListen(address, 'EADDRNOTAVAIL', { own: [] });
 }
 
 /** Undefined on a machine without this kind of address. */
-async function openIfThere(address: Address, server: Server, hosts: Set<string>): Promise<Listener | undefined> {
+async function openIfThere(address: Address, opening: Opening): Promise<Listener | undefined> {
   try {
-    return await open(address, server, hosts);
+    return await open(address, opening);
   } catch (error) {
     const { errno } = (error as SidecarError).extras.fields ?? {};
     if (errno === 'EADDRNOTAVAIL' || errno === 'EAFNOSUPPORT') return undefined;
@@ -126,12 +149,13 @@ async function openIfThere(address: Address, server: Server, hosts: Set<string>)
   }
 }
 
-async function open(address: Address, server: Server, hosts: Set<string>): Promise<Listener> {
-  const bound = await bind(server, address);
+async function open(address: Address, { create, hosts, own = [] }: Opening): Promise<Listener> {
+  const server = await create();
+  const bound = await bind(server, address, { own: own.map((listener) => listener.bound.address) });
   const port = bound.address.kind === 'tcp' ? bound.address.port : 80;
   // Browsers take 0.0.0.0 for this machine: a wildcard is no name.
-  const own = ['0.0.0.0', '[::]'].includes(formatHost(bound.address)) ? [] : [formatHost(bound.address)];
-  for (const name of ['127.0.0.1', 'localhost', '[::1]', ...own]) {
+  const named = ['0.0.0.0', '[::]'].includes(formatHost(bound.address)) ? [] : [formatHost(bound.address)];
+  for (const name of ['127.0.0.1', 'localhost', '[::1]', ...named]) {
     hosts.add(`${name}:${port}`);
     if (port === 80) hosts.add(name);
   }

@@ -8,6 +8,7 @@ import { SidecarError } from '../core/errors.ts';
 import { compileAllowList, decoded } from './allow-list.ts';
 import type { Identify } from './caller-auth.ts';
 import type { RequestHead } from './headers.ts';
+import { notOurs, notRouted } from './refusals.ts';
 
 export interface RoutePattern {
   /** `/` or `/banking`. */
@@ -94,7 +95,11 @@ export function createAdmission<Route extends RoutePattern>(options: AdmissionOp
 /** A list on one route is no list if another way of writing its path leads around it, by a wider route. */
 function routeOf<Entry extends { route: RoutePattern; allow: unknown }>(routes: readonly Entry[], path: string): Entry {
   const match = routes.find(({ route }) => isUnder(path, route.path));
-  if (!match) throw new SidecarError('ROUTE_NOT_FOUND');
+  if (!match)
+    throw notRouted(
+      path,
+      routes.map(({ route }) => route.path),
+    );
   const meant = /[%A-Z]/.test(path) ? routes.find(({ route }) => isMeant(path, route.path)) : match;
   if (meant !== match && meant?.allow) throw new SidecarError('ROUTE_NOT_ALLOWED');
   return match;
@@ -132,7 +137,7 @@ function checkCaller(
   // HTTP/1.0 callers may leave Host out (RFC 9110 §7.2); no browser speaks HTTP/1.0, so rebinding cannot.
   if (host !== undefined && !hosts.has(host.toLowerCase())) {
     const port = HOST.exec(host)?.[1] ?? '0';
-    throw new SidecarError(HOST.test(host) && Number(port) <= 65_535 ? 'CALLER_HOST' : 'CALLER_REQUEST_INVALID');
+    throw HOST.test(host) && Number(port) <= 65_535 ? notOurs(host, hosts) : new SidecarError('CALLER_REQUEST_INVALID');
   }
   // Old browsers name no origin with a form, but the page.
   const isForeign = !isSafe(method) && head.referers?.some((page) => isElsewhere(page, hosts));
@@ -152,7 +157,7 @@ function originForm({ target, secure }: RequestLine, hosts: ReadonlySet<string>)
   const absolute = (secure ? ABSOLUTE_SECURE : ABSOLUTE).exec(target);
   if (!absolute) throw new SidecarError('CALLER_REQUEST_INVALID');
   const [, authority = '', rest = ''] = absolute;
-  if (!hosts.has(authority.toLowerCase())) throw new SidecarError('CALLER_HOST');
+  if (!hosts.has(authority.toLowerCase())) throw notOurs(authority, hosts);
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 

@@ -211,6 +211,7 @@ export function record(exchange: Exchange): Outcome {
     code,
     mayHaveExecuted,
     errno: error?.extras.fields?.['errno'],
+    refusedHost: error?.extras.fields?.['refusedHost'],
     ...(error && failureFields(error.extras.failure)),
     bytesIn: isForwarded ? lengthOf(exchange) : undefined,
     bytesOut: isForwarded ? exchange.bytesOut : undefined,

@@ -131,12 +131,11 @@ async function openAll({ config, tls, plane, admin, hosts, adminHosts }: Opening
   try {
     for (const address of config.admin) {
       const create = () => admin.createListener(adminRules(address, config));
-      admins.push(...(await openListeners(address, create, adminHosts)));
+      admins.push(...(await openListeners(address, { create, hosts: adminHosts, own: admins })));
     }
     for (const address of config.listen) {
-      proxies.push(
-        ...(await openListeners(address, () => plane.createListener(address.kind === 'tcp' ? tls : undefined), hosts)),
-      );
+      const create = () => plane.createListener(address.kind === 'tcp' ? tls : undefined);
+      proxies.push(...(await openListeners(address, { create, hosts, own: [...admins, ...proxies] })));
     }
   } catch (error) {
     closeAll([...admins, ...proxies]);

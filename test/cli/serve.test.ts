@@ -55,7 +55,29 @@ describe.concurrent('serve', () => {
     expect(code).toBe(3);
     expect(stderr).toMatch(/^SIDECAR_LISTEN_FAILED/);
     expect(stderr).toContain(address);
-    expect(stderr).toContain('EADDRINUSE');
+    expect(stderr).toContain(`Another program, or a sidecar that runs already, has ${address} (EADDRINUSE). Find it`);
+  });
+
+  it('exits 3 and blames no other program when listen and admin are the same address', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const free = createServer();
+    await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve));
+    const address = `127.0.0.1:${(free.address() as AddressInfo).port}`;
+    await new Promise((resolve) => free.close(resolve));
+    const { code, stderr } = await world.launch({ listen: address, admin: address }).ended;
+    expect(code).toBe(3);
+    expect(stderr).toContain(`${address} is configured twice: \`listen\` and \`admin\` overlap`);
+    expect(stderr).not.toMatch(/another program/i);
+  });
+
+  it('exits 2 and says to create the folder where that of the audit log is missing', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const folder = `${world.folder.path}/missing`;
+    const { code, stderr } = await world.launch({ audit: { file: `${folder}/audit.jsonl` } }).ended;
+    expect(code).toBe(2);
+    expect(stderr).toContain(`audit.file cannot be opened (ENOENT): the folder ${folder} does not exist (ENOENT)\n`);
+    expect(stderr).toContain(`Create ${folder}, owned by the user that runs this.\n`);
+    expect(stderr).not.toContain('whenFailing');
   });
 
   it.skipIf(!hasIpv6)('binds 127.0.0.1 and ::1 for localhost, and nothing else', async () => {

@@ -165,3 +165,47 @@ describe('config/values', () => {
     );
   });
 });
+
+describe('what is written without its unit, or with another spelling', () => {
+  it.each([
+    ['5', '; write 5s'],
+    ['5000', '; write 5000ms'],
+    ['5 seconds', '; write 5s'],
+    ['5S', '; write 5s'],
+    ['2min', '; write 2m'],
+    ['1hour', '; write 1h'],
+    ['soon', ''],
+    ['5 fortnights', ''],
+    ['5constructor', ''],
+    ['1234567890', ''],
+  ])('is told what to write for the duration %j', (text, said) => {
+    expect(() => parseDurationMs(text)).toThrow(new Error(`${DURATION_WORDS}${said}`));
+  });
+
+  it.each([
+    ['65536', '; write 65536B'],
+    ['64kb', '; write 64KiB'],
+    ['64 KB', '; write 64KiB'],
+    ['1m', '; write 1MiB'],
+    ['1GB', '; write 1GiB'],
+    ['much', ''],
+  ])('is told what to write for the size %j', (text, said) => {
+    expect(() => parseSizeBytes(text)).toThrow(new Error(`${SIZE_WORDS}${said}`));
+  });
+
+  it.each([
+    [':7080', '; write 127.0.0.1:7080'],
+    ['7080', '; write 127.0.0.1:7080'],
+    ['localhost', '; add a port, as in 127.0.0.1:7080'],
+    ['http://127.0.0.1:7080', '; leave http:// and what is behind the port out'],
+    ['::1', '; put the address in brackets, as in [::1]:7080'],
+    ['127.0.0.1:99999', ''],
+    ['a b', ''],
+  ])('is told what to write for the address %j', (text, said) => {
+    expect(() => parseAddress(text)).toThrow(new Error(`${ADDRESS_WORDS}${said}`));
+  });
+});
+
+const DURATION_WORDS = 'must be a whole number with a unit: 500ms, 30s, 5m, 1h or 2d';
+const SIZE_WORDS = 'must be a whole number with a unit: 512B, 64KiB, 1MiB or 1GiB';
+const ADDRESS_WORDS = 'must be host:port, [v6 address]:port or unix:/path, port 0 to 65535';

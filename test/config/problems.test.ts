@@ -79,6 +79,20 @@ describe('config/problems', () => {
     expect(messages.get('limits.replayBody')).toMatch(/64KiB/);
   });
 
+  it.each([
+    ['credentails: {}\n', 'credentails', /^unknown option \(did you mean credentials\?\); allowed here: environment, /],
+    ['timeouts: { conect: 5s }\n', 'timeouts.conect', /^unknown option \(did you mean connect\?\); allowed here: /],
+    ['token_endpoint: x\n', 'token_endpoint', /^unknown option; allowed here/],
+    ['clientId: x\n', 'clientId', /^unknown option \(it belongs in another place: credentials\.<name>\.clientId\)/],
+    ['replayBody: 1KiB\n', 'replayBody', /^unknown option \(it belongs in another place: limits\.replayBody\)/],
+    ['drain: { maximum: 1s }\n', 'drain.maximum', /^unknown option; allowed here: minimum, limit$/],
+  ])('says of the unknown option in %j which one or where was meant', (yaml, path, message) => {
+    using folder = createFolder();
+    expect(problemsOf(folder, { yaml })).toContainEqual(
+      expect.objectContaining({ path, message: expect.stringMatching(message) }),
+    );
+  });
+
   it('finds unsafe addresses and missing secrets also where other options are wrong', () => {
     using folder = createFolder();
     const yaml = `environment: dev
@@ -140,6 +154,54 @@ routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
     const yaml =
       'drain:\nlog: debug\nadmin: 7090\nroutes: /banking\ncredentials: { default: { clientId: 12345, secrets: hidden } }\n';
     for (const { message } of problemsOf(folder, { yaml })) expect(message).not.toMatch(/Invalid input|received|<=/);
+  });
+
+  it.each([
+    ['a:\n  b: 1\n\tc: 2\n', 3, 'tabs cannot indent YAML, use spaces'],
+    ['routes: []\nlog: {}\nroutes: []\n', 3, '`routes` stands twice: keep one of them'],
+    ['"canary key": 1\n"canary key": 2\n', 2, 'an option stands twice: keep one of them'],
+    ['environment: dev\nlisten "canary"\nadmin: x\n', 2, /colon and a blank/],
+    ['environment: dev\nlisten:canary\nadmin: x\n', 2, /colon and a blank/],
+    ['environment: dev\nlisten: "canary\nadmin: x\n', 2, 'opens a quote that nothing closes'],
+    ["environment: dev\nlisten: 'canary\nadmin: x\n", 2, 'opens a quote that nothing closes'],
+    ['allow:\n  - * /canary\n', 2, /reserved in YAML.*put it in quotes/],
+    ['scope: @canary\n', 1, /reserved in YAML.*put it in quotes/],
+    ['clientId: canary: x\n', 1, 'has a value with `: ` in it: put the value in quotes'],
+    ['a:\n  b: canary\n c: 2\n', 3, /same number of spaces/],
+    ['a:\n  b: canary\n   c: 2\n', 2, /same indentation/],
+    ['a: {b: canary\nc: 2\n', 2, /close it, or indent/],
+    ['a: {b: canary c: 2}\n', 1, /comma/],
+    ['a: "canary" x\n', 1, /one pair of quotes/],
+    ['a: 1\n---\nb: canary\n', 2, /second document/],
+    ['environment:dev\n', 1, /`environment: dev`, with a blank behind the colon/],
+    ['a: *canary\n', 1, /put a value that begins with \* in quotes/],
+  ])('says of %j in line %i what to write, in plain words and without what stands there', (yaml, line, said) => {
+    using folder = createFolder();
+    const problems = problemsOf(folder, { yaml });
+    const message = typeof said === 'string' ? said : expect.stringMatching(said);
+    expect(problems[0]).toEqual({ where: `config.yaml:${line}`, path: '', message });
+    expect(JSON.stringify(problems)).not.toMatch(/canary|_[A-Z]/);
+  });
+
+  it.each([
+    ['timeouts: { connect: 5 }', /^must be a whole number with a unit: .*; write 5s$/],
+    ['timeouts: { connect: "5" }', /; write 5s$/],
+    ['timeouts: { connect: 5000 }', /; write 5000ms$/],
+    ['timeouts: { total: true }', /^must be a whole number with a unit: /],
+    ['limits: { replayBody: 65536 }', /; write 65536B$/],
+    ['listen: 7080', /^must be an address, .*; write 127\.0\.0\.1:7080$/],
+    ['admin: [7090]', /; write 127\.0\.0\.1:7090$/],
+    ['adminActions: yes', /^must be true or false, without quotes; not yes or no$/],
+    ['limits: { connections: "5" }', /^must be a number; write it without quotes$/],
+    ['log: { level: Debug }', /^must be one of: .*; did you mean debug\?$/],
+    ['drain:', /^must be a mapping; nothing stands there/],
+    ['routes: /banking', /^must be a list; put \[ \] around it/],
+    ['log: debug', /^must be a mapping; write `name: value` on indented lines below$/],
+    ['credentials: { default: { clientId: 12345 } }', /^must be text; put it in quotes$/],
+  ])('says of %s what to write instead', (yaml, said) => {
+    using folder = createFolder();
+    const messages = problemsOf(folder, { yaml: `${yaml}\n`, env: {} }).map(({ message }) => message);
+    expect(messages).toContainEqual(expect.stringMatching(said));
   });
 
   it('finds one problem and no consequences of it where the file cannot be understood', () => {
@@ -257,7 +319,7 @@ describe('a configuration as Windows has it', () => {
   });
 
   it.each([
-    ['C:\\secrets\\aritma', /BAD_DQ_ESCAPE.*single quotes/],
+    ['C:\\secrets\\aritma', /double quotes.*single quotes/],
     ['C:\\temp\\new', /single quotes/],
     ['C:\\erp\\bin', /single quotes/],
   ])('with the path "%s" in double quotes is refused with what to do', (path, message) => {

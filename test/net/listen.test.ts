@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../../src/config/parsers.ts';
 import { bind, formatAddress } from '../../src/net/listen.ts';
+import { listenFailure } from '../../src/net/listen-errors.ts';
 import { start } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
 
@@ -36,6 +37,45 @@ describe('listen', () => {
       code: 'SIDECAR_LISTEN_FAILED',
       extras: { fields: { address: formatAddress(address), errno: 'EADDRINUSE' } },
     });
+  });
+
+  it.each<[string, Address, string, RegExp]>([
+    ['EADDRINUSE', anyPort, 'listener_taken', /another program, or a sidecar that runs already, has 127\.0\.0\.1:0/],
+    ['EACCES', { ...anyPort, port: 443 }, 'listener_privileged', /port 443 .*below 1024/],
+    ['EACCES', { ...anyPort, port: 8080 }, 'listener_privileged', /port 8080 \(EACCES\)$/],
+    ['EADDRNOTAVAIL', { ...anyPort, host: '10.1.2.3' }, 'listener_not_an_address', /10\.1\.2\.3 is no address of this/],
+    ['ENOTFOUND', { ...anyPort, host: 'typo' }, 'listener_no_such_name', /the name typo has no address/],
+    ['ENOENT', unix('/no/such/x.sock'), 'listener_folder_missing', /folder \/no\/such for the socket does not exist/],
+    ['EACCES', unix('/root/x.sock'), 'listener_folder_not_writable', /create a socket in \/root/],
+    ['EADDRINUSE', unix('/no/such/x.sock'), 'listener_taken', /has \/no\/such\/x\.sock/],
+    [
+      'EADDRINUSE',
+      unix('/etc/passwd'),
+      'listener_not_a_socket',
+      /\/etc\/passwd is no socket, and is never overwritten/,
+    ],
+    ['EINVAL', unix('/x'), 'listener_path_too_long', /107 bytes/],
+  ])('says of %s at %j what it means', (errno, address, cause, message) => {
+    expect(listenFailure(errno, address, [])).toEqual({
+      ...{ cause, message: expect.stringMatching(message), fix: expect.stringMatching(/^\w/) },
+    });
+  });
+
+  it('says of an unknown reason nothing, so that the general words stand', () => {
+    expect(listenFailure('ENOBUFS', anyPort, [])).toBeUndefined();
+  });
+
+  it.each<[Address, Address, string]>([
+    [anyPort, anyPort, 'listener_used_twice'],
+    [{ ...anyPort, host: '0.0.0.0' }, anyPort, 'listener_used_twice'],
+    [anyPort, { ...anyPort, host: '::' }, 'listener_used_twice'],
+    [unix('/x'), unix('/x'), 'listener_used_twice'],
+    [anyPort, { ...anyPort, port: 1 }, 'listener_taken'],
+    [anyPort, { ...anyPort, host: '127.0.0.2' }, 'listener_taken'],
+    [unix('/x'), unix('/y'), 'listener_taken'],
+    [anyPort, unix('/y'), 'listener_taken'],
+  ])('blames for %j the configuration or another program when it listens on %j itself: %s', (address, own, cause) => {
+    expect(listenFailure('EADDRINUSE', address, [own])).toMatchObject({ cause });
   });
 
   it('outlives connections that cannot be accepted, because no descriptor is left', async () => {
@@ -76,7 +116,7 @@ describe('listen', () => {
     const before = process.umask(0);
     try {
       await using server = createListener();
-      expect((await bind(server, unix(path), 'win32')).text).toBe(`unix:${path}`);
+      expect((await bind(server, unix(path), { platform: 'win32' })).text).toBe(`unix:${path}`);
       expect(statSync(path).mode & 0o777).toBe(0o777);
     } finally {
       process.umask(before);
@@ -84,7 +124,7 @@ describe('listen', () => {
     // A pipe cannot be left behind by a process, so nothing is looked at, let alone removed.
     await leaveSocketBehind(path);
     await using server = createListener();
-    await expect(bind(server, unix(path), 'win32')).rejects.toMatchObject({
+    await expect(bind(server, unix(path), { platform: 'win32' })).rejects.toMatchObject({
       extras: { fields: { errno: 'EADDRINUSE' } },
     });
     expect(existsSync(path)).toBe(true);

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SidecarError } from '../../src/core/errors.ts';
+import { toProblem } from '../../src/core/problem.ts';
 import { createAdmission, type RoutePattern } from '../../src/proxy/admission.ts';
 import { readRequestHead } from '../../src/proxy/headers.ts';
 
@@ -294,3 +295,48 @@ describe('src/proxy/admission.ts any target', () => {
 function decodeOnce(path: string): string {
   return path.replace(/%([0-9a-f]{2})/gi, (_match, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
+
+describe('a path that belongs to no route', () => {
+  const routes: RoutePattern[] = [BANKING, EVENTS, { path: '/events', basePath: '', allow: undefined }];
+
+  function told(target: string): unknown {
+    const gate = createAdmission({ routes, hosts: new Set([HOST]), allowForwarded: false, identify: () => 'anyone' });
+    const line = { method: 'GET', target, httpVersion: '1.1', headerCount: 1, secure: false, certificate: undefined };
+    try {
+      return gate(line, readRequestHead(['Host', HOST]));
+    } catch (error) {
+      if (error instanceof SidecarError) return JSON.parse(toProblem(error, 'id').body);
+      throw error;
+    }
+  }
+
+  it.each([
+    ['/bankng', '/banking'],
+    ['/Banking/accounts/1?x=y', '/banking'],
+    ['/baking/evnets/1', '/banking/events'],
+    ['/event', '/events'],
+  ])('%s is told the nearest prefix, %s', (target, near) => {
+    const detail = `The path starts with none of the configured route prefixes. The nearest is ${near}: correct the path of the calling program.`;
+    expect(told(target)).toMatchObject({ code: 'ROUTE_NOT_FOUND', cause: 'route_mistyped', detail });
+  });
+
+  it.each(['/accounts', '/', `/${'x'.repeat(8000)}`])('%s is told where the prefixes are listed', (target) => {
+    const detail = expect.stringMatching(/^The path starts with none .* `\/status` on the admin port lists them\.$/);
+    expect(told(target)).toMatchObject({ code: 'ROUTE_NOT_FOUND', cause: 'route_unknown', detail });
+    expect(JSON.stringify(told(target))).not.toContain('accounts');
+  });
+});
+
+it('escapes a refused authority for the log, and cuts it', () => {
+  const gate = createAdmission({ routes: [ROOT], hosts: new Set([HOST]), allowForwarded: false, identify: undefined });
+  const refusedHost = (target: string): unknown => {
+    const line = { method: 'GET', target, httpVersion: '1.1', headerCount: 1, secure: false, certificate: undefined };
+    try {
+      return gate(line, readRequestHead(['Host', HOST]));
+    } catch (error) {
+      return error instanceof SidecarError ? error.extras.fields?.['refusedHost'] : error;
+    }
+  };
+  expect(refusedHost('http://e\u001b[31mv\u202eil/x')).toBe('e\\u001b[31mv\\u202eil');
+  expect(refusedHost(`http://${'\u202e'.repeat(80)}/x`)).toHaveLength(80);
+});

@@ -60,3 +60,23 @@ it('changes its level when the configuration does', async () => {
   await world.call('GET /api/x HTTP/1.1');
   await expect.poll(count).toBe(1);
 });
+
+it('shows a refused Host escaped and cut, and tells its caller which there are, but no names of others', async () => {
+  await using world = await createProxyWorld({ config: { callers: { hosts: ['canary.example:7080'] } } });
+  const { port } = world.sidecar;
+  const refused = async (line: string, host: string) => {
+    using caller = await world.open();
+    caller.send(`GET ${line} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    const answer = await caller.answer();
+    return { code: answer.json()['code'], detail: String(answer.json()['detail']) };
+  };
+  const first = await refused('/api/x', `erp.example:${port}`);
+  expect(first.code).toBe('CALLER_HOST');
+  expect(first.detail).toContain(`127.0.0.1:${port}, localhost:${port}, [::1]:${port}`);
+  expect(first.detail).not.toMatch(/canary|erp\.example/);
+  await refused('/api/x', 'x'.repeat(300));
+  await refused('http://evil.example/api/x', `127.0.0.1:${port}`);
+  const logged = () =>
+    world.sidecar.logs.flatMap(({ code, refusedHost }) => (code === 'CALLER_HOST' ? refusedHost : []));
+  await expect.poll(logged).toEqual([`erp.example:${port}`, `${'x'.repeat(79)}…`, 'evil.example']);
+});

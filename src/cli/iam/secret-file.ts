@@ -7,6 +7,7 @@ import { open, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { FLUSHED, flush } from '../../core/durable-fs.ts';
 import { SidecarError } from '../../core/errors.ts';
+import { writeFailure } from '../../core/file-errors.ts';
 import type { Secret } from '../../core/secret.ts';
 import { readText, replaceFile } from '../../iam/rotation/durable-file.ts';
 import { usageError } from './flags.ts';
@@ -53,6 +54,10 @@ async function createFile(path: string, content: string): Promise<void> {
     const errno = String((error as NodeJS.ErrnoException).code);
     if (errno === 'EEXIST')
       throw usageError('flag --out', 'names a file that exists; choose another, or replace it with --force');
-    throw new SidecarError('ROTATION_STORE_FAILED', { cause: error, fields: { doing: 'create', file: path, errno } });
+    throw new SidecarError('ROTATION_STORE_FAILED', {
+      cause: error,
+      fields: { doing: 'create', file: path, errno },
+      failure: writeFailure(errno, path),
+    });
   }
 }

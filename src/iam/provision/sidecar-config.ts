@@ -1,8 +1,9 @@
 /**
  * The configuration file of a sidecar that uses a provisioned client. Promises that `loadConfig` takes what has no problems.
  */
+
+import { wording } from '../../config/issues.ts';
 import { type Doc, isDoc, layer } from '../../config/layers.ts';
-import { wording } from '../../config/problems.ts';
 import { checkRules, validParts } from '../../config/rules.ts';
 import { ConfigSchema } from '../../config/schema.ts';
 import { allowedKeys } from '../../config/schema-path.ts';

@@ -7,6 +7,7 @@ import { chmod, chown, type FileHandle, open, readFile, readlink, realpath, rm, 
 import { basename, dirname, join, resolve } from 'node:path';
 import { FLUSHED, flush, renameWithRetry } from '../../core/durable-fs.ts';
 import { SidecarError } from '../../core/errors.ts';
+import { writeFailure } from '../../core/file-errors.ts';
 
 /** For its owner's eyes only. */
 const PRIVATE = 0o600;
@@ -103,5 +104,9 @@ async function createBeside({ target, temporary, like }: Places & { readonly lik
 
 function storeFailed(doing: string, path: string, error: unknown): SidecarError {
   const errno = String((error as NodeJS.ErrnoException).code);
-  return new SidecarError('ROTATION_STORE_FAILED', { cause: error, fields: { doing, file: path, errno } });
+  return new SidecarError('ROTATION_STORE_FAILED', {
+    cause: error,
+    fields: { doing, file: path, errno },
+    failure: writeFailure(errno, path),
+  });
 }

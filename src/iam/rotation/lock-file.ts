@@ -9,6 +9,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { SidecarError } from '../../core/errors.ts';
+import { writeFailure } from '../../core/file-errors.ts';
 
 export interface Lock {
   /** @throws SidecarError ROTATION_LOCKED when somebody has taken it over */
@@ -88,7 +89,11 @@ async function tryCreate(path: string, owner: Owner): Promise<boolean> {
     const errno = codeOf(error);
     // Held; or the holder of the lock has just removed the draft.
     if (errno === 'EEXIST' || (isDrafted && errno === 'ENOENT')) return false;
-    throw new SidecarError('ROTATION_STORE_FAILED', { cause: error, fields: { doing: 'lock', file: path, errno } });
+    throw new SidecarError('ROTATION_STORE_FAILED', {
+      cause: error,
+      fields: { doing: 'lock', file: path, errno },
+      failure: writeFailure(errno, path),
+    });
   } finally {
     // The next holder removes a draft that stays behind; whether we have the lock does not depend on it.
     await rm(draft, { force: true }).catch(() => undefined);

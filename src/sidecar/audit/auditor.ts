@@ -7,6 +7,8 @@ import { type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config } from '../../config/schema.ts';
 import { SidecarError } from '../../core/errors.ts';
+import type { Words } from '../../core/failure.ts';
+import { writeFailure } from '../../core/file-errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { isSafe } from '../../proxy/admission.ts';
@@ -65,20 +67,29 @@ async function openFile(options: AuditOptions, lock: WriterLock): Promise<AuditL
     return await openAuditLog(options);
   } catch (error) {
     lock.release?.();
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw unusable(
-      options.file,
-      code === 'NOT_OURS' ? `${message}; nothing was changed` : `cannot be opened (${code})`,
-    );
+    throw unusable(options.file, whyNotOpen(options.file, error as NodeJS.ErrnoException));
   }
 }
 
-function unusable(where: string, message: string): SidecarError {
-  return new SidecarError('SIDECAR_AUDIT_FAILED', { problems: [{ where, path: 'audit.file', message }] });
+function whyNotOpen(path: string, { code = 'unknown', message }: NodeJS.ErrnoException): Words {
+  if (code === 'NOT_OURS')
+    return { cause: 'audit_file_foreign', message: `${message}; nothing was changed`, fix: OTHER_FILE };
+  const known = writeFailure(code, path);
+  const why = `cannot be opened (${code})`;
+  if (known === undefined) return { cause: 'audit_file_unusable', message: why, fix: OTHER_FILE };
+  return { ...known, message: `${why}: ${known.message}` };
 }
 
-function inUse(by: string): string {
-  return `is in use: ${by} writes it; stop that one, or give each sidecar a file of its own`;
+const OTHER_FILE = 'configure another path for `audit.file`';
+
+function inUse(by: string): Words {
+  const message = `is in use: ${by} writes it`;
+  return { cause: 'audit_file_in_use', message, fix: 'stop that one, or give each sidecar a file of its own' };
+}
+
+function unusable(where: string, failure: Words): SidecarError {
+  const problems = [{ where, path: 'audit.file', message: failure.message }];
+  return new SidecarError('SIDECAR_AUDIT_FAILED', { problems, failure });
 }
 
 function report(log: Log, metrics: Metrics): Pick<AuditOptions, 'onState' | 'onEvent'> {

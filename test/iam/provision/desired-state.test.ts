@@ -100,7 +100,7 @@ sidecars: {}
   });
 
   it.each([
-    ['no YAML', 'client: [', 'is no valid YAML'],
+    ['no YAML', 'client: [', 'close it'],
     ['empty', '', 'is required'],
     ['a list', '- 1', 'must be a mapping'],
   ])('refuses a file that is %s', (_name, yaml, message) => {

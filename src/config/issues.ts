@@ -1,0 +1,102 @@
+/**
+ * From what the schema complains about to what an operator should write instead: in words, never with a value of theirs, since
+ * that may be the password that stands in the wrong place.
+ */
+import type { z } from 'zod';
+import { closest } from '../core/closest.ts';
+import { optionRows } from './describe.ts';
+import type { Report } from './rules.ts';
+import type { ConfigSchema } from './schema.ts';
+import { allowedKeys } from './schema-path.ts';
+
+type ZodIssue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];
+
+/** One issue of the schema as problems, each at its option. */
+export function reportIssue(issue: ZodIssue, report: Report): void {
+  // What was meant shows where only something inside of it is wrong.
+  const meant = issue.code === 'invalid_union' && issue.errors.find((inner) => inner.every(isInside));
+  if (meant) {
+    for (const inner of meant) reportIssue({ ...inner, path: [...issue.path, ...inner.path] }, report);
+    return;
+  }
+  if (issue.code !== 'unrecognized_keys') {
+    report(issue.path, (issue.code === 'invalid_key' && issue.issues[0]?.message) || issue.message);
+    return;
+  }
+  for (const key of issue.keys) {
+    // In a hurry, people put the secret itself where its source belongs; a plain word is none.
+    const hidden = issue.path.some((step) => step === 'secrets' || step === 'keys') && !/^[a-z]{1,10}$/i.test(key);
+    report(hidden ? issue.path : [...issue.path, key], unknownOption(key, allowedKeys(issue.path)));
+  }
+}
+
+function isInside({ path, code }: ZodIssue): boolean {
+  return path.length > 0 || code === 'unrecognized_keys' || code === 'too_small' || code === 'too_big';
+}
+
+function unknownOption(key: string, allowed: readonly string[]): string {
+  const near = closest(key, allowed);
+  const places = near === undefined ? placesOf(key) : [];
+  const elsewhere = places.length === 0 ? '' : ` (it belongs in another place: ${places.join(' or ')})`;
+  const meant = near === undefined ? elsewhere : ` (did you mean ${near}?)`;
+  return `unknown option${meant}; allowed here: ${allowed.join(', ')}`;
+}
+
+const MOST_PLACES = 3;
+
+/** Where in the option table this name stands; none where it stands all over. */
+function placesOf(key: string): string[] {
+  const places = optionRows().flatMap(({ path }) => {
+    const steps = path.split('.');
+    const at = steps.findIndex((step) => step.replace('[]', '') === key);
+    return at === -1
+      ? []
+      : [
+          steps
+            .slice(0, at + 1)
+            .join('.')
+            .replace(/\[\]$/, ''),
+        ];
+  });
+  const different = [...new Set(places)];
+  return different.length > MOST_PLACES ? [] : different;
+}
+
+/** In an operator's words; undefined leaves the issue to the schema's own message. */
+export function wording(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_type') {
+    if (issue.input === undefined) return 'is required';
+    return `must be ${TYPES[issue.expected] ?? issue.expected}${howToWrite(issue.expected, issue.input)}`;
+  }
+  if (issue.code === 'invalid_value') {
+    const near = typeof issue.input === 'string' ? closest(issue.input, issue.values.map(String)) : undefined;
+    return `must be one of: ${issue.values.join(', ')}${near === undefined ? '' : `; did you mean ${near}?`}`;
+  }
+  if (issue.code === 'too_small') return `must be at least ${bound(issue.minimum, issue.origin)}`;
+  if (issue.code === 'too_big') return `must be at most ${bound(issue.maximum, issue.origin)}`;
+  return undefined;
+}
+
+function howToWrite(expected: string, input: unknown): string {
+  if (input === null) return '; nothing stands there: write it, or take the option out';
+  if (expected === 'string') return typeof input === 'object' ? '' : '; put it in quotes';
+  if (expected === 'array') return '; put [ ] around it, or `- ` in front of each entry';
+  if (expected === 'object' || expected === 'record') return '; write `name: value` on indented lines below';
+  if (expected === 'boolean') return ', without quotes; not yes or no';
+  return typeof input === 'string' ? '; write it without quotes' : '';
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'text',
+  boolean: 'true or false',
+  number: 'a number',
+  int: 'a whole number',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+};
+
+function bound(value: number | bigint, origin: string): string {
+  if (origin === 'string') return `${value} characters long`;
+  return origin === 'array' ? `${value} entries long` : String(value);
+}

@@ -1,0 +1,89 @@
+/**
+ * Why an address cannot be listened on, in words: whose it is, or what is missing, and what to do.
+ */
+import { lstatSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Address } from '../config/parsers.ts';
+import type { Words } from '../core/failure.ts';
+
+const ALL = ['0.0.0.0', '::'];
+
+/**
+ * Undefined where the system's code alone does not say.
+ * @param own what this process listens on already
+ */
+export function listenFailure(errno: string, address: Address, own: readonly Address[]): Words | undefined {
+  if (errno === 'EADDRINUSE' && own.some((other) => overlap(address, other)))
+    return {
+      cause: 'listener_used_twice',
+      message: `${text(address)} is configured twice: \`listen\` and \`admin\` overlap (EADDRINUSE)`,
+      fix: 'give each of them a port or path of its own',
+    };
+  return address.kind === 'tcp' ? TCP[errno]?.(address) : UNIX[errno]?.(address);
+}
+
+function overlap(one: Address, other: Address): boolean {
+  if (one.kind === 'unix' || other.kind === 'unix')
+    return one.kind === 'unix' && other.kind === 'unix' && one.path === other.path;
+  return one.port === other.port && (one.host === other.host || ALL.includes(one.host) || ALL.includes(other.host));
+}
+
+type Of<Kind> = Extract<Address, { readonly kind: Kind }>;
+
+const TCP: Readonly<Record<string, (address: Of<'tcp'>) => Words>> = {
+  EADDRINUSE: (address) => ({
+    cause: 'listener_taken',
+    message: `another program, or a sidecar that runs already, has ${text(address)} (EADDRINUSE)`,
+    fix: `find it with \`ss -ltnp 'sport = :${address.port}'\` and stop it, or configure another address`,
+  }),
+  EACCES: ({ port }) => ({
+    cause: 'listener_privileged',
+    message: `this user may not listen on port ${port} (EACCES)${port < 1024 ? ': ports below 1024 are privileged' : ''}`,
+    fix: 'use a port from 1024 on that the system lets everybody have, or give the process CAP_NET_BIND_SERVICE',
+  }),
+  EADDRNOTAVAIL: ({ host }) => ({
+    cause: 'listener_not_an_address',
+    message: `${host} is no address of this machine (EADDRNOTAVAIL)`,
+    fix: 'use 127.0.0.1, [::1], or an address that `ip addr` lists',
+  }),
+  ENOTFOUND: ({ host }) => ({
+    cause: 'listener_no_such_name',
+    message: `the name ${host} has no address (ENOTFOUND)`,
+    fix: 'write an address instead, such as 127.0.0.1',
+  }),
+};
+
+const UNIX: Readonly<Record<string, (address: Of<'unix'>) => Words>> = {
+  EADDRINUSE: ({ path }) =>
+    lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false
+      ? {
+          cause: 'listener_not_a_socket',
+          message: `${path} is no socket, and is never overwritten (EADDRINUSE)`,
+          fix: 'move it away, or configure another path',
+        }
+      : {
+          cause: 'listener_taken',
+          message: `another program, or a sidecar that runs already, has ${path} (EADDRINUSE)`,
+          fix: `find it with \`ss -lxp\` and stop it, or configure another path`,
+        },
+  EACCES: ({ path }) => ({
+    cause: 'listener_folder_not_writable',
+    message: `this user may not create a socket in ${dirname(path)} (EACCES)`,
+    fix: 'chown that folder to the user that runs the sidecar (systemd: RuntimeDirectory=)',
+  }),
+  ENOENT: ({ path }) => ({
+    cause: 'listener_folder_missing',
+    message: `the folder ${dirname(path)} for the socket does not exist (ENOENT)`,
+    fix: 'create it, owned by the user that runs the sidecar (systemd: RuntimeDirectory=)',
+  }),
+  EINVAL: () => ({
+    cause: 'listener_path_too_long',
+    message: 'the path of the socket is too long (EINVAL): 107 bytes at most',
+    fix: 'configure a shorter one, such as unix:/run/aritma/sidecar.sock',
+  }),
+};
+
+function text(address: Address): string {
+  if (address.kind === 'unix') return address.path;
+  return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+}

@@ -1,0 +1,46 @@
+/**
+ * What a caller is told that does not get through the gate because of a name: which host and which route there are. Names
+ * what is configured, never what the caller has sent.
+ */
+import { closest } from '../core/closest.ts';
+import { SidecarError } from '../core/errors.ts';
+import { visible } from '../core/terminal.ts';
+
+/** Of a path. */
+const MAX_COMPARED_CHARS = 200;
+const ADDRESS = /^(?:localhost|[\d.]+|\[[\da-f:.]+\])(?::\d+)?$/;
+/** Of the addresses in a response. */
+const MAX_NAMED = 6;
+/** Of a refused Host. */
+const MAX_LOGGED_CHARS = 80;
+
+/** @param prefixes of the routes */
+export function notRouted(path: string, prefixes: readonly string[]): SidecarError {
+  const depths = new Set(prefixes.map((prefix) => prefix.split('/').length));
+  const begun = path.slice(0, MAX_COMPARED_CHARS).split('/');
+  const near = [...depths].map((depth) => closest(begun.slice(0, depth).join('/'), prefixes)).find(Boolean);
+  const message = 'the path starts with none of the configured route prefixes';
+  const failure =
+    near === undefined
+      ? { cause: 'route_unknown', message, fix: 'correct it; `/status` on the admin port lists them' }
+      : { cause: 'route_mistyped', message, fix: `the nearest is ${near}: correct the path of the calling program` };
+  return new SidecarError('ROUTE_NOT_FOUND', { failure });
+}
+
+/**
+ * Of a Host or authority: what was sent goes into the log alone. A web page that calls by a name of its own learns the
+ * addresses that are listened on, but none of `callers.hosts`.
+ */
+export function notOurs(sent: string, hosts: ReadonlySet<string>): SidecarError {
+  const listened = [...hosts].filter((host) => ADDRESS.test(host)).slice(0, MAX_NAMED);
+  const failure = {
+    cause: 'host_unknown',
+    message: 'the request names a host in its Host header that is not this sidecar',
+    fix: `call it by an address it listens on (${listened.join(', ')}), or add the name under \`callers.hosts\``,
+  };
+  return new SidecarError('CALLER_HOST', { fields: { refusedHost: cut(visible(sent)) }, failure });
+}
+
+function cut(text: string): string {
+  return text.length > MAX_LOGGED_CHARS ? `${text.slice(0, MAX_LOGGED_CHARS - 1)}…` : text;
+}
