@@ -135,8 +135,11 @@ function open(base: BaseUrl, proxy: Secret | undefined): Promise<Socket> {
   });
 }
 
-/** Servers that want a client certificate say so one round trip after the handshake (RFC 8446 §4.4.2.4). */
-const AFTERTHOUGHT_MS = 150;
+/**
+ * Servers that want a client certificate say so one round trip after the handshake (RFC 8446 §4.4.2.4); the others send a session
+ * ticket then, nearly all of them. Without either: time to say so.
+ */
+const AFTERTHOUGHT_MS = 1000;
 
 interface Handshake {
   readonly leg: Leg;
@@ -184,7 +187,14 @@ function untilSettled(tls: TLSSocket): Promise<void> {
       clearTimeout(timer);
       reject(error);
     };
-    tls.once('error', ended).once('close', () => ended(Object.assign(new Error(), { code: 'CLOSED_AFTER_HANDSHAKE' })));
+    const settled = () => {
+      clearTimeout(timer);
+      done();
+    };
+    tls
+      .once('session', settled)
+      .once('error', ended)
+      .once('close', () => ended(Object.assign(new Error(), { code: 'CLOSED_AFTER_HANDSHAKE' })));
     tls.resume();
   });
 }
