@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { renderCliPage } from './support/generate-cli.ts';
 import { renderReadme } from './support/readme.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -18,6 +19,12 @@ describe('README.md', () => {
     };
     const named = [...README.matchAll(/npm run ([a-z:-]+)/g)].map(([, name = '']) => name);
     expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
+
+describe('docs/cli.md', () => {
+  it('has the commands of the source (npm run generate renews it)', () => {
+    expect(readFileSync(join(ROOT, 'docs/cli.md'), 'utf8')).toBe(renderCliPage());
   });
 });
 

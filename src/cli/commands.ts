@@ -16,7 +16,7 @@ import { createSupervisor } from './systemd.ts';
 const OK = 0;
 const NOT_IN_TIME = 10;
 
-export const COMMANDS = { serve, check, demo, emulate, rotate, print, schema, env, verify, wait, shutdown };
+export const COMMANDS = { serve, check, demo, emulate, rotate, print, schema, env, verify, wait, status, shutdown };
 
 async function serve(flags: Flags): Promise<number> {
   keepNurserySmall();
@@ -135,6 +135,11 @@ async function wait(flags: Flags): Promise<number> {
   const done = await waitFor(loadAdminAddress(loadOptions(flags)), probe, duration(flags['max'], '--max'));
   if (!done) process.stderr.write(`not ${probe} within ${String(flags['max'])}\n`);
   return done ? OK : NOT_IN_TIME;
+}
+
+async function status(flags: Flags): Promise<number> {
+  const { showStatus } = await import('./status-command.ts');
+  return showStatus(loadAdminAddress(loadOptions(flags)), process.stdout, flags['json'] === true);
 }
 
 async function shutdown(flags: Flags): Promise<number> {

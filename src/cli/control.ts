@@ -1,8 +1,8 @@
 /**
- * Talks to a running sidecar through its admin listener: waits until it is ready, asks it to stop.
+ * Talks to a running sidecar through its admin listener: waits until it is ready, asks how it is, asks it to stop.
  */
 
-import { Pool } from 'undici';
+import { type Dispatcher, Pool } from 'undici';
 import type { Address } from '../config/parsers.ts';
 import { sleep } from '../core/clock.ts';
 import { formatAddress } from '../net/listen.ts';
@@ -31,18 +31,52 @@ export function requestShutdown(admin: Address): Promise<number | undefined> {
   return call(admin, 'POST', '/shutdown');
 }
 
-async function call(
+/** With hundreds of routes it is some 100 KiB. */
+const MAX_STATUS_BYTES = 16 * 1024 * 1024;
+
+/** What `/status` responds with, undefined without a response. `text` is undefined where it is none of a sidecar's size. */
+export function requestStatus(
+  admin: Address,
+): Promise<{ readonly status: number; readonly text: string | undefined } | undefined> {
+  return ask(admin, { method: 'GET', path: '/status', timeoutMs: ATTEMPT_MS }, async ({ statusCode: status, body }) => {
+    const chunks: Buffer[] = [];
+    let left = MAX_STATUS_BYTES;
+    for await (const chunk of body) {
+      left -= (chunk as Buffer).length;
+      if (left < 0) return { status, text: undefined };
+      chunks.push(chunk as Buffer);
+    }
+    return { status, text: Buffer.concat(chunks).toString() };
+  });
+}
+
+function call(
   admin: Address,
   method: 'GET' | 'POST',
   path: string,
   timeoutMs = ATTEMPT_MS,
 ): Promise<number | undefined> {
+  return ask(admin, { method, path, timeoutMs }, async ({ statusCode, body }) => {
+    await body.dump();
+    return statusCode;
+  });
+}
+
+interface Question {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly timeoutMs: number;
+}
+
+async function ask<T>(
+  admin: Address,
+  { method, path, timeoutMs }: Question,
+  read: (response: Dispatcher.ResponseData) => Promise<T>,
+): Promise<T | undefined> {
   const origin = admin.kind === 'unix' ? 'http://localhost' : `http://${formatAddress(reachable(admin))}`;
   const pool = new Pool(origin, admin.kind === 'unix' ? { socketPath: admin.path } : {});
   try {
-    const response = await pool.request({ method, path, signal: AbortSignal.timeout(timeoutMs) });
-    await response.body.dump();
-    return response.statusCode;
+    return await read(await pool.request({ method, path, signal: AbortSignal.timeout(timeoutMs) }));
   } catch {
     // Not there yet, or not responding: the caller waits until both have passed.
     return undefined;

@@ -15,6 +15,7 @@ const COMMANDS = [
   ['config', 'schema'],
   ['config', 'env'],
   ['wait'],
+  ['status'],
   ['shutdown'],
 ];
 
