@@ -45,7 +45,7 @@ export interface RecentError {
 
 export interface History {
   /**
-   * Counts a finished request. Errors are those with an error code of the sidecar and 5xx responses of the API.
+   * Counts a finished request. Errors are those with an error code of the sidecar, and responses of the API that say that no call works: 5xx, and 401.
    * @param failure anything but an ordinary response, for the list of errors
    */
   record(

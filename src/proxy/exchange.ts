@@ -3,8 +3,7 @@
  * object; what all requests of a port share; and what is left of a request when it is over: one line in the log, one
  * record in the metrics.
  */
-import type { Hash } from 'node:crypto';
-import { randomBytes } from 'node:crypto';
+import { type Hash, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { ERRORS, type SidecarError } from '../core/errors.ts';
@@ -13,6 +12,7 @@ import type { Log } from '../core/log.ts';
 import type { CallerMetrics, RouteMetrics } from '../core/metrics.ts';
 import type { ReadAhead } from '../core/read-ahead.ts';
 import type { Admit } from './admission.ts';
+import { apiFailure, isOutOfOrder } from './api-errors.ts';
 import type { Connections } from './connections.ts';
 import { type RequestHead, readRequestHead } from './headers.ts';
 import type { BodyLimits, RequestBody } from './request-body.ts';
@@ -208,16 +208,17 @@ export function record(exchange: Exchange): Outcome {
   const status = complete ? res.statusCode : brokenStatus(error);
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
+  const failure = code === undefined ? route && apiFailure(status, route.place.target) : error?.extras.failure;
   (route?.metrics ?? unrouted).record(method, status, ms / 1000);
   onFinished?.(
     route?.path,
     status,
     ms,
-    code || status >= 500 ? { code, requestId, failure: error?.extras.failure } : undefined,
+    code || isOutOfOrder(status) ? { code, requestId, failure } : undefined,
     method,
   );
   const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
-  log[status >= 500 ? 'warn' : 'info']('request', {
+  log[isOutOfOrder(status) ? 'warn' : 'info']('request', {
     requestId,
     traceparent: exchange.head.traceparent,
     route: route?.path,
@@ -228,7 +229,7 @@ export function record(exchange: Exchange): Outcome {
     code,
     mayHaveExecuted,
     errno: error?.extras.fields?.['errno'],
-    ...failureFields(error?.extras.failure),
+    ...failureFields(failure),
     bytesIn: isForwarded ? lengthOf(exchange) : undefined,
     bytesOut: isForwarded ? exchange.bytesOut : undefined,
     upstreamMs: exchange.upstreamMs,

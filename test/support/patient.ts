@@ -14,7 +14,7 @@ import { grant, startTokenServer, type TokenAnswerer, type TokenServer } from '.
 export const PLANTED = 'CANARY';
 export const SECRET = `${PLANTED}-client-secret-4711`;
 export const TOKEN = `${PLANTED}-opaque-token`;
-const CALLER_KEY = `${PLANTED}-caller-key-0123456789`;
+export const CALLER_KEY = `${PLANTED}-caller-key-0123456789`;
 
 // biome-ignore lint/suspicious/noExplicitAny: a configuration that is broken on purpose has no type
 type Loose = Record<string, any>;
@@ -44,6 +44,8 @@ export interface Patient extends AsyncDisposable {
   api(bytes: string | undefined): void;
   /** A proxy that answers CONNECT with this status, and all https goes through it. Returns its port. */
   proxied(status: number | 'silent', credentials?: string): Promise<number>;
+  /** Writes the configuration as it is now, and says where. */
+  write(): string;
   /** In this process, because a new one for each set-up would take a minute in all. */
   check(): Promise<Diagnosis>;
   /** By the program itself. */
@@ -75,7 +77,7 @@ export async function createPatient(): Promise<Patient> {
   // YAML reads JSON.
   const write = () => folder.write('config.yaml', JSON.stringify(config));
   return {
-    ...{ folder, identity, config, env, credential, route },
+    ...{ folder, identity, config, env, credential, route, write },
     keep(thing) {
       kept.push(thing);
       return thing;
