@@ -32,6 +32,8 @@ export interface StatusInput {
   readonly startedAt: number;
   readonly now: number;
   readonly listening: boolean;
+  /** For callers, `http://127.0.0.1:7080` or `unix:/path`. */
+  readonly listen?: readonly string[];
   readonly draining: boolean;
   readonly startup: 'lenient' | 'strict';
   readonly inFlight: number;

@@ -44,6 +44,7 @@ export function status(input: StatusInput) {
     uptimeS: Math.floor((input.now - input.startedAt) / 1000),
     ready: readiness(input).ok,
     listening: input.listening,
+    listen: input.listen,
     draining: input.draining,
     inFlight: input.inFlight,
     warnings: input.warnings,

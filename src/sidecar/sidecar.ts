@@ -57,7 +57,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const metrics = createMetrics(VERSION);
   const auditor = await openAuditor(config, log, metrics);
   const reloader = createReloader({ loaded, log, metrics, clock, random, use: (next) => plane.use(next) });
-  const state = { listening: false, draining: false, startedAt: Date.now() };
+  const state = { listening: false, listen: [] as readonly string[], draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
   const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
@@ -78,7 +78,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     await close();
     throw error;
   });
-  state.listening = true;
+  Object.assign(state, { listening: true, listen: proxies.map(({ bound }) => bound.text) });
   announce({ admins, proxies }, options);
   const stopWatching = watch(reloader);
   const stop = async () => {

@@ -114,6 +114,7 @@ describe('admin/status', () => {
       uptimeS: expect.any(Number),
       ready: true,
       listening: true,
+      listen: [expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/)],
       draining: false,
       inFlight: 0,
       generation: 1,
