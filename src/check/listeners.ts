@@ -9,9 +9,9 @@ import { dirname } from 'node:path';
 import { Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Address } from '../config/parsers.ts';
-import type { Words } from '../core/failure.ts';
 import { parseObject } from '../net/bounded-request.ts';
 import { formatAddress } from '../net/listen.ts';
+import { listenWords, MAX_SOCKET_PATH } from '../net/listen-errors.ts';
 import { FINDING, type Finding, shown } from './finding.ts';
 import { ask, LIMIT_MS } from './request.ts';
 
@@ -27,32 +27,24 @@ interface Running {
   readonly summary: string;
   /** Where it takes calls, `127.0.0.1:7080`. */
   readonly listen: readonly string[];
+  /** File of its audit log. */
+  readonly audit: unknown;
 }
 
-/** One finding for each address, in the order of the configuration. */
-export async function listenerFindings({ config }: LoadedConfig): Promise<Finding[]> {
+/** Those that respond where the configuration has its admin listeners. */
+export async function runningSidecars({ config }: LoadedConfig): Promise<Running[]> {
+  return (await Promise.all(config.admin.map(identify))).filter((one) => one !== undefined);
+}
+
+/** One finding for each address, in the order of the configuration; what is configured twice is a precondition of its own. */
+export async function listenerFindings({ config }: LoadedConfig, running: readonly Running[]): Promise<Finding[]> {
   const listeners: Listener[] = [
     ...config.listen.map((address) => ({ role: 'listen' as const, address })),
     ...config.admin.map((address) => ({ role: 'admin' as const, address })),
   ];
-  const running = (await Promise.all(config.admin.map(identify))).filter((one) => one !== undefined);
-  const seen = new Set<string>();
-  return Promise.all(
-    listeners.map((listener) => {
-      const text = formatAddress(listener.address);
-      const twice = seen.has(text) && !text.endsWith(':0');
-      seen.add(text);
-      return twice ? usedTwice(listener.role, text) : examine(listener, running);
-    }),
-  );
-}
-
-function usedTwice(role: string, text: string): Finding {
-  return FINDING.error(`${role} ${text}`, 'SIDECAR_LISTEN_FAILED', {
-    cause: 'listener_used_twice',
-    message: 'this address is configured twice, for callers or for operators',
-    fix: 'give `listen` and `admin` addresses of their own',
-  });
+  const texts = listeners.map(({ address }) => formatAddress(address));
+  const once = listeners.filter((_, index) => texts.indexOf(texts[index] ?? '') === index);
+  return Promise.all(once.map((listener) => examine(listener, running)));
 }
 
 async function examine({ role, address }: Listener, running: readonly Running[]): Promise<Finding> {
@@ -65,7 +57,7 @@ async function examine({ role, address }: Listener, running: readonly Running[])
     role === 'admin' ? admin === text : listen.some((one) => covers(one, address));
   const occupant = reason === 'EADDRINUSE' ? running.find(isHere) : undefined;
   if (occupant) return FINDING.ok(subject, `in use by a sidecar that is running: ${occupant.summary}`);
-  return FINDING.error(subject, 'SIDECAR_LISTEN_FAILED', WORDS[reason]?.(address) ?? otherwise(reason));
+  return FINDING.error(subject, 'SIDECAR_LISTEN_FAILED', listenWords(reason, address));
 }
 
 /** Whether who listens there is in the way here. */
@@ -73,57 +65,6 @@ function covers(theirs: string, ours: Address): boolean {
   if (ours.kind === 'unix') return theirs === formatAddress(ours);
   const names = [formatAddress(ours), `0.0.0.0:${ours.port}`, `[::]:${ours.port}`];
   return names.includes(ours.host === 'localhost' ? theirs.replace(/^(127\.0\.0\.1|\[::1\])/, 'localhost') : theirs);
-}
-
-const WORDS: Readonly<Record<string, (address: Address) => Words>> = {
-  EADDRINUSE: (address) => ({
-    cause: 'listener_taken',
-    message:
-      'another program has this address already (EADDRINUSE); no sidecar says at the configured admin address that it is the one',
-    fix: `find it with \`${address.kind === 'tcp' ? `ss -ltnp 'sport = :${address.port}'` : `ss -lxp`}\` and stop it, or configure another address`,
-  }),
-  EACCES: (address) =>
-    address.kind === 'tcp'
-      ? {
-          cause: 'listener_privileged',
-          message: `this user may not listen on port ${address.port} (EACCES): ports below 1024 are privileged`,
-          fix: 'use a port from 1024 on, or give the process CAP_NET_BIND_SERVICE',
-        }
-      : {
-          cause: 'listener_folder_not_writable',
-          message: `this user may not create a socket in ${dirname(address.path)} (EACCES)`,
-          fix: 'chown that folder to the user that runs the sidecar (systemd: RuntimeDirectory=)',
-        },
-  EADDRNOTAVAIL: () => ({
-    cause: 'listener_not_an_address',
-    message: 'this is no address of this machine (EADDRNOTAVAIL)',
-    fix: 'use 127.0.0.1, [::1], or an address that `ip addr` lists',
-  }),
-  ENOTFOUND: () => ({
-    cause: 'listener_no_such_name',
-    message: 'this name has no address (ENOTFOUND)',
-    fix: 'write an address instead, such as 127.0.0.1',
-  }),
-  ENOENT: (address) => ({
-    cause: 'listener_folder_missing',
-    message: `the folder ${address.kind === 'unix' ? dirname(address.path) : ''} for this socket does not exist (ENOENT)`,
-    fix: 'create it, owned by the user that runs the sidecar (systemd: RuntimeDirectory=)',
-  }),
-  ENOTSOCK: () => ({
-    cause: 'listener_not_a_socket',
-    message: 'there is a file at this path that is no socket; it is never overwritten',
-    fix: 'move it away, or configure another path',
-  }),
-  ENAMETOOLONG: () => ({
-    cause: 'listener_path_too_long',
-    message: `a socket's path may have ${MAX_SOCKET_PATH} bytes at most`,
-    fix: 'configure a shorter one, such as unix:/run/aritma/sidecar.sock',
-  }),
-};
-
-function otherwise(reason: string): Words {
-  const fix = 'correct this address; the code in brackets is the system’s own reason';
-  return { cause: 'listener_failed', message: `cannot be listened on (${shown(reason)})`, fix };
 }
 
 /** The system's reason; undefined when it could listen. Listens for a moment. */
@@ -134,9 +75,6 @@ function whyNotTcp({ host, port }: Extract<Address, { kind: 'tcp' }>): Promise<s
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));
   });
 }
-
-/** What fits into `sockaddr_un` on Linux, without the zero at its end. */
-const MAX_SOCKET_PATH = 107;
 
 /** Looks without touching: a socket file made here could be taken for a sidecar's. */
 async function whyNotUnix(path: string): Promise<string | undefined> {
@@ -174,12 +112,13 @@ async function identify(address: Address): Promise<Running | undefined> {
       limitMs: LIMIT_MS.listener,
       maxBytes: MAX_STATUS,
     });
-    const { version, uptimeS, ready, listen } = parseObject(response?.body ?? '') ?? {};
+    const { version, uptimeS, ready, listen, audit } = parseObject(response?.body ?? '') ?? {};
     // Whatever it is, it does not speak as a sidecar does.
     if (uptimeS === undefined || version === undefined) return undefined;
     return {
       admin: formatAddress(address),
       summary: `version ${shown(version)}, for ${Number(uptimeS)} s, ${ready === true ? 'ready' : 'not ready'}`,
+      audit: (audit as { file?: unknown } | undefined)?.file,
       listen: [listen].flat().map((one) => String(one).replace(/^https?:\/\//, '')),
     };
   } finally {

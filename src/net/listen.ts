@@ -7,6 +7,7 @@ import { Server as TlsServer } from 'node:https';
 import { connect, type Server } from 'node:net';
 import type { Address } from '../config/parsers.ts';
 import { SidecarError } from '../core/errors.ts';
+import { listenWords } from './listen-errors.ts';
 
 /** Owner and group may connect; the group is how access is given (`chgrp erp /run/aritma.sock`). */
 const SOCKET_MODE = 0o660;
@@ -27,7 +28,9 @@ export async function bind(server: Server, address: Address, platform = process.
   await new Promise<void>((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException) => {
       const fields = { address: formatAddress(address), errno: error.code ?? 'unknown' };
-      reject(new SidecarError('SIDECAR_LISTEN_FAILED', { cause: error, fields }));
+      const { message, fix } = listenWords(fields.errno, address);
+      const problems = [{ where: fields.address, path: '', message: `${message}; ${fix}` }];
+      reject(new SidecarError('SIDECAR_LISTEN_FAILED', { cause: error, fields, problems }));
     };
     server.once('error', failed);
     const listening = () => {

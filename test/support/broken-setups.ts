@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import type { ServerOptions } from 'node:https';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { lockForWriting } from '../../src/sidecar/audit/writer-lock.ts';
 import { startBlackhole } from './blackhole.ts';
 import { makeCertificates } from './certificates.ts';
 import type { Expected, View } from './four-views.ts';
@@ -290,7 +291,7 @@ const MACHINE: readonly BrokenSetup[] = [
       patient.config.listen = `127.0.0.1:${port}`;
     },
     ...{ cause: 'listener_taken', says: /another program.* has this address/i, fix: /stop it, or configure another/ },
-    views: { log: { says: /EADDRINUSE/, fix: /another/i }, ...STARTS_NOT },
+    views: { log: { says: /another program has this address/, fix: /stop it, or configure another/ }, ...STARTS_NOT },
   },
   {
     what: 'an option is mistyped',
@@ -338,6 +339,37 @@ const MACHINE: readonly BrokenSetup[] = [
     harm: ({ config, folder }) => Object.assign(config, { audit: { file: join(folder.path, 'none', 'audit.jsonl') } }),
     ...{ cause: 'audit_folder_missing', says: /folder .*none.* does not exist/, fix: /create it/ },
     views: { log: { says: /folder .*none.* does not exist/, fix: /create it/ }, ...STARTS_NOT },
+  },
+  {
+    what: 'another sidecar writes the audit log',
+    async harm({ config, folder, keep }) {
+      const file = join(folder.path, 'audit.jsonl');
+      const { release } = await lockForWriting(file);
+      keep({ close: () => release?.() });
+      Object.assign(config, { audit: { file } });
+    },
+    ...{ cause: 'audit_in_use', says: /is in use: process \d+ on .* writes it/, fix: /a file of its own/ },
+    views: { log: { says: /is in use: process \d+ on .* writes it/, fix: /a file of its own/ }, ...STARTS_NOT },
+  },
+  {
+    what: 'something else is where the audit log should be',
+    harm: ({ config, folder }) => Object.assign(config, { audit: { file: folder.write('audit', 'CANARY') } }),
+    ...{ cause: 'audit_not_ours', says: /is no audit log/, fix: /move it away/ },
+    views: { log: { says: /is no audit log/, fix: /move it away/ }, ...STARTS_NOT },
+  },
+  {
+    what: 'callers and operators have one address',
+    async harm({ config }) {
+      config.listen = config.admin = `127.0.0.1:${await nobody()}`;
+    },
+    ...{ cause: 'listener_used_twice', says: /configured twice/, fix: /addresses of their own/ },
+    views: { log: { says: /configured twice/, fix: /addresses of their own/ }, ...STARTS_NOT },
+  },
+  {
+    what: 'the folder of the Unix socket is missing',
+    harm: ({ config }) => Object.assign(config, { listen: 'unix:/nonexistent/aritma/s.sock' }),
+    ...{ cause: 'listener_folder_missing', says: /folder \/nonexistent\/aritma .*does not exist/, fix: /create it/ },
+    views: { log: { says: /folder \/nonexistent\/aritma .*does not exist/, fix: /create it/ }, ...STARTS_NOT },
   },
   {
     what: 'a folder is where the audit log should be',

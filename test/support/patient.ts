@@ -4,6 +4,7 @@ import { createServer as createTcp, type Server } from 'node:net';
 import { diagnose } from '../../src/check/check.ts';
 import type { Finding } from '../../src/check/finding.ts';
 import { findingText } from '../../src/check/text.ts';
+import { shortfalls as preconditions } from '../../src/sidecar/preconditions.ts';
 import { jsonLines, run } from './cli.ts';
 import { startConnectProxy } from './connect-proxy.ts';
 import { createFolder, type Folder } from './folder.ts';
@@ -96,7 +97,7 @@ export async function createPatient(): Promise<Patient> {
       const startedAt = performance.now();
       const findings: Finding[] = [];
       const onFinding = (finding: Finding) => void findings.push(finding);
-      const code = await diagnose({ file: write(), env }, { upstream: true, onFinding });
+      const code = await diagnose({ file: write(), env }, { upstream: true, preconditions, onFinding });
       const output = `${findings.map((one) => `${JSON.stringify(one)}\n${findingText(one)}`).join('\n')}`;
       return { code, findings: findings.map((one) => ({ ...one })), output, seconds: secondsSince(startedAt) };
     },

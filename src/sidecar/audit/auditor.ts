@@ -7,11 +7,13 @@ import { type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config } from '../../config/schema.ts';
 import { SidecarError } from '../../core/errors.ts';
+import type { Words } from '../../core/failure.ts';
 import type { Log } from '../../core/log.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { isSafe } from '../../proxy/admission.ts';
 import type { AuditTrail } from '../../proxy/exchange.ts';
 import type { Facts } from './hash-chain.ts';
+import { inUse, obstacle } from './obstacles.ts';
 import { type AuditLog, type AuditOptions, type Entry, openAuditLog } from './writer.ts';
 import { lockForWriting, type WriterLock } from './writer-lock.ts';
 
@@ -65,20 +67,13 @@ async function openFile(options: AuditOptions, lock: WriterLock): Promise<AuditL
     return await openAuditLog(options);
   } catch (error) {
     lock.release?.();
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw unusable(
-      options.file,
-      code === 'NOT_OURS' ? `${message}; nothing was changed` : `cannot be opened (${code})`,
-    );
+    throw unusable(options.file, obstacle(error, options.file));
   }
 }
 
-function unusable(where: string, message: string): SidecarError {
-  return new SidecarError('SIDECAR_AUDIT_FAILED', { problems: [{ where, path: 'audit.file', message }] });
-}
-
-function inUse(by: string): string {
-  return `is in use: ${by} writes it; stop that one, or give each sidecar a file of its own`;
+function unusable(where: string, { message, fix }: Words): SidecarError {
+  const problems = [{ where: `audit ${where}`, path: '', message: `${message}; ${fix}` }];
+  return new SidecarError('SIDECAR_AUDIT_FAILED', { problems });
 }
 
 function report(log: Log, metrics: Metrics): Pick<AuditOptions, 'onState' | 'onEvent'> {
