@@ -44,6 +44,7 @@ describe('check/listeners', () => {
   it.each(LISTEN)('leaves no trace in a sidecar that listens at %s, however often it runs', async (_kind, listen) => {
     await using patient = await createPatient();
     Object.assign(patient.config, { listen: await listen(patient), admin: `127.0.0.1:${await freePort()}` });
+    patient.config['audit'] = { file: join(patient.folder.path, 'audit.jsonl') };
     if (patient.config.listen.startsWith('0.')) patient.config['unsafe'] = { nonLoopbackListen: true };
     await using sidecar = await startBeside(patient);
     const before = await sidecar.told();
