@@ -1,11 +1,14 @@
 /** Set-ups that are broken in one place, and what has to be said of each: what is wrong, and what to do about it. */
-import { mkdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import type { ServerOptions } from 'node:https';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { lockForWriting } from '../../src/sidecar/audit/writer-lock.ts';
 import { startBlackhole } from './blackhole.ts';
 import { makeCertificates } from './certificates.ts';
+import { createFolder } from './folder.ts';
 import type { Expected, View } from './four-views.ts';
 import { listenApart } from './free-port.ts';
 import { signItself } from './odd-certificates.ts';
@@ -16,6 +19,10 @@ import { grant, json } from './token-server.ts';
 export interface BrokenSetup extends Expected {
   readonly what: string;
   readonly harm: (patient: Patient) => unknown;
+  /** Of the call; GET without. */
+  readonly method?: 'POST';
+  /** Whether this machine can be made so; yes without. */
+  readonly isPossible?: () => boolean;
   /** Where a view says it in its own way; as text: why it can say nothing of it. */
   readonly views?: Partial<Readonly<Record<View, Expected | string>>>;
 }
@@ -337,8 +344,8 @@ const MACHINE: readonly BrokenSetup[] = [
   {
     what: 'the folder of the audit log is missing',
     harm: ({ config, folder }) => Object.assign(config, { audit: { file: join(folder.path, 'none', 'audit.jsonl') } }),
-    ...{ cause: 'audit_folder_missing', says: /folder .*none.* does not exist/, fix: /create it/ },
-    views: { log: { says: /folder .*none.* does not exist/, fix: /create it/ }, ...STARTS_NOT },
+    ...{ cause: 'audit_folder_missing', says: /folder does not exist/, fix: /create it/ },
+    views: { log: { says: /none\/audit\.jsonl: its folder does not exist/, fix: /create it/ }, ...STARTS_NOT },
   },
   {
     what: 'another sidecar writes the audit log',
@@ -382,4 +389,30 @@ const MACHINE: readonly BrokenSetup[] = [
   },
 ];
 
-export const BROKEN_SETUPS: readonly BrokenSetup[] = [...IDENTITY, ...APIS, ...MACHINE];
+const MOUNT = ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs'] as const;
+
+/** A disk of a test's own takes root, and a system that lets root mount one. */
+function canMount(): boolean {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
+  using folder = createFolder();
+  return spawnSync('mount', [...MOUNT, folder.path]).status === 0 && spawnSync('umount', [folder.path]).status === 0;
+}
+
+const FULL_DISK: BrokenSetup = {
+  what: 'the disk of the audit log is full',
+  isPossible: canMount,
+  method: 'POST',
+  harm({ config, route, folder, keep }) {
+    const disk = join(folder.path, 'disk');
+    mkdirSync(disk);
+    spawnSync('mount', [...MOUNT, disk]);
+    keep({ close: () => void spawnSync('umount', ['--lazy', disk]) });
+    expect(() => writeFileSync(join(disk, 'full'), Buffer.alloc(128 * 1024))).toThrow('ENOSPC');
+    Object.assign(config, { audit: { file: join(disk, 'audit.jsonl'), whenFailing: 'refuse' } });
+    delete route['allow'];
+  },
+  ...{ cause: 'audit_disk_full', says: /there is no room on its disk \(ENOSPC\)/, fix: /make room there/i },
+  views: { page: { cause: 'audit_failing', says: /cannot be written \(ENOSPC\)/, fix: /make room on its disk/ } },
+};
+
+export const BROKEN_SETUPS: readonly BrokenSetup[] = [...IDENTITY, ...APIS, ...MACHINE, FULL_DISK];

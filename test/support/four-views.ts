@@ -44,7 +44,11 @@ export function scoreOf(accounts: readonly Account[], { cause, says, fix }: Expe
 const SAID_WITHIN_MS = 2000;
 
 /** @param isSaid whether a view has said all that it is to say */
-export async function look(patient: Patient, isSaid: (view: View, said: readonly Account[]) => boolean): Promise<Seen> {
+export async function look(
+  patient: Patient,
+  method: string,
+  isSaid: (view: View, said: readonly Account[]) => boolean,
+): Promise<Seen> {
   const { findings, output } = await patient.check();
   const check = findings.map(({ cause, message, fix }) => ({ cause: text(cause), text: `${message} → ${fix}` }));
   const lines: string[] = [];
@@ -54,8 +58,8 @@ export async function look(patient: Patient, isSaid: (view: View, said: readonly
     return { accounts: { check, log, response: undefined, page: undefined }, all: output + started };
   }
   try {
-    const raw = await call(started);
-    const response = [{ cause: text(raw.body['cause']), text: String(raw.body['detail']) }];
+    const raw = await settledCall(started, method, isSaid.bind(undefined, 'response'));
+    const { accounts: response } = raw;
     const log = await settled(async () => lines.map(parsed), isSaid.bind(undefined, 'log'));
     const { accounts: page, all } = await settledPage(started, isSaid.bind(undefined, 'page'));
     return { accounts: { check, log, response, page }, all: [output, ...lines, raw.all, all].join('\n') };
@@ -88,9 +92,20 @@ function parsed(line: string): Account {
   };
 }
 
-async function call({ proxy: [bound] }: Sidecar) {
+/** A disk shows that it is full at the first line that is written, which may be after the first call. */
+async function settledCall(sidecar: Sidecar, method: string, isSaid: (said: readonly Account[]) => boolean) {
+  let all = '';
+  const accounts = await settled(async () => {
+    const called = await call(sidecar, method);
+    all += called.all;
+    return [{ cause: text(called.body['cause']), text: String(called.body['detail']) }];
+  }, isSaid);
+  return { accounts, all };
+}
+
+async function call({ proxy: [bound] }: Sidecar, method: string) {
   const headers = { 'X-Sidecar-Key': CALLER_KEY };
-  const response = await fetch(`${bound?.text}/banking/accounts`, { headers, redirect: 'manual' });
+  const response = await fetch(`${bound?.text}/banking/accounts`, { method, headers, redirect: 'manual' });
   const all = await response.text();
   // What an API itself says goes to the caller as it is.
   if (!response.headers.has('x-sidecar-error')) return { all: '', body: {} };

@@ -45,14 +45,17 @@ describeWithOpenssl('a broken set-up', () => {
     process.stdout.write(`\n${[head, ...order.map(line)].join('\n')}\n`);
   });
 
-  it.concurrent.each(BROKEN_SETUPS)('is explained in every view: $what', async (setup) => {
-    await using patient = await createPatient();
-    Object.assign(patient.config, SHORT);
-    await setup.harm(patient);
-    const seen = await look(patient, isTold(setup));
-    const scores = scoresOf(setup, seen);
-    table.push({ what: setup.what, scores });
-    expect(shortfalls(scores, seen)).toEqual([]);
-    expect(/CANARY|PRIVATE KEY|eyJ/.exec(seen.all)?.[0]).toBeUndefined();
-  });
+  it.concurrent.each(BROKEN_SETUPS.filter(({ isPossible }) => isPossible?.() ?? true))(
+    'is explained in every view: $what',
+    async (setup) => {
+      await using patient = await createPatient();
+      Object.assign(patient.config, SHORT);
+      await setup.harm(patient);
+      const seen = await look(patient, setup.method ?? 'GET', isTold(setup));
+      const scores = scoresOf(setup, seen);
+      table.push({ what: setup.what, scores });
+      expect(shortfalls(scores, seen)).toEqual([]);
+      expect(/CANARY|PRIVATE KEY|eyJ/.exec(seen.all)?.[0]).toBeUndefined();
+    },
+  );
 });

@@ -45,8 +45,8 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
   return {
     begin(method) {
       if (isSafe(method)) return false;
-      if (whenFailing === 'refuse' && file.failing() !== undefined)
-        throw new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1, mayHaveExecuted: false });
+      const code = file.failing();
+      if (whenFailing === 'refuse' && code !== undefined) throw notWritten(code);
       return true;
     },
     append: file.append,
@@ -62,12 +62,19 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
   };
 }
 
+/** Of a call that may not go ahead without its proof. */
+function notWritten(code: string): SidecarError {
+  const { message, ...words } = obstacle({ code });
+  const failure = { ...words, host: 'localhost', message: `the audit log cannot be written: ${message}` };
+  return new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1, mayHaveExecuted: false, failure });
+}
+
 async function openFile(options: AuditOptions, lock: WriterLock): Promise<AuditLog> {
   try {
     return await openAuditLog(options);
   } catch (error) {
     lock.release?.();
-    throw unusable(options.file, obstacle(error, options.file));
+    throw unusable(options.file, obstacle(error));
   }
 }
 

@@ -1,29 +1,46 @@
 /**
- * Why an audit log cannot be opened, in plain words, and what to do: for a start that fails, and for who looks before.
+ * Why an audit log cannot be opened or written, in plain words, and what to do: for who looks before, for a start that fails, and
+ * for calls that are refused meanwhile. Names no file: callers are told the same.
  */
-import { dirname } from 'node:path';
 import type { Words } from '../../core/failure.ts';
 
-/** What is wrong with a log that cannot be opened. */
-export function obstacle(error: unknown, path: string): Words {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const folder = dirname(path);
+/** What the system's or our own error means. */
+export function obstacle(error: unknown): Words {
+  const { code = 'unknown', message } = error as NodeJS.ErrnoException;
   if (code === 'NOT_OURS') {
     const fix = 'nothing was changed; move it away, or give `audit.file` another name';
     return { cause: 'audit_not_ours', message, fix };
   }
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    const fix = 'create it, owned by the user that runs the sidecar (systemd: LogsDirectory=), or correct `audit.file`';
-    return { cause: 'audit_folder_missing', message: `its folder ${folder} does not exist (${code})`, fix };
-  }
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ERR_ACCESS_DENIED') {
-    const fix = `let the user that runs the sidecar write ${path} and its folder; where Node runs with --permission, allow --allow-fs-write for it`;
-    return { cause: 'audit_not_writable', message: `cannot be written by this user (${code})`, fix };
-  }
-  if (code === 'ENOSPC' || code === 'EDQUOT') return noRoom(folder);
-  const fix = 'the code in brackets is the system’s own reason; correct `audit.file`';
-  return { cause: 'audit_not_opened', message: `cannot be opened (${code})`, fix };
+  const row = ROWS.find(({ codes }) => codes.test(code)) ?? OTHERWISE;
+  return { cause: row.cause, message: `${row.message} (${code})`, fix: row.fix };
 }
+
+const ROWS: readonly (Words & { readonly codes: RegExp })[] = [
+  {
+    codes: /^(ENOENT|ENOTDIR)$/,
+    cause: 'audit_folder_missing',
+    message: 'its folder does not exist',
+    fix: 'create it, owned by the user that runs the sidecar (systemd: LogsDirectory=), or correct `audit.file`',
+  },
+  {
+    codes: /^(EACCES|EPERM|EROFS|ERR_ACCESS_DENIED)$/,
+    cause: 'audit_not_writable',
+    message: 'this user may not write it',
+    fix: 'let the user that runs the sidecar write file and folder; where Node has --permission, add --allow-fs-write for the folder',
+  },
+  {
+    codes: /^(ENOSPC|EDQUOT)$/,
+    cause: 'audit_disk_full',
+    message: 'there is no room on its disk',
+    fix: 'make room there: move old files of the log away, or give it a disk of its own',
+  },
+];
+
+const OTHERWISE: Words = {
+  cause: 'audit_not_usable',
+  message: 'its disk does not do what it is asked for',
+  fix: 'look at the disk; the code in brackets is the system’s own reason',
+};
 
 /** Of a log that another process writes. @param by its name */
 export function inUse(by: string): Words {
@@ -31,14 +48,5 @@ export function inUse(by: string): Words {
     cause: 'audit_in_use',
     message: `is in use: ${by} writes it`,
     fix: 'stop that one, or give each sidecar a file of its own',
-  };
-}
-
-function noRoom(folder: string): Words {
-  const message = `there is no room on the disk of ${folder} (ENOSPC)`;
-  return {
-    cause: 'audit_disk_full',
-    message,
-    fix: 'make room there: move old files `FILE.*` of the log away, or give it a disk of its own',
   };
 }

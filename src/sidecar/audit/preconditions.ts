@@ -22,7 +22,7 @@ export async function auditObstacle(path: string, waitMs: number): Promise<Words
     await lookInto(path);
     return undefined;
   } catch (error) {
-    return obstacle(error, path);
+    return obstacle(error);
   }
 }
 
@@ -33,7 +33,7 @@ const LEAST_BYTES = 256 * 1024;
 export function fullDisk(path: string): Words | undefined {
   try {
     const { bavail, bsize } = statfsSync(dirname(path));
-    return bavail * bsize < LEAST_BYTES ? obstacle({ code: 'ENOSPC' }, path) : undefined;
+    return bavail * bsize < LEAST_BYTES ? obstacle({ code: 'ENOSPC' }) : undefined;
   } catch {
     // What is wrong with the folder is told by itself.
     return undefined;

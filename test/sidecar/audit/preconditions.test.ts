@@ -60,10 +60,11 @@ describe('src/sidecar/audit/preconditions', () => {
     await opened?.close();
   });
 
-  it('names the folder that is missing', async () => {
+  it('says that the folder is missing, and names no path, since callers are told the same', async () => {
     const { folder } = setUp();
     const words = await auditObstacle(join(folder, 'none', 'audit.jsonl'), 0);
-    expect(words).toMatchObject({ cause: 'audit_folder_missing', message: expect.stringContaining(`${folder}/none`) });
+    expect(words).toMatchObject({ cause: 'audit_folder_missing', message: 'its folder does not exist (ENOENT)' });
+    expect(JSON.stringify(words)).not.toContain(folder);
   });
 
   it('names who writes it, takes nothing from that one, and finds nothing once it has ended', async () => {
