@@ -22,7 +22,9 @@ export function explain(code: string | undefined, status?: number, failure?: Fai
     return {
       code: `HTTP ${status}`,
       title: 'The API itself responded with an error',
-      detail: 'The sidecar forwarded that response unchanged. If this continues, ask whoever runs the API.',
+      detail: failure
+        ? sentences(failure)
+        : 'The sidecar forwarded that response unchanged. If this continues, ask whoever runs the API.',
     };
   const row = Object.hasOwn(ERRORS, code) ? ERRORS[code as keyof typeof ERRORS] : undefined;
   const { title, detail } = row ?? { title: 'Unknown error', detail: 'The log says more.' };

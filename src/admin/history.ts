@@ -2,29 +2,13 @@
  * What happened lately, for a person who looks: requests and latencies per route in buckets of ten seconds, and their
  * errors. Memory is fixed whatever callers do, and recording a request is a handful of integer increments.
  */
-import type { Instant } from '../core/clock.ts';
+import { elapsedSince, type Instant } from '../core/clock.ts';
 import { createErrorHistory, type ErrorHistory, type RecentError } from './error-history.ts';
-import { type Last, LastCalls } from './last-calls.ts';
-
-/** The last five minutes of a route. A latency is the middle of its bucket, at most 12.5 % off from 1 ms to a minute. */
-export interface Recent {
-  readonly requests: number;
-  readonly errors: number;
-  /** Undefined where no request got a response. */
-  readonly p50Ms: number | undefined;
-  readonly p99Ms: number | undefined;
-}
-
-export interface RouteHistory {
-  readonly last5m: Recent;
-  /** A number for each of the last thirty minutes, oldest first; the last one is not over yet. */
-  readonly last30m: { readonly requests: readonly number[]; readonly errors: readonly number[] };
-  readonly last: Last;
-}
+import { GRID, type Last, type MetFailure, type Ring, type RouteHistory, readRing } from './history-view.ts';
 
 export interface History extends Omit<ErrorHistory, 'record'> {
   /**
-   * Counts a finished request. Errors are those with an error code of the sidecar and 5xx responses of the API.
+   * Counts a finished request. Errors are those with an error code of the sidecar, and responses of the API that say that no call works: 5xx, and 401.
    * @param failure anything but an ordinary response, for the list of errors
    */
   record(
@@ -43,33 +27,19 @@ export interface HistoryOptions {
   readonly wallMs: () => number;
 }
 
-const SLOT_MS = 10_000;
-/** Thirty minutes of counts, five of latencies. */
-const SLOTS = 180;
-const RECENT_SLOTS = 30;
-const SLOTS_A_MINUTE = 6;
+const { slotMs: SLOT_MS, slots: SLOTS, recentSlots: RECENT_SLOTS, unitsPerMs: UNITS_PER_MS, buckets: BUCKETS } = GRID;
+/** In the last bucket. */
+const MAX_UNITS = 2 ** 19 - 1;
 /** About 12 KiB each. Reloads can name new routes for ever; beyond this, a route is counted once another has been idle. */
 const MAX_ROUTES = 256;
 
-/** Four steps to the octave of quarter milliseconds: 0.25 ms to more than a minute. */
-const UNITS_PER_MS = 4;
-const MAX_UNITS = 2 ** 19 - 1;
-const BUCKETS = bucketOf(MAX_UNITS / UNITS_PER_MS) + 1;
-
-/** Everything of one route, overwritten in a circle. */
-interface Ring {
-  /** Which ten seconds a place holds, counted from the start of the clock; -1 none. */
-  readonly slots: Int32Array;
-  readonly requests: Uint32Array;
-  readonly errors: Uint32Array;
-  readonly latencies: Uint32Array;
-  latest: number;
+interface RecordedRing extends Ring {
   readonly last: LastCalls;
 }
 
 /** Builds an empty recorder. */
 export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History {
-  const rings = new Map<string, Ring>();
+  const rings = new Map<string, RecordedRing>();
   const errors = createErrorHistory();
 
   return {
@@ -89,11 +59,11 @@ export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History 
       if (failure === undefined && status !== 401) ring.last.succeed(began, at);
       else ring.last.fail({ at, status, code: failure?.code, failure: failure?.failure }, { began, ended });
     },
-    route: (path) => read(rings.get(path), { wallMs: wallMs(), monotonicMs: monotonicMs() }),
+    route: (path) => readRing(rings.get(path), { wallMs: wallMs(), monotonicMs: monotonicMs() }),
   };
 }
 
-function openRing(rings: Map<string, Ring>, route: string, slot: number): Ring | undefined {
+function openRing(rings: Map<string, RecordedRing>, route: string, slot: number): RecordedRing | undefined {
   if (rings.size >= MAX_ROUTES) {
     const idle = [...rings].find(([, { latest }]) => latest <= slot - SLOTS);
     if (idle === undefined) return undefined;
@@ -138,79 +108,74 @@ function bucketOf(ms: number): number {
   return (octave - 1) * 4 + ((units >> (octave - 2)) & 3);
 }
 
-/** In the middle of the bucket. */
-function msOf(bucket: number): number {
-  if (bucket < 4) return (bucket + 0.5) / UNITS_PER_MS;
-  const octave = Math.floor(bucket / 4) + 1;
-  const width = 2 ** (octave - 2);
-  return ((4 + (bucket % 4)) * width + width / 2) / UNITS_PER_MS;
+/** A call that is over; ms by the clock that never goes back. */
+interface Span {
+  readonly began: number;
+  readonly ended: number;
 }
 
-/** Each part is summed up only for those who look at it: probes ask often, and for the last calls alone. */
-function read(ring: Ring | undefined, now: Instant): RouteHistory {
-  const slot = Math.floor(now.monotonicMs / SLOT_MS);
-  return {
-    get last5m() {
-      return lastFiveMinutes(ring, slot);
-    },
-    get last30m() {
-      return lastThirtyMinutes(ring, slot);
-    },
-    get last() {
-      if (ring)
-        return ring.last.read(now, () =>
-          slotsOf(ring, slot, RECENT_SLOTS).reduce((sum, { requests }) => sum + requests, 0),
-        );
-      return { successAt: undefined, failure: undefined, failingSince: undefined };
-    },
-  };
-}
+/** Of one route. Recording is a few assignments, and allocates nothing for a success. */
+export class LastCalls {
+  #successAt = 0;
+  /** Of the latest to begin. */
+  #successBegan = Number.NEGATIVE_INFINITY;
+  #failureBegan = Number.NEGATIVE_INFINITY;
+  #failureEnded = 0;
+  #failure: MetFailure | undefined;
+  #failingSince = 0;
+  #inARow = 0;
+  /** Which ten seconds a place holds; failures in them. */
+  readonly #slots = new Int32Array(RECENT_SLOTS).fill(-1);
+  readonly #failed = new Uint32Array(RECENT_SLOTS);
 
-/** Those of a ring that hold something, latest first. */
-function slotsOf(ring: Ring | undefined, now: number, ages: number) {
-  return Array.from({ length: ring ? ages : 0 }, (_, age) => ({ age, slot: now - age })).flatMap(({ age, slot }) => {
-    const place = slot % SLOTS;
-    if (ring?.slots[place] !== slot) return [];
-    return [{ age, slot, requests: ring.requests[place] ?? 0, errors: ring.errors[place] ?? 0 }];
-  });
-}
-
-function lastFiveMinutes(ring: Ring | undefined, now: number): Recent {
-  const recent = { requests: 0, errors: 0 };
-  const latencies = new Float64Array(BUCKETS);
-  for (const { slot, requests, errors } of slotsOf(ring, now, RECENT_SLOTS)) {
-    recent.requests += requests;
-    recent.errors += errors;
-    if (ring) addTo(latencies, ring.latencies, (slot % RECENT_SLOTS) * BUCKETS);
+  /** @param began by the clock that never goes back, ms @param at epoch ms */
+  succeed(began: number, at: number): void {
+    this.#successAt = at;
+    if (began > this.#successBegan) this.#successBegan = began;
+    if (began >= this.#failureBegan) this.#inARow = 0;
   }
-  return { ...recent, p50Ms: percentile(latencies, 0.5), p99Ms: percentile(latencies, 0.99) };
-}
 
-function lastThirtyMinutes(ring: Ring | undefined, now: number): RouteHistory['last30m'] {
-  const requests: number[] = Array(SLOTS / SLOTS_A_MINUTE).fill(0);
-  const errors: number[] = Array(SLOTS / SLOTS_A_MINUTE).fill(0);
-  for (const slot of slotsOf(ring, now, SLOTS)) {
-    const minute = requests.length - 1 - Math.floor(slot.age / SLOTS_A_MINUTE);
-    requests[minute] = (requests[minute] ?? 0) + slot.requests;
-    errors[minute] = (errors[minute] ?? 0) + slot.errors;
+  /** Takes the failures of callers too, and leaves them out. */
+  fail(failure: MetFailure, { began, ended }: Span): void {
+    if (isCallersFault(failure)) return;
+    this.#count(Math.floor(ended / SLOT_MS));
+    if (began >= this.#failureBegan) {
+      this.#failure = failure;
+      this.#failureBegan = began;
+      this.#failureEnded = ended;
+    }
+    if (began < this.#successBegan) return;
+    if (this.#inARow === 0) this.#failingSince = failure.at;
+    this.#inARow += 1;
   }
-  return { requests, errors };
+
+  /** @param calls5m all calls of the last five minutes, asked for only where there is a failure to tell of */
+  read(now: Instant, calls5m: () => number): Last {
+    const failure = this.#failure;
+    return {
+      successAt: this.#successAt || undefined,
+      failingSince: this.#inARow > 0 ? this.#failingSince : undefined,
+      failure: failure && {
+        ...failure,
+        agoMs: elapsedSince({ wallMs: failure.at, monotonicMs: this.#failureEnded }, now),
+        inARow: this.#inARow,
+        calls5m: calls5m(),
+        failed5m: this.#failedSince(Math.floor(now.monotonicMs / SLOT_MS) - RECENT_SLOTS),
+      },
+    };
+  }
+
+  #count(slot: number): void {
+    const place = slot % RECENT_SLOTS;
+    this.#failed[place] = this.#slots[place] === slot ? (this.#failed[place] ?? 0) + 1 : 1;
+    this.#slots[place] = slot;
+  }
+
+  #failedSince(slot: number): number {
+    return this.#failed.reduce((sum, count, place) => ((this.#slots[place] ?? 0) > slot ? sum + count : sum), 0);
+  }
 }
 
-function addTo(sums: Float64Array, counts: Uint32Array, from: number): void {
-  for (let bucket = 0; bucket < sums.length; bucket += 1)
-    sums[bucket] = (sums[bucket] ?? 0) + (counts[from + bucket] ?? 0);
-}
-
-/** Nearest rank. */
-function percentile(counts: Float64Array, share: number): number | undefined {
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  if (total === 0) return undefined;
-  const rank = Math.ceil(total * share);
-  let seen = 0;
-  const bucket = counts.findIndex((count) => {
-    seen += count;
-    return seen >= rank;
-  });
-  return msOf(bucket);
+function isCallersFault({ code }: MetFailure): boolean {
+  return code !== undefined && /^(?:CALLER|ROUTE)_/.test(code);
 }

@@ -3,7 +3,7 @@
  */
 import type { Failure } from '../core/failure.ts';
 import type { ErrorGroup, RecentError } from './error-history.ts';
-import type { RouteHistory } from './history.ts';
+import type { RouteHistory } from './history-view.ts';
 
 export interface TokenView {
   readonly key: {
@@ -38,6 +38,8 @@ export interface StatusInput {
   readonly startedAt: number;
   readonly now: number;
   readonly listening: boolean;
+  /** For callers, `http://127.0.0.1:7080` or `unix:/path`. */
+  readonly listen?: readonly string[];
   readonly draining: boolean;
   readonly startup: 'lenient' | 'strict';
   readonly inFlight: number;

@@ -59,6 +59,7 @@ export function status(input: StatusInput) {
     ready: isServing(input),
     verdict: { state: worst(states), failing: states.filter((state) => state === 'fails').length },
     listening: input.listening,
+    listen: input.listen,
     draining: input.draining,
     inFlight: input.inFlight,
     warnings: input.warnings,

@@ -4,7 +4,7 @@
  */
 import { ERRORS, type ErrorCode } from '../core/errors.ts';
 import type { Words } from '../core/failure.ts';
-import type { LastFailure } from './last-calls.ts';
+import type { LastFailure } from './history-view.ts';
 import type { StatusInput, TokenView } from './status-input.ts';
 
 /** In the order in which one is worse than the other. */

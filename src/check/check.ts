@@ -15,7 +15,7 @@ import { configurationFindings, problemFindings } from './configuration.ts';
 import { type Examined, examineCredential } from './credential.ts';
 import { fileFindings } from './files.ts';
 import { exitCode, FINDING, type Finding } from './finding.ts';
-import { listenerFindings } from './listeners.ts';
+import { listenerFindings, runningSidecars } from './listeners.ts';
 import { type Connection, tryConnection } from './network.ts';
 import { LIMIT_MS, withShortTimeLimits } from './request.ts';
 import { rotationFindings } from './rotation.ts';
@@ -24,6 +24,8 @@ import { callUpstream } from './upstream.ts';
 
 export interface CheckOptions {
   readonly upstream: boolean;
+  /** What `serve` looks at before it starts, as findings. */
+  readonly preconditions: (loaded: LoadedConfig) => Promise<readonly Finding[]>;
   /** Called as soon as there is something to say. */
   readonly onFinding: (finding: Finding) => void;
 }
@@ -51,7 +53,7 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
   );
   const steps: Promise<readonly Finding[]>[] = [
     Promise.resolve([...configurationFindings(loaded), ...fileFindings(loaded)]),
-    listenerFindings(loaded),
+    startFindings(loaded, options),
     ...[...credentials.values()].map(async (examined) => (await examined).findings),
     ...rotationFindings(loaded),
     ...(options.upstream ? upstreamSteps({ loaded, connect, keys, credentials }) : []),
@@ -71,6 +73,15 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
     }
   }
   return exitCode([...findings.values()]);
+}
+
+/** Could it be started, or does it run already? Then what it holds is as it should be. */
+async function startFindings(loaded: LoadedConfig, { preconditions }: CheckOptions): Promise<Finding[]> {
+  const running = await runningSidecars(loaded);
+  const unmet = (await preconditions(loaded)).filter(
+    ({ cause }) => cause !== 'audit_in_use' || !running.some(({ audit }) => audit === loaded.config.audit?.file),
+  );
+  return [...(await listenerFindings(loaded, running)), ...unmet];
 }
 
 /** Many slow steps, each within its limit, can still add up. */

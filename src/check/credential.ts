@@ -52,7 +52,8 @@ export async function examineCredential(name: string, context: CredentialContext
       findings.push(...tokenFindings(attempt, { attempts, settings }));
     }
     if (working) findings.push(...refusedOnes(name, attempts, working));
-    findings.push(...clock(found.endpoint, [found.reading, ...attempts.map(({ reading }) => reading)]));
+    const readings = [found.reading, ...attempts.map(({ reading }) => reading)];
+    findings.push(...clock(found.endpoint, readings, working !== undefined));
   } finally {
     await applicant.end();
   }
@@ -169,9 +170,9 @@ function labelOf({ name, value }: { readonly name: string; readonly value: Secre
   return `${name} (fingerprint ${value.fingerprint()})`;
 }
 
-function clock({ origin }: BaseUrl, readings: readonly (Reading | undefined)[]): Finding[] {
+function clock({ origin }: BaseUrl, readings: readonly (Reading | undefined)[], works: boolean): Finding[] {
   const reading = readings.find((one) => one?.date !== undefined);
-  const finding = reading && clockFinding(new URL(origin).host, reading);
+  const finding = reading && clockFinding(new URL(origin).host, reading, works);
   return finding ? [finding] : [];
 }
 

@@ -89,8 +89,11 @@ export interface Reading {
 const WARNING_S = 30;
 const ERROR_S = 300;
 
-/** Undefined when the server does not tell the time. */
-export function clockFinding(host: string, { date, at }: Reading): Finding | undefined {
+/**
+ * Undefined when the server does not tell the time.
+ * @param works a token was obtained all the same, so the clock is nothing that keeps the sidecar from its work
+ */
+export function clockFinding(host: string, { date, at }: Reading, works: boolean): Finding | undefined {
   const theirs = typeof date === 'string' ? Date.parse(date) : Number.NaN;
   if (Number.isNaN(theirs)) return undefined;
   const skewS = Math.round((at - theirs) / 1000);
@@ -103,6 +106,7 @@ export function clockFinding(host: string, { date, at }: Reading): Finding | und
   };
   if (Math.abs(skewS) <= ERROR_S) return FINDING.warning(subject, 'TOKEN_UNAVAILABLE', words);
   const breaks =
-    '; signed assertions (private_key_jwt) are refused, tokens look expired or not yet valid, and so do certificates';
-  return FINDING.error(subject, 'TOKEN_UNAVAILABLE', { ...words, message: words.message + breaks });
+    'signed assertions (private_key_jwt) are refused, tokens look expired or not yet valid, and so do certificates';
+  const message = `${words.message}; ${works ? 'a token is obtained all the same, but with such a clock ' : ''}${breaks}`;
+  return FINDING[works ? 'warning' : 'error'](subject, 'TOKEN_UNAVAILABLE', { ...words, message });
 }

@@ -85,13 +85,15 @@ function keepNurserySmall(): void {
 async function check(flags: Flags): Promise<number> {
   const { diagnose } = await import('../check/check.ts');
   const { findingText, summaryText } = await import('../check/text.ts');
+  const { shortfalls } = await import('../sidecar/preconditions.ts');
   const report = createReport(process.stdout, flags['json'] === true);
   const findings: Finding[] = [];
   const onFinding = (finding: Finding) => {
     findings.push(finding);
     report.line({ text: findingText(finding), data: { ...finding } });
   };
-  const code = await diagnose(loadOptions(flags), { upstream: flags['upstream'] !== false, onFinding });
+  const options = { upstream: flags['upstream'] !== false, preconditions: shortfalls, onFinding };
+  const code = await diagnose(loadOptions(flags), options);
   // Programs count for themselves.
   if (!report.json) report.line({ text: summaryText(findings), data: {} });
   return code;

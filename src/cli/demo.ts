@@ -10,7 +10,7 @@ import { type Emulator, type EmulatorOptions, startEmulator } from '../emulator/
 import { StateFileError } from '../emulator/state-file.ts';
 import { DEMO_CLIENT } from '../emulator/store.ts';
 import { formatAddress } from '../net/listen.ts';
-import { listenFailure } from '../net/listen-errors.ts';
+import { listenWords } from '../net/listen-errors.ts';
 import { type Sidecar, startSidecar } from '../sidecar/sidecar.ts';
 
 type TcpAddress = Extract<Address, { kind: 'tcp' }>;
@@ -67,7 +67,7 @@ function explain(cause: unknown, address: TcpAddress): SidecarError {
   }
   const errno = String((cause as NodeJS.ErrnoException).code);
   const fields = { address: formatAddress(address), errno };
-  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields, failure: listenFailure(errno, address, []) });
+  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields, failure: listenWords(errno, address) });
 }
 
 /**

@@ -2,7 +2,7 @@
  * One HTTP request that ends: within its time, whatever the other side does, and with no more of a body than is wanted.
  * Servers asked for tokens, keys and lists send a few KiB, and whatever is larger must not cost memory.
  */
-import type { Dispatcher } from 'undici';
+import { type Dispatcher, Pool } from 'undici';
 
 export interface BoundedRequest extends Pick<Dispatcher.RequestOptions, 'method' | 'path'> {
   readonly headers: Readonly<Record<string, string>>;
@@ -22,10 +22,11 @@ export interface BoundedResponse {
 export type BoundedOutcome =
   /** `tooLarge`: the head is the server's, the body is left out. */
   | { readonly response: BoundedResponse; readonly tooLarge: boolean; readonly failed?: never; readonly isLate?: never }
-  /** `code` is ETIMEDOUT when the time is up. */
+  /** `code` is ETIMEDOUT when the time is up, `isConnected` false if not even a connection was there by then. */
   | {
       readonly failed: Error & { readonly code?: unknown };
       readonly isLate: boolean;
+      readonly isConnected?: boolean;
       readonly response?: never;
       readonly tooLarge?: never;
     };
@@ -35,8 +36,9 @@ export async function sendBounded(dispatcher: Dispatcher, request: BoundedReques
   const abort = new AbortController();
   // undici hears an abort only once it is connected, so the deadline also has a voice of its own.
   return await within(request.deadlineMs, send(dispatcher, request, abort.signal), () => {
+    const isConnected = !(dispatcher instanceof Pool) || dispatcher.stats.connected > 0;
     abort.abort();
-    return { failed: Object.assign(new Error('too late'), { code: 'ETIMEDOUT' }), isLate: true };
+    return { failed: Object.assign(new Error('too late'), { code: 'ETIMEDOUT' }), isLate: true, isConnected };
   });
 }
 

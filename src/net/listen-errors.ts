@@ -1,25 +1,36 @@
 /**
  * Why an address cannot be listened on, in words: whose it is, or what is missing, and what to do.
  */
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Address } from '../config/parsers.ts';
 import type { Words } from '../core/failure.ts';
 
 const ALL = ['0.0.0.0', '::'];
 
+/** What fits into `sockaddr_un` on Linux, without the zero at its end. */
+export const MAX_SOCKET_PATH = 107;
+
 /**
- * Undefined where the system's code alone does not say.
+ * @param errno the system's code, `EADDRINUSE`
  * @param own what this process listens on already
  */
-export function listenFailure(errno: string, address: Address, own: readonly Address[]): Words | undefined {
+export function listenWords(errno: string, address: Address, own: readonly Address[] = []): Words {
   if (errno === 'EADDRINUSE' && own.some((other) => overlap(address, other)))
     return {
       cause: 'listener_used_twice',
       message: `${text(address)} is configured twice: \`listen\` and \`admin\` overlap (EADDRINUSE)`,
       fix: 'give each of them a port or path of its own',
     };
-  return address.kind === 'tcp' ? TCP[errno]?.(address) : UNIX[errno]?.(address);
+  // Node says EACCES for a socket's folder that does not exist, too.
+  const isMissing = errno === 'EACCES' && address.kind === 'unix' && !existsSync(dirname(address.path));
+  const reason = isMissing ? 'ENOENT' : errno;
+  return (address.kind === 'tcp' ? TCP[reason]?.(address) : UNIX[reason]?.(address)) ?? otherwise(errno, address);
+}
+
+function otherwise(errno: string, address: Address): Words {
+  const fix = 'correct this address; the code in brackets is the system’s own reason';
+  return { cause: 'listener_failed', message: `${text(address)} cannot be listened on (${errno})`, fix };
 }
 
 function overlap(one: Address, other: Address): boolean {
@@ -56,16 +67,13 @@ const TCP: Readonly<Record<string, (address: Of<'tcp'>) => Words>> = {
 const UNIX: Readonly<Record<string, (address: Of<'unix'>) => Words>> = {
   EADDRINUSE: ({ path }) =>
     lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false
-      ? {
-          cause: 'listener_not_a_socket',
-          message: `${path} is no socket, and is never overwritten (EADDRINUSE)`,
-          fix: 'move it away, or configure another path',
-        }
+      ? notASocket(path)
       : {
           cause: 'listener_taken',
           message: `another program, or a sidecar that runs already, has ${path} (EADDRINUSE)`,
           fix: `find it with \`ss -lxp\` and stop it, or configure another path`,
         },
+  ENOTSOCK: ({ path }) => notASocket(path),
   EACCES: ({ path }) => ({
     cause: 'listener_folder_not_writable',
     message: `this user may not create a socket in ${dirname(path)} (EACCES)`,
@@ -76,12 +84,25 @@ const UNIX: Readonly<Record<string, (address: Of<'unix'>) => Words>> = {
     message: `the folder ${dirname(path)} for the socket does not exist (ENOENT)`,
     fix: 'create it, owned by the user that runs the sidecar (systemd: RuntimeDirectory=)',
   }),
-  EINVAL: () => ({
-    cause: 'listener_path_too_long',
-    message: 'the path of the socket is too long (EINVAL): 107 bytes at most',
-    fix: 'configure a shorter one, such as unix:/run/aritma/sidecar.sock',
-  }),
+  EINVAL: tooLong,
+  ENAMETOOLONG: tooLong,
 };
+
+function notASocket(path: string): Words {
+  return {
+    cause: 'listener_not_a_socket',
+    message: `${path} is no socket, and is never overwritten`,
+    fix: 'move it away, or configure another path',
+  };
+}
+
+function tooLong(): Words {
+  return {
+    cause: 'listener_path_too_long',
+    message: `the path of the socket is too long: it may have ${MAX_SOCKET_PATH} bytes at most`,
+    fix: 'configure a shorter one, such as unix:/run/aritma/sidecar.sock',
+  };
+}
 
 function text(address: Address): string {
   if (address.kind === 'unix') return address.path;

@@ -7,7 +7,7 @@ import { Server as TlsServer } from 'node:https';
 import { connect, type Server } from 'node:net';
 import type { Address } from '../config/parsers.ts';
 import { SidecarError } from '../core/errors.ts';
-import { listenFailure } from './listen-errors.ts';
+import { listenWords } from './listen-errors.ts';
 
 /** Owner and group may connect; the group is how access is given (`chgrp erp /run/aritma.sock`). */
 const SOCKET_MODE = 0o660;
@@ -65,7 +65,7 @@ function cannotListen(
   { own, cause }: { own: readonly Address[]; cause?: unknown },
 ): SidecarError {
   const fields = { address: formatAddress(address), errno };
-  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields, failure: listenFailure(errno, address, own) });
+  return new SidecarError('SIDECAR_LISTEN_FAILED', { cause, fields, failure: listenWords(errno, address, own) });
 }
 
 /** `host:port`, `[v6]:port` or `unix:/path`. */

@@ -37,6 +37,7 @@ export async function sendTokenRequest(request: TokenRequest): Promise<TokenResp
     maxBytes: MAX_BODY_BYTES,
   });
   if (outcome.failed && !outcome.isLate) return unreachable(outcome.failed, request.place);
+  if (outcome.failed && outcome.isConnected === false) return notConnected(outcome.failed, request);
   if (outcome.response && !outcome.tooLarge) request.onResponse?.(outcome.response);
   return accounted(interpretOutcome(outcome, (request.now ?? Date.now)()), outcome.response, request.place?.target);
 }
@@ -44,6 +45,15 @@ export async function sendTokenRequest(request: TokenRequest): Promise<TokenResp
 function unreachable(error: Error, place: Place | undefined): TokenResponse {
   return { kind: 'unavailable', result: transportClass(error), failure: place && failureAt(error, place) };
 }
+
+/** The time for the whole was up before the time for the connection: as good as both. */
+function notConnected(error: Error, { place, deadlineMs }: TokenRequest): TokenResponse {
+  const late = place?.proxy === undefined ? error : PROXY_SILENT;
+  const seconds = Math.min(place?.seconds ?? Number.POSITIVE_INFINITY, deadlineMs / 1000);
+  return { kind: 'unavailable', result: 'timeout', failure: place && failureAt(late, { ...place, seconds }) };
+}
+
+const PROXY_SILENT = { code: 'PROXY_TUNNEL', cause: { code: 'ETIMEDOUT' } };
 
 function interpretOutcome(outcome: BoundedOutcome, nowMs: number): TokenResponse {
   if (outcome.failed) return { kind: 'unavailable', result: 'timeout' };

@@ -56,7 +56,8 @@ export class TokenSource {
     this.key = key;
     this.#options = options;
     const { waitMs, clock } = options;
-    this.#waiters = new Waiters({ credential: key.credential, waitMs, clock });
+    const lastFailure = () => this.#failure?.error.extras.failure;
+    this.#waiters = new Waiters({ credential: key.credential, waitMs, clock, lastFailure });
     this.#pace = new RequestPace(options);
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
+import type { Failure } from '../core/failure.ts';
 import type { Token } from './token.ts';
 
 /** More callers than this do not wait for one token; each costs memory and a connection. */
@@ -15,6 +16,8 @@ export interface WaitersOptions {
   /** How long one caller waits, ms. */
   readonly waitMs: number;
   readonly clock: Clock;
+  /** What the last try met, for those whose time is up before the next one ends. */
+  readonly lastFailure?: () => Failure | undefined;
 }
 
 interface Waiter {
@@ -78,6 +81,7 @@ export class Waiters {
     return new SidecarError('TOKEN_UNAVAILABLE', {
       retryAfterS: 1,
       fields: { credential: this.#options.credential, result },
+      failure: this.#options.lastFailure?.(),
     });
   }
 }

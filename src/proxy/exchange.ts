@@ -3,8 +3,7 @@
  * object; what all requests of a port share; and what is left of a request when it is over: one line in the log, one
  * record in the metrics.
  */
-import type { Hash } from 'node:crypto';
-import { randomBytes } from 'node:crypto';
+import { type Hash, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { ERRORS, type SidecarError } from '../core/errors.ts';
@@ -13,6 +12,7 @@ import type { Log } from '../core/log.ts';
 import type { CallerMetrics, RouteMetrics } from '../core/metrics.ts';
 import type { ReadAhead } from '../core/read-ahead.ts';
 import type { Admit } from './admission.ts';
+import { apiFailure, isOutOfOrder } from './api-errors.ts';
 import type { Connections } from './connections.ts';
 import { type FailedCall, idempotencyKeyOf, type OnFinished } from './failed-call.ts';
 import { type RequestHead, readRequestHead } from './headers.ts';
@@ -197,10 +197,10 @@ export function record(exchange: Exchange): Outcome {
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
   (route?.metrics ?? unrouted).record(method, status, ms / 1000);
-  const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
-  const failed = code || status >= 500 ? failedCall(exchange, code, mayHaveExecuted) : undefined;
-  onFinished?.(route?.path, status, ms, failed);
-  log[status >= 500 ? 'warn' : 'info']('request', {
+  // Of a call that works nothing is to be told, and nearly all do.
+  const odd = code === undefined && status < 400 ? undefined : oddity(exchange, code, status);
+  onFinished?.(route?.path, status, ms, odd?.failed);
+  log[odd?.level ?? 'info']('request', {
     requestId,
     traceparent: exchange.head.traceparent,
     route: route?.path,
@@ -209,10 +209,7 @@ export function record(exchange: Exchange): Outcome {
     path: exchange.loggedPath,
     status,
     code,
-    mayHaveExecuted,
-    errno: error?.extras.fields?.['errno'],
-    refusedHost: error?.extras.fields?.['refusedHost'],
-    ...(error && failureFields(error.extras.failure)),
+    ...odd?.fields,
     bytesIn: isForwarded ? lengthOf(exchange) : undefined,
     bytesOut: isForwarded ? exchange.bytesOut : undefined,
     upstreamMs: exchange.upstreamMs,
@@ -222,14 +219,19 @@ export function record(exchange: Exchange): Outcome {
   return { status, code };
 }
 
-function failedCall(
-  { req, requestId, error, forward, added }: Exchange,
-  code: string | undefined,
-  mayHaveExecuted: boolean | undefined,
-): FailedCall {
+/** What is told of a call that did not get what it asked for: its log fields, and, where it failed, for the history. */
+function oddity(exchange: Exchange, code: string | undefined, status: number) {
+  const { req, requestId, forward, added, route, error } = exchange;
+  const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
+  const failure = code === undefined ? route && apiFailure(status, route.place.target) : error?.extras.failure;
   const idempotencyKey = mayHaveExecuted ? idempotencyKeyOf(forward, added) : undefined;
-  const { method = '' } = req;
-  return { code, method, requestId, failure: error?.extras.failure, mayHaveExecuted, idempotencyKey };
+  const failed: FailedCall = { code, failure, mayHaveExecuted, method: req.method ?? '', requestId, idempotencyKey };
+  const { errno, refusedHost } = error?.extras.fields ?? {};
+  return {
+    level: isOutOfOrder(status) ? ('warn' as const) : ('info' as const),
+    failed: code !== undefined || isOutOfOrder(status) ? failed : undefined,
+    fields: { mayHaveExecuted, errno, refusedHost, ...failureFields(failure) },
+  };
 }
 
 /** A response that broke off is the API's fault or the caller's. */

@@ -22,6 +22,7 @@ import { type Listener, openListeners } from '../net/listen.ts';
 import { openAuditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
 import type { Generation } from './generation.ts';
+import { requirePreconditions } from './preconditions.ts';
 import { createReloader, type Reloader } from './reload.ts';
 import { describe } from './snapshot.ts';
 
@@ -50,14 +51,14 @@ export interface Sidecar {
 /** For callers to take the response that says what is known of a request that was cut off at the drain limit. */
 const LAST_RESPONSES_MS = 200;
 
-/** Starts everything and listens. @throws SidecarError SIDECAR_LISTEN_FAILED */
+/** Starts everything and listens. @throws SidecarError SIDECAR_LISTEN_FAILED | SIDECAR_AUDIT_FAILED */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const { config } = loaded;
   const metrics = createMetrics(VERSION);
-  const auditor = await openAuditor(config, log, metrics);
+  const auditor = await requirePreconditions(loaded, log).then(() => openAuditor(config, log, metrics));
   const reloader = createReloader({ loaded, log, metrics, clock, random, use: (next) => plane.use(next) });
-  const state = { listening: false, draining: false, startedAt: Date.now() };
+  const state = { listening: false, listen: [] as readonly string[], draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
   const adminHosts = new Set<string>();
   const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
@@ -74,11 +75,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     hosts: adminHosts,
   });
   const opening = { config, tls: loaded.tls.get('callers'), plane, admin, hosts, adminHosts };
-  const { proxies, admins } = await openAll(opening).catch(async (error: unknown) => {
-    await close();
-    throw error;
-  });
-  state.listening = true;
+  const { proxies, admins } = await openAll(opening).catch((error: unknown) =>
+    close().then(() => Promise.reject(error)),
+  );
+  Object.assign(state, { listening: true, listen: proxies.map(({ bound }) => bound.text) });
   announce({ admins, proxies }, options);
   const stopWatching = watch(reloader);
   const stop = async () => {

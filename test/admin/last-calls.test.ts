@@ -1,7 +1,7 @@
 // Which of a route's calls is the latest evidence, whatever order they end in.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LastCalls } from '../../src/admin/last-calls.ts';
+import { LastCalls } from '../../src/admin/history.ts';
 
 const START = Date.UTC(2026, 0, 1);
 const MINUTE = 60_000;

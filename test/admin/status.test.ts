@@ -119,6 +119,7 @@ describe('admin/status', () => {
       ready: true,
       verdict: { state: 'works', failing: 0 },
       listening: true,
+      listen: [expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/)],
       draining: false,
       inFlight: 0,
       generation: 1,

@@ -1,7 +1,7 @@
 // Do calls of a route work? Every state, with its cause, words, advice and since when, as a function of what is known.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Last, LastFailure } from '../../src/admin/last-calls.ts';
+import type { Last, LastFailure } from '../../src/admin/history-view.ts';
 import type { StatusInput, TokenView } from '../../src/admin/status-input.ts';
 import { type RouteVerdict, verdictOf, worst } from '../../src/admin/verdict.ts';
 

@@ -39,7 +39,7 @@ async function examine(folder: Folder, clientId: string, iam: object = {}, rotat
   const all: Finding[] = [];
   const path = folder.write('config.yaml', JSON.stringify(config));
   const onFinding = (finding: Finding) => void all.push(finding);
-  const code = await diagnose({ file: path, env: {} }, { upstream: false, onFinding });
+  const code = await diagnose({ file: path, env: {} }, { upstream: false, preconditions: async () => [], onFinding });
   return { code, findings: all.filter(({ subject }) => subject === 'rotation default') };
 }
 

@@ -41,6 +41,16 @@ const SETUPS: readonly Setup[] = [
     },
   },
   {
+    what: 'a clock ten minutes ahead that a token is obtained with all the same',
+    harm: (patient) =>
+      patient.answer((res, call, count) => {
+        res.setHeader('Date', new Date(Date.now() - 600_000).toUTCString());
+        grant(jwt({}))(res, call, count);
+      }),
+    ...{ exit: 0, level: 'warning', code: 'TOKEN_UNAVAILABLE', cause: 'clock_skew' },
+    ...{ message: /[56]\d\d s ahead of.*; a token is obtained all the same/, fix: /NTP/ },
+  },
+  {
     what: 'an issuer with a slip of the pen',
     harm: discovery(200, (issuer) => ({ issuer: `${issuer}/`, token_endpoint: `${issuer}/t` })),
     ...{ ...NO_TOKEN, cause: 'discovery_mismatch', message: /speaks for the issuer http.*\/, not/, fix: /exactly/ },

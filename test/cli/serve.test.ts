@@ -66,7 +66,8 @@ describe.concurrent('serve', () => {
     await new Promise((resolve) => free.close(resolve));
     const { code, stderr } = await world.launch({ listen: address, admin: address }).ended;
     expect(code).toBe(3);
-    expect(stderr).toContain(`${address} is configured twice: \`listen\` and \`admin\` overlap`);
+    expect(stderr).toContain(`admin ${address}: this address is configured twice`);
+    expect(stderr).toContain('Give `listen` and `admin` addresses of their own.');
     expect(stderr).not.toMatch(/another program/i);
   });
 
@@ -75,8 +76,8 @@ describe.concurrent('serve', () => {
     const folder = `${world.folder.path}/missing`;
     const { code, stderr } = await world.launch({ audit: { file: `${folder}/audit.jsonl` } }).ended;
     expect(code).toBe(2);
-    expect(stderr).toContain(`audit.file cannot be opened (ENOENT): the folder ${folder} does not exist (ENOENT)\n`);
-    expect(stderr).toContain(`Create ${folder}, owned by the user that runs this.\n`);
+    expect(stderr).toContain(`audit ${folder}/audit.jsonl: its folder does not exist (ENOENT)\n`);
+    expect(stderr).toContain('Create it, owned by the user that runs the sidecar (systemd: LogsDirectory=)');
     expect(stderr).not.toContain('whenFailing');
   });
 

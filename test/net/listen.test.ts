@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../../src/config/parsers.ts';
 import { bind, formatAddress } from '../../src/net/listen.ts';
-import { listenFailure } from '../../src/net/listen-errors.ts';
+import { listenWords } from '../../src/net/listen-errors.ts';
 import { start } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
 
@@ -56,13 +56,13 @@ describe('listen', () => {
     ],
     ['EINVAL', unix('/x'), 'listener_path_too_long', /107 bytes/],
   ])('says of %s at %j what it means', (errno, address, cause, message) => {
-    expect(listenFailure(errno, address, [])).toEqual({
+    expect(listenWords(errno, address, [])).toEqual({
       ...{ cause, message: expect.stringMatching(message), fix: expect.stringMatching(/^\w/) },
     });
   });
 
-  it('says of an unknown reason nothing, so that the general words stand', () => {
-    expect(listenFailure('ENOBUFS', anyPort, [])).toBeUndefined();
+  it('says of an unknown reason what the system said', () => {
+    expect(listenWords('ENOBUFS', anyPort).message).toMatch(/cannot be listened on \(ENOBUFS\)/);
   });
 
   it.each<[Address, Address, string]>([
@@ -75,7 +75,7 @@ describe('listen', () => {
     [unix('/x'), unix('/y'), 'listener_taken'],
     [anyPort, unix('/y'), 'listener_taken'],
   ])('blames for %j the configuration or another program when it listens on %j itself: %s', (address, own, cause) => {
-    expect(listenFailure('EADDRINUSE', address, [own])).toMatchObject({ cause });
+    expect(listenWords('EADDRINUSE', address, [own])).toMatchObject({ cause });
   });
 
   it('outlives connections that cannot be accepted, because no descriptor is left', async () => {

@@ -183,3 +183,13 @@ it('serves 2,000 callers that arrive while the first token is on its way, with o
   const authorizations = upstream.requests.flatMap((request) => valuesOf(request, 'authorization'));
   expect(new Set(authorizations)).toEqual(new Set(['Bearer shared']));
 });
+
+it('tells who gave up between two tries what the last one met', async () => {
+  const { clock, source, answer } = setUp();
+  const failure = { cause: 'tls_unknown_ca', host: 'id.test:443', message: 'is not trusted', fix: 'set tls.ca' };
+  const waiting = Promise.resolve(source.get()).catch((error: SidecarError) => error.extras);
+  await answer({ kind: 'unavailable', result: 'tls', failure });
+  // The next try is under way and never ends.
+  await clock.advance(10_000);
+  expect(await waiting).toMatchObject({ failure, fields: { result: 'wait_timeout' } });
+});

@@ -4,6 +4,7 @@ import { createServer as createTcp, type Server } from 'node:net';
 import { diagnose } from '../../src/check/check.ts';
 import type { Finding } from '../../src/check/finding.ts';
 import { findingText } from '../../src/check/text.ts';
+import { shortfalls as preconditions } from '../../src/sidecar/preconditions.ts';
 import { jsonLines, run } from './cli.ts';
 import { startConnectProxy } from './connect-proxy.ts';
 import { createFolder, type Folder } from './folder.ts';
@@ -14,7 +15,7 @@ import { grant, startTokenServer, type TokenAnswerer, type TokenServer } from '.
 export const PLANTED = 'CANARY';
 export const SECRET = `${PLANTED}-client-secret-4711`;
 export const TOKEN = `${PLANTED}-opaque-token`;
-const CALLER_KEY = `${PLANTED}-caller-key-0123456789`;
+export const CALLER_KEY = `${PLANTED}-caller-key-0123456789`;
 
 // biome-ignore lint/suspicious/noExplicitAny: a configuration that is broken on purpose has no type
 type Loose = Record<string, any>;
@@ -44,6 +45,8 @@ export interface Patient extends AsyncDisposable {
   api(bytes: string | undefined): void;
   /** A proxy that answers CONNECT with this status, and all https goes through it. Returns its port. */
   proxied(status: number | 'silent', credentials?: string): Promise<number>;
+  /** Writes the configuration as it is now, and says where. */
+  write(): string;
   /** In this process, because a new one for each set-up would take a minute in all. */
   check(): Promise<Diagnosis>;
   /** By the program itself. */
@@ -75,7 +78,7 @@ export async function createPatient(): Promise<Patient> {
   // YAML reads JSON.
   const write = () => folder.write('config.yaml', JSON.stringify(config));
   return {
-    ...{ folder, identity, config, env, credential, route },
+    ...{ folder, identity, config, env, credential, route, write },
     keep(thing) {
       kept.push(thing);
       return thing;
@@ -94,7 +97,7 @@ export async function createPatient(): Promise<Patient> {
       const startedAt = performance.now();
       const findings: Finding[] = [];
       const onFinding = (finding: Finding) => void findings.push(finding);
-      const code = await diagnose({ file: write(), env }, { upstream: true, onFinding });
+      const code = await diagnose({ file: write(), env }, { upstream: true, preconditions, onFinding });
       const output = `${findings.map((one) => `${JSON.stringify(one)}\n${findingText(one)}`).join('\n')}`;
       return { code, findings: findings.map((one) => ({ ...one })), output, seconds: secondsSince(startedAt) };
     },

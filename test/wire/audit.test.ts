@@ -178,7 +178,7 @@ describe('the audit log', () => {
     const starting = createProxyWorld({ config: { audit: { file: other } } });
     await expect(starting).rejects.toMatchObject({
       code: 'SIDECAR_AUDIT_FAILED',
-      extras: { problems: [{ where: other, message: expect.stringMatching(message) }] },
+      extras: { problems: [{ where: `audit ${other}`, message: expect.stringMatching(message) }] },
     });
     expect(readFileSync(other, 'utf8')).toBe(before);
   });

@@ -92,7 +92,8 @@ async function examine(document: Doc, { report, cwd }: { report: Report; cwd: st
     findings.push(finding);
     report.line({ text: findingText(finding), data: { ...finding } });
   };
-  const code = await diagnose({ document, cwd }, { upstream: true, onFinding });
+  const { shortfalls: preconditions } = await import('../../sidecar/preconditions.ts');
+  const code = await diagnose({ document, cwd }, { upstream: true, preconditions, onFinding });
   if (!report.json) report.line({ text: summaryText(findings), data: {} });
   return code;
 }

@@ -8,9 +8,9 @@ import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { flush } from '../../core/durable-fs.ts';
 import { DISK, type Disk, type Found, NotOurs, openRegular } from './disk.ts';
-import { headAside } from './file-set.ts';
+import { readEnd } from './file-set.ts';
 import type { Facts, Head } from './hash-chain.ts';
-import { checkTorn, readTail } from './tail.ts';
+import { readTail } from './tail.ts';
 
 /** A program that rotates logs moves the file, then puts an empty one there, and takes amiss what it finds in between. */
 const REPLACED_WITHIN_MS = 100;
@@ -50,10 +50,7 @@ export class AuditFile {
   static async open(path: string, disk: Disk = DISK): Promise<Opened> {
     const found = await openRegular(path, disk);
     try {
-      const { size, torn, broken, head: last } = await readTail(found.handle, Number(found.stats.size));
-      const head = last ?? (await headAside(path));
-      const lostBytes = Number(found.stats.size) - size;
-      if (lostBytes > 0) checkTorn(torn, head);
+      const { size, head, lostBytes, broken } = await readEnd(path, found.handle, Number(found.stats.size));
       await flush(dirname(path));
       const file = new AuditFile(path, disk, found);
       file.#size = size;

@@ -8,12 +8,12 @@ import { dirname } from 'node:path';
 import type { Config } from '../../config/schema.ts';
 import { SidecarError } from '../../core/errors.ts';
 import type { Words } from '../../core/failure.ts';
-import { writeFailure } from '../../core/file-errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { isSafe } from '../../proxy/admission.ts';
 import type { AuditTrail } from '../../proxy/exchange.ts';
 import type { Facts } from './hash-chain.ts';
+import { inUse, obstacle } from './obstacles.ts';
 import { type AuditLog, type AuditOptions, type Entry, openAuditLog } from './writer.ts';
 import { lockForWriting, type WriterLock } from './writer-lock.ts';
 
@@ -45,8 +45,8 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
   return {
     begin(method) {
       if (isSafe(method)) return false;
-      if (whenFailing === 'refuse' && file.failing() !== undefined)
-        throw new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1, mayHaveExecuted: false });
+      const code = file.failing();
+      if (whenFailing === 'refuse' && code !== undefined) throw notWritten(code);
       return true;
     },
     append: file.append,
@@ -62,29 +62,20 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
   };
 }
 
+/** Of a call that may not go ahead without its proof. */
+function notWritten(code: string): SidecarError {
+  const { message, ...words } = obstacle({ code });
+  const failure = { ...words, host: 'localhost', message: `the audit log cannot be written: ${message}` };
+  return new SidecarError('SIDECAR_AUDIT_FAILED', { retryAfterS: 1, mayHaveExecuted: false, failure });
+}
+
 async function openFile(options: AuditOptions, lock: WriterLock): Promise<AuditLog> {
   try {
     return await openAuditLog(options);
   } catch (error) {
     lock.release?.();
-    throw unusable(options.file, whyNotOpen(options.file, error as NodeJS.ErrnoException));
+    throw unusable(options.file, obstacle(error));
   }
-}
-
-function whyNotOpen(path: string, { code = 'unknown', message }: NodeJS.ErrnoException): Words {
-  if (code === 'NOT_OURS')
-    return { cause: 'audit_file_foreign', message: `${message}; nothing was changed`, fix: OTHER_FILE };
-  const known = writeFailure(code, path);
-  const why = `cannot be opened (${code})`;
-  if (known === undefined) return { cause: 'audit_file_unusable', message: why, fix: OTHER_FILE };
-  return { ...known, message: `${why}: ${known.message}` };
-}
-
-const OTHER_FILE = 'configure another path for `audit.file`';
-
-function inUse(by: string): Words {
-  const message = `is in use: ${by} writes it`;
-  return { cause: 'audit_file_in_use', message, fix: 'stop that one, or give each sidecar a file of its own' };
 }
 
 function unusable(where: string, failure: Words): SidecarError {

@@ -3,12 +3,12 @@
  * compressed or not. It hides their names, their order and how lines are read from them.
  */
 import { createReadStream, readdirSync, statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import { NotOurs } from './disk.ts';
 import { follow, GENESIS, type Head } from './hash-chain.ts';
-import { readTail } from './tail.ts';
+import { checkTorn, readTail, type Tail } from './tail.ts';
 
 /** `FILE.000000000012` is ours; `FILE.1`, `FILE-20260102`, the same with `.backup` or `.gz`, are logrotate's. */
 const ASIDE = /^[.-]\d[\d.-]*(?:\.backup)?(?:\.gz)?$/;
@@ -28,8 +28,24 @@ export function filesOf(file: string): string[] {
 /** Files set aside at nearly the same moment are told apart by their lines, not by their times. */
 const SAME_MOMENT_MS = 10_000;
 
+/** Where a log goes on: at the end of its file, or where that has no line, of the files set aside. */
+export interface End extends Pick<Tail, 'size' | 'broken'> {
+  readonly head: Head;
+  /** What was left of a line that was never finished, in bytes. */
+  readonly lostBytes: number;
+}
+
+/** @param handle undefined where there is no file yet @throws NotOurs when one of them is not the end of an audit log */
+export async function readEnd(path: string, handle: FileHandle | undefined, bytes: number): Promise<End> {
+  const tail = handle && (await readTail(handle, bytes));
+  const head = tail?.head ?? (await headAside(path));
+  const lostBytes = bytes - (tail?.size ?? 0);
+  if (tail && lostBytes > 0) checkTorn(tail.torn, head);
+  return { head, size: tail?.size ?? 0, broken: tail?.broken, lostBytes };
+}
+
 /** Where the newest of the files set aside ends. @throws NotOurs when that is not the end of an audit log */
-export async function headAside(file: string): Promise<Head> {
+async function headAside(file: string): Promise<Head> {
   const byAge = asideOf(file)
     .map((path) => ({ path, ms: statSync(path).mtimeMs }))
     .sort((one, other) => other.ms - one.ms);

@@ -17,7 +17,7 @@ export interface WriterLock {
 }
 
 /** For one that is just ending, or only reads the holder's name. */
-const WAIT_MS = 1000;
+export const WAIT_MS = 1000;
 /** Primary result code (https://sqlite.org/rescode.html#busy). */
 const SQLITE_BUSY = 5;
 const SIGN = `CREATE TABLE IF NOT EXISTS holder (pid INTEGER, host TEXT, since TEXT);
@@ -28,7 +28,7 @@ DELETE FROM holder;`;
  * @param path of the log; the lock is `.NAME.lock` beside it, which no `*` of a shell or of logrotate takes for a log
  */
 export async function lockForWriting(path: string): Promise<WriterLock> {
-  const file = join(dirname(path), `.${basename(path)}.lock`);
+  const file = lockOf(path);
   let database: DatabaseSync | undefined;
   try {
     // Not opened to look: closing any handle of a file ends all locks of the process on it (fcntl(2)).
@@ -46,6 +46,29 @@ export async function lockForWriting(path: string): Promise<WriterLock> {
     return heldBy === undefined ? { code: codeOf(error) } : { heldBy };
   }
 }
+
+/**
+ * The name of who holds the lock now; undefined when nobody does, or nobody can tell. Makes nothing and changes nothing.
+ * @param path of the log @param waitMs for a holder that is just ending
+ */
+export async function heldBy(path: string, waitMs: number): Promise<string | undefined> {
+  const file = lockOf(path);
+  if (!lstatSync(file, { throwIfNoEntry: false })?.isFile()) return undefined;
+  let database: DatabaseSync | undefined;
+  try {
+    const { DatabaseSync: Database } = await import('node:sqlite');
+    database = new Database(file, { timeout: waitMs });
+    // Reserved, which writes nothing, and given back at once: whoever starts meanwhile waits for longer.
+    database.exec('BEGIN IMMEDIATE; ROLLBACK');
+    return undefined;
+  } catch (error) {
+    return isBusy(error) ? nameOfHolder(database) : undefined;
+  } finally {
+    database?.close();
+  }
+}
+
+const lockOf = (path: string) => join(dirname(path), `.${basename(path)}.lock`);
 
 /** Whoever can read a file can lock it (fcntl(2)), and so keep us from starting. */
 function forOwnerOnly<Made>(make: () => Made): Made {
