@@ -53,6 +53,10 @@ th { font-weight: 600; }
 th span { font-weight: 400; }
 thead th { border-top: 0; color: var(--soft); font-size: .875rem; }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.local { font-variant-numeric: tabular-nums; white-space: nowrap; color: var(--soft); }
+.verdict .local { color: inherit; }
+.utc .local { display: none; }
+@media (scripting: enabled) { .local { display: inline-block; min-width: 9.5em; padding-left: .5em; } }
 svg { display: block; width: 10rem; max-width: 100%; height: 2rem; background: var(--back); border-radius: .25rem; }
 .bar { fill: var(--link); } .bar-bad { fill: var(--bad); }
 button { font: inherit; font-weight: 600; padding: .4rem 1rem; min-height: 2.75rem; border: 1px solid var(--link);
