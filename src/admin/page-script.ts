@@ -1,7 +1,7 @@
 /**
  * What a browser runs on the status page, as text because that is how it travels: takes over what the server renders
  * without disturbing focus, selection or scroll position, says "Not known" when it has heard nothing for five seconds, lets the
- * countdowns run, and sends the buttons' forms. The page says the same without it.
+ * countdowns run, adds local times, and sends the buttons' forms. The page says the same without it.
  */
 export const PAGE_SCRIPT = `(() => {
   const main = document.querySelector('main');
@@ -22,6 +22,20 @@ export const PAGE_SCRIPT = `(() => {
     for (const element of document.querySelectorAll('[data-until]'))
       element.textContent = remaining(Date.parse(element.dataset.until) - Date.now() - skewMs);
   };
+  const two = (number) => String(number).padStart(2, '0');
+  const clockOf = (date) => [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':');
+  const dayOf = (date) => [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-') + ' ';
+  // Beside the server's UTC, with the day where it is not today.
+  const localize = () => {
+    const today = dayOf(new Date());
+    for (const element of document.querySelectorAll('.local')) {
+      const date = new Date(element.previousElementSibling.dateTime);
+      const text = '(' + (dayOf(date) === today ? '' : dayOf(date)) + clockOf(date) + ' your time)';
+      if (element.textContent === text) continue;
+      element.textContent = text;
+      element.title = String(date);
+    }
+  };
 
   // Only what differs is touched.
   const morph = (from, to) => {
@@ -33,9 +47,9 @@ export const PAGE_SCRIPT = `(() => {
       else if (old.nodeName !== node.nodeName || old.id !== node.id) old.replaceWith(node);
       else if (old.nodeType !== Node.ELEMENT_NODE) { if (old.data !== node.data) old.data = node.data; }
       else if (!old.hasAttribute('data-keep')) {
-        for (const { name } of [...old.attributes]) if (!node.hasAttribute(name)) old.removeAttribute(name);
+        for (const { name } of [...old.attributes]) if (name !== 'title' && !node.hasAttribute(name)) old.removeAttribute(name);
         for (const { name, value } of node.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-        if (node.dataset.until === undefined) morph(old, node);
+        if (node.dataset.until === undefined && node.className !== 'local') morph(old, node);
       }
     });
     for (const old of before.slice(after.length)) old.remove();
@@ -57,7 +71,7 @@ export const PAGE_SCRIPT = `(() => {
     if (element.textContent !== text) element.textContent = text;
     const note = document.getElementById('heard');
     note.hidden = !stale;
-    if (stale) note.textContent = 'Nothing heard since ' + new Date(heard.wall).toTimeString().slice(0, 8)
+    if (stale) note.textContent = 'Nothing heard since ' + clockOf(new Date(heard.wall))
       + ' (your time). The last word was “' + word + '”; what is below is of that time too.';
     document.title = 'aritma-sidecar: ' + (stale ? 'not known' : word);
   };
@@ -81,12 +95,14 @@ export const PAGE_SCRIPT = `(() => {
       morph(main, new DOMParser().parseFromString(state.main, 'text/html').body);
       word = document.getElementById('word').textContent;
       countDown();
+      localize();
       hear();
     };
     source.onerror = () => say('Not connected: what you see may be out of date', true);
   };
   const tick = () => {
     countDown();
+    localize();
     show();
     // After a refusal a browser does not try again by itself, and on a dead connection it waits for ever.
     if (since(heard) > STALE_MS && since(tried) > STALE_MS) listen();
@@ -115,7 +131,9 @@ export const PAGE_SCRIPT = `(() => {
     show();
     listen();
   });
+  document.body.classList.toggle('utc', new Date().getTimezoneOffset() === 0);
   countDown();
+  localize();
   show();
   setInterval(tick, 1000);
   listen();

@@ -7,6 +7,7 @@ import { errors, unknownOutcomes } from './page-errors.ts';
 import { badge, section, table } from './page-parts.ts';
 import { routes } from './page-routes.ts';
 import { moment, roughly } from './page-time.ts';
+import { rotationPhases, tokenLife } from './page-timelines.ts';
 import type { Status } from './status.ts';
 
 type Credential = Status['credentials'][number];
@@ -53,6 +54,7 @@ ${table({
     expiresAt === undefined ? 'not known' : moment(expiresAt, status.now),
   ]),
 })}
+<div class="figures">${credential.tokens.map((token) => tokenLife(token, status.now))}${credential.rotation && rotationPhases(credential.rotation)}</div>
 ${credential.rotation && rotationLine(credential.rotation, status.now)}
 ${actions && refreshForm(credential)}</article>
 `,

@@ -53,8 +53,22 @@ th { font-weight: 600; }
 th span { font-weight: 400; }
 thead th { border-top: 0; color: var(--soft); font-size: .875rem; }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
-svg { display: block; width: 10rem; max-width: 100%; height: 2rem; background: var(--back); border-radius: .25rem; }
+.local { font-variant-numeric: tabular-nums; white-space: nowrap; color: var(--soft); }
+.verdict .local { color: inherit; }
+.utc .local { display: none; }
+@media (scripting: enabled) { .local { display: inline-block; min-width: 9.5em; padding-left: .5em; } }
+figure { margin: .5rem 0 0; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 26rem)); gap: .25rem 2rem; }
+figcaption { font-size: .875rem; overflow-wrap: anywhere; }
+svg { display: block; width: 100%; max-width: 26rem; height: auto; margin-top: .25rem; font-size: 11px; fill: var(--text); }
+svg .soft { fill: var(--soft); } svg .name { font-weight: 600; } text { stroke: none; } text.good, text.bad, text.wait { fill: currentcolor; }
+.flow svg { font-size: 12px; max-width: 28rem; }
 .bar { fill: var(--link); } .bar-bad { fill: var(--bad); }
+.box { fill: var(--back); stroke: currentcolor; stroke-width: 1.5; } .box.bad { stroke-width: 3; } .box.wait, .shaft.wait, .shaft.bad { stroke-dasharray: 4 3; }
+.shaft, .axis, .cross { fill: none; stroke: currentcolor; stroke-width: 1.5; } .axis { stroke: var(--soft); } .cross { stroke-width: 3; }
+.head { fill: currentcolor; } .pointer { fill: var(--text); }
+.life { fill: var(--good-back); stroke: currentcolor; } .life.bad { fill: var(--bad-back); } .spent { fill: var(--line); }
+.phase { fill: currentcolor; stroke: var(--soft); } .phase.open { fill: var(--card); }
 button { font: inherit; font-weight: 600; padding: .4rem 1rem; min-height: 2.75rem; border: 1px solid var(--link);
   border-radius: .35rem; background: var(--card); color: var(--link); cursor: pointer; }
 button:hover { background: var(--back); }
@@ -65,7 +79,6 @@ footer { font-size: .875rem; }
   tr { border-top: 1px solid var(--line); padding: .5rem 0; }
   td, tbody th { border: 0; padding: .1rem 0; }
   td[data-label]::before { content: attr(data-label) ': '; color: var(--soft); }
-  td svg { margin: .25rem 0; }
 }
 @media (max-width: 30rem) {
   body { padding: 0 .5rem 1rem; }
@@ -73,5 +86,5 @@ footer { font-size: .875rem; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; }
 }
-@media (forced-colors: active) { .verdict, .badge, svg { border: 1px solid; } .bar, .bar-bad { fill: CanvasText; } }
+@media (forced-colors: active) { .verdict, .badge { border: 1px solid; } .bar, .bar-bad, .spent { fill: CanvasText; } }
 `;

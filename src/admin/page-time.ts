@@ -4,7 +4,8 @@
 import { type Html, html } from './html.ts';
 
 /**
- * A point in time, and how far away it is. What lies ahead counts down where there is JavaScript.
+ * A point in time, and how far away it is. What lies ahead counts down where there is JavaScript, which also puts the viewer's own
+ * time beside it, into room that is kept for it.
  * @param at ISO 8601
  * @param now ISO 8601
  */
@@ -13,7 +14,7 @@ export function moment(at: string, now: string): Html {
   const text = `${at.slice(0, 10) === now.slice(0, 10) ? '' : `${at.slice(0, 10)} `}${at.slice(11, 19)} UTC`;
   const distance =
     ms > 0 ? html`<span data-until="${at}">in ${roughly(ms)}</span>` : html`<span>${roughly(-ms)} ago</span>`;
-  return html`<span><time class="number" datetime="${at}">${text}</time>, ${distance}</span>`;
+  return html`<span><time class="number" datetime="${at}">${text}</time><span class="local"></span>, ${distance}</span>`;
 }
 
 /** Coarse on purpose: what is shown must not change with every second. */

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { Failure } from '../core/failure.ts';
 import { explain } from './error-text.ts';
 import { type Html, html, render, verbatim } from './html.ts';
+import { flow } from './page-flow.ts';
 import { headline } from './page-headline.ts';
 import { PAGE_SCRIPT } from './page-script.ts';
 import { sections } from './page-sections.ts';
@@ -81,7 +82,8 @@ function summary(status: Status): Html {
   return html`<section id="now" aria-labelledby="now-title"><h2 id="now-title">Can the API be called now?</h2>
 <div class="verdict ${look}"><strong id="word" role="status">${word}</strong> ${because}<p id="heard" data-keep hidden></p></div>
 <dl><dt>Until</dt><dd>${until(status)}</dd>
-<dt>What went wrong last</dt><dd>${lastProblem(status)}</dd>${unknown(status)}</dl></section>
+<dt>What went wrong last</dt><dd>${lastProblem(status)}</dd>${unknown(status)}</dl>
+${flow(status)}</section>
 `;
 }
 

@@ -70,6 +70,33 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     await expect.poll(() => countdown.textContent(), { timeout: 5000 }).not.toBe(first);
   });
 
+  it('shows local time beside UTC, also of what is added later, and nothing moves for that', async () => {
+    await using opened = await open({ timezoneId: 'Asia/Kolkata', viewport: { width: 1000, height: 1500 } });
+    const { page } = opened;
+    const times = () =>
+      page.evaluate(`[...document.querySelectorAll('main time')].map(({ dateTime, textContent, nextSibling }) =>
+        [dateTime, textContent, nextSibling.textContent, nextSibling.title])`) as Promise<string[][]>;
+    await fetch(`${world.sidecar.url}/nowhere/${Math.random()}`);
+    await page.locator('#errors').getByText('ROUTE_NOT_FOUND').first().waitFor();
+    const shown = await times();
+    expect(shown.length).toBeGreaterThan(4);
+    for (const [at = '', utc = '', local = '', title = ''] of shown) {
+      expect(utc).toContain(`${at.slice(11, 19)} UTC`);
+      const kolkata = new Date(Date.parse(at) + 5.5 * 3_600_000).toISOString();
+      expect(local).toMatch(new RegExp(`^\\((\\d{4}-\\d\\d-\\d\\d )?${kolkata.slice(11, 19)} your time\\)$`));
+      expect(title).toContain('GMT+0530');
+    }
+    const shifts = `new Promise((resolve) => new PerformanceObserver((list) => resolve(list.getEntries().length))
+      .observe({ type: 'layout-shift', buffered: true }) || setTimeout(resolve, 1000, 0))`;
+    await using fresh = await open({ timezoneId: 'Asia/Kolkata', viewport: { width: 1000, height: 1500 } });
+    expect(await fresh.page.evaluate(shifts)).toBe(0);
+  });
+
+  it('leaves out local time where it is UTC', async () => {
+    await using opened = await open({ timezoneId: 'UTC' });
+    expect(await opened.page.locator('.local').first().isVisible()).toBe(false);
+  });
+
   it('refetches the token by keyboard alone and says so, without leaving the page', async () => {
     await using opened = await open();
     const { page } = opened;
