@@ -2,7 +2,7 @@
  * What bounds the sidecar when too much comes at once, built from the configuration for its whole life.
  */
 import type { Config, RouteConfig } from '../../config/schema.ts';
-import type { Log } from '../../core/log.ts';
+import { type Log, onceIn } from '../../core/log.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { fitConnections, readDescriptors } from '../../net/file-descriptors.ts';
 import { type Connections, createConnections } from '../../proxy/connections.ts';
@@ -27,18 +27,15 @@ export interface OverloadOptions {
   readonly heapShare?: (() => number) | undefined;
 }
 
-/** A flood must not flood the log. */
 const LOG_EVERY_MS = 10_000;
 const CODE = { code: 'SIDECAR_OVERLOADED' } as const;
 
 /** One for each sidecar. */
 export function createOverload({ config, log, metrics, heapShare = heapShareInUse }: OverloadOptions): Overload {
-  let loggedAt = Number.NEGATIVE_INFINITY;
+  const mayLog = onceIn(LOG_EVERY_MS);
   const onRefused = () => {
     metrics.error(CODE.code);
-    if (performance.now() - loggedAt < LOG_EVERY_MS) return;
-    loggedAt = performance.now();
-    log.warn('connection limit reached, new connections get 503', CODE);
+    if (mayLog()) log.warn('connection limit reached, new connections get 503', CODE);
   };
   const onChange = (high: boolean) => {
     if (high) log.warn('memory is short, new requests get 503', CODE);
