@@ -100,6 +100,16 @@ export function createLog(options: LogOptions): Log {
   };
 }
 
+/** True once in so many ms: a flood of anything must not flood the log. @param now monotonic, ms */
+export function onceIn(ms: number, now: () => number = () => performance.now()): () => boolean {
+  let last = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (now() - last < ms) return false;
+    last = now();
+    return true;
+  };
+}
+
 /** Put together by hand: one line is written for every request, and this costs a third of a general serializer. */
 function toMembers(fields: LogFields | undefined): string {
   let members = '';

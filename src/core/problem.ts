@@ -46,8 +46,8 @@ function detailOf({ code, extras: { failure } }: SidecarError, general: string, 
 }
 
 /** A whole HTTP/1.1 response; close the connection after it. No request of its own is known, so it has no id. */
-export function rawResponse(error: SidecarError): string {
-  const { status, headers, body } = toProblem(error, 'none', error.extras.mayHaveExecuted ?? false);
+export function rawResponse(error: SidecarError, mayHaveExecuted = error.extras.mayHaveExecuted ?? false): string {
+  const { status, headers, body } = toProblem(error, 'none', mayHaveExecuted);
   const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 ${status} ${error.code}\r\n${lines.join('')}\r\n${body}`;
 }

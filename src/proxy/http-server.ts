@@ -11,6 +11,7 @@ import { type ErrorCode, SidecarError } from '../core/errors.ts';
 import { rawResponse } from '../core/problem.ts';
 import { isIgnored, type ReadAhead } from '../core/read-ahead.ts';
 import type { Connections } from './connections.ts';
+import { notHttp } from './refusals.ts';
 import { isStreamed } from './request-body.ts';
 import { UpgradeResponse } from './upgrade.ts';
 
@@ -43,10 +44,13 @@ export interface ListenerOptions {
   readonly tls: ListenerTls | undefined;
   readonly connections: Connections;
   readonly readAhead: ReadAhead;
+  /** Called for what gets no request as far as being served, if it has sent anything. */
+  readonly onRefused: (error: SidecarError) => void;
 }
 
 /** A server that is not listening yet. */
-export function createListener({ begin, headersTimeout, tls, connections, readAhead }: ListenerOptions): Listener {
+export function createListener(settings: ListenerOptions): Listener {
+  const { begin, headersTimeout, tls, connections, readAhead } = settings;
   const { unfinished } = connections;
   const options: ServerOptions = {
     ...readAhead.classes,
@@ -72,21 +76,40 @@ export function createListener({ begin, headersTimeout, tls, connections, readAh
     const socket = stream as Socket;
     begin(req, new UpgradeResponse({ req, socket, behind }, idle.add));
   });
-  server.on('connect', (_req, socket) => malformed(socket, unfinished(socket), 'CALLER_METHOD_REFUSED'));
+  server.on('connect', (_req, socket) =>
+    malformed(socket, unfinished(socket), told(new SidecarError('CALLER_METHOD_REFUSED'), settings)),
+  );
   guardConnections(server, tls ? 'secureConnection' : 'connection', connections);
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // A peer that cannot speak TLS with us would not understand a response either.
-    const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
-    // One that only connected, ahead of need or to see who is there, has asked for nothing.
-    const silent = (socket as Socket).bytesRead === 0;
-    if (gone || silent) socket.destroy();
-    else malformed(socket, unfinished(socket), parserFault(error.code));
-  });
+  server.on('clientError', (error, socket) => onClientError(error, socket, settings));
   // `close()` calls it. Node's own also ends a connection whose caller has not taken the end of its response yet.
   server.closeIdleConnections = () => {
     for (const socket of connections.idle()) socket.destroy();
   };
   return { server, endIdle: idle.end };
+}
+
+function onClientError(error: NodeJS.ErrnoException, socket: Duplex, settings: ListenerOptions): void {
+  const running = settings.connections.unfinished(socket);
+  const failure = notHttp(error);
+  const refused = () => new SidecarError(parserFault(error.code), { failure });
+  // A peer that cannot speak TLS with us would not understand a response either.
+  const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
+  // One that only connected, ahead of need or to see who is there, has asked for nothing.
+  const silent = (socket as Socket).bytesRead === 0;
+  if (gone || silent) {
+    if (failure) told(refused(), settings);
+    socket.destroy();
+  } else malformed(socket, running, isInBody(running) ? refused() : told(refused(), settings));
+}
+
+/** Of a request that is served, which is counted and logged by itself. */
+function isInBody(running: readonly ServerResponse[]): boolean {
+  return running.some(({ req }) => !req.complete);
+}
+
+function told(error: SidecarError, { onRefused }: ListenerOptions): SidecarError {
+  onRefused(error);
+  return error;
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {
@@ -155,14 +178,10 @@ export function certificateOf(socket: Socket): string | undefined {
 }
 
 /** Responds to bytes that are no request: now, or never where the caller would take it for a payment's response. */
-function malformed(socket: Duplex, running: readonly ServerResponse[], code: ErrorCode): void {
+function malformed(socket: Duplex, running: readonly ServerResponse[], error: SidecarError): void {
   const last = running.at(-1);
-  if (isOwnFault(running))
-    refuse(
-      socket,
-      code,
-      running.some(({ req }) => isStreamed(req)),
-    );
+  const mayHaveExecuted = running.some(({ req }) => isStreamed(req));
+  if (isOwnFault(running)) refuse(socket, rawResponse(error, mayHaveExecuted));
   else if (last?.req.complete) closeAfter(last, socket);
   else socket.destroy();
 }
@@ -195,7 +214,7 @@ function parserFault(code: string | undefined): ErrorCode {
 }
 
 /** For connections where Node has no response object, and no listener for errors any more. */
-function refuse(socket: Duplex, code: ErrorCode, mayHaveExecuted: boolean): void {
+function refuse(socket: Duplex, response: string): void {
   socket.on('error', () => socket.destroy());
-  socket.end(rawResponse(new SidecarError(code, { mayHaveExecuted })), () => socket.destroy());
+  socket.end(response, () => socket.destroy());
 }

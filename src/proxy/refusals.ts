@@ -1,9 +1,10 @@
 /**
- * What a caller is told that does not get through the gate because of a name: which host and which route there are. Names
+ * What a caller is told that has come to the wrong place: by another protocol, by another host, by a path of no route. Names
  * what is configured, never what the caller has sent.
  */
 import { closest } from '../core/closest.ts';
 import { SidecarError } from '../core/errors.ts';
+import type { Words } from '../core/failure.ts';
 import { visible } from '../core/terminal.ts';
 
 /** Of a path. */
@@ -43,4 +44,35 @@ export function notOurs(sent: string, hosts: ReadonlySet<string>): SidecarError 
 
 function cut(text: string): string {
   return text.length > MAX_LOGGED_CHARS ? `${text.slice(0, MAX_LOGGED_CHARS - 1)}…` : text;
+}
+
+const NO_REQUEST = {
+  cause: 'malformed_request',
+  message: 'what arrived is no HTTP/1.1 request',
+  fix: 'correct the calling program: this port speaks HTTP/1.1',
+};
+
+/** Of bytes that are no request; undefined where that is not what is wrong. @param error Node's own, of a connection */
+export function notHttp(error: Error & { readonly code?: string; readonly rawPacket?: Buffer }): Words | undefined {
+  const { code = '', rawPacket } = error;
+  // A record of a TLS handshake (RFC 8446 §5.1).
+  if (rawPacket?.[0] === 0x16 && rawPacket[1] === 0x03)
+    return {
+      cause: 'tls_on_plain_port',
+      message: 'the caller speaks TLS to a port that speaks plain HTTP',
+      fix: 'use http://',
+    };
+  if (code === 'ERR_SSL_HTTP_REQUEST')
+    return {
+      cause: 'plain_on_tls_port',
+      message: 'the caller speaks plain HTTP to a port that speaks TLS',
+      fix: 'use https://',
+    };
+  if (rawPacket?.subarray(0, 5).toString('latin1') === 'PRI *')
+    return {
+      cause: 'http2',
+      message: 'the caller speaks HTTP/2 to a port that speaks HTTP/1.1',
+      fix: 'switch it off there',
+    };
+  return /^HPE_(?!HEADER_OVERFLOW)/.test(code) ? NO_REQUEST : undefined;
 }

@@ -3,6 +3,9 @@
  * any number of listeners, and drains on the way out.
  */
 import type { Server } from 'node:http';
+import type { SidecarError } from '../core/errors.ts';
+import { failureFields } from '../core/failure.ts';
+import { onceIn } from '../core/log.ts';
 import { createReadAhead } from '../core/read-ahead.ts';
 import type { Gate, ProxyContext } from './exchange.ts';
 import { createRequestIds } from './exchange.ts';
@@ -28,8 +31,11 @@ export interface ProxyServer {
   destroyConnections(): void;
 }
 
+/** Between two lines about connections that never had a request. */
+const LOG_EVERY_MS = 10_000;
+
 export function createProxy(options: ProxyOptions): ProxyServer {
-  const { metrics, connections, headersMs } = options;
+  const { log, metrics, connections, headersMs } = options;
   const readAhead = createReadAhead();
   const context: ProxyContext = {
     ...options,
@@ -40,10 +46,15 @@ export function createProxy(options: ProxyOptions): ProxyServer {
     readAhead,
   };
   const begin = serveRequests(context);
+  const mayLog = onceIn(LOG_EVERY_MS);
+  const onRefused = ({ code, extras }: SidecarError) => {
+    metrics.error(code);
+    if (mayLog()) log.warn('a connection was refused before it was served', { code, ...failureFields(extras.failure) });
+  };
   const listeners: Listener[] = [];
   return {
     createListener(tls) {
-      const listener = createListener({ begin, headersTimeout: headersMs, tls, connections, readAhead });
+      const listener = createListener({ begin, headersTimeout: headersMs, tls, connections, readAhead, onRefused });
       listeners.push(listener);
       return listener.server;
     },

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createLog, type LogFields, type LogOptions } from '../../src/core/log.ts';
+import { createLog, type LogFields, type LogOptions, onceIn } from '../../src/core/log.ts';
 import { Secret } from '../../src/core/secret.ts';
 
 function collect(options: Omit<LogOptions, 'write'>) {
@@ -142,4 +142,14 @@ describe('the log on standard output', () => {
       await written(`log.info('one'); await new Promise((resolve) => setTimeout(resolve, 300)); process.exit();`),
     ).toMatch(/"message":"one"\}\n$/);
   });
+});
+
+it('lets one line through in so many ms, the first at once', () => {
+  let now = 5;
+  const mayLog = onceIn(1000, () => now);
+  expect([mayLog(), mayLog()]).toEqual([true, false]);
+  now = 1004;
+  expect(mayLog()).toBe(false);
+  now = 1005;
+  expect([mayLog(), mayLog()]).toEqual([true, false]);
 });

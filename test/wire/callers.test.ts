@@ -252,6 +252,9 @@ describeWithOpenssl('callers over TLS', () => {
     plain.send(`GET /api/x HTTP/1.1\r\n${world.host}\r\n`);
     await plain.ended();
     expect(world.upstream.requests).toHaveLength(1);
+    await expect
+      .poll(() => world.sidecar.logs.filter(({ cause }) => cause === 'plain_on_tls_port'))
+      .toEqual([expect.objectContaining({ level: 'warn', fix: 'use https://' })]);
   });
 
   it('that connect and say nothing are ended in silence; with a byte they get 408', async () => {

@@ -3,7 +3,7 @@
  */
 import type { Config, RouteConfig } from '../../config/schema.ts';
 import { ERRORS } from '../../core/errors.ts';
-import type { Log } from '../../core/log.ts';
+import { type Log, onceIn } from '../../core/log.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { fitConnections, readDescriptors } from '../../net/file-descriptors.ts';
 import { type Connections, createConnections } from '../../proxy/connections.ts';
@@ -47,11 +47,10 @@ export function createOverload({
   onFinished,
   heapShare = heapShareInUse,
 }: OverloadOptions): Overload {
-  let loggedAt = Number.NEGATIVE_INFINITY;
+  const mayLog = onceIn(LOG_EVERY_MS);
   const onRefused = () => {
     metrics.error(CODE.code);
-    if (performance.now() - loggedAt < LOG_EVERY_MS) return;
-    loggedAt = performance.now();
+    if (!mayLog()) return;
     log.warn('connection limit reached, new connections get 503', CODE);
     onFinished?.(undefined, ERRORS[CODE.code].status, 0, { ...CODE, ...UNKNOWN });
   };
