@@ -11,7 +11,9 @@ import { createPatient, type Patient } from '../support/patient.ts';
 /** The patient's sidecar, in this process, with its first token. */
 async function startBeside(patient: Patient) {
   const lines: string[] = [];
-  const loaded = loadConfig({ file: patient.write(), env: patient.env });
+  // Of its own: the doctor's is written anew each time, which a sidecar takes for a change.
+  const file = patient.folder.write('running.yaml', JSON.stringify(patient.config));
+  const loaded = loadConfig({ file, env: patient.env });
   const log = createLog({ level: 'debug', format: 'json', write: (line) => void lines.push(line) });
   const sidecar = await startSidecar({ loaded, log });
   await sidecar.firstTokens();
