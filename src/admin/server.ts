@@ -136,7 +136,7 @@ function addRoutes(app: FastifyInstance, options: AdminOptions, { allowActions }
   app.post<{ Querystring: z.infer<typeof REFRESH_QUERY> }>('/token/refresh', refresh, async (request, reply) => {
     // What cannot be the name of a credential is the name of none.
     const refreshed = request.validationError ? undefined : refreshTokens(request.query.credential);
-    if (refreshed === undefined) throw new SidecarError('ROUTE_NOT_FOUND');
+    if (refreshed === undefined) throw unknownCredential(snapshot());
     if (!isForm(request)) return refreshed.then(() => status(snapshot()));
     // The page says what went wrong, and again after a reload, which would send a form a second time.
     return refreshed.catch(() => undefined).then(() => reply.redirect('/', 303));
@@ -146,6 +146,21 @@ function addRoutes(app: FastifyInstance, options: AdminOptions, { allowActions }
     reply.raw.once('finish', shutdown);
     return reply.code(202).send({ draining: true });
   });
+}
+
+const MAX_NAMES = 20;
+
+/** Names what there is, for a mistyped name; `/status` shows the same names. */
+function unknownCredential({ tokens }: StatusInput): SidecarError {
+  const names = [...new Set(tokens.map(({ key }) => key.credential))];
+  const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : '';
+  const failure = {
+    cause: 'unknown_credential',
+    host: '',
+    message: `no route uses a credential of that name; in use: ${names.slice(0, MAX_NAMES).join(', ') || 'none'}${more}`,
+    fix: 'correct `credential` in the query, or leave it out for all of them',
+  };
+  return new SidecarError('ROUTE_NOT_FOUND', { failure });
 }
 
 interface Page {

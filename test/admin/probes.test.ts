@@ -102,4 +102,24 @@ describe('admin/server', () => {
     expect((await world.admin('/status')).json()).toMatchObject({ draining: true, ready: false });
     expect(await stopped).toBe(true);
   });
+
+  it.each(['?credential=nosuch', '?credential=', '?credential=default&credential=default'])(
+    'names the credentials there are where none has the name of POST /token/refresh%s',
+    async (query) => {
+      await using world = await createAdminWorld();
+      await untilReady(world, 200);
+      const { status, json, body } = await world.admin(`/token/refresh${query}`, { method: 'POST' });
+      expect([status, json()]).toMatchObject([
+        404,
+        {
+          code: 'ROUTE_NOT_FOUND',
+          cause: 'unknown_credential',
+          detail:
+            'No route uses a credential of that name; in use: default. Correct `credential` in the query, or leave it out for all of them.',
+        },
+      ]);
+      expect(body).not.toContain('nosuch');
+      expect(world.identity.calls).toHaveLength(1);
+    },
+  );
 });

@@ -4,6 +4,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createMetrics } from '../../src/core/metrics.ts';
 import { type Emulator, startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
 import { type Addresses, addressesOf, type Running, start } from '../support/cli.ts';
@@ -63,6 +64,16 @@ describe.skipIf(skipped)('promtool', () => {
   it('finds nothing wrong with the rules', async () => {
     const { stdout } = await promtool('check', 'rules', ...RULE_FILES);
     expect(stdout.match(/SUCCESS/g)?.length).toBe(RULE_FILES.length);
+  });
+
+  it('finds nothing wrong with our metrics, and with those of prom-client three names that docs/decisions.md tells of', async () => {
+    const sample = { name: 'route_working', labels: { route: '/banking' }, value: 1 } as const;
+    const input = await createMetrics('1.0.0').render('text', [sample]);
+    const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' });
+    const wrong = ['handles', 'requests', 'resources'].map(
+      (what) => `nodejs_active_${what}_total non-counter metrics should not have "_total" suffix`,
+    );
+    expect(`${stdout}${stderr}`.trim().split('\n').sort()).toEqual(wrong);
   });
 
   it('finds nothing wrong with the scrape configuration', async () => {
