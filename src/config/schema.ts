@@ -167,8 +167,11 @@ export const ConfigSchema = z.strictObject({
     .enum(['dev', 'prod', 'emulator', 'none'])
     .default('none')
     .meta(meta('Preset for token endpoint, scope and the two routes')),
-  listen: addresses('127.0.0.1:7080', 'Where callers connect: `host:port` or `unix:/path`, or a list'),
-  admin: addresses('127.0.0.1:7090', 'Where probes and Prometheus connect, or a list'),
+  listen: addresses(
+    '127.0.0.1:7080',
+    'Where callers connect: `host:port` or `unix:/path`, or a list; not set, `[::1]` too',
+  ),
+  admin: addresses('127.0.0.1:7090', 'Where probes and Prometheus connect, or a list; not set, `[::1]` too'),
   credentials: z.record(name, CredentialSchema).default({}).meta(meta('OAuth clients by name')),
   routes: z
     .array(RouteSchema, { error: ({ input }) => (input === undefined ? NO_ROUTES : undefined) })
