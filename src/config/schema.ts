@@ -116,7 +116,12 @@ export const RouteSchema = z.strictObject({
       'must be a plain path such as /banking, without a trailing slash',
     )
     .meta(meta('Prefix callers use; the longest match wins and is stripped')),
-  upstream: parsed(parseBaseUrl, meta('Base URL of the API', { examples: ['https://banking.zdata.io/api'] })),
+  upstream: parsed(
+    parseBaseUrl,
+    meta('Base URL of the API; `environment` has it for `/banking` and `/events`', {
+      examples: ['https://banking.zdata.io/api'],
+    }),
+  ),
   credential: name.default('default').meta(meta('Which credential’s token is injected')),
   scope: scope.optional().meta(meta('Overrides the credential’s scope')),
   audience: visible.optional().meta(meta('Overrides the credential’s audience')),
