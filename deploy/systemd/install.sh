@@ -42,7 +42,7 @@ if [ -n "$program" ]; then
   install -m 0755 "$program" "$bin.new"
   mv -f "$bin.new" "$bin"
 fi
-if [ ! -x "$bin" ]; then echo "$0: $bin is missing: give --program, or npm install -g aritma-sidecar" >&2; exit 1; fi
+if [ ! -x "$bin" ]; then echo "$0: $bin is missing: give --program, or npm install -g ./aritma-sidecar-*.tgz" >&2; exit 1; fi
 [ -e "$config" ] || install -m 0644 "$here/config.yaml" "$config"
 if [ -n "$secret" ]; then
   install -m 0400 "$secret" "$place.new"

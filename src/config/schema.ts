@@ -116,7 +116,12 @@ export const RouteSchema = z.strictObject({
       'must be a plain path such as /banking, without a trailing slash',
     )
     .meta(meta('Prefix callers use; the longest match wins and is stripped')),
-  upstream: parsed(parseBaseUrl, meta('Base URL of the API', { examples: ['https://banking.zdata.io/api'] })),
+  upstream: parsed(
+    parseBaseUrl,
+    meta('Base URL of the API; `environment` has it for `/banking` and `/events`', {
+      examples: ['https://banking.zdata.io/api'],
+    }),
+  ),
   credential: name.default('default').meta(meta('Which credential’s token is injected')),
   scope: scope.optional().meta(meta('Overrides the credential’s scope')),
   audience: visible.optional().meta(meta('Overrides the credential’s audience')),
@@ -167,8 +172,11 @@ export const ConfigSchema = z.strictObject({
     .enum(['dev', 'prod', 'emulator', 'none'])
     .default('none')
     .meta(meta('Preset for token endpoint, scope and the two routes')),
-  listen: addresses('127.0.0.1:7080', 'Where callers connect: `host:port` or `unix:/path`, or a list'),
-  admin: addresses('127.0.0.1:7090', 'Where probes and Prometheus connect, or a list'),
+  listen: addresses(
+    '127.0.0.1:7080',
+    'Where callers connect: `host:port` or `unix:/path`, or a list; not set, `[::1]` too',
+  ),
+  admin: addresses('127.0.0.1:7090', 'Where probes and Prometheus connect, or a list; not set, `[::1]` too'),
   credentials: z.record(name, CredentialSchema).default({}).meta(meta('OAuth clients by name')),
   routes: z
     .array(RouteSchema, { error: ({ input }) => (input === undefined ? NO_ROUTES : undefined) })

@@ -43,15 +43,29 @@ export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?
   return connect(loaded, {
     async authorize(refused) {
       const stale = refused && last?.authorization.fingerprint() === refused.fingerprint() ? last : undefined;
-      const token = await (stale ? source.renew(stale) : source.getOnce());
-      last = token;
-      return token.authorization;
+      try {
+        last = await (stale ? source.renew(stale) : source.getOnce());
+      } catch (error) {
+        throw aboutScope(error, { credential, scope: iam.scope });
+      }
+      return last.authorization;
     },
     async end() {
       tokens.close();
       await identity.end('destroy');
     },
   });
+}
+
+/** The doctor tries a credential with the scope of its routes: of the one for IAM nobody else would say what is missing. */
+function aboutScope(error: unknown, { credential, scope }: { credential: string; scope: string }): unknown {
+  if (!(error instanceof SidecarError) || error.extras.failure?.cause !== 'token_invalid_scope') return error;
+  const failure = {
+    ...error.extras.failure,
+    message: `the client of credentials.${credential} may not have the scope ${scope}, which Aritma IAM asks for (invalid_scope)`,
+    fix: `have an administrator of the tenant add ${scope} to the client’s allowedScopes, or name a credential that has it under iam.credential`,
+  };
+  return new SidecarError(error.code, { ...error.extras, failure });
 }
 
 /**

@@ -116,6 +116,8 @@ interface Opening {
   readonly hosts: Set<string>;
   /** What this process listens on already, for the account of a failure. */
   readonly own?: readonly Listener[];
+  /** Given, the address may be missing: what keeps it from being listened on is told here, unless the machine has none such. */
+  readonly onMissing?: (error: SidecarError) => void;
 }
 
 /**
@@ -123,6 +125,11 @@ interface Opening {
  * @throws SidecarError SIDECAR_LISTEN_FAILED; nothing of this address is open then
  */
 export async function openListeners(address: Address, opening: Opening): Promise<Listener[]> {
+  const { onMissing } = opening;
+  if (onMissing) {
+    const listener = await openIfThere(address, opening).catch((error: SidecarError) => onMissing(error));
+    return listener ? [listener] : [];
+  }
   if (address.kind === 'unix' || address.host !== 'localhost') return [await open(address, opening)];
   const first = await openIfThere({ ...address, host: '127.0.0.1' }, opening);
   // Where any port was asked for, both get the same.

@@ -9,9 +9,10 @@ import { type Admin, createAdmin } from '../admin/server.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { type Address, isLoopback } from '../config/parsers.ts';
 import type { Config } from '../config/schema.ts';
-import type { TlsFiles } from '../config/tls-files.ts';
 import { watchFiles } from '../config/watch.ts';
 import { type Clock, sleep, systemClock } from '../core/clock.ts';
+import type { SidecarError } from '../core/errors.ts';
+import { failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import { createMetrics, type Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
@@ -74,7 +75,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     shutdown: options.onShutdownRequest ?? (() => undefined),
     hosts: adminHosts,
   });
-  const opening = { config, tls: loaded.tls.get('callers'), plane, admin, hosts, adminHosts };
+  const opening = { loaded, log, plane, admin, hosts, adminHosts };
   const { proxies, admins } = await openAll(opening).catch((error: unknown) =>
     close().then(() => Promise.reject(error)),
   );
@@ -114,10 +115,7 @@ function scheduleRotations(reloader: Reloader, log: Log, metrics: Metrics): Rota
   return createRotationScheduler({ current, log, metrics, clock: { now: Date.now, sleep: pause }, every });
 }
 
-interface Opening {
-  readonly config: Config;
-  /** For callers over TCP; a Unix socket stays on this machine. */
-  readonly tls: TlsFiles | undefined;
+interface Opening extends Pick<SidecarOptions, 'loaded' | 'log'> {
   readonly plane: DataPlane;
   readonly admin: Admin;
   readonly hosts: Set<string>;
@@ -125,23 +123,53 @@ interface Opening {
 }
 
 /** All listeners or none. */
-async function openAll({ config, tls, plane, admin, hosts, adminHosts }: Opening) {
+async function openAll({ loaded, log, plane, admin, hosts, adminHosts }: Opening) {
+  const { config } = loaded;
   const admins: Listener[] = [];
   const proxies: Listener[] = [];
+  const openAdmin = async (address: Address, onMissing?: OnMissing) => {
+    const create = () => admin.createListener(adminRules(address, config));
+    const rest = { own: [...admins, ...proxies], ...(onMissing && { onMissing }) };
+    admins.push(...(await openListeners(address, { create, hosts: adminHosts, ...rest })));
+  };
+  // A Unix socket stays on this machine.
+  const tls = (address: Address) => (address.kind === 'tcp' ? loaded.tls.get('callers') : undefined);
+  const openProxy = async (address: Address, onMissing?: OnMissing) => {
+    const create = () => plane.createListener(tls(address));
+    const rest = { own: [...admins, ...proxies], ...(onMissing && { onMissing }) };
+    proxies.push(...(await openListeners(address, { create, hosts, ...rest })));
+  };
   try {
-    for (const address of config.admin) {
-      const create = () => admin.createListener(adminRules(address, config));
-      admins.push(...(await openListeners(address, { create, hosts: adminHosts, own: admins })));
-    }
-    for (const address of config.listen) {
-      const create = () => plane.createListener(address.kind === 'tcp' ? tls : undefined);
-      proxies.push(...(await openListeners(address, { create, hosts, own: [...admins, ...proxies] })));
-    }
+    for (const address of config.admin) await openAdmin(address);
+    for (const address of config.listen) await openProxy(address);
+    // After those that somebody asked for.
+    if (loaded.document['admin'] === undefined) await alsoOverIpv6(admins, openAdmin, log);
+    if (loaded.document['listen'] === undefined) await alsoOverIpv6(proxies, openProxy, log);
   } catch (error) {
     closeAll([...admins, ...proxies]);
     throw error;
   }
   return { admins, proxies };
+}
+
+type OnMissing = (error: SidecarError) => void;
+
+/**
+ * Where nobody has chosen an address, `http://localhost:7080` has to work, and on many machines that is `[::1]` before it is
+ * `127.0.0.1`. Without IPv6, all is as without this.
+ */
+async function alsoOverIpv6(
+  [first]: readonly Listener[],
+  open: (address: Address, onMissing: OnMissing) => Promise<void>,
+  log: Log,
+): Promise<void> {
+  if (first?.bound.address.kind !== 'tcp') return;
+  await open({ ...first.bound.address, host: '::1' }, ({ extras }) =>
+    log.warn('callers that take localhost for [::1] do not get here', {
+      ...extras.fields,
+      ...failureFields(extras.failure),
+    }),
+  );
 }
 
 /** Probes come from the node by pod address, so only a loopback listener can insist on its names. */

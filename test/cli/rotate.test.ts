@@ -79,6 +79,20 @@ describe.concurrent('rotate', () => {
     expect(await tokenOf(clientId, stored())).toBeDefined();
   });
 
+  it('says which scope is missing and who can give it where the credential for IAM may not have it', async () => {
+    using folder = createFolder();
+    const { config, stored } = await setUp(folder, {
+      iam: { url: `${emulator.url}/core/iam`, credential: 'default' },
+    });
+    const { code, stderr } = await run(['rotate', '--config', config]);
+    expect([code, stored()]).toEqual([5, 'the-first-secret']);
+    expect(stderr).toContain('The client of credentials.default may not have the scope services.iam');
+    expect(stderr).toMatch(
+      /Have an administrator .* add services\.iam to .* allowedScopes, or name .* iam\.credential\./,
+    );
+    expect(stderr).not.toMatch(/run `aritma-sidecar check`/);
+  });
+
   it('with --no-wait says when to run it again, and then deletes the old secret', async () => {
     using folder = createFolder();
     const { clientId, config, stored } = await setUp(folder);
