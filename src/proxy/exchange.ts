@@ -229,7 +229,7 @@ export function record(exchange: Exchange): Outcome {
     code,
     mayHaveExecuted,
     errno: error?.extras.fields?.['errno'],
-    ...failureFields(failure),
+    ...(failure && failureFields(failure)),
     bytesIn: isForwarded ? lengthOf(exchange) : undefined,
     bytesOut: isForwarded ? exchange.bytesOut : undefined,
     upstreamMs: exchange.upstreamMs,
