@@ -26,22 +26,38 @@ export function rotationFindings(loaded: LoadedConfig): Promise<Finding[]>[] {
     .map(async ([name]) => [...storeFindings(name, loaded), await iamFinding(name, loaded)]);
 }
 
+/** The folders in which a rotation replaces files; in Kubernetes there are none. */
 function storeFindings(name: string, { config, resolve }: LoadedConfig): Finding[] {
   const { rotation, secrets } = config.credentials[name] ?? {};
-  const file = secrets?.[0]?.file;
-  if (!rotation || rotation.kubernetes || rotation.exec || file === undefined) return [];
-  try {
-    accessSync(dirname(resolve(file)), constants.W_OK);
-    return [];
-  } catch (error) {
-    const errno = String((error as NodeJS.ErrnoException).code);
+  if (!rotation || rotation.kubernetes) return [];
+  const file = rotation.exec ? undefined : secrets?.[0]?.file;
+  const { journal } = rotation;
+  const places = [
+    ...(file === undefined ? [] : [{ what: 'the secret file', folder: dirname(resolve(file)) }]),
+    ...(journal === undefined ? [] : [{ what: 'rotation.journal', folder: dirname(resolve(journal)) }]),
+  ];
+  return places.flatMap(({ what, folder }) => {
+    const errno = whyNotWritable(folder);
+    if (errno === undefined) return [];
+    const isMissing = errno === 'ENOENT';
     return [
       FINDING.warning(`rotation ${name}`, 'ROTATION_STORE_FAILED', {
-        cause: 'store_read_only',
-        message: `the folder of the secret file cannot be written by this user (${errno}), so its secret cannot be rotated`,
-        fix: 'let the sidecar’s user write there, or mount the folder writable; in Kubernetes set `rotation.kubernetes`',
+        cause: isMissing ? 'store_folder_missing' : 'store_read_only',
+        message: `the folder of ${what} ${isMissing ? 'does not exist' : 'cannot be written by this user'} (${errno}), so the secret cannot be rotated`,
+        fix: isMissing
+          ? `create ${folder}, owned by the sidecar’s user`
+          : 'let the sidecar’s user write there, or mount the folder writable; in Kubernetes set `rotation.kubernetes`',
       }),
     ];
+  });
+}
+
+function whyNotWritable(folder: string): string | undefined {
+  try {
+    accessSync(folder, constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
   }
 }
 

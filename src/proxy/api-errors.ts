@@ -9,6 +9,8 @@ import type { Failure, Words } from '../core/failure.ts';
  * @param host of the API, `banking.aritma.io:443`
  */
 export function apiFailure(status: number, host: string): Failure | undefined {
+  // Of nearly every response.
+  if (status < 400) return undefined;
   const words = status >= 500 ? failed(status, host) : REFUSALS[status]?.(host);
   return words && { ...words, host };
 }

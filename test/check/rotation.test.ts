@@ -91,6 +91,15 @@ describe('check/rotation', () => {
     expect([code, findings]).toMatchObject([0, [warning]]);
   });
 
+  it('warns of a journal in a folder that does not exist, and exits 0', async () => {
+    using folder = createFolder();
+    const journal = `${folder.path}/none/journal`;
+    const { code, findings } = await examine(folder, 'one', {}, { rotation: { every: '60d', journal } });
+    const warning = { level: 'warning', code: 'ROTATION_STORE_FAILED', cause: 'store_folder_missing' };
+    const fix = expect.stringContaining(`create ${folder.path}/none`);
+    expect([code, findings]).toMatchObject([0, expect.arrayContaining([expect.objectContaining({ ...warning, fix })])]);
+  });
+
   it.skipIf(process.getuid?.() === 0)('warns of a folder that cannot be written', async () => {
     using folder = createFolder();
     await examine(folder, 'one');

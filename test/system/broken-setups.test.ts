@@ -1,5 +1,6 @@
 // Whoever looks at a broken set-up, wherever they look, is told what is wrong and what to do: the doctor, the log, the
 // caller's response and the status page. 2 = cause and fix, 1 = half, 0 = neither.
+import { readFileSync } from 'node:fs';
 import { afterAll, expect, it } from 'vitest';
 import { BROKEN_SETUPS, type BrokenSetup } from '../support/broken-setups.ts';
 import { describeWithOpenssl } from '../support/certificates.ts';
@@ -58,4 +59,13 @@ describeWithOpenssl('a broken set-up', () => {
       expect(/CANARY|PRIVATE KEY|eyJ/.exec(seen.all)?.[0]).toBeUndefined();
     },
   );
+});
+
+it('docs/troubleshooting.md has a row for every cause that these set-ups lead to', () => {
+  const rows = readFileSync(new URL('../../docs/troubleshooting.md', import.meta.url), 'utf8');
+  const causes = BROKEN_SETUPS.flatMap((setup) =>
+    VIEWS.map((view) => expectedOf(setup, view)).flatMap((one) => (typeof one === 'string' ? [] : (one.cause ?? []))),
+  );
+  expect(causes.length).toBeGreaterThan(100);
+  expect([...new Set(causes)].filter((cause) => !rows.includes(`\`${cause}\``))).toEqual([]);
 });
