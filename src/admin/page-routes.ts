@@ -15,7 +15,7 @@ export function routes(status: Status): Html {
   return section('routes', 'Routes', [
     table({
       caption: 'Rates and times are of the last five minutes.',
-      columns: ['Route', 'Does it work?', 'API', 'Allowed', 'Calls a minute', 'Errors', 'Half within', '99 % within'],
+      columns: ['Route', 'State', 'API', 'Allowed', 'Calls a minute', 'Errors', 'Half within', '99 % within'],
       rows: status.routes.map((route) => [
         html`${VERDICTS[route.verdict.state]} <code>${route.path}</code>`,
         account(route, status.now),

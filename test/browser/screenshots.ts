@@ -3,7 +3,7 @@
  * root for the picture of a full disk, which is left as it is elsewhere. A picture's name says the scene.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
@@ -56,7 +56,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
   'audit-disk-full': {
     config: { audit: { file: join(AUDIT, 'audit.log'), whenFailing: 'refuse' } },
     async happen({ call }) {
-      writeFileSync(join(AUDIT, 'other'), Buffer.alloc(1 << 20)); // Larger than the disk.
+      spawnSync('dd', ['if=/dev/zero', `of=${join(AUDIT, 'other')}`, 'bs=1k', 'count=64']); // Ends when the disk is full.
       for (let count = 0; count < 20; count += 1) await call('/banking/payments', 'POST');
     },
     shows: 'No',
@@ -68,16 +68,17 @@ const SCENES: Readonly<Record<string, Scene>> = {
 };
 
 const LOOKS = {
-  '': { viewport: { width: 1280, height: 900 } },
-  '-dark': { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' },
-  '-phone': { viewport: { width: 360, height: 780 } },
+  '': { viewport: { width: 1280, height: 720 } },
+  '-dark': { viewport: { width: 1280, height: 720 }, colorScheme: 'dark' },
+  '-phone': { viewport: { width: 360, height: 1400 } },
 } as const;
 
 async function startWorld({ config, expiresIn = 3600 }: Scene): Promise<World & AsyncDisposable> {
   const identity = await startTokenServer();
   identity.answerWith(grant('a-token', { expires_in: expiresIn }));
   const api = await startRawUpstream((socket, received) => {
-    if (/\r\n\r\n$/.test(received) && !/\/hangs HTTP[^/]*$/s.test(received)) socket.write(ok('{}'));
+    const hangs = received.split('\r\n\r\n').at(-2)?.includes('/hangs HTTP');
+    if (received.endsWith('\r\n\r\n') && !hangs) socket.write(ok('{}'));
   });
   const route = (path: string) => ({ path, upstream: api.url });
   const sidecar = await startSidecarProcess({
@@ -110,7 +111,7 @@ async function take(browser: Browser, name: string, look: keyof typeof LOOKS, sc
   await scene.happen(world, page);
   await until(`the page says ${scene.shows}`, async () => (await page.locator('#word').textContent()) === scene.shows);
   const path = join(FOLDER, `status-${name}${look}.png`);
-  const { length } = await page.screenshot({ path, fullPage: look === '-phone' });
+  const { length } = await page.screenshot({ path });
   process.stdout.write(`${path} ${length} bytes\n`);
   await context.close();
 }
