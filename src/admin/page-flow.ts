@@ -59,7 +59,7 @@ function sidecarPart({ draining, listening, audit }: Status): Part {
   if (!listening) return { look: 'bad', says: 'is starting' };
   if (audit?.failing === undefined) return { look: 'good', says: 'takes calls' };
   return audit.whenFailing === 'refuse'
-    ? { look: 'bad', says: 'audit log fails' }
+    ? { look: 'bad', says: 'refuses changes: audit log' }
     : { look: 'wait', says: 'audit log fails' };
 }
 

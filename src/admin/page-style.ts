@@ -60,7 +60,7 @@ thead th { border-top: 0; color: var(--soft); font-size: .875rem; }
 figure { margin: .5rem 0 0; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 26rem)); gap: .25rem 2rem; }
 figcaption { font-size: .875rem; overflow-wrap: anywhere; }
-svg { display: block; width: 100%; max-width: 26rem; height: auto; margin-top: .25rem; font-size: 11px; fill: var(--text); }
+svg { display: block; overflow: visible; width: 100%; max-width: 26rem; height: auto; margin-top: .25rem; font-size: 11px; fill: var(--text); }
 svg .soft { fill: var(--soft); } svg .name { font-weight: 600; } text { stroke: none; } text.good, text.bad, text.wait { fill: currentcolor; }
 .flow svg { font-size: 12px; max-width: 28rem; }
 .bar { fill: var(--link); } .bar-bad { fill: var(--bad); }

@@ -275,6 +275,23 @@ describe('admin/page: what it says', () => {
     );
   });
 
+  it('has pictures that say in words what they show: the way of a call, traffic, the life of a token, a rotation', () => {
+    const alternatives = (given: StatusInput) =>
+      [...page(given).matchAll(/<svg role="img" aria-label="([^"]*)"/g)].map(([, label]) => label);
+    const rotation = { state: 'overlap', rotatedAt: NOW, nextAt: NOW + 1440 * MINUTE, lastError: undefined } as const;
+    const credentials = input().credentials.map((one) => ({ ...one, rotation }));
+    const token = { lastSuccessAt: NOW - 20 * MINUTE, expiresAt: NOW + 20 * MINUTE, refreshAt: NOW + 15 * MINUTE };
+    expect(alternatives(input({ credentials }, [token]))).toEqual([
+      'Callers send calls to the sidecar: takes calls. The sidecar gets tokens from the identity server: token valid, valid until 12:20 UTC. The sidecar forwards calls to the API: no failure known.',
+      '/banking, the last thirty minutes: 20 calls, 1 error, at most 20 calls a minute, 20 calls in this one',
+      'The token for api: obtained 11:40 UTC, refresh due 12:15, expires 12:20 UTC; 50 % of its life is over',
+      'Phases of the rotation: one secret , old and new valid since 2026-01-01 (now), old one deleted on 2026-01-02',
+    ]);
+    expect(alternatives(input({}, [REFUSED]))[0]).toContain(
+      'no valid token. The sidecar forwards calls to the API: not reached now.',
+    );
+  });
+
   it('shows when a secret expires where that is known', () => {
     const secrets = [{ name: '1', fingerprint: 'abcd1234', inUse: false, expiresAt: NOW + 3 * 24 * 60 * MINUTE }];
     const read = text(page(input({ credentials: [{ name: 'default', clientId: 'erp', secrets }] })));
