@@ -72,10 +72,12 @@ function addOperations(add: Add): void {
     .addOption(new Option('--for <probe>', 'what to wait for').choices(['ready', 'started', 'live']).default('ready'))
     .addOption(new Option('--max <duration>', 'give up after this long').default('30s'))
     .option('--admin <address>', 'its admin address')
-    .option(...CONFIG_OPTION);
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
   add('shutdown', 'ask a running sidecar to drain and stop')
     .option('--admin <address>', 'its admin address')
-    .option(...CONFIG_OPTION);
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
   withInputs(
     add('rotate', 'replace a client secret without a moment in which none works; goes on where it was stopped'),
   )
