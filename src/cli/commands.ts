@@ -135,7 +135,8 @@ async function wait(flags: Flags): Promise<number> {
   const { waitFor } = await import('./control.ts');
   const probe = String(flags['for']) as Parameters<typeof waitFor>[1];
   const done = await waitFor(loadAdminAddress(loadOptions(flags)), probe, duration(flags['max'], '--max'));
-  if (!done) process.stderr.write(`not ${probe} within ${String(flags['max'])}\n`);
+  const message = done ? probe : `not ${probe} within ${String(flags['max'])}`;
+  tell(flags, { probe, done, message }, done);
   return done ? OK : NOT_IN_TIME;
 }
 
@@ -147,9 +148,20 @@ async function status(flags: Flags): Promise<number> {
 async function shutdown(flags: Flags): Promise<number> {
   const { requestShutdown } = await import('./control.ts');
   const status = await requestShutdown(loadAdminAddress(loadOptions(flags)));
-  if (status === 202) return OK;
-  process.stderr.write(`${refusal(status)}\n`);
-  return NOT_IN_TIME;
+  const accepted = status === 202;
+  tell(flags, { accepted, message: accepted ? 'stopping' : refusal(status) }, accepted);
+  return accepted ? OK : NOT_IN_TIME;
+}
+
+/** For programs a line in any case; for people a failure alone, since silence means success. */
+function tell(
+  flags: Flags,
+  data: { readonly message: string; readonly [name: string]: unknown },
+  isGood: boolean,
+): void {
+  const report = createReport(process.stdout, flags['json'] === true);
+  if (report.json) report.line({ text: data.message, data });
+  if (!isGood) process.stderr.write(`${data.message}\n`);
 }
 
 function refusal(status: number | undefined): string {

@@ -72,14 +72,16 @@ function addOperations(add: Add): void {
     .addOption(new Option('--for <probe>', 'what to wait for').choices(['ready', 'started', 'live']).default('ready'))
     .addOption(new Option('--max <duration>', 'give up after this long').default('30s'))
     .option('--admin <address>', 'its admin address')
-    .option(...CONFIG_OPTION);
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
   add('status', 'do calls work? What a running sidecar knows of each route, and what to do')
     .option('--admin <address>', 'its admin address')
     .option(...CONFIG_OPTION)
     .option(...JSON_OPTION);
   add('shutdown', 'ask a running sidecar to drain and stop')
     .option('--admin <address>', 'its admin address')
-    .option(...CONFIG_OPTION);
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
   withInputs(
     add('rotate', 'replace a client secret without a moment in which none works; goes on where it was stopped'),
   )

@@ -6,7 +6,7 @@ import { type Document, isNode, type LineCounter } from 'yaml';
 import type { Override } from './layers.ts';
 
 export interface Problem {
-  /** `aritma-sidecar.yaml:12`, `environment variable ARITMA_SCOPE`, `flag --listen` or `configuration`. */
+  /** `aritma-sidecar.yaml:12`, `environment variable ARITMA_SCOPE`, `flag --listen` or `flags and environment`. */
   readonly where: string;
   /** Dotted option path, empty for the file as a whole. */
   readonly path: string;
@@ -27,7 +27,7 @@ export function locate(path: readonly PropertyKey[], overrides: readonly Overrid
     const line = lineOf(path.slice(0, depth), file);
     if (line !== undefined) return `${file.name}:${line}`;
   }
-  return file.name ?? 'configuration';
+  return file.name ?? 'flags and environment';
 }
 
 function matches(input: readonly string[], path: readonly PropertyKey[]): boolean {

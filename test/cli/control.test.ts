@@ -23,7 +23,8 @@ describe.concurrent('wait', () => {
     for (const address of [bare(sidecar.adminUrl), admin]) {
       for (const probe of ['ready', 'started', 'live']) {
         const ended = await run(['wait', '--admin', address, '--for', probe, '--max', '30s']);
-        expect(ended, `${probe} ${address}`).toEqual({ code: 0, stdout: '', stderr: '' });
+        expect(ended, `${probe} ${address}`).toMatchObject({ code: 0, stderr: '' });
+        expect(JSON.parse(ended.stdout)).toEqual({ probe, done: true, message: probe });
       }
     }
   });
@@ -41,8 +42,18 @@ describe.concurrent('wait', () => {
     expect((await run(['wait', ...admin, '--for', 'live', '--max', '0s'])).code).toBe(0);
   });
 
-  it('exits 10 when nobody listens', async () => {
-    expect((await run(['wait', '--admin', '127.0.0.1:9', '--max', '200ms'])).code).toBe(10);
+  it('exits 10 when nobody listens, with a line of JSON for programs', async () => {
+    const { code, stdout } = await run(['wait', '--admin', '127.0.0.1:9', '--max', '200ms', '--json']);
+    expect([code, JSON.parse(stdout)]).toEqual([
+      10,
+      { probe: 'ready', done: false, message: 'not ready within 200ms' },
+    ]);
+  });
+
+  it('has a line of JSON for programs where shutdown reaches nobody, too', async () => {
+    const { code, stdout } = await run(['shutdown', '--admin', '127.0.0.1:9', '--json']);
+    const message = expect.stringMatching(/^no sidecar responds at its admin address/);
+    expect([code, JSON.parse(stdout)]).toEqual([10, { accepted: false, message }]);
   });
 
   it('gives up after --max even where somebody accepts and never answers', async () => {
