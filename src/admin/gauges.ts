@@ -13,14 +13,15 @@ export interface Sample {
     | 'secret_in_use'
     | 'secret_expiry_timestamp_seconds'
     | 'config_generation'
-    | 'route_working';
+    | 'route_working'
+    | 'log_lines_lost_total';
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
 /** Where several tokens share labels, the one an operator has to worry about most: first to expire, most failures. */
 export function gauges(input: StatusInput): Sample[] {
-  const { credentials, tokens, generation, routes } = input;
+  const { credentials, tokens, generation, routes, logLinesLost } = input;
   return [
     ...routes.map(
       (route): Sample => ({
@@ -30,6 +31,7 @@ export function gauges(input: StatusInput): Sample[] {
       }),
     ),
     { name: 'config_generation', labels: {}, value: generation },
+    { name: 'log_lines_lost_total', labels: {}, value: logLinesLost },
     ...credentials.flatMap(({ name: credential, secrets }) => [
       ...ofTokens(
         credential,

@@ -43,6 +43,8 @@ export interface StatusInput {
   readonly draining: boolean;
   readonly startup: 'lenient' | 'strict';
   readonly inFlight: number;
+  /** Since it was started. */
+  readonly logLinesLost: number;
   readonly warnings: readonly string[];
   /** Where the audit log is; undefined when there is none. */
   readonly audit?:

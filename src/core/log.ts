@@ -62,6 +62,8 @@ export interface Log {
   error(message: string, fields?: LogFields): void;
   /** From now on, the least severe level written. */
   setLevel(level: LogLevel): void;
+  /** Lines that could not be written so far, because whoever reads them does not keep up. */
+  lost(): number;
   /** Resolves when every line is written or a second has passed; for use before the process ends. */
   flush(): Promise<void>;
 }
@@ -80,7 +82,7 @@ const SEVERITY = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 } as const;
 
 /** Builds the log. A broken pipe on standard output stops the writing, never the process. */
 export function createLog(options: LogOptions): Log {
-  const { write, flush } = options.write ? { write: options.write, flush: async () => undefined } : openStdout();
+  const { write, flush, lost } = options.write ? { ...INTO_MEMORY, write: options.write } : openStdout();
   const put = options.format === 'text' ? (line: string) => write(toText(line)) : write;
   let least: number = SEVERITY[options.level];
   const timeText = rememberSecond();
@@ -96,9 +98,18 @@ export function createLog(options: LogOptions): Log {
     setLevel(level) {
       least = SEVERITY[level];
     },
+    lost,
     flush,
   };
 }
+
+interface Writing {
+  readonly write: (line: string) => void;
+  readonly flush: () => Promise<void>;
+  readonly lost: () => number;
+}
+
+const INTO_MEMORY = { flush: async () => undefined, lost: () => 0 };
 
 /** True once in so many ms: a flood of anything must not flood the log. @param now monotonic, ms */
 export function onceIn(ms: number, now: () => number = () => performance.now()): () => boolean {
@@ -150,6 +161,7 @@ const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 const FLUSH_MS = 1000;
 /** Lines leave together, at the latest after this time or with so many bytes: writing costs more than making them. */
 const GATHER_MS = 50;
+const LINE_END = 0x0a;
 const GATHER_BYTES = 128 * 1024;
 /** UTF-8 needs no more for a UTF-16 code unit. */
 const MAX_BYTES_PER_CHAR = 3;
@@ -159,21 +171,21 @@ const MAX_BYTES_PER_CHAR = 3;
  * lines, never a request and never the stop. A line becomes bytes at once: as text that waits, its many pieces would
  * outlive their request and be carried about by the garbage collector.
  */
-function openStdout(): { write: (line: string) => void; flush: () => Promise<void> } {
-  const settings = { sync: false, maxLength: MAX_BUFFERED_BYTES, contentMode: 'buffer' } as const;
-  const destination = new sonicBoom.SonicBoom({ fd: nonBlocking(1), ...settings });
+function openStdout(): Writing {
+  const destination = openDestination((lines) => {
+    lost += lines;
+  });
   let writing = false;
   let lines: Buffer = Buffer.allocUnsafeSlow(GATHER_BYTES);
   let length = 0;
   let spare: Buffer | undefined;
   let timer: NodeJS.Timeout | undefined;
   let underway: Buffer | undefined;
-  destination
-    .on('error', () => undefined)
-    .on('drain', () => {
-      writing = false;
-      spare = underway;
-    });
+  let lost = 0;
+  destination.on('drain', () => {
+    writing = false;
+    spare = underway;
+  });
   const send = (bytes: Buffer) => {
     writing = true;
     // In this mode it takes bytes; its types know only text.
@@ -204,7 +216,19 @@ function openStdout(): { write: (line: string) => void; flush: () => Promise<voi
       destination.once('drain', resolve).once('error', () => resolve());
       setTimeout(resolve, FLUSH_MS);
     });
-  return { write, flush };
+  return { write, flush, lost: () => lost };
+}
+
+/** @param onLost told of lines that nobody takes */
+function openDestination(onLost: (lines: number) => void) {
+  const settings = { sync: false, maxLength: MAX_BUFFERED_BYTES, contentMode: 'buffer' } as const;
+  const destination = new sonicBoom.SonicBoom({ fd: nonBlocking(1), ...settings });
+  return destination.on('error', () => undefined).on('drop', (bytes) => onLost(linesIn(Buffer.from(bytes))));
+}
+
+/** What is written together is whole lines. */
+function linesIn(bytes: Buffer): number {
+  return bytes.reduce((sum, byte) => (byte === LINE_END ? sum + 1 : sum), 0);
 }
 
 function toText(line: string): string {

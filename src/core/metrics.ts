@@ -94,6 +94,11 @@ export const METRICS = {
     help: '1 while calls of the route work as far as is known, 0 while they fail',
     labels: ['route'],
   },
+  log_lines_lost_total: {
+    type: 'counter',
+    help: 'Lines of the log that could not be written, because nobody reads them fast enough',
+    labels: [],
+  },
   audit_failing: { type: 'gauge', help: '1 while the audit log cannot be written', labels: [] },
   config_generation: { type: 'gauge', help: 'Configurations in force so far, counted from 1', labels: [] },
   build_info: { type: 'gauge', help: 'Always 1', labels: ['version', 'node'] },
@@ -146,6 +151,7 @@ const PRESENT = [
   'secret_expiry_timestamp_seconds',
   'config_generation',
   'route_working',
+  'log_lines_lost_total',
 ] as const;
 
 interface Present {

@@ -69,7 +69,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
   const close = () => Promise.all([abandon(), scheduler.close()]).then(() => auditor?.close());
   const admin = createAdmin({
-    snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor }) }),
+    snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor, log }) }),
     metrics,
     refreshTokens: (credential) => refreshTokens(reloader.current(), credential),
     shutdown: options.onShutdownRequest ?? (() => undefined),

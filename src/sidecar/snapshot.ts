@@ -4,6 +4,7 @@
  */
 import type { History } from '../admin/history.ts';
 import type { StatusInput } from '../admin/status-input.ts';
+import type { Log } from '../core/log.ts';
 import { VERSION } from '../core/version.ts';
 import type { RotationScheduler } from '../iam/rotation/scheduler.ts';
 import { tokenKey } from '../oauth/credentials.ts';
@@ -17,10 +18,11 @@ interface Described {
   readonly scheduler: RotationScheduler;
   readonly plane: Pick<DataPlane, 'upstreams' | 'inFlight'>;
   readonly auditor: Pick<Auditor, 'snapshot'> | undefined;
+  readonly log: Pick<Log, 'lost'>;
 }
 
 /** Without what only the listeners know. */
-export function describe({ reloader, history, scheduler, plane, auditor }: Described) {
+export function describe({ reloader, history, scheduler, plane, auditor, log }: Described) {
   const { loaded, tokens, credentials } = reloader.current();
   const { config, warnings } = loaded;
   return {
@@ -28,6 +30,7 @@ export function describe({ reloader, history, scheduler, plane, auditor }: Descr
     version: VERSION,
     environment: config.environment,
     startup: config.startup,
+    logLinesLost: log.lost(),
     warnings,
     unsafe: Object.entries(config.unsafe).flatMap(([name, on]) => (on ? `unsafe.${name}` : [])),
     recentErrors: history.errors(),

@@ -79,6 +79,7 @@ function input(rest: Partial<StatusInput> = {}, tokens: readonly Partial<TokenVi
     inFlight: 2,
     generation: 4,
     lastReload: undefined,
+    logLinesLost: 0,
     warnings: [],
     unsafe: [],
     recentErrors: [],

@@ -36,6 +36,7 @@ function input(tokens: readonly Partial<TokenView>[], rest: Partial<StatusInput>
     inFlight: 2,
     generation: 1,
     lastReload: undefined,
+    logLinesLost: 0,
     warnings: [],
     unsafe: [],
     recentErrors: [],

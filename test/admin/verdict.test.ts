@@ -78,6 +78,7 @@ function judged({ last = GOOD, token = {}, allow, rest = {} }: Known): RouteVerd
     inFlight: 0,
     generation: 1,
     lastReload: undefined,
+    logLinesLost: 0,
     warnings: [],
     unsafe: [],
     recentErrors: [],

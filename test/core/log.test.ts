@@ -137,6 +137,18 @@ describe('the log on standard output', () => {
       expect(path === (status % 100 === 7 ? 'x'.repeat(200_000) : 'blåbær € 🚀'.repeat(status % 40))).toBe(true);
   });
 
+  it('counts the lines that nobody takes: each is written or lost, and none twice', async () => {
+    const output = await written(`const long = 'x'.repeat(1000);
+      // All at once, so that nobody can read meanwhile.
+      for (let at = 0; at < 30_000; at += 1) log.info('request', { status: at, path: long });
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      log.info('lost', { status: log.lost() });`);
+    const lines = output.trimEnd().split('\n');
+    const { message, status: lost } = JSON.parse(lines.pop() ?? '') as { message: string; status: number };
+    expect([message, lost > 0]).toEqual(['lost', true]);
+    expect(lines.length + lost).toBe(30_000);
+  });
+
   it('writes what there is without being asked', async () => {
     expect(
       await written(`log.info('one'); await new Promise((resolve) => setTimeout(resolve, 300)); process.exit();`),

@@ -84,6 +84,7 @@ function snapshotOf(source: TokenSource, now: number): StatusInput {
       inFlight: 0,
     },
     ...{
+      logLinesLost: 0,
       warnings: [],
       unsafe: [],
       generation: 1,
