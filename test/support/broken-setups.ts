@@ -297,8 +297,15 @@ const MACHINE: readonly BrokenSetup[] = [
       patient.keep(server);
       patient.config.listen = `127.0.0.1:${port}`;
     },
-    ...{ cause: 'listener_taken', says: /another program.* has this address/i, fix: /stop it, or configure another/ },
-    views: { log: { says: /another program has this address/, fix: /stop it, or configure another/ }, ...STARTS_NOT },
+    ...{
+      cause: 'listener_taken',
+      says: /another program.* has 127\.0\.0\.1:\d+/i,
+      fix: /stop it, or configure another/i,
+    },
+    views: {
+      log: { says: /another program.* has 127\.0\.0\.1:\d+/i, fix: /stop it, or configure another/i },
+      ...STARTS_NOT,
+    },
   },
   {
     what: 'an option is mistyped',
@@ -344,8 +351,8 @@ const MACHINE: readonly BrokenSetup[] = [
   {
     what: 'the folder of the audit log is missing',
     harm: ({ config, folder }) => Object.assign(config, { audit: { file: join(folder.path, 'none', 'audit.jsonl') } }),
-    ...{ cause: 'audit_folder_missing', says: /folder does not exist/, fix: /create it/ },
-    views: { log: { says: /none\/audit\.jsonl: its folder does not exist/, fix: /create it/ }, ...STARTS_NOT },
+    ...{ cause: 'audit_folder_missing', says: /folder does not exist/, fix: /create it/i },
+    views: { log: { says: /none\/audit\.jsonl: its folder does not exist/, fix: /create it/i }, ...STARTS_NOT },
   },
   {
     what: 'another sidecar writes the audit log',
@@ -375,8 +382,8 @@ const MACHINE: readonly BrokenSetup[] = [
   {
     what: 'the folder of the Unix socket is missing',
     harm: ({ config }) => Object.assign(config, { listen: 'unix:/nonexistent/aritma/s.sock' }),
-    ...{ cause: 'listener_folder_missing', says: /folder \/nonexistent\/aritma .*does not exist/, fix: /create it/ },
-    views: { log: { says: /folder \/nonexistent\/aritma .*does not exist/, fix: /create it/ }, ...STARTS_NOT },
+    ...{ cause: 'listener_folder_missing', says: /folder \/nonexistent\/aritma .*does not exist/i, fix: /create it/i },
+    views: { log: { says: /folder \/nonexistent\/aritma .*does not exist/i, fix: /create it/i }, ...STARTS_NOT },
   },
   {
     what: 'a folder is where the audit log should be',
