@@ -40,6 +40,24 @@ function Set-Access([string] $Path, [string[]] $Grants) {
   Invoke-Checked 'icacls.exe' (@($Path, '/inheritance:r', '/grant:r') + $Grants + @('/Q'))
 }
 
+# Typed and not an argument, which would be in the history and in the list of processes.
+function Write-Secret([string] $Path) {
+  $typed = Read-Host -AsSecureString "Client secret of $ClientId"
+  $pointer = [Runtime.InteropServices.Marshal]::SecureStringToBSTR($typed)
+  try {
+    [IO.File]::WriteAllText($Path, [Runtime.InteropServices.Marshal]::PtrToStringBSTR($pointer))
+  } finally {
+    [Runtime.InteropServices.Marshal]::ZeroFreeBSTR($pointer)
+  }
+}
+
+# Shows what is wrong and what to do; its exit code. Run where the service runs: paths in the configuration are relative to that.
+function Invoke-Doctor {
+  Push-Location (Split-Path $config)
+  try { & $program check --config $config | Out-Host } finally { Pop-Location }
+  return $LASTEXITCODE
+}
+
 $service = Join-Path $Destination 'aritma-sidecar.exe'
 $isUpdate = $null -ne (Get-Service 'aritma-sidecar' -ErrorAction SilentlyContinue)
 if (-not $isUpdate -and $ClientId -eq '') { throw 'Give -ClientId: this is the first installation.' }
@@ -70,13 +88,12 @@ if (-not (Test-Path $config)) {
 
 $secret = Join-Path $Destination 'secret\aritma'
 if (-not (Test-Path $secret)) {
-  # Typed and not an argument, which would be in the history and in the list of processes.
-  $typed = Read-Host -AsSecureString "Client secret of $ClientId"
-  $pointer = [Runtime.InteropServices.Marshal]::SecureStringToBSTR($typed)
-  try {
-    [IO.File]::WriteAllText($secret, [Runtime.InteropServices.Marshal]::PtrToStringBSTR($pointer))
-  } finally {
-    [Runtime.InteropServices.Marshal]::ZeroFreeBSTR($pointer)
+  Write-Secret $secret
+  # 5: refused. Whatever else is wrong is said, and need not be mended before the service is there.
+  while ((Invoke-Doctor) -eq 5) {
+    Remove-Item -Force $secret
+    Write-Warning 'The identity server refuses client id and secret. Type the secret again, or press Ctrl-C and correct the client id.'
+    Write-Secret $secret
   }
 }
 
@@ -90,5 +107,9 @@ foreach ($folder in $rights.Keys) {
 }
 
 Start-Service 'aritma-sidecar'
-Invoke-Checked $program @('wait', '--admin', '127.0.0.1:7090', '--max', '30s')
+& $program wait --admin 127.0.0.1:7090 --max 30s
+if ($LASTEXITCODE -ne 0) {
+  Invoke-Doctor | Out-Null
+  throw "The service is installed but does not serve: see above, and its log in $(Join-Path $Destination 'logs')"
+}
 Write-Output "aritma-sidecar runs; its log is in $(Join-Path $Destination 'logs')"

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { TARGETS } from '../../deploy/executable/targets.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { ERRORS } from '../../src/core/errors.ts';
 import { createFolder } from '../support/folder.ts';
 
 const FOLDER = join(import.meta.dirname, '../../deploy/windows');
@@ -53,7 +54,7 @@ describe('the scripts for Windows', () => {
     expect(install).toMatch(/'\/inheritance:r', '\/grant:r'/);
     const [closed, written] = [
       install.indexOf("foreach ($folder in @('config', 'secret', 'audit', 'logs'))"),
-      install.indexOf('WriteAllText($secret'),
+      install.indexOf('Write-Secret $secret'),
     ];
     expect(closed).toBeGreaterThan(0);
     expect(written).toBeGreaterThan(closed);
@@ -64,6 +65,15 @@ describe('the scripts for Windows', () => {
   it('take the secret from the keyboard and never from an argument', () => {
     expect(install).toContain('Read-Host -AsSecureString');
     expect(/param\(([\s\S]*?)\n\)/.exec(install)?.[1]).not.toMatch(/secret/i);
+  });
+
+  it('asks for a secret again that is refused, which is not kept, and shows what is wrong of a service that does not serve', () => {
+    const { exit } = ERRORS.CREDENTIALS_REJECTED;
+    const again = /while \(\(Invoke-Doctor\) -eq (\d+)\) \{([^}]*)\}/.exec(install);
+    expect(Number(again?.[1])).toBe(exit);
+    expect(again?.[2]).toMatch(/Remove-Item -Force \$secret[\s\S]*Write-Secret \$secret/);
+    expect(install).toMatch(/wait --admin [^\n]*\nif \(\$LASTEXITCODE -ne 0\) \{\s*Invoke-Doctor/);
+    expect(install).toMatch(/function Invoke-Doctor \{[^}]*& \$program check --config \$config \| Out-Host/);
   });
 
   it.each(['install.ps1', 'uninstall.ps1'])('%s stops at the first error and leaves no bracket open', (name) => {
