@@ -94,6 +94,11 @@ export const METRICS = {
     help: '1 while calls of the route work as far as is known, 0 while they fail',
     labels: ['route'],
   },
+  failures_total: {
+    type: 'counter',
+    help: 'Failures met with servers and callers, by cause: as in the log, in problems and on the status page',
+    labels: ['cause'],
+  },
   log_lines_lost_total: {
     type: 'counter',
     help: 'Lines of the log that could not be written, because nobody reads them fast enough',
@@ -121,6 +126,8 @@ export interface Metrics {
   forRoute(route: string): RouteMetrics;
   inFlight(delta: number): void;
   error(code: ErrorCode): void;
+  /** @param cause of an account of a failure, which are from closed tables */
+  failure(cause: string): void;
   authorizationDropped(): void;
   auditFailing(failing: boolean): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
@@ -140,7 +147,7 @@ export interface Metrics {
 /** What requests of callers leave behind. */
 export type CallerMetrics = Pick<
   Metrics,
-  'forRoute' | 'inFlight' | 'error' | 'authorizationDropped' | 'replay' | 'counterBy'
+  'forRoute' | 'inFlight' | 'error' | 'failure' | 'authorizationDropped' | 'replay' | 'counterBy'
 >;
 
 const PRESENT = [
@@ -190,6 +197,7 @@ export function createMetrics(version: string): Metrics {
       families.audit_failing.series({}).value = failing ? 1 : 0;
     },
     error: (code) => count('errors_total', { code }),
+    failure: (cause) => count('failures_total', { cause }),
     replay: (reason) => count('upstream_replays_total', { reason }),
     count,
     counterBy(name, label, { values = [], ...fixed }) {

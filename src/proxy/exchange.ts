@@ -221,9 +221,10 @@ export function record(exchange: Exchange): Outcome {
 
 /** What is told of a call that did not get what it asked for: its log fields, and, where it failed, for the history. */
 function oddity(exchange: Exchange, code: string | undefined, status: number) {
-  const { req, requestId, forward, added, route, error } = exchange;
+  const { context, req, requestId, forward, added, route, error } = exchange;
   const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
   const failure = code === undefined ? route && apiFailure(status, route.place.target) : error?.extras.failure;
+  if (failure) context.metrics.failure(failure.cause);
   const idempotencyKey = mayHaveExecuted ? idempotencyKeyOf(forward, added) : undefined;
   const failed: FailedCall = { code, failure, mayHaveExecuted, method: req.method ?? '', requestId, idempotencyKey };
   const { errno, refusedHost } = error?.extras.fields ?? {};

@@ -124,6 +124,7 @@ function tokenEvents(
         ...{ credential, code, result: String(extras.fields?.['result']), retryInS: Math.ceil(retryInMs / 1000) },
         ...failureFields(extras.failure),
       };
+      if (extras.failure) metrics.failure(extras.failure.cause);
       if (expiresAt === undefined) log.error(ERRORS[code].title, fields);
       else {
         const validUntil = new Date(expiresAt).toISOString();

@@ -21,6 +21,7 @@ function record(metrics: Metrics): void {
   metrics.forRoute('/banking').record('GET', 200, 0.01);
   metrics.inFlight(1);
   metrics.counterBy('caller_requests_total', 'caller', {})('anyone');
+  metrics.failure('tls_unknown_ca');
   metrics.error('ROUTE_NOT_FOUND');
   metrics.replay('unauthorized');
   metrics.count('token_requests_total', { credential: 'default', result: 'ok' });

@@ -27,6 +27,21 @@ describe('an API that cannot be reached', () => {
     expect(answer.json()).toMatchObject({ code: 'UPSTREAM_UNREACHABLE', mayHaveExecuted: false });
   });
 
+  it('has one cause, which response, log and metric name with the host', async () => {
+    await using dead = await createProxyWorld();
+    await dead.upstream[Symbol.asyncDispose]();
+    const problem = (await dead.call('GET /api/x HTTP/1.1')).json() as { cause: string; detail: string };
+    const host = new URL(dead.upstream.url).host;
+    expect(problem).toMatchObject({ cause: 'connect_refused', detail: expect.stringContaining(host) });
+    await expect
+      .poll(() => dead.sidecar.logs)
+      .toContainEqual(
+        expect.objectContaining({ cause: 'connect_refused', host, fix: expect.stringMatching(/upstream/) }),
+      );
+    const metrics = await (await fetch(`${dead.sidecar.adminUrl}/metrics`)).text();
+    expect(metrics).toContain('aritma_sidecar_failures_total{cause="connect_refused"} 1\n');
+  });
+
   it('is 502 for a large upload too, and the caller can go on', async () => {
     await using dead = await createProxyWorld();
     await dead.upstream[Symbol.asyncDispose]();
