@@ -30,7 +30,7 @@ async function main(): Promise<void> {
     await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);
   } catch (error) {
     if (error instanceof SidecarError) {
-      writeBounded(2, visibleLines(explain(error)));
+      writeBounded(2, visibleLines(process.argv.includes('--json') ? asJson(error) : explain(error)));
       process.exit(ERRORS[error.code].exit);
     }
     // Commander has already said what is wrong with the arguments.
@@ -57,6 +57,12 @@ function explain({ code, extras }: SidecarError): string {
   const lines = problems.map(({ where, path, message }) => `  ${where}: ${path === '' ? '' : `${path} `}${message}\n`);
   const count = problems.length > 0 ? ` (${problems.length} problem${problems.length > 1 ? 's' : ''})` : '';
   return `${code}: ${title}${count}\n${lines.join('')}${evidence.join('')}${adviceOn(extras) ?? detail}\n`;
+}
+
+/** For programs, in one line: the same, by its parts. */
+function asJson({ code, extras: { problems, fields, failure } }: SidecarError): string {
+  const { title, detail } = ERRORS[code];
+  return `${JSON.stringify({ level: 'error', code, title, detail, problems, ...fields, ...failure })}\n`;
 }
 
 /** What was met and what to do about it; where there are problems, they say the first. */

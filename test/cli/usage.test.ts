@@ -51,6 +51,17 @@ describe.concurrent('cli', () => {
   });
 
   it.each([
+    [['rotate'], 2, 'CONFIG_INVALID'],
+    [['iam', 'clients', 'list'], 2, 'CONFIG_INVALID'],
+  ])('says what is wrong as one JSON object where %j is asked for JSON', async (args, exit, code) => {
+    const { code: ended, stderr } = await run([...args, '--json', '--config', '/nonexistent/aritma.yaml']);
+    expect(ended).toBe(exit);
+    const [line = '', ...rest] = stderr.split('\n');
+    expect(rest).toEqual(['']);
+    expect(JSON.parse(line)).toMatchObject({ level: 'error', code, problems: [{ message: expect.any(String) }] });
+  });
+
+  it.each([
     [['chekc'], /unknown command 'chekc' \(did you mean check\?\); there are: serve, check, /],
     [['--lisen', 'x'], /unknown option '--lisen'\n\(Did you mean --listen\?\)/],
     [['iam', 'clinets'], /unknown command 'clinets'\n\(Did you mean clients\?\)/],
