@@ -90,7 +90,7 @@ function tokenRow(token: Token, now: string): Part[] {
     lastSuccessAt === undefined ? 'none yet' : moment(lastSuccessAt, now),
     lastError === undefined
       ? 'none'
-      : html`${explain(lastError.code).title} (<code>${lastError.code}</code>, ${lastError.result}), ${moment(lastError.at, now)}`,
+      : html`${explain(lastError.code).title} (<code>${lastError.code}</code>, ${lastError.result}${lastError.failure?.host && `, ${lastError.failure.host}`}), ${moment(lastError.at, now)}`,
     generation,
   ];
 }

@@ -119,6 +119,11 @@ function nextTry(status: Status, tokens: readonly { readonly refreshAt: string |
     : html` One is being fetched.`;
 }
 
+/** Of the server that was asked, where one was. */
+function from(failure: Failure | undefined): string {
+  return failure?.host === undefined ? '' : ` from ${failure.host}`;
+}
+
 interface Problem {
   readonly at: string;
   readonly code: string | undefined;
@@ -135,7 +140,8 @@ function lastProblem(status: Status): Html {
     .map((error) => ({ ...error, where: error.route === undefined ? 'a request' : `a request to ${error.route}` }));
   for (const { name, tokens } of status.credentials)
     for (const { lastError } of tokens)
-      if (lastError) problems.push({ ...lastError, where: `the token of credential ${name}` });
+      if (lastError)
+        problems.push({ ...lastError, where: `the token of credential ${name}${from(lastError.failure)}` });
   if (lastReload?.result === 'invalid')
     problems.push({ at: lastReload.at, code: 'CONFIG_INVALID', where: 'the changed configuration' });
   const [last] = problems.sort((one, other) => Date.parse(other.at) - Date.parse(one.at));

@@ -141,6 +141,19 @@ describe('admin/page: what it says', () => {
     expect(read).toContain('11:57:00 UTC, 3 minutes ago');
   });
 
+  it('names the identity server that refuses', () => {
+    const host = 'id.example:443';
+    const failure = {
+      cause: 'token_invalid_client',
+      host,
+      message: 'refused (invalid_client)',
+      fix: 'correct the secret',
+    };
+    const read = text(page(input({}, [{ ...REFUSED, lastError: { ...REFUSED.lastError, failure } }])));
+    expect(read).toContain(`the token of credential default from ${host}`);
+    expect(read).toContain(`invalid_client, ${host})`);
+  });
+
   it('says that it works in part where one of two credentials fails', () => {
     const other = { name: 'other', clientId: 'x', secrets: [] };
     const [credential] = input().credentials;
