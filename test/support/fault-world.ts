@@ -27,6 +27,8 @@ export interface Seen {
 
 export interface FaultWorldOptions {
   readonly subject: SubjectName;
+  /** By default one that begins at the time of the machine. */
+  readonly clock?: FakeClock;
   /** How long a caller waits for its answer; only a control that never answers comes to the end of it. */
   readonly patienceMs?: number;
   /** How long a caller waits for a token, by the clock of the test; shorter than any back-off by default. */
@@ -88,7 +90,7 @@ export async function whileTimePasses<T>(world: FaultWorld, asked: Promise<T>): 
 }
 
 export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultWorld> {
-  const clock = createFakeClock(Date.now());
+  const { clock = createFakeClock(Date.now()) } = options;
   const deadline = createDeadline();
   const { patienceMs = PATIENCE_MS } = options;
   const issued = new Map<string, { wallMs: number; monotonicMs: number; lifetimeMs: number }>();
