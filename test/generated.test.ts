@@ -1,38 +1,19 @@
-/** What is generated is current: the README says what the tables in the source say. */
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+/** What is generated is current: the pages say what the tables in the source say. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { renderCliPage } from './support/generate-cli.ts';
-import { renderReadme } from './support/readme.ts';
+import { renderPages } from './support/generate-pages.ts';
+import { MARKDOWN_FILES } from './support/markdown.ts';
 
-const ROOT = join(import.meta.dirname, '..');
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
-
-describe('README.md', () => {
+describe.each(renderPages())('$path', ({ is, should }) => {
   it('has the tables of the source (npm run generate renews them)', () => {
-    expect(renderReadme(README)).toBe(README);
-  });
-
-  it('names only scripts that package.json has', () => {
-    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
-      scripts: Record<string, string>;
-    };
-    const named = [...README.matchAll(/npm run ([a-z:-]+)/g)].map(([, name = '']) => name);
-    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+    expect(is).toBe(should);
   });
 });
 
-describe('docs/cli.md', () => {
-  it('has the commands of the source (npm run generate renews it)', () => {
-    expect(readFileSync(join(ROOT, 'docs/cli.md'), 'utf8')).toBe(renderCliPage());
-  });
-});
-
-describe('docs/architecture.md', () => {
-  it('links to files that are there', () => {
-    const text = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
-    const files = [...text.matchAll(/\]\(\.\.\/(src\/[^)]+)\)/g)].map(([, file = '']) => file);
-    expect(files.length).toBeGreaterThan(5);
-    expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
-  });
+it('the pages name only scripts that package.json has', () => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
+  const named = MARKDOWN_FILES.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/npm run (?:-s )?([a-z:-]+)/g)].map(([, name = '']) => `${file}: ${name}`),
+  );
+  expect(named.filter((name) => !((name.split(': ')[1] ?? '') in scripts))).toEqual([]);
 });

@@ -26,7 +26,7 @@ export function configurationFindings({ file, warnings }: LoadedConfig): Finding
       FINDING.warning('configuration', 'CONFIG_INVALID', {
         cause: 'configuration_advice',
         message,
-        fix: adviceFor(message, ADVICE) ?? 'see the README about this option',
+        fix: adviceFor(message, ADVICE) ?? 'see docs/configuration.md about this option',
       }),
     ),
   ];

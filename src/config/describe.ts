@@ -1,6 +1,6 @@
 /**
  * Describes the configuration from the option table: JSON Schema for editors, the effective document for operators,
- * rows for the README. Holds no knowledge of any option.
+ * rows for docs/configuration.md. Holds no knowledge of any option.
  */
 import { z } from 'zod';
 import type { Doc } from './layers.ts';

@@ -1,5 +1,5 @@
 /**
- * THE option table: one strict zod schema from which types, validation, JSON Schema and the README's tables follow.
+ * THE option table: one strict zod schema from which types, validation, JSON Schema and the tables of docs/ follow.
  * Pure: nothing here touches the outside.
  */
 import { z } from 'zod';

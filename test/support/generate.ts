@@ -1,8 +1,5 @@
-/** `npm run generate`: renews the generated sections of the README, and docs/cli.md. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { renderCliPage } from './generate-cli.ts';
-import { renderReadme } from './readme.ts';
+/** `npm run generate`: renews the generated parts of the pages in docs/. */
+import { writeFileSync } from 'node:fs';
+import { renderPages } from './generate-pages.ts';
 
-const readme = new URL('../../README.md', import.meta.url);
-writeFileSync(readme, renderReadme(readFileSync(readme, 'utf8')));
-writeFileSync(new URL('../../docs/cli.md', import.meta.url), renderCliPage());
+for (const { path, should } of renderPages()) writeFileSync(new URL(`../../${path}`, import.meta.url), should);

@@ -107,9 +107,9 @@ sidecars: {}
     expect(problemsOf(yaml).join()).toContain(message);
   });
 
-  it('takes the example of the README as it stands', () => {
-    const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8');
-    const [, section = ''] = readme.split('### A service client from one file');
+  it('takes the example of docs/iam.md as it stands', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../docs/iam.md'), 'utf8');
+    const [, section = ''] = page.split('## A service client from one file');
     const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(section) ?? [];
     expect(load(example)).toMatchObject({ client: { name: 'My ERP' }, secret: { file: '/etc/aritma/secret' } });
   });

@@ -1,8 +1,12 @@
-/** Writes the README's tables from the tables in the source, between `<!-- NAME -->` and `<!-- /NAME -->`. */
+/** Writes the tables of the source into the pages of docs/, between `<!-- NAME -->` and `<!-- /NAME -->`. */
+import { readFileSync } from 'node:fs';
 import { optionRows } from '../../src/config/describe.ts';
 import { INPUTS } from '../../src/config/env-and-flags.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 import { METRIC_PREFIX, METRICS } from '../../src/core/metrics.ts';
+import { renderCliPage } from './generate-cli.ts';
+
+const ROOT = new URL('../../', import.meta.url);
 
 const SECTIONS: Readonly<Record<string, () => string>> = {
   options: () =>
@@ -41,13 +45,28 @@ const SECTIONS: Readonly<Record<string, () => string>> = {
     ),
 };
 
-/** The text with every generated section renewed. Throws when a section's markers are missing. */
-export function renderReadme(text: string): string {
-  return Object.entries(SECTIONS).reduce((current, [name, render]) => {
-    const section = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
-    if (!section.test(current)) throw new Error(`README.md has no section ${name}`);
-    return current.replace(section, (_all, open: string, close: string) => `${open}\n${render()}\n${close}`);
-  }, text);
+/** Which page has which of them. */
+const PAGES: Readonly<Record<string, readonly string[]>> = {
+  'docs/configuration.md': ['options', 'inputs'],
+  'docs/errors.md': ['errors'],
+  'docs/metrics.md': ['metrics'],
+};
+
+/** Every page with generated parts, by its path from the root: as it stands, and as it should. */
+export function renderPages(): readonly { readonly path: string; readonly is: string; readonly should: string }[] {
+  const pages = Object.entries(PAGES).map(([path, names]) => {
+    const is = readFileSync(new URL(path, ROOT), 'utf8');
+    return { path, is, should: names.reduce((text, name) => renew(path, text, name), is) };
+  });
+  const cli = 'docs/cli.md';
+  return [...pages, { path: cli, is: readFileSync(new URL(cli, ROOT), 'utf8'), should: renderCliPage() }];
+}
+
+function renew(path: string, text: string, name: string): string {
+  const section = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
+  if (!section.test(text)) throw new Error(`${path} has no section ${name}`);
+  const table = SECTIONS[name]?.();
+  return text.replace(section, (_all, open: string, close: string) => `${open}\n${table}\n${close}`);
 }
 
 function code(text: string): string {
