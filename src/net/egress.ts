@@ -39,7 +39,9 @@ export interface Egress {
 
 /** How far, through whom and with which certificates. */
 export interface Outbound extends Pick<LoadedConfig, 'proxy' | 'tls'> {
-  readonly config: Pick<LoadedConfig['config'], 'timeouts'>;
+  readonly config: Pick<LoadedConfig['config'], 'timeouts'> & {
+    readonly limits: Pick<LoadedConfig['config']['limits'], 'keepAlive'>;
+  };
 }
 
 export interface EgressOptions {
@@ -52,9 +54,6 @@ export interface EgressOptions {
 }
 
 type Timeouts = Outbound['config']['timeouts'];
-
-/** However long a server offers to wait: firewalls forget idle connections silently, and a lost POST is a question. */
-const MAX_IDLE_MS = 60_000;
 
 /** Nothing a caller sends can choose where a request goes. */
 export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
@@ -76,7 +75,9 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     allowH2: false,
     pipelining: 1,
     useMilo: false,
-    keepAliveMaxTimeout: MAX_IDLE_MS,
+    // Also where the server announces more: firewalls forget idle connections silently, and a lost POST is a question.
+    keepAliveTimeout: config.limits.keepAlive,
+    keepAliveMaxTimeout: config.limits.keepAlive,
     headersTimeout: config.timeouts.firstByte,
     bodyTimeout: config.timeouts.idle,
     // One connection may carry several responses within its bound.

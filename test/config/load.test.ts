@@ -9,7 +9,7 @@ const DEFAULTS = {
   callers: { hosts: [], keys: {}, limits: {}, allowForwarded: false },
   token: { attemptTimeout: '5s', waitTimeout: '10s', refreshBefore: '5m' },
   timeouts: { callerHeaders: '10s', connect: '5s', firstByte: '60s', idle: '60s', queue: '10s' },
-  limits: { connections: 1000, heapShare: 0.9, replayBody: '64KiB', upstreamConnections: 256 },
+  limits: { connections: 1000, heapShare: 0.9, replayBody: '64KiB', upstreamConnections: 256, keepAlive: '55s' },
   drain: { minimum: '0s', limit: '30s' },
   startup: 'lenient',
   workers: 1,
