@@ -230,10 +230,7 @@ export const ConfigSchema = z.strictObject({
       replayBody: size('64KiB', 'Request bodies up to this size are held in memory so they can be sent again'),
       requestBody: parsed(parseSizeBytes, meta('Largest request body; absent = no limit')).optional(),
       upstreamConnections: z.int().min(1).max(10_000).default(256).meta(meta('Connections to each API at most')),
-      keepAlive: duration(
-        '55s',
-        'An idle connection to a server is kept this long, or as long as the server announces if that is less',
-      ),
+      keepAlive: duration('55s', 'Keep an idle connection to a server this long; less if the server says so'),
     })
     .prefault({}),
   audit: z
