@@ -131,6 +131,7 @@ export const RouteSchema = z.strictObject({
     .default('once')
     .meta(meta('Send a request again with a new token when the API says 401 to the token')),
   upgrade: z.boolean().default(false).meta(meta('Let WebSocket upgrades through')),
+  warm: z.boolean().default(false).meta(meta('Keep a connection to the API ready for the next call')),
   allow: z
     .array(z.string().regex(ALLOW, 'must be "METHOD /glob", at most 8 of * and **, for example "GET /accounts/**"'))
     .optional()
