@@ -1,4 +1,5 @@
 /** Which workloads are run over which subjects, one after the other. */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Lane, Lanes, World } from './lanes.ts';
 import type { Options } from './options.ts';
 import type { Findings } from './report/report.ts';
@@ -10,6 +11,7 @@ import type { Subject } from './subjects/subject.ts';
 import { type ColdResult, runCold } from './workloads/cold.ts';
 import { loads } from './workloads/load.ts';
 import { type MemoryResult, watchMemory } from './workloads/memory.ts';
+import { runSparse, type SparseOptions, type SparseResult } from './workloads/sparse.ts';
 import { measurePackage, timeStarts } from './workloads/start.ts';
 import { PLAIN, type Workload } from './workloads/workload.ts';
 
@@ -22,7 +24,16 @@ const FEW_ROUNDS = 3;
 /** In a smoke run: enough that every connection has its turn, however slow the machine. */
 const SMOKE = { connections: 8, requests: 40 };
 
-const APART = ['cold', 'start', 'memory', 'package'];
+/** Seconds between calls, and how many: in a row, as a busy ERP, as one at night. */
+const SPARSE = [
+  { pauseS: 0, count: 10 },
+  { pauseS: 6, count: 5 },
+  { pauseS: 90, count: 2 },
+];
+const APART_MS = 550;
+const SPARSE_SMOKE = [{ pauseS: 0.1, count: 1 }];
+
+const APART = ['sparse', 'cold', 'start', 'memory', 'package'];
 
 /** @throws Error naming what there is, for a name that there is not */
 export function checkNames({ subjects = [], workloads = [] }: Options): void {
@@ -83,10 +94,12 @@ export async function runWorkloads(
     for (let round = 0; round < fewRounds; round += 1)
       cold.push(await runCold(world, options.smoke ? 300 : COLD_CALLERS));
   }
+  const sparse =
+    wanted('sparse') && world.upstream.tlsPort !== undefined ? await runAllSparse(world, subjects, options) : [];
   const starts = wanted('start') && withSidecar ? await timeStarts(world, options.rounds) : [];
   const memory = wanted('memory') ? await watchAll(world, lanes, subjects, options) : [];
   const size = wanted('package') && options.from === 'dist' ? await measurePackage() : undefined;
-  return { rounds, cold, memory, starts, package: size };
+  return { rounds, sparse, cold, memory, starts, package: size };
 }
 
 function lanesOf({ variants = [PLAIN], sidecarOnly, direct }: Workload, subjects: readonly Subject[]): Lane[] {
@@ -101,6 +114,22 @@ function paceOf({ smoke, rounds, seconds }: Options, { workload }: Contest): Pac
     warmMs: smoke ? 20 : 300,
     measureMs: seconds * 1000,
   };
+}
+
+/** All at once, each with a way of its own: next to nothing goes on, and one after the other would take an hour. */
+async function runAllSparse(world: World, subjects: readonly Subject[], { smoke }: Options): Promise<SparseResult[]> {
+  say('calls with pauses between them');
+  const calls = smoke ? SPARSE_SMOKE : SPARSE;
+  const takers: SparseOptions[] = subjects
+    .filter(({ name }) => !smoke || name === 'sidecar')
+    .flatMap((subject) => [
+      { subject, calls },
+      ...(subject.name === 'sidecar' ? [{ subject, calls, warm: true }] : []),
+    ]);
+  const apartMs = smoke ? 0 : APART_MS;
+  // Not in the same moment, or each waits for the others' handshakes.
+  const runs = takers.map((taker, index) => pause(index * apartMs).then(() => runSparse(world, taker)));
+  return (await Promise.all(runs)).flat();
 }
 
 async function watchAll(

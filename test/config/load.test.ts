@@ -23,6 +23,7 @@ const route = (path: string, upstream: string) => ({
   credential: 'default',
   replayOn401: 'once',
   upgrade: false,
+  warm: false,
   idempotency: 'off',
   rewriteLocation: false,
   cookies: 'pass',

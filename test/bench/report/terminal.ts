@@ -2,7 +2,7 @@
 import { BEFORE } from '../subjects/sidecar.ts';
 import { type Figures, pairedRatio } from './figures.ts';
 import type { Report } from './report.ts';
-import type { Spread } from './statistics.ts';
+import { type Spread, spreadOf } from './statistics.ts';
 import { number, renderTable } from './table.ts';
 import { addedLatencyMs, type Verdict } from './targets.ts';
 
@@ -15,6 +15,7 @@ export function renderReport(report: Report): string {
     about(report),
     ...workloads(report),
     memory(report),
+    sparse(report),
     cold(report),
     others(report),
     against(report),
@@ -108,6 +109,21 @@ function memory({ findings }: Report): string {
   const requests = Math.max(...findings.memory.map((one) => one.requests));
   const header = ['subject', 'idle', 'of it anonymous', `ten readings over ${number(requests)} requests`, 'errors'];
   return `resident memory, MiB (memory)\n\n${renderTable(header, rows)}`;
+}
+
+function sparse({ findings }: Report): string {
+  if (findings.sparse.length === 0) return '';
+  const rows = findings.sparse
+    .toSorted((a, b) => a.pauseS - b.pauseS)
+    .map(({ subject, pauseS, ms, connections, errors }) => [
+      subject,
+      String(pauseS),
+      spread(spreadOf(ms)),
+      `${connections} of ${ms.length + errors}`,
+      String(errors),
+    ]);
+  const header = ['subject', 's between calls', 'ms of a call', 'new TLS connections', 'errors'];
+  return `calls with pauses, over TLS, 40 ms there and back (sparse)\n\n${renderTable(header, rows)}`;
 }
 
 function cold({ findings }: Report): string {
