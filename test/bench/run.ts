@@ -6,6 +6,7 @@ import type { Findings } from './report/report.ts';
 import { type Contest, type Pace, type Round, runRounds } from './rounds.ts';
 import { SUBJECTS } from './subjects/all.ts';
 import { DIRECT } from './subjects/direct.ts';
+import { FLAG_SETS } from './subjects/flag-sets.ts';
 import { BEFORE, sidecarFrom } from './subjects/sidecar.ts';
 import type { Subject } from './subjects/subject.ts';
 import { type ColdResult, runCold } from './workloads/cold.ts';
@@ -68,7 +69,10 @@ export async function runWorkloads(
   workloads: readonly Workload[],
   options: Options,
 ): Promise<Findings> {
-  const others = options.against === undefined ? [] : [sidecarFrom(options.against, options.againstFlags)];
+  const others = [
+    ...(options.against === undefined ? [] : [sidecarFrom(options.against, options.againstFlags)]),
+    ...(options.flags ? FLAG_SETS : []),
+  ];
   const installed = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true).filter(
     (subject) => subject.version() !== undefined,
   );
@@ -140,7 +144,7 @@ async function watchAll(
 ): Promise<MemoryResult[]> {
   const results: MemoryResult[] = [];
   for (const subject of subjects.filter(({ name }) => !smoke || name === 'sidecar')) {
-    const loaded = WATCHED.includes(subject.name);
+    const loaded = WATCHED.includes(subject.name) || FLAG_SETS.includes(subject);
     say(`memory of ${subject.name}`);
     results.push(await watchMemory(world, lanes, { subject, requests: loaded ? requests : 0 }));
   }

@@ -19,6 +19,7 @@ export function renderReport(report: Report): string {
     cold(report),
     others(report),
     against(report),
+    flags(report),
     targets(report),
   ]
     .filter((part) => part !== '')
@@ -162,6 +163,21 @@ function against({ findings: { rounds } }: Report): string {
     ),
   ]);
   return `this build / the one before, paired\n\n${renderTable(['workload', 'CPU', 'p50', 'p99'], rows)}`;
+}
+
+/** A set that is good in one workload and bad in another is a bad set: the worst ratio counts. */
+function flags({ findings: { rounds }, options }: Report): string {
+  if (!options.flags) return '';
+  const names = [...new Set(rounds.map(({ workload }) => workload))];
+  const lanes = [...new Set(rounds.map(({ lane }) => lane))].filter((lane) => lane !== 'floor');
+  const rows = lanes.map((lane) => {
+    const ratios = names.map((workload) => pairedRatio(rounds, { workload, measure: 'cpuUs' }, lane, 'floor'));
+    const late = pairedRatio(rounds, { workload: 'get-512', measure: 'p999Ms' }, lane, 'floor');
+    const worst = Math.max(...ratios.map((ratio) => ratio?.median ?? Number.NaN));
+    return [lane, ...ratios.map((ratio) => spread(ratio)), spread(late), number(worst)];
+  });
+  const header = ['flags', ...names.map((name) => `CPU, ${name}`), 'p99.9, get-512', 'worst CPU'];
+  return `flags, as ratios to the floor, paired\n\n${renderTable(header, rows)}`;
 }
 
 function targets({ verdicts, options }: Report): string {

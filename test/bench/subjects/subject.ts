@@ -19,6 +19,8 @@ export interface SidecarSetup {
   readonly main: string;
   /** Of Node, beside those of the image. */
   readonly nodeFlags: readonly string[];
+  /** Over the usual variables. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Beside what every sidecar of the bench has. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Resolve as soon as it listens, not when it has a token. */
