@@ -21,7 +21,7 @@ async function startWorld({ announced = '', warm = false } = {}) {
   await once(server, 'listening');
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const egress = createEgress(
-    { origin, basePath: '', hostname: '127.0.0.1', secure: false },
+    { origin, basePath: '', hostname: '127.0.0.1', secure: false, text: origin },
     {
       loaded: {
         config: { timeouts: TIMEOUTS, limits: { keepAlive: KEEP_ALIVE_MS } },
