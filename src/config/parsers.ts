@@ -17,6 +17,8 @@ export interface BaseUrl {
   readonly basePath: string;
   readonly hostname: string;
   readonly secure: boolean;
+  /** As it was written: an issuer is compared character by character, a slash at its end included (RFC 8414 §3.3). */
+  readonly text: string;
 }
 
 const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
@@ -115,5 +117,6 @@ export function parseBaseUrl(text: string): BaseUrl {
     basePath: path.replace(/\/$/, ''),
     hostname: url.hostname,
     secure: scheme === 'https',
+    text,
   };
 }

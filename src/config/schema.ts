@@ -131,6 +131,7 @@ export const RouteSchema = z.strictObject({
     .default('once')
     .meta(meta('Send a request again with a new token when the API says 401 to the token')),
   upgrade: z.boolean().default(false).meta(meta('Let WebSocket upgrades through')),
+  warm: z.boolean().default(false).meta(meta('Keep a connection to the API ready for the next call')),
   allow: z
     .array(z.string().regex(ALLOW, 'must be "METHOD /glob", at most 8 of * and **, for example "GET /accounts/**"'))
     .optional()
@@ -230,6 +231,7 @@ export const ConfigSchema = z.strictObject({
       replayBody: size('64KiB', 'Request bodies up to this size are held in memory so they can be sent again'),
       requestBody: parsed(parseSizeBytes, meta('Largest request body; absent = no limit')).optional(),
       upstreamConnections: z.int().min(1).max(10_000).default(256).meta(meta('Connections to each API at most')),
+      keepAlive: duration('55s', 'Keep an idle connection to a server this long; less if the server says so'),
     })
     .prefault({}),
   audit: z

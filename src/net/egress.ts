@@ -7,6 +7,7 @@ import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
+import { createReadyConnection, type ReadyConnection } from './ready-connection.ts';
 import { tolerate } from './upstream-socket.ts';
 
 const BUSY_MS = 10;
@@ -39,7 +40,9 @@ export interface Egress {
 
 /** How far, through whom and with which certificates. */
 export interface Outbound extends Pick<LoadedConfig, 'proxy' | 'tls'> {
-  readonly config: Pick<LoadedConfig['config'], 'timeouts'>;
+  readonly config: Pick<LoadedConfig['config'], 'timeouts'> & {
+    readonly limits: Pick<LoadedConfig['config']['limits'], 'keepAlive'>;
+  };
 }
 
 export interface EgressOptions {
@@ -47,14 +50,13 @@ export interface EgressOptions {
   readonly connections: number;
   /** For servers with small responses: closes a connection on which more arrives. Default: no bound. */
   readonly maxBytes?: number;
+  /** Whether one connection is kept ready while there is none in use. */
+  readonly warm?: boolean;
   /** Whose TLS files apply: `credential NAME` or `route PATH`. */
   readonly owner: string;
 }
 
 type Timeouts = Outbound['config']['timeouts'];
-
-/** However long a server offers to wait: firewalls forget idle connections silently, and a lost POST is a question. */
-const MAX_IDLE_MS = 60_000;
 
 /** Nothing a caller sends can choose where a request goes. */
 export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
@@ -69,29 +71,50 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     onStale: (error: Error) => void stale.add(error),
     maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY,
   };
-  const connect = watched(tunnels?.connect ?? directly, watch);
+  const connector = watched(tunnels?.connect ?? directly, watch);
+  const ready = createReadyConnection({
+    connector,
+    target: targetOf(base),
+    keepMs: config.limits.keepAlive,
+    isNeeded: () => pool.stats.connected === 0,
+  });
   const pool = new Pool(base.origin, {
     connections: options.connections,
     // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix up responses.
     allowH2: false,
     pipelining: 1,
     useMilo: false,
-    keepAliveMaxTimeout: MAX_IDLE_MS,
+    // Also where the server announces more: firewalls forget idle connections silently, and a lost POST is a question.
+    keepAliveTimeout: config.limits.keepAlive,
+    keepAliveMaxTimeout: config.limits.keepAlive,
     headersTimeout: config.timeouts.firstByte,
     bodyTimeout: config.timeouts.idle,
     // One connection may carry several responses within its bound.
     ...(options.maxBytes && { maxRequestsPerClient: 10 }),
-    connect,
+    connect: ready.connect,
   });
+  if (options.warm) keepWarm(pool, ready);
+  const end = (how: 'close' | 'destroy') => {
+    ready.end();
+    return pool[how]().finally(tunnels?.destroy);
+  };
   return {
     dispatcher: pool,
-    direct: directTo(base, connect, config.timeouts),
+    direct: directTo(base, connector, config.timeouts),
     wasReused: (error) => stale.has(error),
     isBusy: remembered(() => pool.stats.queued > 0),
     stats: () => ({ connected: pool.stats.connected, running: pool.stats.running, queued: pool.stats.queued }),
-    close: () => pool.close().finally(tunnels?.destroy),
-    destroy: () => pool.destroy().finally(tunnels?.destroy),
+    close: () => end('close'),
+    destroy: () => end('destroy'),
   };
+}
+
+/** The connections of the pool do as long as there are any. */
+function keepWarm(pool: Pool, ready: ReadyConnection): void {
+  pool.on('disconnect', () => {
+    if (pool.stats.connected === 0) ready.prepare();
+  });
+  ready.prepare();
 }
 
 /** A yes is good for some ms: the pool counts all its connections for it, and is asked by everyone who has to wait. */
@@ -104,13 +127,18 @@ function remembered(isBusy: () => boolean): () => boolean {
   };
 }
 
-function directTo({ origin }: BaseUrl, connect: buildConnector.connector, timeouts: Timeouts): Direct {
+function targetOf({ origin }: BaseUrl): buildConnector.Options {
   const { protocol, host, port, hostname } = new URL(origin);
+  return { protocol, host, port, hostname: hostname.replace(/^\[(.*)\]$/, '$1') };
+}
+
+function directTo(base: BaseUrl, connect: buildConnector.connector, timeouts: Timeouts): Direct {
+  const target = targetOf(base);
   return {
-    host,
+    host: target.host ?? '',
     firstByteMs: timeouts.firstByte,
     idleMs: timeouts.idle,
-    open: (done) => connect({ protocol, host, port, hostname: hostname.replace(/^\[(.*)\]$/, '$1') }, done),
+    open: (done) => connect(target, done),
   };
 }
 
@@ -121,10 +149,13 @@ interface Watch {
 
 /** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, 1xx responses. */
 function watched(connector: buildConnector.connector, { onStale, maxBytes }: Watch): buildConnector.connector {
+  // undici remembers TLS sessions by weak references alone: without another they are gone before the next handshake.
+  const sessions: Buffer[] = [];
   return (options, done) =>
     connector(options, (...result) => {
       const [, socket] = result;
       if (socket) tolerate(socket, onStale);
+      socket?.on('session', (session: Buffer) => void sessions.splice(0, 1, session));
       const before = socket?.bytesRead ?? 0;
       if (maxBytes < Number.POSITIVE_INFINITY) {
         socket?.prependListener('readable', () => {

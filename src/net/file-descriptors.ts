@@ -29,7 +29,7 @@ export function readDescriptors(): Descriptors | undefined {
  * @param origins number of APIs, each with its own connections
  */
 export function fitConnections(
-  { connections, upstreamConnections }: Config['limits'],
+  { connections, upstreamConnections }: Pick<Config['limits'], 'connections' | 'upstreamConnections'>,
   origins: number,
   { limit, open }: Descriptors,
 ): number {

@@ -75,6 +75,5 @@ function formEncode(text: string): string {
 
 /** Who an assertion is for: as configured, else the issuer if known, else the token endpoint. */
 export function assertionAudience({ assertionAudience: stated, issuer, tokenEndpoint }: CredentialConfig): string {
-  const server = issuer ?? tokenEndpoint;
-  return stated ?? (server ? server.origin + server.basePath : '');
+  return stated ?? (issuer ?? tokenEndpoint)?.text ?? '';
 }

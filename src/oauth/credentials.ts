@@ -130,13 +130,9 @@ function reread(before: readonly LoadedSecret[], now: readonly LoadedSecret[]): 
   return before.map((secret) => now.find(({ name }) => name === secret.name) ?? secret);
 }
 
-function urlOf({ origin, basePath }: BaseUrl): string {
-  return origin + basePath;
-}
-
 function discover(issuer: BaseUrl, { loaded: { config }, connect, placeAt }: Context): Discovery {
   return createDiscovery({
-    issuer: urlOf(issuer),
+    issuer: issuer.text,
     basePath: issuer.basePath,
     place: placeAt(issuer, 'issuer'),
     dispatcher: connect(issuer),
@@ -163,7 +159,7 @@ function buildVerifier(
   const { verify, issuer, audience } = settings;
   if (!verify || !issuer || !discovery) return undefined;
   return createVerifier({
-    issuer: urlOf(issuer),
+    issuer: issuer.text,
     audience,
     async jwksUri() {
       const outcome = await discovery.find();

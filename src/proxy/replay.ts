@@ -15,21 +15,24 @@ import type { Route } from './route.ts';
 
 /**
  * After a 401: the token for a second try, if this response blames the one that was sent and the same bytes are at
- * hand; undefined when the caller gets the 401.
+ * hand; undefined when the caller gets the 401. A token that is blamed is renewed in either case, for the calls to come.
  */
 export function renewedToken(
   { body, replayed, methods }: Exchange,
   route: Route,
   { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
-  if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return undefined;
-  if (!blamesToken(challenges, methods.every(isSafe))) return undefined;
-  try {
-    return Promise.resolve(route.tokens.renew(stale));
-  } catch (error) {
-    // While it backs off it throws at once; as a promise that goes the same way as a failed fetch.
-    return Promise.reject(error);
-  }
+  if (replayed || !blamesToken(challenges, methods.every(isSafe))) return undefined;
+  const renewed = renew(route, stale);
+  if (route.replayOn401 === 'once' && body.kind !== 'stream') return renewed;
+  // Whoever comes next is told what became of it.
+  renewed.catch(() => undefined);
+  return undefined;
+}
+
+/** While it backs off it throws at once; as a promise that goes the same way as a failed fetch. */
+async function renew({ tokens }: Route, stale: Token): Promise<Token> {
+  return tokens.renew(stale);
 }
 
 /** After a broken connection: only what is safe, and only on one used before that died before it said anything. */
