@@ -191,7 +191,11 @@ function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, pro
   return [...Map.groupBy(given, slotOf).values()].flatMap((rivals) => {
     const [first, second] = rivals.toSorted((a, b) => Number(b.byFlag) - Number(a.byFlag));
     if (first && second && first.byFlag === second.byFlag) {
-      problems.push({ where: first.source, path: '', message: `and ${second.source} are both set; set only one` });
+      problems.push({
+        where: first.source,
+        path: '',
+        message: `conflicts with ${second.source}: set only one of them`,
+      });
     }
     return first ? [first] : [];
   });

@@ -110,24 +110,24 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
   [
     'a token and no call',
     { last: UNCALLED },
-    { state: 'works', from: 'token', message: 'a valid token is at hand; nothing has been called yet' },
+    { state: 'works', from: 'token', message: 'there is a valid token; no calls yet' },
   ],
   [
     'a last call six minutes ago',
     { last: { ...GOOD, successAt: NOW - 6 * MINUTE } },
-    { state: 'works', message: 'nothing has been called since 11:54 UTC; that call got a response' },
+    { state: 'works', message: 'no calls since 11:54 UTC; the last call got a response' },
   ],
   [
     'a last call the day before',
     { last: { ...GOOD, successAt: NOW - 24 * 60 * MINUTE } },
-    { state: 'works', message: 'nothing has been called since 2025-12-31 12:00 UTC; that call got a response' },
+    { state: 'works', message: 'no calls since 2025-12-31 12:00 UTC; the last call got a response' },
   ],
   ...(['none', 'expired'] as const).map(
     (state) =>
       [
         `token ${state} and no failure to get one`,
         { token: { state, expiresAt: undefined }, last: UNCALLED },
-        { state: 'works', from: 'token', message: 'a token is on its way; calls wait for it' },
+        { state: 'works', from: 'token', message: 'the token is being fetched; calls wait for it' },
       ] as const,
   ),
   // The process.
@@ -185,7 +185,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
           state: 'warning',
           from: 'token',
           cause: WORDS.cause,
-          message: `the token is valid until 12:34 UTC, but cannot be renewed: ${WORDS.message}`,
+          message: `the token is valid until 12:34 UTC, but its refresh fails: ${WORDS.message}`,
           fix: WORDS.fix,
           since: NOW - 9 * MINUTE,
         },
@@ -212,7 +212,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
   [
     'an audit log that fails and refuses, on a route that only reads',
     { rest: audit('refuse'), allow: ['GET /accounts/**', 'HEAD /**'] },
-    { state: 'warning', from: 'audit', message: expect.stringMatching(/this route lets none through$/) },
+    { state: 'warning', from: 'audit', message: expect.stringMatching(/but this route allows none$/) },
   ],
   [
     'an audit log that fails and refuses, on a route with one method that changes something',
@@ -267,7 +267,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
       state: 'fails',
       from: 'api',
       cause: 'api_error',
-      message: 'the API itself responds with HTTP 503',
+      message: 'the API responds with HTTP 503',
     },
   ],
   [
@@ -302,7 +302,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
     {
       state: 'warning',
       from: 'api',
-      message: '2 of 9 calls of the last five minutes failed, the last: the API cannot be reached',
+      message: '2 of 9 calls failed in the last five minutes. Last failure: the API cannot be reached',
       since: NOW - MINUTE,
     },
   ],
@@ -326,7 +326,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
     { last: met({ code: 'UPSTREAM_UNREACHABLE', agoMs: 6 * MINUTE, failed5m: 0 }) },
     {
       state: 'warning',
-      message: 'nothing has been called since 11:54 UTC, and that call failed: the API cannot be reached',
+      message: 'no calls since 11:54 UTC, and the last call failed: the API cannot be reached',
       since: NOW - 2 * MINUTE,
     },
   ],
