@@ -134,7 +134,7 @@ function asSecret(read: Text): Read {
   if (/[^\x20-\x7e]/.test(secret)) {
     const shape = shapeOf(secret);
     return {
-      problem: `${read.what} contains line breaks or non-ASCII characters${shape === undefined ? '' : `: it ${shape}`}`,
+      problem: `${read.what} contains line breaks or characters that are not ASCII${shape === undefined ? '' : `: it ${shape}`}`,
     };
   }
   return { value: new Secret(secret), shape: shapeOf(secret) };

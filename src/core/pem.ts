@@ -100,7 +100,7 @@ function blocksOf(content: Buffer | string): Block[] {
       at = end;
     }
   }
-  if (blocks.length === 0) throw new Error('contains no PEM: no line begins with -----BEGIN');
+  if (blocks.length === 0) throw new Error('contains no certificate or key in PEM: no line begins with -----BEGIN');
   return blocks;
 }
 

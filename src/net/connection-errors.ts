@@ -128,7 +128,7 @@ const ROWS: readonly Row[] = [
     words: ({ target }, code) => ({
       cause: 'connection_reset',
       message: `${target} accepts the connection, then closes it (${code})`,
-      fix: 'check the port, ask whether the server admits only known addresses, and whether a firewall inspects the traffic',
+      fix: 'check the port; ask the operator of the server whether it admits only known addresses; a firewall can also cause this',
     }),
   },
 ];

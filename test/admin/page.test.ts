@@ -258,10 +258,10 @@ describe('admin/page: what it says', () => {
     expect(read).toContain('Unknown outcomes The API may have executed 2 calls: ask the API before you send again.');
     expect(read).toContain(
       `12:00:00 UTC, less than a minute ago /banking POST ${ERRORS.UPSTREAM_TIMEOUT.title} r-1 pay-4711 ` +
-        'Ask the API with this Idempotency-Key. Do not send it again before you know.',
+        'Ask the API with this Idempotency-Key. Do not send the call again before you know its outcome.',
     );
     expect(read).toContain(
-      `/banking POST ${ERRORS.CALLER_ABORTED.title} r-0 none Ask the API for what this call would have made, or with`,
+      `/banking POST ${ERRORS.CALLER_ABORTED.title} r-0 none Ask the API for the result of this call, or with`,
     );
     const none = text(page(input()));
     expect(none).toContain('Payments and other calls with an unknown outcome None since the start.');
@@ -286,7 +286,7 @@ describe('admin/page: what it says', () => {
     expect(rows([{}])).toContain('works /banking Calls get responses. https://api.example/banking');
     expect(rows([{ ...token, state: 'early' }])).toContain('warning /banking The token is valid until 13:00 UTC, but');
     expect(rows([{ ...REFUSED, ...token }])).toContain(
-      `fails /banking ${ERRORS.CREDENTIALS_REJECTED.title}. Since 11:51:00 UTC, 9 minutes ago What to do: Client id,`,
+      `fails /banking ${ERRORS.CREDENTIALS_REJECTED.title}. Since 11:51:00 UTC, 9 minutes ago What to do: It does not accept client id,`,
     );
   });
 

@@ -167,7 +167,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
       code: 'CREDENTIALS_REJECTED',
       cause: 'credentials_rejected',
       message: 'the identity server refuses the credentials',
-      fix: expect.stringMatching(/^client id.*check`$/),
+      fix: expect.stringMatching(/^it does not accept client id.*check`$/),
       since: NOW - 3000,
     },
   ],
@@ -206,7 +206,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
       code: 'SIDECAR_AUDIT_FAILED',
       cause: 'audit_failing',
       message: 'the audit log cannot be written (ENOSPC): calls that change something get 503',
-      fix: expect.stringMatching(/make room/),
+      fix: expect.stringMatching(/free disk space/),
     },
   ],
   [
@@ -232,7 +232,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
   [
     'a call that the audit log stopped, which is written again',
     { last: met({ code: 'SIDECAR_AUDIT_FAILED', status: 503 }) },
-    { state: 'warning', from: 'audit', message: expect.stringMatching(/^2 of 9 calls .* the last: the audit log/) },
+    { state: 'warning', from: 'audit', message: expect.stringMatching(/^2 of 9 calls .* Last failure: the audit log/) },
   ],
   // Too much at once.
   [
@@ -276,7 +276,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
     {
       state: 'warning',
       code: 'UPSTREAM_REFUSED_TOKEN',
-      message: expect.stringMatching(/the last: the API refuses the token$/),
+      message: expect.stringMatching(/Last failure: the API refuses the token$/),
     },
   ],
   [

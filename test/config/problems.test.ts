@@ -280,7 +280,7 @@ routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
       'a credential nobody defined',
       'routes: [{ path: /a, upstream: "https://a.example", credential: o }]',
       'routes.0.credential',
-      /there are: default/,
+      /configured: default/,
     ],
     [
       'one path twice',

@@ -80,8 +80,8 @@ describeWithOpenssl('core/pem', () => {
     ['DER', () => made().der, /binary.*openssl x509 -inform DER/],
     ['PKCS#12', () => made().pkcs12, /binary.*PKCS#12/],
     ['half a BEGIN line', () => `${made().authority.ca}-----BEGIN CERT`, /block 2 .*incomplete/],
-    ['dashes missing', () => made().authority.ca.replace('-----BEGIN', '----BEGIN'), /no PEM|incomplete/],
-    ['a long dash of a word processor', () => made().authority.ca.replaceAll('-----', '–––––'), /no PEM/],
+    ['dashes missing', () => made().authority.ca.replace('-----BEGIN', '----BEGIN'), /in PEM|incomplete/],
+    ['a long dash of a word processor', () => made().authority.ca.replaceAll('-----', '–––––'), /in PEM/],
     [
       'another END',
       () => made().authority.ca.replace('END CERTIFICATE', 'END X'),
