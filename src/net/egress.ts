@@ -1,7 +1,7 @@
 /**
- * How the sidecar connects out, to APIs and token endpoints alike: bound to one origin for life, HTTP/1.1, through the
- * company's proxy where there is one (by CONNECT only, so the proxy sees neither secret nor token), with its own CA and
- * client certificate where configured.
+ * Connections to APIs and token endpoints. Each egress is bound to one origin and speaks HTTP/1.1. It uses the outbound
+ * proxy where one applies (only by CONNECT, so the proxy gets neither secret nor token), and the configured CA and
+ * client certificate.
  */
 import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
@@ -12,7 +12,7 @@ import { tolerate } from './upstream-socket.ts';
 
 const BUSY_MS = 10;
 
-/** Connections to the same server in the same way, each for one user alone, who has to end it: outside the pool and its bound. */
+/** Opens single connections to the same server, outside the pool and its limit. The user of a connection closes it. */
 export interface Direct {
   /** For `Host`. */
   readonly host: string;
@@ -25,20 +25,20 @@ export interface Egress {
   readonly dispatcher: Dispatcher;
   readonly direct: Direct;
   /**
-   * True for the failure of a connection that had carried a response before, and nothing since: the server may have closed
-   * it just as the request left, which says nothing about the server (RFC 9112 §9.3.1).
+   * True for the error of a reused connection that received nothing since the last request: the server may have closed
+   * it just as the request was sent, so the request can be sent again (RFC 9112 §9.3.1).
    */
   wasReused(error: Error): boolean;
-  /** Whether requests wait for a connection to become free. */
+  /** True while requests wait for a free connection. */
   isBusy(): boolean;
-  /** What goes on now. */
+  /** Current connections, running and waiting requests. */
   stats(): { connected: number; running: number; queued: number };
-  /** Lets running requests finish. */
+  /** Closes after running requests have finished. */
   close(): Promise<void>;
   destroy(): Promise<void>;
 }
 
-/** How far, through whom and with which certificates. */
+/** Timeouts, proxy and certificates. */
 export interface Outbound extends Pick<LoadedConfig, 'proxy' | 'tls'> {
   readonly config: Pick<LoadedConfig['config'], 'timeouts'> & {
     readonly limits: Pick<LoadedConfig['config']['limits'], 'keepAlive'>;
@@ -48,17 +48,17 @@ export interface Outbound extends Pick<LoadedConfig, 'proxy' | 'tls'> {
 export interface EgressOptions {
   readonly loaded: Outbound;
   readonly connections: number;
-  /** For servers with small responses: closes a connection on which more arrives. Default: no bound. */
+  /** For servers with small responses: a connection that receives more is closed. Default: no limit. */
   readonly maxBytes?: number;
-  /** Whether one connection is kept ready while there is none in use. */
+  /** Keep one connection ready while none is in use. */
   readonly warm?: boolean;
-  /** Whose TLS files apply: `credential NAME` or `route PATH`. */
+  /** Owner of the TLS files: `credential NAME` or `route PATH`. */
   readonly owner: string;
 }
 
 type Timeouts = Outbound['config']['timeouts'];
 
-/** Nothing a caller sends can choose where a request goes. */
+/** Creates the connections to `base`. Nothing in a request can select another server. */
 export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   const { config, proxy, tls } = options.loaded;
   const connectMs = config.timeouts.connect;
@@ -80,16 +80,16 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   });
   const pool = new Pool(base.origin, {
     connections: options.connections,
-    // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix up responses.
+    // HTTP/1.1 only: the tests cover its framing, and one request per connection cannot mix up responses.
     allowH2: false,
     pipelining: 1,
     useMilo: false,
-    // Also where the server announces more: firewalls forget idle connections silently, and a lost POST is a question.
+    // Even if a server offers more: firewalls drop idle connections silently, and the outcome of a lost POST is unknown.
     keepAliveTimeout: config.limits.keepAlive,
     keepAliveMaxTimeout: config.limits.keepAlive,
     headersTimeout: config.timeouts.firstByte,
     bodyTimeout: config.timeouts.idle,
-    // One connection may carry several responses within its bound.
+    // `maxBytes` counts all responses of a connection, so few requests share one.
     ...(options.maxBytes && { maxRequestsPerClient: 10 }),
     connect: ready.connect,
   });
@@ -109,7 +109,7 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   };
 }
 
-/** The connections of the pool do as long as there are any. */
+/** Prepares a connection whenever the pool has none. */
 function keepWarm(pool: Pool, ready: ReadyConnection): void {
   pool.on('disconnect', () => {
     if (pool.stats.connected === 0) ready.prepare();
@@ -117,7 +117,7 @@ function keepWarm(pool: Pool, ready: ReadyConnection): void {
   ready.prepare();
 }
 
-/** A yes is good for some ms: the pool counts all its connections for it, and is asked by everyone who has to wait. */
+/** Caches true for some ms: the pool iterates over all connections, and every waiting request asks. */
 function remembered(isBusy: () => boolean): () => boolean {
   let until = 0;
   return () => {
@@ -147,9 +147,9 @@ interface Watch {
   readonly maxBytes: number;
 }
 
-/** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, 1xx responses. */
+/** undici limits bodies and headers, but not what its parser skips: chunk extensions, reason phrases, 1xx responses. */
 function watched(connector: buildConnector.connector, { onStale, maxBytes }: Watch): buildConnector.connector {
-  // undici remembers TLS sessions by weak references alone: without another they are gone before the next handshake.
+  // undici holds TLS sessions by weak references only: without a strong one they are gone before the next handshake.
   const sessions: Buffer[] = [];
   return (options, done) =>
     connector(options, (...result) => {
@@ -159,7 +159,7 @@ function watched(connector: buildConnector.connector, { onStale, maxBytes }: Wat
       const before = socket?.bytesRead ?? 0;
       if (maxBytes < Number.POSITIVE_INFINITY) {
         socket?.prependListener('readable', () => {
-          if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('more than any response needs'));
+          if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('response too large'));
         });
       }
       done(...result);

@@ -255,7 +255,7 @@ const SETUPS: readonly Setup[] = [
       exit: 7,
       code: 'UPSTREAM_INVALID',
       cause: 'not_http',
-      message: /does not speak HTTP/,
+      message: /not with valid HTTP/,
       fix: /port of upstream/,
     },
   },
