@@ -24,19 +24,19 @@ function failed(status: number, host: string): Words {
   return {
     cause: 'api_error',
     message: `the API at ${host} itself responds with HTTP ${status}`,
-    fix: 'ask whoever runs the API about its state; the sidecar forwards its responses unchanged',
+    fix: 'ask the API’s operator about its status; the sidecar forwards its responses unchanged',
   };
 }
 
 const REFUSALS: Readonly<Record<number, (host: string) => Words>> = {
   401: (host) => ({
     cause: 'api_refuses_token',
-    message: `the API at ${host} refuses the token, or wants something else than a token (HTTP 401)`,
+    message: `the API at ${host} refuses the token, or requires other credentials (HTTP 401)`,
     fix: 'check scope and audience of the route, and that token endpoint and API belong to the same environment; `aritma-sidecar check` reads the token’s claims',
   }),
   403: (host) => ({
     cause: 'api_forbids',
-    message: `the API at ${host} knows the token and does not allow this client this call (HTTP 403)`,
-    fix: 'give the client a policy in Aritma IAM for what it has to do; if it has one, the API may only let known addresses in',
+    message: `the API at ${host} accepts the token but does not allow this client this call (HTTP 403)`,
+    fix: 'give the client a policy in Aritma IAM for this call; if it has one, the API may allow only certain IP addresses',
   }),
 };

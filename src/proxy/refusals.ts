@@ -23,8 +23,8 @@ export function notRouted(path: string, prefixes: readonly string[]): SidecarErr
   const message = 'the path starts with none of the configured route prefixes';
   const failure =
     near === undefined
-      ? { cause: 'route_unknown', message, fix: 'correct it; `/status` on the admin port lists them' }
-      : { cause: 'route_mistyped', message, fix: `the nearest is ${near}: correct the path of the calling program` };
+      ? { cause: 'route_unknown', message, fix: 'correct the path; `/status` on the admin port lists the prefixes' }
+      : { cause: 'route_mistyped', message, fix: `the nearest prefix is ${near}: correct the path in the calling program` };
   return new SidecarError('ROUTE_NOT_FOUND', { failure });
 }
 
@@ -36,8 +36,8 @@ export function notOurs(sent: string, hosts: ReadonlySet<string>): SidecarError 
   const listened = [...hosts].filter((host) => ADDRESS.test(host)).slice(0, MAX_NAMED);
   const failure = {
     cause: 'host_unknown',
-    message: 'the request names a host in its Host header that is not this sidecar',
-    fix: `call it by an address it listens on (${listened.join(', ')}), or add the name under \`callers.hosts\``,
+    message: 'the Host header of the request does not name this sidecar',
+    fix: `call an address it listens on (${listened.join(', ')}), or add the name to \`callers.hosts\``,
   };
   return new SidecarError('CALLER_HOST', { fields: { refusedHost: cut(visible(sent)) }, failure });
 }
@@ -48,7 +48,7 @@ function cut(text: string): string {
 
 const NO_REQUEST = {
   cause: 'malformed_request',
-  message: 'what arrived is no HTTP/1.1 request',
+  message: 'the bytes received are not an HTTP/1.1 request',
   fix: 'correct the calling program: this port speaks HTTP/1.1',
 };
 
@@ -72,7 +72,7 @@ export function notHttp(error: Error & { readonly code?: string; readonly rawPac
     return {
       cause: 'http2',
       message: 'the caller speaks HTTP/2 to a port that speaks HTTP/1.1',
-      fix: 'switch it off there',
+      fix: 'switch HTTP/2 off in the calling program',
     };
   return /^HPE_(?!HEADER_OVERFLOW)/.test(code) ? NO_REQUEST : undefined;
 }
