@@ -1,21 +1,26 @@
 /**
- * What a caller is told that has come to the wrong place: by another protocol, by another host, by a path of no route. Names
- * what is configured, never what the caller has sent.
+ * Messages for callers that use the wrong protocol, host or path. They name what is configured, never what the caller
+ * sent.
  */
 import { closest } from '../core/closest.ts';
 import { SidecarError } from '../core/errors.ts';
 import type { Words } from '../core/failure.ts';
 import { visible } from '../core/terminal.ts';
 
-/** Of a path. */
+/** Characters of a path. */
 const MAX_COMPARED_CHARS = 200;
 const ADDRESS = /^(?:localhost|[\d.]+|\[[\da-f:.]+\])(?::\d+)?$/;
-/** Of the addresses in a response. */
+/** Addresses named in a response. */
 const MAX_NAMED = 6;
-/** Of a refused Host. */
+/** Characters of a refused Host. */
 const MAX_LOGGED_CHARS = 80;
 
-/** @param prefixes of the routes */
+/**
+ * Returns ROUTE_NOT_FOUND, with the nearest prefix when the path looks mistyped.
+ * @param prefixes of the routes
+ * @example
+ * notRouted('/bankng/accounts', ['/banking']).extras.failure?.fix; // 'the nearest prefix is /banking: …'
+ */
 export function notRouted(path: string, prefixes: readonly string[]): SidecarError {
   const depths = new Set(prefixes.map((prefix) => prefix.split('/').length));
   const begun = path.slice(0, MAX_COMPARED_CHARS).split('/');
@@ -24,13 +29,17 @@ export function notRouted(path: string, prefixes: readonly string[]): SidecarErr
   const failure =
     near === undefined
       ? { cause: 'route_unknown', message, fix: 'correct the path; `/status` on the admin port lists the prefixes' }
-      : { cause: 'route_mistyped', message, fix: `the nearest prefix is ${near}: correct the path in the calling program` };
+      : {
+          cause: 'route_mistyped',
+          message,
+          fix: `the nearest prefix is ${near}: correct the path in the calling program`,
+        };
   return new SidecarError('ROUTE_NOT_FOUND', { failure });
 }
 
 /**
- * Of a Host or authority: what was sent goes into the log alone. A web page that calls by a name of its own learns the
- * addresses that are listened on, but none of `callers.hosts`.
+ * Returns CALLER_HOST. The Host that the caller sent goes only into the log. The response names the addresses that the
+ * sidecar listens on, but no name in `callers.hosts`: the caller may be a hostile web page.
  */
 export function notOurs(sent: string, hosts: ReadonlySet<string>): SidecarError {
   const listened = [...hosts].filter((host) => ADDRESS.test(host)).slice(0, MAX_NAMED);
@@ -52,7 +61,7 @@ const NO_REQUEST = {
   fix: 'correct the calling program: this port speaks HTTP/1.1',
 };
 
-/** Of bytes that are no request; undefined where that is not what is wrong. @param error Node's own, of a connection */
+/** Returns the message for bytes that are not HTTP/1.1; undefined for other errors. @param error from `clientError` */
 export function notHttp(error: Error & { readonly code?: string; readonly rawPacket?: Buffer }): Words | undefined {
   const { code = '', rawPacket } = error;
   // A record of a TLS handshake (RFC 8446 §5.1).
