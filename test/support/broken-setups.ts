@@ -121,12 +121,12 @@ const IDENTITY: readonly BrokenSetup[] = [
   {
     what: 'the token is of another type',
     harm: (patient) => patient.answer(grant('CANARY', { token_type: 'DPoP' })),
-    ...{ cause: 'token_bad_token_type', says: /no bearer token/, fix: /issued bearer tokens/ },
+    ...{ cause: 'token_bad_token_type', says: /not a bearer token/, fix: /for bearer tokens/ },
   },
   {
     what: 'the token has expired when it is issued',
     harm: (patient) => patient.answer(grant('CANARY', { expires_in: 0 })),
-    ...{ cause: 'token_bad_expires_in', says: /has expired already/, fix: /token lifetime/ },
+    ...{ cause: 'token_bad_expires_in', says: /has already expired/, fix: /token lifetime/ },
   },
   {
     what: 'the identity server fails',
@@ -259,7 +259,7 @@ const APIS: readonly BrokenSetup[] = [
   {
     what: 'the API fails',
     harm: api(http('500 Broken', 'CANARY')),
-    ...{ cause: 'api_error', says: /HTTP 500/, fix: /whoever runs the API/ },
+    ...{ cause: 'api_error', says: /HTTP 500/, fix: /the API’s operator/ },
     views: {
       check: { cause: 'upstream_server_error', says: /API .*fails \(HTTP 500\)/, fix: /ask the API’s operator/ },
       response: THEIR_OWN,
@@ -372,8 +372,8 @@ const MACHINE: readonly BrokenSetup[] = [
   {
     what: 'something else is where the audit log should be',
     harm: ({ config, folder }) => Object.assign(config, { audit: { file: folder.write('audit', 'CANARY') } }),
-    ...{ cause: 'audit_not_ours', says: /is no audit log/, fix: /move it away/ },
-    views: { log: { says: /is no audit log/, fix: /move it away/ }, ...STARTS_NOT },
+    ...{ cause: 'audit_not_ours', says: /is not an audit log/, fix: /move it away/ },
+    views: { log: { says: /is not an audit log/, fix: /move it away/ }, ...STARTS_NOT },
   },
   {
     what: 'callers and operators have one address',
