@@ -41,7 +41,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
   }
 
   const generation = (page: Page) => page.locator('#credentials td[data-label=Generation]').textContent();
-  const button = (page: Page) => page.getByRole('button', { name: 'Refresh token of default now' });
+  const button = (page: Page) => page.getByRole('button', { name: 'Refresh the token of default' });
 
   it('shows a failed request and a new token without being loaded again, and keeps focus and scroll position', async () => {
     await using opened = await open({ viewport: { width: 800, height: 400 } });
@@ -102,7 +102,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     const { page } = opened;
     const before = world.identity.calls.length;
     const order: unknown[] = [];
-    for (let count = 0; count < 12 && order.at(-1) !== 'Refresh token of default now'; count += 1) {
+    for (let count = 0; count < 12 && order.at(-1) !== 'Refresh the token of default'; count += 1) {
       await page.keyboard.press('Tab');
       order.push(await page.evaluate('document.activeElement.textContent'));
     }
@@ -112,7 +112,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
       'Errors',
       'Credentials',
       'Configuration',
-      'Refresh token of default now',
+      'Refresh the token of default',
     ]);
     expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
     await page.evaluate('globalThis.mark = 1');

@@ -185,7 +185,11 @@ const IDENTITY: readonly BrokenSetup[] = [
   {
     what: 'the identity server’s certificate has expired',
     harm: identityTls(() => certificates().expired, true),
-    ...{ cause: 'tls_expired', says: /certificate of 127.* expired/, fix: /operator of the server to renew it/ },
+    ...{
+      cause: 'tls_expired',
+      says: /certificate of 127.* expired/,
+      fix: /renewed at the server|operator of the server to renew it/,
+    },
   },
   {
     what: 'the identity server’s certificate is self-signed',
@@ -423,7 +427,7 @@ const FULL_DISK: BrokenSetup = {
     delete route['allow'];
   },
   ...{ cause: 'audit_disk_full', says: /there is no room on its disk \(ENOSPC\)/, fix: /make room there/i },
-  views: { page: { cause: 'audit_failing', says: /cannot be written \(ENOSPC\)/, fix: /free disk space/ } },
+  views: { page: { cause: 'audit_failing', says: /cannot be written \(ENOSPC\)/, fix: /free disk space/i } },
 };
 
 export const BROKEN_SETUPS: readonly BrokenSetup[] = [...IDENTITY, ...APIS, ...MACHINE, FULL_DISK];
