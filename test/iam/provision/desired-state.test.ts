@@ -110,8 +110,9 @@ sidecars: {}
   it('takes the example of docs/iam.md as it stands', () => {
     const page = readFileSync(join(import.meta.dirname, '../../../docs/iam.md'), 'utf8');
     const [, section = ''] = page.split('## A service client from one file');
-    const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(section) ?? [];
-    expect(load(example)).toMatchObject({ client: { name: 'My ERP' }, secret: { file: '/etc/aritma/secret' } });
+    const [, example = ''] = /<<'END'\n([\s\S]*?)\nEND/.exec(section) ?? [];
+    const secret = { file: join(folder.path, 'my-erp.secret') };
+    expect(load(example)).toMatchObject({ client: { name: 'My ERP' }, secret });
   });
 
   it('names a file that is not there', () => {
