@@ -105,12 +105,15 @@ function anchorsOf(tokens: readonly Token[]): Set<string> {
 }
 
 function linksOf(tokens: readonly Token[]): { line: number; href: string }[] {
-  const links = tokens.flatMap((block) =>
-    (block.children ?? []).flatMap((token) => {
+  // What is in a cell of a table has no line of its own.
+  let line = 1;
+  const links = tokens.flatMap((block) => {
+    line = block.map ? firstLine(block) : line;
+    return (block.children ?? []).flatMap((token) => {
       const href = token.attrGet(token.type === 'image' ? 'src' : 'href');
-      return href === null ? [] : [{ line: firstLine(block), href: String(href) }];
-    }),
-  );
+      return href === null ? [] : [{ line, href: String(href) }];
+    });
+  });
   const inHtml = htmlOf(tokens).flatMap(({ line, html }) =>
     [...html.matchAll(/\b(?:href|src)="([^"]+)"/g)].map(([, href = '']) => ({ line, href })),
   );
