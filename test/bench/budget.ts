@@ -1,4 +1,4 @@
-// What attacks cost: `npm run budget`; `-- --before FILE` beside another build, `-- --only TEXT` for some of them.
+// Measures what attacks cost: `npm run budget`; `-- --before FILE` beside another build, `-- --only TEXT` for some attacks.
 import { parseArgs } from 'node:util';
 import { ATTACKS, PLAIN } from '../support/budget-attacks.ts';
 import { type Attack, type Cost, measure, type Subject } from '../support/budget-world.ts';

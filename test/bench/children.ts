@@ -1,6 +1,6 @@
 /**
- * The processes of a bench: started on a core of their own where the machine has two, ended when the bench ends, however
- * it ends.
+ * The processes of a bench. Each starts on its core if the machine has two, and ends when the bench ends, however that
+ * happens.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { treeOf } from './load/processes.ts';
 
-/** What is measured has the one core, what measures the other. */
+/** The subject has one core; load generator and upstream share the other. */
 export const CORE = { subject: 0, measuring: 1 } as const;
 
 export interface Child {
@@ -16,7 +16,7 @@ export interface Child {
   readonly pid: number;
   /** Undefined while it runs. */
   ended(): string | undefined;
-  /** Resolves when it is gone: asked at first, then made to. */
+  /** Resolves when the process is gone: sends SIGTERM first, then SIGKILL. */
   stop(): Promise<void>;
 }
 
@@ -24,9 +24,9 @@ export interface ChildOptions {
   readonly core?: number;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** File that gets what it prints; absent = thrown away. Errors go to the same file. */
+  /** File for standard output and standard error; absent = standard output is dropped. */
   readonly outputFile?: string;
-  /** With a channel for messages. */
+  /** Opens a channel for messages. */
   readonly messages?: boolean;
 }
 
@@ -36,8 +36,8 @@ const alive = new Set<ChildProcess>();
 let pinned = false;
 
 /**
- * Gives each process its core from now on.
- * @returns false on a machine with one core or without taskset: then everything shares what there is
+ * Pins each process started from now on to its core.
+ * @returns false on a machine with one core or without taskset: then all processes share the cores
  */
 export function pinChildren(): boolean {
   const cores = `${CORE.subject},${CORE.measuring}`;
@@ -45,13 +45,13 @@ export function pinChildren(): boolean {
   return pinned;
 }
 
-/** To be called once, before the first child. */
+/** Call once, before the first child. */
 export function endWithBench(): void {
   process.once('exit', killAll);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
 }
 
-/** Node itself with TypeScript files as programs. */
+/** Starts a TypeScript file with the Node that runs the bench. */
 export function startNode(file: string, args: readonly string[], options: ChildOptions = {}): Child {
   return startProgram([process.execPath, file, ...args], { ...options, messages: true });
 }
@@ -63,7 +63,7 @@ export function startProgram(command: readonly string[], options: ChildOptions =
   const output = outputFile === undefined ? 'ignore' : openSync(outputFile, 'a');
   const child = spawn(program, args, {
     cwd,
-    // Nothing of the shell that happens to run the bench changes a subject.
+    // The environment of the shell that runs the bench must not change a subject.
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', output, outputFile === undefined ? 'inherit' : output, ...(messages ? ['ipc' as const] : [])],
   });
@@ -72,7 +72,7 @@ export function startProgram(command: readonly string[], options: ChildOptions =
   return { process: child, pid: child.pid ?? 0, ended: () => endOf(child), stop: () => stop(child) };
 }
 
-/** The next message of a child; fails when it ends instead. */
+/** Returns the next message of a child. Fails if the child ends instead. */
 export async function messageFrom<Message>(child: Child): Promise<Message> {
   const gone = new AbortController();
   const onExit = () => gone.abort();
@@ -94,17 +94,17 @@ function endOf({ exitCode, signalCode }: ChildProcess): string | undefined {
 async function stop(child: ChildProcess): Promise<void> {
   if (endOf(child) !== undefined || child.pid === undefined) return;
   const exited = once(child, 'exit');
-  const patience = setTimeout(() => killTree(child), STOP_MS);
+  const timer = setTimeout(() => killTree(child), STOP_MS);
   child.kill('SIGTERM');
   await exited;
-  clearTimeout(patience);
+  clearTimeout(timer);
 }
 
 function killAll(): void {
   for (const child of alive) killTree(child);
 }
 
-/** With its descendants: the workers of a killed nginx would go on. */
+/** Kills the descendants too: workers outlive a killed nginx. */
 function killTree({ pid }: ChildProcess): void {
   if (pid === undefined) return;
   for (const each of treeOf([pid])) {

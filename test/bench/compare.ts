@@ -1,7 +1,7 @@
 /**
- * Compiled sidecars against each other, start by start: `node test/bench/compare.ts [--rounds 7] FOLDER FOLDER…`, folders
- * that `npm run build -- FOLDER` made. The order changes from round to round and each is set against the first of its own
- * round, so that a machine that is busy for a while is busy for all of them.
+ * Compares builds of the sidecar, start by start: `node test/bench/compare.ts [--rounds 7] FOLDER FOLDER…`, with folders
+ * made by `npm run build -- FOLDER`. The order changes from round to round, and each build is compared with the first one
+ * of the same round, so that a busy minute affects all builds.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,13 +17,13 @@ import { startUpstream, type Upstream } from './upstream.ts';
 
 interface Start {
   readonly readyMs: number;
-  /** Of the start and the second after it. */
+  /** Of the start and the next second. */
   readonly cpuMs: number;
   readonly residentMiB: number;
   readonly anonymousMiB: number;
 }
 
-/** So that what a start leaves behind is gone. */
+/** Time to collect the garbage of a start. */
 const SETTLE_MS = 1000;
 const MIB = 1024 ** 2;
 const FIGURES = ['readyMs', 'cpuMs', 'residentMiB', 'anonymousMiB'] as const;
@@ -34,7 +34,9 @@ const { values, positionals } = parseArgs({
 });
 const rounds = Number(values.rounds);
 if (positionals.length < 2 || !(rounds > 0)) {
-  process.stderr.write('node test/bench/compare.ts [--rounds 7] FOLDER FOLDER…\n');
+  process.stderr.write(
+    'npm run bench:compare -- [--rounds 7] FOLDER FOLDER…   (folders made by npm run build -- FOLDER)\n',
+  );
   process.exit(2);
 }
 endWithBench();
@@ -46,10 +48,10 @@ await upstream.stop();
 process.stdout.write(`${render(positionals, starts)}\n`);
 process.exit();
 
-/** @returns the starts of each program, by round */
+/** Returns the starts of each program, by round. */
 async function compare(programs: readonly string[], upstream: Upstream): Promise<Start[][]> {
   const starts: Start[][] = programs.map(() => []);
-  // The first of each fills the caches of the disk.
+  // The first start of each fills the disk cache.
   for (const program of programs) await startOnce(program, upstream);
   for (let round = 0; round < rounds; round += 1) {
     const order = [...programs.keys()];

@@ -1,12 +1,12 @@
-/** The load generator, seen from the bench. */
+/** The load generator, as the bench uses it. */
 import { join } from 'node:path';
 import { type Child, CORE, messageFrom, startNode } from './children.ts';
 import { ALL_ASKED, type LoadAnswer, type LoadJob, type LoadResult } from './load/job.ts';
 
 export interface Generator {
   /**
-   * Jobs are done one after the other, also when they are given all at once.
-   * @param onAllAsked of a job that asks everything at once: everything has been asked
+   * Runs jobs one after the other, even if all are given at once.
+   * @param onAllAsked called when a job with shape `once` has sent all its requests
    */
   run(job: LoadJob, onAllAsked?: () => void): Promise<LoadResult>;
   stop(): Promise<void>;
@@ -28,7 +28,7 @@ export async function startGenerator(): Promise<Generator> {
   };
 }
 
-/** By one listener for all messages: the last may come in the same breath as the one before. */
+/** Uses one listener for all messages: the last two may arrive together. */
 function run(child: Child, job: LoadJob, onAllAsked: (() => void) | undefined): Promise<LoadResult> {
   const { promise, resolve, reject } = Promise.withResolvers<LoadResult>();
   const onMessage = (message: LoadAnswer) => {

@@ -1,6 +1,6 @@
 /**
- * Subjects while they run: each started once for each way it is set up, proved to inject its token, warmed, and kept
- * until the bench ends. A lane is a subject in one such set-up.
+ * Running subjects. Each is started once for each set-up, checked (does it inject its token?), warmed up and kept until the
+ * bench ends. A lane is a subject in one set-up.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,15 +11,15 @@ import { startUpstream, type Upstream } from './upstream.ts';
 import { SMALL_BYTES, type Variant } from './workloads/workload.ts';
 
 export interface World {
-  /** For everything on disk. */
+  /** All files of the bench. */
   readonly folder: string;
   readonly upstream: Upstream;
   readonly generator: Generator;
-  /** Program of the sidecar. */
+  /** The sidecar's program file. */
   readonly main: string;
-  /** Of the sidecar's Node, beside its usual ones. */
+  /** Options of Node for the sidecar, in addition to the usual ones. */
   readonly nodeFlags: readonly string[];
-  /** Of a process that has just started: by number, or a slow minute would leave a subject's code uncompiled. */
+  /** Warm-up of a new process. A count, not a time: in a slow minute the subject's code would stay uncompiled. */
   readonly warmRequests: number;
 }
 
@@ -29,14 +29,14 @@ export interface Lane {
 }
 
 export interface Lanes {
-  /** Running, verified and warm; the same process each time. */
+  /** Returns a running, checked and warm subject; the same process each time. */
   get(lane: Lane): Promise<Running>;
-  /** One that has just started and is verified, for the caller to stop. */
+  /** Returns a checked subject that has just started. The caller stops it. */
   fresh(lane: Lane): Promise<Running>;
   close(): Promise<void>;
 }
 
-/** Seconds no token of a normal run outlives. */
+/** Token lifetime: longer than any run. */
 const LIFETIME_S = 7 * 3600;
 
 export function createLanes(world: World): Lanes {
@@ -57,7 +57,7 @@ export function createLanes(world: World): Lanes {
   };
 }
 
-/** What a subject is told; also for workloads that start their own. */
+/** Returns the set-up for a subject; also for workloads that start their own. */
 export function setupFor(world: World, variant: Variant, identityPort = world.upstream.port): Setup {
   const { upstream, main, nodeFlags } = world;
   const tls = variant.name === 'tls';
@@ -101,12 +101,12 @@ async function open(world: World, { subject, variant }: Lane): Promise<Running> 
   }
 }
 
-/** The end of what a program has printed. */
+/** Returns the end of a program's output. */
 function lastWords(file: string): string {
   return existsSync(file) ? readFileSync(file, 'utf8').slice(-1000) : '';
 }
 
-/** The upstream says what it has seen; a subject that adds no token, or another than its own, is not measured. */
+/** Asks the upstream what it has seen: a subject that adds no token, or a wrong one, is not measured. */
 async function verify({ port, expects, authorization }: Running): Promise<void> {
   const headers = { Connection: 'close', ...(authorization !== undefined && { Authorization: authorization }) };
   const answer = await fetch(`http://127.0.0.1:${port}/api/seen`, { headers });

@@ -1,4 +1,4 @@
-/** The bench: the sidecar side by side with what people would use instead. `npm run bench -- --help` says how to run it. */
+/** The bench: the sidecar beside what people would use instead. `npm run bench -- --help` shows its options. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -16,12 +16,12 @@ const ROOT = join(import.meta.dirname, '../..');
 
 async function bench(options: Options): Promise<void> {
   const main = join(ROOT, options.from === 'dist' ? 'dist/main.js' : 'src/main.ts');
-  if (!existsSync(main)) throw new Error('there is no dist: npm run build');
+  if (!existsSync(main)) throw new Error('Cannot find dist/main.js. Run npm run build.');
   endWithBench();
-  // A smoke run measures nothing, and has its results sooner on all cores.
+  // A smoke run measures nothing, and is faster on all cores.
   const machine = readMachine(!options.smoke && pinChildren());
   const folder = mkdtempSync(join(tmpdir(), 'aritma-bench-'));
-  // Once the children are dead, which have files open in there.
+  // After the children are dead: they have files open in this folder.
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const [upstream, generator] = await Promise.all([startUpstream(folder), startGenerator()]);
   const nodeFlags = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${resolve(options.profile)}`] : [];

@@ -1,11 +1,11 @@
-/** What the bench is asked for on its command line. */
+/** The options of the bench. */
 import { parseArgs } from 'node:util';
 
 export interface Options {
   readonly rounds: number;
-  /** Of every measurement. */
+  /** Length of each measurement. */
   readonly seconds: number;
-  /** Of the workload that watches memory. */
+  /** Requests of the workload `memory`. */
   readonly requests: number;
   /** Names; absent = all. */
   readonly subjects: readonly string[] | undefined;
@@ -13,35 +13,35 @@ export interface Options {
   /** Files to write. */
   readonly json: string | undefined;
   readonly svg: string | undefined;
-  /** Folder that gets a CPU profile of every sidecar. */
+  /** Folder for a CPU profile of every sidecar. */
   readonly profile: string | undefined;
-  /** As little as shows that everything works. */
+  /** Only checks that everything works. */
   readonly smoke: boolean;
-  /** What the sidecar is run from. */
+  /** Where the sidecar runs from. */
   readonly from: 'dist' | 'src';
-  /** Folder of another build, which is measured beside it as `before`. */
+  /** Folder of another build, measured beside it as `before`. */
   readonly against: string | undefined;
-  /** Of Node, for that one. */
+  /** Options of Node for that build. */
   readonly againstFlags: readonly string[];
 }
 
 export const USAGE = `npm run bench -- [options]
 
-  --rounds N          of each measurement, interleaved (5)
-  --seconds S         each of them lasts (2)
-  --subjects a,b      only these
-  --workloads x,y     only these
-  --requests N        while memory is watched (1000000)
-  --json FILE         everything measured
-  --svg FILE          a chart
-  --profile FOLDER    a CPU profile of every sidecar
-  --smoke             tiny: does everything still work?
-  --from dist|src     what the sidecar is run from (dist)
-  --against FOLDER    another build beside it, as "before" (npm run build -- FOLDER makes one)
-  --against-flags F   options of Node it is deployed with, where they are not those of now
+  --rounds N          interleaved rounds of each measurement (5)
+  --seconds S         length of each measurement (2)
+  --subjects a,b      measure only these subjects
+  --workloads x,y     run only these workloads
+  --requests N        requests of the workload memory (1000000)
+  --json FILE         write everything measured
+  --svg FILE          write a chart
+  --profile FOLDER    write a CPU profile of every sidecar
+  --smoke             only check that everything works
+  --from dist|src     where the sidecar runs from (dist)
+  --against FOLDER    measure another build beside it, as "before" (npm run build -- FOLDER makes one)
+  --against-flags F   further options of Node for that build
 `;
 
-/** @throws Error with what is wrong, in one line */
+/** @throws Error that explains the mistake in one line */
 export function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
@@ -61,7 +61,7 @@ export function readOptions(args: readonly string[]): Options {
     },
   });
   const { smoke, from } = values;
-  if (from !== 'dist' && from !== 'src') throw new Error('--from is dist or src');
+  if (from !== 'dist' && from !== 'src') throw new Error('--from must be dist or src');
   return {
     rounds: positive('rounds', values.rounds ?? (smoke ? '1' : '5')),
     seconds: positive('seconds', values.seconds ?? (smoke ? '0.15' : '2')),
@@ -80,6 +80,6 @@ export function readOptions(args: readonly string[]): Options {
 
 function positive(name: string, text: string): number {
   const value = Number(text);
-  if (!(value > 0)) throw new Error(`--${name} is a number above 0`);
+  if (!(value > 0)) throw new Error(`--${name} must be a number above 0`);
   return value;
 }

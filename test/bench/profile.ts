@@ -1,10 +1,10 @@
-/** Where a CPU profile of Node spent its time, as tables by kind of code and by function, each without what it has called. */
+/** Shows a CPU profile of Node as two tables, by kind of code and by function. Times exclude called functions. */
 import { readFileSync } from 'node:fs';
 import { renderTable } from './report/table.ts';
 
 interface Profile {
   readonly nodes: readonly ProfileNode[];
-  /** Node under way at each sample, and µs since the one before. */
+  /** Running node at each sample, and µs since the previous sample. */
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
 }
@@ -15,12 +15,12 @@ interface ProfileNode {
 }
 
 const SHOWN = 40;
-/** Waiting for something to do. */
+/** Not running. */
 const IDLE = '(idle)';
 
 type NameOf = (frame: ProfileNode['callFrame']) => string;
 
-/** Share of the time on the core, by what was running. */
+/** Returns the share of CPU time of each name. */
 function selfTimes({ nodes, samples, timeDeltas }: Profile, name: NameOf): [name: string, share: number][] {
   const names = new Map(nodes.map(({ id, callFrame }) => [id, name(callFrame)]));
   const times = new Map<string, number>();
@@ -33,7 +33,7 @@ function selfTimes({ nodes, samples, timeDeltas }: Profile, name: NameOf): [name
   return [...times].map(([running, time]): [string, number] => [running, time / total]).sort(([, a], [, b]) => b - a);
 }
 
-/** Packages can only be told apart where they are not in a bundle: `--from src`. */
+/** Packages can only be separated if they are not bundled: `--from src`. */
 function kindOf({ functionName, url }: ProfileNode['callFrame']): string {
   if (functionName === IDLE) return IDLE;
   if (url === '' && /^write(?:Latin1String|Utf8String|Buffer|v)$/.test(functionName)) return 'writes';
@@ -43,7 +43,7 @@ function kindOf({ functionName, url }: ProfileNode['callFrame']): string {
   return /node_modules/.test(url) ? 'other packages' : 'own';
 }
 
-/** Without the folders in front of our own files and of packages. */
+/** Strips the folders before our own files and before packages. */
 function nameOf({ functionName, url, lineNumber }: ProfileNode['callFrame']): string {
   const name = functionName || '(anonymous)';
   const file = url.replace(/^file:\/\/.*\/(?=(?:dist|src|node_modules)\/)/, '').replace(/^.*node_modules\//, '');
@@ -60,7 +60,7 @@ for (const name of [kindOf, nameOf]) {
   const rows = selfTimes(profile, name).slice(0, SHOWN);
   process.stdout.write(
     renderTable(
-      ['of the time', 'in'],
+      ['share of time', 'in'],
       rows.map(([what, share]) => [`${(share * 100).toFixed(1)} %`, what]),
     ),
   );

@@ -1,6 +1,6 @@
 /**
- * Interleaved rounds: in each, every lane has its turn, in an order drawn anew, so that what the machine does meanwhile
- * hits all alike. A round with a single error is kept, with its error, and counts as invalid.
+ * Interleaved rounds: each lane has its turn in every round, in a new random order, so that other load on the machine affects
+ * all lanes alike. A round with an error is kept, with its error, and is invalid.
  */
 import type { Lane, Lanes, World } from './lanes.ts';
 import type { LoadJob, LoadResult } from './load/job.ts';
@@ -9,14 +9,14 @@ import type { Workload } from './workloads/workload.ts';
 
 export interface Round {
   readonly workload: string;
-  /** Name of the subject, with its set-up where a workload has several. */
+  /** Name of the subject, with its set-up if a workload has several. */
   readonly lane: string;
   /** From 0. */
   readonly round: number;
-  /** Undefined when the subject could not even be started or asked; `failure` says why. */
+  /** Undefined if the subject did not start or took no request; `failure` has the reason. */
   readonly result: LoadResult | undefined;
   readonly failure?: string;
-  /** Of all subjects, while this one was measured. */
+  /** Token requests of all subjects during this measurement. */
   readonly tokenRequests: number;
 }
 
@@ -26,7 +26,7 @@ export interface Pace {
   readonly measureMs: number;
 }
 
-/** A workload and who takes part in it. */
+/** A workload and its lanes. */
 export interface Contest {
   readonly workload: Workload;
   readonly lanes: readonly Lane[];
@@ -69,7 +69,7 @@ async function runOne(
   }
 }
 
-/** Time for one answer of any size. */
+/** Time for one response of any size. */
 const ONCE_MS = 60_000;
 
 function jobFor(

@@ -1,4 +1,4 @@
-/** Which workloads are run over which subjects, one after the other. */
+/** Runs the chosen workloads over the chosen subjects, one after the other. */
 import type { Lane, Lanes, World } from './lanes.ts';
 import type { Options } from './options.ts';
 import type { Findings } from './report/report.ts';
@@ -15,16 +15,16 @@ import { PLAIN, type Workload } from './workloads/workload.ts';
 
 const MIB = 1024 * 1024;
 const COLD_CALLERS = 10_000;
-/** Their memory is also watched under load, which takes long; that of the others only when idle. */
+/** Memory is measured under load too, which takes long; for all other subjects only when idle. */
 const WATCHED = ['sidecar', BEFORE, 'floor', 'nginx'];
-/** Of the long ones. */
+/** Rounds of the long workloads. */
 const FEW_ROUNDS = 3;
-/** In a smoke run: enough that every connection has its turn, however slow the machine. */
+/** For a smoke run: every connection gets its turn, however slow the machine. */
 const SMOKE = { connections: 8, requests: 40 };
 
 const APART = ['cold', 'start', 'memory', 'package'];
 
-/** @throws Error naming what there is, for a name that there is not */
+/** @throws Error that lists the known names, for an unknown one */
 export function checkNames({ subjects = [], workloads = [] }: Options): void {
   const known = {
     subject: SUBJECTS.map(({ name }) => name),
@@ -32,13 +32,13 @@ export function checkNames({ subjects = [], workloads = [] }: Options): void {
   };
   for (const [kind, names] of [['subject', subjects] as const, ['workload', workloads] as const]) {
     const unknown = names.filter((name) => !known[kind].includes(name));
-    if (unknown.length > 0) throw new Error(`no ${kind} ${unknown.join(', ')}; there are ${known[kind].join(', ')}`);
+    if (unknown.length > 0) throw new Error(`Unknown ${kind}: ${unknown.join(', ')}. Known: ${known[kind].join(', ')}`);
   }
 }
 
 export function planWorkloads({ smoke, workloads }: Options, tls: boolean): Workload[] {
   const all = loads(smoke ? 4 * MIB : 1024 * MIB);
-  if (!tls) process.stderr.write('no openssl program: without the workload tls\n');
+  if (!tls) process.stderr.write('No openssl program: the workload tls is left out.\n');
   return all
     .filter(({ name }) => (workloads?.includes(name) ?? true) && (tls || name !== 'tls'))
     .map((workload) => (smoke ? tiny(workload) : workload));
@@ -71,7 +71,7 @@ export async function runWorkloads(
     workload,
     lanes: lanesOf(workload, workload.variants ? few : subjects),
   }));
-  // All at once: one after the other they would take longer than a smoke run.
+  // All at once: one after the other takes longer than the smoke run itself.
   if (options.smoke) await Promise.allSettled(contests.flatMap((contest) => contest.lanes).map(lanes.get));
   for (const contest of contests) {
     say(contest.workload.title);

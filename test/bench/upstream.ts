@@ -1,4 +1,4 @@
-/** The upstream and the identity server of the bench, seen from the bench. */
+/** The upstream and the identity server, as the bench uses them. */
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,18 +8,18 @@ import { UPSTREAM_NAME } from './subjects/subject.ts';
 
 export interface Upstream extends UpstreamPorts {
   readonly pid: number;
-  /** PEM file; the certificate is its own CA. */
+  /** PEM file; a self-signed certificate. */
   readonly caFile: string | undefined;
-  /** So far. */
+  /** Returns the number so far. */
   tokenRequests(): Promise<number>;
-  /** Answers the token requests it has held back. */
+  /** Responds to the token requests it has held back. */
   release(): void;
   stop(): Promise<void>;
 }
 
 const PROGRAM = join(import.meta.dirname, 'load/upstream.ts');
 
-/** @param folder gets a certificate; absent, or without the openssl program, there is no TLS */
+/** @param folder for a certificate; without it, or without the openssl program, there is no TLS */
 export async function startUpstream(folder?: string): Promise<Upstream> {
   const certificate = folder === undefined ? undefined : makeCertificate(folder);
   const child = startNode(PROGRAM, certificate ? [certificate.certFile, certificate.keyFile] : [], {

@@ -1,17 +1,17 @@
-/** One keep-alive connection of the load generator: asks, waits for the whole answer, judges it. */
+/** One keep-alive connection of the load generator: sends a request, waits for the whole response and checks it. */
 import { connect, type Socket } from 'node:net';
 import type { LoadJob } from './job.ts';
 import { MessageReader } from './wire.ts';
 
 const PIECE = Buffer.alloc(64 * 1024, 'x');
-/** A body up to here goes out with its head in one write. */
+/** A body up to this size leaves with its head in one write. */
 const WHOLE_BYTES = 64 * 1024;
 
-/** @param error undefined for a whole 2xx answer */
+/** @param error undefined for a complete 2xx response */
 export type OnAnswer = (ms: number, error: string | undefined, bodyBytes: number) => void;
 
 export interface Connection {
-  /** Asks once; opens the socket when there is none. Only after the last answer. */
+  /** Sends one request; opens the socket if there is none. Call only after the last response. */
   ask(onResponse: OnAnswer): void;
   /** Resolves when the socket is connected. */
   open(): Promise<void>;
@@ -52,7 +52,7 @@ export function createConnection(job: LoadJob, request: Buffer): Connection {
     });
     own.on('data', (piece: Buffer) => reader.feed(piece));
     own.on('error', (error: NodeJS.ErrnoException) => own === socket && drop(error.code ?? 'error'));
-    // An idle connection may be closed at any time, one that waits for an answer may not.
+    // An idle connection may be closed at any time, but not one that waits for a response.
     own.on('close', () => own === socket && drop('closed'));
     return own;
   };

@@ -1,20 +1,20 @@
-/** The load generator, a process of its own: gets a job by message, sends its result. */
+/** The load generator, a separate process: receives a job as a message and sends the result. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Connection, createConnection, requestBytes } from './connection.ts';
 import { createRecorder } from './histogram.ts';
 import { ALL_ASKED, type LoadJob, type LoadResult } from './job.ts';
 import { cpuSeconds, peakResidentBytes, resetPeak, residentBytes, treeOf } from './processes.ts';
 
-/** After what is measured, for answers still on their way. */
+/** Wait after the measurement for outstanding responses. */
 const DRAIN_MS = 10_000;
-/** Connections opened at once: listeners queue no more than some hundred. */
+/** Connections opened at once: a listener queues only some hundred. */
 const OPENED_AT_ONCE = 100;
 
 interface Tally {
   readonly record: (ms: number, error: string | undefined, bodyBytes: number) => void;
   begin(): void;
   end(): LoadResult;
-  /** Resolves when so many are recorded since the beginning. */
+  /** Resolves when this many requests are recorded since `begin`. */
   reached(requests: number): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ function createTally(job: LoadJob): Tally {
     end: () => ({
       requests,
       seconds: (performance.now() - startedAt) / 1000,
-      // What went wrong while warming up counts as well: a subject that sometimes fails has no valid round.
+      // Errors of the warm-up count too: a subject that sometimes fails has no valid round.
       errors,
       bytes,
       histogram: recorder.histogram(),
@@ -75,7 +75,7 @@ function withUnanswered(result: LoadResult, count: number): LoadResult {
   return count === 0 ? result : { ...result, errors: { ...result.errors, unanswered: count } };
 }
 
-/** Every connection asks again once it is answered. */
+/** Each connection sends its next request after the response. */
 async function closedLoop(job: LoadJob, connections: readonly Connection[], tally: Tally): Promise<LoadResult> {
   let stopping = false;
   let left = connections.length;
@@ -85,7 +85,7 @@ async function closedLoop(job: LoadJob, connections: readonly Connection[], tall
         const ask = () =>
           connection.ask((ms, error, bodyBytes) => {
             tally.record(ms, error, bodyBytes);
-            // A refusal without a pause would be asked for as fast as the machine can.
+            // Without a pause, refusals would be requested as fast as the machine can.
             if (stopping) {
               left -= 1;
               resolve();
@@ -105,8 +105,8 @@ async function closedLoop(job: LoadJob, connections: readonly Connection[], tall
 }
 
 /**
- * Requests start when they are due, on a connection that is idle or a new one. Their latency counts from the moment
- * they are written: timers are a millisecond coarse, and no answer can hold up the next request.
+ * Requests start when they are due, on an idle or a new connection. Latency counts from the write: timers have a resolution
+ * of one millisecond, and no response can delay the next request.
  */
 async function openLoop(job: LoadJob, request: Buffer, tally: Tally): Promise<LoadResult> {
   const everyMs = 1000 / (job.perSecond ?? 1);
@@ -140,7 +140,7 @@ async function openLoop(job: LoadJob, request: Buffer, tally: Tally): Promise<Lo
   return withUnanswered(result, running);
 }
 
-/** All at once; over when every one is answered or its time is up. */
+/** Sends all requests at once; ends when each has its response or the time is up. */
 async function once(job: LoadJob, connections: readonly Connection[], tally: Tally): Promise<LoadResult> {
   let left = connections.length;
   const { promise, resolve } = Promise.withResolvers<void>();

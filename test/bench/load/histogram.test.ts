@@ -9,7 +9,7 @@ const filled = (latencies: readonly number[]) => {
 };
 
 describe('histogram', () => {
-  it('has every quantile at most 2 % above the latency it stands for', () => {
+  it('has every quantile at most 2 % above the exact latency', () => {
     fc.assert(
       fc.property(
         fc.array(fc.double({ min: 0.001, max: 60_000, noNaN: true }), { minLength: 1, maxLength: 200 }),

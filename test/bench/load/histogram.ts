@@ -1,4 +1,4 @@
-/** Latencies as counts in buckets 2 % wide: small enough to keep in the report, so that every quantile can be recomputed. */
+/** Latencies as counts in buckets 2 % wide: small enough for the report, so that every quantile can be computed later. */
 
 const WIDTH = Math.log(1.02);
 

@@ -1,19 +1,19 @@
-/** What the load generator is told and what it tells, as messages between processes. */
+/** Messages between the bench and the load generator. */
 import type { Histogram } from './histogram.ts';
 
 export interface LoadJob {
   readonly port: number;
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  /** Whole field value to send, where nobody injects one. */
+  /** Complete field value to send; only if no proxy injects one. */
   readonly authorization?: string;
-  /** Of every request's body. */
+  /** Body size of each request. */
   readonly sendBytes: number;
-  /** Every whole answer has exactly so many in its body. */
+  /** Exact body size of each complete response. */
   readonly expectBytes: number;
   /**
-   * closed: each connection asks again once it has its answer. new: the same, on a new connection each time.
-   * open: requests start at `perSecond` whatever the answers do. once: one request on each connection, all at once.
+   * closed: each connection sends its next request after the response. new: the same, on a new connection each time.
+   * open: requests start at `perSecond`, however slow the responses are. once: one request per connection, all at once.
    */
   readonly shape: 'closed' | 'new' | 'open' | 'once';
   readonly connections: number;
@@ -22,35 +22,35 @@ export interface LoadJob {
   /** Not counted. */
   readonly warmMs: number;
   readonly measureMs: number;
-  /** For `closed`: measure until so many are answered, however long it takes. */
+  /** For `closed`: measure until this many responses have come, however long it takes. */
   readonly requests?: number;
-  /** Whose time is read off at both ends of what is measured. */
+  /** Processes whose CPU time is read at the start and end of the measurement. */
   readonly pids: readonly number[];
   /** The upstream's, which shares a core with the load generator. */
   readonly measuringPids: readonly number[];
 }
 
 export interface LoadResult {
-  /** Answered whole and with 2xx while measuring. */
+  /** Complete 2xx responses during the measurement. */
   readonly requests: number;
   readonly seconds: number;
-  /** How often what went wrong; empty in a valid round. */
+  /** Count of each error; empty in a valid round. */
   readonly errors: Readonly<Record<string, number>>;
   /** Body bytes, received and sent. */
   readonly bytes: number;
   readonly histogram: Histogram;
   readonly cpuSeconds: number;
-  /** Of load generator and upstream: near to `seconds`, it is they who set the pace. */
+  /** Of load generator and upstream; close to `seconds` means that they are the limit. */
   readonly measuringCpuSeconds: number;
   /** At the beginning. */
   readonly residentBytesBefore: number;
   /** At the end. */
   readonly residentBytes: number;
-  /** The most in between, as far as the system lets it be reset; else of the subject's life so far. */
+  /** The maximum in between if the system allows a reset; otherwise since the subject's start. */
   readonly peakResidentBytes: number;
 }
 
-/** Sent when all connections of a `once` job have asked. */
+/** Sent when all connections of a `once` job have sent their request. */
 export const ALL_ASKED = 'all asked';
-/** All that the load generator says of a job; a failure when it could not even connect. */
+/** Messages of the load generator about a job; `failure` if it could not even connect. */
 export type LoadAnswer = typeof ALL_ASKED | LoadResult | { readonly failure: string };

@@ -1,41 +1,41 @@
-/** What Linux tells of a process and its children: time on a core and resident memory. */
+/** Reads CPU time and resident memory of a process and its children from Linux. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
-/** Of /proc/PID/stat; the same on every Linux Node runs on. */
+/** Unit of /proc/PID/stat; the same on every Linux that Node runs on. */
 const TICKS_PER_S = 100;
 
-/** The processes themselves and all their descendants. */
+/** Returns the processes and all their descendants. */
 export function treeOf(pids: readonly number[]): number[] {
   return pids.flatMap((pid) => [pid, ...treeOf(childrenOf(pid))]);
 }
 
-/** Seconds of CPU, user and system, used so far by exactly these processes, by nanosecond where the kernel counts so. */
+/** Returns the CPU seconds (user and system) of exactly these processes so far, in nanoseconds if the kernel counts them. */
 export function cpuSeconds(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + (scheduledSeconds(pid) ?? statSeconds(pid)), 0);
 }
 
-/** Bytes; what processes share is counted in each. */
+/** Returns bytes; shared memory counts for each process. */
 export function residentBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + kibOf(pid, 'VmRSS') * 1024, 0);
 }
 
-/** Of it, what is not a mapped file. */
+/** Returns the bytes of it that are not mapped files. */
 export function anonymousBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + kibOf(pid, 'RssAnon') * 1024, 0);
 }
 
-/** The most there has been at any time, bytes. */
+/** Returns the maximum so far, in bytes. */
 export function peakResidentBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + kibOf(pid, 'VmHWM') * 1024, 0);
 }
 
-/** Makes the most there has been begin anew, where the kernel allows it. */
+/** Resets the maximum, if the kernel allows it. */
 export function resetPeak(pids: readonly number[]): void {
   for (const pid of pids) {
     try {
       writeFileSync(`/proc/${pid}/clear_refs`, '5');
     } catch {
-      // Then it is the most of its whole life, which can only make a subject look worse.
+      // Then the maximum is since the start, which can only make a subject look worse.
     }
   }
 }
@@ -46,7 +46,7 @@ function childrenOf(pid: number): number[] {
   );
 }
 
-/** Time of threads that have ended is missing here, but subjects keep theirs. */
+/** Misses threads that have ended, but subjects keep theirs. */
 function scheduledSeconds(pid: number): number | undefined {
   const times = tasksOf(pid).map((task) => read(`/proc/${pid}/task/${task}/schedstat`));
   if (times.length === 0 || times.includes(undefined)) return undefined;
@@ -54,7 +54,7 @@ function scheduledSeconds(pid: number): number | undefined {
 }
 
 function statSeconds(pid: number): number {
-  // The name, in brackets, may hold anything.
+  // The name in brackets may contain anything.
   const fields = (read(`/proc/${pid}/stat`) ?? '').replace(/^.*\) /s, '').split(' ');
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_S;
 }

@@ -1,6 +1,6 @@
 /**
- * The API and the identity server behind every subject, one process on a raw socket. It answers 401 without a token, so
- * a subject that injects none has no valid round. Tells its ports by message; asked how many tokens it has given.
+ * The API and the identity server for every subject, one process on raw sockets. Responds 401 without a token, so that a
+ * subject without a token has no valid round. Sends its ports as a message, and the number of token requests on demand.
  * Arguments: none, or the PEM files of a certificate and its key, which open a second port with TLS.
  */
 import { readFileSync } from 'node:fs';
@@ -15,9 +15,9 @@ const UNAUTHORIZED = answer('401 Unauthorized', Buffer.from('no token'), 'WWW-Au
 const MEBIBYTE = answer('200 OK', Buffer.alloc(MIB, 'x'));
 const AUTHORIZATION = /\r\nauthorization: (Bearer \S+)/i;
 
-/** Message to this process: let go the answers of `/connect/held`, or tell the count. */
+/** Message to this process: send the held responses of `/connect/held`, or the count. */
 export type UpstreamOrder = 'release' | 'count';
-/** Said once, when it listens. */
+/** Sent once, when it listens. */
 export interface UpstreamPorts {
   readonly port: number;
   /** Undefined without a certificate. */
@@ -47,7 +47,7 @@ function tokenAnswer(socket: Socket, path: string): void {
   else grant(socket, Number(path.slice('/connect/'.length)));
 }
 
-/** As many bytes as the path asks for, as fast as they are taken. */
+/** Sends as many bytes as the path asks for, as fast as the reader takes them. */
 function stream(socket: Socket, bytes: number): void {
   socket.write(`HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: ${bytes}\r\n\r\n`);
   let left = bytes;
@@ -82,7 +82,7 @@ function answerTo(head: string, path: string, bodyBytes: number): Buffer {
   return SMALL;
 }
 
-/** A proxy that asks for the end of the connection is told of it, or it would use the connection again. */
+/** Confirms `Connection: close` to a proxy that asks for it; otherwise it would use the connection again. */
 function closing(message: Buffer): Buffer {
   const at = message.indexOf('\r\n') + 2;
   return Buffer.concat([message.subarray(0, at), Buffer.from('Connection: close\r\n'), message.subarray(at)]);

@@ -21,7 +21,7 @@ const SIZED = 'HTTP/1.1 201 Created\r\ncontent-length: 12\r\n\r\nhello, world';
 const EMPTY = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
 describe('wire reader', () => {
-  it('tells messages apart and counts their bodies, wherever the pieces end', () => {
+  it('separates messages and counts their bodies, wherever the pieces end', () => {
     const text = CHUNKED + SIZED + EMPTY + CHUNKED;
     const expected = [
       ['HTTP/1.1 200 OK', 21],
@@ -36,7 +36,7 @@ describe('wire reader', () => {
     );
   });
 
-  it('tells nothing of a message that has not ended', () => {
+  it('reports no message that has not ended', () => {
     expect(read(SIZED.slice(0, -1), [])).toEqual([]);
     expect(read(CHUNKED.slice(0, -2), [])).toEqual([]);
   });

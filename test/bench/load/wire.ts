@@ -1,13 +1,13 @@
 /**
- * Reads HTTP/1.1 messages off a socket with as little work as possible: generator and upstream share one core with each
- * other, and what they cost is what cannot be measured of a fast subject. Trusts its peer; not a parser to copy.
+ * Reads HTTP/1.1 messages from a socket with as little work as possible: generator and upstream share one core, and their
+ * cost limits how fast a subject can be measured. Trusts its peer; not a parser to copy.
  */
 
 const LENGTH = /\r\ncontent-length: *(\d+)/i;
 const CHUNKED = /\r\ntransfer-encoding: *chunked/i;
 const END_OF_HEAD = '\r\n\r\n';
 
-/** @param head start line and headers as they came @param bodyBytes of the whole body, framing not counted */
+/** @param head start line and headers, unchanged @param bodyBytes size of the whole body without framing */
 export type OnMessage = (head: string, bodyBytes: number) => void;
 
 type State = 'head' | 'length' | 'size' | 'chunk' | 'trailer';
@@ -24,7 +24,7 @@ export class MessageReader {
     this.#onMessage = onMessage;
   }
 
-  /** Body bytes of the message under way. */
+  /** Body bytes of the current message so far. */
   get bodyBytes(): number {
     return this.#bodyBytes;
   }
@@ -42,7 +42,7 @@ export class MessageReader {
     }
   }
 
-  /** Bytes used up, or undefined when more are needed. */
+  /** Returns the bytes used, or undefined if more are needed. */
   #step(data: Buffer): number | undefined {
     if (this.#state === 'head') return this.#readHead(data);
     if (this.#state === 'size') return this.#readSize(data);
@@ -67,7 +67,7 @@ export class MessageReader {
   #readBody(data: Buffer): number {
     const used = Math.min(this.#left, data.length);
     this.#left -= used;
-    // Of a chunk the last two bytes are its line end.
+    // The last two bytes of a chunk are its line end.
     this.#bodyBytes += used;
     if (this.#left > 0) return used;
     if (this.#state === 'length') this.#finish();

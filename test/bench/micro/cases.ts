@@ -1,4 +1,4 @@
-/** The steps of a request that need no socket, each as a function to be called over and over with one ordinary request. */
+/** The steps of a request that need no socket, each as a function to call in a loop with one ordinary request. */
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { systemClock } from '../../../src/core/clock.ts';
@@ -12,7 +12,7 @@ import { readRequestHead, readResponseHead } from '../../../src/proxy/headers.ts
 
 export interface Case {
   readonly name: string;
-  /** What it returns is kept, so that no compiler can leave the call out. */
+  /** The result is kept, so that the compiler cannot drop the call. */
   readonly run: () => unknown;
 }
 
@@ -21,14 +21,14 @@ const REQUEST = [
   ...['Host', HOST, 'Accept', 'application/json', 'User-Agent', 'erp/1.0', 'Accept-Language', 'nb-NO'],
   ...['Connection', 'keep-alive', 'X-Correlation-Id', '4f1c1cb6-6f0e-4be9-9c34-0d9d9a2ecb11'],
 ];
-/** As undici hands them over: pieces of what has arrived. */
+/** As undici delivers them: slices of the received bytes. */
 const ANSWER = piecesOf([
   ...['Date', 'Thu, 01 Jan 2026 00:00:00 GMT', 'Content-Type', 'application/json', 'Cache-Control', 'no-store'],
   ...['Content-Length', '686', 'Connection', 'keep-alive'],
 ]);
 const TOKEN = 'token-of-the-bench-1';
 
-/** Resolves when there is a token to be had from the cache. */
+/** Resolves when the cache has a token. */
 export async function createCases(): Promise<Case[]> {
   const metrics = createMetrics('0.0.0').forRoute('/api');
   return [
@@ -36,7 +36,7 @@ export async function createCases(): Promise<Case[]> {
     { name: 'request headers', run: () => readRequestHead(REQUEST) },
     { name: 'admission', run: admissionCase() },
     { name: 'token from the cache', run: await tokenCase() },
-    { name: 'answer headers', run: () => readResponseHead(ANSWER, 200, TOKEN) },
+    { name: 'response headers', run: () => readResponseHead(ANSWER, 200, TOKEN) },
     { name: 'metrics', run: () => metrics.record('GET', 200, 0.012) },
     { name: 'metrics and log line', run: logCase() },
   ];
@@ -73,13 +73,13 @@ async function tokenCase(): Promise<() => unknown> {
   return () => source.get();
 }
 
-/** With what the log costs up to the write; the write itself is the system's. */
+/** Includes the log up to the write, but not the write itself. */
 function logCase(): () => unknown {
   let bytes = 0;
   const log = createLog({ level: 'info', format: 'json', write: (line) => (bytes += line.length) });
   const req = Object.assign(new IncomingMessage(new Socket()), { method: 'GET', url: '/banking/accounts?from=1' });
   const res = new ServerResponse(req);
-  // As after the last byte; without a socket it never is.
+  // As after the last byte; without a socket it is never set.
   Object.defineProperty(res, 'writableFinished', { value: true });
   const context = { log, unrouted: createMetrics('0.0.0').forRoute('/api'), nextRequestId: () => 'bench-1' };
   const exchange = new Exchange(context as unknown as ProxyContext, req, res);

@@ -1,20 +1,20 @@
 /**
- * The steps of the hot path by themselves, in nanoseconds a call. Interleaved rounds, like the bench: what a step costs
- * in isolation says where to look, the bench says whether it mattered.
+ * Measures single steps of the hot path, in nanoseconds per call, in interleaved rounds like the bench. The cost of a step
+ * shows where to look; only the bench shows whether it matters.
  */
 import { spreadOf } from '../report/statistics.ts';
 import { number, renderTable } from '../report/table.ts';
 import { type Case, createCases } from './cases.ts';
 
 const ROUNDS = 15;
-/** Of each case in each round. */
+/** Time for each case in each round. */
 const ROUND_MS = 60;
-/** Calls between two looks at the clock. */
+/** Calls between two readings of the clock. */
 const BATCH = 1000;
 
 let kept: unknown;
 
-/** @returns ns for each call */
+/** Returns ns per call. */
 function measure({ run }: Case, forMs: number): number {
   const startedAt = performance.now();
   let calls = 0;
@@ -29,7 +29,7 @@ function measure({ run }: Case, forMs: number): number {
 
 const wanted = process.argv[2] ?? '';
 const cases = (await createCases()).filter(({ name }) => name.startsWith('control') || name.includes(wanted));
-// The first rounds are the compiler's.
+// Warm-up: V8 compiles in the first rounds.
 for (const one of cases) measure(one, ROUND_MS * 3);
 const times = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
 for (let round = 0; round < ROUNDS; round += 1) {

@@ -1,4 +1,4 @@
-/** fast-proxy with undici behind, the faster of its two ways. */
+/** fast-proxy with undici, the faster of its two modes. */
 import { createServer } from 'node:http';
 import fastProxy from 'fast-proxy';
 import { announce, CONNECTIONS, readInput } from './peer.ts';

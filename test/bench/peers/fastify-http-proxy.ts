@@ -1,4 +1,4 @@
-/** @fastify/http-proxy on Fastify, with undici behind. */
+/** @fastify/http-proxy on Fastify, with undici. */
 import proxy from '@fastify/http-proxy';
 import fastify from 'fastify';
 import { announce, CONNECTIONS, readInput } from './peer.ts';

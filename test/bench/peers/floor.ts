@@ -1,6 +1,6 @@
 /**
- * The floor: the least that Node can do with node:http in front and undici behind. One header is added, both ways are
- * streamed with backpressure; no guards, no metrics, no log, no deadlines. What a sidecar costs beyond it is its own.
+ * The floor: the least that Node can do with node:http in front and undici behind. Adds one header and streams both ways
+ * with backpressure; no guards, no metrics, no log, no deadlines. Everything above it is the cost of the sidecar.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Dispatcher, Pool } from 'undici';
@@ -8,7 +8,7 @@ import { announce, CONNECTIONS, readInput } from './peer.ts';
 
 const { upstream, authorization } = readInput();
 const pool = new Pool(upstream, { connections: CONNECTIONS, pipelining: 1 });
-/** Of the one connection, not of the message (RFC 9110 §7.6.1). */
+/** Fields of the connection, not of the message (RFC 9110 §7.6.1). */
 const HOP_BY_HOP = /^(?:connection|keep-alive|te|trailer|transfer-encoding|upgrade|host|authorization)$/i;
 
 function requestHeaders({ rawHeaders }: IncomingMessage): string[] {

@@ -1,14 +1,14 @@
-/** What every Node peer has in common: where it forwards to, what it injects, how it says where it listens. */
+/** Common to all Node peers: where to forward, what to inject, how to report the port. */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Connections to the upstream at most; all subjects have the same. */
+/** Maximum number of connections to the upstream; the same for all subjects. */
 export const CONNECTIONS = 256;
 
 export interface PeerInput {
   /** Origin. */
   readonly upstream: string;
-  /** Whole field value. */
+  /** Complete field value. */
   readonly authorization: string;
 }
 
@@ -17,7 +17,7 @@ export function readInput(): PeerInput {
   return { upstream, authorization };
 }
 
-/** Listens and tells the bench; ends when the bench is gone. */
+/** Listens and sends the port to the bench; ends when the bench is gone. */
 export function announce(server: Server): void {
   process.on('disconnect', () => process.exit());
   const tell = () => process.send?.((server.address() as AddressInfo).port);

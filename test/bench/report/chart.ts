@@ -22,7 +22,7 @@ const PANELS: readonly Panel[] = [
 ];
 const WIDTH = 760;
 const NAMES = 170;
-/** For the value behind the longest bar. */
+/** Space for the value after the longest bar. */
 const VALUES = 70;
 const ROW = 22;
 const HEADING = 34;
@@ -30,7 +30,7 @@ const STYLE = `text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weig
 .bar{fill:#8c959f}.own{fill:#0969da}.spread{stroke:#24292f;stroke-width:1.5}
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.value{fill:#9da7b3}.bar{fill:#6e7681}.own{fill:#2f81f7}.spread{stroke:#e6edf3}}`;
 
-/** Panels without a single value are left out. */
+/** Leaves out panels without a value. */
 export function renderChart(report: Pick<Report, 'figures'>): string {
   let top = 10;
   const parts: string[] = [];
@@ -53,7 +53,7 @@ function barsOf({ figures }: Pick<Report, 'figures'>, { workload, measure }: Pan
   });
 }
 
-/** Thin lines reach from the first to the third quartile. */
+/** Thin lines mark the first to the third quartile. */
 function drawBars(bars: readonly Bar[], top: number): string[] {
   const most = Math.max(...bars.map(({ value }) => value.high));
   const lengthOf = (value: number) => round(((WIDTH - NAMES - VALUES) * value) / (most || 1));

@@ -1,4 +1,4 @@
-/** From rounds to figures: each round gives one value of each kind, valid rounds give median and quartiles. */
+/** From rounds to figures: each round gives one value of each measure; the valid rounds give median and quartiles. */
 import { quantileMs } from '../load/histogram.ts';
 import type { LoadResult } from '../load/job.ts';
 import type { Round } from '../rounds.ts';
@@ -6,7 +6,7 @@ import { type Spread, spreadOf } from './statistics.ts';
 
 const MIB = 1024 * 1024;
 
-/** One value of a round, undefined where it has none. */
+/** One value of a round; undefined if the round has none. */
 const MEASURES = {
   cpuUs: ({ cpuSeconds, requests }: LoadResult) => (cpuSeconds > 0 ? (cpuSeconds / requests) * 1e6 : undefined),
   perSecond: ({ requests, seconds }: LoadResult) => requests / seconds,
@@ -16,7 +16,7 @@ const MEASURES = {
   mibPerSecond: ({ bytes, seconds }: LoadResult) => bytes / MIB / seconds,
   grownMiB: ({ peakResidentBytes, residentBytesBefore }: LoadResult) =>
     peakResidentBytes > 0 ? (peakResidentBytes - residentBytesBefore) / MIB : undefined,
-  /** How busy load generator and upstream were, of one core. */
+  /** Load of generator and upstream, as a share of one core. */
   measuringShare: ({ measuringCpuSeconds, seconds }: LoadResult) => measuringCpuSeconds / seconds,
 } as const satisfies Record<string, (result: LoadResult) => number | undefined>;
 
@@ -30,7 +30,7 @@ export interface Figures {
   readonly invalidRounds: number;
 }
 
-/** Of every lane of every workload, in the order in which they first come. */
+/** Returns figures for each lane of each workload, in order of first appearance. */
 export function figuresOf(rounds: readonly Round[]): Figures[] {
   const groups = Map.groupBy(rounds, ({ workload, lane }) => `${workload}\n${lane}`);
   return [...groups.values()].map((group) => {
@@ -45,12 +45,12 @@ export function figuresOf(rounds: readonly Round[]): Figures[] {
   });
 }
 
-/** A single error makes the figures of a round worthless: errors are cheap to answer. */
+/** One error makes the figures of a round worthless: an error is a cheap response. */
 export function isValid({ result }: Round): boolean {
   return result !== undefined && result.requests > 0 && Object.keys(result.errors).length === 0;
 }
 
-/** Value of one lane by that of another in the same round, over rounds where both are valid. */
+/** Returns the value of one lane divided by that of another in the same round, over rounds in which both are valid. */
 export function pairedRatio(
   rounds: readonly Round[],
   { workload, measure }: { readonly workload: string; readonly measure: Measure },

@@ -1,4 +1,4 @@
-/** Everything a run of the bench has found, as it is written to the JSON file. */
+/** All results of a run, as written to the JSON file. */
 import { cpus, loadavg, release } from 'node:os';
 import type { Options } from '../options.ts';
 import type { Round } from '../rounds.ts';
@@ -9,12 +9,12 @@ import type { PackageSize } from '../workloads/start.ts';
 import { type Figures, figuresOf } from './figures.ts';
 import { judge, type Verdict } from './targets.ts';
 
-/** What was measured, before it is summed up; absent = not asked for. */
+/** Raw measurements; absent = not requested. */
 export interface Findings {
   readonly rounds: readonly Round[];
   readonly cold: readonly ColdResult[];
   readonly memory: readonly MemoryResult[];
-  /** ms of each. */
+  /** ms of each start. */
   readonly starts: readonly number[];
   readonly package?: PackageSize | undefined;
 }
@@ -26,7 +26,7 @@ export interface Machine {
   readonly node: string;
   /** Subject on one core, load generator and upstream on another. */
   readonly pinned: boolean;
-  /** Of the last minute, when the bench began: on an idle machine near 0. */
+  /** Load average of the last minute before the bench; near 0 on an idle machine. */
   readonly loadBefore: number;
 }
 
@@ -38,7 +38,7 @@ export interface Report {
   readonly subjects: readonly { name: string; version: string; does: string; logs: boolean }[];
   /** Not installed. */
   readonly skipped: readonly string[];
-  /** Every workload by its name. */
+  /** Title of each workload, by name. */
   readonly titles: Readonly<Record<string, string>>;
   readonly figures: readonly Figures[];
   readonly findings: Findings;
@@ -77,7 +77,7 @@ export function buildReport(findings: Findings, options: Options, machine: Machi
   };
 }
 
-/** Workloads stay in their order, subjects get theirs. */
+/** Keeps the order of workloads and sorts subjects within each. */
 function byPlace(a: Figures, b: Figures): number {
   const place = ({ lane }: Figures) => SUBJECTS.findIndex(({ name }) => name === lane.split(',')[0]);
   return a.workload === b.workload ? place(a) - place(b) : 0;

@@ -8,7 +8,7 @@ export interface Spread {
   readonly count: number;
 }
 
-/** Undefined of nothing. Between two values, quantiles are interpolated (type 7, as most programs do). */
+/** Returns undefined without values. Interpolates quantiles between two values (type 7, as most programs do). */
 export function spreadOf(values: readonly number[]): Spread | undefined {
   if (values.length === 0) return undefined;
   const sorted = [...values].sort((a, b) => a - b);

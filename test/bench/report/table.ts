@@ -1,6 +1,6 @@
-/** Tables for a terminal: Markdown, so that they can go into a document as they are. */
+/** Tables as Markdown, for a terminal and to paste into a document. */
 
-/** @param rows cells as text; numbers are set to the right */
+/** @param rows cells as text; columns of numbers are aligned right */
 export function renderTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [header, ...rows];
   const widths = header.map((_, column) => Math.max(3, ...all.map((row) => (row[column] ?? '').length)));

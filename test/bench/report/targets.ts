@@ -1,4 +1,4 @@
-/** What the sidecar is to reach, as a table, and what it does reach. */
+/** The targets of the sidecar, as a table, and what it reaches. */
 import { driftOf } from '../workloads/memory.ts';
 import { type Figures, type Measure, pairedRatio } from './figures.ts';
 import type { Findings } from './report.ts';
@@ -6,10 +6,10 @@ import { type Spread, spreadOf } from './statistics.ts';
 
 export interface Verdict {
   readonly target: string;
-  /** Whichever of both is given. */
+  /** One of the two is given. */
   readonly atMost?: number;
   readonly atLeast?: number;
-  /** Undefined when what it takes was not measured, or not validly. */
+  /** Undefined if something it needs was not measured, or has no valid round. */
   readonly reached: Spread | undefined;
   readonly holds: boolean | undefined;
 }
@@ -47,7 +47,7 @@ const TARGETS: readonly Target[] = [
     reached: ratio('refresh', 'p99Ms', 'sidecar, plain', 'sidecar, refresh'),
   },
   {
-    target: 'CPU with the identity server down / without',
+    target: 'CPU with the identity server down / up',
     atMost: 1.1,
     reached: ratio('outage', 'cpuUs', 'sidecar, plain', 'sidecar, outage'),
   },
@@ -58,7 +58,7 @@ const TARGETS: readonly Target[] = [
   { target: 'memory grown by the upload, MiB', atMost: 48, reached: growth('upload') },
   { target: 'memory idle, MiB', atMost: 65, reached: ({ findings }) => inMiB(memoryOf(findings)?.idleBytes) },
   {
-    target: 'memory at the most, loaded, MiB',
+    target: 'maximum memory under load, MiB',
     atMost: 110,
     reached: ({ findings }) => inMiB(Math.max(...(memoryOf(findings)?.loadedBytes ?? []))),
   },
@@ -84,7 +84,7 @@ export function judge(findings: Findings, figures: readonly Figures[]): Verdict[
   });
 }
 
-/** What a proxy adds: its latency less that without any, each by its median over the rounds. */
+/** Returns the added latency: with the proxy minus direct, each as the median over the rounds. */
 export function addedLatencyMs(figures: readonly Figures[], lane: string, quantile: 'p50Ms' | 'p99Ms') {
   const through = find(figures, 'open-200', lane)?.values[quantile]?.median;
   const direct = find(figures, 'open-200', 'direct')?.values[quantile]?.median;
@@ -93,7 +93,7 @@ export function addedLatencyMs(figures: readonly Figures[], lane: string, quanti
 
 function addedLatencyRatio({ figures }: Measured): Spread | undefined {
   const [own, nginx] = ['sidecar', 'nginx'].map((lane) => addedLatencyMs(figures, lane, 'p99Ms'));
-  // On a busy machine the difference of two such figures may be nothing at all.
+  // On a busy machine the difference can be zero or less.
   return own === undefined || nginx === undefined || nginx <= 0 ? undefined : spreadOf([own / nginx]);
 }
 

@@ -1,4 +1,4 @@
-/** The report as text: Markdown tables, so that they can go into a document as they are. */
+/** The report as text with Markdown tables, to paste into a document. */
 import { BEFORE } from '../subjects/sidecar.ts';
 import { type Figures, pairedRatio } from './figures.ts';
 import type { Report } from './report.ts';
@@ -7,7 +7,7 @@ import { number, renderTable } from './table.ts';
 import { addedLatencyMs, type Verdict } from './targets.ts';
 
 const MIB = 1024 * 1024;
-/** Above, load generator and upstream have no time left to let a subject be faster. */
+/** Above this share, load generator and upstream limit the subject. */
 const BUSY_SHARE = 0.9;
 
 export function renderReport(report: Report): string {
@@ -29,7 +29,7 @@ function about({ machine, options, subjects, skipped }: Report): string {
   const lines = [
     `${machine.cpu}, ${machine.cores} cores (${cores}), Linux ${machine.kernel}, Node ${machine.node}, load at the beginning ${number(machine.loadBefore)}`,
     `${options.rounds} rounds of ${options.seconds} s, interleaved; median (first quartile–third quartile)`,
-    ...(skipped.length > 0 ? [`not installed, so left out: ${skipped.join(', ')}`] : []),
+    ...(skipped.length > 0 ? [`not installed, not measured: ${skipped.join(', ')}`] : []),
   ];
   const rows = subjects.map(({ name, version, does, logs }) => [name, version, logs ? 'yes' : 'no', does]);
   return `${lines.join('\n')}\n\n${renderTable(['subject', 'version', 'logs requests', 'does'], rows)}`;
@@ -86,7 +86,7 @@ function validity({ validRounds, invalidRounds }: Figures): string {
 }
 
 function problemsOf({ lane, round, result, failure }: Report['findings']['rounds'][number]): string[] {
-  const nothing = result?.requests === 0 ? 'no answer in time' : '';
+  const nothing = result?.requests === 0 ? 'no response in time' : '';
   const said =
     failure ??
     Object.entries(result?.errors ?? {})
@@ -119,7 +119,7 @@ function cold({ findings }: Report): string {
     number(result.seconds),
     JSON.stringify(result.errors),
   ]);
-  const header = ['callers at once', 'token requests', 'failures', 's until all had their answer', 'errors'];
+  const header = ['callers at once', 'token requests', 'failures', 's until all had their response', 'errors'];
   return `callers before there is a token (cold)\n\n${renderTable(header, rows)}`;
 }
 
@@ -135,7 +135,7 @@ function others({ findings: { starts, package: size } }: Report): string {
   return lines.join('');
 }
 
-/** Round by round, so that a busy minute is busy for both. */
+/** Compares round by round, so that a busy minute affects both. */
 function against({ findings: { rounds } }: Report): string {
   if (!rounds.some(({ lane }) => lane === BEFORE)) return '';
   const names = [...new Set(rounds.map(({ workload }) => workload))];
@@ -149,7 +149,7 @@ function against({ findings: { rounds } }: Report): string {
 }
 
 function targets({ verdicts, options }: Report): string {
-  if (options.smoke) return 'a smoke run: far too short to judge by\n';
+  if (options.smoke) return 'smoke run: too short for figures\n';
   const rows = verdicts.map(({ target, atMost, atLeast, reached, holds }: Verdict) => [
     target,
     atMost === undefined ? `≥ ${atLeast}` : `≤ ${atMost}`,

@@ -1,4 +1,4 @@
-/** Every subject, in the order of reports: the sidecar, then what is nearest to it. */
+/** All subjects in the order of reports: the sidecar, then the ones most like it. */
 import { CADDY } from './caddy.ts';
 import { HAPROXY } from './haproxy.ts';
 import { NGINX, NGINX_LUA } from './nginx.ts';

@@ -1,4 +1,4 @@
-/** No proxy at all: the caller sends the token itself. What a proxy adds to latency is the difference from this. */
+/** No proxy: the load generator sends the token itself. The latency that a proxy adds is the difference from this. */
 import { type Setup, STATIC_AUTHORIZATION, type Subject } from './subject.ts';
 
 export const DIRECT: Subject = {

@@ -28,7 +28,7 @@ async function startHaproxy(setup: Setup): Promise<Running> {
   return { port, pids: [child.pid], expects: new RegExp(`^${STATIC_AUTHORIZATION}$`), stop: child.stop };
 }
 
-/** Its own pool of idle connections is bounded by the files it may have open. */
+/** HAProxy's pool of idle connections is limited by its open files. */
 function configOf({ scheme, upstreamPort, caFile }: Setup, port: number): string {
   const tls = scheme === 'https' ? `ssl verify required ca-file ${caFile} verifyhost ${UPSTREAM_NAME}` : '';
   return `global

@@ -1,4 +1,4 @@
-/** nginx with one worker: once with a header that never changes, once fetching and keeping the token by a Lua program. */
+/** nginx with one worker: with a header that never changes, and with a Lua program that fetches and keeps the token. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,9 +19,9 @@ import {
 
 const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
 
-/** What the two differ in. */
+/** The differences between the two. */
 interface Flavour {
-  /** Before everything. */
+  /** First lines of the configuration. */
   readonly modules?: string;
   readonly http?: string;
   readonly location: string;
@@ -44,9 +44,9 @@ const MODULES = ['ndk_http_module.so', 'ngx_http_lua_module.so'];
 
 export const NGINX_LUA: Subject = {
   name: 'nginx-lua',
-  does: 'fetches and keeps the token by a Lua program of forty lines; no access log',
+  does: 'fetches and keeps the token with a Lua program of forty lines; no access log',
   logs: false,
-  // The program of ours needs a library that Debian only recommends.
+  // Our Lua program needs a library that Debian only recommends.
   version: () => (modulesFolder() && globSync('/usr/lib/*/lua/5.1/cjson.so').length > 0 ? NGINX.version() : undefined),
   start(setup) {
     writeFileSync(join(setup.folder, 'token.lua'), readFileSync(join(import.meta.dirname, 'token.lua')));
@@ -62,7 +62,7 @@ export const NGINX_LUA: Subject = {
   },
 };
 
-/** Where Debian's packages put dynamic modules, if they are all there. */
+/** Returns the folder of Debian's dynamic modules, if all of them are there. */
 function modulesFolder(): string | undefined {
   const folder = /--modules-path=(\S+)/.exec(spawnSync('nginx', ['-V'], { encoding: 'utf8' }).stderr ?? '')?.[1];
   return folder !== undefined && MODULES.every((name) => existsSync(join(folder, name))) ? folder : undefined;
@@ -82,9 +82,9 @@ async function startNginx(setup: Setup, flavour: Flavour): Promise<Running> {
   return { port, pids: [child.pid], expects: flavour.expects, stop: child.stop };
 }
 
-/** Streams both ways, as the others do: a sidecar has no use for bodies on disk. */
+/** Streams both ways, like the other subjects: no bodies on disk. */
 function configOf(setup: Setup, port: number, { modules = '', http = '', location }: Flavour): string {
-  // As root its worker could not write into the folder.
+  // When started as root, its worker could not write into the folder.
   const user = process.getuid?.() === 0 ? 'user root;' : '';
   const verified = `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${setup.caFile};
     proxy_ssl_name ${UPSTREAM_NAME}; proxy_ssl_protocols TLSv1.2 TLSv1.3;`;

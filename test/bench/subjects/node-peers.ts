@@ -1,4 +1,4 @@
-/** Proxies as Node libraries, each in the smallest program that uses it well, and the floor below all of them. */
+/** Proxy libraries for Node, each in the smallest program that uses it well, and the floor. */
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { LOG_FILE, originOf, type Running, type Setup, STATIC_AUTHORIZATION, typ
 const SOURCES = join(import.meta.dirname, '../peers');
 const PACKAGES = join(import.meta.dirname, '../../../node_modules');
 
-/** The first is what the others are measured by. */
+/** The first is the reference for the others. */
 export const NODE_PEERS: readonly Subject[] = [
   peer('floor', 'undici', 'node:http and undici, one header added by hand; no guards, metrics or log'),
   peer('http-proxy-3', 'http-proxy-3', 'adds a header that never changes'),
@@ -35,7 +35,7 @@ async function startPeer(name: string, setup: Setup): Promise<Running> {
   return { port, pids: [child.pid], expects: new RegExp(`^${STATIC_AUTHORIZATION}$`), stop: child.stop };
 }
 
-/** To JavaScript beforehand, as the sidecar is: the compiler in a process would count as its memory. */
+/** Compiles to JavaScript first, as for the sidecar: a compiler in the process would count as its memory. */
 function compile(name: string, folder: string): string {
   const code = stripTypeScriptTypes(readFileSync(join(SOURCES, `${name}.ts`), 'utf8'));
   const file = join(folder, `${name}.mjs`);

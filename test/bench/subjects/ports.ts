@@ -1,4 +1,4 @@
-/** Ports for programs that cannot choose one themselves, and waiting until somebody listens there. */
+/** Waits until a program listens on its port. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -6,7 +6,7 @@ import type { Child } from '../children.ts';
 
 const START_MS = 15_000;
 
-/** Resolves when the port takes connections; fails when the program ends instead. */
+/** Resolves when the port accepts connections. Fails if the program ends instead. */
 export async function untilListening(child: Child, port: number): Promise<void> {
   await untilTrue(child, async () => {
     const socket = connect(port, '127.0.0.1');
@@ -21,7 +21,7 @@ export async function untilListening(child: Child, port: number): Promise<void> 
   });
 }
 
-/** @param everyMs how exactly the moment is met */
+/** @param everyMs interval between two checks */
 export async function untilTrue(child: Child, condition: () => Promise<boolean>, everyMs = 20): Promise<void> {
   const deadline = performance.now() + START_MS;
   while (!(await condition())) {

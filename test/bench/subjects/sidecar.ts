@@ -1,4 +1,4 @@
-/** The sidecar as operators run it: default options, access log into a file, metrics, Node's flags as in the image. */
+/** The sidecar as operators run it: default options, access log into a file, metrics, the Node flags of the image. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { join, resolve } from 'node:path';
@@ -9,9 +9,9 @@ import { CORE, startProgram } from '../children.ts';
 import { untilListening, untilTrue } from './ports.ts';
 import { FETCHED, LOG_FILE, originOf, type Running, type Setup, type Subject } from './subject.ts';
 
-/** Name of another build that is measured beside this one. */
+/** Name of the other build measured beside this one. */
 export const BEFORE = 'before';
-/** How exactly its start is timed. */
+/** Resolution of start times. */
 const POLL_MS = 5;
 
 export const SIDECAR: Subject = {
@@ -25,7 +25,7 @@ export const SIDECAR: Subject = {
   start: startSidecar,
 };
 
-/** Another build of it, from the folder that `npm run build -- FOLDER` made. */
+/** Returns another build as a subject, from a folder made by `npm run build -- FOLDER`. */
 export function sidecarFrom(folder: string, flags: readonly string[]): Subject {
   const main = join(resolve(folder), 'main.js');
   return {
@@ -52,10 +52,10 @@ async function startSidecar(setup: Setup): Promise<Running> {
     ...(!sidecar.anyCore && { core: CORE.subject }),
     cwd: folder,
     env: {
-      // Of the Dockerfile.
+      // As in the Dockerfile.
       MALLOC_ARENA_MAX: '1',
       ...(caFile !== undefined && { NODE_EXTRA_CA_CERTS: caFile }),
-      // Compiling TypeScript at each start would be most of a smoke run.
+      // Compiling TypeScript at each start would take most of a smoke run.
       ...(sidecar.main.endsWith('.ts') && COMPILED),
     },
     outputFile: join(folder, LOG_FILE),
@@ -85,7 +85,7 @@ function configOf(setup: Setup, port: number, admin: number): object {
   };
 }
 
-/** Ready, and with a first token. */
+/** Ready, with a first token. */
 async function isReady(admin: number): Promise<boolean> {
   const answers = await Promise.all(['/startupz', '/readyz'].map((path) => statusOf(admin, path)));
   return answers.every((status) => status === 200);

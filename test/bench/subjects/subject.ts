@@ -1,52 +1,52 @@
-/** What is measured: a proxy that adds a token, as a process of its own. */
+/** A subject: a proxy that adds a token, as a separate process. */
 
-/** What a subject is put in front of. */
+/** The set-up of a subject. */
 export interface Setup {
   readonly scheme: 'http' | 'https';
   readonly upstreamPort: number;
-  /** PEM file with the CA of the upstream's certificate. */
+  /** PEM file with the CA of the upstream certificate. */
   readonly caFile: string | undefined;
   /** For subjects that fetch their token. */
   readonly tokenEndpoint: string;
-  /** Of this subject alone; removed afterwards. */
+  /** For this subject only; removed afterwards. */
   readonly folder: string;
-  /** How the sidecar is started; the others do not look at it. */
+  /** How to start the sidecar; other subjects ignore it. */
   readonly sidecar: SidecarSetup;
 }
 
 export interface SidecarSetup {
-  /** Program file, of dist or src. */
+  /** Program file in dist or src. */
   readonly main: string;
-  /** Of Node, beside those of the image. */
+  /** Options of Node, in addition to those of the image. */
   readonly nodeFlags: readonly string[];
-  /** Beside what every sidecar of the bench has. */
+  /** Options in addition to those of every sidecar of the bench. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Resolve as soon as it listens, not when it has a token. */
   readonly cold?: boolean;
-  /** On all cores, as it is started in earnest. */
+  /** On all cores, as in production. */
   readonly anyCore?: boolean;
 }
 
 export interface Running {
   readonly port: number;
-  /** None for what has no process of its own. */
+  /** Empty without a separate process. */
   readonly pids: readonly number[];
   /** Field value that the upstream must see. */
   readonly expects: RegExp;
-  /** To be sent by the caller, where nobody injects it. */
+  /** Sent by the load generator; only if no proxy injects it. */
   readonly authorization?: string;
-  /** From its start until it was ready, where that is timed. */
+  /** Time from start until ready, if measured. */
   readonly readyMs?: number;
   stop(): Promise<void>;
 }
 
 export interface Subject {
   readonly name: string;
-  /** One line for the report: what it does for each request. */
+  /** What it does for each request, one line for the report. */
   readonly does: string;
-  /** For each request. */
+  /** Whether it logs each request. */
   readonly logs: boolean;
-  /** Undefined when it is not installed. */
+  /** Undefined if not installed. */
   version(): string | undefined;
   /** Resolves when it listens; the sidecar when it has a token. */
   start(setup: Setup): Promise<Running>;
@@ -57,7 +57,7 @@ export const UPSTREAM_NAME = 'upstream.test';
 export const STATIC_AUTHORIZATION = 'Bearer token-of-the-bench-static';
 export const FETCHED = /^Bearer token-of-the-bench-\d+$/;
 
-/** In the subject's folder: everything it prints. */
+/** Output of the subject, in its folder. */
 export const LOG_FILE = 'log';
 
 export function originOf({ scheme, upstreamPort }: Setup): string {

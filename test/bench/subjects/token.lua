@@ -1,5 +1,5 @@
--- Client credentials as one would write them for nginx: a token for each worker, fetched when there is none that lasts.
--- Callers that come while it is being fetched fetch one too.
+-- Client credentials as people write them for nginx: one token for each worker, fetched when there is no valid one.
+-- Callers that arrive during the fetch fetch one too.
 local json = require 'cjson.safe'
 
 local M = {}
@@ -16,7 +16,7 @@ local function fetch(host, port, path)
   local status, length = socket:receive('*l'), 0
   while true do
     local line = socket:receive('*l')
-    if not line then return nil, 'broken answer' end
+    if not line then return nil, 'broken response' end
     if line == '' then break end
     length = tonumber(line:lower():match('^content%-length:%s*(%d+)')) or length
   end
@@ -26,7 +26,7 @@ local function fetch(host, port, path)
   return json.decode(body)
 end
 
---- The field value to inject; ends the request with 503 when there is none.
+--- Returns the field value to inject; ends the request with 503 without a token.
 function M.get(host, port, path)
   if token and ngx.now() < use_until then return token end
   local answer, problem = fetch(host, port, path)

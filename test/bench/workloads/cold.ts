@@ -1,6 +1,6 @@
 /**
- * Ten thousand callers at once before there is any token: the identity server holds its answer back until all of them
- * have asked. One token request should do for all.
+ * Ten thousand callers at once before there is a token: the identity server holds its response back until all of them have
+ * sent their request. One token request should be enough for all.
  */
 import { readFileSync } from 'node:fs';
 import { setupFor, type World } from '../lanes.ts';
@@ -15,18 +15,18 @@ export interface ColdResult {
   readonly result: LoadResult;
 }
 
-/** Nobody's deadline is to pass while ten thousand connections are being opened on a slow machine. */
+/** Deadlines long enough to open ten thousand connections on a slow machine. */
 const CONFIG = { limits: { connections: 20_000 }, token: { attemptTimeout: '60s', waitTimeout: '60s' } };
 const ANSWERED_MS = 60_000;
-/** Of descriptors, for what is not a caller's connection. */
+/** File descriptors for everything except callers' connections. */
 const SPARE = 1000;
 
-/** @param wanted callers; fewer where the system does not allow so many open files */
+/** @param wanted number of callers; fewer if the system does not allow enough open files */
 export async function runCold(world: World, wanted: number): Promise<ColdResult> {
   const callers = Math.min(wanted, openFilesLimit() - SPARE);
   const { upstream, generator } = world;
   const setup = setupFor(world, PLAIN);
-  // Its own, because the other sidecars of the bench go on renewing their tokens.
+  // A separate one, because the other sidecars of the bench keep renewing their tokens.
   const identity = await startUpstream();
   const subject = await SIDECAR.start({
     ...setup,
@@ -48,7 +48,7 @@ export async function runCold(world: World, wanted: number): Promise<ColdResult>
   }
 }
 
-/** Node raises its own to what it may have. */
+/** Returns the hard limit: Node raises its own limit to it. */
 function openFilesLimit(): number {
   try {
     const hard = /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];

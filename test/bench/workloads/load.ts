@@ -1,4 +1,4 @@
-/** The workloads that load a subject, as a table. */
+/** The table of workloads that put load on a subject. */
 import { PLAIN, type Shape, SMALL_BYTES, type Workload } from './workload.ts';
 
 const GET: Shape = {
@@ -12,11 +12,11 @@ const GET: Shape = {
 const POST: Shape = { ...GET, method: 'POST', sendBytes: 2048, expectBytes: 12 };
 const MIB = 1024 * 1024;
 
-/** Tokens of two seconds are kept for one: whoever calls at that moment waits for the next, the harshest case there is. */
+/** Tokens of two seconds are kept for one. Callers at the moment of renewal wait for the new token: the worst case. */
 const REFRESH = { name: 'refresh', tokenLifetimeS: 2 } as const;
 const OUTAGE = { name: 'outage', identityEnds: true } as const;
 
-/** @param transferBytes of the one big body each way */
+/** @param transferBytes size of the one large body in each direction */
 export function loads(transferBytes: number): readonly Workload[] {
   const whole = { shape: 'once', connections: 1 } as const;
   const size = transferBytes >= MIB * 1024 ? `${transferBytes / MIB / 1024} GiB` : `${transferBytes / MIB} MiB`;
@@ -33,10 +33,10 @@ export function loads(transferBytes: number): readonly Workload[] {
       job: { ...GET, path: '/api/mebibyte', expectBytes: MIB, connections: 8 },
     },
     { name: 'tls', title: 'GET, upstream over TLS, 32 connections', job: GET, variants: [{ name: 'tls' }] },
-    { name: 'new', title: 'GET, new connection for each, 32 at once', job: { ...GET, shape: 'new' } },
+    { name: 'new', title: 'GET, a new connection for each, 32 at once', job: { ...GET, shape: 'new' } },
     {
       name: 'open-200',
-      title: 'GET, 200 a second whatever the answers do',
+      title: 'GET, 200 a second, however slow the responses are',
       job: { ...GET, shape: 'open', perSecond: 200 },
       direct: true,
       longer: 2,
@@ -45,7 +45,7 @@ export function loads(transferBytes: number): readonly Workload[] {
     { name: 'upload', title: `upload of ${size}`, job: upload, fresh: true },
     {
       name: 'refresh',
-      title: 'GET, 32 connections, a new token every second and not',
+      title: 'GET, 32 connections, with and without a new token every second',
       job: GET,
       variants: [PLAIN, REFRESH],
       sidecarOnly: true,
@@ -53,7 +53,7 @@ export function loads(transferBytes: number): readonly Workload[] {
     },
     {
       name: 'outage',
-      title: 'GET, 32 connections, identity server down and not',
+      title: 'GET, 32 connections, identity server down and up',
       job: GET,
       variants: [PLAIN, OUTAGE],
       sidecarOnly: true,

@@ -1,4 +1,4 @@
-/** Resident memory: after the start, and while a million requests go through. */
+/** Resident memory after the start, and during a million requests. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Lanes, World } from '../lanes.ts';
 import { anonymousBytes, residentBytes, treeOf } from '../load/processes.ts';
@@ -8,7 +8,7 @@ import { PLAIN, SMALL_BYTES } from './workload.ts';
 export interface MemoryResult {
   readonly subject: string;
   readonly idleBytes: number;
-  /** Of it, what is not a mapped file: the program itself is shared by all processes that run it. */
+  /** Without mapped files: all processes that run the program share them. */
   readonly idleAnonymousBytes: number;
   /** Evenly spread over the requests. */
   readonly loadedBytes: readonly number[];
@@ -17,10 +17,10 @@ export interface MemoryResult {
 }
 
 const READINGS = 10;
-/** So that what a start leaves behind is gone. */
+/** Time to collect the garbage of a start. */
 const SETTLE_MS = 1000;
 
-/** @param requests of all together; 0 = only idle */
+/** @param requests total number; 0 = only idle */
 export async function watchMemory(
   world: World,
   lanes: Lanes,
@@ -48,7 +48,7 @@ export async function watchMemory(
   }
 }
 
-/** Last three readings by the three in the middle of the run: above 1 it still grows. */
+/** Returns the last three readings divided by the three in the middle: above 1, memory still grows. */
 export function driftOf({ loadedBytes }: Pick<MemoryResult, 'loadedBytes'>): number | undefined {
   if (loadedBytes.length < READINGS) return undefined;
   const sum = (from: number) => loadedBytes.slice(from, from + 3).reduce((all, bytes) => all + bytes, 0);

@@ -1,4 +1,4 @@
-/** From the start of the process until it is ready and has a token; and how big the package is. */
+/** Time from process start until ready with a token; and the size of the package. */
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ export interface PackageSize {
 
 const ROOT = join(import.meta.dirname, '../../..');
 
-/** @returns ms of each start */
+/** Returns ms of each start. */
 export async function timeStarts(world: World, rounds: number): Promise<number[]> {
   const times: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
@@ -28,7 +28,7 @@ export async function timeStarts(world: World, rounds: number): Promise<number[]
   return times;
 }
 
-/** Of what `npm pack ./dist` would put into the package now. */
+/** Measures what `npm pack ./dist` would pack now. */
 export async function measurePackage(): Promise<PackageSize> {
   const args = ['pack', './dist', '--dry-run', '--json'];
   const { stdout } = await promisify(execFile)('npm', args, { cwd: ROOT });
