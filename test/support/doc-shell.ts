@@ -24,18 +24,22 @@ const ROOT = join(import.meta.dirname, '../..');
 /** How long one block may take, its start of a server included. */
 const LIMIT_MS = 60_000;
 const NAMESPACES = ['--net', '--mount-proc', '--pid', '--fork', '--kill-child'];
-const PROGRAMS = ['ip', 'setpriv', 'script', 'curl', 'jq', 'git', 'bash'];
+const PROGRAMS = ['ip', 'setpriv', 'script', 'curl', 'bash'];
+const PROGRAMS_OF_BLOCKS = ['git', 'jq', 'npm', 'openssl', 'promtool'];
 
 /** How to get into namespaces; undefined where that cannot be done. */
 const unshare: readonly string[] | undefined = [[], ['--map-root-user']]
   .map((user) => [...user, ...NAMESPACES])
   .find((flags) => spawnSync('unshare', [...flags, 'ip', 'link', 'set', 'lo', 'up']).status === 0);
 
-/** What this machine lacks to run a page; none = nothing. */
-export const MISSING: readonly string[] = [
-  ...PROGRAMS.filter((name) => spawnSync('which', [name]).status !== 0),
-  ...(unshare ? [] : ['namespaces (root)']),
-];
+/** What this machine lacks to run such commands; none = nothing. */
+export function missingFor(text: string): string[] {
+  const used = PROGRAMS_OF_BLOCKS.filter((name) => new RegExp(`\\b${name}\\b`).test(text));
+  return [
+    ...[...PROGRAMS, ...used].filter((name) => spawnSync('which', [name]).status !== 0),
+    ...(unshare ? [] : ['namespaces (root)']),
+  ];
+}
 
 export interface ShellOptions {
   /** A folder of a clean copy of the checkout to be in, instead of an empty one. */
@@ -64,7 +68,7 @@ export interface PageShell extends AsyncDisposable {
 
 /** @returns a shell that waits for commands, one after the other */
 export function openShell({ folder, limitMs = LIMIT_MS }: ShellOptions = {}): PageShell {
-  const own = mkdtempSync(join(tmpdir(), 'aritma-docs-'));
+  const own = mkdtempSync(join(tmpdir(), `aritma-docs-${process.pid}-`));
   const cwd = folder === undefined ? join(own, 'work') : join(copyCheckout(join(own, 'checkout')), folder);
   for (const path of [join(own, 'home'), join(own, 'blocks'), cwd]) mkdirSync(path, { recursive: true });
   const env = { ...environment(own), DOCS_NONCE: randomUUID() };

@@ -1,17 +1,18 @@
 // The documentation does what it says: every shell block of every page runs, and prints what the page shows.
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, it } from 'vitest';
+import { setup } from '../support/build-program.ts';
 import { type ShellPage, shellPage } from '../support/doc-blocks.ts';
 import { type RunningPage, replaced, startPage } from '../support/doc-page.ts';
-import { MISSING } from '../support/doc-shell.ts';
+import { missingFor } from '../support/doc-shell.ts';
 import { MARKDOWN_FILES, parsePage } from '../support/markdown.ts';
 
 const pages = MARKDOWN_FILES.map((path) => shellPage(parsePage(path, readFileSync(path, 'utf8')))).filter(
   ({ blocks }) => blocks.length > 0,
 );
-const isSkipped = MISSING.length > 0 && !process.env['CI'];
-const lacks = isSkipped ? ` (this machine lacks ${MISSING.join(', ')})` : '';
 const ran: string[] = [];
+
+beforeAll(setup);
 
 afterAll(() => {
   const skipped = pages.flatMap(({ path, blocks }) =>
@@ -22,6 +23,9 @@ afterAll(() => {
 
 describe.each(pages)('$path', (page: ShellPage) => {
   let running: RunningPage | undefined;
+  const missing = process.env['CI'] ? [] : missingFor(page.blocks.map(({ skip, text }) => (skip ? '' : text)).join());
+  const isSkipped = missing.length > 0;
+  const lacks = isSkipped ? ` (this machine lacks ${missing.join(', ')})` : '';
   const runs = !isSkipped && page.blocks.some(({ skip }) => skip === undefined);
 
   beforeAll(async () => {
