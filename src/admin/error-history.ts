@@ -1,25 +1,25 @@
 /**
- * Calls that failed, for a person who looks: the last ones, all since the start in groups of the same trouble, and those of
- * which nobody knows whether the API carried them out. Each list has a fixed size, so that no flood of one pushes out another.
+ * Failed calls for the status page: the latest, all since the start in groups, and those that the API may or may not
+ * have executed. Each list has its own size limit, so that a flood in one does not displace another.
  */
 import type { Failure } from '../core/failure.ts';
 
-/** Of a request nothing is kept but this. */
+/** All that is kept of a failed request. */
 export interface RecentError {
   /** Epoch ms. */
   readonly at: number;
-  /** Undefined where the request matched none. */
+  /** Undefined if the request matched no route. */
   readonly route: string | undefined;
-  /** Undefined where the API itself responded with an error. */
+  /** Undefined if the API itself responded with the error. */
   readonly code: string | undefined;
   readonly status: number;
   readonly method: string;
   readonly requestId: string;
-  /** What was met, where it was met between us and a server. */
+  /** The failure between the sidecar and a server, if there is one. */
   readonly failure?: Failure | undefined;
-  /** By what had left when the call failed; undefined where the API responded. */
+  /** Depends on how much was sent before the failure; undefined if the API responded. */
   readonly mayHaveExecuted?: boolean | undefined;
-  /** With which it was sent, of calls that may have been executed: what the API can be asked for. */
+  /** For calls that may have been executed: the key to ask the API about. */
   readonly idempotencyKey?: string | undefined;
 }
 
@@ -35,21 +35,21 @@ export interface ErrorHistory {
   record(error: RecentError): void;
   /** Latest first, at most 50. */
   errors(): readonly RecentError[];
-  /** The one with the latest error first, at most 50. */
+  /** The group with the latest error first, at most 50. */
   errorGroups(): readonly ErrorGroup[];
   /** Calls that change something and may have been executed. Latest first, at most 50. */
   unknownOutcomes(): readonly RecentError[];
 }
 
 const MAX_KEPT = 50;
-/** RFC 9110 §9.2.1: nothing is lost if they are sent again. */
+/** RFC 9110 §9.2.1: safe to send again. */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-/** Builds an empty one. */
+/** Creates an empty history. */
 export function createErrorHistory(): ErrorHistory {
   const errors: RecentError[] = [];
   const unknown: RecentError[] = [];
-  // In the order of their latest errors.
+  // Ordered by latest error.
   const groups = new Map<string, ErrorGroup>();
   return {
     record(error) {

@@ -1,5 +1,5 @@
 /**
- * Error codes in plain words, for the status page: what happened and what to do, from the error table.
+ * Explains errors on the status page: what happened and what to do.
  */
 import { ERRORS } from '../core/errors.ts';
 import { type Failure, sentences } from '../core/failure.ts';
@@ -13,30 +13,30 @@ export interface Explanation {
 }
 
 /**
- * An error in plain words: the account of it where there is one, else from the error table.
+ * Explains an error with its `Failure` if there is one, else with the error table.
  * @param code undefined for an error response of the API itself
- * @param failure what was met, if it was met between us and a server
+ * @param failure the failure between the sidecar and a server, if there is one
  */
 export function explain(code: string | undefined, status?: number, failure?: Failure): Explanation {
   if (code === undefined)
     return {
       code: `HTTP ${status}`,
-      title: 'The API itself responded with an error',
+      title: 'The API responded with an error',
       detail: failure
         ? sentences(failure)
-        : 'The sidecar forwarded that response unchanged. If this continues, ask whoever runs the API.',
+        : 'The sidecar forwarded the response unchanged. If it continues, ask the operator of the API.',
     };
   const row = Object.hasOwn(ERRORS, code) ? ERRORS[code as keyof typeof ERRORS] : undefined;
-  const { title, detail } = row ?? { title: 'Unknown error', detail: 'The log says more.' };
+  const { title, detail } = row ?? { title: 'Unknown error', detail: 'The log has details.' };
   return { code, title, detail: failure ? sentences(failure) : prose(detail) };
 }
 
-/** Text of the error table, in which backquotes mark what is typed. */
+/** Renders text of the error table: backquotes mark code. */
 export function prose(text: string): Html {
   return html`${text.split('`').map((part, index) => (index % 2 === 1 ? html`<code>${part}</code>` : part))}`;
 }
 
-/** Messages and fixes come as part of a sentence or as whole ones. */
+/** Returns a clause or a sentence as one sentence, with capital letter and full stop. */
 export function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.`;
 }

@@ -1,20 +1,23 @@
 /**
- * Server-sent events for open pages (WHATWG HTML §9.2): whatever changed, at most once a second. A page that goes away
- * takes everything of its own along, and one that reads too slowly misses states instead of piling them up.
+ * Server-sent events for open pages (WHATWG HTML §9.2): the new state after a change, at most once a second. A closed
+ * page leaves nothing behind. A page that reads too slowly misses states instead of queueing them.
  */
 import type { ServerResponse } from 'node:http';
 
 export interface LiveOptions<Kind> {
-  /** What a page of that kind shows now. */
+  /** Renders the current content of that kind of page. */
   readonly render: (kind: Kind) => string;
   readonly headers: Readonly<Record<string, string>>;
   readonly intervalMs?: number;
-  /** After so long without a change a page is told that it is up to date: it calls itself stale after five seconds. */
+  /** Without a change for this long, a heartbeat is sent: the page counts as stale after five seconds. */
   readonly heartbeatMs?: number;
 }
 
 export interface Live<Kind> {
-  /** Sends the current state and every later one. False, and no response, when too many are open or after `drain`. */
+  /**
+   * Sends the current state and every later one. Returns false, without a response, for too many pages or after
+   * `drain`.
+   */
   attach(res: ServerResponse, kind: Kind): boolean;
   /** Sends the last state, ends every response and accepts no more. */
   drain(): void;
@@ -25,14 +28,15 @@ interface Listener<Kind> {
   readonly res: ServerResponse;
   readonly kind: Kind;
   sent: string | undefined;
-  /** Since something was written. */
+  /** Time since the last write. */
   quietMs: number;
 }
 
 const MAX_LISTENERS = 20;
-/** A reader that has taken nothing for so long is gone. */
+/** A reader that took nothing for this long is disconnected. */
 const STALLED_MS = 60_000;
 
+/** Creates the event streams of all pages; sends only while pages are open. */
 export function createLive<Kind>(options: LiveOptions<Kind>): Live<Kind> {
   const { render, intervalMs = 1000, heartbeatMs = 2000 } = options;
   const listeners = new Set<Listener<Kind>>();
@@ -55,7 +59,7 @@ export function createLive<Kind>(options: LiveOptions<Kind>): Live<Kind> {
     try {
       tell();
     } catch {
-      // A fault in the page must not end a process that serves callers; GET / says what it is.
+      // A bug in the page must not end a process that serves callers; `GET /` shows the error.
       for (const { res } of listeners) res.destroy();
     }
   };
@@ -95,7 +99,7 @@ function update<Kind>(
   }
   if (state !== listener.sent) {
     listener.sent = state;
-    // As JSON there is no line break in it, which would end the event.
+    // JSON has no line break, which would end the event.
     res.write(`data: ${JSON.stringify({ now: Date.now(), main: state })}\n\n`);
   } else if (listener.quietMs >= heartbeatMs) res.write(`event: heartbeat\ndata: ${Date.now()}\n\n`);
   else return;

@@ -1,6 +1,6 @@
 /**
- * The gauges that describe the present, read off the same snapshot as `/status` at every scrape: what a reload took away
- * is gone from the next one, and no label outlives what it named.
+ * Gauges read from the same snapshot as `/status` at every scrape, so that series of removed routes and credentials
+ * disappear.
  */
 import type { StatusInput, TokenView } from './status-input.ts';
 import { verdictOf } from './verdict.ts';
@@ -19,7 +19,7 @@ export interface Sample {
   readonly value: number;
 }
 
-/** Where several tokens share labels, the one an operator has to worry about most: first to expire, most failures. */
+/** Returns the gauges. If several tokens share labels, the worst one counts: first to expire, most failures. */
 export function gauges(input: StatusInput): Sample[] {
   const { credentials, tokens, generation, routes, logLinesLost } = input;
   return [

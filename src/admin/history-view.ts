@@ -1,41 +1,44 @@
 /**
- * What a route's history says, for who looks at it; recording is done elsewhere.
+ * Reads the history of a route; `history.ts` records it.
  */
 import type { Instant } from '../core/clock.ts';
 import type { Failure } from '../core/failure.ts';
 
-/** The last five minutes of a route. A latency is the middle of its bucket, at most 12.5 % off from 1 ms to a minute. */
+/**
+ * The last five minutes of a route. A latency is the middle of its bucket: at most 12.5 % off between 1 ms and a
+ * minute.
+ */
 export interface Recent {
   readonly requests: number;
   readonly errors: number;
-  /** Undefined where no request got a response. */
+  /** Undefined if no request got a response. */
   readonly p50Ms: number | undefined;
   readonly p99Ms: number | undefined;
 }
 
 export interface RouteHistory {
   readonly last5m: Recent;
-  /** A number for each of the last thirty minutes, oldest first; the last one is not over yet. */
+  /** One number per minute, oldest first; the last minute is still running. */
   readonly last30m: { readonly requests: readonly number[]; readonly errors: readonly number[] };
   readonly last: Last;
 }
 
-/** Calls that callers alone are to blame for do not count. */
+/** The last calls, without those that failed only because of the caller. */
 export interface Last {
   /** Epoch ms. */
   readonly successAt: number | undefined;
   readonly failure: LastFailure | undefined;
-  /** When the first failure since the last success was met, epoch ms; undefined where a success is the latest. */
+  /** First failure since the last success, epoch ms; undefined if the latest call succeeded. */
   readonly failingSince: number | undefined;
 }
 
-/** Of the failed call that began last. */
+/** The failed call that began last. */
 export interface LastFailure extends MetFailure {
-  /** Milliseconds, by whichever clock says more. */
+  /** Milliseconds, by the clock that advanced more. */
   readonly agoMs: number;
-  /** Failures since the last success; 0 where a success is the latest. */
+  /** Failures since the last success; 0 if the latest call succeeded. */
   readonly inARow: number;
-  /** Calls of the last five minutes, and those of them that failed. */
+  /** Calls in the last five minutes, and how many of them failed. */
   readonly calls5m: number;
   readonly failed5m: number;
 }
@@ -43,19 +46,19 @@ export interface LastFailure extends MetFailure {
 export interface MetFailure {
   /** Epoch ms. */
   readonly at: number;
-  /** Undefined where the API itself responded so. */
+  /** Undefined if the API itself responded with the error. */
   readonly code: string | undefined;
   readonly status: number;
   readonly failure?: Failure | undefined;
 }
 
-/** How the ring of a route is laid out. */
+/** Layout of the ring of a route. */
 export const GRID = {
   slotMs: 10_000,
   /** Thirty minutes of counts, five of latencies. */
   slots: 180,
   recentSlots: 30,
-  /** Of latencies, four to the octave of quarter milliseconds: 0.25 ms to more than a minute. */
+  /** Latency buckets: four per octave, in units of 0.25 ms, up to more than a minute. */
   unitsPerMs: 4,
   buckets: 72,
 } as const;
@@ -63,9 +66,9 @@ export const GRID = {
 const { slotMs: SLOT_MS, slots: SLOTS, recentSlots: RECENT_SLOTS, unitsPerMs: UNITS_PER_MS, buckets: BUCKETS } = GRID;
 const SLOTS_A_MINUTE = 6;
 
-/** Everything of one route, overwritten in a circle. */
+/** The counts of one route in a ring buffer. */
 export interface Ring {
-  /** Which ten seconds a place holds, counted from the start of the clock; -1 none. */
+  /** The slot number in each place, counted from the start of the clock; -1 = empty. */
   readonly slots: Int32Array;
   readonly requests: Uint32Array;
   readonly errors: Uint32Array;
@@ -74,7 +77,7 @@ export interface Ring {
   readonly last: { read(now: Instant, calls5m: () => number): Last };
 }
 
-/** Each part is summed up only for those who look at it: probes ask often, and for the last calls alone. */
+/** Returns the history; each part is computed on access, because probes ask often and only for `last`. */
 export function readRing(ring: Ring | undefined, now: Instant): RouteHistory {
   const slot = Math.floor(now.monotonicMs / SLOT_MS);
   return {
@@ -94,7 +97,7 @@ export function readRing(ring: Ring | undefined, now: Instant): RouteHistory {
   };
 }
 
-/** Those of a ring that hold something, latest first. */
+/** The non-empty slots of a ring, latest first. */
 function slotsOf(ring: Ring | undefined, now: number, ages: number) {
   return Array.from({ length: ring ? ages : 0 }, (_, age) => ({ age, slot: now - age })).flatMap(({ age, slot }) => {
     const place = slot % SLOTS;
@@ -130,7 +133,7 @@ function addTo(sums: Float64Array, counts: Uint32Array, from: number): void {
     sums[bucket] = (sums[bucket] ?? 0) + (counts[from + bucket] ?? 0);
 }
 
-/** Nearest rank. */
+/** Percentile by nearest rank. */
 function percentile(counts: Float64Array, share: number): number | undefined {
   const total = counts.reduce((sum, count) => sum + count, 0);
   if (total === 0) return undefined;
@@ -143,7 +146,7 @@ function percentile(counts: Float64Array, share: number): number | undefined {
   return msOf(bucket);
 }
 
-/** In the middle of the bucket. */
+/** Milliseconds in the middle of the bucket. */
 function msOf(bucket: number): number {
   if (bucket < 4) return (bucket + 0.5) / UNITS_PER_MS;
   const octave = Math.floor(bucket / 4) + 1;

@@ -1,6 +1,6 @@
 /**
- * What happened lately, for a person who looks: requests and latencies per route in buckets of ten seconds, and their
- * errors. Memory is fixed whatever callers do, and recording a request is a handful of integer increments.
+ * Recent requests for the status page: counts and latencies per route in slots of ten seconds, and errors. Memory is
+ * bounded whatever callers do, and recording a request takes a few integer increments.
  */
 import { elapsedSince, type Instant } from '../core/clock.ts';
 import { createErrorHistory, type ErrorHistory, type RecentError } from './error-history.ts';
@@ -8,8 +8,8 @@ import { GRID, type Last, type MetFailure, type Ring, type RouteHistory, readRin
 
 export interface History extends Omit<ErrorHistory, 'record'> {
   /**
-   * Counts a finished request. Errors are those with an error code of the sidecar, and responses of the API that say that no call works: 5xx, and 401.
-   * @param failure anything but an ordinary response, for the list of errors
+   * Counts a finished request.
+   * @param ms duration @param failure for every result other than an ordinary response; goes to the list of errors
    */
   record(
     route: string | undefined,
@@ -21,23 +21,23 @@ export interface History extends Omit<ErrorHistory, 'record'> {
 }
 
 export interface HistoryOptions {
-  /** Never goes back, ms. */
+  /** Monotonic clock, ms. */
   readonly monotonicMs: () => number;
   /** Epoch ms. */
   readonly wallMs: () => number;
 }
 
 const { slotMs: SLOT_MS, slots: SLOTS, recentSlots: RECENT_SLOTS, unitsPerMs: UNITS_PER_MS, buckets: BUCKETS } = GRID;
-/** In the last bucket. */
+/** Values of the last bucket. */
 const MAX_UNITS = 2 ** 19 - 1;
-/** About 12 KiB each. Reloads can name new routes for ever; beyond this, a route is counted once another has been idle. */
+/** About 12 KiB each. Reloads can always add routes; beyond this, a new one is counted once another is idle. */
 const MAX_ROUTES = 256;
 
 interface RecordedRing extends Ring {
   readonly last: LastCalls;
 }
 
-/** Builds an empty recorder. */
+/** Creates an empty history. */
 export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History {
   const rings = new Map<string, RecordedRing>();
   const errors = createErrorHistory();
@@ -52,10 +52,10 @@ export function createHistory({ monotonicMs, wallMs }: HistoryOptions): History 
       const slot = Math.floor(ended / SLOT_MS);
       const ring = rings.get(route) ?? openRing(rings, route, slot);
       if (!ring) return;
-      // A tunnel takes as long as it is wanted.
+      // The duration of a tunnel is no latency.
       count(ring, slot, status === 101 ? undefined : ms, failure !== undefined);
       const began = ended - ms;
-      // An API that refuses the token of every call works for nobody, though its response is an ordinary one.
+      // A 401 is an ordinary response, but an API that refuses the token does not work.
       if (failure === undefined && status !== 401) ring.last.succeed(began, at);
       else ring.last.fail({ at, status, code: failure?.code, failure: failure?.failure }, { began, ended });
     },
@@ -100,7 +100,7 @@ function increment(counts: Uint32Array, at: number): void {
   counts[at] = (counts[at] ?? 0) + 1;
 }
 
-/** The highest bit says which octave, the two below it which quarter of it. */
+/** The highest bit selects the octave, the next two bits the quarter of it. */
 function bucketOf(ms: number): number {
   const units = Math.min(MAX_UNITS, Math.max(0, Math.floor(ms * UNITS_PER_MS)));
   if (units < 4) return units;
@@ -108,34 +108,34 @@ function bucketOf(ms: number): number {
   return (octave - 1) * 4 + ((units >> (octave - 2)) & 3);
 }
 
-/** A call that is over; ms by the clock that never goes back. */
+/** A finished call; ms of the monotonic clock. */
 interface Span {
   readonly began: number;
   readonly ended: number;
 }
 
-/** Of one route. Recording is a few assignments, and allocates nothing for a success. */
+/** The last calls of one route. Recording is a few assignments; a success allocates nothing. */
 export class LastCalls {
   #successAt = 0;
-  /** Of the latest to begin. */
+  /** Start of the success that began last. */
   #successBegan = Number.NEGATIVE_INFINITY;
   #failureBegan = Number.NEGATIVE_INFINITY;
   #failureEnded = 0;
   #failure: MetFailure | undefined;
   #failingSince = 0;
   #inARow = 0;
-  /** Which ten seconds a place holds; failures in them. */
+  /** The slot in each place, and the failures in it. */
   readonly #slots = new Int32Array(RECENT_SLOTS).fill(-1);
   readonly #failed = new Uint32Array(RECENT_SLOTS);
 
-  /** @param began by the clock that never goes back, ms @param at epoch ms */
+  /** Records a success. @param began monotonic ms @param at epoch ms */
   succeed(began: number, at: number): void {
     this.#successAt = at;
     if (began > this.#successBegan) this.#successBegan = began;
     if (began >= this.#failureBegan) this.#inARow = 0;
   }
 
-  /** Takes the failures of callers too, and leaves them out. */
+  /** Records a failure; ignores those that only the caller caused. */
   fail(failure: MetFailure, { began, ended }: Span): void {
     if (isCallersFault(failure)) return;
     this.#count(Math.floor(ended / SLOT_MS));
@@ -149,7 +149,7 @@ export class LastCalls {
     this.#inARow += 1;
   }
 
-  /** @param calls5m all calls of the last five minutes, asked for only where there is a failure to tell of */
+  /** @param calls5m returns the calls of the last five minutes; called only if there is a failure */
   read(now: Instant, calls5m: () => number): Last {
     const failure = this.#failure;
     return {

@@ -1,6 +1,6 @@
 /**
- * HTML by one tagged template that escapes every value, so that no page has to remember to. What it returns is the only
- * thing it puts in as it is.
+ * HTML by a tagged template that escapes every value, so that no page can forget it. Only its own results are inserted
+ * unescaped.
  */
 
 const TEXT = Symbol('text');
@@ -11,21 +11,24 @@ export interface Html {
 
 export type Part = Html | string | number | undefined | false | readonly Part[];
 
-/** Values go into text and quoted attributes; lists are joined; undefined and false are nothing. */
+/**
+ * Renders a template. Use values only in text and quoted attributes. Lists are joined; undefined and false are omitted.
+ * @example html`<p>${'<b>'}</p>` // <p>&lt;b&gt;</p>
+ */
 export function html(strings: TemplateStringsArray, ...values: readonly Part[]): Html {
   let text = strings[0] ?? '';
   for (let index = 0; index < values.length; index += 1) text += render(values[index]) + strings[index + 1];
   return { [TEXT]: text };
 }
 
-/** @param part what is no `Html` comes out escaped */
+/** Returns the text of a part; escapes everything but `Html`. */
 export function render(part: Part): string {
   if (part === undefined || part === false) return '';
   if (typeof part === 'string' || typeof part === 'number') return escaped(String(part));
   return TEXT in part ? part[TEXT] : part.map(render).join('');
 }
 
-/** Text of our own making that is no markup to the template: style sheet and script. */
+/** Inserts text unescaped. Only for our own style sheet and script. */
 export function verbatim(text: string): Html {
   return { [TEXT]: text };
 }
@@ -39,12 +42,12 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '`': '&#96;',
 };
 
-/** Printable ASCII and line breaks without the above: nearly every value there is. */
+/** Printable ASCII and line breaks without the above: nearly every value. */
 const HARMLESS = /^[\n !#$%(-;=?-_a-~]*$/;
 
 function escaped(text: string): string {
   if (HARMLESS.test(text)) return text;
-  // Controls and direction marks could make a line read as something else than it is.
+  // Control characters and direction marks could change how a line reads.
   return text
     .toWellFormed()
     .replace(/[&<>"'`]/g, (character) => ENTITIES[character] ?? '')

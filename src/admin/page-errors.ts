@@ -1,5 +1,5 @@
 /**
- * What failed, on the status page: calls of which nobody knows whether the API carried them out, and all errors in groups.
+ * Failures on the status page: calls that the API may or may not have executed, and all errors in groups.
  */
 import { explain } from './error-text.ts';
 import { type Html, html, type Part } from './html.ts';
@@ -22,14 +22,14 @@ export function errors({ errorGroups, now }: Status): Html {
       html`<code class="long">${latest.requestId}</code>`,
     ];
   });
-  const columns = ['Code', 'Route', 'How often', 'What happened, what to do', 'First', 'Last', 'Latest request id'];
+  const columns = ['Code', 'Route', 'Count', 'What happened, what to do', 'First', 'Last', 'Latest request id'];
   const caption =
-    'Since it was started, in groups of the same code, cause and route, at most fifty. The request id finds the line in the log.';
-  const none = html`<p>None since it was started.</p>`;
+    'Errors since the start, grouped by code, cause and route, at most fifty groups. Use the request id to find the line in the log.';
+  const none = html`<p>None since the start.</p>`;
   return section('errors', 'Errors', rows.length === 0 ? none : table({ caption, columns, rows }));
 }
 
-/** Each call by itself: somebody has to ask the API for every one of them. */
+/** One row per call: somebody has to ask the API about each one. */
 export function unknownOutcomes({ unknownOutcomes: calls, now }: Status): Html {
   const rows = calls.map((call) => [
     moment(call.at, now),
@@ -42,16 +42,15 @@ export function unknownOutcomes({ unknownOutcomes: calls, now }: Status): Html {
   ]);
   const columns = ['Time', 'Route', 'Method', 'What happened', 'Request id', 'Idempotency-Key', 'What to do'];
   const caption =
-    'These calls were sent, at least in part, and no whole response came: the API may have carried them out. Latest first, at most fifty since it was started.';
-  const none = html`<p>None since it was started.</p>`;
+    'The sidecar sent these calls, at least in part, and got no complete response: the API may have executed them. Latest first, at most fifty since the start.';
+  const none = html`<p>None since the start.</p>`;
   const content = rows.length === 0 ? none : table({ caption, columns, rows });
   return section('unknown', 'Payments and other calls with an unknown outcome', content);
 }
 
 function whatToDo(key: string | undefined): string {
-  const ask =
-    key === undefined ? 'for what this call would have made, or with the request id' : 'with this Idempotency-Key';
-  return `Ask the API ${ask}. Do not send it again before you know.`;
+  const ask = key === undefined ? 'for the result of this call, or with the request id' : 'with this Idempotency-Key';
+  return `Ask the API ${ask}. Do not send the call again before you know its outcome.`;
 }
 
 function pathOf({ route }: { readonly route: string | undefined }): Part {

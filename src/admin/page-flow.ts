@@ -1,6 +1,6 @@
 /**
- * A picture of the way a call takes, with what is known of each part of it now: callers, sidecar, identity server, API. Shape,
- * sign and word say what the colour says.
+ * A diagram of the path of a call with the current state of each part: callers, sidecar, identity server, API. Shape,
+ * sign and word repeat what the colour shows.
  */
 import { type Html, html } from './html.ts';
 import type { Status } from './status.ts';
@@ -8,7 +8,7 @@ import type { Status } from './status.ts';
 type Look = 'good' | 'bad' | 'wait';
 type Route = Status['routes'][number];
 
-/** What is known of one part. */
+/** State of one part. */
 interface Part {
   readonly look: Look;
   readonly says: string;
@@ -17,7 +17,7 @@ interface Part {
 
 const SIGNS = { good: '✓', wait: '!', bad: '✕' } as const;
 
-/** As an image with its text alternative. */
+/** Returns the image with its text alternative. */
 export function flow(status: Status): Html {
   const [sidecar, identity, api] = [sidecarPart(status), identityPart(status), apiPart(status)];
   const label = `Callers send calls to the sidecar: ${sidecar.says}. The sidecar gets tokens from the identity server: ${identity.says}${
@@ -48,7 +48,7 @@ function box({ x, y, width, height }: Box, name: string, { look, says, more }: P
   return html`<rect class="box ${look}" x="${x}" y="${y}" width="${width}" height="${height}" rx="6"/>${lines.map((one) => one || false)}`;
 }
 
-/** Whole where all is well, dashed where not, crossed out where nothing gets through. */
+/** Solid when it works, dashed with a problem, crossed out when nothing gets through. */
 function arrow(look: Look, shaft: string, head: string, [x, y]: readonly [number, number]): Html {
   const cross = look === 'bad' && html`<path class="cross bad" d="M${x - 6} ${y - 6}l12 12m0-12l-12 12"/>`;
   return html`<path class="shaft ${look}" d="${shaft}"/><path class="head ${look}" d="${head}"/>${cross}`;
@@ -57,7 +57,7 @@ function arrow(look: Look, shaft: string, head: string, [x, y]: readonly [number
 function sidecarPart({ draining, listening, audit }: Status): Part {
   if (draining) return { look: 'wait', says: 'is stopping' };
   if (!listening) return { look: 'bad', says: 'is starting' };
-  if (audit?.failing === undefined) return { look: 'good', says: 'takes calls' };
+  if (audit?.failing === undefined) return { look: 'good', says: 'accepts calls' };
   return audit.whenFailing === 'refuse'
     ? { look: 'bad', says: 'refuses changes: audit log' }
     : { look: 'wait', says: 'audit log fails' };
@@ -68,11 +68,11 @@ function identityPart({ credentials }: Status): Part {
   const missing = tokens.filter((token) => !isUsable(token));
   const failing = tokens.filter(({ consecutiveFailures }) => consecutiveFailures > 0);
   if (missing.some((token) => failing.includes(token))) return { look: 'bad', says: 'no valid token' };
-  if (missing.length > 0) return { look: 'wait', says: 'token on its way' };
+  if (missing.length > 0) return { look: 'wait', says: 'fetching a token' };
   const [first] = tokens.flatMap(({ expiresAt = [] }) => expiresAt).sort();
   const more = first === undefined ? {} : { more: `valid until ${first.slice(11, 16)} UTC` };
   return failing.length > 0
-    ? { look: 'wait', says: 'renewal fails', ...more }
+    ? { look: 'wait', says: 'refresh fails', ...more }
     : { look: 'good', says: 'token valid', ...more };
 }
 
@@ -84,10 +84,10 @@ function apiPart(status: Status): Part {
   const of = ({ length }: readonly Route[]) => (routes.length === 1 ? 'calls' : `${length} of ${routes.length} routes`);
   if (fail.length > 0)
     return { look: 'bad', says: routes.length === 1 ? 'calls fail' : `${of(fail)} fail`, ...names(fail) };
-  if (routes.every(({ verdict }) => verdict.state === 'fails')) return { look: 'wait', says: 'not reached now' };
+  if (routes.every(({ verdict }) => verdict.state === 'fails')) return { look: 'wait', says: 'no calls reach it' };
   if (warn.length > 0)
     return { look: 'wait', says: routes.length === 1 ? 'some calls fail' : `errors on ${of(warn)}`, ...names(warn) };
-  return { look: 'good', says: 'no failure known' };
+  return { look: 'good', says: 'no problem known' };
 }
 
 function names([first, ...more]: readonly Route[]): { readonly more?: string } {
@@ -99,7 +99,7 @@ function names([first, ...more]: readonly Route[]): { readonly more?: string } {
 const OWN_CAUSES: ReadonlySet<string> = new Set(['draining', 'starting', 'audit_failing']);
 const TOKEN_CAUSES: ReadonlySet<string> = new Set(['token_unavailable', 'credentials_rejected']);
 
-/** Whether the trouble of a route is neither ours nor the identity server's. */
+/** True if the problem of a route is neither in the sidecar nor at the identity server. */
 function isOfApi({ verdict, credential, scope }: Route, { credentials }: Status): boolean {
   const { cause = '', state } = verdict;
   if (OWN_CAUSES.has(cause) || TOKEN_CAUSES.has(cause)) return false;

@@ -1,6 +1,6 @@
 /**
- * What the status page says first: whether calls get through now, and of each route that does not work as it should: what is
- * wrong, since when, and what to do.
+ * The top of the status page: whether calls work now and, for each route with a problem, what is wrong, since when, and
+ * what to do.
  */
 import { prose, sentence } from './error-text.ts';
 import { type Html, html, type Part } from './html.ts';
@@ -9,28 +9,32 @@ import type { Status } from './status.ts';
 import { worst } from './verdict.ts';
 
 export interface Headline {
-  readonly word: 'Yes' | 'Yes, with a warning' | 'Only in part' | 'No' | 'Draining';
+  readonly word: 'Yes' | 'Yes, with a warning' | 'Partly' | 'No' | 'Draining';
   readonly look: 'good' | 'bad' | 'wait';
   readonly because: Part;
 }
 
 type Route = Status['routes'][number];
 
-/** The worst route decides. */
+/** Returns the headline; the worst route decides. */
 export function headline(status: Status): Headline {
   const { draining, listening, routes } = status;
   if (draining)
-    return { word: 'Draining', look: 'wait', because: 'It is stopping: running calls finish, then no call is taken.' };
-  if (!listening) return { word: 'No', look: 'bad', because: 'It is starting and does not take calls yet.' };
+    return {
+      word: 'Draining',
+      look: 'wait',
+      because: 'The sidecar is stopping: running calls finish, then it accepts no more.',
+    };
+  if (!listening) return { word: 'No', look: 'bad', because: 'The sidecar is starting and does not accept calls yet.' };
   const because = [of('fails', status), of('warning', status), working(status)];
   const state = worst(routes.map(({ verdict }) => verdict.state));
   if (state === 'works') return { word: 'Yes', look: 'good', because };
   if (state === 'warning') return { word: 'Yes, with a warning', look: 'wait', because };
   const isAll = routes.every(({ verdict }) => verdict.state === 'fails');
-  return { word: isAll ? 'No' : 'Only in part', look: isAll ? 'bad' : 'wait', because };
+  return { word: isAll ? 'No' : 'Partly', look: isAll ? 'bad' : 'wait', because };
 }
 
-/** Routes with the same trouble share a paragraph. */
+/** Routes with the same problem share a paragraph. */
 function of(state: 'fails' | 'warning', { routes, now }: Status): Html[] {
   const found = Map.groupBy(
     routes.filter(({ verdict }) => verdict.state === state),
@@ -57,8 +61,8 @@ function working({ routes, credentials }: Status): Html {
   if (works.length < routes.length) return html`<p>${paths(works)} ${conjugated('work', works)}.</p>`;
   const tokens = credentials.flatMap((credential) => credential.tokens);
   if (tokens.every(({ state }) => state === 'fresh' || state === 'early'))
-    return html`<p>Calls to every route get through, as far as is known.</p>`;
-  return html`<p>A token is on its way; calls wait for it.</p>`;
+    return html`<p>Calls to every route work, as far as is known.</p>`;
+  return html`<p>The sidecar is fetching a token; calls wait for it.</p>`;
 }
 
 function conjugated(verb: string, { length }: readonly Route[]): string {

@@ -1,16 +1,16 @@
 /**
- * What the status page is made of: sections, tables and badges.
+ * Building blocks of the status page: sections, tables and badges.
  */
 import { type Html, html, type Part } from './html.ts';
 
-/** @param id also the target of a link to it */
+/** A section with a title. @param id also the target of links */
 export function section(id: string, title: string, content: Part): Html {
   return html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2>
 ${content}</section>
 `;
 }
 
-/** A state in a word; the colour repeats it. */
+/** A state as a word; the colour repeats it. */
 export function badge(look: 'good' | 'bad' | 'wait', text: string): Html {
   return html`<span class="badge ${look}">${text}</span>`;
 }
@@ -23,7 +23,7 @@ export interface TableContent {
 }
 
 /**
- * A table that narrow screens show as cards. The roles are what it is anyway; browsers forget them with `display: block`.
+ * A table that becomes cards on narrow screens. It states its roles because browsers drop them with `display: block`.
  */
 export function table({ caption, columns, rows }: TableContent): Html {
   return html`<table role="table"><caption>${caption}</caption>

@@ -1,5 +1,5 @@
 /**
- * The routes on the status page: whether each one works, and its traffic of the last minutes.
+ * The routes on the status page: whether each one works, and its recent traffic.
  */
 import { prose, sentence } from './error-text.ts';
 import { type Html, html } from './html.ts';
@@ -10,12 +10,12 @@ import type { Status } from './status.ts';
 
 type Route = Status['routes'][number];
 
-/** With the traffic of the last minutes. */
+/** Renders the section of the routes. */
 export function routes(status: Status): Html {
   return section('routes', 'Routes', [
     table({
-      caption: 'Rates and times are of the last five minutes.',
-      columns: ['Route', 'State', 'API', 'Allowed', 'Calls a minute', 'Errors', 'Half within', '99 % within'],
+      caption: 'Rates and times of the last five minutes.',
+      columns: ['Route', 'State', 'API', 'Allowed', 'Calls per minute', 'Errors', '50 % within', '99 % within'],
       rows: status.routes.map((route) => [
         html`${VERDICTS[route.verdict.state]} <code>${route.path}</code>`,
         account(route, status.now),
@@ -39,7 +39,7 @@ const VERDICTS = {
   fails: badge('bad', 'fails'),
 } as const;
 
-/** In the words of the headline. */
+/** The same text as in the headline. */
 function account({ verdict: { message, since, fix } }: Route, now: string): Html {
   return html`<p>${prose(sentence(message))}</p>
 ${since && html`<p class="soft">Since ${moment(since, now)}</p>`}

@@ -1,7 +1,7 @@
 /**
- * What a browser runs on the status page, as text because that is how it travels: takes over what the server renders
- * without disturbing focus, selection or scroll position, says "Not known" when it has heard nothing for five seconds, lets the
- * countdowns run, adds local times, and sends the buttons' forms. The page says the same without it.
+ * The script of the status page, as text. It applies new states from the server without losing focus, selection or
+ * scroll position, shows "Not known" after five seconds without news, runs countdowns, adds local times and sends the
+ * forms of buttons. The page also works without it.
  */
 export const PAGE_SCRIPT = `(() => {
   const main = document.querySelector('main');
@@ -25,7 +25,7 @@ export const PAGE_SCRIPT = `(() => {
   const two = (number) => String(number).padStart(2, '0');
   const clockOf = (date) => [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':');
   const dayOf = (date) => [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-') + ' ';
-  // Beside the server's UTC, with the day where it is not today.
+  // Next to the UTC time; with the date if it is not today.
   const localize = () => {
     const today = dayOf(new Date());
     for (const element of document.querySelectorAll('.local')) {
@@ -37,7 +37,7 @@ export const PAGE_SCRIPT = `(() => {
     }
   };
 
-  // Only what differs is touched.
+  // Changes only what differs.
   const morph = (from, to) => {
     const before = [...from.childNodes];
     const after = [...to.childNodes];
@@ -55,10 +55,10 @@ export const PAGE_SCRIPT = `(() => {
     for (const old of before.slice(after.length)) old.remove();
   };
 
-  // The server says something every two seconds. What is older than this is not what is.
+  // The server sends something every two seconds; older data is stale.
   const STALE_MS = 5000;
   const clock = () => ({ wall: Date.now(), own: performance.now() });
-  // The clock of the machine goes on while it sleeps, the other one is never set.
+  // Date.now() also advances while the machine sleeps; performance.now() is never set.
   const since = ({ wall, own }) => Math.max(Date.now() - wall, performance.now() - own);
   let heard = clock();
   let tried = heard;
@@ -71,8 +71,8 @@ export const PAGE_SCRIPT = `(() => {
     if (element.textContent !== text) element.textContent = text;
     const note = document.getElementById('heard');
     note.hidden = !stale;
-    if (stale) note.textContent = 'Nothing heard since ' + clockOf(new Date(heard.wall))
-      + ' (your time). The last word was “' + word + '”; what is below is of that time too.';
+    if (stale) note.textContent = 'No update since ' + clockOf(new Date(heard.wall))
+      + ' (your time). The last state was “' + word + '”; the page below is from that time.';
     document.title = 'aritma-sidecar: ' + (stale ? 'not known' : word);
   };
   const hear = () => {
@@ -81,7 +81,7 @@ export const PAGE_SCRIPT = `(() => {
     show();
   };
 
-  // A browser has six connections to a host: pages that nobody looks at must not take them all.
+  // A browser opens six connections per host: hidden pages must not use them up.
   let source;
   const listen = () => {
     source?.close();
@@ -98,13 +98,13 @@ export const PAGE_SCRIPT = `(() => {
       localize();
       hear();
     };
-    source.onerror = () => say('Not connected: what you see may be out of date', true);
+    source.onerror = () => say('Not connected: this page may be out of date', true);
   };
   const tick = () => {
     countDown();
     localize();
     show();
-    // After a refusal a browser does not try again by itself, and on a dead connection it waits for ever.
+    // A browser does not retry after a refusal, and waits forever on a dead connection.
     if (since(heard) > STALE_MS && since(tried) > STALE_MS) listen();
   };
 
@@ -118,14 +118,14 @@ export const PAGE_SCRIPT = `(() => {
     try {
       const response = await fetch(form.action, { method: 'POST', headers: { Accept: 'application/json' } });
       const body = await response.json();
-      result.textContent = response.ok ? 'A new token is in use.' : body.title + '. ' + body.detail;
+      result.textContent = response.ok ? 'The new token is in use.' : body.title + '. ' + body.detail;
     } catch {
       result.textContent = 'The sidecar does not respond.';
     }
     delete form.dataset.busy;
   });
 
-  // While nobody looks nothing is heard: the page is grey before it is looked at again, until the first event.
+  // A hidden page gets no events: shown again, it is stale until the first one.
   document.addEventListener('visibilitychange', () => {
     heard = { wall: heard.wall, own: -Infinity };
     show();

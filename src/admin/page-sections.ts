@@ -1,5 +1,5 @@
 /**
- * The sections of the status page below the summary, of which credentials and configuration are here.
+ * The sections of the status page below the summary; this file has credentials and configuration.
  */
 import { explain } from './error-text.ts';
 import { type Html, html, type Part } from './html.ts';
@@ -18,8 +18,8 @@ function list(items: readonly string[], none: string): Html {
 }
 
 /**
- * All of them, in the order in which they are wanted.
- * @param options.actions whether each credential has a button that drops its token
+ * Renders all sections, the most important first.
+ * @param options.actions whether each credential has a button to refresh its token
  */
 export function sections(status: Status, options: { readonly actions: boolean }): Html {
   return html`${[
@@ -41,7 +41,7 @@ function credentials(status: Status, { actions }: { readonly actions: boolean })
       ) => html`<article><h3>${credential.name}</h3> <span>client id <code>${credential.clientId}</code></span>
 ${table({
   caption: `Tokens of ${credential.name}`,
-  columns: ['Scope', 'State', 'Expires', 'Refreshes itself', 'Last success', 'Last error', 'Generation'],
+  columns: ['Scope', 'State', 'Expires', 'Next refresh', 'Last success', 'Last error', 'Generation'],
   rows: credential.tokens.map((token) => tokenRow(token, status.now)),
 })}
 ${table({
@@ -64,26 +64,26 @@ ${actions && refreshForm(credential)}</article>
 
 const ROTATION = {
   idle: badge('good', 'on schedule'),
-  overlap: badge('good', 'new secret in place, the old one is deleted soon'),
-  failing: badge('bad', 'stopped, tried again by itself'),
+  overlap: badge('good', 'new secret in use, the old one will be deleted'),
+  failing: badge('bad', 'failed, retried automatically'),
 } as const;
 
 function rotationLine({ state, rotatedAt, nextAt, lastError }: NonNullable<Credential['rotation']>, now: string): Html {
   return html`<p>Rotation of the secret: ${ROTATION[state]}
 ${lastError && html`<code>${lastError.code}</code> ${moment(lastError.at, now)};`}
-${rotatedAt && html`last time ${moment(rotatedAt, now)};`} next step ${nextAt ? moment(nextAt, now) : 'not planned yet'}</p>`;
+${rotatedAt && html`last rotation ${moment(rotatedAt, now)};`} next step ${nextAt ? moment(nextAt, now) : 'not planned yet'}</p>`;
 }
 
 function refreshForm({ name }: Credential): Html {
   return html`<form method="post" action="/token/refresh?credential=${encodeURIComponent(name.toWellFormed())}">
-<p>The token in use is dropped and another one fetched; calls wait until it is there.</p>
-<button type="submit">Refresh token of ${name} now</button> <span role="status" data-keep></span></form>`;
+<p>This discards the current token and fetches a new one; calls wait for it.</p>
+<button type="submit">Refresh the token of ${name}</button> <span role="status" data-keep></span></form>`;
 }
 
 function tokenRow(token: Token, now: string): Part[] {
   const { scope, expiresAt, refreshAt, lastSuccessAt, lastError, generation } = token;
   return [
-    scope ?? 'all the client may have',
+    scope ?? 'every scope of the client',
     stateOf(token),
     expiresAt === undefined ? 'no token' : moment(expiresAt, now),
     refreshAt !== undefined && refreshAt > now ? moment(refreshAt, now) : 'now',
@@ -96,21 +96,22 @@ function tokenRow(token: Token, now: string): Part[] {
 }
 
 function stateOf({ state, consecutiveFailures: failures }: Token): Html {
-  const failed = failures > 0 && html` ${failures === 1 ? 'the last try failed' : `the last ${failures} tries failed`}`;
+  const failed =
+    failures > 0 && html` ${failures === 1 ? 'the last request failed' : `the last ${failures} requests failed`}`;
   if (state === 'fresh') return html`${badge('good', 'valid')}${failed}`;
   if (state === 'early') return html`${badge(failures > 0 ? 'wait' : 'good', 'valid, due for refresh')}${failed}`;
   const look = failures > 0 ? 'bad' : 'wait';
   return html`${badge(look, state === 'expired' ? 'expired' : 'no token')}${failed}`;
 }
 
-/** What is in force, and what deserves a second look. */
+/** The current configuration, and what to review in it. */
 function configuration(status: Status): Html {
   const { generation, lastReload, startedAt, now } = status;
   const content = html`<dl>
 <dt>Generation</dt><dd>${generation}</dd>
-<dt>Last reload</dt><dd>${lastReload === undefined ? 'none since it was started' : reloaded(lastReload, now)}</dd>
+<dt>Last reload</dt><dd>${lastReload === undefined ? 'none since the start' : reloaded(lastReload, now)}</dd>
 <dt>Warnings</dt><dd>${list(status.warnings, 'none')}</dd>
-<dt>Unsafe options set</dt><dd>${status.unsafe.length > 0 && badge('bad', 'protection switched off')}${list(status.unsafe, 'none')}</dd>
+<dt>Unsafe options set</dt><dd>${status.unsafe.length > 0 && badge('bad', 'protection turned off')}${list(status.unsafe, 'none')}</dd>
 <dt>Environment</dt><dd>${status.environment}</dd>
 <dt>Version</dt><dd>${status.version}</dd>
 <dt>Running for</dt><dd>${roughly(Date.parse(now) - Date.parse(startedAt))}</dd>
@@ -130,9 +131,9 @@ ${table({
 
 function reloaded({ at, result, problems }: NonNullable<Status['lastReload']>, now: string): Html {
   const words = new Map([
-    ['ok', badge('good', 'in force')],
-    ['unchanged', html`nothing had changed`],
-    ['invalid', html`${badge('bad', 'refused')} The last good configuration stays in force.`],
+    ['ok', badge('good', 'applied')],
+    ['unchanged', html`no changes`],
+    ['invalid', html`${badge('bad', 'refused')} The last valid configuration stays active.`],
   ]);
   return html`<p>${moment(at, now)}: ${words.get(result) ?? result}</p>${problems.length > 0 && list(problems, '')}`;
 }

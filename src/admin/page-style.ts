@@ -1,6 +1,6 @@
 /**
- * How the status page looks: light and dark, from 320 px, every pair of text and background at 4.5:1 or more. Tables
- * become cards where there is no room for columns.
+ * Style of the status page: light and dark, from 320 px wide, contrast of text at least 4.5:1. On narrow screens,
+ * tables become cards.
  */
 export const PAGE_STYLE = `
 :root {

@@ -1,11 +1,11 @@
 /**
- * Points in time on the status page, and how far away they are.
+ * Times on the status page, and how far away they are.
  */
 import { type Html, html } from './html.ts';
 
 /**
- * A point in time, and how far away it is. What lies ahead counts down where there is JavaScript, which also puts the viewer's own
- * time beside it, into room that is kept for it.
+ * A time and its distance. With JavaScript, a future time counts down, and the local time of the viewer is shown in the
+ * space reserved for it.
  * @param at ISO 8601
  * @param now ISO 8601
  */
@@ -17,7 +17,7 @@ export function moment(at: string, now: string): Html {
   return html`<span><time class="number" datetime="${at}">${text}</time><span class="local"></span>, ${distance}</span>`;
 }
 
-/** Coarse on purpose: what is shown must not change with every second. */
+/** A coarse duration, so that the page does not change every second. */
 export function roughly(ms: number): string {
   const minutes = Math.floor(ms / 60_000);
   if (minutes < 1) return 'less than a minute';

@@ -1,6 +1,6 @@
 /**
- * Pictures with a time axis: the traffic of a route, the life of a token, the phases of a rotation. Each is an image with its
- * text alternative, 300 units wide so that its words are readable on a phone.
+ * Images with a time axis: the traffic of a route, the lifetime of a token, the phases of a rotation. Each has a text
+ * alternative and is 300 units wide, so that its text is readable on a phone.
  */
 import { type Html, html } from './html.ts';
 import type { Status } from './status.ts';
@@ -9,11 +9,11 @@ type Route = Status['routes'][number];
 type Credential = Status['credentials'][number];
 
 const WIDTH = 300;
-/** Of the bars: where their foot is, and how high the highest is. */
+/** Bottom of the bars, and height of the highest one. */
 const FOOT = 58;
 const HIGHEST = 40;
 
-/** Thirty minutes of a route: a bar a minute, its errors darker from the bottom and with a mark below the axis. */
+/** Thirty minutes of a route: one bar per minute; errors are darker, from the bottom, with a mark below the axis. */
 export function strip({ path, last30m: { requests, errors } }: Route): Html {
   const most = Math.max(0, ...requests);
   const sum = (counts: readonly number[]) => counts.reduce((one, other) => one + other, 0);
@@ -31,7 +31,7 @@ export function strip({ path, last30m: { requests, errors } }: Route): Html {
     return d && html`<path class="${name}" d="${d}"/>`;
   };
   return html`<figure><figcaption><code>${path}</code>: ${words}</figcaption>
-<svg role="img" aria-label="${path}, the last thirty minutes: ${words}, ${counted(requests.at(-1) ?? 0, 'call')} in this one" viewBox="0 0 ${WIDTH} 84">
+<svg role="img" aria-label="${path}, the last thirty minutes: ${words}, ${counted(requests.at(-1) ?? 0, 'call')} in the current minute" viewBox="0 0 ${WIDTH} 84">
 <text class="soft" x="0" y="12">${most > 0 && `${most} a minute`}</text><path class="axis" d="M0 ${FOOT + 0.5}H${WIDTH}M0.5 ${FOOT}v5M100.5 ${FOOT}v5M200.5 ${FOOT}v5M299.5 ${FOOT}v5"/>
 ${path30('bar', bars(requests))}${path30('bar-bad', bars(errors))}${path30('bar-bad', marks)}
 <text class="soft" x="0" y="80">30 min ago</text><text class="soft" x="100" y="80" text-anchor="middle">20</text><text class="soft" x="200" y="80" text-anchor="middle">10</text><text class="soft" x="${WIDTH}" y="80" text-anchor="end">now</text></svg></figure>`;
@@ -41,13 +41,13 @@ function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
-/** When a token was got, is to be refreshed and expires, and where now is. Nothing without a token. */
+/** When the token was obtained, will be refreshed and expires, and the current time. Empty without a token. */
 export function tokenLife(token: Credential['tokens'][number], now: string): Html {
   const { scope, lastSuccessAt, refreshAt, expiresAt } = token;
   if (lastSuccessAt === undefined || expiresAt === undefined) return html``;
   const [from, to] = [Date.parse(lastSuccessAt), Date.parse(expiresAt)];
   if (to <= from) return html``;
-  // In steps, for what is shown must not change with every second.
+  // In steps, so that the page does not change every second.
   const stepMs = Math.min(60_000, (to - from) / 10);
   const at = (ms: number) => Math.max(0, Math.min(WIDTH, Math.round(((ms - from) / (to - from)) * WIDTH)));
   const nowAt = at(from + Math.floor((Date.parse(now) - from) / stepMs) * stepMs);
@@ -58,8 +58,8 @@ export function tokenLife(token: Credential['tokens'][number], now: string): Htm
   const due = refreshAt !== undefined && refreshAt > now ? `refresh due ${clock(refreshAt)}` : 'refresh is due';
   const end = `${expired ? 'expired' : 'expires'} ${clock(expiresAt)} UTC`;
   const name = scope === undefined ? 'The token' : `The token for ${scope}`;
-  const label = `${name}: obtained ${clock(lastSuccessAt)} UTC, ${due}, ${end}; ${Math.round((nowAt / WIDTH) * 100)} % of its life is over`;
-  return html`<figure><figcaption>${name}, from when it was obtained to when it expires</figcaption>
+  const label = `${name}: obtained ${clock(lastSuccessAt)} UTC, ${due}, ${end}; ${Math.round((nowAt / WIDTH) * 100)} % of its lifetime is over`;
+  return html`<figure><figcaption>${name}, from issue to expiry</figcaption>
 <svg role="img" aria-label="${label}" viewBox="0 0 ${WIDTH} 76">
 <rect class="life ${expired ? 'bad' : 'good'}" x="0.5" y="20.5" width="${WIDTH - 1}" height="15"/><rect class="spent" x="1" y="21" width="${Math.max(0, nowAt - 1)}" height="14"/>
 ${refresh !== undefined && html`<path class="axis" d="M${refresh} 15v26"/>${aside(refresh, 12, due)}`}
@@ -67,7 +67,7 @@ ${refresh !== undefined && html`<path class="axis" d="M${refresh} 15v26"/>${asid
 <text class="soft" x="0" y="73">obtained ${clock(lastSuccessAt)}</text><text class="soft" x="${WIDTH}" y="73" text-anchor="end">${end}</text></svg></figure>`;
 }
 
-/** A word at a place of the axis, kept inside of the picture. */
+/** A word at a place of the axis, kept inside the image. */
 function aside(x: number, y: number, text: string): Html {
   const anchor = x < 60 ? 'start' : x > WIDTH - 60 ? 'end' : 'middle';
   return html`<text x="${x}" y="${y}" text-anchor="${anchor}">${text}</text>`;
@@ -75,7 +75,7 @@ function aside(x: number, y: number, text: string): Html {
 
 const PHASES = ['one secret', 'old and new valid', 'old one deleted'] as const;
 
-/** The phases of a rotation on a line, and which of them is now. */
+/** The phases of a rotation on a line, with the current one marked. */
 export function rotationPhases({ state, rotatedAt, nextAt }: NonNullable<Credential['rotation']>): Html {
   const day = (iso: string | undefined) => iso?.slice(0, 10) ?? 'not known';
   const current = state === 'overlap' ? 1 : 0;

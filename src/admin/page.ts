@@ -1,6 +1,6 @@
 /**
- * The status page: `/status` for people, as a pure function of the same data. Says first whether calls work, until when,
- * and what went wrong last. Complete without JavaScript; with it, `GET /events` brings later states.
+ * The status page: `/status` for people, as a pure function of the same data. It begins with whether calls work, until
+ * when, and the last problem. It is complete without JavaScript; with it, `GET /events` updates it.
  */
 import { createHash } from 'node:crypto';
 import type { Failure } from '../core/failure.ts';
@@ -15,20 +15,20 @@ import { moment } from './page-time.ts';
 import type { Status } from './status.ts';
 
 export interface PageOptions {
-  /** Whether buttons are offered. */
+  /** Whether the page has buttons. */
   readonly actions: boolean;
 }
 
 const hashOf = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
-/** Of the page and its events. Nothing may be loaded, framed or sent anywhere but here. */
+/** Headers of the page and its events: it may load, frame and send nothing but to this origin. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   'Content-Security-Policy': [
     "default-src 'none'",
     `script-src ${hashOf(PAGE_SCRIPT)}`,
     `style-src ${hashOf(PAGE_STYLE)}`,
     "connect-src 'self'",
-    // The empty icon: without one a browser would ask for /favicon.ico.
+    // For the empty icon: without it, a browser requests /favicon.ico.
     'img-src data:',
     "form-action 'self'",
     "frame-ancestors 'none'",
@@ -42,7 +42,7 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   'X-Content-Type-Options': 'nosniff',
 };
 
-/** The whole page. */
+/** Renders the whole page. */
 export function renderPage(status: Status, options: PageOptions): string {
   return render(html`<!doctype html>
 <html lang="en">
@@ -62,15 +62,15 @@ export function renderPage(status: Status, options: PageOptions): string {
 <li><a href="#credentials">Credentials</a></li><li><a href="#configuration">Configuration</a></li>
 </ul></nav>
 <main data-now="${Date.parse(status.now)}">${verbatim(renderMain(status, options))}</main>
-<footer>As of <time datetime="${status.now}">${status.now.slice(0, 19).replace('T', ' ')} UTC</time> when the page was
-loaded. <noscript>It loads again every 30 seconds.</noscript> The same as JSON: <a href="/status">/status</a></footer>
+<footer>Loaded at <time datetime="${status.now}">${status.now.slice(0, 19).replace('T', ' ')} UTC</time>.
+<noscript>It reloads every 30 seconds.</noscript> As JSON: <a href="/status">/status</a></footer>
 <script>${verbatim(PAGE_SCRIPT)}</script>
 </body>
 </html>
 `);
 }
 
-/** What changes. */
+/** Renders the part of the page that changes. */
 export function renderMain(status: Status, options: PageOptions): string {
   return render([summary(status), sections(status, options)]);
 }
@@ -82,19 +82,19 @@ function summary(status: Status): Html {
   return html`<section id="now" aria-labelledby="now-title"><h2 id="now-title">Can the API be called now?</h2>
 <div class="verdict ${look}"><strong id="word" role="status">${word}</strong> ${because}<p id="heard" data-keep hidden></p></div>
 <dl><dt>Until</dt><dd>${until(status)}</dd>
-<dt>What went wrong last</dt><dd>${lastProblem(status)}</dd>${unknown(status)}</dl>
+<dt>Last problem</dt><dd>${lastProblem(status)}</dd>${unknown(status)}</dl>
 ${flow(status)}</section>
 `;
 }
 
-/** Money may have moved: nobody should have to scroll to learn that. */
+/** Payments may have happened, so this is at the top. */
 function unknown({ unknownOutcomes: { length } }: Status): Html {
   if (length === 0) return html``;
   const calls = length === 1 ? '1 call' : `${length} calls`;
-  return html`<dt>Unknown outcomes</dt><dd><a href="#unknown">${calls} may have been carried out</a>: ask the API before you send again.</dd>`;
+  return html`<dt>Unknown outcomes</dt><dd><a href="#unknown">The API may have executed ${calls}</a>: ask the API before you send again.</dd>`;
 }
 
-/** The token that expires first, and what happens then. */
+/** The token that expires first, and its refresh. */
 function until(status: Status): Html {
   const tokens = status.credentials.flatMap((credential) => credential.tokens);
   const [first] = tokens
@@ -107,8 +107,8 @@ function until(status: Status): Html {
   return html`<p>The token expires at ${moment(expiresAt, status.now)}.</p>
 <p>${
     failures === 0
-      ? html`It refreshes itself ${next}; calls go on meanwhile.`
-      : html`Refreshing it has failed ${failures === 1 ? 'once' : `${failures} times`}; the next try is ${next}. Calls work until it expires.`
+      ? html`The sidecar refreshes it ${next}; calls go on.`
+      : html`The refresh has failed ${failures === 1 ? 'once' : `${failures} times`}; the next try is ${next}. Calls work until the token expires.`
   }</p>`;
 }
 
@@ -116,10 +116,10 @@ function nextTry(status: Status, tokens: readonly { readonly refreshAt: string |
   const [next] = tokens.flatMap(({ refreshAt = [] }) => refreshAt).sort();
   return next !== undefined && next > status.now
     ? html` The next try is at about ${moment(next, status.now)}.`
-    : html` One is being fetched.`;
+    : html` The sidecar is fetching one.`;
 }
 
-/** Of the server that was asked, where one was. */
+/** Names the server that was asked, if any. */
 function from(failure: Failure | undefined): string {
   return failure?.host === undefined ? '' : ` from ${failure.host}`;
 }
@@ -132,7 +132,7 @@ interface Problem {
   readonly where: string;
 }
 
-/** Of requests, token fetches and reloads, the latest. */
+/** The latest problem of requests, token requests and reloads. */
 function lastProblem(status: Status): Html {
   const { recentErrors, lastReload, now } = status;
   const problems: Problem[] = recentErrors
@@ -145,7 +145,7 @@ function lastProblem(status: Status): Html {
   if (lastReload?.result === 'invalid')
     problems.push({ at: lastReload.at, code: 'CONFIG_INVALID', where: 'the changed configuration' });
   const [last] = problems.sort((one, other) => Date.parse(other.at) - Date.parse(one.at));
-  if (last === undefined) return html`Nothing since it was started.`;
+  if (last === undefined) return html`None since the start.`;
   const { code, title, detail } = explain(last.code, last.status, last.failure);
   return html`<p><strong>${title}</strong> (<code>${code}</code>), ${last.where}</p>
 <p>${detail}</p><p class="soft">${moment(last.at, now)}</p>`;

@@ -1,6 +1,6 @@
 /**
- * The port for probes, Prometheus and operators: people get a page. Never injects a token and never shows one. Web pages of other origins
- * are refused as on the data port; the Host check is left out only where probes come from other machines.
+ * The admin port for probes, Prometheus and operators, with a page for people. Never injects or shows a token. Refuses
+ * web pages of other origins, as the data plane does. Skips the Host check only on listeners for other machines.
  */
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -24,28 +24,29 @@ import type { StatusInput } from './status-input.ts';
 export interface AdminOptions {
   readonly snapshot: () => StatusInput;
   readonly metrics: Pick<Metrics, 'render' | 'contentType'>;
-  /** Drops and refetches the tokens of a credential, all without a name; undefined when there is none of that name. */
+  /** Discards and refetches the tokens of a credential, or all without a name; undefined for an unknown name. */
   readonly refreshTokens: (credential: string | undefined) => Promise<void> | undefined;
-  /** Asks the process to drain and stop. */
+  /** Makes the process drain and stop. */
   readonly shutdown: () => void;
-  /** Exact `Host` values for loopback listeners; filled once the port is known. */
+  /** Accepted `Host` values of loopback listeners; filled when the port is known. */
   readonly hosts: ReadonlySet<string>;
 }
 
 export interface AdminListenerOptions {
-  /** False for listeners that other machines reach: probes address a pod by its IP. */
+  /** False for listeners that other machines can reach: probes use the IP of the pod. */
   readonly checkHost: boolean;
   /** Whether `POST /shutdown` works and the page has buttons. */
   readonly allowActions: boolean;
 }
 
 export interface Admin {
-  /** One of its own for each address, ready for requests and not listening yet. */
+  /** Creates the server for one address, ready but not listening. */
   createListener(listener: AdminListenerOptions): Promise<Server>;
-  /** Tells the pages that are open, and lets them go. */
+  /** Sends the last state to open pages and closes them. */
   drain(): void;
 }
 
+/** Creates the admin API; it listens once a listener is bound. */
 export function createAdmin(options: AdminOptions): Admin {
   const live = createLive({
     render: (actions: boolean) => renderMain(status(options.snapshot()), { actions }),
@@ -63,13 +64,13 @@ export function createAdmin(options: AdminOptions): Admin {
   };
 }
 
-/** Ms between two requests on a connection, and for a whole one to arrive. */
+/** Ms between two requests on a connection, and until a request is complete. */
 const KEEP_ALIVE_MS = 5000;
 const REQUEST_MS = 60_000;
-/** Of one connection; each may be a page or all metrics, and nobody need read them. */
+/** Per connection: each response may be a whole page or all metrics, which the client may never read. */
 const MAX_UNFINISHED = 4;
 
-/** Fastify's own compilers of schemas are never loaded, which would be a tenth of every start: those here are Zod's. */
+/** Keeps Fastify from loading its schema compilers, a tenth of the startup time: the schemas here are Zod's. */
 const NO_COMPILER = () => () => {
   throw new Error('a schema of the admin listener has no compiler');
 };
@@ -90,16 +91,16 @@ function createApp(guarding: Guarding): FastifyInstance {
     requestTimeout: REQUEST_MS,
     http: readAhead.classes,
     schemaController: { compilersFactory: { buildValidator: NO_COMPILER, buildSerializer: NO_COMPILER } },
-    // What the router itself cannot read (`/%zz`) comes by no hook and no error handler.
+    // For paths that the router cannot decode (`/%zz`): they reach neither hooks nor the error handler.
     frameworkErrors: (error, request, reply) => sendProblem(reply, new SidecarError(codeFor(error)), request.id),
   });
   const [serve] = app.server.listeners('request') as RequestListener[];
   if (serve) app.server.removeAllListeners('request').on('request', readAhead.limit(MAX_UNFINISHED, serve));
-  // Browsers connect ahead of need; what has asked for nothing gets no 408.
+  // Browsers open connections in advance: one without a request gets no 408.
   app.server.prependListener('clientError', (_error, socket) => {
     if ((socket as Socket).bytesRead === 0) socket.destroy();
   });
-  // Nothing here takes a body, so none is parsed whatever its type says.
+  // No route uses a body, so none is parsed, whatever its type.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => {
     payload.resume();
@@ -134,11 +135,11 @@ function addRoutes(app: FastifyInstance, options: AdminOptions, { allowActions }
   });
   const refresh = { schema: { querystring: REFRESH_QUERY }, attachValidation: true };
   app.post<{ Querystring: z.infer<typeof REFRESH_QUERY> }>('/token/refresh', refresh, async (request, reply) => {
-    // What cannot be the name of a credential is the name of none.
+    // An invalid name is an unknown name.
     const refreshed = request.validationError ? undefined : refreshTokens(request.query.credential);
     if (refreshed === undefined) throw unknownCredential(snapshot());
     if (!isForm(request)) return refreshed.then(() => status(snapshot()));
-    // The page says what went wrong, and again after a reload, which would send a form a second time.
+    // A redirect, so that a reload does not send the form again; the page shows any error.
     return refreshed.catch(() => undefined).then(() => reply.redirect('/', 303));
   });
   app.post('/shutdown', async (_request, reply) => {
@@ -150,15 +151,15 @@ function addRoutes(app: FastifyInstance, options: AdminOptions, { allowActions }
 
 const MAX_NAMES = 20;
 
-/** Names what there is, for a mistyped name; `/status` shows the same names. */
+/** Lists the known names, which `/status` also shows. */
 function unknownCredential({ tokens }: StatusInput): SidecarError {
   const names = [...new Set(tokens.map(({ key }) => key.credential))];
   const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : '';
   const failure = {
     cause: 'unknown_credential',
     host: '',
-    message: `no route uses a credential of that name; in use: ${names.slice(0, MAX_NAMES).join(', ') || 'none'}${more}`,
-    fix: 'correct `credential` in the query, or leave it out for all of them',
+    message: `no route uses a credential with this name; used: ${names.slice(0, MAX_NAMES).join(', ') || 'none'}${more}`,
+    fix: 'correct `credential` in the query, or omit it to refresh all',
   };
   return new SidecarError('ROUTE_NOT_FOUND', { failure });
 }
@@ -178,7 +179,7 @@ function addPage(app: FastifyInstance, { snapshot }: AdminOptions, { live, allow
   });
 }
 
-/** Browsers ask for HTML when they send a form, programs do not. */
+/** A browser that sends a form accepts HTML; programs do not. */
 function isForm({ headers }: FastifyRequest): boolean {
   return headers.accept?.includes('text/html') === true;
 }
@@ -194,10 +195,11 @@ function guard({ raw }: FastifyRequest, { checkHost, hosts }: Guarding): void {
   const { origin, referer, 'sec-fetch-site': site } = raw.headers;
   const own = named.map((name) => URL.parse(`http://${name}`)?.origin);
   const isOwn = (page: string) => own.includes(URL.parse(page)?.origin);
-  // A form of a page without referrer names no origin; then the browser itself vouches (Fetch §3.2, Fetch Metadata §2.3).
+  // A form of a page without referrer has `Origin: null`; then Sec-Fetch-Site decides (Fetch §3.2, Fetch Metadata
+  // §2.3).
   const vouched = origin === 'null' && site === 'same-origin';
   const harmless = site === undefined || site === 'none' || site === 'same-origin';
-  // Old browsers name no origin with a form, but the page.
+  // Old browsers send no Origin with a form, only Referer.
   const byPage = origin === undefined && raw.method !== 'GET' && raw.method !== 'HEAD' ? referer : origin;
   if (!harmless || (byPage !== undefined && !isOwn(byPage) && !vouched)) throw new SidecarError('CALLER_ORIGIN');
 }
@@ -206,8 +208,8 @@ const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 const ABSOLUTE = /^http:\/\/([^/?#@\\]+)(?:[/?]|$)/i;
 
 /**
- * By which names the request calls us: that of its Host line, and that of its target where this is absolute (RFC 9112 §3.2). HTTP/1.0
- * probes (HAProxy, Nagios) leave Host out; no browser speaks that, so rebinding cannot.
+ * Returns the names by which the request addresses the sidecar: from Host, and from an absolute target (RFC 9112 §3.2).
+ * HTTP/1.0 probes (HAProxy, Nagios) omit Host; that is safe against DNS rebinding, because no browser uses HTTP/1.0.
  */
 function namesOf({ rawHeaders, httpVersion, url = '' }: IncomingMessage): string[] {
   const lines = rawHeaders.filter((_, index) => index % 2 === 1 && /^host$/i.test(rawHeaders[index - 1] ?? ''));

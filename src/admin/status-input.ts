@@ -1,5 +1,5 @@
 /**
- * What the sidecar shows of itself to operators and probes: names, states and numbers, with nothing that holds a token or secret.
+ * What the sidecar shows to operators and probes: names, states and numbers, never a token or secret.
  */
 import type { Failure } from '../core/failure.ts';
 import type { ErrorGroup, RecentError } from './error-history.ts';
@@ -14,7 +14,7 @@ export interface TokenView {
   };
   readonly state: 'fresh' | 'early' | 'expired' | 'none';
   readonly expiresAt: number | undefined;
-  /** When it is fetched next by itself; past while that is under way. */
+  /** Next automatic refresh, epoch ms; in the past while it runs. */
   readonly refreshAt?: number | undefined;
   readonly lastSuccessAt: number | undefined;
   readonly lastError:
@@ -22,7 +22,7 @@ export interface TokenView {
         readonly code: string;
         readonly result: string;
         readonly at: number;
-        /** Since when nothing has succeeded. */
+        /** First failure since the last success. */
         readonly since?: number | undefined;
         readonly failure?: Failure | undefined;
       }
@@ -38,15 +38,15 @@ export interface StatusInput {
   readonly startedAt: number;
   readonly now: number;
   readonly listening: boolean;
-  /** For callers, `http://127.0.0.1:7080` or `unix:/path`. */
+  /** Addresses for callers, `http://127.0.0.1:7080` or `unix:/path`. */
   readonly listen?: readonly string[];
   readonly draining: boolean;
   readonly startup: 'lenient' | 'strict';
   readonly inFlight: number;
-  /** Since it was started. */
+  /** Since the start. */
   readonly logLinesLost: number;
   readonly warnings: readonly string[];
-  /** Where the audit log is; undefined when there is none. */
+  /** State of the audit log; undefined when there is none. */
   readonly audit?:
     | {
         readonly file: string;
@@ -56,9 +56,9 @@ export interface StatusInput {
         readonly whenFailing: 'refuse' | 'report';
       }
     | undefined;
-  /** Options that switch a protection off, by name. */
+  /** Names of the options that turn off a protection. */
   readonly unsafe: readonly string[];
-  /** Of the configuration, from 1. */
+  /** Number of the configuration, from 1. */
   readonly generation: number;
   readonly lastReload:
     | { readonly at: number; readonly result: string; readonly problems: readonly string[] }
@@ -75,7 +75,7 @@ export interface StatusInput {
   }[];
   /** Latest first. */
   readonly recentErrors: readonly RecentError[];
-  /** Since the start; the one with the latest error first. */
+  /** Since the start; the group with the latest error first. */
   readonly errorGroups: readonly ErrorGroup[];
   /** Calls that change something and may have been executed, latest first. */
   readonly unknownOutcomes: readonly RecentError[];
@@ -86,10 +86,10 @@ export interface StatusInput {
       readonly name: string;
       readonly fingerprint: string;
       readonly inUse: boolean;
-      /** Epoch ms; undefined where nobody has said. */
+      /** Epoch ms; undefined if not known. */
       readonly expiresAt?: number | undefined;
     }[];
-    /** How the sidecar itself replaces the first secret; undefined when it does not. Epoch ms. */
+    /** Rotation of the first secret by the sidecar; undefined when it does not rotate. Epoch ms. */
     readonly rotation?:
       | {
           readonly state: 'idle' | 'overlap' | 'failing';

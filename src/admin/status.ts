@@ -1,6 +1,6 @@
 /**
- * What operators and probes are told, as pure functions of snapshots: nothing here can reach a token or a secret,
- * because nothing that holds one is handed in.
+ * Responses for operators and probes, as pure functions of snapshots. They cannot leak a token or a secret: no input
+ * contains one.
  */
 import type { RecentError } from './error-history.ts';
 import type { StatusInput, TokenView } from './status-input.ts';
@@ -12,8 +12,8 @@ export interface Verdict {
 }
 
 /**
- * Could a request be served now? Never asks the identity server: with a valid token it says yes even if that is down. Says of
- * each route whether its calls work, and does not go by that: a restart helps no API.
+ * Can the sidecar serve a request now? Never asks the identity server: with a valid token it is ready even if that is
+ * down. The body shows whether calls work per route, but readiness does not depend on it: a restart repairs no API.
  */
 export function readiness(input: StatusInput): Verdict {
   const { listening, draining, tokens } = input;
@@ -36,17 +36,17 @@ function isReady(token: TokenView): boolean {
   return isUsable(token) || token.consecutiveFailures === 0;
 }
 
-/** Has it started? Strict start-up also waits for the first token of every credential. */
+/** Has the sidecar started? With strict startup, only after the first token of every credential. */
 export function startedUp(input: StatusInput): Verdict {
   const tokens = input.startup === 'lenient' || input.tokens.every(({ generation }) => generation > 0);
   const ok = input.listening && tokens;
   return { ok, body: { started: ok, listening: input.listening, tokens } };
 }
 
-/** What `/status` returns and the page shows. */
+/** Content of `/status` and of the page. */
 export type Status = ReturnType<typeof status>;
 
-/** The whole picture, for `/status`. Times are ISO 8601. */
+/** Returns the content of `/status`. Times are ISO 8601. */
 export function status(input: StatusInput) {
   const routes = input.routes.map((route) => describeRoute(route, input));
   const states = routes.map(({ verdict }) => verdict.state);
@@ -130,7 +130,7 @@ function dated(error: RecentError) {
 
 function iso(epochMs: number): string;
 function iso(epochMs: number | undefined): string | undefined;
-/** Some of these come from servers: what is no date must not cost the whole picture. */
+/** Some times come from servers: an invalid one must not break the whole status. */
 function iso(epochMs: number | undefined): string | undefined {
   const date = new Date(epochMs ?? Number.NaN);
   return Number.isNaN(date.getTime()) ? undefined : date.toISOString();

@@ -122,7 +122,7 @@ function tokenFindings(attempt: Attempt, around: Around): Finding[] {
   const { response, key, raw, secret } = attempt;
   const subject = `token ${key.credential}${key.scope === undefined ? '' : ` (${key.scope})`}`;
   if (response.kind !== 'token') return [refused(subject, attempt, response, around)];
-  const issuer = urlOf(around.settings.issuer);
+  const issuer = around.settings.issuer?.text;
   const issued = { authorization: response.authorization, body: raw?.body ?? '', target: key, issuer, now: Date.now() };
   const note = isLongLived(issued) ? '; it lives longer than a day, so a stolen one is of use for long' : '';
   const message = `obtained with secret ${labelOf(secret)}, valid for ${response.lifetimeS} s${note}`;
@@ -174,8 +174,4 @@ function clock({ origin }: BaseUrl, readings: readonly (Reading | undefined)[], 
   const reading = readings.find((one) => one?.date !== undefined);
   const finding = reading && clockFinding(new URL(origin).host, reading, works);
   return finding ? [finding] : [];
-}
-
-function urlOf(base: BaseUrl | undefined): string | undefined {
-  return base && base.origin + base.basePath;
 }

@@ -108,15 +108,11 @@ function createVerification(
   const { verify, issuer, audience } = settings;
   if (!verify || !issuer) return undefined;
   return createVerifier({
-    issuer: urlOf(issuer),
+    issuer: issuer.text,
     audience,
     jwksUri: async () => jwksUri,
     dispatcherFor: (url) => open(parseBaseUrl(new URL(url).origin)),
     deadlineMs: Math.min(loaded.config.token.attemptTimeout, LIMIT_MS.keys),
     clock: systemClock,
   });
-}
-
-function urlOf({ origin, basePath }: BaseUrl): string {
-  return origin + basePath;
 }

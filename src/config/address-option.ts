@@ -1,5 +1,5 @@
 /**
- * Options that say where the sidecar listens: one address or several, with what to write where somebody gives a port alone.
+ * Options for listen addresses: one or several. Suggests the full address when somebody writes only a port.
  */
 import { z } from 'zod';
 import { meta, parsed } from './option.ts';
@@ -9,7 +9,7 @@ const addressText = z.string({
   error: ({ input }) => (typeof input === 'number' ? `must be an address; write 127.0.0.1:${input}` : undefined),
 });
 
-/** One address, a comma-separated list of them, or a YAML list. */
+/** Schema of an address, a comma-separated list, or a YAML list. @param fallback default, as written in a file */
 export const addresses = (fallback: string, description: string) =>
   z
     .union([addressText, z.array(addressText).min(1)], {

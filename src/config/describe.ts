@@ -1,6 +1,6 @@
 /**
  * Describes the configuration from the option table: JSON Schema for editors, the effective document for operators,
- * rows for docs/configuration.md. Holds no knowledge of any option.
+ * rows for docs/configuration.md. Knows no option by name.
  */
 import { z } from 'zod';
 import type { Doc } from './layers.ts';
@@ -10,25 +10,25 @@ import { unwrap } from './schema-path.ts';
 export interface OptionRow {
   /** `credentials.<name>.clientId`, `routes[].path`. */
   readonly path: string;
-  /** As written in a file; undefined = none. */
+  /** Default as written in a file; undefined = none. */
   readonly fallback: string | undefined;
   readonly required: boolean;
   readonly description: string;
-  /** Closed list of values, if there is one. */
+  /** The allowed values, if they are a closed list. */
   readonly values: readonly string[] | undefined;
 }
 
-/** JSON Schema (2020-12) of a configuration file. */
+/** Returns the JSON Schema (2020-12) of a configuration file. */
 export function jsonSchema(): object {
   return z.toJSONSchema(ConfigSchema, { io: 'input', unrepresentable: 'any' });
 }
 
-/** The document with every default filled in. Secrets appear only as where they come from. */
+/** Returns the document with every default filled in. It shows where secrets come from, never their values. */
 export function effectiveDocument(document: Doc): Doc {
   return fill(ConfigSchema, document) as Doc;
 }
 
-/** One row per option, in the order of the table. */
+/** Returns one row per option, in the order of the table. */
 export function optionRows(): OptionRow[] {
   return rowsOf(ConfigSchema, '');
 }
@@ -93,7 +93,7 @@ function leafRow(schema: Schema, path: string): OptionRow {
   };
 }
 
-/** Descriptions hang on whichever wrapper was outermost when they were given. */
+/** The description is on the wrapper that was outermost when `meta` was called. */
 function describe(schema: Schema): string {
   const text = z.globalRegistry.get(schema)?.description;
   const { innerType } = defOf(schema);

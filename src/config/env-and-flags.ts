@@ -1,25 +1,25 @@
 /**
- * The environment variables and flags that reach into the option table.
+ * The environment variables and flags that set options.
  */
 
 interface Input {
   readonly env: string;
-  /** Absent for secrets: those never come by command line (`ps` shows it to everyone). */
+  /** Absent for secrets: `ps` shows a command line to every user. */
   readonly flag?: string;
-  /** Where it lands; `route:/x` is the list entry with that path. */
+  /** Path of the option; `route:/x` is the list entry with that path. */
   readonly path: readonly string[];
   readonly about: string;
-  /** Variables and flags bring text. */
+  /** Convert the text to a number. */
   readonly number?: true;
 }
 
 const CREDENTIAL = ['credentials', 'default'] as const;
 
-/** Environment variables and flags. Flags win over the environment, both over the file. */
+/** All of them. Flags override the environment, both override the file. */
 export const INPUTS: readonly Input[] = [
   { env: 'ARITMA_ENVIRONMENT', flag: '--environment', path: ['environment'], about: 'dev, prod, emulator or none' },
-  { env: 'ARITMA_LISTEN', flag: '--listen', path: ['listen'], about: 'address callers connect to' },
-  { env: 'ARITMA_ADMIN', flag: '--admin', path: ['admin'], about: 'address of health and metrics' },
+  { env: 'ARITMA_LISTEN', flag: '--listen', path: ['listen'], about: 'address for callers' },
+  { env: 'ARITMA_ADMIN', flag: '--admin', path: ['admin'], about: 'address for probes, metrics and the status page' },
   { env: 'ARITMA_LOG_LEVEL', flag: '--log-level', path: ['log', 'level'], about: 'debug, info, warn, error or silent' },
   {
     env: 'ARITMA_TOKEN_ENDPOINT',
@@ -49,12 +49,12 @@ export const INPUTS: readonly Input[] = [
     env: 'ARITMA_CLIENT_SECRET_SECONDARY_FILE',
     flag: '--client-secret-secondary-file',
     path: [...CREDENTIAL, 'secrets', '1', 'file'],
-    about: 'file with the secret to try second',
+    about: 'file with the secondary client secret',
   },
   {
     env: 'ARITMA_CLIENT_SECRET_SECONDARY',
     path: [...CREDENTIAL, 'secrets', '1', 'env'],
-    about: 'the secret to try second',
+    about: 'the secondary client secret itself',
   },
   {
     env: 'ARITMA_BANKING_URL',
@@ -72,7 +72,7 @@ export const INPUTS: readonly Input[] = [
     env: 'ARITMA_WORKERS',
     flag: '--workers',
     path: ['workers'],
-    about: 'has no effect since 1.0; remove it',
+    about: 'no effect since 1.0; remove it',
     number: true,
   },
   { env: 'ARITMA_IAM_URL', flag: '--iam-url', path: ['iam', 'url'], about: 'base URL of Aritma IAM' },

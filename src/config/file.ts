@@ -1,6 +1,6 @@
 /**
- * Reads the configuration file: YAML 1.2, so JSON too. Remembers where everything stood, and quotes nothing of it, since
- * the line that is wrong may be the one with a password on it.
+ * Reads the configuration file: YAML 1.2, so also JSON. Keeps the line of every value. Quotes nothing of the file: the
+ * wrong line may be the one with a password.
  */
 import { resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
@@ -18,17 +18,17 @@ export interface ConfigFile {
 }
 
 export interface FileRequest {
-  /** Asked for by flag or variable; undefined = the default, which may be missing. */
+  /** From flag or variable; undefined = the default file, which may be missing. */
   readonly asked: string | undefined;
   readonly cwd: string;
 }
 
-/** Far more than anybody writes. */
+/** Far more than any configuration needs. */
 const MAX_BYTES = 4 * 1024 * 1024;
-/** Read where no other is named, if it is there. */
+/** Read when it exists and no other file is named. */
 export const DEFAULT_FILE = 'aritma-sidecar.yaml';
 
-/** What the file holds, or what is wrong with it as a whole. */
+/** Returns the parsed file, or the problems that prevent parsing it. */
 export function readConfigFile({ asked, cwd }: FileRequest): ConfigFile | { readonly problems: Problem[] } {
   const name = asked ?? DEFAULT_FILE;
   try {
@@ -50,25 +50,22 @@ function parse({ name, path }: Named, content: string): ConfigFile | { readonly 
   const text = content.replace(/^\uFEFF/, '');
   const yaml = parseDocument(text, { version: '1.2', lineCounter: lines, prettyErrors: false });
   const at = (line: number, message: string): Problem => ({ where: `${name}:${line}`, path: '', message });
-  if (text.includes('\0')) return { problems: [at(1, 'is UTF-16, as PowerShell’s `>` writes it: save it as UTF-8')] };
+  if (text.includes('\0')) return { problems: [at(1, 'is UTF-16, which `>` of PowerShell writes: save it as UTF-8')] };
   if (yaml.errors.length > 0)
     return { problems: yamlMistakes({ yaml, lines, text }).map(({ line, message }) => at(line, message)) };
   const empty = yaml.contents === null || (isScalar(yaml.contents) && yaml.contents.value === null);
   if (!empty && !isMap(yaml.contents)) {
     return {
-      problems: [at(1, 'must be a mapping of options, such as `environment: dev`, with a blank behind the colon')],
+      problems: [at(1, 'must contain options such as `environment: dev`, with a space after the colon')],
     };
   }
   try {
     return { name, path, doc: (yaml.toJS() ?? {}) as Doc, yaml, lines };
   } catch {
-    // The library's message names the alias.
+    // Not the message of the library: it quotes the alias.
     return {
       problems: [
-        at(
-          1,
-          'has an alias (*) without an anchor (&), or far too many of them; put a value that begins with * in quotes',
-        ),
+        at(1, 'has an alias (*) without an anchor (&), or too many aliases; put a value that begins with * in quotes'),
       ],
     };
   }

@@ -1,6 +1,6 @@
 /**
- * From what the schema complains about to what an operator should write instead: in words, never with a value of theirs, since
- * that may be the password that stands in the wrong place.
+ * Turns issues of the schema into what an operator should write instead. Never repeats a value: it may be a password in
+ * the wrong place.
  */
 import type { z } from 'zod';
 import { closest } from '../core/closest.ts';
@@ -11,9 +11,9 @@ import { allowedKeys } from './schema-path.ts';
 
 type ZodIssue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];
 
-/** One issue of the schema as problems, each at its option. */
+/** Reports an issue of the schema as problems, each at its option. */
 export function reportIssue(issue: ZodIssue, report: Report): void {
-  // What was meant shows where only something inside of it is wrong.
+  // The intended alternative is the one where only something inside is wrong.
   const meant = issue.code === 'invalid_union' && issue.errors.find((inner) => inner.every(isInside));
   if (meant) {
     for (const inner of meant) reportIssue({ ...inner, path: [...issue.path, ...inner.path] }, report);
@@ -24,7 +24,7 @@ export function reportIssue(issue: ZodIssue, report: Report): void {
     return;
   }
   for (const key of issue.keys) {
-    // In a hurry, people put the secret itself where its source belongs; a plain word is none.
+    // People put the secret itself instead of its source by mistake; a plain word is not a secret.
     const hidden = issue.path.some((step) => step === 'secrets' || step === 'keys') && !/^[a-z]{1,10}$/i.test(key);
     report(hidden ? issue.path : [...issue.path, key], unknownOption(key, allowedKeys(issue.path)));
   }
@@ -37,14 +37,14 @@ function isInside({ path, code }: ZodIssue): boolean {
 function unknownOption(key: string, allowed: readonly string[]): string {
   const near = closest(key, allowed);
   const places = near === undefined ? placesOf(key) : [];
-  const elsewhere = places.length === 0 ? '' : ` (it belongs in another place: ${places.join(' or ')})`;
+  const elsewhere = places.length === 0 ? '' : ` (it belongs elsewhere: ${places.join(' or ')})`;
   const meant = near === undefined ? elsewhere : ` (did you mean ${near}?)`;
   return `unknown option${meant}; allowed here: ${allowed.join(', ')}`;
 }
 
 const MOST_PLACES = 3;
 
-/** Where in the option table this name stands; none where it stands all over. */
+/** Returns where the option table has this name; empty if it has it in too many places. */
 function placesOf(key: string): string[] {
   const places = optionRows().flatMap(({ path }) => {
     const steps = path.split('.');
@@ -62,7 +62,7 @@ function placesOf(key: string): string[] {
   return different.length > MOST_PLACES ? [] : different;
 }
 
-/** In an operator's words; undefined leaves the issue to the schema's own message. */
+/** Returns the message for an issue; undefined = the schema has its own message. */
 export function wording(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === 'invalid_type') {
     if (issue.input === undefined) return 'is required';
@@ -78,10 +78,10 @@ export function wording(issue: z.core.$ZodRawIssue): string | undefined {
 }
 
 function howToWrite(expected: string, input: unknown): string {
-  if (input === null) return '; nothing stands there: write it, or take the option out';
+  if (input === null) return '; it has no value: add one, or remove the option';
   if (expected === 'string') return typeof input === 'object' ? '' : '; put it in quotes';
-  if (expected === 'array') return '; put [ ] around it, or `- ` in front of each entry';
-  if (expected === 'object' || expected === 'record') return '; write `name: value` on indented lines below';
+  if (expected === 'array') return '; put [ ] around it, or `- ` before each entry';
+  if (expected === 'object' || expected === 'record') return '; write `name: value` on indented lines below it';
   if (expected === 'boolean') return ', without quotes; not yes or no';
   return typeof input === 'string' ? '; write it without quotes' : '';
 }

@@ -1,20 +1,20 @@
 /**
- * Puts configuration layers on top of each other, as plain data and without I/O: preset under file under environment
- * under flags. A file that lists routes means exactly those; the preset then only fills in their missing upstreams.
+ * Merges the configuration layers as plain data, without I/O: flags over environment over file over preset. If the file
+ * lists routes, only those exist; the preset then only supplies missing upstreams.
  */
 import { PRESETS } from './presets.ts';
 
 export type Doc = Readonly<Record<string, unknown>>;
 
 export interface Override {
-  /** Steps into the document; a step `route:/x` picks the route with that path. */
+  /** Path in the document; a step `route:/x` selects the route with that path. */
   readonly path: readonly string[];
   readonly value: string | number;
   /** For messages: `flag --listen`, `environment variable ARITMA_LISTEN`. */
   readonly source: string;
 }
 
-/** The file over the preset that flags, environment or the file itself name. */
+/** Merges the file over the preset. Flags, environment or the file itself select the preset. */
 export function layer(file: Doc, overrides: readonly Override[]): Doc {
   const chosen = overrides.find((override) => override.path[0] === 'environment')?.value ?? file['environment'];
   const preset: Doc = isPresetName(chosen) ? { ...PRESETS[chosen] } : {};
@@ -29,11 +29,11 @@ export function layer(file: Doc, overrides: readonly Override[]): Doc {
 
 export interface Applied {
   readonly doc: Doc;
-  /** The overrides at the places they ended up in. */
+  /** The overrides, with the paths where they were applied. */
   readonly sources: readonly Override[];
 }
 
-/** The overrides on top, in a new document. */
+/** Applies the overrides to a copy of the document. */
 export function applyInputs(base: Doc, overrides: readonly Override[]): Applied {
   const doc = structuredClone(base) as Record<string, unknown>;
   for (const slot of ['0', '1']) {
@@ -43,13 +43,13 @@ export function applyInputs(base: Doc, overrides: readonly Override[]): Applied 
   return { doc, sources: overrides.map((override) => ({ ...override, path: placeOf(doc, override.path) })) };
 }
 
-/** With list positions instead of `route:/x`, and of the entry that a second secret without a first became. */
+/** Replaces `route:/x` by its list position; a second secret without a first has position 0. */
 function placeOf(doc: Doc, path: readonly string[]): string[] {
   let at: unknown = doc;
   return path.map((step) => {
     let place = step;
     if (Array.isArray(at)) {
-      // Compared, never turned into text: what stands there may be anything.
+      // Compared, never converted to text: the value may be anything.
       const index = at.findIndex((item) => isDoc(item) && step === routeStep(item['path']));
       place = String(index === -1 ? Math.min(Number(step), at.length - 1) : index);
     }
@@ -62,7 +62,7 @@ function routeStep(path: unknown): string | undefined {
   return typeof path === 'string' ? `route:${path}` : undefined;
 }
 
-/** A file that names an issuer has said where tokens come from; the preset's endpoint must not contradict it. */
+/** If the file names an issuer, the token endpoint of the preset must not contradict it. */
 function withoutRivals(preset: Doc, file: Doc): Doc {
   const named = at(at(file['credentials'], 'default'), 'issuer');
   const standard = at(preset['credentials'], 'default');
@@ -79,7 +79,7 @@ function isPresetName(name: unknown): name is keyof typeof PRESETS {
   return typeof name === 'string' && Object.hasOwn(PRESETS, name);
 }
 
-/** A mapping, not a list. */
+/** True for a mapping, false for a list. */
 export function isDoc(value: unknown): value is Doc {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -98,11 +98,13 @@ function fill(route: Doc, known: readonly Doc[]): Doc {
   return { ...known.find((preset) => preset['path'] === route['path']), ...route };
 }
 
-/** An environment secret replaces the file's source as a whole: `{file}` and `{env}` must not end up in one entry. */
+/**
+ * A secret from the environment replaces the whole entry of the file: one entry must not have both `file` and `env`.
+ */
 function clearSecret(doc: Record<string, unknown>, index: number): void {
   const credential = child(child(doc, 'credentials'), 'default');
   const secrets = Array.isArray(credential['secrets']) ? [...credential['secrets']] : [];
-  // A secondary alone becomes the first entry rather than leaving a hole.
+  // A secondary without a primary becomes the first entry.
   secrets[Math.min(index, secrets.length)] = {};
   credential['secrets'] = secrets;
 }
@@ -110,7 +112,7 @@ function clearSecret(doc: Record<string, unknown>, index: number): void {
 function child(doc: Record<string, unknown>, key: string): Record<string, unknown> {
   const value = doc[key];
   const next = isDoc(value) ? { ...value } : {};
-  // What is there and no mapping stays, for the schema to complain about.
+  // A value that is not a mapping stays, so that the schema reports it.
   if (value === undefined || value === null || isDoc(value)) doc[key] = next;
   return next;
 }

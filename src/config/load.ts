@@ -1,7 +1,7 @@
 /**
- * Reads configuration from outside: flags > environment > file > preset > default, then the secrets it names. The only
- * reader of the environment. Finds every problem before it gives up, each with its place and what is allowed, and no
- * message ever repeats a value.
+ * Loads the configuration (flags > environment > file > preset > default) and the secrets it names. Only this file
+ * reads the environment. Reports all problems at once, each with its place and what is allowed. No message repeats a
+ * value.
  */
 import { resolve } from 'node:path';
 import { LineCounter } from 'yaml';
@@ -24,19 +24,19 @@ import { checkExtraCa, loadTls, type TlsFiles } from './tls-files.ts';
 type Env = Readonly<Record<string, string | undefined>>;
 
 export interface LoadOptions {
-  /** Values of flags by flag name, `--listen` → value. */
+  /** Values by flag name, `--listen` → value. */
   readonly flags?: Readonly<Record<string, string>>;
   /** Path given by `--config`. */
   readonly file?: string | undefined;
-  /** Defaults to the process environment. */
+  /** Default: the process environment. */
   readonly env?: Env;
-  /** Options of Node in front of the program; by default this process's, where the environment is its own, too. */
+  /** Options of Node before the program; default: those of this process, or none when `env` is given. */
   readonly nodeArguments?: readonly string[];
-  /** Where relative file names start; the working directory by default. */
+  /** Base of relative file names; default: the working directory. */
   readonly cwd?: string;
-  /** A whole document; then file, flags and the variables that stand for options do not count. */
+  /** A whole document; file, flags and variables for options are then ignored. */
   readonly document?: Doc;
-  /** Only what commands for Aritma IAM need; the rest may be missing or wrong. */
+  /** Load only what commands for Aritma IAM need; the rest may be missing or wrong. */
   readonly iamOnly?: IamUse;
 }
 
@@ -45,36 +45,38 @@ export interface LoadedConfig {
   /** By credential name, in the order they are tried. */
   readonly secrets: ReadonlyMap<string, readonly LoadedSecret[]>;
   readonly file: string | undefined;
-  /** From a file name as configured to its path. */
+  /** Returns the absolute path of a configured file name. */
   readonly resolve: (file: string) => string;
-  /** The merged document before defaults, as it would stand in a file. */
+  /** The merged document before defaults, as a file would contain it. */
   readonly document: Doc;
-  /** Things that work but should not stay so. */
+  /** Settings that work but should change. */
   readonly warnings: readonly string[];
-  /** By caller name; empty = callers need none. */
+  /** By caller name; empty = callers need no key. */
   readonly callerKeys: ReadonlyMap<string, readonly Secret[]>;
   /** TLS files by owner, `credential NAME`, `route PATH` or `callers`. */
   readonly tls: ReadonlyMap<string, TlsFiles>;
   /** From HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
   readonly proxy: ProxySettings | undefined;
-  /** Where to report to, when systemd started this process. */
+  /** Socket to notify, when systemd started this process. */
   readonly supervisor: ReturnType<typeof readSurroundings>['supervisor'];
-  /** The Kubernetes cluster this runs in. */
+  /** Set in a Kubernetes pod. */
   readonly cluster: ReturnType<typeof readSurroundings>['cluster'];
-  /** Every file that was read, for watching. */
+  /** Every configured file, for watching. */
   readonly files: readonly string[];
-  /** The secrets of one credential as their sources hold them now, without those that cannot be read. */
+  /** Reads the secrets of one credential again; leaves out those that cannot be read. */
   secretsNow(credential: string): readonly LoadedSecret[];
   /** Reads everything again from the same inputs. @throws like `loadConfig` */
   reload(): LoadedConfig;
 }
 
 /**
- * @throws SidecarError CONFIG_INVALID with `problems`, all of them
+ * Loads and checks the whole configuration.
+ * @throws SidecarError CONFIG_INVALID with all `problems`
+ * @example loadConfig({ flags: { '--listen': '127.0.0.1:8080' }, file: 'aritma-sidecar.yaml' }).config.listen
  */
 export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const { file, overrides, problems, env, cwd } = readInputs(options);
-  // Node has read its own CAs by then.
+  // Node reads its CAs only at start, so a reload does not check them.
   const snapshot = { ...env, NODE_EXTRA_CA_CERTS: undefined };
   const { doc: whole, sources } = applyInputs(layer(file.doc, overrides), overrides);
   const where = (path: readonly PropertyKey[]) => locate(path, sources, file);
@@ -113,14 +115,14 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
       const silent = { env: snapshot, cwd, report: () => undefined, warnings: [], files: [] };
       return loadSecrets(mine, silent).get(name) ?? [];
     },
-    // The environment as it was: variables that held secrets are removed from the process once they are read.
+    // A snapshot: `forgetSecretVariables` removes variables from the process environment.
     reload: () => loadConfig({ ...options, env: snapshot }),
   };
 }
 
 /**
- * Removes the variables that held secrets, so that children and crash reports do not get them. What the process was
- * started with stays readable in /proc/PID/environ: files are the better source.
+ * Removes variables with secrets from the process, so that children and crash reports do not get them. The initial
+ * environment stays readable in /proc/PID/environ, so files are the better source.
  */
 export function forgetSecretVariables({ credentials, callers }: Config): void {
   const secrets = Object.values(credentials).map((credential) => credential.secrets);
@@ -132,8 +134,8 @@ export function forgetSecretVariables({ credentials, callers }: Config): void {
 }
 
 /**
- * The address of a running sidecar's admin listener, without needing the rest of the configuration to be valid: a
- * health check must work where the secrets cannot be read.
+ * Returns the admin address, even if the rest of the configuration is not valid: a health check must work where the
+ * secrets cannot be read.
  * @throws SidecarError CONFIG_INVALID
  */
 export function loadAdminAddress(options: LoadOptions = {}): Address {
@@ -155,11 +157,11 @@ interface Inputs {
   readonly overrides: readonly Override[];
   readonly env: Env;
   readonly cwd: string;
-  /** What was wrong with the inputs themselves; more is added. */
+  /** Problems of the inputs themselves; the caller appends more. */
   readonly problems: Problem[];
 }
 
-/** A file that cannot be understood ends it here: everything else would be a consequence. */
+/** Throws when the file cannot be parsed: all other problems would only be consequences. */
 function readInputs(options: LoadOptions): Inputs {
   // biome-ignore lint/style/noProcessEnv: this is the one place that reads it
   const { flags = {}, env = process.env, cwd = '.', nodeArguments = options.env ? [] : process.execArgv } = options;
@@ -179,7 +181,7 @@ function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, pro
     const flag = input.flag === undefined ? undefined : flags[input.flag];
     const { path } = input;
     if (flag !== undefined) return [{ path, value: typed(flag, input), source: `flag ${input.flag}`, byFlag: true }];
-    // Compose files and service managers pass unset variables as empty ones.
+    // Compose files and service managers pass unset variables as empty.
     const value = env[input.env];
     if (!value) return [];
     const source = `environment variable ${input.env}`;
@@ -189,13 +191,17 @@ function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, pro
   return [...Map.groupBy(given, slotOf).values()].flatMap((rivals) => {
     const [first, second] = rivals.toSorted((a, b) => Number(b.byFlag) - Number(a.byFlag));
     if (first && second && first.byFlag === second.byFlag) {
-      problems.push({ where: first.source, path: '', message: `is set and so is ${second.source}; set one of them` });
+      problems.push({
+        where: first.source,
+        path: '',
+        message: `conflicts with ${second.source}: set only one of them`,
+      });
     }
     return first ? [first] : [];
   });
 }
 
-/** What is no number stays text, for the schema to complain about. */
+/** Text that is not a number stays text, so that the schema reports it. */
 function typed(text: string, { number }: (typeof INPUTS)[number]): string | number {
   return number && /^\d{1,9}$/.test(text) ? Number(text) : text;
 }

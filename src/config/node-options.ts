@@ -1,11 +1,11 @@
 /**
- * Which of Node's own options the process may run under: those that are known to leave the sidecar's promises alone. All
- * others are refused, so that what a later Node brings has to be looked at first. Whoever sets these could also start
- * another program: this is against mistakes and leftovers, not against an attacker.
+ * Options of Node that the process may run with: those known not to weaken the security of the sidecar. All others are
+ * refused, so that options of later Node versions are reviewed first. This protects against mistakes, not against an
+ * attacker: whoever sets these options could also start another program.
  */
 import type { Problem } from './problems.ts';
 
-/** Without dashes, and without the `no-` that some may have. */
+/** Names without dashes and without a leading `no-`. */
 const HARMLESS = new Set(
   `
   max-old-space-size max-old-space-size-percentage max-semi-space-size min-semi-space-size semi-space-growth-factor
@@ -29,30 +29,27 @@ const HARMLESS = new Set(
     .trim()
     .split(/\s+/),
 );
-/** Without these, less is protected. */
+/** Options that turn off a protection. */
 const PROTECTIONS = /^no-(permission|report-exclude|disable-sigusr1|tls-|disallow|zero-fill|(enable|force)-fips)/;
 
-/** Why not, for those that are met. */
+/** Why an option is refused. */
 const REASONS: readonly (readonly [option: RegExp, reason: string])[] = [
-  [
-    /^(inspect|debug-port|allow-inspector|experimental-.*inspection)/,
-    'opens a debugger, through which tokens can be read',
-  ],
-  [/^(heapsnapshot|report-|abort-on-|track-heap|trace-event)/, 'writes what the process holds into a file'],
+  [/^(inspect|debug-port|allow-inspector|experimental-.*inspection)/, 'opens a debugger that can read tokens'],
+  [/^(heapsnapshot|report-|abort-on-|track-heap|trace-event)/, 'writes process memory or state to a file'],
   [
     /^(require|r|import|loader|experimental-loader|snapshot-blob|vfs-)/,
-    'loads other code into the process that has the tokens',
+    'loads foreign code into the process with the tokens',
   ],
-  [/^insecure-http-parser/, 'takes messages whose framing is ambiguous (RFC 9112 §11.2)'],
-  [/^(tls-keylog|trace-tls|trace-env)/, 'shows what must stay secret'],
-  [/^(no-)?(tls-|openssl)/, 'changes what TLS accepts'],
-  [PROTECTIONS, 'takes a protection away'],
+  [/^insecure-http-parser/, 'accepts ambiguous HTTP messages (RFC 9112 §11.2)'],
+  [/^(tls-keylog|trace-tls|trace-env)/, 'prints values that must stay secret'],
+  [/^(no-)?(tls-|openssl)/, 'changes TLS security'],
+  [PROTECTIONS, 'turns off a protection'],
 ];
 
 /**
- * A problem for each option of Node that is not known to be harmless; never quotes a value.
+ * Returns a problem for each option of Node that is not known to be harmless; never quotes a value.
  * @param nodeOptions the variable NODE_OPTIONS
- * @param nodeArguments what stands between `node` and the program
+ * @param nodeArguments the arguments between `node` and the program
  */
 export function refuseNodeOptions(nodeOptions: string, nodeArguments: readonly string[]): Problem[] {
   const problems = (where: string, words: readonly string[]) =>
@@ -66,7 +63,7 @@ export function refuseNodeOptions(nodeOptions: string, nodeArguments: readonly s
   ];
 }
 
-/** Blanks separate, double quotes hold together, a backslash escapes within them: as Node reads it. */
+/** Splits as Node does: at spaces, except in double quotes, where a backslash escapes. */
 function wordsOf(text: string): string[] {
   const words = text.match(/(?:[^ "]|"(?:[^"\\]|\\.)*"?)+/gs) ?? [];
   return words.map((word) =>
@@ -74,7 +71,7 @@ function wordsOf(text: string): string[] {
   );
 }
 
-/** Names as Node compares them; what has no dash in front is the value of the one before. */
+/** Returns option names as Node compares them. A word without a dash is the value of the option before it. */
 function optionsIn(words: readonly string[]): string[] {
   const options = words.filter((word) => word.startsWith('-'));
   return options.map((word) => word.replace(/=.*$/s, '').replaceAll('_', '-'));
@@ -84,6 +81,6 @@ function refusal(option: string): string | undefined {
   const name = option.replace(/^--?/, '');
   const isHarmless = HARMLESS.has(name.replace(/^no-/, '')) || name.startsWith('no-experimental-');
   if (isHarmless && !PROTECTIONS.test(name)) return undefined;
-  const [, reason = 'is not known to be harmless'] = REASONS.find(([pattern]) => pattern.test(name)) ?? [];
-  return `${/^[\w.-]{1,60}$/.test(option) ? option : 'one of them'} ${reason}; take it out`;
+  const [, reason = 'is not known to be safe'] = REASONS.find(([pattern]) => pattern.test(name)) ?? [];
+  return `${/^[\w.-]{1,60}$/.test(option) ? option : 'an option'} ${reason}; remove it`;
 }

@@ -1,15 +1,16 @@
 /**
- * How an option of the table is written down: with its description, and with a parser where text in a file becomes
- * something better in the program.
+ * Building blocks of the option table: an option with its description and, where the program uses more than text, a
+ * parser.
  */
 import { z } from 'zod';
 import { parsePositiveDurationMs } from './parsers.ts';
 
 type Meta = { readonly description: string; readonly examples?: readonly string[] };
 
+/** The description of an option, as zod metadata. */
 export const meta = (description: string, extra: Omit<Meta, 'description'> = {}): Meta => ({ description, ...extra });
 
-/** A string option with a parser that either returns the typed value or throws an Error saying what is allowed. */
+/** Returns a string option with a parser, which returns the typed value or throws an Error saying what is allowed. */
 export function parsed<T>(parse: (text: string) => T, about: Meta) {
   return z
     .string({
@@ -27,7 +28,7 @@ export function parsed<T>(parse: (text: string) => T, about: Meta) {
     .meta(about);
 }
 
-/** Of a number without a unit the parser knows what to write, where the schema only misses quotes. */
+/** For a number without a unit: the parser suggests what to write, the schema would only ask for quotes. */
 function complaint(parse: (text: string) => unknown, text: string): string | undefined {
   try {
     parse(text);
@@ -37,5 +38,6 @@ function complaint(parse: (text: string) => unknown, text: string): string | und
   }
 }
 
+/** An option with a duration greater than 0. @param fallback default, as written in a file */
 export const duration = (fallback: string, description: string) =>
   parsed(parsePositiveDurationMs, meta(description)).prefault(fallback);

@@ -1,6 +1,6 @@
 /**
- * What somebody has set up for the sidecar and nothing reads: a variable whose name is mistyped, a file whose name ends
- * differently. Each by itself is no reason not to start; what is missing because of it may be.
+ * Finds settings that nothing reads: a variable with a mistyped name, a configuration file with another extension. They
+ * do not prevent the start, but the option that is missing because of them may.
  */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -12,7 +12,7 @@ import type { Problem } from './problems.ts';
 
 const PREFIX = 'ARITMA_';
 const KNOWN = ['ARITMA_CONFIG', ...INPUTS.map(({ env }) => env)];
-/** What Kubernetes sets in every pod for a Service named `aritma-…`, and Docker for a link. */
+/** Set by Kubernetes in every pod for a Service named `aritma-…`, and by Docker for a link. */
 const OF_A_SERVICE = /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP).*)?|NAME|ENV_.*)$/;
 const OTHER_ENDINGS = ['.yml', '.json'] as const;
 
@@ -20,11 +20,11 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly file: ConfigFile;
-  /** The merged document: variables that it names are read. */
+  /** The merged document; variables that it names are in use. */
   readonly doc: Doc;
 }
 
-/** For each of them what to write instead; never a value. */
+/** Returns a problem for each, with what to write instead; never a value. */
 export function overlooked({ env, cwd, file, doc }: Surroundings): Problem[] {
   const named = namedIn(doc);
   const unknown = Object.keys(env).filter(
@@ -35,7 +35,7 @@ export function overlooked({ env, cwd, file, doc }: Surroundings): Problem[] {
 
 function ofVariable(name: string): Problem {
   const near = closest(name, KNOWN);
-  const meant = near === undefined ? '`aritma-sidecar config env` lists those there are' : `did you mean ${near}?`;
+  const meant = near === undefined ? '`aritma-sidecar config env` lists all variables' : `did you mean ${near}?`;
   return {
     where: `environment variable ${name.slice(0, 64)}`,
     path: '',
@@ -43,7 +43,7 @@ function ofVariable(name: string): Problem {
   };
 }
 
-/** Every `env: NAME` of a secret or key. */
+/** Returns every `env: NAME` of a secret or key. */
 function namedIn(value: unknown): Set<string> {
   if (typeof value !== 'object' || value === null) return new Set();
   const own = 'env' in value && typeof value.env === 'string' ? [value.env] : [];
@@ -65,7 +65,7 @@ function isThere(path: string): boolean {
   try {
     return existsSync(path);
   } catch {
-    // Node's permission model lets nobody ask.
+    // Node's permission model refuses the check.
     return false;
   }
 }

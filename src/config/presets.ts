@@ -1,6 +1,6 @@
 /**
- * What `environment: dev|prod|emulator` stands for: ordinary configuration under the file, so every value can be
- * overridden. Hosts are Aritma's published ones; both zdata.io and aritma.io names exist, hence never constants elsewhere.
+ * The presets of `environment: dev|prod|emulator`: ordinary configuration below the file, so a file can override every
+ * value. The hosts are those Aritma publishes, on zdata.io and aritma.io; only this file names them.
  */
 import type { z } from 'zod';
 import type { ConfigSchema } from './schema.ts';
@@ -18,13 +18,13 @@ export const PRESETS: Readonly<Record<Environment, Preset>> = {
     ...preset('https://id.dev.aritma.io', 'https://banking.dev.zdata.io/api', 'https://events.dev.aritma.io'),
     iam: { url: 'https://api.dev.aritma.io/core/iam' },
   },
-  // Where IAM of production is, is published nowhere, so whoever needs it has to say.
+  // The URL of the production IAM is not published: users set `iam.url`.
   prod: preset('https://id.aritma.io', 'https://banking.zdata.io/api', 'https://events.aritma.io'),
   emulator: emulatorPreset('http://127.0.0.1:7100'),
   none: {},
 };
 
-/** The local Aritma at another address than its default one. */
+/** Returns the preset for a local Aritma at another address than the default. */
 export function emulatorPreset(origin: string): Preset {
   return { ...preset(origin, `${origin}/banking/api`, `${origin}/events`), iam: { url: `${origin}/core/iam` } };
 }

@@ -1,6 +1,5 @@
 /**
- * Says where a configuration problem stands and what would be allowed there, so that an operator can correct all of
- * them in one go.
+ * Finds the place of a configuration problem: its line in the file, or the flag or variable that set the value.
  */
 import { type Document, isNode, type LineCounter } from 'yaml';
 import type { Override } from './layers.ts';
@@ -19,7 +18,7 @@ interface Source {
   readonly lines: LineCounter;
 }
 
-/** Where the value at `path` comes from: an override, else its line (or its closest parent's) in the file. */
+/** Returns where the value at `path` comes from: an override, else its line (or its closest parent's) in the file. */
 export function locate(path: readonly PropertyKey[], overrides: readonly Override[], file: Source): string {
   const override = overrides.find((candidate) => matches(candidate.path, path));
   if (override) return override.source;
@@ -36,7 +35,7 @@ function matches(input: readonly string[], path: readonly PropertyKey[]): boolea
   return input.slice(0, shorter).every((step, index) => step === String(path[index]));
 }
 
-/** A key stands on its own line even where its value starts on the next. */
+/** Uses the line of the key: the value may start on the next line. */
 function lineOf(path: readonly PropertyKey[], { yaml, lines }: Source): number | undefined {
   const parent = yaml?.getIn(path.slice(0, -1).map(String), true) ?? yaml?.contents;
   const key = String(path.at(-1));

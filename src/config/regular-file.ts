@@ -1,7 +1,7 @@
 /**
- * Reads the files a configuration names: regular ones, to the end, within a bound. A pipe would hang the process, a device
- * never end. Hides opening, looking and reading; links are followed, since Kubernetes and systemd hand files over by links:
- * what counts is what they lead to. And who else could change such a file.
+ * Reads the files of a configuration: only regular files, up to a size limit. A pipe could hang the process, a device
+ * could never end. Follows symbolic links, which Kubernetes and systemd use to provide files. Also finds out who else
+ * could change such a file.
  */
 import {
   closeSync,
@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Why a file cannot be used, in words that fit behind its name; `code` as the system has it. */
+/** Why a file cannot be used; the message follows the file name. `code` is the system's. */
 class Unreadable extends Error {
   readonly code: string;
 
@@ -27,13 +27,13 @@ class Unreadable extends Error {
 }
 
 /**
- * Never blocks on what is no file of a disk. @param maxBytes for the whole of it
- * @throws Error whose message says why, without the path, and what to do; with `code`
+ * Reads a whole file. Never blocks on a pipe, socket or device.
+ * @throws Error with `code` and a message that says why and what to do, without the path
  */
 export function readRegularFile(path: string, maxBytes: number): Buffer {
   let file: number | undefined;
   try {
-    // Before it is opened, which alone can have effects on a device.
+    // Checked before opening: opening a device can have effects.
     refuseOthers(statSync(path));
     file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0));
     refuseOthers(fstatSync(file));
@@ -50,13 +50,12 @@ function unreadable(path: string, code: string): Unreadable {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: it is these that are looked for
   const isEscaped = /[\x07-\x0d\x1b]/.test(path) && !path.includes('-----');
   if (isEscaped) {
-    const why = 'in double quotes, YAML reads \\t and \\n of a path as tab and line break; put it in single quotes';
+    const why = 'in double quotes, YAML reads \\t and \\n in a path as tab and line break; use single quotes';
     return new Unreadable(code, `cannot be read (${code}): ${why}`);
   }
-  // A link to nowhere looks like a file to whoever lists the folder.
+  // A dangling link looks like a file in a folder listing.
   const isDangling = code === 'ENOENT' && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink();
-  if (isDangling)
-    return new Unreadable(code, `is a symbolic link to a file that does not exist (${code}), so it cannot be read`);
+  if (isDangling) return new Unreadable(code, `is a symbolic link to a missing file (${code})`);
   return new Unreadable(code, `cannot be read (${code}); check path and permissions`);
 }
 
@@ -64,10 +63,13 @@ function refuseOthers(stats: Stats): void {
   if (stats.isFile()) return;
   if (stats.isDirectory()) throw new Unreadable('EISDIR', 'cannot be read (EISDIR); check path and permissions');
   const what = stats.isFIFO() ? 'a pipe' : stats.isSocket() ? 'a socket' : 'a device';
-  throw new Unreadable('ENOTREG', `is ${what} and no regular file, so it could hang or never end; write it to a file`);
+  throw new Unreadable(
+    'ENOTREG',
+    `is ${what}, not a regular file: reading it could block forever. Write the content to a file`,
+  );
 }
 
-/** What the kernel makes up has no size before it is read. */
+/** Reads to the end: files of the kernel report size 0. */
 function readWhole(file: number, maxBytes: number): Buffer {
   const room = Buffer.allocUnsafe(maxBytes + 1);
   let length = 0;
@@ -82,14 +84,14 @@ function readWhole(file: number, maxBytes: number): Buffer {
 
 export interface Doubt {
   readonly cause: 'file_readable_by_others' | 'file_of_another_user' | 'folder_writable_by_others';
-  /** Whole sentences but for `the secret file` in front. */
+  /** Follows `the secret file`. */
   readonly message: string;
   readonly fix: string;
 }
 
 /**
- * Who else can read a secret or put another in its place. Windows has no such modes and owners.
- * @param modeCounts false in a pod, where what mounts a Secret can read it and the mode has to let in any user
+ * Finds out who else can read or replace a secret file. Returns nothing on Windows, which has no such modes and owners.
+ * @param modeCounts false in a pod, where the mode must admit any user
  */
 export function accessDoubts(path: string, modeCounts: boolean): Doubt[] {
   const self = process.getuid?.();
@@ -98,12 +100,12 @@ export function accessDoubts(path: string, modeCounts: boolean): Doubt[] {
   const doubts: Doubt[] = [];
   const octal = (mode & 0o777).toString(8);
   if ((mode & 0o077) !== 0) {
-    const others = mode & 0o007 ? 'everybody on this machine' : 'the group it belongs to';
+    const others = mode & 0o007 ? 'every user on this machine' : 'its group';
     const what = mode & 0o022 ? 'changed' : 'read';
     const message = `${path} can be ${what} by ${others} (mode ${octal})`;
     doubts.push({ cause: 'file_readable_by_others', message, fix: `chmod 600 ${path}` });
   }
-  // root can read everything anyway, and container platforms mount secrets as root's.
+  // root can read everything, and container platforms mount secrets as root.
   if (uid !== self && uid !== 0) {
     const message = `${path} belongs to user ${uid}, but this runs as user ${self}: its owner can replace the secret`;
     const fix = `chown it to the user that runs the sidecar; if that is user ${uid}, run check as that user`;
@@ -111,7 +113,7 @@ export function accessDoubts(path: string, modeCounts: boolean): Doubt[] {
   }
   const open = openFolder(path);
   if (open !== undefined) {
-    const message = `${path} is below ${open}, where everybody on this machine can put another file in its place`;
+    const message = `${path} is below ${open}, where every user on this machine can replace it`;
     doubts.push({
       cause: 'folder_writable_by_others',
       message,
@@ -121,13 +123,13 @@ export function accessDoubts(path: string, modeCounts: boolean): Doubt[] {
   return doubts;
 }
 
-/** The first folder above the name or what it leads to that everybody can change; `+t` keeps others' files safe there (chmod(1)). */
+/** The first folder above the file or its link target that every user can change; `+t` protects it (chmod(1)). */
 function openFolder(path: string): string | undefined {
   try {
     const above = [...foldersAbove(path), ...foldersAbove(realpathSync.native(path))];
     return above.find((folder) => (statSync(folder).mode & 0o1002) === 0o002);
   } catch {
-    // Under Node's permission model most folders cannot be looked at.
+    // Node's permission model hides most folders.
     return undefined;
   }
 }

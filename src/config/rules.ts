@@ -1,6 +1,6 @@
 /**
- * Rules between options, beyond what a schema can say. They run on whatever parts of a configuration are valid by
- * themselves, so that one mistake does not hide another.
+ * Rules between options that a schema cannot express. They run on the parts of a configuration that are valid, so that
+ * one mistake does not hide another.
  */
 import { type Doc, isDoc } from './layers.ts';
 import { type Address, type BaseUrl, isLoopback, parseAddress } from './parsers.ts';
@@ -13,7 +13,7 @@ import {
   RouteSchema,
 } from './schema.ts';
 
-/** What can be used of a configuration, valid as a whole or not. */
+/** The valid parts of a configuration, even if the whole is not valid. */
 export interface ValidParts {
   readonly credentials: readonly (readonly [name: string, credential: CredentialConfig])[];
   readonly routes: readonly (readonly [index: number, route: RouteConfig])[];
@@ -28,10 +28,11 @@ export interface ValidParts {
 /** Reports a problem at an option. */
 export type Report = (path: readonly PropertyKey[], message: string) => void;
 
-const PLAIN = 'is http:// to another machine; use https://, or set unsafe.plainTextHttp: true';
+const PLAIN = 'is http:// to another machine: use https://, or set unsafe.plainTextHttp: true';
 const EXPOSED =
-  'is not a loopback address: whoever reaches it spends the company’s money; use 127.0.0.1, [::1] or unix:/path, or set unsafe.nonLoopbackListen: true and callers.keys or callers.tls.ca';
+  'is not a loopback address: every machine that reaches it could make payments. Use 127.0.0.1, [::1] or unix:/path, or set unsafe.nonLoopbackListen: true together with callers.keys or callers.tls.ca';
 
+/** Returns what can be checked of a document that may have mistakes. */
 export function validParts(doc: Doc): ValidParts {
   const credentials = Object.entries(isDoc(doc['credentials']) ? doc['credentials'] : {});
   const routes = Array.isArray(doc['routes']) ? doc['routes'] : [];
@@ -56,15 +57,16 @@ export function validParts(doc: Doc): ValidParts {
   };
 }
 
+/** Reports every violation of a rule between options. */
 export function checkRules(parts: ValidParts, report: Report): void {
   checkTransport(parts, report);
   const seen = new Set<string>();
   for (const [index, route] of parts.routes) {
-    if (seen.has(route.path)) report(['routes', index, 'path'], 'is listed twice; each path needs one route');
+    if (seen.has(route.path)) report(['routes', index, 'path'], 'occurs twice; use one route per path');
     seen.add(route.path);
     if (!parts.credentialNames.includes(route.credential)) {
       const known = parts.credentialNames.join(', ') || 'none';
-      report(['routes', index, 'credential'], `names no credential; there are: ${known}`);
+      report(['routes', index, 'credential'], `is not a configured credential; configured: ${known}`);
     }
   }
   checkListeners(parts, report);
@@ -73,11 +75,17 @@ export function checkRules(parts: ValidParts, report: Report): void {
 
 function checkIam({ iam, credentials, credentialNames }: ValidParts, report: Report): void {
   if (iam?.credential !== undefined && !credentialNames.includes(iam.credential)) {
-    report(['iam', 'credential'], `names no credential; there are: ${credentialNames.join(', ') || 'none'}`);
+    report(
+      ['iam', 'credential'],
+      `is not a configured credential; configured: ${credentialNames.join(', ') || 'none'}`,
+    );
   }
   for (const [name, { rotation }] of credentials) {
     if (rotation?.every !== undefined && iam?.credential === undefined) {
-      report(['credentials', name, 'rotation', 'every'], 'needs iam.url and iam.credential, which may change secrets');
+      report(
+        ['credentials', name, 'rotation', 'every'],
+        'needs iam.url, and iam.credential with the right to change secrets',
+      );
     }
   }
 }
@@ -90,7 +98,7 @@ function checkListeners({ listen, unsafe, callers }: ValidParts, report: Report)
   }
 }
 
-/** RFC 6750 §5.3: neither secret nor token in clear over a network, unless that is spelled out. */
+/** RFC 6750 §5.3: no secret and no token over a network without TLS, unless explicitly allowed. */
 function checkTransport({ credentials, routes, iam, unsafe }: ValidParts, report: Report): void {
   const check = (path: readonly PropertyKey[], url: BaseUrl | undefined) => {
     if (url && !url.secure && !isLoopback(url.hostname) && !unsafe.plainTextHttp) report(path, PLAIN);
@@ -103,12 +111,12 @@ function checkTransport({ credentials, routes, iam, unsafe }: ValidParts, report
   for (const [index, { upstream }] of routes) check(['routes', index, 'upstream'], upstream);
 }
 
-/** Things that work but should not stay so. */
+/** Returns warnings about settings that work but should change. */
 export function advise(config: Config): string[] {
   const advice: string[] = [];
   const open = config.routes.filter((route) => route.allow === undefined).map((route) => route.path);
   if (open.length > 0) {
-    advice.push(`no allow-list on ${open.join(', ')}: every method and path of the API can be called`);
+    advice.push(`no allow-list on ${open.join(', ')}: callers can use every method and path of the API`);
   }
   const { keys, tls } = config.callers;
   const overTcp = config.listen.some(({ kind }) => kind === 'tcp');
@@ -116,7 +124,7 @@ export function advise(config: Config): string[] {
     advice.push('no callers.keys: every user and program on this machine can call the APIs');
   }
   const exposed = config.listen.some((address) => address.kind === 'tcp' && !isLoopback(address.host));
-  if (exposed && !tls) advice.push('no callers.tls: keys and bodies cross the network in clear');
+  if (exposed && !tls) advice.push('no callers.tls: keys and bodies cross the network unencrypted');
   if (config.workers > 1) advice.push('workers has no effect since 1.0: one process serves all callers; remove it');
   return advice;
 }

@@ -1,10 +1,10 @@
 /**
- * Ways through the option table: from an option's path to what is allowed there.
+ * Walks the option table: from the path of an option to what is allowed there.
  */
 import type { z } from 'zod';
 import { ConfigSchema } from './schema.ts';
 
-/** The option names a strict object at `path` takes, in the option table or another document. */
+/** Returns the option names allowed at `path`, in the option table or another schema. */
 export function allowedKeys(path: readonly PropertyKey[], root: z.core.$ZodType = ConfigSchema): string[] {
   let schema = root;
   for (const step of path)
@@ -24,7 +24,7 @@ interface Def {
   readonly options?: readonly z.core.$ZodType[];
 }
 
-/** Takes off default, prefault, optional and preprocess wrappers; of a choice, what has options of its own. */
+/** Removes default, prefault, optional and preprocess wrappers; of a union, returns the object alternative. */
 export function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
   const def = schema._zod.def as unknown as Def;
   const chosen = def.options?.find(({ _zod }) => _zod.def.type === 'object');

@@ -1,6 +1,6 @@
 /**
- * Reads client secrets and keys from where the configuration says they are. A secret leaves this file as a
- * `Secret` or not at all: no message holds any part of one.
+ * Reads client secrets and keys from their configured sources. A secret leaves this file only as a `Secret`: no message
+ * contains any part of one.
  */
 import { resolve } from 'node:path';
 import { parsePrivateKey } from '../core/private-key.ts';
@@ -10,10 +10,10 @@ import type { Report, ValidParts } from './rules.ts';
 import { shapeOf } from './secret-shape.ts';
 
 export interface LoadedSecret {
-  /** Position in `secrets`, from 1: the bounded name used in metrics. */
+  /** Position in `secrets`, from 1; its name in metrics. */
   readonly name: string;
   readonly value: Secret;
-  /** Both for private_key_jwt. */
+  /** `kid` and `alg` are for private_key_jwt. */
   readonly kid: string | undefined;
   readonly alg: string | undefined;
 }
@@ -22,18 +22,20 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 export interface SecretContext {
   readonly env: Env;
-  /** Relative file names start here. */
+  /** Base of relative file names. */
   readonly cwd: string;
   readonly report: Report;
-  /** This one by default. */
+  /** Default: the platform of this process. */
   readonly platform?: NodeJS.Platform;
-  /** Added to. */
+  /** Warnings are appended. */
   readonly warnings: string[];
-  /** Added to: every file that was asked for, whether it could be read or not. */
+  /** Every configured file is appended, readable or not. */
   readonly files: string[];
 }
 
-/** By credential name, in the order they are tried. */
+/**
+ * Reads the secrets of all credentials, by credential name, in the order they are tried. Reports what is not usable.
+ */
 export function loadSecrets(
   credentials: ValidParts['credentials'],
   context: SecretContext,
@@ -54,10 +56,10 @@ export function loadSecrets(
   return secrets;
 }
 
-/** Shorter ones could be guessed, at the speed of loopback. */
+/** Shorter keys could be guessed at the speed of loopback. */
 const MIN_KEY_CHARS = 16;
 
-/** By caller name. Keys are for telling callers apart, so no two callers may share one. */
+/** Reads the keys of callers, by caller name. Keys identify callers, so two callers must not share one. */
 export function loadCallerKeys(callers: ValidParts['callers'], context: SecretContext): Map<string, Secret[]> {
   const owners = new Map<string, string>();
   const keys = new Map<string, Secret[]>();
@@ -76,8 +78,8 @@ export function loadCallerKeys(callers: ValidParts['callers'], context: SecretCo
       const fingerprint = value.fingerprint();
       const owner = owners.get(fingerprint) ?? caller;
       if (value.length < MIN_KEY_CHARS)
-        report(`must be at least ${MIN_KEY_CHARS} characters, as \`openssl rand -hex 32\` makes them`);
-      else if (owner !== caller) report(`is the same key as one of ${owner}`);
+        report(`must have at least ${MIN_KEY_CHARS} characters: create it with \`openssl rand -hex 32\``);
+      else if (owner !== caller) report(`is also a key of ${owner}: each caller needs its own`);
       owners.set(fingerprint, owner);
       loaded.push(value);
     });
@@ -93,10 +95,10 @@ type Read =
   | { readonly value: Secret; readonly shape?: string | undefined; problem?: never }
   | { readonly problem: string; value?: never; shape?: never };
 
-/** Far more than a secret or a key in PEM has. */
+/** Far more than any secret or PEM key needs. */
 const MAX_BYTES = 64 * 1024;
 
-/** No message names the variable or the file: in a hurry, people put the secret itself there. */
+/** Messages name neither variable nor file: people put the secret itself there by mistake. */
 function fromEnv(env: Env, name: string): Text {
   return { text: env[name] ?? '', what: 'the environment variable' };
 }
@@ -113,9 +115,9 @@ function fromFile(file: string, context: SecretContext): Text {
   }
 }
 
-/** Adds a warning for everybody else who can read or replace a file with a secret. */
+/** Warns about every other user who can read or replace a file with a secret. */
 export function warnOfAccess(path: string, { env, warnings, platform = process.platform }: SecretContext): void {
-  // In a pod the containers that mount a Secret can read it, whatever the mode, which has to let in a user that is not root.
+  // In a pod, only containers that mount the Secret can read it, and its mode must admit a user other than root.
   const modeCounts = platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
   for (const { message, fix } of accessDoubts(path, modeCounts)) warnings.push(`secret file ${message}; ${fix}`);
 }
@@ -124,7 +126,7 @@ function warnOfShape(place: readonly PropertyKey[], { shape }: Read, { warnings 
   if (shape !== undefined) warnings.push(`the secret of ${place.join('.')} ${shape}`);
 }
 
-/** Editors add a newline, Windows ones a byte order mark; neither belongs to the secret. */
+/** Removes the newline that editors add and the byte order mark that Windows editors add. */
 function asSecret(read: Text): Read {
   if (read.text === undefined) return read;
   const secret = read.text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
@@ -132,7 +134,7 @@ function asSecret(read: Text): Read {
   if (/[^\x20-\x7e]/.test(secret)) {
     const shape = shapeOf(secret);
     return {
-      problem: `${read.what} holds line breaks or characters that are not ASCII${shape === undefined ? '' : `: it ${shape}`}`,
+      problem: `${read.what} contains line breaks or characters that are not ASCII${shape === undefined ? '' : `: it ${shape}`}`,
     };
   }
   return { value: new Secret(secret), shape: shapeOf(secret) };

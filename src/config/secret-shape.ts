@@ -1,51 +1,51 @@
 /**
- * What a secret looks like when it is more than the secret: quotes, a variable's name, a whole document around it. Says which
- * shape and nothing of the value; a secret of that very shape can be right, so it is only said.
+ * Recognises text that is more than the secret: with quotes, a variable name or a whole document around it. Names the
+ * shape, never the value. Gives only a warning, because a real secret can have such a shape.
  */
 
 interface Shape {
   readonly fits: (text: string) => boolean;
-  /** Behind `the secret`. */
+  /** Follows `the secret` in a message. */
   readonly says: string;
 }
 
 const byPattern = (pattern: RegExp) => (text: string) => pattern.test(text);
 
-/** The first that fits says most. */
+/** The first match is the most specific. */
 const SHAPES: readonly Shape[] = [
-  { fits: byPattern(/\0|^\uFFFD\uFFFD/), says: 'is UTF-16, as PowerShell’s `>` writes it: save it as ASCII or UTF-8' },
-  { fits: byPattern(/-----BEGIN /), says: 'is PEM: keys are for auth: private_key_jwt' },
-  { fits: isJson, says: 'is a whole JSON document: only the value belongs there' },
+  { fits: byPattern(/\0|^\uFFFD\uFFFD/), says: 'is UTF-16, which `>` of PowerShell writes: save it as ASCII or UTF-8' },
+  { fits: byPattern(/-----BEGIN /), says: 'is PEM: a key needs auth: private_key_jwt' },
+  { fits: isJson, says: 'is a JSON document: use only the value' },
   {
     fits: byPattern(/^\s*(?:---\s*\n\s*)?["']?[A-Za-z][\w.-]*["']?: +\S/),
-    says: 'is a line of YAML, `name: value`: only the value belongs there',
+    says: 'is a YAML line, `name: value`: use only the value',
   },
   {
     fits: byPattern(
       /^\s*(?:(?:export|set|setx) +\w+|\$env:\w+ ?|[A-Z][A-Z0-9]*_[A-Z0-9_]*|\w*(?:secret|password)\w*)[= ](?=.*[^=])/i,
     ),
-    says: 'is `NAME=value`: only the value belongs there',
+    says: 'is `NAME=value`: use only the value',
   },
-  { fits: byPattern(/\r|\n/), says: 'has several lines: only the value belongs there' },
-  { fits: byPattern(/^\s*(["'`]).*\1\s*$|^[“”„«‘’]/), says: 'has quotes around it, which count as part of it' },
+  { fits: byPattern(/\r|\n/), says: 'has several lines: use only the value' },
+  { fits: byPattern(/^\s*(["'`]).*\1\s*$|^[“”„«‘’]/), says: 'has quotes around it, which become part of the secret' },
   {
     fits: byPattern(/^\s*(?:\$\{.*\}|\$\(.*\)|<.*>|\{\{.*\}\}|%\w+%)\s*$/),
-    says: 'is a placeholder that nothing has been put into',
+    says: 'is a placeholder that was not replaced',
   },
-  { fits: byPattern(/^(?:Basic|Bearer) /i), says: 'has the name of an Authorization scheme in front' },
+  { fits: byPattern(/^(?:Basic|Bearer) /i), says: 'begins with an Authorization scheme: use only the value' },
   {
     fits: byPattern(/^\s|\s$/),
-    says: 'begins or ends with a blank, which counts as part of it; `echo x > file` of cmd.exe leaves one',
+    says: 'begins or ends with a space, which becomes part of the secret; `echo x > file` in cmd.exe adds one',
   },
   {
     fits: byPattern(/^(?:file:|\/(?:run|etc|var|home|mnt|opt|secrets?)\/|[A-Z]:\\|~\/)/i),
-    says: 'is the name of a file: `file` (ARITMA_CLIENT_SECRET_FILE) reads it from there',
+    says: 'is a file name: use `file` (ARITMA_CLIENT_SECRET_FILE) to read the secret from a file',
   },
-  { fits: byPattern(/%[0-9a-f]{2}/i), says: 'is percent-encoded: the value itself belongs there' },
-  { fits: isBase64OfText, says: 'is base64 of text, as Kubernetes shows Secrets: `base64 --decode` gives the value' },
+  { fits: byPattern(/%[0-9a-f]{2}/i), says: 'is percent-encoded: use the decoded value' },
+  { fits: isBase64OfText, says: 'is base64 of text, as Kubernetes shows Secrets: decode it with `base64 --decode`' },
 ];
 
-/** What follows `the secret`, or undefined when it looks like one. Never quotes it. */
+/** Returns the warning that follows `the secret`, or undefined when it looks like a secret. Never quotes it. */
 export function shapeOf(text: string): string | undefined {
   return SHAPES.find(({ fits }) => fits(text))?.says;
 }
@@ -59,7 +59,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Bytes at random are hardly ever all of them letters. */
+/** Random bytes rarely decode to printable text only. */
 function isBase64OfText(text: string): boolean {
   if (text.length < 12 || text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return false;
   return /^[\x20-\x7e]+\r?\n?$/.test(Buffer.from(text, 'base64').toString('latin1'));

@@ -1,6 +1,6 @@
 /**
- * Certificates and keys from the files that the configuration names: whole, belonging together, and in the form in which
- * TLS takes them. What is told of a file is which of its blocks is wrong and why, and nothing of its content.
+ * Reads the configured certificates and keys, and checks that they are complete and belong together. Messages name the
+ * wrong block of a file and why, never its content.
  */
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
@@ -9,7 +9,7 @@ import type { Problem } from './problems.ts';
 import { readRegularFile } from './regular-file.ts';
 import type { Report, ValidParts } from './rules.ts';
 
-/** What undici's connector takes: PEM, every block of it parsed. */
+/** Options of undici's connector: PEM, with every block parsed. */
 export interface TlsFiles {
   ca?: Buffer;
   cert?: Buffer;
@@ -17,18 +17,18 @@ export interface TlsFiles {
 }
 
 export interface TlsContext {
-  /** Relative file names start here. */
+  /** Base of relative file names. */
   readonly cwd: string;
   readonly report: Report;
-  /** Added to: every file that was asked for, whether it could be read or not. */
+  /** Every configured file is appended, readable or not. */
   readonly files: string[];
-  /** Told of every private key, which nobody else should be able to read. */
+  /** Called with the path of every private key, to check its permissions. */
   readonly onKey: (path: string) => void;
 }
 
 type TlsSettings = Readonly<Partial<Record<keyof TlsFiles, string | undefined>>>;
 
-/** By owner: `credential NAME`, `route PATH` or `callers`. */
+/** Reads all TLS files, by owner: `credential NAME`, `route PATH` or `callers`. Reports what is not usable. */
 export function loadTls({ credentials, routes, callers }: ValidParts, context: TlsContext): Map<string, TlsFiles> {
   const loaded = new Map<string, TlsFiles>();
   for (const [name, { tls }] of credentials) {
@@ -41,7 +41,7 @@ export function loadTls({ credentials, routes, callers }: ValidParts, context: T
   return loaded;
 }
 
-/** Every CA of a large company, twice. */
+/** Twice the CAs of a large company. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
 const PARSERS: Readonly<Record<keyof TlsFiles, (content: Buffer) => string>> = {
@@ -71,9 +71,9 @@ function readTls(path: readonly PropertyKey[], settings: TlsSettings, context: T
   return read;
 }
 
-/** In a hurry, people put the key itself where the name of its file belongs. */
+/** People put the key itself instead of its file name by mistake: never repeat it. */
 function nameOf(file: string): string {
-  if (file.includes('-----')) return '(PEM belongs into a file, and its name here) ';
+  if (file.includes('-----')) return '(write the name of a PEM file, not its content) ';
   return /[\r\n]/.test(file) || file.length > 500 ? '' : `${file} `;
 }
 
@@ -84,15 +84,15 @@ function problemOf(files: TlsFiles): string | undefined {
   } catch (error) {
     const code = String((error as NodeJS.ErrnoException).code);
     if (/KEY_VALUES?_MISMATCH|KEY_TYPE_MISMATCH/.test(code)) {
-      return `the key does not belong to the certificate (${code}): its own is needed, and in a chain the certificate comes first`;
+      return `the key does not belong to the certificate (${code}): use its own key; in a chain, the certificate comes first`;
     }
-    return `cannot be used together (${code}): PEM files of a CA, a certificate and its own key`;
+    return `cannot be used together (${code}): set PEM files of a CA, a certificate and the key of that certificate`;
   }
 }
 
 /**
- * Node reads this variable once, at its start, and takes no notice of a file that is not there or damaged: every call
- * would fail without anybody knowing why.
+ * Checks the file of NODE_EXTRA_CA_CERTS. Node reads it once at start and ignores a missing or damaged file: every call
+ * would then fail for no visible reason.
  */
 export function checkExtraCa(file: string | undefined, problems: Problem[]): void {
   if (!file) return;
@@ -100,7 +100,7 @@ export function checkExtraCa(file: string | undefined, problems: Problem[]): voi
     parseCertificates(readRegularFile(resolve(file), MAX_BYTES), 'ca');
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    // Node itself may read what its permission model keeps from the program.
+    // Node itself may read files that its permission model hides from the program.
     if (/ERR_ACCESS_DENIED/.test(String(code))) return;
     problems.push({ where: 'environment variable NODE_EXTRA_CA_CERTS', path: '', message: `${file} ${message}` });
   }

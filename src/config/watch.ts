@@ -1,15 +1,15 @@
 /**
- * Notices changed files by looking: a stat of a handful of files twice a second. That sees what change notifications
- * miss or see twice: Kubernetes' `..data` symlink swap, an editor's rename, network drives, bind mounts.
+ * Detects changed files by polling: a stat of a few files twice a second. This works where change notifications fail or
+ * fire twice: the `..data` symlink swap of Kubernetes, renames by editors, network drives, bind mounts.
  */
 import { statSync } from 'node:fs';
 
 const INTERVAL_MS = 500;
 
 /**
- * Calls `onChange` once a file has changed and then stayed the same for one look, so a file being written is not read half;
- * one that never rests does not keep the others from being noticed. `files` is asked anew each time. Returns its end; does
- * not keep the process alive.
+ * Calls `onChange` when a file changed and then stayed the same for one poll, so that no half-written file is read. A
+ * file that changes all the time does not hide the others. Calls `files` at each poll. Returns a function that stops
+ * it; does not keep the process alive.
  */
 export function watchFiles(files: () => readonly string[], onChange: () => void): () => void {
   let known = looks(files());
@@ -20,14 +20,14 @@ export function watchFiles(files: () => readonly string[], onChange: () => void)
     candidate = seen;
     if (rested.length === 0) return;
     onChange();
-    // What has changed since this look is yet to be read; files that are new in the list have just been.
+    // Changes since this poll are still to be read; files new in the list were just read.
     known = new Map([...looks(files()), ...known, ...rested]);
   };
   const timer = setInterval(look, INTERVAL_MS).unref();
   return () => clearInterval(timer);
 }
 
-/** What makes each file another one, or why it cannot be looked at. */
+/** The state of each file, or the error code of its stat. */
 function looks(files: readonly string[]): Map<string, string> {
   return new Map(files.map((file) => [file, lookAt(file)]));
 }

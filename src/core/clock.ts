@@ -1,18 +1,18 @@
 /**
- * Time as the token source sees it, injected so that tests decide what time it is.
+ * The clock of the token source, injected so that tests control the time.
  */
 
 /** One reading of both clocks. */
 export interface Instant {
-  /** Epoch ms; can jump either way when somebody sets the clock. */
+  /** Epoch ms; jumps when somebody sets the clock. */
   readonly wallMs: number;
-  /** Never goes back, but stands still while the machine sleeps. */
+  /** Ms; never goes back, but stops while the machine sleeps. */
   readonly monotonicMs: number;
 }
 
 export interface Clock {
   now(): Instant;
-  /** Calls `run` once after about `delayMs` (does not keep the process alive); returns its cancellation. */
+  /** Calls `run` once after about `delayMs`; does not keep the process alive. Returns a function that cancels it. */
   startTimer(delayMs: number, run: () => void): () => void;
 }
 
@@ -25,15 +25,15 @@ export const systemClock: Clock = {
   },
 };
 
-/** Milliseconds since then; the larger of both clocks. */
+/** Milliseconds since then, by the clock that advanced more. */
 export function elapsedSince(since: Instant, now: Instant): number {
   return Math.max(now.wallMs - since.wallMs, now.monotonicMs - since.monotonicMs);
 }
 
-/** Timers past 2^31 ms fire at once. */
+/** Node fires timers longer than 2^31 ms at once. */
 const MAX_TIMER_MS = 3_600_000;
 
-/** Keeps the process alive. */
+/** Resolves after `ms`, however long; keeps the process alive. */
 export async function sleep(ms: number): Promise<void> {
   for (let leftMs = ms; leftMs > 0; leftMs -= MAX_TIMER_MS) {
     await new Promise<void>((resolve) => setTimeout(resolve, Math.min(leftMs, MAX_TIMER_MS)));

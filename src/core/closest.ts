@@ -1,15 +1,18 @@
 /**
- * What a mistyped word was probably meant to be. For mistakes only, never on the way of a request that is served: the cost is
- * the product of the lengths, which is bounded here because callers choose paths.
+ * Suggests the word that a mistyped one probably meant. Use it only for errors, never for a request that is served: the
+ * cost is the product of the lengths, which is bounded here because callers choose paths.
  */
 
-/** More of a word is not compared. */
+/** Characters compared per word. */
 const MAX_CHARS = 64;
-/** One mistake in so many characters, but never more than so many in all, or another word is meant. */
+/** Allows one mistake per four characters and three in total; with more, another word is meant. */
 const CHARS_PER_MISTAKE = 4;
 const MAX_MISTAKES = 3;
 
-/** The nearest of `known`, whatever its case; undefined when none is near. */
+/**
+ * Returns the nearest of `known`, ignoring case; undefined when none is near.
+ * @example closest('lisen', ['listen', 'admin']) // 'listen'
+ */
 export function closest(word: string, known: readonly string[]): string | undefined {
   const written = word.slice(0, MAX_CHARS).toLowerCase();
   const most = Math.min(MAX_MISTAKES, Math.max(1, Math.floor(written.length / CHARS_PER_MISTAKE)));
@@ -24,7 +27,7 @@ export function closest(word: string, known: readonly string[]): string | undefi
   return nearest;
 }
 
-/** Optimal string alignment: letters too many, too few, wrong, or two in the wrong order. */
+/** Optimal string alignment: counts letters added, missing, wrong or swapped with the next. */
 function distance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);
@@ -41,7 +44,7 @@ function distance(a: string, b: string): number {
   return at(last, b.length);
 }
 
-/** Outside of the table nothing is near. */
+/** Infinity outside of the table. */
 function at(row: readonly number[], index: number): number {
   return row[index] ?? Number.POSITIVE_INFINITY;
 }

@@ -1,21 +1,21 @@
 /**
- * Files that are on disk when we say so: flushed or, under Node's permission model, which refuses fsync on every file,
- * written synchronously; and renamed even where others look at them at that moment.
+ * Durable writes and renames. Node's permission model refuses fsync, so there files are written synchronously instead.
+ * On Windows, a rename is retried while another program has the file open.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 
-/** Typed as if it were always there; it is only where `--permission` was given. */
+/** The types claim it always exists; it exists only with `--permission`. */
 const restricted = (process.permission as unknown) !== undefined;
 
-/** To be added to the flags of files that are flushed. Windows has no such flag. */
+/** Add to the open flags of a file that is flushed. Windows has no such flag: 0 there. */
 export const FLUSHED: number = restricted ? (constants.O_SYNC ?? 0) : 0;
 
 /**
- * Resolves when all that was written through this handle is on disk; of a folder, when files made, renamed or removed in it
- * are so. Windows knows no such thing of folders, and the permission model no way to it: there it happens when the system
- * likes, within seconds as a rule.
+ * Resolves when everything written through a handle is on disk; for a folder, when its created, renamed and removed
+ * entries are. Does nothing for folders on Windows, and nothing under the permission model: there the system writes
+ * folders when it likes, usually within seconds.
  */
 export async function flush(what: FileHandle | string): Promise<void> {
   if (restricted || (typeof what === 'string' && process.platform === 'win32')) return;
@@ -24,7 +24,7 @@ export async function flush(what: FileHandle | string): Promise<void> {
   await folder.sync().finally(() => folder.close());
 }
 
-/** What it is done with; replaced where Windows has to be imitated. */
+/** The system calls of a rename; tests replace them to imitate Windows. */
 export interface RenameSystem {
   readonly platform: NodeJS.Platform;
   readonly rename: (from: string, to: string) => Promise<void>;
@@ -32,11 +32,11 @@ export interface RenameSystem {
 }
 
 const HELD: ReadonlySet<string> = new Set(['EPERM', 'EACCES', 'EBUSY']);
-/** Doubling, so 1.3 s in all: longer than a scanner takes, and shorter than anybody waits for a rotation. */
+/** 1.3 s in total: longer than a virus scanner holds a file, shorter than a rotation may take. */
 const PAUSES_MS = [10, 20, 40, 80, 160, 320, 640] as const;
 const SYSTEM: RenameSystem = { platform: process.platform, rename, pause: (ms) => setTimeout(ms) };
 
-/** As `rename`; elsewhere than on Windows these errors are final, and it fails at once. */
+/** As `rename`. On Windows, retries while another program holds the file; elsewhere fails at once. */
 export async function renameWithRetry(from: string, to: string, system: RenameSystem = SYSTEM): Promise<void> {
   for (const pauseMs of system.platform === 'win32' ? PAUSES_MS : []) {
     try {

@@ -1,11 +1,11 @@
 /**
- * Why a file could not be written, in words: what the system's code means for whoever set this up, and what to do.
+ * Explains why a file could not be written: what the error code means and what to do.
  */
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Words } from './failure.ts';
 
-/** Undefined where the code alone does not say. @param path of the file, as it was configured */
+/** Returns undefined when the code alone does not explain it. @param path of the file, as configured */
 export function writeFailure(errno: string, path: string): Words | undefined {
   const folder = dirname(path);
   if (errno === 'ENOENT' && isThere(folder)) return undefined;
@@ -16,17 +16,17 @@ const WORDS: Readonly<Record<string, (folder: string, path: string) => Words>> =
   ENOENT: (folder) => ({
     cause: 'folder_missing',
     message: `the folder ${folder} does not exist (ENOENT)`,
-    fix: `create ${folder}, owned by the user that runs this`,
+    fix: `create ${folder}, owned by the user that runs this program`,
   }),
   ENOTDIR: (folder) => ({
     cause: 'folder_missing',
-    message: `${folder} is no folder (ENOTDIR)`,
+    message: `${folder} is not a folder (ENOTDIR)`,
     fix: 'correct the path of the file',
   }),
   EACCES: (folder, path) => ({
     cause: 'folder_not_writable',
-    message: `this user may not write ${path} (EACCES)`,
-    fix: `let the user that runs this write in ${folder}: chown it to that user`,
+    message: `this user has no permission to write ${path} (EACCES)`,
+    fix: `chown ${folder} to the user that runs this program`,
   }),
   EROFS: (folder) => ({
     cause: 'folder_not_writable',
@@ -36,17 +36,17 @@ const WORDS: Readonly<Record<string, (folder: string, path: string) => Words>> =
   ENOSPC: (folder) => ({
     cause: 'disk_full',
     message: `the disk of ${folder} is full (ENOSPC)`,
-    fix: 'make room there',
+    fix: 'free space on that disk',
   }),
   EBUSY: (_folder, path) => ({
     cause: 'file_mounted',
-    message: `${path} is mounted by itself, so it cannot be replaced (EBUSY)`,
-    fix: 'mount the folder that it is in',
+    message: `${path} is itself a mount, so it cannot be replaced (EBUSY)`,
+    fix: 'mount its folder instead of the file',
   }),
   EPERM: (_folder, path) => ({
     cause: 'file_of_another_user',
-    message: `the owner of ${path} cannot be kept by this user (EPERM)`,
-    fix: 'run this as the owner of the file, or as root',
+    message: `this user cannot preserve the owner of ${path} (EPERM)`,
+    fix: 'run this program as the owner of the file, or as root',
   }),
 };
 
@@ -54,7 +54,7 @@ function isThere(path: string): boolean {
   try {
     return existsSync(path);
   } catch {
-    // Node's permission model lets nobody ask.
+    // Node's permission model refuses the check.
     return true;
   }
 }

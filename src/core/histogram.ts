@@ -1,12 +1,12 @@
 /**
- * A Prometheus histogram for what happens at every request: recording is one addition to an array, and everything else
- * is left to the few moments when somebody asks. prom-client's own costs ten times that.
+ * A Prometheus histogram for every request: recording is one addition to an array, all other work happens at a scrape.
+ * prom-client's own histogram costs ten times as much.
  */
 
 export interface HistogramOptions {
   readonly name: string;
   readonly help: string;
-  /** The one label there is. */
+  /** The only label. */
   readonly label: string;
   /** Upper bounds, ascending, in seconds. */
   readonly buckets: readonly number[];
@@ -26,17 +26,18 @@ export interface HistogramReading {
 
 export interface Histogram {
   read(): HistogramReading;
-  /** What records durations in seconds under this value of the label. */
+  /** Returns the function that records durations in seconds under this label value. */
   series(value: string): (seconds: number) => void;
 }
 
 interface Series {
   readonly value: string;
-  /** How many fell into each bucket, and last beyond all of them. */
+  /** Count per bucket; the last one counts what is above all bounds. */
   readonly counts: Float64Array;
   sum: number;
 }
 
+/** Creates an empty histogram; `read` returns its samples for prom-client. */
 export function createHistogram({ name, help, label, buckets }: HistogramOptions): Histogram {
   const all = new Map<string, Series>();
   return {
@@ -57,7 +58,7 @@ export function createHistogram({ name, help, label, buckets }: HistogramOptions
   };
 }
 
-/** Buckets are cumulative in what Prometheus reads. */
+/** Prometheus reads cumulative buckets. */
 function samplesOf(series: Series, { name, label, buckets }: Omit<HistogramOptions, 'help'>) {
   let count = 0;
   const own = { [label]: series.value };

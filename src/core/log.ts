@@ -1,6 +1,6 @@
 /**
- * Structured log. Only fields named in FIELDS can be written (at compile time by type, at run time by filter), so a
- * token, a body or a query string has no way in. JSON lines by default, one readable line each on a terminal.
+ * Structured log. Only fields named in FIELDS can be written (checked by type and again at run time), so
+ * no token, body or query string gets in. JSON lines by default, one readable line each on a terminal.
  */
 import sonicBoom from 'sonic-boom';
 import { nonBlocking } from './stdio.ts';
@@ -54,33 +54,33 @@ type FieldName = (typeof FIELDS)[number];
 export type LogFields = { readonly [name in FieldName]?: string | number | boolean | undefined };
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** Messages are static text; everything variable is a field. */
+/** Messages are static text; every variable part is a field. */
 export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** From now on, the least severe level written. */
+  /** Sets the least severe level that is written. */
   setLevel(level: LogLevel): void;
-  /** Lines that could not be written so far, because whoever reads them does not keep up. */
+  /** Number of lines dropped so far because the reader is too slow. */
   lost(): number;
-  /** Resolves when every line is written or a second has passed; for use before the process ends. */
+  /** Resolves when every line is written or after one second. Call it before the process ends. */
   flush(): Promise<void>;
 }
 
 export interface LogOptions {
   readonly level: LogLevel;
-  /** `text` is for people at a terminal. */
+  /** `text` is for a person at a terminal. */
   readonly format: 'json' | 'text';
-  /** Where lines go; standard output when absent. Tests collect here. */
+  /** Receives each line; default: standard output. */
   readonly write?: (line: string) => void;
 }
 
-/** As they stand in a line. */
+/** Field names as written in a line. */
 const KEYS: ReadonlyMap<string, string> = new Map(FIELDS.map((name) => [name, `,"${name}":`]));
 const SEVERITY = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 } as const;
 
-/** Builds the log. A broken pipe on standard output stops the writing, never the process. */
+/** Creates a log. A broken pipe on standard output stops the log, never the process. */
 export function createLog(options: LogOptions): Log {
   const { write, flush, lost } = options.write ? { ...INTO_MEMORY, write: options.write } : openStdout();
   const put = options.format === 'text' ? (line: string) => write(toText(line)) : write;
@@ -111,7 +111,7 @@ interface Writing {
 
 const INTO_MEMORY = { flush: async () => undefined, lost: () => 0 };
 
-/** True once in so many ms: a flood of anything must not flood the log. @param now monotonic, ms */
+/** Returns a function that is true at most once per `ms`, against floods of lines. @param now monotonic, ms */
 export function onceIn(ms: number, now: () => number = () => performance.now()): () => boolean {
   let last = Number.NEGATIVE_INFINITY;
   return () => {
@@ -121,7 +121,7 @@ export function onceIn(ms: number, now: () => number = () => performance.now()):
   };
 }
 
-/** Put together by hand: one line is written for every request, and this costs a third of a general serializer. */
+/** Written by hand: every request logs a line, and this costs a third of a general serializer. */
 function toMembers(fields: LogFields | undefined): string {
   let members = '';
   for (const name in fields) {
@@ -129,20 +129,20 @@ function toMembers(fields: LogFields | undefined): string {
     const key = value === undefined ? undefined : KEYS.get(name);
     if (key === undefined) continue;
     if (typeof value === 'string') members += key + quote(value);
-    // An object could bring anything along.
+    // Objects are left out: they could contain anything.
     else if (typeof value === 'boolean' || Number.isFinite(value)) members += key + String(value);
   }
   return members;
 }
 
-/** Nothing in it has to be escaped in JSON. */
+/** Text that needs no escape in JSON. */
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 function quote(text: string): string {
   return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
-/** RFC 3339 in UTC of an epoch time in ms; all but the milliseconds is kept for a second. */
+/** Formats epoch ms as RFC 3339 in UTC; caches everything but the milliseconds. */
 function rememberSecond(): (now: number) => string {
   let second = Number.NaN;
   let text = '';
@@ -156,20 +156,20 @@ function rememberSecond(): (now: number) => string {
   };
 }
 
-/** What a reader that has stalled may cost in memory before lines are dropped, because callers come first. */
+/** Memory for lines while the reader stalls; beyond it, lines are dropped: serving callers comes first. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 const FLUSH_MS = 1000;
-/** Lines leave together, at the latest after this time or with so many bytes: writing costs more than making them. */
+/** Lines are written in batches, after this time or this many bytes: a write costs more than a line. */
 const GATHER_MS = 50;
 const LINE_END = 0x0a;
 const GATHER_BYTES = 128 * 1024;
-/** UTF-8 needs no more for a UTF-16 code unit. */
+/** The most that UTF-8 needs for a UTF-16 code unit. */
 const MAX_BYTES_PER_CHAR = 3;
 
 /**
- * Writes behind the caller's back and never blocks: a full disk, a closed pipe or a reader that stands still costs log
- * lines, never a request and never the stop. A line becomes bytes at once: as text that waits, its many pieces would
- * outlive their request and be carried about by the garbage collector.
+ * Writes asynchronously and never blocks: a full disk, a closed pipe or a stalled reader costs log lines, never a
+ * request and never the shutdown. Each line becomes bytes at once: as waiting strings, its pieces would outlive their
+ * request and cost garbage collection.
  */
 function openStdout(): Writing {
   const destination = openDestination((lines) => {
@@ -188,7 +188,7 @@ function openStdout(): Writing {
   });
   const send = (bytes: Buffer) => {
     writing = true;
-    // In this mode it takes bytes; its types know only text.
+    // In this mode it accepts bytes; its types allow only text.
     destination.write(bytes as unknown as string);
   };
   const sendBatch = () => {
@@ -219,14 +219,14 @@ function openStdout(): Writing {
   return { write, flush, lost: () => lost };
 }
 
-/** @param onLost told of lines that nobody takes */
+/** @param onLost gets the number of dropped lines */
 function openDestination(onLost: (lines: number) => void) {
   const settings = { sync: false, maxLength: MAX_BUFFERED_BYTES, contentMode: 'buffer' } as const;
   const destination = new sonicBoom.SonicBoom({ fd: nonBlocking(1), ...settings });
   return destination.on('error', () => undefined).on('drop', (bytes) => onLost(linesIn(Buffer.from(bytes))));
 }
 
-/** What is written together is whole lines. */
+/** A batch contains only whole lines. */
 function linesIn(bytes: Buffer): number {
   return bytes.reduce((sum, byte) => (byte === LINE_END ? sum + 1 : sum), 0);
 }
@@ -237,10 +237,10 @@ function toText(line: string): string {
   return `${String(time).slice(11, 23)} ${String(level).padEnd(5)} ${[String(message), ...rest].join('  ')}\n`;
 }
 
-/** A caller chooses paths and methods: quoting them keeps escape sequences from reaching the operator's terminal. */
+/** Callers choose paths and methods: quoting keeps their escape sequences off the operator's terminal. */
 function printable(value: unknown): string {
   const text = String(value);
   if (/^[\x21-\x7e]+$/.test(text)) return text;
-  // JSON leaves DEL, C1 controls, direction overrides and line separators as they are.
+  // JSON does not escape DEL, C1 controls, direction overrides and line separators.
   return visible(JSON.stringify(text));
 }

@@ -1,6 +1,6 @@
 /**
- * Counts in plain numbers, which prom-client reads when somebody scrapes: its own counting checks and hashes labels each
- * time. Hides prom-client, whose documented interface alone is used.
+ * Counts in plain numbers, which prom-client reads at a scrape: its own counters check and hash the labels at each
+ * increment. Hides prom-client and uses only its documented interface.
  */
 import {
   AggregatorRegistry,
@@ -14,7 +14,7 @@ import { createHistogram, type Histogram } from './histogram.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** Names are whole, with the prefix. */
+/** Names are complete, with the prefix. */
 interface FamilyOptions {
   readonly name: string;
   readonly help: string;
@@ -26,18 +26,18 @@ export interface Series {
 }
 
 export interface Family {
-  /** The one with these labels, which is shown from now on; 0 at first. */
+  /** Returns the series with these labels; creates it with 0 and shows it from now on. */
   series(labels: Labels): Series;
-  /** Shows none of those there are any more. */
+  /** Removes all series. */
   clear(): void;
 }
 
 export interface MetricRegistry {
   readonly contentType: { readonly text: string; readonly openMetrics: string };
   family(type: 'counter' | 'gauge', options: FamilyOptions): Family;
-  /** With exactly one label. @param buckets upper bounds, ascending, in seconds */
+  /** Creates a histogram with exactly one label. @param buckets upper bounds, ascending, in seconds */
   histogram(options: FamilyOptions, buckets: readonly number[]): Histogram;
-  /** All of them and prom-client's process metrics, as they are at the call. */
+  /** Renders all metrics and prom-client's process metrics, as of now. */
   render(format: 'text' | 'openMetrics'): Promise<string>;
 }
 
@@ -46,7 +46,7 @@ const CONTENT_TYPE: { readonly text: RegistryContentType; readonly openMetrics: 
   openMetrics: Registry.OPENMETRICS_CONTENT_TYPE,
 };
 
-/** Shares nothing with any other; the process metrics begin here. */
+/** Creates an independent registry and starts collecting process metrics. */
 export function createMetricRegistry(): MetricRegistry {
   const registry = new Registry();
   const histograms: Histogram[] = [];
@@ -73,9 +73,8 @@ interface Reading {
 }
 
 /**
- * The way readings of worker processes become one: of a single process, the sum of each sample is the sample. A registry
- * of OpenMetrics expects families without the suffix of their samples, and one that rendered them itself would rename
- * its counters for good.
+ * Uses prom-client's aggregation of worker processes for a single process, where the sum of each sample is the sample.
+ * OpenMetrics wants family names without `_total`, and a registry that renders it itself renames its counters for good.
  */
 function renderReading(reading: readonly Reading[], format: 'text' | 'openMetrics'): Promise<string> {
   const bare = (metric: Reading) =>

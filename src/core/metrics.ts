@@ -1,6 +1,6 @@
 /**
- * Every metric in one table, behind typed record functions. Label sets stay bounded whatever callers or servers send:
- * routes and credentials come from the configuration, methods and results from closed lists.
+ * Every metric in one table, with typed functions to record them. The number of label sets is bounded, whatever callers
+ * or servers send: routes and credentials come from the configuration, methods and results from closed lists.
  */
 import { ERRORS, type ErrorCode } from './errors.ts';
 import type { Histogram } from './histogram.ts';
@@ -13,7 +13,7 @@ interface MetricRow {
   readonly buckets?: readonly number[];
 }
 
-/** Seconds; from a cache hit on loopback (0.5 ms) to the longest response worth waiting for. */
+/** Seconds: from a cache hit on loopback (0.5 ms) to the longest useful response. */
 const REQUEST_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const TOKEN_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -25,18 +25,18 @@ export const METRICS = {
   },
   request_duration_seconds: {
     type: 'histogram',
-    help: 'From the first byte of a request to the last byte of its response',
+    help: 'Time from the first byte of a request to the last byte of its response',
     labels: ['route'],
     buckets: REQUEST_BUCKETS,
   },
-  requests_in_flight: { type: 'gauge', help: 'Requests being served now', labels: [] },
-  errors_total: { type: 'counter', help: 'Error responses of the sidecar itself, by error code', labels: ['code'] },
+  requests_in_flight: { type: 'gauge', help: 'Requests in progress', labels: [] },
+  errors_total: { type: 'counter', help: 'Error responses from the sidecar itself, by error code', labels: ['code'] },
   caller_authorization_dropped_total: {
     type: 'counter',
-    help: 'Requests with an Authorization of their own that was not passed on',
+    help: 'Requests that arrived with an Authorization header, which the sidecar removed',
     labels: [],
   },
-  caller_requests_total: { type: 'counter', help: 'Requests admitted, by caller', labels: ['caller'] },
+  caller_requests_total: { type: 'counter', help: 'Admitted requests, by caller', labels: ['caller'] },
   upstream_replays_total: { type: 'counter', help: 'Requests sent upstream a second time', labels: ['reason'] },
   token_requests_total: {
     type: 'counter',
@@ -51,22 +51,22 @@ export const METRICS = {
   },
   token_lookups_total: {
     type: 'counter',
-    help: 'Token look-ups: hit, early (refresh behind), join (a fetch under way) or miss',
+    help: 'Token lookups: hit, early (hit, refresh in the background), join (waits for a running fetch) or miss',
     labels: ['credential', 'result'],
   },
   token_expiry_timestamp_seconds: {
     type: 'gauge',
-    help: 'When the current token expires, Unix time',
+    help: 'Expiry of the current token, Unix time',
     labels: ['credential', 'scope'],
   },
   token_last_success_timestamp_seconds: {
     type: 'gauge',
-    help: 'When a token was last obtained, Unix time',
+    help: 'Last successful token request, Unix time',
     labels: ['credential'],
   },
   token_consecutive_failures: {
     type: 'gauge',
-    help: 'Token requests failed since the last success',
+    help: 'Failed token requests since the last success',
     labels: ['credential'],
   },
   secret_in_use: {
@@ -76,37 +76,37 @@ export const METRICS = {
   },
   secret_expiry_timestamp_seconds: {
     type: 'gauge',
-    help: 'When a client secret expires as far as Aritma IAM tells, Unix time',
+    help: 'Expiry of a client secret as reported by Aritma IAM, Unix time',
     labels: ['credential', 'secret'],
   },
   rotations_total: {
     type: 'counter',
-    help: 'Rotations of client secrets by the sidecar: ok, or the code of what stopped one (it is resumed)',
+    help: 'Secret rotations by the sidecar: ok, or the error code that stopped one (it resumes)',
     labels: ['credential', 'result'],
   },
   config_reloads_total: {
     type: 'counter',
-    help: 'Reloads of the configuration: ok, unchanged, or invalid (the last good one stays in force)',
+    help: 'Configuration reloads: ok, unchanged, or invalid (the last valid one stays active)',
     labels: ['result'],
   },
   route_working: {
     type: 'gauge',
-    help: '1 while calls of the route work as far as is known, 0 while they fail',
+    help: '0 while calls to the route fail, otherwise 1',
     labels: ['route'],
   },
   failures_total: {
     type: 'counter',
-    help: 'Failures met with servers and callers, by cause: as in the log, in problems and on the status page',
+    help: 'Failures with servers and callers, by cause; same causes as in log, error responses and status page',
     labels: ['cause'],
   },
   log_lines_lost_total: {
     type: 'counter',
-    help: 'Lines of the log that could not be written, because nobody reads them fast enough',
+    help: 'Log lines dropped because the reader of the log was too slow',
     labels: [],
   },
   audit_failing: { type: 'gauge', help: '1 while the audit log cannot be written', labels: [] },
-  config_generation: { type: 'gauge', help: 'Configurations in force so far, counted from 1', labels: [] },
-  build_info: { type: 'gauge', help: 'Always 1', labels: ['version', 'node'] },
+  config_generation: { type: 'gauge', help: 'Number of the current configuration, counted from 1', labels: [] },
+  build_info: { type: 'gauge', help: 'Always 1; version and node are labels', labels: ['version', 'node'] },
 } as const satisfies Record<string, MetricRow>;
 
 export type MetricName = keyof typeof METRICS;
@@ -114,27 +114,27 @@ export const METRIC_PREFIX = 'aritma_sidecar_';
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 export interface RouteMetrics {
-  /** @param seconds duration of the whole exchange */
+  /** Records a finished request. @param seconds duration of the whole exchange */
   record(method: string, status: number, seconds: number): void;
 }
 
 export interface Metrics {
   readonly contentType: MetricRegistry['contentType'];
-  /** @param present those that are read off a snapshot: those not among them have no sample */
+  /** @param present gauges read from a snapshot; a series that is not listed has no sample */
   render(format: 'text' | 'openMetrics', present: readonly Present[]): Promise<string>;
-  /** Resolve once per route, not per request. */
+  /** Call once per route, not per request. */
   forRoute(route: string): RouteMetrics;
   inFlight(delta: number): void;
   error(code: ErrorCode): void;
-  /** @param cause of an account of a failure, which are from closed tables */
+  /** @param cause of a `Failure`, from closed tables */
   failure(cause: string): void;
   authorizationDropped(): void;
   auditFailing(failing: boolean): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
   count(name: 'token_requests_total' | 'config_reloads_total' | 'rotations_total', labels: Labels): void;
   /**
-   * The result counts one each call, under the value of `label` that it is told: one of a few.
-   * @param rest.values are shown from now on @param rest.labels the others
+   * Returns a function that counts one under the given value of `label`. The values must be few.
+   * @param rest.values series to show from the start @param rest.labels all other labels
    */
   counterBy(
     name: 'token_lookups_total' | 'caller_requests_total',
@@ -144,7 +144,7 @@ export interface Metrics {
   observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
 }
 
-/** What requests of callers leave behind. */
+/** The metrics that caller requests record. */
 export type CallerMetrics = Pick<
   Metrics,
   'forRoute' | 'inFlight' | 'error' | 'failure' | 'authorizationDropped' | 'replay' | 'counterBy'
@@ -167,7 +167,7 @@ interface Present {
   readonly value: number;
 }
 
-/** Builds one registry with all metrics and prom-client's process metrics. */
+/** Creates one registry with all metrics and prom-client's process metrics. */
 export function createMetrics(version: string): Metrics {
   const registry = createMetricRegistry();
   const families = buildFamilies(registry);
@@ -175,7 +175,7 @@ export function createMetrics(version: string): Metrics {
   const count = (name: keyof Families, labels: Labels = {}) => {
     families[name].series(labels).value += 1;
   };
-  // A counter that is not there yet cannot be seen to rise.
+  // Prometheus misses the first increase of a counter that did not exist before.
   for (const result of ['ok', 'unchanged', 'invalid']) families.config_reloads_total.series({ result });
   for (const reason of ['unauthorized', 'stale_connection']) families.upstream_replays_total.series({ reason });
   for (const code of Object.keys(ERRORS)) families.errors_total.series({ code });
@@ -244,7 +244,7 @@ function routeMetrics(requests: Family, durations: Histogram, route: string): Ro
   };
   return {
     record(method, status, seconds) {
-      // A caller chooses the method: only known ones may make a series, and take a place in this map.
+      // The caller chooses the method: only known methods may create a series and a map entry.
       const label = METHODS.has(method) ? method : 'other';
       const series = counters.get(label)?.get(status) ?? open(label, status);
       series.value += 1;

@@ -1,5 +1,5 @@
 /**
- * Private keys as operators have them, PEM of any kind or JWK, with the signature algorithm that fits.
+ * Reads private keys as operators have them, PEM of any kind or JWK, and picks the fitting signature algorithm.
  */
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { parseKey } from './pem.ts';
@@ -8,7 +8,7 @@ import type { Secret } from './secret.ts';
 export interface ParsedKey {
   readonly key: KeyObject;
   readonly alg: string;
-  /** As a JWK states it. */
+  /** Key id from the JWK, if it has one. */
   readonly kid: string | undefined;
 }
 
@@ -18,8 +18,8 @@ const EC_ALGORITHMS: Readonly<Record<string, string>> = { prime256v1: 'ES256', s
 const MIN_RSA_BITS = 2048;
 
 /**
- * Reads a private key from PEM (PKCS#8, PKCS#1, SEC 1) or JWK text. What it returns can sign.
- * @param wanted the signature algorithm; by default what a JWK states, else what fits the key
+ * Reads a private key from PEM (PKCS#8, PKCS#1, SEC 1) or JWK text. The returned key can sign.
+ * @param wanted the signature algorithm; default: `alg` of the JWK, else the first that fits the key
  * @throws Error saying what is allowed; never quotes the text
  */
 export function parsePrivateKey(text: Secret, wanted?: string): ParsedKey {
@@ -30,7 +30,7 @@ export function parsePrivateKey(text: Secret, wanted?: string): ParsedKey {
   const stated = (value: unknown) => (typeof value === 'string' ? value : undefined);
   const alg = wanted ?? stated(jwk?.['alg']) ?? fitting;
   if (!possible.includes(alg))
-    throw new Error(`must hold a key for its algorithm; this one can do ${possible.join(', ')}`);
+    throw new Error(`must contain a key that fits alg; this key supports ${possible.join(', ')}`);
   return { key, alg, kid: stated(jwk?.['kid']) };
 }
 
@@ -38,7 +38,7 @@ function keyOfJwk(jwk: Record<string, unknown>): KeyObject {
   try {
     return createPrivateKey({ key: jwk, format: 'jwk' });
   } catch {
-    throw new Error('must hold a private key as PEM or JWK; this JWK is none');
+    throw new Error('must contain a private key as PEM or JWK; this JWK is not a private key');
   }
 }
 
@@ -47,11 +47,11 @@ function algorithmsFor({
   asymmetricKeyDetails: { namedCurve = '', modulusLength = 0 } = {},
 }: KeyObject) {
   if (asymmetricKeyType === 'rsa') {
-    if (modulusLength < MIN_RSA_BITS) throw new Error(`must hold an RSA key of ${MIN_RSA_BITS} bits or more`);
+    if (modulusLength < MIN_RSA_BITS) throw new Error(`must contain an RSA key of at least ${MIN_RSA_BITS} bits`);
     return RSA_ALGORITHMS;
   }
   const alg = EC_ALGORITHMS[namedCurve];
-  if (alg === undefined) throw new Error('must hold an RSA key or one on curve P-256, P-384 or P-521');
+  if (alg === undefined) throw new Error('must contain an RSA key, or an EC key on curve P-256, P-384 or P-521');
   return [alg];
 }
 

@@ -1,13 +1,13 @@
 /**
- * An error as a caller sees it (RFC 9457): for a response object, or as bytes where Node has none.
+ * An error as a caller sees it (RFC 9457): for a response object, or as text for a bare socket.
  */
 
 import { ERRORS, type SidecarError } from './errors.ts';
 import { sentences } from './failure.ts';
 
 /**
- * Renders an error as status, headers and RFC 9457 body. Only text of our tables and the name of a server reach it.
- * @param mayHaveExecuted of a call to an API, whether it may have acted on it; undefined = there was no such call
+ * Renders an error as status, headers and RFC 9457 body. The text comes only from our tables and names of servers.
+ * @param mayHaveExecuted whether the API may have executed the call; undefined = no call was involved
  */
 export function toProblem(
   error: SidecarError,
@@ -37,15 +37,15 @@ export function toProblem(
   return { status: row.status, headers, body };
 }
 
-/** Of a failure that was met, what it was and what to do about it; and about the request, where that matters. */
+/** The concrete failure where there is one, and whether it is safe to send the request again. */
 function detailOf({ code, extras: { failure } }: SidecarError, general: string, mayHaveExecuted?: boolean): string {
   if (failure === undefined) return general;
   const said = sentences(failure);
   if (!code.startsWith('UPSTREAM_') || mayHaveExecuted === undefined) return said;
-  return `${said} ${mayHaveExecuted ? 'The API may have executed the request: ask it before you send that again.' : 'Nothing was sent: trying again is safe.'}`;
+  return `${said} ${mayHaveExecuted ? 'The API may have executed the request: ask the API before you send it again.' : 'Nothing was sent: it is safe to try again.'}`;
 }
 
-/** A whole HTTP/1.1 response; close the connection after it. No request of its own is known, so it has no id. */
+/** A whole HTTP/1.1 response; close the connection after it. Its request id is `none`: there is no parsed request. */
 export function rawResponse(error: SidecarError, mayHaveExecuted = error.extras.mayHaveExecuted ?? false): string {
   const { status, headers, body } = toProblem(error, 'none', mayHaveExecuted);
   const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);

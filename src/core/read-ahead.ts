@@ -1,25 +1,24 @@
 /**
- * What a server of node:http holds of a connection that it has read ahead of what it serves. Node parses all that has
- * arrived, up to 64 KiB, which is thousands of small requests, or of chunks, with objects of their own. Hides how they come
- * to cost next to nothing: requests behind the last one that is served all are one and the same, which nobody looks at, and
- * small pieces of a body are copied together.
+ * Limits the memory of what node:http reads ahead on a connection. Node parses everything that arrived, up to 64 KiB:
+ * thousands of small requests or chunks, each an object of its own. Here all requests after the last one served share
+ * one dummy request, and small pieces of a body are merged.
  */
 import { IncomingMessage, type RequestListener, type ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 export interface ReadAhead {
-  /** For the server. */
+  /** Options for the server. */
   readonly classes: Pick<ServerOptions, 'IncomingMessage' | 'ServerResponse'>;
-  /** The request that has just begun is the last of its connection. Its response must say so (`shouldKeepAlive`). */
+  /** Makes the request that just began the last of its connection. Its response must set `shouldKeepAlive` to false. */
   stop(socket: Socket): void;
-  /** Has at most `most` unfinished requests on a connection, and ends it after those when there are more. */
+  /** Serves at most `most` unfinished requests per connection; the connection ends after them. */
   limit(most: number, serve: RequestListener): RequestListener;
 }
 
-/** One for any number of servers. */
+/** One instance serves any number of servers. */
 export function createReadAhead(): ReadAhead {
   const rests = new WeakMap<Socket, Rest>();
-  /** Node calls both with `new`; what they return is what it gets. */
+  /** Node calls both with `new` and uses the object they return. */
   function Request(socket: Socket): IncomingMessage {
     return rests.get(socket)?.take() ?? new CallerRequest(socket);
   }
@@ -51,16 +50,16 @@ export function createReadAhead(): ReadAhead {
   };
 }
 
-/** The types know nothing of Node's own second argument. */
+/** The types lack the second argument that Node passes. */
 const WithOptions: new (req: IncomingMessage, options: object) => ServerResponse = ServerResponse;
 
-/** A piece of up to this size costs more as an object than as a copy. */
+/** Up to this size, a copy is cheaper than an object. */
 const SMALL_BYTES = 1024;
 const BLOCK_BYTES = 4096;
-/** With so many in one turn of the event loop a connection is greedy: it goes on when it is its turn. */
+/** A connection with this many pieces in one turn of the event loop is greedy and has to queue. */
 const MANY_PIECES = 256;
 
-/** Of the greedy connections of the process, which share one event loop, one goes on in each of its turns. */
+/** Greedy connections of the process; one of them continues in each turn of the event loop. */
 const greedy: (() => void)[] = [];
 
 function goOnInTurn(goOn: () => void): void {
@@ -72,10 +71,10 @@ function next(): void {
   if (greedy.length > 0) setImmediate(next);
 }
 
-/** Hands on the first piece of its body in each turn of the event loop, and the small ones after it copied together. */
+/** In each turn of the event loop, passes on the first piece of the body and merges the small ones after it. */
 class CallerRequest extends IncomingMessage {
   #block: Buffer | undefined;
-  /** Of the block. */
+  /** Bytes used in the block. */
   #filled = 0;
   #inTurn = false;
   #pieces = 0;
@@ -91,7 +90,7 @@ class CallerRequest extends IncomingMessage {
     return super.push(piece);
   }
 
-  /** Whoever takes what there is to read comes for the rest here. */
+  /** A reader that has emptied the stream gets the merged pieces. */
   override read(size?: number): unknown {
     this.#flush();
     return super.read(size);
@@ -124,7 +123,7 @@ class CallerRequest extends IncomingMessage {
   }
 }
 
-/** Stands for all requests that are not served; takes what Node does to it. */
+/** Stands for all requests that are not served; accepts every call that Node makes. */
 class IgnoredRequest extends IncomingMessage {
   readonly response = new IgnoredResponse(this);
 
@@ -147,7 +146,7 @@ class IgnoredResponse extends ServerResponse {
   }
 
   override writeContinue(): void {
-    // Nobody waits for it.
+    // No caller waits for it.
   }
 
   override end(): this {
@@ -158,7 +157,7 @@ class IgnoredResponse extends ServerResponse {
     return this;
   }
 
-  /** Its turn never comes. */
+  /** Never sends a response. */
   override assignSocket(socket: Socket): void {
     socket.destroy();
   }
@@ -174,21 +173,21 @@ class Rest {
     this.#request = new IgnoredRequest(socket);
   }
 
-  /** The last request of the connection is complete, so nothing more has to be read. */
+  /** The last served request is complete, so reading stops. */
   take(): IncomingMessage {
     if (!this.#pausing) setImmediate(this.#pause);
     this.#pausing = true;
     return this.#request;
   }
 
-  /** Not before Node is done with what has arrived: after every request it goes on reading. */
+  /** Runs only when Node is done with what arrived: it resumes reading after every request. */
   readonly #pause = (): void => {
     this.#pausing = false;
     this.#socket.pause();
   };
 }
 
-/** Whether this stands for the rest of a connection that is not served any more; it has no response. */
+/** True for the dummy request after the last served one; it has no response. */
 export function isIgnored(req: IncomingMessage): boolean {
   return req instanceof IgnoredRequest;
 }

@@ -1,12 +1,18 @@
 /**
- * A value that must never be printed: every way JavaScript turns an object into text gives `[secret]`, so a secret in
- * a log field, an error message, JSON or `console.log` shows nothing. `reveal()` is the only way out. And new ones.
+ * A value that must never be printed. Every conversion of the object to text gives `[secret]`: in a log field, an error
+ * message, JSON or `console.log`. Only `reveal()` returns the value. Also generates new secrets.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 
 const MASK = '[secret]';
 
+/**
+ * @example
+ * const secret = new Secret('hunter2-hunter2');
+ * `${secret}`; // '[secret]'
+ * secret.fingerprint(); // eight hex digits, safe to show
+ */
 export class Secret {
   readonly #value: string;
 
@@ -14,25 +20,25 @@ export class Secret {
     this.#value = value;
   }
 
-  /** The value itself. Call it where the bytes go onto the wire, nowhere else. */
+  /** Returns the value. Call it only where the bytes go onto the wire; a test lists the places. */
   reveal(): string {
     return this.#value;
   }
 
   /**
-   * Eight hex digits of a SHA-256: enough to tell two secrets apart on `/status`, useless for finding the value
-   * (Aritma client secrets may be as short as 8 characters, so no more of the digest is shown).
+   * Returns eight hex digits of a SHA-256: enough to tell two secrets apart on `/status`, not enough to find the value.
+   * Aritma client secrets may have only 8 characters, so no more of the digest is shown.
    */
   fingerprint(): string {
     return createHash('sha256').update('aritma-sidecar:').update(this.#value).digest('hex').slice(0, 8);
   }
 
-  /** SHA-256 of the whole value, to compare with what somebody presents in constant time. Never shown. */
+  /** SHA-256 of the whole value, for comparison in constant time. Never shown. */
   digest(): Buffer {
     return createHash('sha256').update(this.#value).digest();
   }
 
-  /** Characters. */
+  /** In characters. */
   get length(): number {
     return this.#value.length;
   }
@@ -50,7 +56,7 @@ export class Secret {
   }
 }
 
-/** 32 characters that no form, header or shell changes: 190 bits. Source: seed "OIDC Clients", 8 to 32 characters. */
+/** Returns 32 characters (192 random bits) that are safe in forms, headers and shells. Source: seed "OIDC Clients". */
 export function randomSecret(): Secret {
   return new Secret(randomBytes(24).toString('base64url'));
 }

@@ -1,18 +1,17 @@
 /**
- * What commands print: text for a person at a terminal, one JSON object a line for everything else. Names that servers have
- * given may hold what a terminal obeys or what turns text around (control characters, bidirectional overrides); it is shown,
- * never sent.
+ * Output of commands: text for a person at a terminal, else one JSON object per line. Names that come from servers may
+ * contain control characters or bidirectional overrides; these are printed as escapes, never sent to the terminal.
  */
 
-/** Also unpaired surrogates, and the separators that some programs take for the end of a line. */
+/** Includes unpaired surrogates and the Unicode line and paragraph separators. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-/** On one line, with every unsafe character as `\u001b`. */
+/** Returns the text on one line, with every unsafe character escaped as `\u001b`. */
 export function visible(text: string): string {
   return text.replace(UNSAFE, escaped);
 }
 
-/** The same for several lines. JSON says the same afterwards: what is unsafe in it stands within strings. */
+/** As `visible`, but keeps line feeds. JSON keeps its meaning: unsafe characters occur only inside strings. */
 export function visibleLines(text: string): string {
   return text.replace(UNSAFE, (character) => (character === '\n' ? character : escaped(character)));
 }
@@ -40,7 +39,7 @@ export interface Output {
   write(text: string): unknown;
 }
 
-/** @param forceJson what `--json` says */
+/** Creates a report that prints JSON unless `output` is a terminal. @param forceJson true with `--json` */
 export function createReport(output: Output, forceJson: boolean): Report {
   const json = forceJson || output.isTTY !== true;
   return {

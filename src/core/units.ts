@@ -1,6 +1,5 @@
 /**
- * What somebody meant who has written a time or a size without its unit, or with the unit of another program: what to write
- * instead, for messages.
+ * Suggests how to write a time or a size that has no unit, or the unit of another program. For messages.
  */
 
 const TIME_UNITS: Readonly<Record<string, string>> = {
@@ -14,17 +13,20 @@ const SIZE_UNITS: Readonly<Record<string, string>> = {
   ...{ m: 'MiB', mb: 'MiB', mib: 'MiB', g: 'GiB', gb: 'GiB', gib: 'GiB' },
 };
 
-/** `; write 5s` for `5`, `5 sec` or `5S`, to put behind what is allowed; empty where nobody can know what is meant. */
+/**
+ * Returns a suggestion to append to a message; empty when the meaning is unclear.
+ * @example timeMeant('5 sec') // '; write 5s'
+ */
 export function timeMeant(text: string): string {
   return meant(text, { ...TIME_UNITS, '': Number(text) < 1000 ? 's' : 'ms' });
 }
 
-/** The same for sizes: `; write 64KiB` for `64kb`. */
+/** As `timeMeant`, for sizes. @example sizeMeant('64kb') // '; write 64KiB' */
 export function sizeMeant(text: string): string {
   return meant(text, SIZE_UNITS);
 }
 
-/** Repeats a number of few digits, which is no secret, and nothing else. */
+/** Repeats only a short number, which is no secret. */
 function meant(text: string, units: Readonly<Record<string, string>>): string {
   const [, count, unit = ''] = /^\s*(\d{1,9})\s*([a-z]{0,12})\s*$/i.exec(text) ?? [];
   const right = Object.hasOwn(units, unit.toLowerCase()) ? units[unit.toLowerCase()] : undefined;

@@ -1,15 +1,15 @@
 /**
- * One HTTP request that ends: within its time, whatever the other side does, and with no more of a body than is wanted.
- * Servers asked for tokens, keys and lists send a few KiB, and whatever is larger must not cost memory.
+ * One HTTP request with a bound on time and on the size of the response, whatever the server does. Tokens, keys and
+ * lists are a few KiB; a larger response must not cost memory.
  */
 import { type Dispatcher, Pool } from 'undici';
 
 export interface BoundedRequest extends Pick<Dispatcher.RequestOptions, 'method' | 'path'> {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | undefined;
-  /** From the start to the last byte of the body, ms. */
+  /** Ms from the start to the last byte of the body. */
   readonly deadlineMs: number;
-  /** 0 = only the head counts. */
+  /** Limit of the body; 0 = read only status and headers. */
   readonly maxBytes: number;
 }
 
@@ -20,9 +20,9 @@ export interface BoundedResponse {
 }
 
 export type BoundedOutcome =
-  /** `tooLarge`: the head is the server's, the body is left out. */
+  /** `tooLarge`: status and headers are the server's, the body is empty. */
   | { readonly response: BoundedResponse; readonly tooLarge: boolean; readonly failed?: never; readonly isLate?: never }
-  /** `code` is ETIMEDOUT when the time is up, `isConnected` false if not even a connection was there by then. */
+  /** `code` is ETIMEDOUT when the time is up; `isConnected` is false if there was no connection by then. */
   | {
       readonly failed: Error & { readonly code?: unknown };
       readonly isLate: boolean;
@@ -31,10 +31,10 @@ export type BoundedOutcome =
       readonly tooLarge?: never;
     };
 
-/** Never throws, never follows a redirect. A connection that has not delivered everything is ended. */
+/** Sends the request. Never throws, never follows a redirect. Closes a connection that did not deliver everything. */
 export async function sendBounded(dispatcher: Dispatcher, request: BoundedRequest): Promise<BoundedOutcome> {
   const abort = new AbortController();
-  // undici hears an abort only once it is connected, so the deadline also has a voice of its own.
+  // undici ignores an abort until it is connected, so the deadline also resolves by itself.
   return await within(request.deadlineMs, send(dispatcher, request, abort.signal), () => {
     const isConnected = !(dispatcher instanceof Pool) || dispatcher.stats.connected > 0;
     abort.abort();
@@ -44,7 +44,7 @@ export async function sendBounded(dispatcher: Dispatcher, request: BoundedReques
 
 async function send(dispatcher: Dispatcher, request: BoundedRequest, signal: AbortSignal): Promise<BoundedOutcome> {
   const { method, path, body = null, maxBytes } = request;
-  // A compressed response could be a decompression bomb, so none is asked for and none is unpacked.
+  // A compressed response could be a decompression bomb: it is not requested and never decompressed.
   const headers = { 'accept-encoding': 'identity', ...request.headers };
   try {
     const response = await dispatcher.request({ method, path, headers, body, signal });
@@ -57,14 +57,14 @@ async function send(dispatcher: Dispatcher, request: BoundedRequest, signal: Abo
 }
 
 /**
- * Resolves with `late()` when `work` takes longer than `limitMs`; rejects with what `late` throws. What `work` comes to
- * afterwards is nobody's concern.
+ * Resolves with `late()` when `work` takes longer than `limitMs`; rejects with what `late` throws. The later result of
+ * `work` is ignored.
  */
 export async function within<T>(limitMs: number, work: Promise<T>, late: () => T): Promise<T> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, limitMs);
   try {
-    // Thrown in the timer itself, it would end the process.
+    // `late` runs in a promise: an error thrown in the timer would end the process.
     return await Promise.race([work, promise.then(late)]);
   } finally {
     clearTimeout(timer);
@@ -72,7 +72,7 @@ export async function within<T>(limitMs: number, work: Promise<T>, late: () => T
   }
 }
 
-/** The text, or undefined past `maxBytes`; the connection is then ended. */
+/** Returns the text, or undefined beyond `maxBytes`; the connection is then closed. */
 async function readCapped(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<string | undefined> {
   if (maxBytes === 0) {
     body.on('error', () => undefined).destroy();
@@ -80,7 +80,7 @@ async function readCapped(body: Dispatcher.ResponseData['body'], maxBytes: numbe
   }
   const chunks: Buffer[] = [];
   let length = 0;
-  // Leaving the loop early destroys the stream and with it the connection.
+  // Leaving the loop early destroys the stream and the connection.
   for await (const chunk of body as AsyncIterable<Buffer>) {
     length += chunk.length;
     if (length > maxBytes) return undefined;
@@ -89,7 +89,7 @@ async function readCapped(body: Dispatcher.ResponseData['body'], maxBytes: numbe
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** A JSON object, or undefined for everything else. */
+/** Parses a JSON object; undefined for anything else. */
 export function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));

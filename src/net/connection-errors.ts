@@ -1,16 +1,20 @@
 /**
- * Errors of sockets, of TLS and of the company's proxy in plain words: what did not work, where, and what to do.
+ * Explains errors of sockets, TLS and the outbound proxy: what failed, where, and what to do.
  */
 import type { Failure, Words } from '../core/failure.ts';
 import { CERTIFICATES, type ErrorRow } from './certificate-errors.ts';
 import type { Place } from './place.ts';
 
-/** The account of a failed connection or request, for whoever met it. */
+/** Returns the `Failure` of a failed connection or request. @param error anything that was thrown */
 export function failureAt(error: unknown, place: Place): Failure {
   return { ...failureWords(error, place), host: place.target };
 }
 
-/** What a failed connection or request means. `error` may be anything. */
+/**
+ * Returns cause, message and fix of a failed connection or request. @param error anything that was thrown
+ * @example failureWords({ code: 'ENOTFOUND' }, { target: 'id:443', option: 'issuer', seconds: 5 }).cause //
+ * 'dns_no_such_name'
+ */
 export function failureWords(error: unknown, place: Place): Words {
   const { code, status, cause } = (error ?? {}) as { code?: unknown; status?: number; cause?: unknown };
   if (code === 'PROXY_TUNNEL') return status === undefined ? proxyFailure(cause, place) : proxyResponse(status, place);
@@ -21,7 +25,7 @@ export function failureWords(error: unknown, place: Place): Words {
 
 function codeOf(error: unknown): string {
   const { code, name, errors } = (error ?? {}) as { code?: unknown; name?: unknown; errors?: unknown[] };
-  // Several addresses were tried; the first one's failure stands for all.
+  // Node tried several addresses; the first error stands for all.
   if (code === undefined && errors?.[0]) return codeOf(errors[0]);
   return String(code ?? name ?? 'unknown');
 }
@@ -29,7 +33,7 @@ function codeOf(error: unknown): string {
 const TIMEOUTS = /^(ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT|UND_ERR_HEADERS_TIMEOUT|UND_ERR_BODY_TIMEOUT|TimeoutError|23)$/;
 const NOT_HTTP =
   /^(HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|HTTPParserError|ERR_HTTP_|ERR_ASSERTION)/;
-/** The request had left. */
+/** The request was sent. */
 const NO_RESPONSE = /^UND_ERR_(HEADERS|BODY)_TIMEOUT$/;
 
 type Row = ErrorRow<Place>;
@@ -39,23 +43,23 @@ const ROWS: readonly Row[] = [
     codes: /^ENOTFOUND$/,
     words: ({ target, option }) => ({
       cause: 'dns_no_such_name',
-      message: `the host name of ${target} cannot be resolved: there is no such name (ENOTFOUND)`,
-      fix: `correct the spelling of ${option}; a name that only exists in the company network needs its DNS or VPN`,
+      message: `cannot resolve the host name of ${target}: it does not exist in DNS (ENOTFOUND)`,
+      fix: `check the spelling of ${option}; a name that exists only in the company network needs its DNS or VPN`,
     }),
   },
   {
     codes: /^(EAI_AGAIN|EAI_FAIL|EDNS_TIMEOUT)$/,
     words: ({ target }, code) => ({
       cause: 'dns_no_answer',
-      message: `the host name of ${target} cannot be resolved: the DNS server does not respond (${code})`,
-      fix: 'check the DNS servers of this machine (in a container: its network) and the firewall for port 53',
+      message: `cannot resolve the host name of ${target}: the DNS server does not respond (${code})`,
+      fix: 'check the DNS servers of this machine (in a container: its network), and port 53 in the firewall',
     }),
   },
   {
     codes: /^ECONNREFUSED$/,
     words: ({ target, option, addresses = '' }) => ({
       cause: 'connect_refused',
-      message: `nothing listens at ${target}${addresses} (ECONNREFUSED)`,
+      message: `nothing listens on ${target}${addresses} (ECONNREFUSED)`,
       fix: `check host and port of ${option}, and whether the server is running`,
     }),
   },
@@ -68,7 +72,7 @@ const ROWS: readonly Row[] = [
     words: ({ target, addresses = '' }, code) => ({
       cause: 'no_route',
       message: `this machine has no route to ${target}${addresses} (${code})`,
-      fix: 'check network, VPN and default route; a name with IPv6 addresses only needs IPv6 on this machine',
+      fix: 'check network, VPN and default route; a host with only IPv6 addresses needs IPv6 on this machine',
     }),
   },
   {
@@ -76,15 +80,15 @@ const ROWS: readonly Row[] = [
     words: ({ target, option }, code) => ({
       cause: 'tls_not_spoken',
       message: `${target} does not speak TLS on this port (${code})`,
-      fix: `check the port of ${option}; a server without TLS is http://, which only this machine's own may be`,
+      fix: `check the port of ${option}; a server without TLS needs http://, allowed only for this machine`,
     }),
   },
   {
     codes: /PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/,
     words: ({ target }, code) => ({
       cause: 'tls_too_old',
-      message: `${target} speaks no TLS version later than 1.1 (${code})`,
-      fix: 'have TLS 1.2 or 1.3 switched on at that server: older versions are not safe and are never used',
+      message: `${target} supports no TLS version above 1.1 (${code})`,
+      fix: 'ask its operator to enable TLS 1.2 or 1.3; the sidecar never uses older versions, which are unsafe',
     }),
   },
   {
@@ -93,13 +97,13 @@ const ROWS: readonly Row[] = [
       hasCertificate
         ? {
             cause: 'tls_client_certificate_refused',
-            message: `${target} does not accept the client certificate, or no cipher in common (${code})`,
-            fix: 'ask the server’s operator which CA it accepts, and compare with tls.cert',
+            message: `${target} does not accept the client certificate, or there is no common cipher (${code})`,
+            fix: 'ask the operator of the server which CA it accepts, and compare it with tls.cert',
           }
         : {
             cause: 'tls_client_certificate_wanted',
-            message: `${target} ends the TLS handshake: it most likely wants a client certificate (${code})`,
-            fix: 'set tls.cert and tls.key of this credential or route to the certificate you were given',
+            message: `${target} aborts the TLS handshake: it probably requires a client certificate (${code})`,
+            fix: 'set tls.cert and tls.key of this credential or route to the client certificate you received',
           },
   },
   {
@@ -107,7 +111,7 @@ const ROWS: readonly Row[] = [
     words: ({ target }, code) => ({
       cause: 'tls_client_certificate_refused',
       message: `${target} does not accept the client certificate (${code})`,
-      fix: 'check that tls.cert is issued by the CA that server accepts, has not expired, and comes with its intermediates',
+      fix: 'check that tls.cert comes from a CA that the server accepts, has not expired, and includes its intermediates',
     }),
   },
   ...CERTIFICATES,
@@ -115,16 +119,16 @@ const ROWS: readonly Row[] = [
     codes: NOT_HTTP,
     words: ({ target, option }, code) => ({
       cause: 'not_http',
-      message: `what responds at ${target} does not speak HTTP/1.1 (${code})`,
-      fix: `check host and port of ${option}; for https servers write https://`,
+      message: `${target} responds, but not with valid HTTP/1.1 (${code})`,
+      fix: `check host and port of ${option}; for an https server, write https://`,
     }),
   },
   {
     codes: /^(ECONNRESET|EPIPE|UND_ERR_SOCKET)$/,
     words: ({ target }, code) => ({
       cause: 'connection_reset',
-      message: `${target} takes the connection and cuts it (${code})`,
-      fix: 'a firewall that inspects traffic, a wrong port, or a server that only lets known addresses in: ask its operator',
+      message: `${target} accepts the connection, then closes it (${code})`,
+      fix: 'check the port; ask the operator of the server whether it admits only known addresses; a firewall can also cause this',
     }),
   },
 ];
@@ -133,60 +137,60 @@ const OTHER: Row = {
   codes: /^/,
   words: ({ target, option }, code) => ({
     cause: 'connection_failed',
-    message: `no connection to ${target} (${code})`,
-    fix: `check ${option}, DNS, firewall and TLS; the code in brackets is the system's own reason`,
+    message: `cannot connect to ${target} (${code})`,
+    fix: `check ${option}, DNS, firewall and TLS; the code in brackets is the reason from the system`,
   }),
 };
 
 function timeout({ target, seconds, responseSeconds = seconds, stage, addresses = '' }: Place): Words {
   if (stage === 'response') {
-    const message = `${target} takes the request and does not respond within ${responseSeconds} s`;
+    const message = `${target} accepts the request, but does not respond within ${responseSeconds} s`;
     return {
       cause: 'answer_timeout',
       message,
-      fix: 'try again later; if it stays so, ask its operator about its state',
+      fix: 'try again later; if it continues, ask the operator of the server',
     };
   }
   if (stage === 'handshake') {
-    const message = `${target} takes the connection, but not the TLS handshake, within ${seconds} s`;
-    const fix = 'check that the port is one for https; a firewall that inspects TLS can look like this, too';
+    const message = `${target} accepts the connection, but does not complete the TLS handshake within ${seconds} s`;
+    const fix = 'check that the port is for https; a firewall that inspects TLS can also cause this';
     return { cause: 'tls_silent', message, fix };
   }
   return {
     cause: 'connect_timeout',
-    message: `${target}${addresses} does not respond within ${seconds} s: does a firewall drop the packets?`,
-    fix: 'have the way out opened in the firewall, or set HTTPS_PROXY if this network has a proxy; check routing and VPN',
+    message: `${target}${addresses} does not respond within ${seconds} s: a firewall may drop the packets`,
+    fix: 'open the outbound connection in the firewall, or set HTTPS_PROXY if this network has a proxy; check routing and VPN',
   };
 }
 
 /** The proxy responded, but not with a tunnel (RFC 9110 §9.3.6). */
 function proxyResponse(status: number, { proxy = '', target }: Place): Words {
-  const said = `the proxy ${proxy} responds with HTTP ${status} when asked for ${target}`;
+  const said = `the proxy ${proxy} responds with HTTP ${status} to CONNECT ${target}`;
   if (status === 407) {
     return {
       cause: 'proxy_credentials',
-      message: `${said}: it wants a user and a password, or does not accept these`,
-      fix: 'put them into HTTPS_PROXY (http://user:password@proxy:3128, special characters percent-encoded), or add the host to NO_PROXY',
+      message: `${said}: user and password are missing or wrong`,
+      fix: 'set them in HTTPS_PROXY (http://user:password@proxy:3128, special characters percent-encoded), or add the host to NO_PROXY',
     };
   }
   if (status === 403) {
-    const fix = 'have this host allowed at the proxy, or add it to NO_PROXY if it is reached directly';
+    const fix = 'ask the operator of the proxy to allow this host, or add it to NO_PROXY if it is reachable directly';
     return { cause: 'proxy_forbids', message: `${said}: it does not allow this host`, fix };
   }
   if (status === 502 || status === 503 || status === 504) {
-    const fix = 'check the host name; ask the proxy’s operator whether the proxy reaches and resolves it';
-    return { cause: 'proxy_cannot_reach', message: `${said}: the proxy cannot reach it`, fix };
+    const fix = 'check the host name; ask the operator of the proxy whether the proxy can resolve and reach it';
+    return { cause: 'proxy_cannot_reach', message: `${said}: the proxy cannot reach this host`, fix };
   }
   return {
     cause: 'proxy_not_a_proxy',
-    message: `${said}: that is no proxy, or it does not do CONNECT`,
+    message: `${said}: it is not a proxy, or does not support CONNECT`,
     fix: WHICH_PROXY,
   };
 }
 
-const WHICH_PROXY = 'compare host and port in HTTPS_PROXY/HTTP_PROXY with what your network’s operator gave you';
+const WHICH_PROXY = 'check host and port in HTTPS_PROXY or HTTP_PROXY; ask the operator of your network for them';
 
-/** The proxy did not respond at all, or not in HTTP. */
+/** The proxy did not respond, or not with HTTP. */
 function proxyFailure(cause: unknown, { proxy = '', seconds }: Place): Words {
   const code = codeOf(cause);
   if (TIMEOUTS.test(code) || code === 'AbortError') {
@@ -197,12 +201,16 @@ function proxyFailure(cause: unknown, { proxy = '', seconds }: Place): Words {
     };
   }
   if (code === 'ECONNREFUSED') {
-    return { cause: 'proxy_refused', message: `nothing listens at the proxy ${proxy} (${code})`, fix: WHICH_PROXY };
+    return {
+      cause: 'proxy_refused',
+      message: `nothing listens on the proxy address ${proxy} (${code})`,
+      fix: WHICH_PROXY,
+    };
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-    const message = `the host name of the proxy ${proxy} cannot be resolved (${code})`;
+    const message = `cannot resolve the host name of the proxy ${proxy} (${code})`;
     return { cause: 'proxy_dns', message, fix: WHICH_PROXY };
   }
-  const message = `what listens at ${proxy} is no HTTP proxy, or cuts the connection (${code})`;
+  const message = `${proxy} is not an HTTP proxy, or closes the connection (${code})`;
   return { cause: 'proxy_not_a_proxy', message, fix: WHICH_PROXY };
 }

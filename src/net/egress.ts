@@ -1,17 +1,18 @@
 /**
- * How the sidecar connects out, to APIs and token endpoints alike: bound to one origin for life, HTTP/1.1, through the
- * company's proxy where there is one (by CONNECT only, so the proxy sees neither secret nor token), with its own CA and
- * client certificate where configured.
+ * Connections to APIs and token endpoints. Each egress is bound to one origin and speaks HTTP/1.1. It uses the outbound
+ * proxy where one applies (only by CONNECT, so the proxy gets neither secret nor token), and the configured CA and
+ * client certificate.
  */
 import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
+import { createReadyConnection, type ReadyConnection } from './ready-connection.ts';
 import { tolerate } from './upstream-socket.ts';
 
 const BUSY_MS = 10;
 
-/** Connections to the same server in the same way, each for one user alone, who has to end it: outside the pool and its bound. */
+/** Opens single connections to the same server, outside the pool and its limit. The user of a connection closes it. */
 export interface Direct {
   /** For `Host`. */
   readonly host: string;
@@ -24,39 +25,40 @@ export interface Egress {
   readonly dispatcher: Dispatcher;
   readonly direct: Direct;
   /**
-   * True for the failure of a connection that had carried a response before, and nothing since: the server may have closed
-   * it just as the request left, which says nothing about the server (RFC 9112 §9.3.1).
+   * True for the error of a reused connection that received nothing since the last request: the server may have closed
+   * it just as the request was sent, so the request can be sent again (RFC 9112 §9.3.1).
    */
   wasReused(error: Error): boolean;
-  /** Whether requests wait for a connection to become free. */
+  /** True while requests wait for a free connection. */
   isBusy(): boolean;
-  /** What goes on now. */
+  /** Current connections, running and waiting requests. */
   stats(): { connected: number; running: number; queued: number };
-  /** Lets running requests finish. */
+  /** Closes after running requests have finished. */
   close(): Promise<void>;
   destroy(): Promise<void>;
 }
 
-/** How far, through whom and with which certificates. */
+/** Timeouts, proxy and certificates. */
 export interface Outbound extends Pick<LoadedConfig, 'proxy' | 'tls'> {
-  readonly config: Pick<LoadedConfig['config'], 'timeouts'>;
+  readonly config: Pick<LoadedConfig['config'], 'timeouts'> & {
+    readonly limits: Pick<LoadedConfig['config']['limits'], 'keepAlive'>;
+  };
 }
 
 export interface EgressOptions {
   readonly loaded: Outbound;
   readonly connections: number;
-  /** For servers with small responses: closes a connection on which more arrives. Default: no bound. */
+  /** For servers with small responses: a connection that receives more is closed. Default: no limit. */
   readonly maxBytes?: number;
-  /** Whose TLS files apply: `credential NAME` or `route PATH`. */
+  /** Keep one connection ready while none is in use. */
+  readonly warm?: boolean;
+  /** Owner of the TLS files: `credential NAME` or `route PATH`. */
   readonly owner: string;
 }
 
 type Timeouts = Outbound['config']['timeouts'];
 
-/** However long a server offers to wait: firewalls forget idle connections silently, and a lost POST is a question. */
-const MAX_IDLE_MS = 60_000;
-
-/** Nothing a caller sends can choose where a request goes. */
+/** Creates the connections to `base`. Nothing in a request can select another server. */
 export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   const { config, proxy, tls } = options.loaded;
   const connectMs = config.timeouts.connect;
@@ -69,32 +71,53 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     onStale: (error: Error) => void stale.add(error),
     maxBytes: options.maxBytes ?? Number.POSITIVE_INFINITY,
   };
-  const connect = watched(tunnels?.connect ?? directly, watch);
+  const connector = watched(tunnels?.connect ?? directly, watch);
+  const ready = createReadyConnection({
+    connector,
+    target: targetOf(base),
+    keepMs: config.limits.keepAlive,
+    isNeeded: () => pool.stats.connected === 0,
+  });
   const pool = new Pool(base.origin, {
     connections: options.connections,
-    // HTTP/1.1 only: its framing is what the tests pin down, and one request per connection cannot mix up responses.
+    // HTTP/1.1 only: the tests cover its framing, and one request per connection cannot mix up responses.
     allowH2: false,
     pipelining: 1,
     useMilo: false,
-    keepAliveMaxTimeout: MAX_IDLE_MS,
+    // Even if a server offers more: firewalls drop idle connections silently, and the outcome of a lost POST is unknown.
+    keepAliveTimeout: config.limits.keepAlive,
+    keepAliveMaxTimeout: config.limits.keepAlive,
     headersTimeout: config.timeouts.firstByte,
     bodyTimeout: config.timeouts.idle,
-    // One connection may carry several responses within its bound.
+    // `maxBytes` counts all responses of a connection, so few requests share one.
     ...(options.maxBytes && { maxRequestsPerClient: 10 }),
-    connect,
+    connect: ready.connect,
   });
+  if (options.warm) keepWarm(pool, ready);
+  const end = (how: 'close' | 'destroy') => {
+    ready.end();
+    return pool[how]().finally(tunnels?.destroy);
+  };
   return {
     dispatcher: pool,
-    direct: directTo(base, connect, config.timeouts),
+    direct: directTo(base, connector, config.timeouts),
     wasReused: (error) => stale.has(error),
     isBusy: remembered(() => pool.stats.queued > 0),
     stats: () => ({ connected: pool.stats.connected, running: pool.stats.running, queued: pool.stats.queued }),
-    close: () => pool.close().finally(tunnels?.destroy),
-    destroy: () => pool.destroy().finally(tunnels?.destroy),
+    close: () => end('close'),
+    destroy: () => end('destroy'),
   };
 }
 
-/** A yes is good for some ms: the pool counts all its connections for it, and is asked by everyone who has to wait. */
+/** Prepares a connection whenever the pool has none. */
+function keepWarm(pool: Pool, ready: ReadyConnection): void {
+  pool.on('disconnect', () => {
+    if (pool.stats.connected === 0) ready.prepare();
+  });
+  ready.prepare();
+}
+
+/** Caches true for some ms: the pool iterates over all connections, and every waiting request asks. */
 function remembered(isBusy: () => boolean): () => boolean {
   let until = 0;
   return () => {
@@ -104,13 +127,18 @@ function remembered(isBusy: () => boolean): () => boolean {
   };
 }
 
-function directTo({ origin }: BaseUrl, connect: buildConnector.connector, timeouts: Timeouts): Direct {
+function targetOf({ origin }: BaseUrl): buildConnector.Options {
   const { protocol, host, port, hostname } = new URL(origin);
+  return { protocol, host, port, hostname: hostname.replace(/^\[(.*)\]$/, '$1') };
+}
+
+function directTo(base: BaseUrl, connect: buildConnector.connector, timeouts: Timeouts): Direct {
+  const target = targetOf(base);
   return {
-    host,
+    host: target.host ?? '',
     firstByteMs: timeouts.firstByte,
     idleMs: timeouts.idle,
-    open: (done) => connect({ protocol, host, port, hostname: hostname.replace(/^\[(.*)\]$/, '$1') }, done),
+    open: (done) => connect(target, done),
   };
 }
 
@@ -119,16 +147,19 @@ interface Watch {
   readonly maxBytes: number;
 }
 
-/** undici's own limits count bodies and headers, not what a parser skips: chunk extensions, reasons, 1xx responses. */
+/** undici limits bodies and headers, but not what its parser skips: chunk extensions, reason phrases, 1xx responses. */
 function watched(connector: buildConnector.connector, { onStale, maxBytes }: Watch): buildConnector.connector {
+  // undici holds TLS sessions by weak references only: without a strong one they are gone before the next handshake.
+  const sessions: Buffer[] = [];
   return (options, done) =>
     connector(options, (...result) => {
       const [, socket] = result;
       if (socket) tolerate(socket, onStale);
+      socket?.on('session', (session: Buffer) => void sessions.splice(0, 1, session));
       const before = socket?.bytesRead ?? 0;
       if (maxBytes < Number.POSITIVE_INFINITY) {
         socket?.prependListener('readable', () => {
-          if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('more than any response needs'));
+          if (socket.bytesRead - before > maxBytes) socket.destroy(new Error('response too large'));
         });
       }
       done(...result);

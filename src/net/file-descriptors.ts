@@ -1,12 +1,12 @@
 /**
- * Makes the connections of callers fit the file descriptors this process may open, because running out of them hits
- * whoever comes next: a probe, a token request, a response half sent. Node has raised the soft limit to the hard
- * one by the time it runs this. Only Linux tells.
+ * Limits connections from callers to the file descriptors of the process. Without a free descriptor, anything can fail:
+ * a probe, a token request, a call to an API. Node has already raised the soft limit to the hard limit. Works on Linux
+ * only.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
 
-/** Listeners, probes, token requests, files that are looked at again, refused connections that linger. */
+/** For listeners, probes, token requests, watched files and refused connections that linger. */
 const RESERVE = 24;
 
 export interface Descriptors {
@@ -14,7 +14,7 @@ export interface Descriptors {
   readonly open: number;
 }
 
-/** Undefined where the system does not tell, or has no limit. */
+/** Reads limit and use; undefined where the system does not show them or has no limit. */
 export function readDescriptors(): Descriptors | undefined {
   try {
     const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
@@ -25,17 +25,17 @@ export function readDescriptors(): Descriptors | undefined {
 }
 
 /**
- * Connections that callers may really have: as configured, or fewer so that connections to APIs fit beside them.
- * @param origins number of APIs, each with its own connections
+ * Returns how many connections callers may have: as configured, or fewer to leave room for connections to the APIs.
+ * @param origins number of APIs; each has its own connections
  */
 export function fitConnections(
-  { connections, upstreamConnections }: Config['limits'],
+  { connections, upstreamConnections }: Pick<Config['limits'], 'connections' | 'upstreamConnections'>,
   origins: number,
   { limit, open }: Descriptors,
 ): number {
   const free = limit - open - RESERVE;
   const upstream = upstreamConnections * origins;
   if (connections + upstream <= free) return connections;
-  // A running request has one connection on each side, so half is as good as everything the APIs could have.
+  // A running request needs one connection on each side, so half of the descriptors is enough for callers.
   return Math.max(1, Math.min(connections, Math.max(free - upstream, Math.floor(free / 2))));
 }

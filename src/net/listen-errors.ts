@@ -1,5 +1,5 @@
 /**
- * Why an address cannot be listened on, in words: whose it is, or what is missing, and what to do.
+ * Explains why the sidecar cannot listen on an address, and what to do.
  */
 import { existsSync, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -8,29 +8,30 @@ import type { Words } from '../core/failure.ts';
 
 const ALL = ['0.0.0.0', '::'];
 
-/** What fits into `sockaddr_un` on Linux, without the zero at its end. */
+/** Bytes of a path in `sockaddr_un` on Linux, without the final zero. */
 export const MAX_SOCKET_PATH = 107;
 
 /**
- * @param errno the system's code, `EADDRINUSE`
- * @param own what this process listens on already
+ * Returns message and fix for a failed bind.
+ * @param errno code of the system, `EADDRINUSE`
+ * @param own what this process already listens on
  */
 export function listenWords(errno: string, address: Address, own: readonly Address[] = []): Words {
   if (errno === 'EADDRINUSE' && own.some((other) => overlap(address, other)))
     return {
       cause: 'listener_used_twice',
       message: `${text(address)} is configured twice: \`listen\` and \`admin\` overlap (EADDRINUSE)`,
-      fix: 'give each of them a port or path of its own',
+      fix: 'use a different port or path for each',
     };
-  // Node says EACCES for a socket's folder that does not exist, too.
+  // Node reports EACCES also when the folder of the socket does not exist.
   const isMissing = errno === 'EACCES' && address.kind === 'unix' && !existsSync(dirname(address.path));
   const reason = isMissing ? 'ENOENT' : errno;
   return (address.kind === 'tcp' ? TCP[reason]?.(address) : UNIX[reason]?.(address)) ?? otherwise(errno, address);
 }
 
 function otherwise(errno: string, address: Address): Words {
-  const fix = 'correct this address; the code in brackets is the system’s own reason';
-  return { cause: 'listener_failed', message: `${text(address)} cannot be listened on (${errno})`, fix };
+  const fix = 'correct this address; the code in brackets is the reason from the system';
+  return { cause: 'listener_failed', message: `cannot listen on ${text(address)} (${errno})`, fix };
 }
 
 function overlap(one: Address, other: Address): boolean {
@@ -44,17 +45,17 @@ type Of<Kind> = Extract<Address, { readonly kind: Kind }>;
 const TCP: Readonly<Record<string, (address: Of<'tcp'>) => Words>> = {
   EADDRINUSE: (address) => ({
     cause: 'listener_taken',
-    message: `another program, or a sidecar that runs already, has ${text(address)} (EADDRINUSE)`,
+    message: `another program or another sidecar already uses ${text(address)} (EADDRINUSE)`,
     fix: `find it with \`ss -ltnp 'sport = :${address.port}'\` and stop it, or configure another address`,
   }),
   EACCES: ({ port }) => ({
     cause: 'listener_privileged',
-    message: `this user may not listen on port ${port} (EACCES)${port < 1024 ? ': ports below 1024 are privileged' : ''}`,
-    fix: 'use a port from 1024 on that the system lets everybody have, or give the process CAP_NET_BIND_SERVICE',
+    message: `this user has no permission to listen on port ${port} (EACCES)${port < 1024 ? ': ports below 1024 are privileged' : ''}`,
+    fix: 'use a port above 1023 that the system does not reserve, or give the process CAP_NET_BIND_SERVICE',
   }),
   EADDRNOTAVAIL: ({ host }) => ({
     cause: 'listener_not_an_address',
-    message: `${host} is no address of this machine (EADDRNOTAVAIL)`,
+    message: `${host} is not an address of this machine (EADDRNOTAVAIL)`,
     fix: 'use 127.0.0.1, [::1], or an address that `ip addr` lists',
   }),
   ENOTFOUND: ({ host }) => ({
@@ -70,13 +71,13 @@ const UNIX: Readonly<Record<string, (address: Of<'unix'>) => Words>> = {
       ? notASocket(path)
       : {
           cause: 'listener_taken',
-          message: `another program, or a sidecar that runs already, has ${path} (EADDRINUSE)`,
+          message: `another program or another sidecar already uses ${path} (EADDRINUSE)`,
           fix: `find it with \`ss -lxp\` and stop it, or configure another path`,
         },
   ENOTSOCK: ({ path }) => notASocket(path),
   EACCES: ({ path }) => ({
     cause: 'listener_folder_not_writable',
-    message: `this user may not create a socket in ${dirname(path)} (EACCES)`,
+    message: `this user has no permission to create a socket in ${dirname(path)} (EACCES)`,
     fix: 'chown that folder to the user that runs the sidecar (systemd: RuntimeDirectory=)',
   }),
   ENOENT: ({ path }) => ({
@@ -91,7 +92,7 @@ const UNIX: Readonly<Record<string, (address: Of<'unix'>) => Words>> = {
 function notASocket(path: string): Words {
   return {
     cause: 'listener_not_a_socket',
-    message: `${path} is no socket, and is never overwritten`,
+    message: `${path} exists and is not a socket; the sidecar does not overwrite it`,
     fix: 'move it away, or configure another path',
   };
 }
@@ -99,8 +100,8 @@ function notASocket(path: string): Words {
 function tooLong(): Words {
   return {
     cause: 'listener_path_too_long',
-    message: `the path of the socket is too long: it may have ${MAX_SOCKET_PATH} bytes at most`,
-    fix: 'configure a shorter one, such as unix:/run/aritma/sidecar.sock',
+    message: `the path of the socket is too long: the limit is ${MAX_SOCKET_PATH} bytes`,
+    fix: 'configure a shorter path, such as unix:/run/aritma/sidecar.sock',
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Binds a server to an address from the configuration: TCP, or a Unix socket that only its owner and group may open; on
- * Windows a named pipe takes its place, which lives and dies with its process and has no mode.
+ * Binds a server to a configured address: TCP, or a Unix socket that only its owner and group may open. On Windows it
+ * is a named pipe instead, which has no mode and disappears with its process.
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { Server as TlsServer } from 'node:https';
@@ -9,10 +9,10 @@ import type { Address } from '../config/parsers.ts';
 import { SidecarError } from '../core/errors.ts';
 import { listenWords } from './listen-errors.ts';
 
-/** Owner and group may connect; the group is how access is given (`chgrp erp /run/aritma.sock`). */
+/** Owner and group may connect; grant access by group (`chgrp erp /run/aritma.sock`). */
 const SOCKET_MODE = 0o660;
 
-/** An address that is being listened on; `port` is the real one where 0 was asked for. */
+/** An address with a listener; `port` is the real one when 0 was configured. */
 export interface Bound {
   readonly address: Address;
   /** `http://127.0.0.1:7080` or `unix:/path`, for people. */
@@ -21,12 +21,13 @@ export interface Bound {
 
 interface BindOptions {
   readonly platform?: NodeJS.Platform;
-  /** What this process listens on already, for the account of a failure. */
+  /** What this process already listens on, for the message of a failure. */
   readonly own?: readonly Address[];
 }
 
 /**
- * @throws SidecarError SIDECAR_LISTEN_FAILED naming the address and the system's reason
+ * Binds the server and resolves when it listens.
+ * @throws SidecarError SIDECAR_LISTEN_FAILED with the address and the reason of the system
  */
 export async function bind(
   server: Server,
@@ -41,8 +42,8 @@ export async function bind(
     };
     server.once('error', failed);
     const listening = () => {
-      // From now on an error is a connection that could not be accepted, for want of a descriptor: its caller's loss
-      // alone, and no reason to end the process.
+      // From now on, an error means that a connection could not be accepted because file descriptors ran out. Only its
+      // caller is affected; the process goes on.
       server.off('error', failed).on('error', () => undefined);
       resolve();
     };
@@ -73,13 +74,13 @@ export function formatAddress(address: Address): string {
   return address.kind === 'unix' ? `unix:${address.path}` : `${formatHost(address)}:${address.port}`;
 }
 
-/** As it stands in a URL or a Host header; a Unix socket has no name of its own. */
+/** The host as in a URL or a Host header; `localhost` for a Unix socket. */
 function formatHost(address: Address): string {
   if (address.kind === 'unix') return 'localhost';
   return address.host.includes(':') ? `[${address.host}]` : address.host;
 }
 
-/** The umask closes the moment between bind and chmod in which others could connect. */
+/** The umask keeps others out between bind and chmod. */
 function listenUnix(server: Server, path: string, listening: () => void): void {
   const before = process.umask(0o117);
   try {
@@ -92,7 +93,7 @@ function listenUnix(server: Server, path: string, listening: () => void): void {
   }
 }
 
-/** A socket file outlives a killed process. Removes one on which nobody listens, and nothing but a socket. */
+/** Removes the socket file of a killed process: only a socket, and only if nobody listens on it. */
 async function removeStaleSocket(path: string): Promise<void> {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
   const alive = await new Promise<boolean>((resolve) => {
@@ -112,17 +113,17 @@ export interface Listener {
 
 interface Opening {
   readonly create: () => Server | Promise<Server>;
-  /** Gets every name under which callers on this machine may address the listeners. */
+  /** Every `Host` value for the listeners on this machine is added. */
   readonly hosts: Set<string>;
-  /** What this process listens on already, for the account of a failure. */
+  /** What this process already listens on, for the message of a failure. */
   readonly own?: readonly Listener[];
-  /** Given, the address may be missing: what keeps it from being listened on is told here, unless the machine has none such. */
+  /** If set, a failure is passed to it instead of thrown; not called when the machine has no such kind of address. */
   readonly onMissing?: (error: SidecarError) => void;
 }
 
 /**
- * Binds one address; `localhost` is up to two.
- * @throws SidecarError SIDECAR_LISTEN_FAILED; nothing of this address is open then
+ * Opens the listeners of one address: `localhost` can mean two, IPv4 and IPv6.
+ * @throws SidecarError SIDECAR_LISTEN_FAILED; no listener of this address stays open
  */
 export async function openListeners(address: Address, opening: Opening): Promise<Listener[]> {
   const { onMissing } = opening;
@@ -132,7 +133,7 @@ export async function openListeners(address: Address, opening: Opening): Promise
   }
   if (address.kind === 'unix' || address.host !== 'localhost') return [await open(address, opening)];
   const first = await openIfThere({ ...address, host: '127.0.0.1' }, opening);
-  // Where any port was asked for, both get the same.
+  // If the configured port is 0, both get the same port.
   const port = first?.bound.address.kind === 'tcp' ? first.bound.address.port : address.port;
   try {
     const second = await openIfThere({ ...address, host: '::1', port }, opening);
@@ -145,7 +146,7 @@ export async function openListeners(address: Address, opening: Opening): Promise
   throw cannotListen(address, 'EADDRNOTAVAIL', { own: [] });
 }
 
-/** Undefined on a machine without this kind of address. */
+/** Returns undefined on a machine without this kind of address. */
 async function openIfThere(address: Address, opening: Opening): Promise<Listener | undefined> {
   try {
     return await open(address, opening);
@@ -160,7 +161,7 @@ async function open(address: Address, { create, hosts, own = [] }: Opening): Pro
   const server = await create();
   const bound = await bind(server, address, { own: own.map((listener) => listener.bound.address) });
   const port = bound.address.kind === 'tcp' ? bound.address.port : 80;
-  // Browsers take 0.0.0.0 for this machine: a wildcard is no name.
+  // Browsers connect to this machine for 0.0.0.0, so a wildcard is not accepted as Host.
   const named = ['0.0.0.0', '[::]'].includes(formatHost(bound.address)) ? [] : [formatHost(bound.address)];
   for (const name of ['127.0.0.1', 'localhost', '[::1]', ...named]) {
     hosts.add(`${name}:${port}`);

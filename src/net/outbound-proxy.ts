@@ -1,6 +1,6 @@
 /**
- * The company's proxy on the way out: whether it applies to an origin, and a connection through it. Only ever by CONNECT,
- * so that it sees neither secret nor token, not even of plain-text upstreams (RFC 9110 §9.3.6).
+ * The outbound proxy: decides whether it applies to an origin, and connects through it. Always uses CONNECT, so the
+ * proxy never gets a request with a secret or token (RFC 9110 §9.3.6).
  */
 import { BlockList, isIP, type Socket } from 'node:net';
 import { type buildConnector, Pool } from 'undici';
@@ -8,7 +8,7 @@ import type { ProxySettings } from '../config/environment.ts';
 import { type BaseUrl, isLoopback } from '../config/parsers.ts';
 import type { Secret } from '../core/secret.ts';
 
-/** The proxy to use for that origin; undefined = connect directly. Never for this machine, whatever the variables say. */
+/** Returns the proxy for an origin; undefined = connect directly. Never uses a proxy for this machine. */
 export function proxyFor(base: BaseUrl, settings: ProxySettings | undefined): Secret | undefined {
   const proxy = base.secure ? settings?.https : settings?.http;
   if (!proxy || isLoopback(base.hostname)) return undefined;
@@ -19,17 +19,19 @@ export function proxyFor(base: BaseUrl, settings: ProxySettings | undefined): Se
   return bypassed ? undefined : proxy;
 }
 
-/** `proxy:3128`, for people: never the user or the password. */
+/** Returns `proxy:3128` for messages, without user and password. */
 export function proxyHost(proxy: Secret): string {
   return new URL(proxy.reveal()).host;
 }
 
 const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/;
 
-/** One NO_PROXY entry as curl and Go read them: `*`, `host` and everything below it, `.domain`, IP, CIDR, with `:port`. */
+/**
+ * Matches a NO_PROXY entry as curl and Go do: `*`, `host` and its subdomains, `.domain`, IP, CIDR, each with `:port`.
+ */
 function isCovered(entry: string, { origin, hostname, secure }: BaseUrl): boolean {
   if (entry === '*') return true;
-  // An IPv6 address without brackets has no port behind it.
+  // An IPv6 address without brackets has no port.
   const [, bracketed, plain, port] = isAddress(entry) ? [] : (HOST_AND_PORT.exec(entry) ?? []);
   if (port !== undefined && port !== (new URL(origin).port || (secure ? '443' : '80'))) return false;
   const name = bracketed ?? plain ?? entry;
@@ -43,7 +45,7 @@ function isAddress(entry: string): boolean {
   return isIP(entry.replace(/\/.*$/, '')) !== 0;
 }
 
-/** Compared as numbers: `::ffff:10.0.0.1` is 10.0.0.1 however it is spelled. */
+/** Compares numerically: `::ffff:10.0.0.1` equals 10.0.0.1. */
 function isSameNetwork(entry: string, host: string): boolean {
   const [address = '', prefix] = entry.split('/');
   const family = familyOf(address);
@@ -65,14 +67,14 @@ export interface Tunnels {
 }
 
 /**
- * A connector that asks the proxy for a tunnel and hands what comes out to `connector` for TLS.
- * @param timeoutMs for reaching the proxy and for its response, each
+ * Creates a connector that opens a tunnel through the proxy and then lets `connector` do TLS in it.
+ * @param timeoutMs limit to reach the proxy, and again for its response
  */
 export function createTunnels(proxy: Secret, connector: buildConnector.connector, timeoutMs: number): Tunnels {
   const { origin, username, password } = new URL(proxy.reveal());
   const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   const authorization = username && `Basic ${Buffer.from(credentials).toString('base64')}`;
-  // Tunnels leave the pool as they are made, so it only ever holds those being asked for.
+  // An open tunnel leaves the pool, so the pool contains only pending ones.
   const pool = new Pool(origin, { connect: { timeout: timeoutMs, allowH2: false }, headersTimeout: timeoutMs });
 
   async function open({ hostname, port, protocol }: buildConnector.Options): Promise<Socket> {
@@ -84,7 +86,7 @@ export function createTunnels(proxy: Secret, connector: buildConnector.connector
       signal: AbortSignal.timeout(timeoutMs),
     });
     if (statusCode >= 200 && statusCode < 300) return socket as Socket;
-    // It may still say something, which is nobody's concern any more.
+    // Later data or errors of the proxy are ignored.
     socket.on('error', () => undefined).destroy();
     throw new TunnelError(`the proxy responded with ${statusCode} to CONNECT`, { status: statusCode });
   }
@@ -96,7 +98,7 @@ export function createTunnels(proxy: Secret, connector: buildConnector.connector
           if (options.protocol === 'https:') connector({ ...options, httpSocket: socket }, done);
           else done(null, socket);
         },
-        // A code of undici's own would make the pool try again for ever instead of failing the request.
+        // With an error code of undici, the pool would retry forever instead of failing the request.
         (cause: unknown) => done(cause instanceof TunnelError ? cause : new TunnelError('no tunnel', { cause }), null),
       );
     },
@@ -106,7 +108,7 @@ export function createTunnels(proxy: Secret, connector: buildConnector.connector
 
 class TunnelError extends Error {
   readonly code = 'PROXY_TUNNEL';
-  /** The status of the proxy's response, if there was one. */
+  /** Status of the response of the proxy, if there was one. */
   readonly status: number | undefined;
 
   constructor(message: string, { status, cause }: { status?: number; cause?: unknown }) {

@@ -1,5 +1,5 @@
 /**
- * A server as errors tell of it: which option names it, what is in between, how long it is given.
+ * Describes a server for error messages: the option that names it, the proxy in between, the time limits.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
@@ -7,32 +7,32 @@ import { proxyFor, proxyHost } from './outbound-proxy.ts';
 
 export interface Leg {
   readonly base: BaseUrl;
-  /** Whose TLS files apply: `credential NAME` or `route PATH`. */
+  /** Owner of the TLS files: `credential NAME` or `route PATH`. */
   readonly owner: string;
-  /** The option that names the server, for advice. */
+  /** The option that names the server, for the fix. */
   readonly option: string;
 }
 
 export interface Place {
   /** `id.aritma.io:443`. */
   readonly target: string;
-  /** Of the company's proxy, `proxy:3128`, if one is in between. */
+  /** The outbound proxy, `proxy:3128`, if one is used. */
   readonly proxy?: string | undefined;
-  /** Of the option that names the target, for advice. */
+  /** The option that names the target, for the fix. */
   readonly option: string;
-  /** A client certificate was shown. */
+  /** True if a client certificate was sent. */
   readonly hasCertificate?: boolean;
-  /** It was given to connect. */
+  /** Time limit to connect. */
   readonly seconds: number;
-  /** And to respond; the same without. */
+  /** Time limit to respond; default: `seconds`. */
   readonly responseSeconds?: number;
-  /** How far it got; default: not even connected. */
+  /** How far the attempt got; default: not connected. */
   readonly stage?: 'handshake' | 'response';
-  /** What is known of the addresses behind the name, ` (10.1.2.3, a private address)`. */
+  /** The addresses of the host name, to append: ` (10.1.2.3, a private address)`. */
   readonly addresses?: string;
 }
 
-/** @param limitMs what it is given to connect */
+/** Returns the place of a server. @param limitMs time limit to connect */
 export function placeOf(
   { base, owner, option }: Leg,
   { proxy, tls }: Pick<LoadedConfig, 'proxy' | 'tls'>,
@@ -48,6 +48,7 @@ export function placeOf(
   };
 }
 
+/** The port of a URL, also when it is the default of the scheme. */
 export function portOf({ origin, secure }: BaseUrl): number {
   return Number(new URL(origin).port) || (secure ? 443 : 80);
 }

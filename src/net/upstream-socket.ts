@@ -1,17 +1,17 @@
 /**
- * A connection to a server, between the system and the HTTP client. Hides two things that HTTP allows a server to do and
- * that undici takes for the end of the connection: to say what it thinks of an upload and close before it has all of it, and
- * to send interim responses that nobody asked for. Both are dealt with where bytes enter and leave the stream.
+ * Filters the bytes between a socket and the HTTP client. HTTP allows two things that undici treats as a broken
+ * connection: a server may respond to an upload and close before it has all of it, and it may send interim responses
+ * that nobody asked for. Hides both from undici.
  */
 import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { SidecarError } from '../core/errors.ts';
 
-/** More interim responses than this to one request are a fault of the server. */
+/** With more interim responses to one request, the server is faulty. */
 const MAX_INTERIM = 16;
-/** No head is larger; undici refuses it. */
+/** undici refuses a larger head. */
 const MAX_HEAD_BYTES = 16 * 1024;
-/** Time for the end of a connection to be seen on which nothing can be sent any more, ms. */
+/** Time to read the final response after sending became impossible, ms. */
 const LAST_WORDS_MS = 1000;
 
 const INTERIM = 'HTTP/1.1 1';
@@ -26,7 +26,7 @@ const TOLERANCE = Symbol('tolerance');
 
 type Tolerated = Socket & { readonly [TOLERANCE]: Tolerance };
 
-/** For the stream's own use, so that every part of it, and its user, finds them; one each for all, which V8 can see through. */
+/** Replace methods of the stream, also for its internal calls. Shared by all sockets, so that V8 can optimize them. */
 const HOOKS = {
   push(this: Tolerated, chunk: Buffer | null): boolean {
     return this[TOLERANCE].receive(chunk);
@@ -42,11 +42,12 @@ const HOOKS = {
 type Chunks = { chunk: unknown; encoding: BufferEncoding }[];
 
 /**
- * For a connection whose user writes the head of each request as a string and contents as bytes, one request at a time, as
- * undici and node:http do. RFC 9112 §9.5: a client that cannot send the rest of its request still reads the response.
- * RFC 9110 §15.2: it takes any 1xx before the final response, expected or not; 100 is left out, the others it gets to see.
- * With more than sixteen the connection fails with UPSTREAM_INVALID.
- * @param onStale told of an error before which nothing was received since the last request, which was not the first
+ * Installs the filter. The client must write the head of each request as a string and the body as bytes, one request at
+ * a time, as undici and node:http do.
+ * - RFC 9112 §9.5: a client that cannot send the rest of its request still reads the response.
+ * - RFC 9110 §15.2: any 1xx may precede the final response. 100 is dropped, the others are passed on. After more than
+ *   sixteen, the connection fails with UPSTREAM_INVALID.
+ * @param onStale gets an error before which nothing was received since the last request, if that was not the first
  */
 export function tolerate(socket: Socket, onStale: (error: Error) => void): void {
   const tolerance = new Tolerance(socket);
@@ -62,10 +63,10 @@ class Tolerance {
   readonly #write: Socket['_write'];
   readonly #writeMany: Socket['_writev'];
   #requests = 0;
-  /** No final response to the last request has begun. */
+  /** The final response to the last request has not begun. */
   #isDue = false;
   #interim = 0;
-  /** The beginning of an interim response, or of what may become one. */
+  /** Bytes that are, or may become, an incomplete interim response. */
   #held = NOTHING;
   #done: Written | undefined;
 
@@ -100,21 +101,21 @@ class Tolerance {
 
   #send(first: unknown, done: Written): void {
     this.#done = done;
-    // What else is written as a string is the frame of a chunk.
+    // Other strings are chunk frames.
     if (typeof first !== 'string' || first.startsWith('\r\n')) return;
     this.#requests += 1;
     this.#isDue = true;
     this.#interim = 0;
   }
 
-  /** The system still has what came before the connection broke. The stream would throw it away with its first error. */
+  /** The system still has bytes from before the connection broke. An error would make the stream discard them. */
   readonly #onWritten = (error?: Error | null): void => {
     const done = this.#done;
     if (!isBroken(error) || this.#socket.readableEnded) {
       done?.(error);
       return;
     }
-    // An end follows what is there to be read; the rest of the request is not asked for meanwhile.
+    // Not calling `done` keeps the client from writing more while the rest is read up to the end.
     const timer = setTimeout(() => {
       if (this.#isDue) done?.(error);
     }, LAST_WORDS_MS);
@@ -134,7 +135,7 @@ class Tolerance {
     return this.#pass(rest);
   }
 
-  /** @returns what is behind them: nothing while that is not known */
+  /** @returns the bytes after interim responses; empty while that is undecided */
   #passInterim(bytes: Buffer): Buffer {
     let rest = bytes;
     while (isInterim(rest)) {
@@ -161,7 +162,7 @@ function isBroken(error: NodeJS.ErrnoException | null | undefined): boolean {
   return error ? /^E(?:PIPE|CONNRESET|CONNABORTED)$/.test(error.code ?? '') : false;
 }
 
-/** So far as can be seen. */
+/** True if the bytes begin, or may begin, with an interim response. */
 function isInterim(bytes: Buffer): boolean {
   if (bytes.length === 0 || (bytes.length >= INTERIM.length && bytes[INTERIM.length - 1] !== ONE)) return false;
   const start = bytes.toString('latin1', 0, INTERIM.length);

@@ -1,6 +1,6 @@
 /**
- * The ways a client proves who it is at the token endpoint (RFC 6749 §2.3, RFC 7523 §2.2), as functions of one type that
- * know nothing of each other. Each changes only the form or only the headers: never two methods in one request.
+ * Client authentication at the token endpoint (RFC 6749 §2.3, RFC 7523 §2.2), one function per method. Each one changes
+ * either the form or the headers, because a request must not use two methods.
  */
 import { randomUUID } from 'node:crypto';
 import type { CredentialConfig } from '../config/schema.ts';
@@ -10,27 +10,32 @@ import type { Secret } from '../core/secret.ts';
 export interface AuthRequest {
   readonly form: URLSearchParams;
   readonly headers: Record<string, string>;
-  /** Who an assertion is for. */
+  /** The `aud` claim of an assertion. */
   readonly audience: string;
 }
 
-/** Adds the proof to an outgoing token request. */
+/** Authenticates an outgoing token request: adds fields to its form or its headers. */
 export type ClientAuth = (request: AuthRequest) => void | Promise<void>;
 
 export interface ClientIdentity {
   readonly clientId: string;
   /** A client secret, or for private_key_jwt the private key as PEM or JWK. */
   readonly secret: Secret;
-  /** For private_key_jwt; by default what the key itself states. */
+  /** For private_key_jwt; default: the `kid` in the key. */
   readonly kid?: string | undefined;
-  /** For private_key_jwt; by default what fits the key. */
+  /** For private_key_jwt; default: the algorithm that fits the key. */
   readonly alg?: string | undefined;
 }
 
-/** Long enough for a slow way there and clocks that differ a little; an assertion is used once. */
+/** Covers a slow network and a small difference between clocks; each assertion is used once. */
 const ASSERTION_LIFETIME_S = 60;
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
+/**
+ * Creates the `ClientAuth` of a configured method.
+ * @example
+ * await CLIENT_AUTH.client_secret_post({ clientId: 'erp', secret })({ form, headers, audience });
+ */
 export const CLIENT_AUTH = {
   client_secret_post({ clientId, secret }: ClientIdentity): ClientAuth {
     return ({ form }) => {
@@ -38,20 +43,20 @@ export const CLIENT_AUTH = {
       form.set('client_secret', secret.reveal());
     };
   },
-  /** Both parts are form-encoded before base64 (RFC 6749 App. B), so `:` and `%` in them survive. */
+  /** Form-encodes both parts before base64 (RFC 6749 App. B): they may contain `:` and `%`. */
   client_secret_basic({ clientId, secret }: ClientIdentity): ClientAuth {
     return ({ headers }) => {
       const pair = `${formEncode(clientId)}:${formEncode(secret.reveal())}`;
       headers['authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`;
     };
   },
-  /** A fresh assertion for every request: `jti` may be used once (RFC 7523 §3). */
+  /** Signs a new assertion for every request: a `jti` may be used only once (RFC 7523 §3). */
   private_key_jwt({ clientId, secret, kid, alg }: ClientIdentity): ClientAuth {
     const parsed = parsePrivateKey(secret, alg);
     const keyId = kid ?? parsed.kid;
     const header = { alg: parsed.alg, ...(keyId !== undefined && { kid: keyId }) };
     return async ({ form, audience }) => {
-      // Few need it, and it costs everybody's start.
+      // Loaded on first use: most set-ups do not need it, and it slows the start.
       const { SignJWT } = await import('jose/jwt/sign');
       const issuedAt = Math.floor(Date.now() / 1000);
       const assertion = await new SignJWT({ jti: randomUUID() })
@@ -73,8 +78,7 @@ function formEncode(text: string): string {
   return new URLSearchParams([['', text]]).toString().slice(1);
 }
 
-/** Who an assertion is for: as configured, else the issuer if known, else the token endpoint. */
+/** Returns the `aud` claim of assertions: the configured one, else the issuer, else the token endpoint (RFC 7523 §3). */
 export function assertionAudience({ assertionAudience: stated, issuer, tokenEndpoint }: CredentialConfig): string {
-  const server = issuer ?? tokenEndpoint;
-  return stated ?? (server ? server.origin + server.basePath : '');
+  return stated ?? (issuer ?? tokenEndpoint)?.text ?? '';
 }

@@ -1,11 +1,11 @@
 /**
- * A credential: one client id that gets tokens. Falls over to its next proof on `invalid_client` and comes back to an
- * earlier one when that works again, which is what lets a secret be rotated without a gap.
+ * A credential: one client id that gets tokens. On `invalid_client` it tries its next client secret, and it returns to an
+ * earlier one when that works again. So a secret can be rotated without downtime.
  */
 import type { Dispatcher } from 'undici';
 import type { Place } from '../net/place.ts';
 import { type ClientSecret, createSecretFailover, type SecretFailoverOptions } from './secret-failover.ts';
-import { accounted, sendTokenRequest } from './token-endpoint.ts';
+import { sendTokenRequest, withFailure } from './token-endpoint.ts';
 import type { TokenResponse } from './token-response.ts';
 import type { Verify } from './token-verifier.ts';
 
@@ -13,8 +13,9 @@ import type { Verify } from './token-verifier.ts';
 export interface Endpoint {
   readonly dispatcher: Dispatcher;
   readonly path: string;
-  /** Of assertions: as configured, else the issuer if known, else the URL of the token endpoint. */
+  /** See `assertionAudience`. */
   readonly audience: string;
+  /** Names the server in failure messages. */
   readonly place?: Place | undefined;
 }
 
@@ -22,24 +23,25 @@ type Failure = Exclude<TokenResponse, { kind: 'token' }>;
 
 export interface CredentialOptions extends SecretFailoverOptions {
   readonly name: string;
-  /** Of its server, for the account of a failure that no request met. */
+  /** `id.aritma.io:443`, for failures that happen before a request is sent. */
   readonly host?: string | undefined;
-  /** Finds the token endpoint; a failure counts as a failure of the endpoint. */
+  /** Finds the token endpoint; a failure here counts as a failed token request. */
   readonly locate: () => Promise<Endpoint | Failure>;
-  /** What the sources of the client secrets hold at this moment; absent = they cannot change. */
+  /** Reads the client secrets again from their sources; absent = they cannot change. */
   readonly secretsNow?: (() => readonly ClientSecret[]) | undefined;
-  /** The endpoint could not be used: whatever `locate` keeps may be out of date. */
+  /** Called when the endpoint did not work: what `locate` caches may be out of date. */
   readonly onUnusable?: () => void;
-  /** Checks a token before it is used; absent = taken as it is. */
+  /** Verifies a token before it is used; absent = no verification. */
   readonly verify?: Verify | undefined;
-  /** Sent with every request, beside the target's. */
+  /** Extra form parameters of every request. */
   readonly parameters?: Readonly<Record<string, string>>;
+  /** Time limit of one request, ms. */
   readonly deadlineMs: number;
-  /** Told of every single request to the token endpoint. `result` is from a closed list. */
+  /** Called after every request to the token endpoint. `result` is from a closed list. */
   readonly onRequest?: (result: string, seconds: number) => void;
 }
 
-/** What a token is asked for; `undefined` leaves the parameter out. */
+/** The requested scope, audience (RFC 8693) and resource (RFC 8707); `undefined` leaves the parameter out. */
 export interface TokenTarget {
   readonly scope: string | undefined;
   readonly audience: string | undefined;
@@ -49,22 +51,28 @@ export interface TokenTarget {
 export interface Credential {
   readonly name: string;
   /**
-   * One grant, tried with each client secret at most once. A refused one has its sources read again first, so that one that
-   * was replaced a moment ago is tried before there is a verdict. Never throws.
+   * Requests one token; tries each client secret at most once. When the server refuses one, the secrets are read again
+   * from their sources, so a secret that was just replaced is tried, too. Never throws.
    */
   fetchToken(target: TokenTarget): Promise<TokenResponse>;
-  /** The proof the server accepted last, unless it has refused it since. */
+  /** The client secret that the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
   /** For `/status`: fingerprints only. */
   secretsInUse(): { name: string; fingerprint: string; inUse: boolean }[];
 }
 
-/** The five that can be configured, one that was replaced, and two that come while they are tried: servers lock out. */
+/** Five configured secrets, one replaced, two that appear during the tries. More tries risk a lock-out by the server. */
 const MAX_TRIES = 8;
 
-/** The source waits for a response; it has no other kind for a bug in this code. */
+/** For a defect in this code: the token source expects a response and no exception. */
 const INTERNAL: TokenResponse = { kind: 'unavailable', result: 'internal' };
 
+/**
+ * Creates a credential; no request is sent yet.
+ * @example
+ * const response = await createCredential(options).fetchToken({ scope: 'api', audience: undefined, resource: undefined });
+ * if (response.kind === 'token') use(response.authorization);
+ */
 export function createCredential(options: CredentialOptions): Credential {
   const clientSecrets = createSecretFailover(options);
 
@@ -92,7 +100,7 @@ export function createCredential(options: CredentialOptions): Credential {
       if (!next || tried.size === MAX_TRIES) return { kind: 'rejected', result: 'invalid_client' };
       tried.add(next.fingerprint);
       const response = await tryClientSecret(next, endpoint, target);
-      // Only this code says that the proof is the problem; any other would be the same with the next one.
+      // Only this code blames the client secret; any other error would repeat with the next one.
       if (response.kind === 'token' || response.result !== 'invalid_client') return response;
     }
   }
@@ -110,7 +118,7 @@ export function createCredential(options: CredentialOptions): Credential {
 
   return {
     name: options.name,
-    fetchToken: async (target) => accounted(await fetchToken(target).catch(() => INTERNAL), undefined, options.host),
+    fetchToken: async (target) => withFailure(await fetchToken(target).catch(() => INTERNAL), undefined, options.host),
     accepted: clientSecrets.accepted,
     secretsInUse: () =>
       clientSecrets.all().map((clientSecret) => ({
@@ -132,7 +140,7 @@ async function sendOne(
   return sendTokenRequest({ dispatcher, path, form, headers, deadlineMs, place, now: () => clock.now().wallMs });
 }
 
-/** What is asked for (RFC 6749 §4.4.2), without the proof of who asks. */
+/** Returns the form of a token request (RFC 6749 §4.4.2), still without client authentication. */
 export function grantForm(target: TokenTarget, parameters: Readonly<Record<string, string>> = {}): URLSearchParams {
   const form = new URLSearchParams({ grant_type: 'client_credentials', ...parameters });
   for (const parameter of ['scope', 'audience', 'resource'] as const) {

@@ -1,6 +1,6 @@
 /**
- * The credentials of a configuration, connected: each finds its token endpoint, proves itself and judges what comes back
- * over connections of its own, never those that callers' requests use.
+ * Creates the credentials of a configuration. Each has its own connections for discovery, token requests and key sets;
+ * they never share connections with callers' requests.
  */
 import type { Dispatcher } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
@@ -20,31 +20,38 @@ import { createVerifier, type Verify } from './token-verifier.ts';
 
 export interface Identity {
   readonly credentials: readonly Credential[];
-  /** The credential of that name, which validation has made sure of. */
+  /** Returns the credential of that name. @throws SidecarError SIDECAR_INTERNAL when validation let a wrong name pass */
   credential(name: string): Credential;
-  /** `close` lets running token requests finish, `destroy` ends them. */
+  /** `close` lets running token requests finish, `destroy` aborts them. */
   end(how: 'close' | 'destroy'): Promise<void>;
 }
 
 export interface IdentityOptions {
   readonly loaded: LoadedConfig;
   readonly clock: Clock;
-  /** Told of every request to a token endpoint. */
+  /** Called after every request to a token endpoint. */
   readonly onRequest?: (credential: string, result: string, seconds: number) => void;
-  /** Told when a server changes its mind about a secret, by its name. */
+  /** Called when a server accepts another secret than before, or begins to refuse one; `secret` is its name. */
   readonly onVerdict?: (credential: string, secret: string, verdict: 'accepted' | 'refused') => void;
-  /** The client secrets of that credential as their sources hold them now, without those that cannot be read. */
+  /** Reads the client secrets of a credential again; leaves out those that cannot be read. */
   readonly secretsNow?: (credential: string) => readonly LoadedSecret[];
-  /** The credential of that name before a reload, if it is the same client at the same server. */
+  /** The credential of that name before a reload, if client and server are the same. */
   readonly previous?: (name: string) => Credential | undefined;
 }
 
-/** A credential makes one request a key at a time; more connections would only be idle ones. */
+/** Per origin. A credential sends one request per token key at a time, so more connections would stay idle. */
 const CONNECTIONS = 4;
 
-/** Ten responses of the largest size that is read, with room for their headers. */
+/** A connection that receives more is closed: enough for ten responses of the largest size that is read, with headers. */
 const MAX_BYTES_PER_CONNECTION = 1024 * 1024;
 
+/**
+ * Creates all credentials of a configuration; connects on first use.
+ * @example
+ * const identity = createIdentity({ loaded, clock: systemClock });
+ * const response = await identity.credential('default').fetchToken(target);
+ * await identity.end('close');
+ */
 export function createIdentity(options: IdentityOptions): Identity {
   const { loaded } = options;
   const egresses: Egress[] = [];
@@ -75,7 +82,7 @@ export function createIdentity(options: IdentityOptions): Identity {
   };
 }
 
-/** What a route's token is for: what the route requests, else what its credential requests. */
+/** Returns the token key of a route: the route's own scope, audience and resource, else those of its credential. */
 export function tokenKey(route: RouteConfig, config: Config): TokenKey {
   const credential = config.credentials[route.credential];
   return {
@@ -125,18 +132,14 @@ function buildClientSecrets(sources: readonly LoadedSecret[], { settings }: Cont
   }));
 }
 
-/** A source that cannot be read now counts as it was. */
+/** Keeps the old value of a source that cannot be read now. */
 function reread(before: readonly LoadedSecret[], now: readonly LoadedSecret[]): LoadedSecret[] {
   return before.map((secret) => now.find(({ name }) => name === secret.name) ?? secret);
 }
 
-function urlOf({ origin, basePath }: BaseUrl): string {
-  return origin + basePath;
-}
-
 function discover(issuer: BaseUrl, { loaded: { config }, connect, placeAt }: Context): Discovery {
   return createDiscovery({
-    issuer: urlOf(issuer),
+    issuer: issuer.text,
     basePath: issuer.basePath,
     place: placeAt(issuer, 'issuer'),
     dispatcher: connect(issuer),
@@ -145,13 +148,13 @@ function discover(issuer: BaseUrl, { loaded: { config }, connect, placeAt }: Con
   });
 }
 
-/** The same rule as for configured URLs: what a server names must not be worse than what an operator may write. */
+/** Whether a URL from a server's response passes the rule for configured URLs: https, loopback, or `unsafe` allows it. */
 export function isAcceptable(url: string, config: Config): boolean {
   try {
     const { secure, hostname } = parseBaseUrl(url);
     return secure || isLoopback(hostname) || config.unsafe.plainTextHttp;
   } catch {
-    // Not a URL that could be configured: the caller treats it as absent.
+    // Not a valid base URL; treated as absent.
     return false;
   }
 }
@@ -163,7 +166,7 @@ function buildVerifier(
   const { verify, issuer, audience } = settings;
   if (!verify || !issuer || !discovery) return undefined;
   return createVerifier({
-    issuer: urlOf(issuer),
+    issuer: issuer.text,
     audience,
     async jwksUri() {
       const outcome = await discovery.find();
@@ -175,7 +178,7 @@ function buildVerifier(
   });
 }
 
-/** The endpoint as configured, or as discovered; connections are kept per origin. */
+/** Returns a function that finds the token endpoint, configured or discovered; keeps one dispatcher per origin. */
 function locator({ settings, connect, placeAt }: Context, discovery: Discovery | undefined) {
   const { tokenEndpoint } = settings;
   const audience = assertionAudience(settings);

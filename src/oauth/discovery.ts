@@ -1,7 +1,7 @@
 /**
- * Where an issuer has its token endpoint and keys (RFC 8414, OpenID Connect Discovery): fetched once, kept, and fetched
- * again after a failure. A document that does not speak for the configured issuer is refused, so a misdirected request
- * cannot move the secret to another server.
+ * Finds an issuer's token endpoint and keys (RFC 8414, OpenID Connect Discovery). The document is fetched once, cached, and
+ * fetched again after a failure. A document of another issuer is refused: a misdirected request must not send the secret
+ * to another server.
  */
 import type { Dispatcher } from 'undici';
 import type { Failure } from '../core/failure.ts';
@@ -20,28 +20,34 @@ export type DiscoveryOutcome =
   | { readonly failed: 'discovery' | 'discovery_mismatch'; readonly failure?: Failure | undefined };
 
 export interface DiscoveryOptions {
-  /** As configured, `https://id.aritma.io`, without a trailing slash. */
+  /** `https://id.aritma.io`, as configured, without a trailing slash. */
   readonly issuer: string;
-  /** Bound to the issuer's origin. */
+  /** Connects to the issuer's origin only. */
   readonly dispatcher: Dispatcher;
-  /** Path of the issuer, `` or `/tenant`. */
+  /** Path of the issuer: empty, or `/tenant`. */
   readonly basePath: string;
-  /** Where that is, for the account of a failure. */
+  /** Names the server in failure messages. */
   readonly place?: Place | undefined;
   readonly deadlineMs: number;
-  /** Whether a secret may be sent to this URL: https, or loopback, or spelled unsafe. */
+  /** Whether a secret may be sent to this URL; see `isAcceptable` in credentials.ts. */
   readonly isAcceptable: (url: string) => boolean;
 }
 
 export interface Discovery {
   /** Never rejects; concurrent callers share one fetch. */
   find(): Promise<DiscoveryOutcome>;
-  /** What was found did not work: ask again next time. */
+  /** Drops the cached document: its endpoint did not work. */
   forget(): void;
 }
 
 const MAX_BODY_BYTES = 256 * 1024;
 
+/**
+ * Creates the discovery of one issuer; nothing is fetched before `find`.
+ * @example
+ * const outcome = await createDiscovery(options).find();
+ * if ('found' in outcome) connect(outcome.found.tokenEndpoint);
+ */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
   let kept: Promise<DiscoveryOutcome> | undefined;
   return {
@@ -65,7 +71,7 @@ async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcom
     headers: { accept: 'application/json' },
     ...{ deadlineMs: options.deadlineMs, maxBytes: MAX_BODY_BYTES },
   });
-  // Network or deadline: for the caller both are "not now".
+  // Network error or time limit: both mean "not available now".
   if (outcome.failed)
     return { failed: 'discovery', failure: options.place && failureAt(outcome.failed, options.place) };
   if (outcome.tooLarge || outcome.response.status !== 200) return { failed: 'discovery' };
@@ -73,7 +79,7 @@ async function fetchDocument(options: DiscoveryOptions): Promise<DiscoveryOutcom
   return document ? interpretDocument(document, options) : { failed: 'discovery' };
 }
 
-/** RFC 8414 §3.3: the issuer in the document must be the one it was asked of, character by character. */
+/** Reads a discovery document. Its issuer must equal the configured one, character by character (RFC 8414 §3.3). */
 export function interpretDocument(
   { issuer: stated, token_endpoint, jwks_uri }: Readonly<Record<string, unknown>>,
   { issuer, isAcceptable }: Pick<DiscoveryOptions, 'issuer' | 'isAcceptable'>,

@@ -1,28 +1,31 @@
 /**
- * When a token is refreshed and given up, and how long to wait after a failed request: pure arithmetic. A token is judged by
- * two clocks at once, monotonic and wall, and the one that says "later" wins: neither a clock set back nor a machine that
- * slept can make an expired token look fresh. An identity server in trouble is not attacked by its clients.
+ * Pure arithmetic: when to refresh a token, when to stop using it, and how long to wait after a failed request. A token's
+ * age is measured by the monotonic and the wall clock, and the larger age counts: neither a clock set back nor a suspended
+ * machine makes an expired token look fresh. Back-off protects an identity server in trouble from its clients.
  */
 import type { Instant } from '../core/clock.ts';
 
 export interface Lifespan {
-  /** Taken before the request was sent, so the token never looks younger than the server thinks it is. */
+  /** Taken before the request is sent, so the token never looks younger than it is for the server. */
   readonly since: Instant;
   readonly refreshAfterMs: number;
   readonly usableForMs: number;
 }
 
-/** Of its life, up to `MAX_MARGIN_MS`: a short-lived token is worth its last second. */
+/** Share of the lifetime, up to `MAX_MARGIN_MS`: a short-lived token needs nearly all of its seconds. */
 const MARGIN_SHARE = 0.05;
 const MAX_MARGIN_MS = 30_000;
-/** Of its life: a short-lived token needs the time for tries that fail. */
+/** Share of the lifetime: a short-lived token needs the remaining time for retries. */
 const MAX_JITTER_SHARE = 0.1;
 
 /**
- * Plans a token's life: refresh at half-life or `refreshBeforeMs` before expiry, whichever is later, plus up to half of
- * what then remains as jitter (replicas must not refresh in step), but no more than a tenth of the life; stop using it a
- * margin before it expires, for the time a request is on its way.
+ * Plans a token's life.
+ * Refresh: at half the lifetime or `refreshBeforeMs` before expiry, whichever is later, plus jitter, because replicas must
+ * not refresh at the same moment. The jitter is at most half of the remaining time and a tenth of the lifetime.
+ * Last use: a margin before expiry, because a request takes time to reach the API.
  * @param policy.random in [0, 1)
+ * @example
+ * planLifespan(clock.now(), 3600, { refreshBeforeMs: 300_000, random: 0 }); // refreshAfterMs 3_300_000, usableForMs 3_570_000
  */
 export function planLifespan(
   since: Instant,
@@ -36,19 +39,19 @@ export function planLifespan(
   return { since, usableForMs, refreshAfterMs: earliest + jitterMs * policy.random };
 }
 
-/** Longest wait after transient failures. */
+/** Longest wait after a temporary failure. */
 const MAX_BACKOFF_MS = 60_000;
 
-/** No two attempts are closer than this, whatever servers or tokens say. */
+/** Shortest wait between two attempts, whatever servers or tokens ask for. */
 const MIN_BACKOFF_MS = 1000;
 
-/** Full jitter between 1 s and a bound that doubles from 2 s to 60 s. `failures` counts from 1. */
+/** Returns a random wait between 1 s and a bound that doubles from 2 s to 60 s, in ms. @param failures in a row, from 1 */
 export function backoffMs(failures: number, random: number): number {
   const bound = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** Math.min(failures, 16));
   return MIN_BACKOFF_MS + (bound - MIN_BACKOFF_MS) * random;
 }
 
-/** After a clear no: 60 to 90 s, because servers lock clients out that keep asking. */
+/** Returns the wait after the server refused the client, 60 to 90 s, in ms: servers lock out clients that retry fast. */
 export function rejectionBackoffMs(random: number): number {
   return MAX_BACKOFF_MS * (1 + random / 2);
 }

@@ -1,7 +1,7 @@
 /**
- * When the next request for one token may go out: one a second, with one more at once for a token that an upstream refuses;
- * after a failure later, and sooner while callers wait for it than when nobody does. Judged by both clocks, so a machine that
- * slept through a back-off does not go on waiting.
+ * Decides when the next request for one token may start: one per second, plus one extra at once for a token that an upstream
+ * refuses. After a failure it waits longer, but less while callers wait. Uses both clocks, so a machine that was suspended
+ * during a back-off does not wait any longer.
  */
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import { backoffMs, rejectionBackoffMs } from './refresh-policy.ts';
@@ -15,24 +15,24 @@ export interface PaceOptions {
 
 interface BackOff {
   readonly since: Instant;
-  /** Both in ms from `since`. */
+  /** Without and with waiting callers, both in ms from `since`. */
   readonly unaskedMs: number;
   readonly awaitedMs: number;
 }
 
-/** Token requests start this far apart, however short tokens live and however many upstreams refuse one. */
+/** Shortest time between two token requests, however short tokens live and however many upstreams refuse one. */
 const INTERVAL_MS = 1000;
 /** One request, and one in reserve. */
 const MAX_CREDIT_MS = 2 * INTERVAL_MS;
-/** From one try to the next while callers wait: each of those that wait for 10 s sees one, and its response. */
+/** Time between two tries while callers wait: a caller that waits 10 s sees at least one try and its response. */
 const AWAITED_MS = { min: 8500, max: 9500 } as const;
-/** So many failures in a row are followed by a back-off that is no longer than that anyway. */
+/** After up to this many failures in a row the normal back-off is no longer than `AWAITED_MS`. */
 const SHORT_BACKOFFS = 3;
 
 export class RequestPace {
   readonly #options: PaceOptions;
   #lastStart: Instant | undefined;
-  /** At `#lastStart`; grows with time, and a request takes `INTERVAL_MS` of it. */
+  /** Value at `#lastStart`; grows with time, and a request costs `INTERVAL_MS`. */
   #creditMs = MAX_CREDIT_MS;
   #backOff: BackOff | undefined;
   #failures = 0;
@@ -41,25 +41,25 @@ export class RequestPace {
     this.#options = options;
   }
 
-  /** In a row. */
+  /** Failures in a row. */
   get failures(): number {
     return this.#failures;
   }
 
-  /** Milliseconds until a request may start, back-off apart. @param isRenewal an upstream has refused the last token */
+  /** Ms until a request may start, without the back-off. @param isRenewal an upstream has refused the last token */
   pauseMs(isRenewal = false): number {
     const sinceMs = this.#sinceMs();
     return Math.max(0, INTERVAL_MS - (isRenewal ? this.#creditMs + sinceMs : sinceMs));
   }
 
-  /** Milliseconds until the back-off is over. */
+  /** Ms until the back-off ends. @param isAwaited whether callers wait */
   retryInMs(isAwaited: boolean): number {
     if (this.#backOff === undefined) return 0;
     const { since, awaitedMs, unaskedMs } = this.#backOff;
     return Math.max(0, (isAwaited ? awaitedMs : unaskedMs) - elapsedSince(since, this.#options.clock.now()));
   }
 
-  /** A request goes out now. */
+  /** Notes that a request starts now, and returns that moment. */
   start(): Instant {
     const now = this.#options.clock.now();
     this.#creditMs = Math.max(0, Math.min(MAX_CREDIT_MS, this.#creditMs + this.#sinceMs()) - INTERVAL_MS);
@@ -72,7 +72,7 @@ export class RequestPace {
     this.#backOff = undefined;
   }
 
-  /** Backs off, at least for what the server asks for; after a clear no for as long with callers as without. */
+  /** Starts a back-off of at least the server's Retry-After. After a refusal it is not shorter for waiting callers. */
   fail(response: Exclude<TokenResponse, { kind: 'token' }>): void {
     this.#failures += 1;
     const random = this.#options.random();
@@ -80,7 +80,7 @@ export class RequestPace {
     const isRefused = response.kind === 'rejected';
     const ownMs = isRefused ? rejectionBackoffMs(random) : backoffMs(this.#failures, random);
     const apartMs = AWAITED_MS.min + (AWAITED_MS.max - AWAITED_MS.min) * random;
-    // After a try that took its time, a second is left at least.
+    // A slow try has used up part of the wait; at least one second remains.
     const boundedMs = Math.max(INTERVAL_MS, apartMs - this.#sinceMs());
     const awaitedMs = isRefused || this.#failures <= SHORT_BACKOFFS ? ownMs : boundedMs;
     this.#backOff = {
@@ -90,7 +90,7 @@ export class RequestPace {
     };
   }
 
-  /** An operator wants a request now. */
+  /** Allows a request at once: an operator asked for it. */
   hurry(): void {
     this.#backOff = undefined;
     this.#lastStart = undefined;

@@ -1,14 +1,13 @@
 /**
- * The client secrets (or keys) of one client id, in order, and the server's verdict on each: which one to try first,
- * which to leave alone, and which one to fall back to while a replacement is not accepted yet.
+ * The client secrets (or keys) of one client id in order, and the server's verdict on each: which one to try first, which
+ * one to skip, and which one to use while the server does not accept its replacement yet.
  */
-
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import type { ClientAuth } from './client-auth.ts';
 
-/** One way to authenticate as the client. */
+/** One client secret or key, ready to authenticate with. */
 export interface ClientSecret {
-  /** A bounded name for metrics: the position in the configuration, or `replaced`. */
+  /** Metric label from a bounded set: the position in the configuration, or `replaced`. */
   readonly name: string;
   readonly fingerprint: string;
   readonly authenticate: ClientAuth;
@@ -16,28 +15,33 @@ export interface ClientSecret {
 
 export interface SecretFailoverOptions {
   readonly clientSecrets: readonly ClientSecret[];
-  /** What the server accepted before `clientSecrets` replaced it: used until it accepts one of those. */
+  /** The secret that worked before a reload; used until the server accepts one of `clientSecrets`. */
   readonly replaced?: ClientSecret | undefined;
   readonly clock: Clock;
-  /** Told the name of a client secret when the server accepts it instead of another or begins to refuse it. */
+  /** Called when the server accepts a client secret instead of another one, or begins to refuse it. */
   readonly onVerdict?: (clientSecret: string, verdict: 'accepted' | 'refused') => void;
 }
 
 export interface SecretFailover {
-  /** In the order to try them, those refused a short while ago last. */
+  /** Returns the secrets in the order to try them; recently refused ones come last. */
   candidates(): ClientSecret[];
   accept(clientSecret: ClientSecret): void;
   refuse(clientSecret: ClientSecret): void;
-  /** What the sources hold now; verdicts stay with the secrets they were about. */
+  /** Replaces the list by what the sources hold now; verdicts on unchanged secrets stay. */
   replace(next: readonly ClientSecret[]): void;
   /** The one the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
   all(): readonly ClientSecret[];
 }
 
-/** How long a refused secret is not tried while another one works: servers lock out clients that keep failing. */
+/** A refused secret is not tried for this long while another one works: servers lock out clients that keep failing. */
 const PROBE_AFTER_MS = 600_000;
 
+/**
+ * Creates the failover of one client id.
+ * @example
+ * const [first] = failover.candidates(); // then `accept(first)` or `refuse(first)`, as the server decides
+ */
 export function createSecretFailover(options: SecretFailoverOptions): SecretFailover {
   const { replaced, clock, onVerdict } = options;
   let { clientSecrets } = options;
@@ -66,7 +70,7 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
     },
     refuse(clientSecret) {
       const { name, fingerprint } = clientSecret;
-      // Of one that its source no longer holds nobody needs to hear.
+      // A secret that its source no longer holds is not worth a message.
       const isHeld = sameIn(all, clientSecret)?.name === name;
       if (isHeld && !refusedAt.has(fingerprint)) onVerdict?.(name, 'refused');
       refusedAt.set(fingerprint, clock.now());

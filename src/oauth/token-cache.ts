@@ -1,36 +1,42 @@
 /**
- * Token sources by what their tokens are for. Routes that want the same token share one source; sources with any
- * difference in credential, scope, audience or resource share nothing.
+ * Token sources by key (credential, scope, audience, resource). Routes with the same key share one source; sources with
+ * different keys share nothing.
  */
 import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
 import { type SourceOptions, TokenSource } from './token-source.ts';
 
 export interface TokenCache {
-  /** The source for a key; the first call for a key starts fetching. */
+  /** Returns the source for a key; the first call for a key starts the first fetch. */
   open(key: TokenKey): TokenSource;
-  /** All sources, or those of one credential. */
+  /** Returns all sources, or those of one credential. */
   sources(credential?: string): TokenSource[];
   snapshots(): TokenSnapshot[];
+  /** Closes and forgets all sources; see `TokenSource.close`. */
   close(how?: 'close' | 'destroy'): void;
 }
 
 export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'events' | 'seed'> {
   readonly fetchToken: (key: TokenKey) => Promise<TokenResponse>;
   readonly eventsFor: (key: TokenKey) => TokenEvents;
-  /** A token that may serve until the first one has been fetched. */
+  /** A token to use until the first one is fetched, for example from before a reload. */
   readonly seedFor?: ((key: TokenKey) => Token | undefined) | undefined;
 }
 
+/**
+ * Creates an empty cache.
+ * @example
+ * const token = await createTokenCache(options).open({ credential: 'default', ...target }).get();
+ */
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
   const { fetchToken, eventsFor, seedFor, ...rest } = options;
-  /** Keys come from the configuration. */
+  /** Bounded: all keys come from the configuration. */
   const sources = new Map<string, TokenSource>();
   const list = (credential?: string) =>
     [...sources.values()].filter((source) => credential === undefined || source.key.credential === credential);
   return {
     open(key) {
-      // JSON keeps the parts apart whatever characters they hold.
+      // JSON separates the parts, whatever characters they contain.
       const id = JSON.stringify([key.credential, key.scope ?? null, key.audience ?? null, key.resource ?? null]);
       let source = sources.get(id);
       if (!source) {

@@ -1,6 +1,6 @@
 /**
- * One token request, which needs a network; the verdict on its response is `interpretTokenResponse`. Every outcome is a value; no
- * part of a response body gets into an error or log.
+ * Sends one token request; `interpretTokenResponse` decides what the response means. Every outcome is a value, and no part of
+ * a response body gets into an error or a log line.
  */
 import { type Dispatcher, errors } from 'undici';
 import { type BoundedOutcome, sendBounded } from '../net/bounded-request.ts';
@@ -14,19 +14,24 @@ export interface TokenRequest {
   readonly path: string;
   readonly form: URLSearchParams;
   readonly headers: Readonly<Record<string, string>>;
-  /** Covers everything from connecting to the last byte, in ms. */
+  /** Time limit from connecting to the last byte, ms. */
   readonly deadlineMs: number;
-  /** Epoch ms; this machine's clock by default. */
+  /** Epoch ms; default: this machine's clock. */
   readonly now?: (() => number) | undefined;
-  /** Gets the raw response before it is interpreted: `check` has more to say about it than the verdict keeps. */
+  /** Gets the raw response before it is interpreted: `check` reports more than the result keeps. */
   readonly onResponse?: (response: RawResponse) => void;
-  /** Where it is sent, for the account of a failure. */
+  /** Names the server in failure messages. */
   readonly place?: Place | undefined;
 }
 
-/** A token response is a few KiB; whatever is larger is not one. */
+/** A token response has a few KiB; anything larger is something else. */
 const MAX_BODY_BYTES = 64 * 1024;
-/** Sends one grant (RFC 6749 §4.4.2) and interprets the response. Never throws, never follows a redirect. */
+
+/**
+ * Sends one token request (RFC 6749 §4.4.2) and interprets the response. Never throws, never follows a redirect.
+ * @example
+ * const response = await sendTokenRequest({ dispatcher, path: '/connect/token', form, headers: {}, deadlineMs: 5000 });
+ */
 export async function sendTokenRequest(request: TokenRequest): Promise<TokenResponse> {
   const outcome = await sendBounded(request.dispatcher, {
     method: 'POST',
@@ -39,14 +44,14 @@ export async function sendTokenRequest(request: TokenRequest): Promise<TokenResp
   if (outcome.failed && !outcome.isLate) return unreachable(outcome.failed, request.place);
   if (outcome.failed && outcome.isConnected === false) return notConnected(outcome.failed, request);
   if (outcome.response && !outcome.tooLarge) request.onResponse?.(outcome.response);
-  return accounted(interpretOutcome(outcome, (request.now ?? Date.now)()), outcome.response, request.place?.target);
+  return withFailure(interpretOutcome(outcome, (request.now ?? Date.now)()), outcome.response, request.place?.target);
 }
 
 function unreachable(error: Error, place: Place | undefined): TokenResponse {
   return { kind: 'unavailable', result: transportClass(error), failure: place && failureAt(error, place) };
 }
 
-/** The time for the whole was up before the time for the connection: as good as both. */
+/** The total time limit ended before the connect time limit: reported as a connect timeout. */
 function notConnected(error: Error, { place, deadlineMs }: TokenRequest): TokenResponse {
   const late = place?.proxy === undefined ? error : PROXY_SILENT;
   const seconds = Math.min(place?.seconds ?? Number.POSITIVE_INFINITY, deadlineMs / 1000);
@@ -61,8 +66,8 @@ function interpretOutcome(outcome: BoundedOutcome, nowMs: number): TokenResponse
   return interpretTokenResponse(outcome.response, nowMs);
 }
 
-/** With an account of the failure, if it is one and has none. @param host `id.aritma.io:443` */
-export function accounted(
+/** Adds the failure message to a failed response that has none. @param host `id.aritma.io:443` */
+export function withFailure(
   response: TokenResponse,
   raw: RawResponse | undefined,
   host: string | undefined,
@@ -71,7 +76,7 @@ export function accounted(
   return { ...response, failure: { ...refusalWords(response, raw), host } };
 }
 
-/** A closed list, because it becomes a metric label. */
+/** Returns one of a closed list, because it becomes a metric label. */
 function transportClass(error: unknown): string {
   const code = String((error as { code?: unknown }).code);
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') return 'timeout';

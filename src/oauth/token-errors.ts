@@ -1,13 +1,18 @@
 /**
- * What the token endpoint's responses mean, in plain words: OAuth error codes (RFC 6749 §5.2), HTTP around them, and
- * what is no response of a token endpoint at all. Repeats nothing of a body.
+ * Failed token responses in plain words: OAuth error codes (RFC 6749 §5.2), HTTP errors, and responses of other servers.
+ * Never repeats any part of a response body.
  */
 import type { Words } from '../core/failure.ts';
 import type { RawResponse, TokenResponse } from './token-response.ts';
 
 export type Refusal = Exclude<TokenResponse, { kind: 'token' }>;
 
-/** @param raw what came back, if anything did */
+/**
+ * Returns cause, message and fix of a failed token request.
+ * @param raw the response; undefined when there was none
+ * @example
+ * refusalWords({ kind: 'rejected', result: 'invalid_scope' }, undefined).cause; // 'token_invalid_scope'
+ */
 export function refusalWords(response: Refusal, raw: RawResponse | undefined): Words {
   const { result } = response;
   const special = raw && aroundHttp(raw, result);
@@ -15,7 +20,7 @@ export function refusalWords(response: Refusal, raw: RawResponse | undefined): W
   return { cause: special?.cause ?? `token_${result}`, message: `${message} (${result})`, fix };
 }
 
-/** The origin a redirect leads to: enough to know who responds, too little to hold a session or a password. */
+/** Returns the origin of a redirect's target: path and query are left out, because they can hold a session or a password. */
 export function redirectTarget({ headers }: RawResponse): string | undefined {
   const location = headers['location'];
   if (typeof location !== 'string' || !URL.canParse(location)) return undefined;
@@ -23,7 +28,7 @@ export function redirectTarget({ headers }: RawResponse): string | undefined {
   return origin === 'null' ? undefined : origin;
 }
 
-/** What is not OAuth's doing but that of something in between. */
+/** Failures that come from HTTP or from a device on the way, not from OAuth. */
 function aroundHttp(raw: RawResponse, result: string): Words | undefined {
   const isPage = /^text\/html/i.test(String(raw.headers['content-type'])) || /^\s*<(!doctype|html)/i.test(raw.body);
   if (raw.status === 511) return PORTAL;
@@ -31,34 +36,34 @@ function aroundHttp(raw: RawResponse, result: string): Words | undefined {
   if (result === 'redirect') {
     const target = redirectTarget(raw);
     const where = target === undefined ? 'another path of the same server' : target;
-    const message = `the token endpoint responds with a redirect (HTTP ${raw.status}) to ${where}, which is never followed with a secret`;
+    const message = `the token endpoint responds with a redirect (HTTP ${raw.status}) to ${where}; the sidecar never follows one with a secret`;
     const fix =
-      'if that is where Aritma’s identity server is, write it into tokenEndpoint; if it is a log-in page, a captive portal or proxy is in between';
+      'if that is Aritma’s identity server, write it into tokenEndpoint; if it is a log-in page, a captive portal or proxy intercepts the request';
     return { cause: 'token_redirect', message, fix };
   }
   if (!isPage || raw.status === 404 || raw.status >= 500) return undefined;
-  const message = `a web page is where the token endpoint should be (HTTP ${raw.status})`;
+  const message = `a web page responds instead of the token endpoint (HTTP ${raw.status})`;
   const fix =
-    'compare tokenEndpoint, path included, with what Aritma gave you; if it is right, a captive portal, proxy or firewall shows its own page: have the host let through';
+    'compare tokenEndpoint, path included, with what Aritma gave you; if it is correct, a captive portal, proxy or firewall sends its own page: have it allow this host';
   return { cause: 'token_web_page', message, fix };
 }
 
 const PORTAL: Words = {
   cause: 'captive_portal',
-  message: 'this network wants a log-in before it lets anything out: a captive portal responds',
-  fix: 'log this machine in to the network, or use another one',
+  message: 'this network requires a log-in: a captive portal responds instead of the identity server',
+  fix: 'log this machine in to the network, or use another network',
 };
 
 const PROXY: Words = {
   cause: 'proxy_credentials',
-  message: 'a proxy in between wants a user and a password (HTTP 407)',
-  fix: 'set HTTPS_PROXY with user and password, or have this host let through',
+  message: 'a proxy on the way requires a user name and a password (HTTP 407)',
+  fix: 'put user name and password into HTTPS_PROXY, or have the proxy allow this host without them',
 };
 
 type Row = Omit<Words, 'cause'>;
 
 const DISCOVERED =
-  'open ISSUER/.well-known/openid-configuration; if there is none, configure tokenEndpoint instead of issuer';
+  'open ISSUER/.well-known/openid-configuration; if it does not exist, configure tokenEndpoint instead of issuer';
 
 const ROWS: Readonly<Record<string, Row>> = {
   invalid_client: {
@@ -71,56 +76,56 @@ const ROWS: Readonly<Record<string, Row>> = {
     fix: 'add client_credentials to the client’s allowedGrantTypes in Aritma IAM',
   },
   unsupported_grant_type: {
-    message: 'the identity server does not know client_credentials for this client',
+    message: 'the identity server does not support client_credentials for this client',
     fix: 'add client_credentials to the client’s allowedGrantTypes in Aritma IAM; check that tokenEndpoint is the token endpoint',
   },
   invalid_scope: {
-    message: 'a scope that is asked for is unknown or not allowed for this client',
-    fix: 'correct `scope`, or add it to the client’s allowedScopes in Aritma IAM; one wrong scope refuses them all',
+    message: 'a requested scope is unknown or not allowed for this client',
+    fix: 'correct `scope`, or add it to the client’s allowedScopes in Aritma IAM; one wrong scope makes the whole request fail',
   },
   invalid_grant: {
-    message: 'the identity server refuses this grant, although client_credentials has none that could be wrong',
-    fix: 'take `parameters` that belong to other grants out, and ask Aritma about the client',
+    message: 'the identity server refuses this grant, although client_credentials sends no code or refresh token',
+    fix: 'remove `parameters` that belong to other grants, and ask Aritma about the client',
   },
   invalid_request: {
     message: 'the identity server does not understand the request',
-    fix: 'check `auth` (Aritma documents client_secret_post) and `parameters`; a client id or secret longer than 100 characters is refused like this, too',
+    fix: 'check `auth` (Aritma documents client_secret_post) and `parameters`; a client id or secret longer than 100 characters also gets this error',
   },
   invalid_target: {
-    message: 'the identity server does not know the API that `resource` or `audience` names',
-    fix: 'correct `resource` and `audience`, or take them out: Aritma needs neither',
+    message: 'the identity server has no API with this `resource` or `audience`',
+    fix: 'correct `resource` and `audience`, or remove them: Aritma needs neither',
   },
   access_denied: {
-    message: 'the identity server does not let this client have a token',
-    fix: 'ask Aritma whether the client is disabled or limited to certain addresses',
+    message: 'the identity server denies this client a token',
+    fix: 'ask Aritma whether the client is disabled or limited to certain IP addresses',
   },
   not_verified: {
-    message: 'the token does not verify: signature, issuer or audience is not the expected one',
-    fix: 'compare issuer and audience with the token’s claims, or set verify: false for tokens that are no JWTs',
+    message: 'the token fails verification: its signature, issuer or audience is wrong',
+    fix: 'compare issuer and audience with the token’s claims, or set verify: false for tokens that are not JWTs',
   },
   jwks: {
-    message: 'the issuer’s keys cannot be had',
-    fix: `check the way to the jwks_uri of the discovery document; ${DISCOVERED}`,
+    message: 'the issuer’s keys cannot be fetched',
+    fix: `check the connection to the jwks_uri of the discovery document; ${DISCOVERED}`,
   },
   http_404: {
-    message: 'there is nothing at this path: what responds (HTTP 404) is not a token response',
+    message: 'there is nothing at this path: the server responds with HTTP 404',
     fix: 'compare the path of tokenEndpoint with what Aritma gave you; it normally ends in /connect/token',
   },
   http_429: {
-    message: 'the identity server says that there are too many requests from here (HTTP 429)',
-    fix: 'wait some minutes, then look for programs that ask for tokens all the time; sidecars keep theirs',
+    message: 'the identity server gets too many requests from here (HTTP 429)',
+    fix: 'wait some minutes, then look for programs that request a token again and again; sidecars keep theirs',
   },
   timeout: {
     message: 'the token endpoint takes the request and does not respond in time',
-    fix: 'try again later; if it stays so, raise token.attemptTimeout, or ask Aritma about its state',
+    fix: 'try again later; if this continues, raise token.attemptTimeout, or ask Aritma about its status',
   },
   bad_token_type: {
-    message: 'the response holds a token that is no bearer token',
-    fix: 'have the client issued bearer tokens: DPoP and the like cannot be used',
+    message: 'the token in the response is not a bearer token',
+    fix: 'configure the client for bearer tokens: DPoP and other token types do not work',
   },
   bad_expires_in: {
-    message: 'the token in the response has expired already, or expires_in is no number of seconds',
-    fix: 'check the token lifetime of the client, and this machine’s clock',
+    message: 'the token in the response has already expired, or expires_in is not a number of seconds',
+    fix: 'check the client’s token lifetime and this machine’s clock',
   },
 };
 
@@ -130,11 +135,11 @@ const OTHERWISE: Readonly<Record<Refusal['kind'], Row>> = {
     fix: 'compare clientId, auth, scope, audience and resource with what Aritma gave you',
   },
   malformed: {
-    message: 'what came back is not a token response',
+    message: 'the response is not a token response',
     fix: 'compare tokenEndpoint, path included, with what Aritma gave you: something else responds there',
   },
   unavailable: {
     message: 'the token endpoint is not available',
-    fix: 'try again later; if it stays so, check the way to tokenEndpoint, or ask Aritma about its state',
+    fix: 'try again later; if this continues, check the connection to tokenEndpoint, or ask Aritma about its status',
   },
 };

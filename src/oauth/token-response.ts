@@ -1,32 +1,32 @@
-/**
- * What a response of a token endpoint means, as a pure function.
- */
+/** Interprets the response of a token endpoint, as a pure function. */
 import { decodeJwt } from 'jose/jwt/decode';
 import type { Failure } from '../core/failure.ts';
 import { Secret } from '../core/secret.ts';
 import { parseObject } from '../net/bounded-request.ts';
 
-/** What the identity server's response means. */
+/** The meaning of a token response. */
 export type TokenResponse =
   | {
       readonly kind: 'token';
+      /** The whole header value, `Bearer …`. */
       readonly authorization: Secret;
       readonly lifetimeS: number;
-      /** How much of it was over when it was issued, at most: a JWT's times are whole seconds. */
+      /** The part of the lifetime that may have passed before the token was issued: JWT times are whole seconds. */
       readonly roundedOffS?: number | undefined;
+      /** True when the response names no lifetime. */
       readonly assumedLifetime: boolean;
     }
-  /** The server understood and said no; asking again changes nothing. `result` is the OAuth error code. */
+  /** The server refused the request; a retry changes nothing. `result` is the OAuth error code. */
   | ({ readonly kind: 'rejected' } & Failed)
-  /** Network, overload, server error: asking again later may work. */
+  /** Network, overload or server error: a later retry may work. */
   | ({ readonly kind: 'unavailable'; readonly retryAfterS?: number | undefined } & Failed)
-  /** Something that is not a token response (RFC 6749 §5) came back. */
+  /** The response is not a token response (RFC 6749 §5). */
   | ({ readonly kind: 'malformed' } & Failed);
 
 interface Failed {
   /** From a closed list. */
   readonly result: string;
-  /** For people. Absent where nobody has said where it was asked. */
+  /** The message for people. Absent when the request has no `place`. */
   readonly failure?: Failure | undefined;
 }
 
@@ -38,12 +38,12 @@ export interface RawResponse {
 
 const MAX_TOKEN_CHARS = 12 * 1024;
 const MAX_LIFETIME_S = 24 * 3600;
-/** RFC 6749 §5.1 only RECOMMENDS expires_in; without it and without a JWT `exp` this is a safe guess. */
+/** RFC 6749 §5.1 only RECOMMENDS `expires_in`. This is the lifetime without it and without a JWT `exp`. */
 const ASSUMED_LIFETIME_S = 300;
 const MAX_RETRY_AFTER_S = 300;
-/** RFC 6750 §2.1 b64token: anything else could break out of the header line. */
+/** RFC 6750 §2.1 b64token: any other character could end the header line. */
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
-/** RFC 6749 §5.2, RFC 8707 §2 and the one of §4.1.2.1 that servers also use here. */
+/** RFC 6749 §5.2, RFC 8707 §2, and `access_denied` of RFC 6749 §4.1.2.1, which servers also send here. */
 const REJECTIONS: ReadonlySet<string> = new Set([
   'invalid_client',
   'invalid_request',
@@ -56,8 +56,11 @@ const REJECTIONS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Decides what a response means.
+ * Returns the meaning of a response.
  * @param nowMs epoch ms, for Retry-After dates and tokens without `expires_in`
+ * @example
+ * interpretTokenResponse({ status: 400, headers: {}, body: '{"error":"invalid_client"}' }, Date.now());
+ * // { kind: 'rejected', result: 'invalid_client' }
  */
 export function interpretTokenResponse(response: RawResponse, nowMs: number): TokenResponse {
   const { status } = response;
@@ -102,27 +105,27 @@ function interpretToken(body: Record<string, unknown>, nowMs: number): TokenResp
     kind: 'token',
     authorization: new Secret(`Bearer ${token}`),
     lifetimeS,
-    // Half of a token of one second is left whatever was rounded.
+    // At least half of the lifetime remains, even for a token of one second.
     roundedOffS: claimed && Math.min(lifetimeS / 2, Math.max(0, lifetimeS - claimed.lifetimeS + claimed.roundedOffS)),
     assumedLifetime: stated === undefined && claimed === undefined,
   };
 }
 
-/** Number or numeric string, rounded down; NaN for everything else. */
+/** Returns a number or a numeric string rounded down; NaN for anything else. */
 function toSeconds(value: unknown): number {
   if (typeof value === 'number') return Math.floor(value);
   return typeof value === 'string' && /^\d{1,15}(\.\d+)?$/.test(value) ? Math.floor(Number(value)) : Number.NaN;
 }
 
 /**
- * What a JWT states of its lifetime, undefined for an opaque token. With `iat` it is a difference of two server times, so
- * a clock that differs from ours does not matter. Claims are input: what is no finite number is as good as absent.
+ * Returns the lifetime that a JWT states; undefined for an opaque token. With `iat` it is the difference of two server
+ * times, so a wrong local clock does not matter. Claims are untrusted: one that is not a finite number counts as absent.
  */
 function claimedLifetime(token: string, nowS: number): { lifetimeS: number; roundedOffS: number } | undefined {
   const { exp, iat } = claimsOf(token);
   if (!isTime(exp)) return undefined;
   if (!isTime(iat)) return { lifetimeS: Math.floor(exp - nowS), roundedOffS: 0 };
-  // Where the clocks agree to the second, ours has the part of it that `iat` left out.
+  // When both clocks agree to the second, ours knows the fraction that `iat` cuts off.
   const agoS = nowS - iat;
   const roundedOffS = Number.isInteger(exp) ? (agoS >= 0 && agoS < 1 ? agoS : 1) : 0;
   return { lifetimeS: Math.floor(exp - iat), roundedOffS };
@@ -132,7 +135,7 @@ function claimsOf(token: string): Readonly<Record<string, unknown>> {
   try {
     return decodeJwt(token);
   } catch {
-    // Opaque: nothing to read.
+    // An opaque token has no claims.
     return {};
   }
 }
@@ -141,11 +144,11 @@ function isTime(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value);
 }
 
-/** RFC 9110 §10.2.3: seconds or a date; absent or garbage = undefined; bounded. */
+/** Returns Retry-After in seconds, at most 300 (RFC 9110 §10.2.3: seconds or a date); undefined when absent or invalid. */
 function retryAfter({ headers }: RawResponse, nowMs: number): number | undefined {
   const value = headers['retry-after'];
   if (typeof value !== 'string') return undefined;
-  // Date.parse makes a date of almost anything; an HTTP-date begins with the day's name.
+  // Date.parse accepts nearly anything; an HTTP-date begins with the name of the day.
   const dateMs = /^[A-Z][a-z]{2}/.test(value) ? Date.parse(value) : Number.NaN;
   const seconds = /^\d{1,9}$/.test(value) ? Number(value) : (dateMs - nowMs) / 1000;
   return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;

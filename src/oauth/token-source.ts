@@ -1,8 +1,7 @@
 /**
- * One kept token: at most one fetch under way however many ask, refreshed behind the callers' backs while still valid,
- * in use until it expires however long the identity server is away, never handed out after that.
+ * One cached token. At most one fetch runs at a time, however many callers ask. The token is refreshed in the background
+ * while it is valid, stays in use until it expires even when the identity server is down, and is never used after that.
  */
-
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import { type Lifespan, planLifespan } from './refresh-policy.ts';
@@ -15,12 +14,12 @@ export interface SourceOptions {
   readonly fetchToken: () => Promise<TokenResponse>;
   readonly events: TokenEvents;
   readonly refreshBeforeMs: number;
-  /** How long one caller waits for a token. */
+  /** How long one caller waits for a token, ms. */
   readonly waitMs: number;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  /** A token from before a reload: callers go on using it until this source has one of its own. */
+  /** A token from before a reload: used until this source has its own. */
   readonly seed?: Token | undefined;
 }
 
@@ -29,14 +28,19 @@ type Outcome = { readonly token: Token } | { readonly error: SidecarError };
 interface Failure {
   readonly error: SidecarError;
   readonly result: string;
-  /** Epoch ms; `since` of the first in a row. */
+  /** Epoch ms; `since` is the time of the first failure in a row. */
   readonly at: number;
   readonly since: number;
 }
 
-/** Timers past 2^31 ms fire at once; a source looks again at least this often instead. */
+/** Timers longer than 2^31 ms fire at once, so long waits are split into steps of this length. */
 const MAX_TIMER_MS = 3_600_000;
 
+/**
+ * Fetches and refreshes the token for one key.
+ * @example
+ * const { authorization } = await source.get();
+ */
 export class TokenSource {
   readonly key: TokenKey;
   readonly #options: SourceOptions;
@@ -51,7 +55,7 @@ export class TokenSource {
   #cancelTimer: (() => void) | undefined;
   #dueAt: number | undefined;
 
-  /** Starts fetching at once. */
+  /** Starts the first fetch at once. */
   constructor(key: TokenKey, options: SourceOptions) {
     this.key = key;
     this.#options = options;
@@ -61,38 +65,38 @@ export class TokenSource {
     this.#pace = new RequestPace(options);
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;
-    void this.#fly();
+    void this.#fetchShared();
   }
 
-  /** What a source that takes over from this one can start with. */
+  /** The current token, as the seed of a source that replaces this one. */
   get token(): Token | undefined {
     return this.#token;
   }
 
   /**
-   * The token to send now; a promise only where there is none. It waits for the request under way and, while the identity
-   * server is in trouble, for each further try that begins before the caller's time is up.
-   * @throws SidecarError TOKEN_UNAVAILABLE | CREDENTIALS_REJECTED with `retryAfterS`, thrown or as rejection
+   * Returns the token to send now; a promise only when there is none. The promise waits for the running request and for
+   * every retry that starts within the caller's waiting time.
+   * @throws SidecarError TOKEN_UNAVAILABLE | CREDENTIALS_REJECTED with `retryAfterS`, thrown or as a rejection
    */
   get(): Token | Promise<Token> {
     const phase = this.#phase();
     if (this.#token === undefined || phase === 'expired') return this.#wait(false);
     this.#options.events.lookup(phase === 'fresh' ? 'hit' : 'early');
-    if (phase === 'early' && this.#mayFlyBehind()) void this.#fly();
+    if (phase === 'early' && this.#mayFetchNow()) void this.#fetchShared();
     return this.#token;
   }
 
-  /** Like `get`, for whoever ends when this try fails: waits for no other. Rejects like `get`. */
+  /** Like `get`, but rejects when the current try fails instead of waiting for a retry. */
   async getOnce(): Promise<Token> {
     if (this.#phase() !== 'expired') return this.get();
     const retryInMs = this.#flight === undefined ? this.#pace.retryInMs(true) : 0;
     if (this.#failure && retryInMs > 0) throw withRetryAfter(this.#failure.error, retryInMs);
-    return this.#fly().then(unwrap);
+    return this.#fetchShared().then(unwrap);
   }
 
   /**
-   * For an upstream that refused `stale`: the current token if that is another one by now, else a newly fetched one. The
-   * first such fetch starts at once, however young `stale` is; those after it a second apart. Throws like `get`.
+   * For an upstream that refused `stale`: returns the current token if it is already a different one, else fetches a new
+   * one. The first fetch starts at once, later ones are at least one second apart. Throws like `get`.
    */
   renew(stale: Token): Token | Promise<Token> {
     if (this.#token !== stale) return this.get();
@@ -100,13 +104,13 @@ export class TokenSource {
     return this.#wait(true);
   }
 
-  /** Drops the token and fetches another now, whatever the back-off says. */
+  /** Drops the token and fetches a new one now; ignores the back-off. Rejects like `get`. */
   refresh(): Promise<Token> {
     this.#token = undefined;
     this.#failure = undefined;
-    // One that is under way counts as this one.
+    // A running fetch is joined.
     if (this.#flight === undefined) this.#pace.hurry();
-    return this.#fly().then(unwrap);
+    return this.#fetchShared().then(unwrap);
   }
 
   snapshot(): TokenSnapshot {
@@ -126,7 +130,7 @@ export class TokenSource {
     };
   }
 
-  /** Fetches no more; whoever waits is served by `close`, and told of the stop by `destroy`. */
+  /** Ends fetching. `close` still serves waiting callers; `destroy` rejects them with SIDECAR_STOPPED. */
   close(how: 'close' | 'destroy' = 'close'): void {
     this.#closed = true;
     if (how === 'destroy') this.#waiters.fail(new SidecarError('SIDECAR_STOPPED'), Number.POSITIVE_INFINITY);
@@ -139,8 +143,8 @@ export class TokenSource {
     const retryInMs = this.#flight === undefined ? this.#pace.retryInMs(true) : 0;
     if (this.#failure && retryInMs >= waitMs) throw withRetryAfter(this.#failure.error, retryInMs);
     const token = this.#waiters.wait();
-    if (retryInMs === 0) void this.#fly(isRenewal);
-    // For the others that wait the timer has been set.
+    if (retryInMs === 0) void this.#fetchShared(isRenewal);
+    // The first waiting caller sets the timer for all.
     else if (this.#waiters.count === 1) this.#schedule();
     return token;
   }
@@ -151,8 +155,8 @@ export class TokenSource {
     return phase === 'fresh' && this.#token === this.#options.seed ? 'early' : phase;
   }
 
-  /** Whether a fetch may start now that nobody asks for, or that those who wait will wait for. */
-  #mayFlyBehind(): boolean {
+  /** Whether the back-off and the pace allow a fetch in the background now. */
+  #mayFetchNow(): boolean {
     return this.#retryInMs() === 0 && this.#pace.pauseMs() === 0;
   }
 
@@ -160,10 +164,10 @@ export class TokenSource {
     return this.#pace.retryInMs(this.#waiters.count > 0);
   }
 
-  /** Starts or joins the one flight. It never rejects, so a flight nobody waits for needs no handler. */
-  #fly(isRenewal = false): Promise<Outcome> {
-    this.#flight ??= this.#land(isRenewal).then((outcome) => {
-      // One after the other at once: who joins a flight is served by it.
+  /** Starts or joins the one running fetch. Never rejects, so a fetch without waiting callers needs no handler. */
+  #fetchShared(isRenewal = false): Promise<Outcome> {
+    this.#flight ??= this.#fetch(isRenewal).then((outcome) => {
+      // No await between these steps: a caller that joins the fetch gets its result.
       this.#flight = undefined;
       if ('token' in outcome) this.#waiters.serve(outcome.token);
       else this.#waiters.fail(outcome.error, this.#pace.retryInMs(true));
@@ -173,7 +177,7 @@ export class TokenSource {
     return this.#flight;
   }
 
-  async #land(isRenewal: boolean): Promise<Outcome> {
+  async #fetch(isRenewal: boolean): Promise<Outcome> {
     const { clock, events, random, refreshBeforeMs, fetchToken } = this.#options;
     const pauseMs = this.#pace.pauseMs(isRenewal);
     if (pauseMs > 0) await new Promise<void>((resolve) => void clock.startTimer(pauseMs, resolve));
@@ -182,7 +186,7 @@ export class TokenSource {
     if (response.kind !== 'token') return this.#fail(response);
     const { authorization, lifetimeS, roundedOffS = 0 } = response;
     const lifespan = planLifespan(since, lifetimeS - roundedOffS, { refreshBeforeMs, random: random() });
-    // The machine may have slept while the response was on its way.
+    // The machine may have been suspended while the response was on its way.
     if (phaseOf(lifespan, clock.now()) === 'expired')
       return this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
     const token: Token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
@@ -209,10 +213,10 @@ export class TokenSource {
     return { error };
   }
 
-  /** Looks again when the token turns early or the back-off ends, with or without callers. */
+  /** Sets the timer for the next refresh or the end of the back-off, with or without waiting callers. */
   #schedule(): void {
     this.#cancelTimer?.();
-    // Whoever waits is served, even by a source that a reload has replaced.
+    // Waiting callers get a token even after a reload has replaced this source.
     if (this.#closed && this.#waiters.count === 0) return;
     const { clock } = this.#options;
     const token = this.#phase() === 'fresh' ? this.#token : undefined;
@@ -224,7 +228,7 @@ export class TokenSource {
 
   #wake(): void {
     if (this.#flight !== undefined || (this.#closed && this.#waiters.count === 0)) return;
-    if (this.#phase() !== 'fresh' && this.#mayFlyBehind()) void this.#fly();
+    if (this.#phase() !== 'fresh' && this.#mayFetchNow()) void this.#fetchShared();
     else this.#schedule();
   }
 }
@@ -238,7 +242,7 @@ function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
   return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
 }
 
-/** By both clocks at once. */
+/** Returns the phase of a token by both clocks; see refresh-policy.ts. */
 export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
   const age = elapsedSince(lifespan.since, now);
   if (age >= lifespan.usableForMs) return 'expired';

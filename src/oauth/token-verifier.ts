@@ -1,6 +1,6 @@
 /**
- * Optional proof that a token really is the issuer's and for us: signature against the issuer's keys, issuer, audience,
- * expiry (RFC 9068 §4). The API checks all that itself; this finds a misconfiguration before the API does.
+ * Optional verification of tokens: signature against the issuer's keys, issuer, audience, expiry (RFC 9068 §4). The API
+ * checks the same; this finds a misconfiguration before the first call does.
  */
 import type { JWK } from 'jose';
 import type { Dispatcher } from 'undici';
@@ -15,26 +15,27 @@ export interface VerifierOptions {
   readonly issuer: string;
   /** Undefined = any audience. */
   readonly audience: string | undefined;
-  /** The issuer's key set, from discovery; undefined when there is none to be had now. */
+  /** URL of the issuer's key set, from discovery; undefined when it is not available now. */
   readonly jwksUri: () => Promise<string | undefined>;
-  /** Connections to where the keys are. */
+  /** Connects to the server of the key set. */
   readonly dispatcherFor: (url: string) => Dispatcher;
   readonly deadlineMs: number;
   readonly clock: Clock;
 }
 
+/** Resolves with the reason why a token must not be used; undefined when it may. */
 export type Verify = (authorization: Secret) => Promise<Exclude<TokenResponse, { kind: 'token' }> | undefined>;
 
-/** Clocks of server and sidecar may differ; expiry is kept by elapsed time anyway. */
+/** Allowed clock difference; the real expiry is measured by elapsed time. */
 const CLOCK_TOLERANCE_S = 300;
 const MAX_KEYS_BYTES = 256 * 1024;
-/** More that fit are not tried: each costs time. */
+/** At most this many keys are tried per token: each costs time. */
 const MAX_KEYS = 50;
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'];
 
-/** Keys are taken for what they are for so long. */
+/** Cached keys are used for this long. */
 const MAX_AGE_MS = 600_000;
-/** Fetches of the keys because of one token: so many at once, and another one every so often. */
+/** Rate limit of fetches that a token without a matching key causes. */
 const REFETCHES = { atOnce: 4, everyMs: 15_000 } as const;
 
 interface KeySet {
@@ -44,29 +45,31 @@ interface KeySet {
 }
 
 /**
- * Resolves with why a token must not be used, undefined when it may. Where no key that is kept verifies it, the keys are
- * fetched once more, within a rate, and all that fit are tried: a server may have replaced one, under the same `kid` too.
+ * Creates the verification of one issuer's tokens. When no cached key verifies a token, the keys are fetched again, rate
+ * limited, and all matching ones are tried: a server may have replaced a key, even under the same `kid`.
+ * @example
+ * const reason = await createVerifier(options)(token.authorization);
  */
 export function createVerifier(options: VerifierOptions): Verify {
   const keySet = createKeySet(options);
   return async (authorization) => {
-    // Few ask for it, and it would cost everybody's start.
+    // Loaded on first use: most set-ups do not need it, and it slows the start.
     const jose = await import('jose');
     const token = authorization.reveal().slice('Bearer '.length);
     const first = await keySet.find();
     if (!first) return { kind: 'unavailable', result: 'jwks' };
-    const refusal = await judge(jose, token, first.set.keys, options);
-    // A token request never waits for the keys twice.
+    const refusal = await verifyWith(jose, token, first.set.keys, options);
+    // A token request waits for the keys at most once.
     if (refusal !== 'no key' || first.isNew) return refusal && { kind: 'malformed', result: 'not_verified' };
     const again = await keySet.refetch();
     if (again === 'too often') return { kind: 'malformed', result: 'not_verified' };
     if (!again) return { kind: 'unavailable', result: 'jwks' };
-    return (await judge(jose, token, again.keys, options)) && { kind: 'malformed', result: 'not_verified' };
+    return (await verifyWith(jose, token, again.keys, options)) && { kind: 'malformed', result: 'not_verified' };
   };
 }
 
-/** `no key`: none of these verifies the signature; `refused`: whatever the keys, it must not be used. */
-async function judge(jose: Jose, token: string, keys: readonly JWK[], { issuer, audience }: VerifierOptions) {
+/** `no key`: none of the keys verifies the signature; `refused`: the token must not be used, whatever the keys. */
+async function verifyWith(jose: Jose, token: string, keys: readonly JWK[], { issuer, audience }: VerifierOptions) {
   const expected = {
     issuer,
     algorithms: ALGORITHMS,
@@ -76,7 +79,7 @@ async function judge(jose: Jose, token: string, keys: readonly JWK[], { issuer, 
   };
   try {
     const { kid } = jose.decodeProtectedHeader(token);
-    // Each by itself: one that cannot be read must not hide the others.
+    // One at a time: an unreadable key must not hide the others.
     const fitting = keys.filter((one) => kid === undefined || one.kid === undefined || one.kid === kid);
     for (const key of fitting.slice(0, MAX_KEYS)) {
       const only = jose.createLocalJWKSet({ keys: [{ ...key, kid }] as JWK[] });
@@ -87,12 +90,12 @@ async function judge(jose: Jose, token: string, keys: readonly JWK[], { issuer, 
     }
     return 'no key';
   } catch {
-    // No JWT at all.
+    // Not a JWT.
     return 'refused';
   }
 }
 
-/** The issuer's keys, fetched one at a time whoever asks; those that were had last are kept while no new ones can be had. */
+/** The issuer's keys. Concurrent callers share one fetch; the last keys stay in use while new ones cannot be fetched. */
 function createKeySet(options: VerifierOptions) {
   const { clock, jwksUri } = options;
   let kept: KeySet | undefined;
@@ -129,7 +132,7 @@ function createKeySet(options: VerifierOptions) {
   };
 }
 
-/** Over the credential's own connections, with its proxy and CA, never following a redirect. */
+/** Fetches a key set over the credential's own connections, with its proxy and CA; never follows a redirect. */
 async function fetchKeys(
   { uri, dispatcher }: { readonly uri: string; readonly dispatcher: Dispatcher },
   deadlineMs: number,

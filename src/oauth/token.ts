@@ -1,13 +1,11 @@
-/**
- * A kept token: what it is for, how long it lives, and what may be told of it.
- */
+/** A cached token: its key, its lifetime, and the snapshot and events that other parts may see. */
 import type { SidecarError } from '../core/errors.ts';
 import type { Failure } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
 import type { TokenTarget } from './credential.ts';
 import type { Lifespan } from './refresh-policy.ts';
 
-/** `fresh`: use it · `early`: use it, refresh behind · `expired`: never send it. */
+/** `fresh`: use it · `early`: use it and refresh in the background · `expired`: never send it. */
 export type Phase = 'fresh' | 'early' | 'expired';
 
 export interface Token extends Lifespan {
@@ -17,26 +15,28 @@ export interface Token extends Lifespan {
   readonly expiresAt: number;
 }
 
+/** Routes with equal keys share a token. */
 export interface TokenKey extends TokenTarget {
   readonly credential: string;
 }
 
+/** `join`: waits for the running fetch · `miss`: starts one. */
 export type LookupResult = 'hit' | 'early' | 'join' | 'miss';
 
-/** What happens to a key, for log and metrics. None of it may throw. */
+/** Events of one key, for log and metrics. The callbacks must not throw. */
 export interface TokenEvents {
   lookup(result: LookupResult): void;
   obtained(token: Token, assumedLifetime: boolean): void;
-  /** @param expiresAt epoch ms, of the token that is in use meanwhile; undefined = there is none */
+  /** @param expiresAt epoch ms, of the token that stays in use; undefined = there is none */
   failed(error: SidecarError, retryInMs: number, expiresAt: number | undefined): void;
 }
 
 export interface TokenSnapshot {
   readonly key: TokenKey;
   readonly state: Phase | 'none';
-  /** Epoch ms of the current token's expiry. */
+  /** Expiry of the current token, epoch ms. */
   readonly expiresAt: number | undefined;
-  /** Epoch ms of the next fetch without anybody asking; past while it is under way. */
+  /** Time of the next background fetch, epoch ms; in the past while it runs. */
   readonly refreshAt: number | undefined;
   readonly lastSuccessAt: number | undefined;
   readonly lastError:
@@ -44,7 +44,7 @@ export interface TokenSnapshot {
         readonly code: string;
         readonly result: string;
         readonly at: number;
-        /** Since when there has been no success. */
+        /** Time of the first failure after the last success, epoch ms. */
         readonly since: number;
         readonly failure: Failure | undefined;
       }

@@ -1,22 +1,22 @@
 /**
- * Callers that wait for one token: a bounded number, each with a deadline of its own. One that gives up leaves what is
- * under way to the others.
+ * Callers that wait for one token: a bounded number, each with its own time limit. A caller that gives up does not stop the
+ * running request.
  */
 import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import type { Failure } from '../core/failure.ts';
 import type { Token } from './token.ts';
 
-/** More callers than this do not wait for one token; each costs memory and a connection. */
+/** At most this many callers wait for one token: each costs memory and a connection. */
 const MAX_WAITING = 20_000;
 
 export interface WaitersOptions {
-  /** Whose tokens they wait for, for the error. */
+  /** Name of the credential, for the error. */
   readonly credential: string;
   /** How long one caller waits, ms. */
   readonly waitMs: number;
   readonly clock: Clock;
-  /** What the last try met, for those whose time is up before the next one ends. */
+  /** Failure of the last try, for callers whose time ends before the next try does. */
   readonly lastFailure?: () => Failure | undefined;
 }
 
@@ -28,6 +28,7 @@ interface Waiter {
   readonly cancel: () => void;
 }
 
+/** The waiting callers of one token source. */
 export class Waiters {
   readonly #options: WaitersOptions;
   readonly #waiting = new Set<Waiter>();
@@ -40,7 +41,10 @@ export class Waiters {
     return this.#waiting.size;
   }
 
-  /** @throws SidecarError TOKEN_UNAVAILABLE, at once when too many wait, as rejection when the time is up */
+  /**
+   * Waits for `serve` or `fail`.
+   * @throws SidecarError TOKEN_UNAVAILABLE: at once when too many callers wait, as a rejection when the time is up
+   */
   wait(): Promise<Token> {
     if (this.#waiting.size >= MAX_WAITING) throw this.#unavailable('queue_full');
     const { promise, resolve, reject } = Promise.withResolvers<Token>();
@@ -59,13 +63,13 @@ export class Waiters {
     for (const waiter of this.#leave(Number.POSITIVE_INFINITY)) waiter.resolve(token);
   }
 
-  /** Ends the wait of those whose time is up before the next try, `retryInMs` from now; the others wait for it. */
+  /** Rejects callers whose time ends before the next try, `retryInMs` from now; the others go on waiting. */
   fail(error: SidecarError, retryInMs: number): void {
     const nextMs = this.#options.clock.now().monotonicMs + retryInMs;
     for (const waiter of this.#leave(nextMs)) waiter.reject(error);
   }
 
-  /** Takes out those who wait until then at most. All wait equally long, so they are in order. */
+  /** Removes the callers that wait until then at most. All wait equally long, so they are sorted. */
   #leave(untilMs: number): Waiter[] {
     const leaving: Waiter[] = [];
     for (const waiter of this.#waiting) {

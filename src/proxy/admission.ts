@@ -1,7 +1,7 @@
 /**
- * The gate: decides from a request's line and headers whether it may spend the company's money, and on which route.
- * Default deny. Nothing here is parsed as a URL: a request target is an opaque string that is checked, cut at the
- * route's prefix and put behind a constant origin, so no spelling of it can reach another host.
+ * The gate: decides from the request line and headers whether a request may use the company's token, and on which route.
+ * Default deny. A request target is never parsed as a URL: it is an opaque string that is checked, cut at the route's prefix
+ * and appended to a constant origin, so no spelling of it can reach another host.
  */
 import { normalize } from 'node:path/posix';
 import { SidecarError } from '../core/errors.ts';
@@ -13,7 +13,7 @@ import { notOurs, notRouted } from './refusals.ts';
 export interface RoutePattern {
   /** `/` or `/banking`. */
   readonly path: string;
-  /** Put in front of what follows the prefix: `` or `/api`. */
+  /** Prepended to the part after the prefix: empty, or `/api`. */
   readonly basePath: string;
   /** `METHOD /glob` entries; undefined = everything. */
   readonly allow: readonly string[] | undefined;
@@ -24,7 +24,7 @@ export interface AdmissionOptions<Route extends RoutePattern> {
   /** Exact `Host` values in lower case. */
   readonly hosts: ReadonlySet<string>;
   readonly allowForwarded: boolean;
-  /** Undefined = no key is asked for. */
+  /** Undefined = callers need no key. */
   readonly identify: Identify | undefined;
 }
 
@@ -41,20 +41,20 @@ export interface RequestLine {
 
 export interface Admitted<Route> {
   readonly route: Route;
-  /** Name of the caller, `anyone` where none is asked for. */
+  /** Name of the caller; `anyone` when callers need no key. */
   readonly caller: string;
   /** Path and query for the upstream's request line. */
   readonly path: string;
-  /** Its own, and those that some servers would take it for. */
+  /** The request's method, and any that overrides in header or query ask for. */
   readonly methods: readonly string[];
 }
 
-/** They would show the token, or leave the gate behind. */
+/** Never forwarded: they would show the token or bypass the gate. */
 const NEVER: ReadonlySet<string> = new Set(['TRACE', 'TRACK', 'CONNECT']);
 const MAX_HEADERS = 100;
 const MAX_TARGET_CHARS = 8192;
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/;
-/** Visible ASCII without `#` and `\`: no fragment, no whitespace, no control, nothing a server reads in two ways. */
+/** Visible ASCII without `#` and `\`: no fragment, whitespace, control character or ambiguous separator. */
 const TARGET = /^\/(?!\/)[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
 const ABSOLUTE = /^http:\/\/([^/?#@\\]+)(|[/?].*)$/i;
 const ABSOLUTE_SECURE = /^https:\/\/([^/?#@\\]+)(|[/?].*)$/i;
@@ -62,12 +62,19 @@ const BAD_PATH = /\/\/|%(?![0-9A-Fa-f]{2})|%(?:00|0[aAdD])/;
 const SEPARATOR = /\/|%2f|%5c/i;
 
 /**
+ * Admits a request and returns its route, or throws.
  * @throws SidecarError CALLER_REQUEST_INVALID | CALLER_METHOD_REFUSED | CALLER_HEADERS_TOO_LARGE | CALLER_TARGET_TOO_LONG |
  * CALLER_HOST | CALLER_ORIGIN | CALLER_FORWARDED | CALLER_LOOP | CALLER_KEY | CALLER_EXPECTATION | CALLER_TOKEN_IN_QUERY |
  * ROUTE_NOT_FOUND | ROUTE_NOT_ALLOWED
  */
 export type Admit<Route> = (line: RequestLine, head: RequestHead) => Admitted<Route>;
 
+/**
+ * Creates the gate's check.
+ * @example
+ * const admit = createAdmission({ routes, hosts: new Set(['127.0.0.1:7080']), allowForwarded: false, identify: undefined });
+ * const { route, path } = admit(line, readRequestHead(req.rawHeaders));
+ */
 export function createAdmission<Route extends RoutePattern>(options: AdmissionOptions<Route>): Admit<Route> {
   const routes = options.routes
     .map((route) => ({ route, allow: route.allow && compileAllowList(route.allow) }))
@@ -92,7 +99,7 @@ export function createAdmission<Route extends RoutePattern>(options: AdmissionOp
   };
 }
 
-/** A list on one route is no list if another way of writing its path leads around it, by a wider route. */
+/** Finds the route. Refuses another spelling of a listed route's path that would match a wider route without a list. */
 function routeOf<Entry extends { route: RoutePattern; allow: unknown }>(routes: readonly Entry[], path: string): Entry {
   const match = routes.find(({ route }) => isUnder(path, route.path));
   if (!match)
@@ -113,14 +120,14 @@ function checkMessage(line: RequestLine, head: RequestHead): void {
   checkFraming(line, head);
 }
 
-/** RFC 9112 §6.1: only plain `chunked` can be decoded here, and HTTP/1.0 has no transfer codings. */
+/** RFC 9112 §6.1: only plain `chunked` is supported, and HTTP/1.0 has no transfer codings. */
 function checkFraming({ httpVersion }: RequestLine, { transferEncoding, contentLength, expect }: RequestHead): void {
   if (transferEncoding !== undefined) {
     const plain = /^[\t ]*chunked[\t ]*$/i.test(transferEncoding);
     if (!plain || httpVersion === '1.0' || contentLength !== undefined)
       throw new SidecarError('CALLER_REQUEST_INVALID');
   }
-  // HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).
+  // Expectations of HTTP/1.0 are ignored (RFC 9110 §10.1.1).
   const expected = httpVersion === '1.0' ? undefined : expect?.toLowerCase();
   if (expected !== undefined && expected !== '100-continue') throw new SidecarError('CALLER_EXPECTATION');
 }
@@ -134,12 +141,12 @@ function checkCaller(
   if (head.hosts.length > 1 || (host === undefined && httpVersion === '1.1')) {
     throw new SidecarError('CALLER_REQUEST_INVALID');
   }
-  // HTTP/1.0 callers may leave Host out (RFC 9110 §7.2); no browser speaks HTTP/1.0, so rebinding cannot.
+  // HTTP/1.0 callers may leave Host out (RFC 9110 §7.2). Browsers do not use HTTP/1.0, so DNS rebinding cannot either.
   if (host !== undefined && !hosts.has(host.toLowerCase())) {
     const port = HOST.exec(host)?.[1] ?? '0';
     throw HOST.test(host) && Number(port) <= 65_535 ? notOurs(host, hosts) : new SidecarError('CALLER_REQUEST_INVALID');
   }
-  // Old browsers name no origin with a form, but the page.
+  // Old browsers send no Origin with a form, but a Referer.
   const isForeign = !isSafe(method) && head.referers?.some((page) => isElsewhere(page, hosts));
   if (head.fromBrowser || isForeign) throw new SidecarError('CALLER_ORIGIN');
   if (head.looped) throw new SidecarError('CALLER_LOOP');
@@ -151,7 +158,7 @@ function isElsewhere(page: string, hosts: ReadonlySet<string>): boolean {
   return authority !== undefined && !hosts.has(authority.toLowerCase());
 }
 
-/** Absolute-form (RFC 9112 §3.2.2) is taken for our own authority only; asterisk and authority forms never. */
+/** Accepts absolute-form (RFC 9112 §3.2.2) for the sidecar's own authority only; asterisk and authority forms never. */
 function originForm({ target, secure }: RequestLine, hosts: ReadonlySet<string>): string {
   if (target.startsWith('/')) return target;
   const absolute = (secure ? ABSOLUTE_SECURE : ABSOLUTE).exec(target);
@@ -167,20 +174,20 @@ function checkTarget(target: string, path: string, query: string): void {
   if (holdsToken(query)) throw new SidecarError('CALLER_TOKEN_IN_QUERY');
 }
 
-/** `.` and `..` in every spelling some server takes for them: encoded, or with path parameters (`..;x`). */
+/** `.` and `..` in every spelling that some server accepts: encoded, or with path parameters (`..;x`). */
 function isDotSegment(segment: string): boolean {
   const plain = segment.replace(/%2e/gi, '.').replace(/(?:;|%3b).*$/i, '');
   return plain === '.' || plain === '..';
 }
 
-/** RFC 6750 §2: one way to send a token per request, and ours is the header. */
+/** RFC 6750 §2 allows one way to send a token per request, and the sidecar uses the header. */
 function holdsToken(query: string): boolean {
   return /token|%/i.test(query) && parameters(query).some(([name]) => name === 'access_token');
 }
 
 const NONE: readonly string[] = [];
 
-/** Methods in fields that frameworks look at, and in `_method`, which they take from a query too. */
+/** Returns the methods in the override headers and the query parameter `_method` that some frameworks obey. */
 function overrides({ methodOverrides }: RequestHead, query: string): readonly string[] {
   const inQuery = /method|%/i.test(query) ? parameters(query).filter(([name]) => name === '_method') : NONE;
   if (methodOverrides === undefined && inQuery.length === 0) return NONE;
@@ -190,7 +197,7 @@ function overrides({ methodOverrides }: RequestHead, query: string): readonly st
     .filter((method) => method !== '');
 }
 
-/** Names as servers read them: in any case, encoded or not, and to PHP `.`, a blank and `[` are an underscore. */
+/** Names as servers read them: in any case, encoded or not; PHP turns `.`, a blank and `[` into an underscore. */
 function parameters(query: string): (readonly [name: string, value: string])[] {
   return query
     .slice(1)
@@ -202,7 +209,7 @@ function parameters(query: string): (readonly [name: string, value: string])[] {
     });
 }
 
-/** Whether a server that decodes, more than once even, and takes no account of case would find it under the prefix. */
+/** Whether a server that ignores case and decodes up to twice would find the path under the prefix. */
 function isMeant(path: string, prefix: string): boolean {
   return isUnder(normalize(decoded(decoded(path)).replaceAll('\\', '/')).toLowerCase(), prefix.toLowerCase());
 }
@@ -211,7 +218,7 @@ function isUnder(path: string, prefix: string): boolean {
   return prefix === '/' || path === prefix || (path.startsWith(prefix) && path[prefix.length] === '/');
 }
 
-/** RFC 9110 §9.2.1, of those that are let in. */
+/** Safe methods (RFC 9110 §9.2.1), without TRACE, which is never admitted. */
 export function isSafe(method: string): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
 }

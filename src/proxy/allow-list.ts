@@ -1,10 +1,10 @@
 /**
- * The allow-list of a route: which methods and paths pass. Hides how a path is matched in bounded time, and which paths are on
- * no list because servers do not agree on what they name.
+ * The allow-list of a route: which methods and paths it allows. Matches in bounded time, and refuses paths that different
+ * servers read differently.
  */
 
 const ENCODED_SEPARATOR = /%2f|%5c/i;
-/** Encoded once more or in too many bytes: what a path consists of, or where some server ends it. */
+/** Characters with a meaning in paths, or that end a path on some servers: encoded, or as overlong UTF-8. */
 const HIDDEN = /%(?:00|0[ad]|2e|2f|3b|5c|u[0-9a-f]{4})/i;
 const OVERLONG = /%(?:c0%a[ef]|c1%9c|e0%80%a[ef]|e0%81%9c|f0%80%80%a[ef]|f0%80%81%9c)/i;
 const MAX_DECODINGS = 4;
@@ -15,9 +15,12 @@ interface Allow {
 }
 
 /**
- * @param entries `METHOD /glob`, as the configuration has them
- * @returns whether a method may be used on a path, as it stands behind the route's prefix. An encoded separator may be a `/` to
- * the upstream, so a path with one never passes
+ * Compiles an allow-list.
+ * @param entries `METHOD /glob`, as configured
+ * @returns whether a method is allowed on a path without the route's prefix. Paths with an encoded separator are never
+ * allowed, because the upstream may treat it as `/`
+ * @example
+ * compileAllowList(['GET /accounts/**'])('GET', '/accounts/1'); // true
  */
 export function compileAllowList(entries: readonly string[]): (method: string, path: string) => boolean {
   const list = entries.map(compileAllow);
@@ -33,9 +36,9 @@ function compileAllow(entry: string): Allow {
 }
 
 /**
- * Text stands for itself, `*` for what has no `/` in it, `**` for anything, a final `/**` also for nothing. Follows all places
- * of the path at once that the glob can have come to, in ascending order: the time is the number of wildcards times the length
- * of the path, where a regular expression takes the one to the power of the other.
+ * `*` matches anything without `/`, `**` anything, a final `/**` also nothing; other text matches itself. Tracks all
+ * positions in the path that the glob can have reached, in ascending order. So the time is wildcards times path length; a
+ * regular expression would backtrack exponentially.
  */
 function compileGlob(glob: string): (path: string) => boolean {
   const steps = glob.match(/\/\*\*$|\*\*|\*|(?:(?!\/\*\*$)[^*])+/g) ?? [];
@@ -56,7 +59,7 @@ function afterText(text: string, path: string, places: readonly number[]): reado
 function afterWildcard(wildcard: string, path: string, places: readonly number[]): readonly number[] {
   const reached: number[] = [];
   for (const from of places) {
-    // Where an earlier place has come by, this one has nothing to add.
+    // Positions that an earlier start has reached are already in the list.
     for (let at = from; at > (reached.at(-1) ?? -1) && at <= path.length; at += 1) {
       reached.push(at);
       if (wildcard === '*' && path[at] === '/') break;
@@ -65,7 +68,7 @@ function afterWildcard(wildcard: string, path: string, places: readonly number[]
   return reached;
 }
 
-/** Whether a server behind another one, each of which decodes, would read another path than we do. */
+/** Whether a chain of servers that each decode the path would read another path than this check. */
 function isDisguised(path: string): boolean {
   let plain = path;
   for (let round = 0; plain.includes('%25'); round += 1) {
@@ -75,7 +78,7 @@ function isDisguised(path: string): boolean {
   return OVERLONG.test(plain);
 }
 
-/** Percent-decoded once, and of ASCII alone. */
+/** Percent-decodes a text once, ASCII only. */
 export function decoded(text: string): string {
   return text.replace(/%([0-7][0-9a-f])/gi, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }

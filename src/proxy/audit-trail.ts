@@ -1,23 +1,23 @@
 /**
- * What an audited call leaves in the audit log: one line when it is over, or, where its line has to be on disk before anybody
- * can act on it, one before it is sent and one before its response leaves. Hides which of them a call has left already.
+ * Writes the audit entries of a call: one when it ends; or, with `fsync: always`, one before the request is sent and one
+ * before its response leaves. Hides which of them are already written.
  */
 import type { AuditFacts, Exchange, Outcome } from './exchange.ts';
 
 /**
- * Before an audited request is sent. Resolves at once where its line need not be on disk.
- * @throws SidecarError SIDECAR_AUDIT_FAILED while none can be written
+ * Called before an audited request is sent. Resolves at once when its entry need not be on disk.
+ * @throws SidecarError SIDECAR_AUDIT_FAILED while entries cannot be written
  */
 export async function intend(exchange: Exchange): Promise<void> {
   const { auditor } = exchange.context;
   if (!auditor?.onDisk) return;
   exchange.intent = auditor.append({ event: 'intent', ...about(exchange) });
   if (exchange.intent) await auditor.onDisk(exchange.intent);
-  // Asked once more: whether calls are let through may have changed with this very line.
+  // Check again: writing this entry may have failed, and then the call must not go ahead.
   for (const method of exchange.methods) exchange.gate?.audited(method);
 }
 
-/** Before a response leaves: resolves when the line about it is on disk. Undefined where nobody has to wait. */
+/** Called before a response leaves; resolves when its entry is on disk. Undefined when there is nothing to wait for. */
 export function conclude(exchange: Exchange, status: number): Promise<boolean> | undefined {
   const { context, intent, error } = exchange;
   if (!intent || exchange.isConcluded) return undefined;
@@ -26,7 +26,7 @@ export function conclude(exchange: Exchange, status: number): Promise<boolean> |
   return entry && context.auditor?.onDisk?.(entry);
 }
 
-/** When the call is over. */
+/** Called at the end of the call: writes the entry, or one that the response broke off after its entry. */
 export function endTrail(exchange: Exchange, outcome: Outcome): void {
   const { context, intent, requestId, isConcluded } = exchange;
   if (!isConcluded) context.auditor?.append(whole(exchange, outcome), intent);
@@ -41,11 +41,11 @@ export function endTrail(exchange: Exchange, outcome: Outcome): void {
 function whole(exchange: Exchange, outcome: Outcome): AuditFacts {
   const { req, digest } = exchange;
   const facts = { ...about(exchange), ...outcome, mayHaveExecuted: mayHave(exchange, outcome) };
-  // A copy: while it is being responded to, more of the body may come.
+  // A copy: more of the body may arrive during the response.
   return { event: 'request', ...facts, bodyComplete: req.complete, sha256: digest?.copy().digest('hex') };
 }
 
-/** Said of failures alone. */
+/** Defined only for failures. */
 function mayHave(exchange: Exchange, { code }: Outcome): boolean | undefined {
   return code === undefined ? undefined : exchange.mayHaveExecuted;
 }

@@ -1,28 +1,29 @@
 /**
- * Reads `WWW-Authenticate` by its grammar (RFC 9110 §11.2, §11.6.1): a list of challenges whose parameters are separated by
- * the same comma as the challenges themselves, so that only the whole grammar tells a scheme from a word inside a quoted
- * string. What does not follow the grammar has no meaning here.
+ * Parses `WWW-Authenticate` (RFC 9110 §11.2, §11.6.1). The same comma separates challenges and their parameters, so only the
+ * full grammar distinguishes a scheme from a word inside a quoted string. A value that breaks the grammar is ignored.
  */
 
 export interface Challenge {
   /** In lower case. */
   readonly scheme: string;
-  /** In order, with names in lower case; values without their quotes and escapes. */
+  /** In order; names in lower case, values without quotes and escapes. */
   readonly parameters: readonly (readonly [name: string, value: string])[];
 }
 
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const QUOTED = '"((?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*)"';
 const END = '(?=[\\t ]*(?:,|$))';
-/** Empty elements of a list count for nothing (RFC 9110 §5.6.1.2). */
+/** Empty list elements are ignored (RFC 9110 §5.6.1.2). */
 const SEPARATORS = /[\t ,]*/y;
 const PARAMETER = new RegExp(`(${TOKEN})[\\t ]*=[\\t ]*(?:(${TOKEN})|${QUOTED})${END}`, 'y');
-/** Alone, with a token68, or with parameters behind it. */
+/** A scheme alone, with a token68, or followed by parameters. */
 const SCHEME = new RegExp(`(${TOKEN})(?:${END}|[\\t ]+(?:[A-Za-z0-9._~+/-]+=*${END}|(?=${TOKEN}[\\t ]*=)))`, 'y');
 
 /**
- * All challenges of a response, from every line of the field: lines are one list (RFC 9110 §5.3).
- * @returns undefined when any part of it breaks the grammar: where a string does not end, nobody can tell what follows
+ * Returns all challenges of a response; all lines of the field form one list (RFC 9110 §5.3).
+ * @returns undefined when any part breaks the grammar: after an unclosed string nothing can be interpreted
+ * @example
+ * readChallenges(['Bearer error="invalid_token"']); // [{ scheme: 'bearer', parameters: [['error', 'invalid_token']] }]
  */
 export function readChallenges(lines: readonly string[]): readonly Challenge[] | undefined {
   const text = lines.join(', ');
@@ -41,7 +42,7 @@ export function readChallenges(lines: readonly string[]): readonly Challenge[] |
   return challenges;
 }
 
-/** What a sticky pattern finds at exactly this place. */
+/** Matches a sticky pattern at exactly this position. */
 function read(pattern: RegExp, text: string, at: number) {
   pattern.lastIndex = at;
   const match = pattern.exec(text);

@@ -1,8 +1,7 @@
 /**
- * The connections of callers, over all listeners together, and what runs on each. There may be only so many: one more
- * makes the one that has been idle for longest give way, so that a program that hoards connections locks nobody out;
- * where all are in use, the new one gets 503 and is closed before anything is read from it. A running request is
- * never touched.
+ * The connections of callers, over all listeners, and the requests on each. Their number is limited. At the limit, a new
+ * connection replaces the one that has been idle longest, so a program that keeps many open cannot lock others out; when
+ * all are in use, the new one gets 503 and is closed before anything is read from it. Running requests are never ended.
  */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -11,7 +10,7 @@ import { SidecarError } from '../core/errors.ts';
 import { rawResponse } from '../core/problem.ts';
 import { createLingeringClose } from './lingering-close.ts';
 
-/** In a burst of honest callers all are silent for a moment: 503 tells the surplus more than a closed connection. */
+/** Only connections idle for this long are closed: in a burst all are idle for a moment, and 503 is clearer than a close. */
 const MIN_IDLE_MS = 1000;
 const RETRY_AFTER_S = 1;
 
@@ -24,36 +23,41 @@ export interface ConnectionsOptions {
 }
 
 export interface Connections {
-  /** True: serve it. False: it got its response and is being closed. */
+  /** True: serve it. False: it got 503 and is being closed. */
   admit(socket: Socket): boolean;
   /**
-   * A request has begun; to be told when its response is closed.
-   * @returns the response before it on its connection, if that is not over or was to be the last
+   * Notes the start of a request; `ended` must follow when its response is closed.
+   * @returns the previous response on the connection, if it is unfinished or the last one of the connection
    */
   began(res: ServerResponse): ServerResponse | undefined;
   ended(res: ServerResponse): void;
-  /** Requests that have begun and not ended. */
+  /** Number of running requests. */
   inFlight(): number;
-  /** Resolves once there are none. */
+  /** Resolves once no request is running. */
   none(): Promise<void>;
-  /** Connections that have sent nothing since they were made or served. */
+  /** Connections that have sent nothing since they opened or their last response ended. */
   idle(): readonly Duplex[];
-  /** The unfinished responses of a connection, or of all, oldest first. */
+  /** Unfinished responses of a connection, or of all, oldest first. */
   unfinished(socket?: Duplex): readonly ServerResponse[];
 }
 
-/** What is known of a connection; it changes at every request, the map of connections does not. */
+/** State of a connection. Mutable, so that a request does not change the map of connections. */
 interface Connection {
   readonly running: ServerResponse[];
   latest: ServerResponse | undefined;
   idleSince: number;
-  /** How much it had sent when it was made, or its last response was over, bytes. */
+  /** `bytesRead` when it opened or its last response ended. */
   quietAt: number;
 }
 
 const NOTHING: readonly ServerResponse[] = [];
 
-/** One for all caller listeners of a sidecar. */
+/**
+ * Creates the one set for all caller listeners of a sidecar.
+ * @example
+ * const connections = createConnections({ limit: 1000, onRefused });
+ * server.on('connection', (socket) => connections.admit(socket) && serve(socket));
+ */
 export function createConnections(options: ConnectionsOptions): Connections {
   const { limit, onRefused, now = () => performance.now() } = options;
   const open = new Map<Duplex, Connection>();
@@ -65,7 +69,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
 
   return {
     admit(socket) {
-      // One that was given back after an upgrade that did not happen.
+      // Already counted: it came back after an upgrade that was not accepted.
       if (open.has(socket)) return true;
       if (open.size >= limit && !makeRoom()) {
         onRefused();
@@ -108,18 +112,18 @@ function isIdle([socket, { running, quietAt }]: [Duplex, Connection]): boolean {
 
 function finish(connection: Connection, res: ServerResponse, at: number): void {
   const { running } = connection;
-  // Most often it is the only one.
+  // The usual case: it is the only one.
   if (running.at(-1) === res) running.pop();
   else if (running.includes(res)) running.splice(running.indexOf(res), 1);
   connection.idleSince = at;
   connection.quietAt = res.req.socket.bytesRead;
-  // An idle connection must not hold on to the headers of its last request; one that ends must be known as such.
+  // An idle connection must not keep the headers of its last request in memory; one that closes keeps `latest` as a mark.
   if (connection.latest === res && res.shouldKeepAlive) connection.latest = undefined;
 }
 
-/** Ends the connection that has been idle for longest; false when none has been for long enough. */
+/** Closes the connection that has been idle longest; returns false when none has been idle long enough. */
 function createRoom(open: ReadonlyMap<Duplex, Connection>, now: () => number): () => boolean {
-  /** Before this there is no use in looking: none can have been idle for long enough. */
+  /** Before this time no connection can have been idle long enough. */
   let nextAt = Number.NEGATIVE_INFINITY;
   return () => {
     if (now() < nextAt) return false;

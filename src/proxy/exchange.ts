@@ -1,7 +1,6 @@
 /**
- * One request on its way: everything that the steps of the data path know of it and hand on to each other, in this one
- * object; what all requests of a port share; and what is left of a request when it is over: one line in the log, one
- * record in the metrics.
+ * One request and its response: the state that the steps of the data path share. Also the context that all requests of a
+ * server share, and the record at the end of a request: one log line and one metric record.
  */
 import { type Hash, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -20,20 +19,20 @@ import type { BodyLimits, RequestBody } from './request-body.ts';
 import type { Route } from './route.ts';
 import type { UpgradeResponse } from './upgrade.ts';
 
-/** What one generation of the configuration lets in, and how. */
+/** The rules of one configuration generation for requests. */
 export interface Gate {
   readonly admit: Admit<Route>;
   readonly limits: BodyLimits;
-  /** From a request's arrival to its whole response, ms. */
+  /** Time limit from a request's arrival to the end of its response, ms. */
   readonly totalMs: number | undefined;
   /**
-   * Counts a request against what the caller and the route may do; what is returned ends it, undefined where nothing is
-   * limited. @throws SidecarError CALLER_LIMIT
+   * Counts a request against the limits of caller and route. Returns the function that ends it; undefined without limits.
+   * @throws SidecarError CALLER_LIMIT
    */
   readonly enter: (caller: string, route: Route, methods: readonly string[]) => Entered | undefined;
-  /** Whether calls of this method leave a proof. @throws SidecarError SIDECAR_AUDIT_FAILED while none can be kept */
+  /** Whether calls of this method are audited. @throws SidecarError SIDECAR_AUDIT_FAILED while they must be refused */
   readonly audited: (method: string) => boolean;
-  /** Keeps the generation whole until `release`. */
+  /** Keeps the generation open until `release`. */
   readonly hold: () => void;
   readonly release: () => void;
 }
@@ -41,54 +40,55 @@ export interface Gate {
 /** Ends a request that was counted. */
 export type Entered = () => void;
 
-/** Ends the response. May throw; the others are written all the same. */
+/** A response whose end is to be written; `writeEnd` must not throw, because others of the batch follow. */
 export interface Ending {
   writeEnd(): void;
 }
 
-/** Takes what is to end in this turn. */
+/** Writes the end of this response together with others of this turn of the event loop. */
 export type WriteBatch = (ending: Ending) => void;
 
-/** What all requests of a port have in common. */
+/** Shared by all requests of a server. */
 export interface ProxyContext {
-  /** The gate in force; a request keeps the one it came in through. */
+  /** The current gate; a request keeps the gate that it entered through. */
   gate: Gate;
   draining: boolean;
   readonly connections: Connections;
   readonly log: Log;
   readonly metrics: CallerMetrics;
-  /** Of requests that match no route. */
+  /** Metrics of requests that match no route. */
   readonly unrouted: RouteMetrics;
   readonly onFinished?: OnFinished | undefined;
   readonly auditor?: AuditTrail | undefined;
   readonly nextRequestId: () => string;
   readonly writeBatch: WriteBatch;
   readonly readAhead: ReadAhead;
-  /** Told how much content has gone through, of what comes in more than one piece. */
+  /** Called with the size of each piece of forwarded content that arrives in more than one piece. */
   readonly onForwarded: (bytes: number) => void;
 }
 
-/** Where audited calls leave their lines. */
+/** The audit log, as requests use it. */
 export interface AuditTrail<Entry = object> {
-  /** @param of the entry that this one completes. Undefined when it cannot be kept */
+  /** Adds an entry; undefined when there is no room for it. @param of the entry that this one completes */
   append(facts: AuditFacts, of?: Entry): Entry | undefined;
-  /** Resolves when the entry is on disk, or cannot be. Absent where no call waits for that. */
+  /** Resolves with whether the entry is on disk. Absent when calls do not wait for that. */
   onDisk?(entry: Entry): Promise<boolean>;
 }
 
 export type AuditFacts = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** A try that is on its way to the upstream, or queued for it. */
+/** A try that is running or queued for the upstream. */
 export interface Underway {
-  /** Gives up as late. */
+  /** Ends it with UPSTREAM_TIMEOUT. */
   expire(): void;
-  /** The caller's side is closed, orderly or not. */
+  /** Called when the caller's side is closed, orderly or not. */
   callerClosed(): void;
 }
 
 const NO_BODY: RequestBody = { kind: 'none' };
 const NO_HEADERS: readonly string[] = [];
 
+/** The state of one request. */
 export class Exchange {
   readonly context: ProxyContext;
   readonly req: IncomingMessage;
@@ -96,7 +96,7 @@ export class Exchange {
   readonly head: RequestHead;
   readonly requestId: string;
   readonly startedAt = performance.now();
-  /** The one it came in through. */
+  /** The gate that it entered through. */
   gate: Gate | undefined;
   route: Route | undefined;
   caller: string | undefined;
@@ -104,33 +104,33 @@ export class Exchange {
   path = '';
   /** See `Admitted`. */
   methods: readonly string[] = NO_HEADERS;
-  /** Flat headers to send on, as the route wants them. */
+  /** Flat headers to forward, after the route's changes. */
   forward: readonly string[] = NO_HEADERS;
-  /** Flat headers of ours for the request and its response. */
+  /** Flat headers that the sidecar adds to the request and its response. */
   added: readonly string[] = NO_HEADERS;
   body: RequestBody = NO_BODY;
-  /** Of the body, where the call is audited. */
+  /** Hash of the body of an audited call. */
   digest: Hash | undefined;
-  /** The audit log's entry that it is about to be sent, where such are kept; `isConcluded` with one of what became of it. */
+  /** The audit entry written before sending, with `fsync: always`; `isConcluded` when the outcome's entry is written, too. */
   intent: object | undefined;
   isConcluded = false;
-  /** `res`, where it may become a tunnel. */
+  /** `res`, when it may become a tunnel. */
   upgrade: UpgradeResponse | undefined;
-  /** Longest time the caller may leave our response unread, ms. */
+  /** Longest time the caller may leave the response unread, ms. */
   idleMs = 0;
-  /** As closures in members of their own, the parts of a try would let V8 keep nearly every request until a full collection. */
+  /** One object, not several closures: with closures V8 keeps nearly every request until a full collection. */
   attempt: Underway | undefined;
-  /** It was sent, or would have been: there are numbers of it to log. */
+  /** Forwarding has begun, so byte counts are logged. */
   isForwarded = false;
   /** From sending the request to the head of its response, ms. */
   upstreamMs: number | undefined;
   bytesOut = 0;
-  /** How often it has begun to leave for the upstream. */
+  /** How many tries have started to send. */
   sent = 0;
-  /** Why it is to be sent a second time. */
+  /** Why it is sent a second time. */
   again: Parameters<Route['onReplay']>[0] | undefined;
   error: SidecarError | undefined;
-  /** Ends what was counted against limits. */
+  /** Ends the count against limits. */
   leave: Entered | undefined;
 
   constructor(context: ProxyContext, req: IncomingMessage, res: ServerResponse) {
@@ -141,7 +141,7 @@ export class Exchange {
     this.requestId = this.head.requestId ?? context.nextRequestId();
   }
 
-  /** A byte of it may have left from now on. */
+  /** Notes that bytes of it may leave from now on. */
   countSent(): void {
     this.sent += 1;
     if (this.again) this.route?.onReplay(this.again);
@@ -151,7 +151,7 @@ export class Exchange {
     return this.sent > 1;
   }
 
-  /** By what has left, whatever failed afterwards. */
+  /** Whether the API may have executed it: true once a try has started to send. */
   get mayHaveExecuted(): boolean {
     return this.sent > 0 || this.error?.extras.mayHaveExecuted === true;
   }
@@ -164,14 +164,14 @@ export class Exchange {
     return path.length > 256 ? `${path.slice(0, 256)}…` : path;
   }
 
-  /** As the caller addressed us, for responses that point back. */
+  /** The sidecar's origin as the caller addressed it, for rewritten locations. */
   get callerOrigin(): string | undefined {
     const [host] = this.head.hosts;
     return host && `${this.req.socket instanceof TLSSocket ? 'https' : 'http'}://${host}`;
   }
 }
 
-/** Unique over restarts. */
+/** Creates ids that are unique across restarts. */
 export function createRequestIds(): () => string {
   const boot = randomBytes(6).toString('hex');
   let count = 0;
@@ -181,13 +181,13 @@ export function createRequestIds(): () => string {
   };
 }
 
-/** How a call ended; `code` of a failure. */
+/** How a call ended; `code` only for a failure. */
 export interface Outcome {
   readonly status: number;
   readonly code: string | undefined;
 }
 
-/** Once, when the response is closed. */
+/** Records the request in log and metrics; called once, when the response is closed. */
 export function record(exchange: Exchange): Outcome {
   const { context, req, res, requestId, route, caller, error, isForwarded } = exchange;
   const { log, unrouted, onFinished } = context;
@@ -197,8 +197,8 @@ export function record(exchange: Exchange): Outcome {
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
   (route?.metrics ?? unrouted).record(method, status, ms / 1000);
-  // Of a call that works nothing is to be told, and nearly all do.
-  const odd = code === undefined && status < 400 ? undefined : oddity(exchange, code, status);
+  // Most calls succeed and need no details.
+  const odd = code === undefined && status < 400 ? undefined : failureDetails(exchange, code, status);
   onFinished?.(route?.path, status, ms, odd?.failed);
   log[odd?.level ?? 'info']('request', {
     requestId,
@@ -219,8 +219,8 @@ export function record(exchange: Exchange): Outcome {
   return { status, code };
 }
 
-/** What is told of a call that did not get what it asked for: its log fields, and, where it failed, for the history. */
-function oddity(exchange: Exchange, code: string | undefined, status: number) {
+/** Returns level and fields of the log line of an unsuccessful call, and its history record when it failed. */
+function failureDetails(exchange: Exchange, code: string | undefined, status: number) {
   const { context, req, requestId, forward, added, route, error } = exchange;
   const mayHaveExecuted = code === undefined ? undefined : exchange.mayHaveExecuted;
   const failure = code === undefined ? route && apiFailure(status, route.place.target) : error?.extras.failure;
@@ -235,7 +235,7 @@ function oddity(exchange: Exchange, code: string | undefined, status: number) {
   };
 }
 
-/** A response that broke off is the API's fault or the caller's. */
+/** The status of a response that broke off: that of an upstream error, else 499. */
 function brokenStatus(error: SidecarError | undefined): number {
   return error?.code.startsWith('UPSTREAM_') ? ERRORS[error.code].status : 499;
 }

@@ -1,22 +1,22 @@
 /**
- * What is kept of a call that did not get an ordinary response, besides its route, status and time: enough to ask the API what
- * became of it, and nothing of its content.
+ * The record of a failed call, beside its route, status and time: enough to ask the API about its outcome, and nothing of
+ * its content.
  */
 import type { Failure } from '../core/failure.ts';
 
 export interface FailedCall {
-  /** Undefined where the API itself responded with an error. */
+  /** Undefined when the API itself responded with an error. */
   readonly code: string | undefined;
   readonly method: string;
   readonly requestId: string;
   readonly failure: Failure | undefined;
-  /** By what had left when it failed; undefined where the API responded. */
+  /** True when bytes may have left before it failed; undefined when the API responded. */
   readonly mayHaveExecuted: boolean | undefined;
-  /** With which it was sent. */
+  /** The key it was sent with. */
   readonly idempotencyKey: string | undefined;
 }
 
-/** Told of every request that is over; `failed` of one that did not get an ordinary response. */
+/** Called at the end of every request. @param failed set when the request failed @param ms duration */
 export type OnFinished = (
   route: string | undefined,
   status: number,
@@ -29,9 +29,11 @@ const KEY_NAME = /^idempotency[-_]key$/i;
 const PRINTABLE = /^[!-~]+$/;
 
 /**
- * The key under which a call was sent, the caller's or one of ours; it is shown to operators. Undefined where there is none, and
- * where it is anything but printable ASCII without blanks. Cut after 64 characters.
- * @param headers flat lists of names and values; the first that has a key counts
+ * Returns the idempotency key of a call, from the caller or from the sidecar, to show to operators: at most 64 characters.
+ * Undefined when there is none, or when it is not printable ASCII without blanks.
+ * @param headers flat lists of names and values; the first list with a key counts
+ * @example
+ * idempotencyKeyOf(['Idempotency-Key', 'a-1']); // 'a-1'
  */
 export function idempotencyKeyOf(...headers: readonly (readonly string[])[]): string | undefined {
   const key = headers.flatMap((flat) => {

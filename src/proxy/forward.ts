@@ -1,8 +1,7 @@
 /**
- * Sends an admitted request to its upstream with the token injected last, and streams the response back with
- * backpressure; an end on either side ends the other. Sends at most one request a second time, and only where nothing has
- * gone down to the caller: with a new token after a 401 that blames the token, or a safe one whose kept connection
- * turned out to be dead.
+ * Sends an admitted request to its upstream, with the token added last, and streams the response back with backpressure.
+ * When one side ends, the other is ended, too. A request is sent a second time at most once, and only before the caller has
+ * received anything: with a new token after a 401 that blames the token, or a safe one whose reused connection was dead.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -18,14 +17,14 @@ import { createUpgrade } from './upgrade-fence.ts';
 
 /** RFC 9110 §7.6.3. */
 const VIA = '1.1 aritma-sidecar';
-/** More of a discarded 401 is not worth a connection. */
+/** Largest discarded 401 body; a longer one is not worth keeping the connection. */
 const MAX_DISCARD_BYTES = 64 * 1024;
 const busy = () => new SidecarError('UPSTREAM_BUSY', { retryAfterS: 1 });
 
 /**
- * Resolves when the whole response has been handed to the caller's connection.
- * @throws SidecarError UPSTREAM_* with `mayHaveExecuted`, CALLER_ABORTED, CALLER_TIMEOUT, or what `renew` throws. If
- * the response had begun, `res.headersSent` is true and the caller's connection has to be destroyed.
+ * Resolves when the whole response is handed to the caller's connection.
+ * @throws SidecarError UPSTREAM_* with `mayHaveExecuted`, CALLER_ABORTED, CALLER_TIMEOUT, or the errors of `renew`. If
+ * `res.headersSent` is true then, the response has begun and the caller's connection must be destroyed.
  */
 export function forward(exchange: Exchange, route: Route, token: Token): Promise<void> {
   return new Promise((resolve, reject) => new Attempt({ exchange, route, token }, { resolve, reject }).send());
@@ -37,25 +36,25 @@ interface Sending {
   readonly token: Token;
 }
 
-/** One try on the upstream; undici's handler object, because it is the hottest object there is. */
+/** One try on the upstream. It is undici's handler itself, to save an object per request. */
 class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Underway {
   readonly #exchange: Exchange;
   readonly #route: Route;
   readonly #token: Token;
   readonly #settle: Settle;
   #controller: Dispatcher.DispatchController | undefined;
-  /** Bytes of a 401 that is thrown away; undefined while responding. */
+  /** Discarded bytes of a 401; undefined = the response goes to the caller. */
   #discarded: number | undefined;
-  /** The head of a response has come. */
+  /** The head of a response has arrived. */
   #responded = false;
-  /** The caller has the head of it. */
+  /** The head was written to the caller. */
   #responding = false;
   #queued: NodeJS.Timeout | undefined;
   #givenUp = false;
   #sentAt = 0;
-  /** Including the body. */
+  /** When the body was sent, too. */
   #allSentAt: number | undefined;
-  /** Runs from an interim response to the final one. */
+  /** Time limit from an interim response to the final one. */
   #final: NodeJS.Timeout | undefined;
 
   constructor({ exchange, route, token }: Sending, settle: Settle) {
@@ -85,7 +84,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     };
     const { direct, dispatcher, waiting } = this.#route;
     const isTaken = (upgrade ? createUpgrade(direct, req.socket) : dispatcher).dispatch(options, this);
-    // What a connection has taken waits no longer than it takes to connect, which has a time of its own.
+    // A request that has a connection waits only for the connect, which has its own time limit.
     if (isTaken || this.#controller !== undefined || this.#exchange.attempt !== this) return;
     waiting.add(this);
     if (this.#route.isBusy()) this.#queued = setTimeout(() => this.#giveUp(busy()), this.#route.queueMs);
@@ -104,7 +103,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     this.#controller = controller;
     this.#sentAt = performance.now();
     clearTimeout(this.#queued);
-    // It may have waited for a connection; what nobody waits for any more is not sent.
+    // The caller may have gone while the request waited for a connection.
     if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
     else this.#exchange.countSent();
   }
@@ -113,7 +112,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     this.#allSentAt = performance.now();
   }
 
-  /** Only for a request that offered it; any other 101 is a failure. */
+  /** Called only for a request that offered an upgrade; any other 101 is a failure. */
   onRequestUpgrade(
     { rawHeaders }: Dispatcher.DispatchController,
     status: number,
@@ -143,7 +142,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
       return;
     }
     clearTimeout(this.#final);
-    // 407 would be our own proxy speaking, never the API (RFC 9110 §11.7.1).
+    // 407 comes from a proxy, never from the API (RFC 9110 §11.7.1).
     if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
     const head = readResponseHead(controller.rawHeaders as Buffer[], status, this.#bearer);
     if (status === 401 && this.#renew(head)) return;
@@ -151,7 +150,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     const { res, requestId, added } = this.#exchange;
     const headers = this.#route.rewrite?.response(head.headers, this.#exchange.callerOrigin) ?? head.headers;
     headers.push(...added);
-    // A page of the API that is opened by hand has our origin: its scripts could read through this port.
+    // An API page opened in a browser has this sidecar's origin: its scripts could send requests through this port.
     if (this.#exchange.head.navigates) headers.push('Content-Security-Policy', 'sandbox');
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
@@ -183,7 +182,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     this.#route.waiting.delete(this);
     if (this.#discarded !== undefined || this.#givenUp) return;
     this.#release();
-    // undici leaves the body of a request it never began alone; the rest of it has to go somewhere.
+    // undici does not destroy the body of a request that it never started.
     if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
     if (mayTryAgain(this.#exchange, this.#route, { responded: this.#responded, error }))
       this.#again('stale_connection', Promise.resolve(this.#token));
@@ -193,12 +192,12 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   callerClosed(): void {
     if (this.#exchange.res.writableFinished) return;
     this.#controller?.abort(new SidecarError('CALLER_ABORTED'));
-    // Not dispatched yet: undici cannot take it back, `onRequestStart` will.
+    // undici cannot cancel a queued request; `onRequestStart` aborts it.
     if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
   }
 
   #inform(status: number, raw: readonly Buffer[]): void {
-    // undici would wait anew after each, but none is the beginning of the response.
+    // undici restarts its timeout after each interim response, so the limit for the final one is kept here.
     if (this.#allSentAt !== undefined) {
       const leftMs = this.#allSentAt + this.#route.direct.firstByteMs - performance.now();
       this.#final ??= setTimeout(() => this.expire(), leftMs);
@@ -213,7 +212,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     else this.#controller.abort(error);
   }
 
-  /** undici cannot take back what waits for a connection; `onRequestStart` will, before a byte is written. */
+  /** Ends a request that waits for a connection: undici cannot cancel it, `onRequestStart` aborts it before any byte. */
   #giveUp(error: SidecarError): void {
     this.#givenUp = true;
     this.#release();
@@ -228,7 +227,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     this.stopWaiting();
   }
 
-  /** Starts the one replay if this 401 allows it; true when it did. */
+  /** Starts the one replay if this 401 allows it; returns whether it did. */
   #renew({ challenges }: ResponseHead): boolean {
     const renewed = renewedToken(this.#exchange, this.#route, { stale: this.#token, challenges });
     if (renewed === undefined) return false;
@@ -243,7 +242,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     this.#settle.resolve(token.then((next) => forward(this.#exchange, this.#route, next)));
   }
 
-  /** The token alone, which an upstream might repeat in a header. */
+  /** The token without `Bearer `, to remove it from response headers. */
   get #bearer(): string {
     return this.#token.authorization.reveal().slice('Bearer '.length);
   }

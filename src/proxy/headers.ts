@@ -1,45 +1,45 @@
 /**
- * Header policy both ways, on raw header lines so that order, case and repetition survive. What belongs to a single
- * connection (RFC 9110 §7.6.1) or could pose as ours is taken out before anything is put in: a `Connection` option
- * can never remove the injected token.
+ * Header policy in both directions, on raw header lines, so order, case and repetition stay. Hop-by-hop fields (RFC 9110
+ * §7.6.1) and fields that could imitate the sidecar's are removed before the sidecar adds its own: so a `Connection` option
+ * cannot remove the injected token.
  */
 
-/** What the gate and the forwarder need to know of a request's headers, found in one pass. */
+/** The parts of a request's headers that the gate and the forwarder need, read in one pass. */
 export interface RequestHead {
-  /** Flat name, value, …: what may go upstream, without host, framing and credentials. */
+  /** Flat name, value, …: the headers for the upstream, without host, framing and credentials. */
   readonly forward: readonly string[];
   readonly hosts: readonly string[];
-  /** `Origin`, or Fetch Metadata that says a web page is calling. */
+  /** `Origin` or Fetch Metadata shows that a web page is calling. */
   readonly fromBrowser: boolean;
   /** A browser will show the response as a page. */
   readonly navigates: boolean;
-  /** The pages it comes from. */
+  /** Values of `Referer`. */
   readonly referers: readonly string[] | undefined;
-  /** It has passed through this very kind of sidecar before. */
+  /** The request has passed through an aritma-sidecar before. */
   readonly looped: boolean;
   /** `Forwarded`, `X-Forwarded-*` or `Via` is present. */
   readonly forwarded: boolean;
   readonly expect: string | undefined;
   readonly transferEncoding: string | undefined;
   readonly contentLength: string | undefined;
-  /** `Upgrade`, with the `Connection` option that makes it count (RFC 9110 §7.8). */
+  /** `Upgrade` together with its `Connection` option (RFC 9110 §7.8). */
   readonly offersUpgrade: boolean;
-  /** Values of `X-Sidecar-Key` and `Authorization`: the caller's proof to us, never the API's business. */
+  /** Values of `X-Sidecar-Key` and `Authorization`: they authenticate the caller and never go to the API. */
   readonly keys: readonly string[];
   readonly authorizations: readonly string[];
-  /** Values of fields by which some servers take a request for one with another method, and for another target. */
+  /** Values of fields that make some servers use another method, or another target. */
   readonly methodOverrides: readonly string[] | undefined;
   readonly targetOverrides: readonly string[] | undefined;
-  /** W3C Trace Context; passed on as it came, and logged. */
+  /** W3C Trace Context; forwarded unchanged, and logged. */
   readonly traceparent: string | undefined;
-  /** The caller's `X-Request-Id`, if it is fit to be logged and passed on. */
+  /** The caller's `X-Request-Id`, if it is safe to log and forward. */
   readonly requestId: string | undefined;
 }
 
 const VIA_US = /(?:^|[\s,])aritma-sidecar(?:$|[\s,])/i;
 const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
 
-/** `drop` is never forwarded, `note` is kept for our own use, the rest is forwarded but tells something of the caller. */
+/** `drop`: never forwarded · `note`: read by the sidecar, not forwarded · the others: read and forwarded. */
 type Treatment = 'drop' | 'note' | 'both' | 'origin' | 'site' | 'forwarded' | 'method' | 'target';
 
 const TREATMENTS = new Map<string, Treatment>([
@@ -47,7 +47,7 @@ const TREATMENTS = new Map<string, Treatment>([
   ...names('note', 'authorization', 'x-sidecar-key', 'upgrade'),
   // Hop-by-hop fields (RFC 9110 §7.6.1).
   ...names('drop', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'http2-settings'),
-  // What only the sidecar says, to the API or to the caller.
+  // Only the sidecar may send these, to the API or to the caller.
   ...names('drop', 'proxy-authorization', 'proxy-authenticate', 'x-sidecar-error'),
   ...names('forwarded', 'via', 'forwarded'),
   ...names('method', 'x-http-method-override', 'x-http-method', 'x-method-override'),
@@ -61,7 +61,7 @@ function names(treatment: Treatment, ...list: readonly string[]): [string, Treat
   return list.map((name) => [name, treatment]);
 }
 
-/** Reads `IncomingMessage.rawHeaders`. Node has already refused lines that are not header fields. */
+/** Reads `IncomingMessage.rawHeaders`. Node has already refused lines that are no header fields. */
 export function readRequestHead(raw: readonly string[]): RequestHead {
   const sorted: Sorted = { noted: new Map(), forward: [], fromBrowser: false, forwarded: false };
   for (let index = 0; index < raw.length; index += 2) sort(sorted, raw[index] ?? '', raw[index + 1] ?? '');
@@ -101,7 +101,7 @@ function sort(into: Sorted, line: string, value: string): void {
   const treatment = TREATMENTS.get(name);
   if (treatment === 'drop') return;
   if (treatment === 'note') {
-    // `Content_Length` and the like are neither believed nor passed on.
+    // `Content_Length` and the like are neither used nor forwarded.
     if (!ODD_NAME.test(line)) note(into.noted, name, value);
     return;
   }
@@ -118,40 +118,40 @@ function note(noted: Map<string, string[]>, name: string, value: string): void {
   else noted.set(name, [value]);
 }
 
-/** RFC 9110 §7.6.3: `Via` is there to show loops. */
+/** RFC 9110 §7.6.3: `Via` shows loops. */
 function isLoop(forward: readonly string[]): boolean {
   return forward.some(
     (value, index) => index % 2 === 1 && /^via$/i.test(forward[index - 1] ?? '') && VIA_US.test(value),
   );
 }
 
-/** A person's own navigation (`none`) is no cross-site request. */
+/** A user's own navigation (`none`) is not a cross-site request. */
 function isHarmless(site: string): boolean {
   return site === 'none' || site === 'same-origin';
 }
 
 const ODD_NAME = /[^A-Za-z0-9-]/;
 
-/** Where a name has no Fetch Metadata, because it is not this machine's, browsers still send the other field. */
+/** Browsers send Fetch Metadata only to localhost and https; elsewhere they still send `Upgrade-Insecure-Requests`. */
 function isNavigation(noted: Sorted['noted']): boolean {
   return noted.has('upgrade-insecure-requests') || noted.get('sec-fetch-mode')?.includes('navigate') === true;
 }
 
-/** We have no pages: what a page of our origin loads or reads, the API's page does. */
+/** The sidecar has no pages, so a same-origin request that is no navigation comes from a page of the API. */
 function isPagesOwn(noted: Sorted['noted']): boolean {
   return noted.get('site')?.includes('same-origin') === true && noted.has('sec-fetch-mode') && !isNavigation(noted);
 }
 
 /**
- * Lower case, and whatever is odd as `-`: CGI-style servers do not tell `Authorization_` or `X.Name` apart from ours. Looks at
- * each place once: a name is as long as a caller likes.
+ * Lower case, with odd characters as `-`: CGI-style servers treat `Authorization_` or `X.Name` like the plain names. Linear
+ * time, because the caller chooses the length of a name.
  */
 function plainName(line: string): string {
   const name = line.toLowerCase();
   return ODD_NAME.test(name) ? name.replace(/[^a-z0-9-]/g, '-').replace(/(?<!-)-+$/, '') : name;
 }
 
-/** The header names that `Connection` nominates, or undefined when there are none but the usual two. */
+/** Returns the header names that `Connection` lists; undefined when it lists only `close` or `keep-alive`. */
 function connectionOptions(lines: readonly string[] | undefined): ReadonlySet<string> | undefined {
   if (lines === undefined || (lines.length === 1 && /^(?:keep-alive|close)$/i.test(lines[0] ?? ''))) return undefined;
   const options = new Set(
@@ -174,7 +174,7 @@ function without(flat: readonly string[], names: ReadonlySet<string>): string[] 
   return kept;
 }
 
-/** Never passed on to a caller. */
+/** Never forwarded to a caller. */
 const DROPPED_FROM_RESPONSE: ReadonlySet<string> = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-connection', 'te'],
   ...['trailer', 'transfer-encoding', 'upgrade', 'x-sidecar-error'],
@@ -192,7 +192,7 @@ export interface ResponseHead {
 /**
  * Filters an upstream's raw header lines.
  * @param raw flat names and values as undici received them
- * @param token taken out of names and values, should the upstream repeat what it was sent
+ * @param token removed from names and values, in case the upstream repeats it
  */
 export function readResponseHead(raw: readonly (Buffer | string)[], status: number, token: string): ResponseHead {
   const headers: string[] = [];
@@ -202,7 +202,7 @@ export function readResponseHead(raw: readonly (Buffer | string)[], status: numb
     const value = text(raw[index + 1]);
     const name = line.toLowerCase();
     if (NOTED_IN_RESPONSE.has(name)) note(noted, name, value);
-    // A length on a response without content would make the next response its content (RFC 9110 §8.6).
+    // With a length, the caller would read the next response as the content of this one (RFC 9110 §8.6).
     if (DROPPED_FROM_RESPONSE.has(name) || (name === 'content-length' && (status === 204 || status < 200))) continue;
     headers.push(nameWithout(token, line), valueWithout(token, value));
   }
@@ -214,14 +214,14 @@ export function readResponseHead(raw: readonly (Buffer | string)[], status: numb
   };
 }
 
-/** In any case, for names have none: what would be left of a token in lower case is still nobody's business. */
+/** Compares without case: header names have none, and a token in lower case must not leak either. */
 function nameWithout(token: string, name: string): string {
   if (name.length < token.length) return name;
   const [lower, hidden] = [name.toLowerCase(), token.toLowerCase()];
   return lower.includes(hidden) ? lower.replaceAll(hidden, '*token*') : name;
 }
 
-/** As it is, or percent-encoded as in a URL. */
+/** Removes the token, plain or percent-encoded as in a URL. */
 function valueWithout(token: string, value: string): string {
   if (value.length < token.length) return value;
   const hidden = value.replaceAll(token, '[token]');
@@ -236,7 +236,7 @@ function text(bytes: Buffer | string = ''): string {
   return typeof bytes === 'string' ? bytes : bytes.toString('latin1');
 }
 
-/** The headers to forward, with one hop less to go; or that the request ends here. */
+/** Returns the headers with `Max-Forwards` reduced by one; `ends here` when it was 0 (RFC 9110 §7.6.2). */
 export function countForward(method: string, forward: readonly string[]): readonly string[] | 'ends here' {
   if (method !== 'OPTIONS') return forward;
   const at = forward.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'max-forwards');

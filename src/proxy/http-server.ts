@@ -1,6 +1,6 @@
 /**
- * The node:http server with its limits, and its responses where there is no request to speak of: malformed bytes,
- * headers that are too slow or too large, CONNECT. Also what Node does not do well: requests that offer an upgrade.
+ * The node:http server with its limits, and the responses to bytes that never become a request: malformed bytes, headers
+ * that are too slow or too large, CONNECT. Also handles requests with `Upgrade`, where Node needs help.
  */
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -16,21 +16,21 @@ import { isStreamed } from './request-body.ts';
 import { UpgradeResponse } from './upgrade.ts';
 
 const MAX_HEADER_BYTES = 16 * 1024;
-/** How often Node looks for callers that are too slow with their headers. */
+/** How often Node checks for callers that are too slow with their headers. */
 const CHECK_INTERVAL_MS = 2000;
-/** Longer than the pools of common HTTP clients keep a connection, so it is they who close first. */
+/** Longer than the connection pools of common HTTP clients, so the client closes first. */
 const KEEP_ALIVE_MS = 75_000;
 
-/** Takes a request over. */
+/** Serves a request. */
 export type Begin = (req: IncomingMessage, res: ServerResponse, expectsContinue?: boolean) => void;
 
 export interface Listener {
   readonly server: Server;
-  /** Ends connections between two requests that the server itself does not know of; `server.close` ends the others. */
+  /** Closes idle connections that Node has detached; `server.close` closes the others. */
   endIdle(): void;
 }
 
-/** PEM; with `ca`, callers must show a certificate of one of those. */
+/** PEM. With `ca`, callers need a certificate issued by one of these CAs. */
 export interface ListenerTls {
   readonly cert?: Buffer;
   readonly key?: Buffer;
@@ -39,16 +39,20 @@ export interface ListenerTls {
 
 export interface ListenerOptions {
   readonly begin: Begin;
-  /** Ms a caller has for its request headers, from the moment it connects. */
+  /** Time limit for request headers, from the moment a caller connects, ms. */
   readonly headersTimeout: number;
   readonly tls: ListenerTls | undefined;
   readonly connections: Connections;
   readonly readAhead: ReadAhead;
-  /** Called for what gets no request as far as being served, if it has sent anything. */
+  /** Called for a connection that sent something but no request that is served. */
   readonly onRefused: (error: SidecarError) => void;
 }
 
-/** A server that is not listening yet. */
+/**
+ * Creates a server that does not listen yet.
+ * @example
+ * createListener({ begin, headersTimeout: 10_000, tls: undefined, connections, readAhead, onRefused }).server.listen(7080);
+ */
 export function createListener(settings: ListenerOptions): Listener {
   const { begin, headersTimeout, tls, connections, readAhead } = settings;
   const { unfinished } = connections;
@@ -56,11 +60,11 @@ export function createListener(settings: ListenerOptions): Listener {
     ...readAhead.classes,
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout,
-    // Bodies have an idle limit instead: a large upload over a slow line is not an attack.
+    // Bodies have an idle limit instead: a large upload over a slow network is not an attack.
     requestTimeout: 0,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    // We refuse a missing Host ourselves, with a reason.
+    // Admission refuses a missing Host, with a reason.
     requireHostHeader: false,
     insecureHTTPParser: false,
     noDelay: true,
@@ -72,16 +76,16 @@ export function createListener(settings: ListenerOptions): Listener {
   server.on('checkExpectation', begin);
   const idle = createIdle((socket) => void server.emit(tls ? 'secureConnection' : 'connection', socket));
   server.on('upgrade', (req, stream, behind) => {
-    // Without a body it is the connection itself.
+    // The stream of a request without a body is the connection itself.
     const socket = stream as Socket;
     begin(req, new UpgradeResponse({ req, socket, behind }, idle.add));
   });
   server.on('connect', (_req, socket) =>
-    malformed(socket, unfinished(socket), told(new SidecarError('CALLER_METHOD_REFUSED'), settings)),
+    malformed(socket, unfinished(socket), reported(new SidecarError('CALLER_METHOD_REFUSED'), settings)),
   );
   guardConnections(server, tls ? 'secureConnection' : 'connection', connections);
   server.on('clientError', (error, socket) => onClientError(error, socket, settings));
-  // `close()` calls it. Node's own also ends a connection whose caller has not taken the end of its response yet.
+  // `close()` calls this. Node's own version also closes connections whose caller has not read the end of its response.
   server.closeIdleConnections = () => {
     for (const socket of connections.idle()) socket.destroy();
   };
@@ -92,22 +96,22 @@ function onClientError(error: NodeJS.ErrnoException, socket: Duplex, settings: L
   const running = settings.connections.unfinished(socket);
   const failure = notHttp(error);
   const refused = () => new SidecarError(parserFault(error.code), { failure });
-  // A peer that cannot speak TLS with us would not understand a response either.
+  // A peer without a TLS session cannot read a response.
   const gone = !socket.writable || /^(?:ECONNRESET|ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '');
-  // One that only connected, ahead of need or to see who is there, has asked for nothing.
+  // A connection without any bytes is a pool's or a port scan's: no request to respond to.
   const silent = (socket as Socket).bytesRead === 0;
   if (gone || silent) {
-    if (failure) told(refused(), settings);
+    if (failure) reported(refused(), settings);
     socket.destroy();
-  } else malformed(socket, running, isInBody(running) ? refused() : told(refused(), settings));
+  } else malformed(socket, running, isInBody(running) ? refused() : reported(refused(), settings));
 }
 
-/** Of a request that is served, which is counted and logged by itself. */
+/** Whether the bytes belong to the body of a running request, which is counted and logged itself. */
 function isInBody(running: readonly ServerResponse[]): boolean {
   return running.some(({ req }) => !req.complete);
 }
 
-function told(error: SidecarError, { onRefused }: ListenerOptions): SidecarError {
+function reported(error: SidecarError, { onRefused }: ListenerOptions): SidecarError {
   onRefused(error);
   return error;
 }
@@ -116,7 +120,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
-/** Connections that wait for their next request after one that Node had let go of. @param wake gives one back to Node */
+/** Connections that wait for their next request after Node had detached them. @param wake returns one to Node */
 function createIdle(wake: (socket: Socket) => void) {
   const waiting = new Set<Socket>();
   const add = (socket: Socket) => {
@@ -137,7 +141,7 @@ function createIdle(wake: (socket: Socket) => void) {
     };
     const look = () => {
       if (socket.readableLength === 0) {
-        // Otherwise an end would go unnoticed.
+        // Needed to notice the end of the stream.
         socket.read();
         return;
       }
@@ -165,7 +169,7 @@ function secureOptions({ cert, key, ca }: ListenerTls, handshakeTimeout: number)
 
 const NAMES = new WeakMap<Socket, string>();
 
-/** The name a verified client certificate gives its owner, fit for a log; undefined without one. */
+/** Returns the common name of a verified client certificate, safe to log; undefined without a certificate. */
 export function certificateOf(socket: Socket): string | undefined {
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
   const known = NAMES.get(socket);
@@ -177,7 +181,7 @@ export function certificateOf(socket: Socket): string | undefined {
   return fit;
 }
 
-/** Responds to bytes that are no request: now, or never where the caller would take it for a payment's response. */
+/** Responds to malformed bytes, unless the caller could mistake the response for that of a running request. */
 function malformed(socket: Duplex, running: readonly ServerResponse[], error: SidecarError): void {
   const last = running.at(-1);
   const mayHaveExecuted = running.some(({ req }) => isStreamed(req));
@@ -192,7 +196,7 @@ function closeAfter(last: ServerResponse, socket: Duplex): void {
   last.once('close', () => socket.end(() => socket.destroy()));
 }
 
-/** In front of Node's own listener: what is not admitted never gets a parser, nor any of the memory of one. */
+/** Runs before Node's own listener: a refused connection gets no parser and none of its memory. */
 function guardConnections(server: Server, event: 'connection' | 'secureConnection', connections: Connections): void {
   const [serve] = server.listeners(event);
   server.removeAllListeners(event).on(event, (socket: Socket) => {
@@ -201,8 +205,8 @@ function guardConnections(server: Server, event: 'connection' | 'secureConnectio
 }
 
 /**
- * Malformed bytes may get a response when nothing is running on the connection, or when they are the body of the one
- * running request. Behind a complete request they may not: the caller would take our 400 for its payment's response.
+ * Whether malformed bytes may get a response: when no request runs on the connection, or when they are the body of the only
+ * running request. After a complete request they get none: the caller would take the 400 for the response to its payment.
  */
 function isOwnFault([first, ...others]: readonly ServerResponse[]): boolean {
   return first === undefined || (others.length === 0 && !first.req.complete && !first.headersSent);
@@ -213,7 +217,7 @@ function parserFault(code: string | undefined): ErrorCode {
   return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'CALLER_TIMEOUT' : 'CALLER_REQUEST_INVALID';
 }
 
-/** For connections where Node has no response object, and no listener for errors any more. */
+/** Sends a raw response on a connection without a response object; Node no longer listens for its errors. */
 function refuse(socket: Duplex, response: string): void {
   socket.on('error', () => socket.destroy());
   socket.end(response, () => socket.destroy());

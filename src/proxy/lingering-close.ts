@@ -1,23 +1,27 @@
 /**
- * Closes connections in a way that lets the other side read its last response, at a bounded price: closing at once
- * while a request is still on its way resets the connection, and a reset makes some systems drop the response unread.
+ * Lingering close: closes connections so that the other side can read its last response, at a bounded cost. Closing at once
+ * while a request still arrives resets the connection, and some systems drop the unread response on a reset.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Time the other side has to read and to close, ms. */
+/** Time for the other side to read and close, ms. */
 const LINGER_MS = 1000;
-/** What is thrown away of a connection that goes on sending. */
+/** Bytes discarded from a connection that continues to send. */
 const MAX_DISCARDED_BYTES = 64 * 1024;
-/** Time a caller has to send a body nobody wants, ms. */
+/** Time for a caller to send the rest of an unused body, ms. */
 const MAX_BODY_MS = 2000;
-/** Each holds a file descriptor; with more, the oldest goes at once. */
+/** Each holds a file descriptor; beyond this number the oldest is destroyed. */
 const MAX_LINGERING = 16;
 
-/** Sends the last bytes of a connection that nothing else uses, and sees to its end. */
+/** Sends the last response of a connection that nothing else uses, and closes it. */
 export type EndWith = (socket: Socket, response: string) => void;
 
-/** All connections ended through one of these share its bounds. */
+/**
+ * Creates a lingering close; all connections closed through it share its limits.
+ * @example
+ * createLingeringClose()(socket, 'HTTP/1.1 503 Service Unavailable\r\n\r\n');
+ */
 export function createLingeringClose(): EndWith {
   const lingering = new Set<Socket>();
   return (socket, response) => {
@@ -36,13 +40,13 @@ export function createLingeringClose(): EndWith {
       .end(response);
     const [oldest] = lingering;
     if (lingering.size <= MAX_LINGERING || oldest === undefined) return;
-    // The kernel already has its response; the descriptor is free when this returns.
+    // The kernel already has the response; `destroy` frees the descriptor at once.
     lingering.delete(oldest);
     oldest.destroy();
   };
 }
 
-/** Ends a connection that nothing else uses: what it still sends is not looked at, and it has a moment to read. */
+/** Closes a connection that nothing else uses: ignores what it still sends and leaves it a moment to read. */
 export function endGently(socket: Socket): void {
   socket.on('error', () => socket.destroy()).resume();
   socket.end();
@@ -50,12 +54,12 @@ export function endGently(socket: Socket): void {
 }
 
 /**
- * For a request with a body: if its response is the last of its connection and comes before the end of that body, the
- * connection is ended once the body has come, or has taken too long. Node would destroy it at once, and a caller that
- * sends before it reads would find it broken (RFC 9112 §9.6).
+ * For a request with a body whose response is the last of its connection and ends before the body: closes the connection
+ * when the body has arrived, or after a time limit. Node would destroy it at once, and a caller that sends everything before
+ * it reads would see a broken connection (RFC 9112 §9.6).
  */
 export function lingerForBody(req: IncomingMessage, res: ServerResponse): void {
-  // Ahead of Node's own listener, and not before it is needed: a socket with a method of its own takes far more memory.
+  // Before Node's own listener, and only when needed: a socket with its own method takes far more memory.
   res.prependOnceListener('finish', () => {
     if (!req.complete && !req.destroyed) endWhenReceived(req);
   });
@@ -67,7 +71,7 @@ function endWhenReceived(req: IncomingMessage): void {
   req.once('close', () => {
     socket.destroySoon = destroySoon;
   });
-  // What Node calls after the last response.
+  // Node calls this after the last response.
   socket.destroySoon = () => {
     socket.end();
     req.resume();

@@ -1,32 +1,36 @@
 /**
- * Whether memory is running out: looked at now and then instead of at every request, and with two thresholds, so that
- * the verdict does not flicker while requests come and go.
+ * Detects that memory is running out. Samples instead of measuring at every request, and uses two thresholds, so the state
+ * does not flicker while requests come and go.
  */
 import { getHeapStatistics } from 'node:v8';
 
 const SAMPLE_MS = 50;
-/** A burst fills a small heap within one turn of the event loop, in which no timer runs. */
+/** Also sample every so many requests: a burst fills a small heap within one turn of the event loop, without any timer. */
 const SAMPLE_EVERY = 32;
-/** Shedding ends when this share of the limit is free again, on top of what it began at. */
+/** Pressure ends when use is this share of the limit below the threshold. */
 const RELIEF = 0.1;
 
 export interface MemoryPressureOptions {
-  /** Of the limit, 0 to 1, above which pressure is high. */
+  /** Threshold as a share of the limit, 0 to 1. */
   readonly share: number;
-  /** Memory in use as a share of the limit, now. */
+  /** Returns the memory in use now, as a share of the limit. */
   readonly sample: () => number;
-  /** Called when pressure becomes high or ceases to be. */
+  /** Called when pressure starts and when it ends. */
   readonly onChange: (high: boolean) => void;
 }
 
 export interface MemoryPressure {
-  /** For every request; looks at every 32nd. */
+  /** Called for every request; samples at every 32nd. */
   isHigh(): boolean;
-  /** Looks no more. */
+  /** Stops sampling. */
   close(): void;
 }
 
-/** Looks at once, and regularly while requests come or pressure is high, without keeping the process alive. */
+/**
+ * Samples at once, and every 50 ms while requests come or pressure is high. Does not keep the process alive.
+ * @example
+ * const pressure = createMemoryPressure({ share: 0.8, sample: heapShareInUse, onChange: log });
+ */
 export function createMemoryPressure({ share, sample, onChange }: MemoryPressureOptions): MemoryPressure {
   let high = false;
   let asked = 0;
@@ -60,18 +64,18 @@ export function createMemoryPressure({ share, sample, onChange }: MemoryPressure
 }
 
 const MIB = 1024 * 1024;
-/** V8's default on 64 bits. */
+/** V8's default on 64-bit systems. */
 const SEMI_SPACE_MIB = 32;
-/** What is left for old objects whatever was set. */
+/** Smallest share for old objects, whatever the flags are. */
 const LEAST_OLD_SHARE = 0.4;
 
-/** Of buffers outside of the heap so many may be garbage that V8 has not come to look for yet. */
+/** Up to this much of the buffers outside the heap may be garbage that V8 has not collected yet. */
 const UNCOLLECTED_BYTES = 64 * MIB;
 
 /**
- * What is held as a share of the heap's room for long-lived objects (`--max-old-space-size`), 0 to 1 and beyond: in the
- * heap, and in buffers outside of it, which take the same memory. Young objects count, because those of a request that is
- * held will be old soon, and then it is too late to say no.
+ * Returns the memory in use as a share of the room for old objects (`--max-old-space-size`); 1 and more is possible. Counts
+ * the heap and the buffers outside of it. Young objects count: those of a waiting request become old soon, and refusing
+ * requests then is too late.
  */
 export function heapShareInUse(): number {
   const { used_heap_size: used, external_memory: buffers, heap_size_limit: limit } = getHeapStatistics();
@@ -79,8 +83,8 @@ export function heapShareInUse(): number {
 }
 
 /**
- * What `heap_size_limit` counts for young objects, of which the process does not die: three semi-spaces. Node's own
- * arguments have the last word; what NODE_OPTIONS makes smaller is taken for the default, which errs on the safe side.
+ * Returns the part of `heap_size_limit` for young objects, in bytes: three semi-spaces. Reads Node's own arguments, which
+ * override NODE_OPTIONS; a smaller value in NODE_OPTIONS is ignored, which is the safe side.
  */
 export function youngBytes(nodeArguments: readonly string[]): number {
   const sizes = nodeArguments.map((argument) => /^--max[-_]semi[-_]space[-_]size=(\d+)$/.exec(argument)?.[1]);

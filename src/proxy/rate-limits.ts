@@ -1,6 +1,6 @@
 /**
- * How much one caller or one route may do, in all and by some methods: requests at a time, and requests in any minute. Counts
- * outlive a change of the configuration, so that reloading is no way around a limit.
+ * Limits per caller and per route, for all requests and for single methods: concurrent requests, and requests per minute.
+ * Counts survive a reload of the configuration, so a reload does not reset a limit.
  */
 import { LRUCache } from 'lru-cache';
 import { SidecarError } from '../core/errors.ts';
@@ -11,19 +11,19 @@ interface Rate {
 }
 
 export interface QuotaLimits extends Rate {
-  /** What holds for some methods besides. */
+  /** Additional limits for single methods. */
   readonly methods?: Readonly<Record<string, Rate>> | undefined;
 }
 
-/** Whose limits, and what they are. */
+/** One limit that a request counts against. */
 export interface Claim {
   readonly owner: string;
   readonly limits: Rate;
 }
 
 /**
- * Takes a place under every claim, or under none; what is returned gives them back.
- * @throws SidecarError CALLER_LIMIT with `retryAfterS`, after which there is room under all of them
+ * Counts a request against all claims or against none. The function it returns ends the request.
+ * @throws SidecarError CALLER_LIMIT with `retryAfterS`: the time until all claims have room
  */
 export type Enter = (claims: readonly Claim[]) => () => void;
 
@@ -33,19 +33,24 @@ interface Usage {
   running: number;
   /** Requests begun in each of the last 60 seconds. */
   readonly perSecond: Uint32Array;
-  /** The second that was counted last. */
+  /** The latest second counted. */
   latestS: number;
 }
 
 /**
- * Names of owners come from certificates too: of those with nothing running, the ones that were here last are remembered.
- * Whoever is forgotten has a whole minute's budget again, which takes this many others in between.
+ * Bounds memory, because names can come from certificates. Owners without running requests are kept by last use; one that is
+ * dropped gets a full minute's budget again, but only after this many others have called.
  */
 const MAX_IDLE_OWNERS = 4096;
 
-/** @param nowMs monotonic */
+/**
+ * Creates the counters of one sidecar.
+ * @param nowMs monotonic
+ * @example
+ * const leave = createQuotas(() => performance.now())(claimsOf('caller erp', { inFlight: 10 }, ['POST']));
+ */
 export function createQuotas(nowMs: () => number): Enter {
-  /** As many as there are requests, at most. */
+  /** Bounded by the number of running requests. */
   const busy = new Map<string, Usage>();
   const idle = new LRUCache<string, Usage>({ max: MAX_IDLE_OWNERS });
   const usageOf = (owner: string, nowS: number) => {
@@ -78,8 +83,8 @@ export function createQuotas(nowMs: () => number): Enter {
 }
 
 /**
- * What a request counts under: all that its owner does, and what it does by each of the methods that have a limit. The sign
- * between them is in no name, so that no name can be another one's method.
+ * Returns the claims of a request: one for the owner's total, and one for each of its methods that has a limit. No name can
+ * contain the separator ` / `, so a name never equals the method counter of another owner.
  */
 export function claimsOf(owner: string, limits: QuotaLimits, methods: readonly string[]): Claim[] {
   const apart = Object.entries(limits.methods ?? {}).filter(([method]) => methods.includes(method));
@@ -104,12 +109,12 @@ function forgetOld(usage: Usage, nowS: number): void {
   usage.latestS = nowS;
 }
 
-/** 0 when there is room now. */
+/** Returns 0 when there is room now. */
 function secondsUntilFree({ running, perSecond, latestS }: Usage, { inFlight, requestsPerMinute }: Rate): number {
   const limit = requestsPerMinute ?? Number.POSITIVE_INFINITY;
   let used = perSecond.reduce((sum, count) => sum + count, 0);
   let passed = 0;
-  // From the oldest second on: each one that leaves the window makes room for what it held.
+  // Oldest second first: when a second leaves the window, its requests no longer count.
   for (; passed < WINDOW_S && used >= limit; passed += 1) used -= perSecond[(latestS + 1 + passed) % WINDOW_S] ?? 0;
   return Math.max(passed, running >= (inFlight ?? Number.POSITIVE_INFINITY) ? 1 : 0);
 }

@@ -1,21 +1,26 @@
 /**
- * What a caller is told that has come to the wrong place: by another protocol, by another host, by a path of no route. Names
- * what is configured, never what the caller has sent.
+ * Messages for callers that use the wrong protocol, host or path. They name what is configured, never what the caller
+ * sent.
  */
 import { closest } from '../core/closest.ts';
 import { SidecarError } from '../core/errors.ts';
 import type { Words } from '../core/failure.ts';
 import { visible } from '../core/terminal.ts';
 
-/** Of a path. */
+/** Characters of a path. */
 const MAX_COMPARED_CHARS = 200;
 const ADDRESS = /^(?:localhost|[\d.]+|\[[\da-f:.]+\])(?::\d+)?$/;
-/** Of the addresses in a response. */
+/** Addresses named in a response. */
 const MAX_NAMED = 6;
-/** Of a refused Host. */
+/** Characters of a refused Host. */
 const MAX_LOGGED_CHARS = 80;
 
-/** @param prefixes of the routes */
+/**
+ * Returns ROUTE_NOT_FOUND, with the nearest prefix when the path looks mistyped.
+ * @param prefixes of the routes
+ * @example
+ * notRouted('/bankng/accounts', ['/banking']).extras.failure?.fix; // 'the nearest prefix is /banking: …'
+ */
 export function notRouted(path: string, prefixes: readonly string[]): SidecarError {
   const depths = new Set(prefixes.map((prefix) => prefix.split('/').length));
   const begun = path.slice(0, MAX_COMPARED_CHARS).split('/');
@@ -23,21 +28,25 @@ export function notRouted(path: string, prefixes: readonly string[]): SidecarErr
   const message = 'the path starts with none of the configured route prefixes';
   const failure =
     near === undefined
-      ? { cause: 'route_unknown', message, fix: 'correct it; `/status` on the admin port lists them' }
-      : { cause: 'route_mistyped', message, fix: `the nearest is ${near}: correct the path of the calling program` };
+      ? { cause: 'route_unknown', message, fix: 'correct the path; `/status` on the admin port lists the prefixes' }
+      : {
+          cause: 'route_mistyped',
+          message,
+          fix: `the nearest prefix is ${near}: correct the path in the calling program`,
+        };
   return new SidecarError('ROUTE_NOT_FOUND', { failure });
 }
 
 /**
- * Of a Host or authority: what was sent goes into the log alone. A web page that calls by a name of its own learns the
- * addresses that are listened on, but none of `callers.hosts`.
+ * Returns CALLER_HOST. The Host that the caller sent goes only into the log. The response names the addresses that the
+ * sidecar listens on, but no name in `callers.hosts`: the caller may be a hostile web page.
  */
 export function notOurs(sent: string, hosts: ReadonlySet<string>): SidecarError {
   const listened = [...hosts].filter((host) => ADDRESS.test(host)).slice(0, MAX_NAMED);
   const failure = {
     cause: 'host_unknown',
-    message: 'the request names a host in its Host header that is not this sidecar',
-    fix: `call it by an address it listens on (${listened.join(', ')}), or add the name under \`callers.hosts\``,
+    message: 'the Host header of the request does not name this sidecar',
+    fix: `call an address it listens on (${listened.join(', ')}), or add the name to \`callers.hosts\``,
   };
   return new SidecarError('CALLER_HOST', { fields: { refusedHost: cut(visible(sent)) }, failure });
 }
@@ -48,11 +57,11 @@ function cut(text: string): string {
 
 const NO_REQUEST = {
   cause: 'malformed_request',
-  message: 'what arrived is no HTTP/1.1 request',
+  message: 'the bytes received are not an HTTP/1.1 request',
   fix: 'correct the calling program: this port speaks HTTP/1.1',
 };
 
-/** Of bytes that are no request; undefined where that is not what is wrong. @param error Node's own, of a connection */
+/** Returns the message for bytes that are not HTTP/1.1; undefined for other errors. @param error from `clientError` */
 export function notHttp(error: Error & { readonly code?: string; readonly rawPacket?: Buffer }): Words | undefined {
   const { code = '', rawPacket } = error;
   // A record of a TLS handshake (RFC 8446 §5.1).
@@ -72,7 +81,7 @@ export function notHttp(error: Error & { readonly code?: string; readonly rawPac
     return {
       cause: 'http2',
       message: 'the caller speaks HTTP/2 to a port that speaks HTTP/1.1',
-      fix: 'switch it off there',
+      fix: 'switch HTTP/2 off in the calling program',
     };
   return /^HPE_(?!HEADER_OVERFLOW)/.test(code) ? NO_REQUEST : undefined;
 }

@@ -1,8 +1,7 @@
 /**
- * When a request may be sent a second time: never for convenience, only where it cannot have been executed or does no
- * harm if it was (RFC 9110 §9.2.2). Here a wrong yes is a payment made twice.
+ * Decides when a request may be sent a second time: only when it cannot have been executed, or when executing it twice does
+ * no harm (RFC 9110 §9.2.2). A wrong decision here is a payment made twice.
  */
-
 import { errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import { failureAt } from '../net/connection-errors.ts';
@@ -14,25 +13,28 @@ import type { Exchange } from './exchange.ts';
 import type { Route } from './route.ts';
 
 /**
- * After a 401: the token for a second try, if this response blames the one that was sent and the same bytes are at
- * hand; undefined when the caller gets the 401.
+ * Returns the token for a second try after a 401, if the response blames the token and the same body can be sent again;
+ * undefined when the caller gets the 401. A blamed token is renewed in either case, for later calls.
  */
 export function renewedToken(
   { body, replayed, methods }: Exchange,
   route: Route,
   { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
-  if (replayed || route.replayOn401 === 'never' || body.kind === 'stream') return undefined;
-  if (!blamesToken(challenges, methods.every(isSafe))) return undefined;
-  try {
-    return Promise.resolve(route.tokens.renew(stale));
-  } catch (error) {
-    // While it backs off it throws at once; as a promise that goes the same way as a failed fetch.
-    return Promise.reject(error);
-  }
+  if (replayed || !blamesToken(challenges, methods.every(isSafe))) return undefined;
+  const renewed = renew(route, stale);
+  if (route.replayOn401 === 'once' && body.kind !== 'stream') return renewed;
+  // A failure is reported to the next call.
+  renewed.catch(() => undefined);
+  return undefined;
 }
 
-/** After a broken connection: only what is safe, and only on one used before that died before it said anything. */
+/** During a back-off `renew` throws; as a rejection it is handled like a failed fetch. */
+async function renew({ tokens }: Route, stale: Token): Promise<Token> {
+  return tokens.renew(stale);
+}
+
+/** Whether to retry after a broken connection: only safe methods, on a reused connection, before any response. */
 export function mayTryAgain(
   { replayed, body, methods }: Exchange,
   route: Route,
@@ -43,8 +45,8 @@ export function mayTryAgain(
 }
 
 /**
- * A Bearer challenge says the token was not accepted (RFC 6750 §3), so nothing ran. Without any that can be read only safe
- * methods may go again, and never for want of scope: a new token has no more of it.
+ * A Bearer challenge means that the token was not accepted (RFC 6750 §3), so nothing was executed. Without a readable one,
+ * only safe methods are retried. Never for a missing scope: a new token has the same scope.
  */
 function blamesToken(lines: readonly string[], isSafe: boolean): boolean {
   const challenges = readChallenges(lines);
@@ -58,7 +60,7 @@ function wantsScope({ parameters }: Challenge): boolean {
   return parameters.some(([name, value]) => name === 'error' && value.toLowerCase() === 'insufficient_scope');
 }
 
-/** @param started whether bytes may have been written */
+/** Returns the SidecarError for an error of undici or of a socket. @param started whether bytes may have been written */
 export function translate(error: Error & { code?: string }, place: Place, started: boolean): SidecarError {
   if (error instanceof SidecarError) return error;
   const code = error.code ?? '';
@@ -75,9 +77,9 @@ export function translate(error: Error & { code?: string }, place: Place, starte
 }
 
 /**
- * A response that is no HTTP/1.1, as undici reports it: parser errors have no code, a status below 100 trips an
- * assertion, unasked 100 and 101 are "bad". HPE_* are errors of Node's own parser; with ERR_HTTP_* Node refuses to
- * forward such a response.
+ * Whether the response is not valid HTTP/1.1, as undici reports it: parser errors have no code, a status below 100 fails an
+ * assertion, an unexpected 100 or 101 is "bad". HPE_* comes from Node's parser; with ERR_HTTP_* Node refuses to forward the
+ * response.
  */
 function isNotHttp(error: Error, code: string): boolean {
   const known =

@@ -1,6 +1,6 @@
 /**
- * A caller's request body, received so that it can be framed anew: nothing, a buffer small enough to be sent twice, or
- * a stream with backpressure that the upstream side can destroy without cutting the caller's connection.
+ * Receives a caller's request body, to be framed anew: nothing, a buffer small enough to be sent twice, or a stream with
+ * backpressure that the upstream side can destroy without closing the caller's connection.
  */
 import type { Hash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -11,23 +11,23 @@ import type { RequestHead } from './headers.ts';
 export type RequestBody =
   | { readonly kind: 'none' }
   | { readonly kind: 'buffer'; readonly data: Buffer }
-  /** `length` in bytes when the caller announced it, undefined = chunked. */
+  /** `length` in bytes as the caller announced it; undefined = chunked. */
   | { readonly kind: 'stream'; readonly stream: Readable; readonly length: number | undefined };
 
 export interface BodyLimits {
-  /** Bodies up to this many bytes are held in memory. */
+  /** Bodies up to this many bytes are kept in memory. */
   readonly replayBytes: number;
-  /** Time for every further KiB, ms. */
+  /** Time limit for every further KiB, ms. */
   readonly idleMs: number;
-  /** Larger ones are refused; undefined = none is. */
+  /** Larger bodies are refused; undefined = no limit. */
   readonly maxBytes?: number | undefined;
-  /** Told how much has come. */
+  /** Called with the size of every piece of a stream. */
   readonly onForwarded: (bytes: number) => void;
-  /** Gets every byte, for who wants to prove what was sent. */
+  /** Gets every byte, for the audit log. */
   readonly digest?: Hash | undefined;
 }
 
-/** Before anything is received or asked for. @throws SidecarError CALLER_BODY_TOO_LARGE */
+/** Checks Content-Length, before the body is received or a token is fetched. @throws SidecarError CALLER_BODY_TOO_LARGE */
 export function checkAnnounced({ contentLength }: RequestHead, { maxBytes }: BodyLimits): void {
   if (Number(contentLength ?? 0) > (maxBytes ?? Number.POSITIVE_INFINITY)) throw tooLarge();
 }
@@ -36,15 +36,17 @@ function tooLarge(): SidecarError {
   return new SidecarError('CALLER_BODY_TOO_LARGE');
 }
 
-/** A byte now and then is no progress: at that pace a caller would hold its connection for days. */
+/** Fewer bytes are no progress: a caller that sends a byte now and then could hold its connection for days. */
 const PROGRESS_BYTES = 1024;
 
 const NONE: RequestBody = { kind: 'none' };
 
 /**
- * Synchronous where there is nothing to wait for, which is most requests.
- * @throws SidecarError CALLER_ABORTED | CALLER_TIMEOUT | CALLER_BODY_TOO_LARGE, as a rejection, while a small body is
- * being received; a stream fails with the same
+ * Receives a body; synchronous when there is nothing to wait for.
+ * @throws SidecarError CALLER_ABORTED | CALLER_TIMEOUT | CALLER_BODY_TOO_LARGE, as a rejection while a small body is
+ * received; a stream fails with the same errors
+ * @example
+ * const body = await receiveBody(req, head, limits); // { kind: 'buffer', data }
  */
 export function receiveBody(
   req: IncomingMessage,
@@ -59,7 +61,7 @@ export function receiveBody(
   return buffer(req, limits);
 }
 
-/** Collects until the end, or until the limit shows that this one has to be streamed after all. */
+/** Collects a body until its end, or until it exceeds the limit and has to be streamed. */
 function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> {
   return new Promise((resolve, reject) => {
     let held: Buffer = Buffer.alloc(0);
@@ -94,15 +96,15 @@ function buffer(req: IncomingMessage, limits: BodyLimits): Promise<RequestBody> 
   });
 }
 
-/** Their bytes go on before they are whole. */
+/** Requests whose body is forwarded before it is complete. */
 const STREAMED = new WeakSet<IncomingMessage>();
 
-/** Whether some of this request's body may have left for the upstream although it is not complete. */
+/** Whether part of this request's body may have been sent to the upstream before it is complete. */
 export function isStreamed(req: IncomingMessage): boolean {
   return STREAMED.has(req);
 }
 
-/** Copied together: in pieces as small as a caller likes, a body would take a hundred times its size. */
+/** Copies the pieces together: a body in tiny pieces would take a hundred times its size. */
 function append(held: Buffer, length: number, chunk: Buffer): Buffer {
   const needed = length + chunk.length;
   const room = needed <= held.length ? held : Buffer.allocUnsafeSlow(Math.max(needed, 2 * held.length));
@@ -112,19 +114,19 @@ function append(held: Buffer, length: number, chunk: Buffer): Buffer {
 }
 
 /**
- * The body behind a stream of its own: undici destroys its stream as soon as the upstream responds early, and
- * destroying an IncomingMessage would destroy the caller's connection, and with it that very response.
+ * A stream of the body, separate from the IncomingMessage: undici destroys the stream it gets when the upstream responds
+ * early. Destroying the IncomingMessage would close the caller's connection and lose that response.
  */
 class CallerBody extends Readable {
   readonly #req: IncomingMessage;
   readonly #idleMs: number;
   readonly #onForwarded: BodyLimits['onForwarded'];
   readonly #digest: Hash | undefined;
-  /** Bytes that may still come. */
+  /** Bytes still allowed. */
   #room: number;
-  /** Runs while we wait for the caller; a slow upstream is not the caller's silence. */
+  /** Runs only while the sidecar waits for the caller, not while the upstream is slow. */
   #idle: NodeJS.Timeout | undefined;
-  /** Since the clock was last wound up. */
+  /** Bytes since the timer was last restarted. */
   #progress = 0;
 
   constructor(req: IncomingMessage, first: Buffer | undefined, { idleMs, maxBytes, digest, onForwarded }: BodyLimits) {
@@ -184,7 +186,7 @@ class CallerBody extends Readable {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#stopWaiting();
     this.#req.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
-    // The upstream wants no more, but a caller that sends everything before it reads must still get our response.
+    // Read the rest: a caller that sends everything before it reads must still get the response.
     this.#req.resume();
     done(error);
   }

@@ -1,6 +1,6 @@
 /**
- * The life of one request, step by step: in turn behind the request before it on its connection, through the gate, given
- * its token, forwarded, recorded. The one place where a failure becomes a response.
+ * The life of one request, step by step: it waits for the request before it on its connection, passes the gate, gets its
+ * token, is forwarded and recorded. The only place where a failure becomes a response.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -18,19 +18,23 @@ import { lingerForBody } from './lingering-close.ts';
 import { checkAnnounced, receiveBody } from './request-body.ts';
 import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 
-/** Of so many requests of one connection the last is served, and the connection closed (RFC 9112 §9.3.2). */
+/** Pipelined requests of one connection: the one after so many is the last, and the connection closes (RFC 9112 §9.3.2). */
 const MAX_AHEAD = 128;
-/** Of so many while all connections together have more than so many: each is held. */
+/** The same limit while more than `MANY_IN_FLIGHT` requests run: each waiting request takes memory. */
 const FEW_AHEAD = 8;
 const MANY_IN_FLIGHT = 512;
 
-/** Serves each request as it comes. */
+/**
+ * Returns the function that serves each request.
+ * @example
+ * createServer().on('request', serveRequests(context));
+ */
 export function serveRequests(context: ProxyContext): Begin {
   return (req, res, expectsContinue = false) => {
     if (isIgnored(req)) return;
     const exchange = new Exchange(context, req, res);
     const { head } = exchange;
-    // Basic may be the caller's proof to us, anything else was meant for the API.
+    // Basic may authenticate the caller to the sidecar; any other scheme was meant for the API and is dropped.
     if (head.authorizations.some((value) => !/^basic /i.test(value))) context.metrics.authorizationDropped();
     const before = context.connections.began(res);
     context.metrics.inFlight(1);
@@ -44,9 +48,9 @@ export function serveRequests(context: ProxyContext): Begin {
 }
 
 /**
- * A request that offers an upgrade but is not handed over (it has a body, or comes behind an unfinished one) is served by
- * Node as any other, except that Node 24 to 26 lose the bytes behind it that came in the same piece. The rest of them
- * must not be taken for a request, so it is the last on its connection.
+ * Whether Node loses bytes after this request. A request with `Upgrade` that Node does not detach (it has a body, or follows
+ * an unfinished request) is served normally, but Node 24 to 26 drop bytes after it in the same packet. The remaining bytes
+ * must not be parsed as a request, so this one is the last on its connection.
  */
 function isCutShort({ head, res }: Exchange): boolean {
   return head.offersUpgrade && !(res instanceof UpgradeResponse);
@@ -73,24 +77,24 @@ function close(exchange: Exchange): void {
   context.connections.ended(res);
 }
 
-/** The next payment on a connection must not start before the fate of the last is known. */
+/** Starts a request after the one before it: the next payment must not start before the outcome of the last is known. */
 function inTurn(exchange: Exchange, before: ServerResponse | undefined, expectsContinue: boolean): Promise<void> {
   if (before === undefined) return enter(exchange, expectsContinue);
   return afterClose(before).then(() => {
-    // Its connection is about to be closed: what comes after the last response is not looked at (RFC 9112 §9.6).
+    // The connection closes after that response, so later requests on it are ignored (RFC 9112 §9.6).
     if (!before.shouldKeepAlive) throw new SidecarError('CALLER_ABORTED');
     return enter(exchange, expectsContinue);
   });
 }
 
-/** RFC 9112 §9.3.2. */
+/** Responses leave in the order of their requests (RFC 9112 §9.3.2). */
 function afterClose(res: ServerResponse): Promise<void> {
   return res.closed ? Promise.resolve() : new Promise((resolve) => res.once('close', resolve));
 }
 
-/** Through the gate as it is now. */
+/** Enters through the current gate. */
 function enter(exchange: Exchange, expectsContinue: boolean): Promise<void> {
-  // What nobody waits for any more must not begin: nobody would end what it takes.
+  // The caller has gone: nothing would release what this request takes.
   if (exchange.res.closed) return Promise.reject(new SidecarError('CALLER_ABORTED'));
   const { gate } = exchange.context;
   gate.hold();
@@ -108,7 +112,7 @@ async function inTime(exchange: Exchange, totalMs: number, work: Promise<void>):
   await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
-/** The steps, in order. Whatever they throw ends in `fail`. */
+/** The steps, in order. Their errors end in `fail`. */
 async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Promise<void> {
   const { req, res, head } = exchange;
   const method = req.method ?? '';
@@ -131,7 +135,7 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   const token = found instanceof Promise ? await found : found;
   if (exchange.digest) await intend(exchange);
   if (res.destroyed || exchange.error) throw new SidecarError('CALLER_ABORTED');
-  // Only now: a caller that asked first must not upload what would be refused (RFC 9110 §10.1.1).
+  // Only now: a caller with Expect: 100-continue must not upload a body that would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
   if (withBody) await receive(exchange, gate);
   exchange.forward = route.rewrite ? route.rewrite.request(forwarded) : forwarded;
@@ -153,7 +157,7 @@ function readLine(req: IncomingMessage): RequestLine {
   return { method, target, httpVersion, headerCount: rawHeaders.length / 2, secure, certificate };
 }
 
-/** The one place where a failure becomes a response. */
+/** Turns a failure into a response. */
 function fail(exchange: Exchange, thrown: unknown): void {
   const { res, requestId, context, added } = exchange;
   const error = thrown instanceof SidecarError ? thrown : new SidecarError('SIDECAR_INTERNAL', { cause: thrown });
@@ -161,13 +165,13 @@ function fail(exchange: Exchange, thrown: unknown): void {
   exchange.error = error;
   context.metrics.error(code);
   if (code === 'SIDECAR_INTERNAL') context.log.error('unexpected error', { requestId, reason: nameOf(thrown) });
-  // A half-sent response must look broken to the caller, never complete.
+  // A response that was sent in part must look broken to the caller, not complete.
   if (res.headersSent || res.destroyed) {
     breakOff(res);
     return;
   }
-  // RFC 9110 §15.5.9 and §15.5.14; else the rest of the body could go on dripping, or without end. And where a message ends
-  // that is not well-formed is anybody's guess.
+  // RFC 9110 §15.5.9 and §15.5.14: the rest of the body could be slow or endless, and a malformed message has no reliable
+  // end.
   if (/^CALLER_(?:TIMEOUT|BODY_TOO_LARGE|REQUEST_INVALID)$/.test(code)) res.shouldKeepAlive = false;
   const problem = toProblem(error, requestId, exchange.mayHaveExecuted);
   const send = () => {
@@ -179,14 +183,14 @@ function fail(exchange: Exchange, thrown: unknown): void {
   else send();
 }
 
-/** By reset where there is such a thing: to an HTTP/1.0 caller an orderly close would mean a complete response. */
+/** Resets the connection where possible: to an HTTP/1.0 caller an orderly close means a complete response. */
 function breakOff(res: ServerResponse): void {
   const { socket } = res;
   if (socket?.remoteFamily !== undefined && !socket.destroyed) socket.resetAndDestroy();
   res.destroy();
 }
 
-/** Of an unforeseen error only its class and code are shown: its message may quote anything. */
+/** Returns class and code of an unexpected error; its message is never shown, because it may contain secrets. */
 function nameOf(thrown: unknown): string {
   const { name, code } = thrown as { name?: unknown; code?: unknown };
   return [name, code].filter((part) => typeof part === 'string').join(' ');

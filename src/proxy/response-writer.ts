@@ -1,26 +1,25 @@
 /**
- * The content of a response on its way to the caller: with backpressure, with a limit to how long a caller may leave it
- * unread, and in as few writes as possible: a small response is one piece from head to end, and the ends of responses are
- * written together: they wait until everything that has arrived in this turn of the event loop is read. The first wakes
- * whoever waits for it and the rest find it awake; written one by one, each pays for a waking of its own, which costs more
- * than the writing does.
+ * Writes the content of a response to the caller: with backpressure, a time limit for callers that do not read, and few
+ * writes. A small response leaves in one write with its head. The ends of all responses of one turn of the event loop are
+ * written together, after everything that has arrived is read: the first write wakes the receiving process, the others find
+ * it awake. Written one by one, each would cost a wake-up, which is more expensive than the write.
  */
 import type { Dispatcher } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import { conclude } from './audit-trail.ts';
 import type { Ending, Exchange, WriteBatch } from './exchange.ts';
 
-/** A response up to this size that arrives in one piece leaves in one piece: copying it costs less than a second write. */
+/** A response up to this size that arrives in one piece leaves in one piece: a copy costs less than a second write. */
 const MAX_WHOLE_BYTES = 16 * 1024;
-/** A piece of up to this size costs more as a write of its own than as a copy. */
+/** Pieces up to this size are collected: a separate write costs more than a copy. */
 const SMALL_BYTES = 1024;
 const BLOCK_BYTES = 16 * 1024;
-/** So many writes wait for a caller, however short they are: each has objects of its own. */
+/** At most this many writes wait for a caller, however short they are: each needs its own objects. */
 const MAX_WAITING_WRITES = 64;
-/** So many pieces are read in one turn of the event loop: then it is the turn of others. */
+/** At most this many pieces are read in one turn of the event loop; then other connections get their turn. */
 const MAX_PIECES = 512;
 
-/** One for all callers of a process. */
+/** Creates the write batch; one per process. */
 export function createWriteBatch(): WriteBatch {
   let waiting: Ending[] = [];
   const writeAll = () => {
@@ -34,42 +33,42 @@ export function createWriteBatch(): WriteBatch {
   };
 }
 
-/** Who waits for a response to be over. */
+/** Settles the promise that waits for the end of a response. */
 export type Settle = Pick<PromiseWithResolvers<void>, 'resolve' | 'reject'>;
 
-/** From the head on; what sends the request extends it, so that one object does for both ways. */
+/** Writes one response, from its head on. The class that sends the request extends it, to save an object per request. */
 export class ResponseWriter {
   readonly #exchange: Exchange;
   readonly #settle: Settle;
   #upstream: Dispatcher.DispatchController | undefined;
   #length: string | string[] | undefined;
-  /** All of the content, to leave together with the head. */
+  /** The whole content, to leave together with the head. */
   #whole: Buffer | undefined;
   #stall: NodeJS.Timeout | undefined;
-  /** Since the caller had taken everything. */
+  /** Writes since the caller had read everything. */
   #writes = 0;
-  /** Of this turn, after the first piece of it; filled up to `#filled`. */
+  /** Collects the small pieces of this turn after the first one; filled up to `#filled`. */
   #block: Buffer | undefined;
   #filled = 0;
   #pieces = 0;
-  /** What has come while nothing may leave yet; the end of it counts, too. */
+  /** Content that arrived while the audit log is not written yet. */
   #held: Buffer[] | undefined;
   #heldEnd = false;
 
-  /** @param settle told once all has been handed to the caller's connection, or could not be */
+  /** @param settle resolved when everything is handed to the caller's connection, rejected when that fails */
   constructor(exchange: Exchange, settle: Settle) {
     this.#exchange = exchange;
     this.#settle = settle;
   }
 
-  /** RFC 9110 §15.2: forwards an interim response, except to callers that cannot know it. */
+  /** Forwards an interim response (RFC 9110 §15.2), except to HTTP/1.0 callers. */
   inform(status: number, headers: readonly string[]): void {
     const { req, res } = this.#exchange;
     if (req.httpVersion === '1.0' || status < 102 || res.headersSent || res.destroyed) return;
     if ('writeInformation' in res) (res as Informing).writeInformation(status, headers);
   }
 
-  /** The head is written, and leaves with the first content. @param length how long the response says its content is */
+  /** Starts the content; the head is already written and leaves with it. @param length the Content-Length of the response */
   begin(upstream: Dispatcher.DispatchController, length: string | string[] | undefined): void {
     this.#upstream = upstream;
     const cleared = this.#exchange.intent && conclude(this.#exchange, this.#exchange.res.statusCode);
@@ -78,7 +77,7 @@ export class ResponseWriter {
       upstream.pause();
       void cleared.then(() => this.#clear());
     }
-    // While an upload goes on, an early response must not wait for its end.
+    // During an upload, an early response must not wait for its own end.
     this.#length = this.#exchange.body.kind === 'stream' ? undefined : length;
   }
 
@@ -92,7 +91,7 @@ export class ResponseWriter {
 
   write(chunk: Buffer): void {
     if (this.#held) {
-      // From an API that has closed its connection, all of it comes at once.
+      // `pause` does not stop an API that has closed its connection: the rest comes at once.
       this.#held.push(chunk);
       return;
     }
@@ -127,7 +126,7 @@ export class ResponseWriter {
     });
   }
 
-  /** What an API sends in small pieces arrives many at a time. */
+  /** Copies a small piece into the block: small pieces of an API arrive many at a time. */
   #collect(piece: Buffer): void {
     if (this.#filled + piece.length > BLOCK_BYTES) this.#writeBlock();
     this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES);
@@ -169,19 +168,19 @@ export class ResponseWriter {
   writeEnd(): void {
     try {
       this.#writeBlock();
-      // node:http joins head and content only where both are text; latin1 is bytes as they are.
+      // node:http joins head and content only when both are text; latin1 keeps all bytes.
       const { res, idleMs } = this.#exchange;
       res.end(this.#whole?.toString('latin1'), 'latin1');
-      // Of what is left `drain` tells no more: Node ends the connection when none of it is taken for so long.
+      // After the end there is no more `drain`; Node closes the connection when the caller reads nothing for this long.
       if (res.writableLength > 0) res.socket?.setTimeout(idleMs);
       this.#settle.resolve();
     } catch (error) {
-      // Of this one alone: others are waiting to be written.
+      // Only this response fails; others in the batch still have to be written.
       this.#settle.reject(error);
     }
   }
 
-  /** Nothing more will come. */
+  /** Ends the time limit for the caller: no more content comes. */
   stopWaiting(): void {
     if (this.#stall === undefined) return;
     clearTimeout(this.#stall);
@@ -190,7 +189,7 @@ export class ResponseWriter {
   }
 }
 
-/** Node 24.14 and later; the types do not know it yet. */
+/** Node 24.14 and later; missing in the types. */
 interface Informing {
   writeInformation(status: number, headers: readonly string[]): void;
 }

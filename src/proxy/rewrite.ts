@@ -1,6 +1,6 @@
 /**
- * What a route changes in headers on top of the general policy: responses that point back at the API, cookies, keys
- * that make a payment safe to repeat. Everything else stays byte for byte.
+ * Header changes of a route, beyond the general policy: locations that point to the API, cookies, idempotency keys.
+ * Everything else stays unchanged.
  */
 import { randomUUID } from 'node:crypto';
 import type { BaseUrl } from '../config/parsers.ts';
@@ -15,20 +15,25 @@ export interface RewriteOptions {
 }
 
 export interface Rewrite {
-  /** Flat headers for the API from those of the caller. */
+  /** Returns the flat headers for the API, made from those of the caller. */
   request(forward: readonly string[]): readonly string[];
-  /** Flat headers to add to a request and to its response, whoever sends it; the same for a replay. */
+  /** Returns flat headers to add to a request and its response. Called once: a replay sends the same. */
   added(method: string, forward: readonly string[]): readonly string[];
-  /** @param callerOrigin the way the caller came in, `http://127.0.0.1:7080`; undefined if it did not say */
+  /** Changes response headers. @param callerOrigin `http://127.0.0.1:7080` as the caller used it; undefined without a Host */
   response(headers: string[], callerOrigin: string | undefined): string[];
 }
 
-/** @param origin the way the caller came in */
+/** @param origin see `response` */
 type Change = (value: string, origin: string | undefined) => string;
 
 const NONE: readonly string[] = [];
 
-/** Undefined when nothing is to be changed. */
+/**
+ * Creates the changes of a route; undefined when nothing has to be changed.
+ * @example
+ * createRewrite(route)?.response(['Location', 'https://bank.example/api/pay/1'], 'http://127.0.0.1:7080');
+ * // ['Location', 'http://127.0.0.1:7080/banking/pay/1']
+ */
 export function createRewrite(options: RewriteOptions): Rewrite | undefined {
   const { cookies, rewriteLocation, idempotency } = options;
   const changes = new Map<string, Change>();
@@ -55,19 +60,19 @@ export function createRewrite(options: RewriteOptions): Rewrite | undefined {
   };
 }
 
-/** In every spelling that some server takes for it: two keys would be worse than none. */
+/** Accepts every spelling that some server understands: two keys would be worse than none. */
 function hasKey(forward: readonly string[]): boolean {
   return forward.some((name, index) => index % 2 === 0 && /^idempotency[-_]key$/i.test(name));
 }
 
-/** RFC 3986 §4.2, without what only browsers take for it: user, backslashes, escapes in the host. */
+/** RFC 3986 §4.2, without the forms that only browsers accept: user, backslashes, escapes in the host. */
 const REFERENCE = /^(?:(https?):)?\/\/([a-z0-9._:[\]-]+)([/?#].*)?$/is;
 const LOCAL = /^\/(?![/\\])/;
 const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:[/?#]|$)/i;
 
 /**
- * Rewrites only what is under the API's origin and base path, to the address the caller used; a look-alike
- * (`https://bank.example.evil`, `https://bank.example@evil`) stays unchanged.
+ * Rewrites a URL under the API's origin and base path to the address that the caller used. Look-alikes
+ * (`https://bank.example.evil`, `https://bank.example@evil`) stay unchanged.
  */
 function locationForCaller(
   value: string,
@@ -82,7 +87,10 @@ function locationForCaller(
   return (absolute === undefined ? '' : callerOrigin) + (joined(path, rest) || '/');
 }
 
-/** By what the names mean (RFC 9110 §4.2.3). Where TLS ends in front of an API, the API takes itself for plain. */
+/**
+ * Compares normalized origins (RFC 9110 §4.2.3). Also accepts `http:` for a `https:` API: an API behind a TLS gateway sees
+ * plain HTTP and puts that into its URLs.
+ */
 function isApi({ origin, hostname, secure }: BaseUrl, scheme: string | undefined, authority: string): boolean {
   const named = URL.parse(`${scheme ?? (secure ? 'https' : 'http')}://${authority}`);
   if (!named || named.origin === origin) return named !== null;
@@ -96,7 +104,7 @@ function withoutDots(reference: string): string {
   return pathname + search + hash;
 }
 
-/** Targets of all links of a line (RFC 8288 §3), up to where it breaks the grammar; parameters stay as they are. */
+/** Rewrites the targets of all links (RFC 8288 §3), up to the first grammar error; parameters stay unchanged. */
 function linksForCaller(value: string, location: (target: string) => string): string {
   return value.replace(
     /([\t ,]*<)([^<>]*)(>(?:[^",]|"(?:[^"\\]|\\.)*")*)/gsy,
@@ -104,7 +112,7 @@ function linksForCaller(value: string, location: (target: string) => string): st
   );
 }
 
-/** What follows the base path, if the base path is where it ends: `/apix` is not under `/api`. */
+/** Returns the part after the base path; undefined when the path is not under it (`/apix` is not under `/api`). */
 function under(path: string, basePath: string): string | undefined {
   const rest = path.slice(basePath.length);
   return path.startsWith(basePath) && /^(?:$|[/?#])/.test(rest) ? rest : undefined;
@@ -114,7 +122,7 @@ function joined(prefix: string, rest: string): string {
   return (prefix === '/' ? '' : prefix) + rest;
 }
 
-/** RFC 6265 §5.2: attributes behind the first `;`, names in any case. */
+/** RFC 6265 §5.2: attributes follow the first `;`, names in any case. */
 function rewriteCookie(value: string, { path, upstream }: RewriteOptions): string {
   return value
     .replace(/;\s*domain\s*=\s*\.?([^;]*)/gi, (attribute, domain: string) => {

@@ -1,8 +1,7 @@
 /**
- * A configured route, ready to be used. Its dispatcher is bound to one origin for life, so no request can choose where it
- * goes.
+ * A configured route, ready to be used. Its dispatcher connects to one fixed origin, so no request can choose its target
+ * server.
  */
-
 import type { Dispatcher } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import type { RouteMetrics } from '../core/metrics.ts';
@@ -14,7 +13,7 @@ import type { RoutePattern } from './admission.ts';
 import type { QuotaLimits } from './rate-limits.ts';
 import type { Rewrite } from './rewrite.ts';
 
-/** What gives a route its tokens; see `TokenSource` for what the two promise. */
+/** The token source of a route; `TokenSource` has the contract of `get` and `renew`. */
 export interface RouteTokens {
   readonly key: TokenKey;
   get(): Token | Promise<Token>;
@@ -25,21 +24,21 @@ export interface Route extends RoutePattern {
   readonly dispatcher: Dispatcher;
   /** For WebSockets. */
   readonly direct: Direct;
-  /** True for the failure of a connection that had carried a response before. */
+  /** Whether this error is of a connection that had carried a response before. */
   readonly wasReused: (error: Error) => boolean;
-  /** Whether requests wait for a connection to become free. */
+  /** Whether requests wait for a free connection. */
   readonly isBusy: () => boolean;
-  /** Its API, for the account of a failure. */
+  /** Names the API in failure messages. */
   readonly place: Place;
   readonly tokens: RouteTokens;
   readonly metrics: RouteMetrics;
   readonly limits: QuotaLimits;
   readonly replayOn401: 'once' | 'never';
-  /** Whether WebSockets are let through. */
+  /** Whether WebSockets are allowed. */
   readonly upgrade: boolean;
-  /** Undefined when messages pass as they are. */
+  /** Undefined = headers are not rewritten. */
   readonly rewrite: Rewrite | undefined;
-  /** Requests without a connection yet, those included that nobody waits for any more; and how many there may be. */
+  /** Requests without a connection yet, including abandoned ones; and their largest number. */
   readonly waiting: Set<object>;
   readonly maxWaiting: number;
   /** Longest wait for a connection, ms. */
@@ -48,7 +47,7 @@ export interface Route extends RoutePattern {
   readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
 }
 
-/** For a call that has had all the time it may take. @param started whether bytes may have been written */
+/** Returns the UPSTREAM_TIMEOUT of a call that has used up its time. @param started whether bytes may have been written */
 export function outOfTime({ place }: Route, started: boolean): SidecarError {
   const failure = failureAt({ code: 'UND_ERR_HEADERS_TIMEOUT' }, place);
   return new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted: started, failure });

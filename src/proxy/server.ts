@@ -1,6 +1,6 @@
 /**
- * The port callers use: plain node:http, nothing between a caller and the bank but the files of this folder. Accepts on
- * any number of listeners, and drains on the way out.
+ * The server for callers: plain node:http, and only the files of this folder between a caller and the API. Accepts requests
+ * on any number of listeners, and drains before it stops.
  */
 import type { Server } from 'node:http';
 import type { SidecarError } from '../core/errors.ts';
@@ -15,25 +15,31 @@ import { createWriteBatch } from './response-writer.ts';
 
 export interface ProxyOptions
   extends Pick<ProxyContext, 'gate' | 'connections' | 'log' | 'metrics' | 'onFinished' | 'auditor' | 'onForwarded'> {
-  /** Time a caller has for its request headers, ms. */
+  /** Time limit for request headers, ms. */
   readonly headersMs: number;
 }
 
 export interface ProxyServer {
-  /** A new listener for every address; all of them share the counters. */
+  /** Creates the listener of one address; all listeners share the counters. */
   createListener(tls: ListenerTls | undefined): Server;
-  /** Requests that begin from now on pass through this gate. */
+  /** Uses this gate for all new requests. */
   use(gate: Gate): void;
   inFlight(): number;
-  /** Responses from now on close their connection; resolves once no request is running and no tunnel open. */
+  /** From now on responses close their connection; resolves once no request runs and no tunnel is open. */
   drain(): Promise<void>;
-  /** Ends what still runs. */
+  /** Closes the connections of all running requests. */
   destroyConnections(): void;
 }
 
-/** Between two lines about connections that never had a request. */
+/** Shortest time between two log lines about refused connections. */
 const LOG_EVERY_MS = 10_000;
 
+/**
+ * Creates the server for callers; it does not listen yet.
+ * @example
+ * const proxy = createProxy(options);
+ * proxy.createListener(undefined).listen(7080, '127.0.0.1');
+ */
 export function createProxy(options: ProxyOptions): ProxyServer {
   const { log, metrics, connections, headersMs } = options;
   const readAhead = createReadAhead();

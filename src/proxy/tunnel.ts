@@ -1,18 +1,19 @@
 /**
- * Two connections as one, after an upgrade: for as long as both sides like, and one end for both. What one side has sent
- * before it ended still reaches the other. http-proxy-3 carries the bytes; it sees of the caller's connection what is here.
+ * Joins two connections after an upgrade: no time limit while both are open, and the end of one ends the other. Bytes that
+ * one side sent before its end still reach the other. http-proxy-3 carries the bytes and gets a `CallerDuplex` instead of the
+ * caller's socket.
  */
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
-/** Firewalls forget idle connections silently; probes keep them open, and find out when the other machine is gone. */
+/** Firewalls drop idle connections silently; TCP keep-alive probes keep them open and detect a lost peer. */
 const KEEP_ALIVE_PROBE_MS = 30_000;
-/** When one side has ended and the other says nothing for this long, nothing more is to come. */
+/** After one side has ended, the tunnel closes when nothing moves for this long. */
 const QUIET_MS = 500;
 
 /**
- * The caller's connection as http-proxy-3 gets it. Until the two sides are joined nothing is read of it and what is written
- * to it goes nowhere; from then on bytes pass both ways with backpressure.
+ * The caller's connection as http-proxy-3 sees it. Before `join` it reads nothing and discards writes; after it, bytes pass
+ * both ways with backpressure.
  */
 export class CallerDuplex extends Duplex {
   readonly #caller: Socket;
@@ -30,7 +31,7 @@ export class CallerDuplex extends Duplex {
       if (!this.push(chunk)) caller.pause();
     });
     caller.once('end', () => this.push(null));
-    // By its own rules it would stay, and be counted, when bytes are left that nobody can take any more.
+    // A Duplex with unread bytes does not close by itself when both connections are gone.
     const leave = () => {
       if (caller.destroyed && upstream.destroyed) this.destroy();
     };
@@ -52,7 +53,7 @@ export class CallerDuplex extends Duplex {
     done();
   }
 
-  /** In place of the caller's real one, which is set up below. */
+  /** No-op, as those below: `joinConnections` sets these on the real socket. */
   setTimeout(): this {
     return this;
   }
@@ -71,8 +72,8 @@ export class CallerDuplex extends Duplex {
 }
 
 /**
- * Gives two connections, whose bytes are carried by others, one end.
- * @param stallMs how long bytes may wait for a side that does not read them, once the other side has ended
+ * Makes two connections end together; does not carry their bytes.
+ * @param stallMs how long bytes may wait for a side that does not read, after the other side has ended
  */
 export function joinConnections(caller: Socket, upstream: Duplex, stallMs: number): void {
   for (const socket of [caller, upstream]) {
@@ -83,7 +84,7 @@ export function joinConnections(caller: Socket, upstream: Duplex, stallMs: numbe
   follow(upstream, caller, wait);
 }
 
-/** An orderly end of `from` gives `to` the time to take what is under way; anything else ends it at once. */
+/** After an orderly end of `from`, `to` has time to read what is on its way; any other end destroys `to` at once. */
 function follow(from: Duplex, to: Duplex, wait: () => void): void {
   from.on('error', () => from.destroy());
   from.once('end', wait);
@@ -91,7 +92,8 @@ function follow(from: Duplex, to: Duplex, wait: () => void): void {
     if (!from.readableEnded || from.errored) to.destroy();
   });
 }
-/** Returns what starts the wait for both sides to be done; then both are closed. */
+
+/** Returns a function that starts waiting until both sides are done, and then closes both. */
 function linger(sides: readonly [Duplex, Duplex], stallMs: number): () => void {
   let timer: NodeJS.Timeout | undefined;
   let seen = '';
@@ -114,7 +116,7 @@ function progressOf(side: Duplex): string {
   return `${side.writableLength} ${side instanceof Socket ? side.bytesRead : 0}`;
 }
 
-/** Whether one side is closed, so that nobody wants what the other says, and the other has all that was said to it. */
+/** Whether one side is closed and the other has read everything that was sent to it. */
 function isOver([one, other]: readonly [Duplex, Duplex]): boolean {
   const unsaid = one.destroyed ? other.writableLength : one.writableLength;
   return (one.destroyed && other.destroyed) || ((one.destroyed || other.destroyed) && unsaid === 0);

@@ -1,7 +1,7 @@
 /**
- * An offer to upgrade on its way to the API. http-proxy-3's `ws()` makes the request and carries the tunnel; whatever else it
- * does on the wire is fenced off on both sides of it, and each fence says what it is for. To the forwarder this is a
- * dispatcher like undici's, so a response that is no switch goes the way of every other response.
+ * Sends an upgrade request to the API. http-proxy-3's `ws()` sends it and carries the tunnel; its other behaviour on the wire
+ * is replaced, and each comment below names the default that it replaces. For the forwarder this is a dispatcher like
+ * undici's, so a response other than 101 is handled like every other response.
  */
 import { Agent, type ClientRequest, IncomingMessage, type InformationEvent } from 'node:http';
 import type { Socket } from 'node:net';
@@ -10,12 +10,15 @@ import { SidecarError } from '../core/errors.ts';
 import type { Direct } from '../net/egress.ts';
 import { CallerDuplex } from './tunnel.ts';
 
-/** Never looked up: the agent knows where to. */
+/** Never resolved: the agent makes the connection. */
 const ANYWHERE = 'http://upgrade.invalid';
 
 /**
- * For one offer of one caller. Of `options` the path and the flat headers count: they go out byte for byte, behind Host and
- * the offer itself (RFC 6455 §4.1), on a connection of their own. `handler` is told what undici would tell it.
+ * Creates a dispatcher for one upgrade request of one caller. It uses only path and flat headers of the dispatch options, and
+ * sends them unchanged after Host and the upgrade headers (RFC 6455 §4.1), on a new connection. It calls the handler as
+ * undici does.
+ * @example
+ * createUpgrade(route.direct, req.socket).dispatch({ method: 'GET', path, headers }, handler);
  */
 export function createUpgrade(direct: Direct, caller: Socket): Pick<Dispatcher, 'dispatch'> {
   return {
@@ -57,22 +60,22 @@ class Offer implements Dispatcher.DispatchController {
 
   async send(): Promise<void> {
     try {
-      // Time and memory that only a process with WebSockets pays.
+      // Loaded on first use: a process without WebSockets saves its time and memory.
       const { createProxyServer } = await import('http-proxy-3');
       const agent = new Agent();
       agent.createConnection = (_options, done) => this.#connect((error, socket) => done?.(error, socket as Socket));
       const proxy = createProxyServer({ target: ANYWHERE, agent });
-      // Without a listener an error of either connection would end the process. They are noticed where they happen.
+      // Without a listener an error would end the process; errors are handled at the connections themselves.
       proxy.on('error', () => undefined);
       proxy.on('proxyReqWs', (request) => this.#prepare(request));
       proxy.on('open', (upstream) => this.#switch(upstream));
-      proxy.ws(nobodysOffer(), this.#side, undefined);
+      proxy.ws(stubRequest(), this.#side, undefined);
     } catch (error) {
       this.#fail(error as Error);
     }
   }
 
-  /** By default it connects by itself: without proxy, CA and client certificate of the route. */
+  /** Default: it connects itself, without proxy, CA and client certificate of the route. */
   #connect(done: (error: Error | null, socket?: Socket) => void): undefined {
     this.#direct.open((error, socket) => {
       if (error) {
@@ -91,7 +94,7 @@ class Offer implements Dispatcher.DispatchController {
     });
   }
 
-  /** By default header lines of one name are joined and the target passes through a URL parser, which rewrites it. */
+  /** Default: it joins header lines of one name, and a URL parser rewrites the target. */
   #prepare(request: ClientRequest): void {
     this.#request = request;
     for (const name of request.getRawHeaderNames()) request.removeHeader(name);
@@ -100,9 +103,9 @@ class Offer implements Dispatcher.DispatchController {
     const headers = [...offer, ...(this.#options.headers as readonly string[])];
     for (let index = 0; index < headers.length; index += 2)
       request.appendHeader(headers[index] ?? '', headers[index + 1] ?? '');
-    // In front of its own listeners, which it adds after this.
+    // Before its own listeners, which it adds after this.
     request.on('error', (error) => {
-      // What comes behind a whole response is nobody's, be it malformed.
+      // Bytes after a complete response are ignored, malformed or not.
       if (!this.#response?.complete) this.#fail(error);
     });
     request.on('information', (info) => this.#inform(info));
@@ -112,7 +115,7 @@ class Offer implements Dispatcher.DispatchController {
     });
   }
 
-  /** By default nobody listens: interim responses are lost, and after a 101 without `Connection` all wait for ever. */
+  /** Default: interim responses are lost, and a 101 without `Connection` makes both sides wait forever. */
   #inform({ statusCode, statusMessage, headers, rawHeaders }: InformationEvent): void {
     if (statusCode < 102) {
       this.#fail(new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true }));
@@ -123,8 +126,8 @@ class Offer implements Dispatcher.DispatchController {
   }
 
   /**
-   * By default it frames the response itself: content in chunks where there must be none, no end where it broke off, names
-   * in lower case, no backpressure. To one whose caller is gone it only sees to it that the response is read.
+   * Default: it frames the response itself, with chunks where none are allowed, no end when it broke off, names in lower
+   * case and no backpressure. Destroying its side of the caller first makes it only read the response.
    */
   #respond(response: IncomingMessage): void {
     this.#side.destroy();
@@ -150,8 +153,8 @@ class Offer implements Dispatcher.DispatchController {
   }
 
   /**
-   * It has laid its pipes, and written its own 101, which went nowhere. Whether this one is a switch to what was offered is
-   * not its question; nothing flows before this returns.
+   * Default: it writes its own 101 and pipes both ways without checking the protocol. Here its 101 is discarded, the handler
+   * checks the switch, and no bytes flow before this returns.
    */
   #switch(upstream: Socket): void {
     clearTimeout(this.#deadline);
@@ -179,7 +182,7 @@ class Offer implements Dispatcher.DispatchController {
     this.#response?.resume();
   }
 
-  /** By default an API that says nothing is waited for without end. */
+  /** Default: it waits forever for an API that does not respond. */
   #expect(withinMs: number): void {
     clearTimeout(this.#deadline);
     if (this.#over) return;
@@ -203,7 +206,7 @@ class Offer implements Dispatcher.DispatchController {
     this.#handler.onResponseError?.(this, error);
   }
 
-  /** By default the API's connection stays open when the caller is gone, or when a response was not read to its end. */
+  /** Default: the API's connection stays open when the caller is gone or the response was not read to its end. */
   #end(): void {
     this.#over = true;
     clearTimeout(this.#deadline);
@@ -213,8 +216,8 @@ class Offer implements Dispatcher.DispatchController {
   }
 }
 
-/** What it looks at, and prints if DEBUG says so: never the caller's own request. */
-function nobodysOffer(): IncomingMessage {
+/** A stand-in for the caller's request: http-proxy-3 reads it, and prints it when DEBUG is set. */
+function stubRequest(): IncomingMessage {
   const request = new IncomingMessage(null as unknown as Socket);
   return Object.assign(request, { method: 'GET', url: '/', headers: { connection: 'upgrade', upgrade: 'websocket' } });
 }

@@ -1,7 +1,7 @@
 /**
- * Requests that offer an upgrade. Node lets go of their connection, so they get a response object of their own, with which
- * they pass through the very steps of every other request: the gate, the token, the forwarder, the one catch. In the end
- * it either becomes a tunnel, because the upstream said 101, or carries an ordinary response.
+ * Requests that offer an upgrade. Node detaches them from its HTTP handling, so they get their own response object and then
+ * pass the same steps as every other request: gate, token, forwarder, error handling. The connection becomes a tunnel when
+ * the upstream responds 101, else it carries an ordinary response.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -13,26 +13,27 @@ import { joinConnections } from './tunnel.ts';
 export interface DetachedRequest {
   readonly req: IncomingMessage;
   readonly socket: Socket;
-  /** Bytes that came right behind the request's head. */
+  /** Bytes that arrived directly after the request's head. */
   readonly behind: Buffer;
 }
 
 export interface Switch {
-  /** What the upstream switches to. */
+  /** The protocol that the upstream switches to. */
   readonly protocol: string;
   /** Flat name, value, … of the 101. */
   readonly headers: readonly string[];
   /** See `joinConnections`. */
   readonly stallMs: number;
-  /** Told at the end how many bytes went to the caller. */
+  /** Called at the end with the number of bytes sent to the caller. */
   readonly onEnd: (bytesOut: number) => void;
 }
 
+/** A response on a connection that Node has detached. */
 export class UpgradeResponse extends ServerResponse {
   readonly #connection: Socket;
   #switched = false;
 
-  /** @param giveBack takes the connection for its next request, where there may be one */
+  /** @param giveBack gets the connection for its next request, unless it has to close */
   constructor({ req, socket, behind }: DetachedRequest, giveBack: (socket: Socket) => void) {
     super(req);
     this.#connection = socket;
@@ -45,8 +46,8 @@ export class UpgradeResponse extends ServerResponse {
   }
 
   /**
-   * Sends 101 and joins the caller's connection with the upstream's; what came behind the request goes first. False,
-   * and the upstream's is closed, if nobody is there any more or the protocol is not the one offered (RFC 9110 §7.8).
+   * Sends 101 and joins the caller's connection with the upstream's; bytes that followed the request go first. Returns
+   * false and closes the upstream's if the caller is gone or the protocol is not the offered one (RFC 9110 §7.8).
    */
   switchTo(upstream: Duplex, { protocol, headers, stallMs, onEnd }: Switch): boolean {
     const caller = this.#connection;
@@ -69,7 +70,7 @@ export class UpgradeResponse extends ServerResponse {
     const socket = this.#connection;
     this.detachSocket(socket);
     if (this.#switched) {
-      // Over only when the tunnel is.
+      // A tunnel ends later, with its connection.
       if (socket.closed) this.#close();
       return;
     }
@@ -82,7 +83,7 @@ export class UpgradeResponse extends ServerResponse {
     endGently(socket);
   }
 
-  /** What Node does for its own responses. */
+  /** Emits `close`, as Node does for its own responses. */
   #close(): void {
     if (this.closed) return;
     this.destroyed = true;
@@ -100,15 +101,15 @@ export class UpgradeResponse extends ServerResponse {
 
   readonly #onDrain = (): void => void this.emit('drain');
 
-  /** Notices an end without taking what came before it: up to the stream's own bound that waits where it is. */
+  /** Detects the end of the stream without reading the bytes before it; they stay buffered up to the stream's limit. */
   readonly #onReadable = (): void => {
     if (this.#connection.readableLength === 0) this.#connection.read();
   };
 }
 
 /**
- * The response to use for the switch, if this request may become a WebSocket on this route; its connection then serves
- * nothing else. Every other offer is left out, as a server may (RFC 9110 §7.8).
+ * Returns the response to switch with, if this request may become a WebSocket on this route; its connection then serves no
+ * further request. Any other offer is ignored, as RFC 9110 §7.8 allows.
  */
 export function asUpgrade(res: ServerResponse, route: { readonly upgrade: boolean }): UpgradeResponse | undefined {
   const { method, httpVersion, headers } = res.req;

@@ -116,7 +116,7 @@ function tokenEvents(
       const expiresInS = Math.round((token.expiresAt - token.since.wallMs) / 1000);
       log.info('token obtained', { credential, expiresInS });
       if (assumedLifetime && !warned)
-        log.warn('the server states no token lifetime, assuming one', { credential, expiresInS });
+        log.warn('the identity server sends no token lifetime, the sidecar assumes one', { credential, expiresInS });
       warned ||= assumedLifetime;
     },
     failed({ code, extras }, retryInMs, expiresAt) {
@@ -128,7 +128,7 @@ function tokenEvents(
       if (expiresAt === undefined) log.error(ERRORS[code].title, fields);
       else {
         const validUntil = new Date(expiresAt).toISOString();
-        log.warn('the token could not be renewed, it goes on being used', { ...fields, validUntil });
+        log.warn('the token could not be renewed, the current one stays in use', { ...fields, validUntil });
       }
     },
   };

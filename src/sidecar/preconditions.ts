@@ -75,7 +75,7 @@ async function ofAudit({ audit }: Config, waitMs: number): Promise<Shortfall[]> 
   const full = fullDisk(audit.file);
   if (!full) return [];
   const refuses = audit.whenFailing === 'refuse';
-  const so = refuses ? 'calls that change something get 503' : 'calls go on without it';
+  const so = refuses ? 'calls that change something get 503' : 'calls continue without an audit entry';
   // Room can be made while it runs, and then it goes on by itself.
   return [{ level: refuses ? 'error' : 'warning', ...about, stops: false, ...full, message: `${full.message}: ${so}` }];
 }

@@ -165,7 +165,7 @@ async function alsoOverIpv6(
 ): Promise<void> {
   if (first?.bound.address.kind !== 'tcp') return;
   await open({ ...first.bound.address, host: '::1' }, ({ extras }) =>
-    log.warn('callers that take localhost for [::1] do not get here', {
+    log.warn('not listening on [::1]: callers that resolve localhost to it cannot connect', {
       ...extras.fields,
       ...failureFields(extras.failure),
     }),

@@ -113,10 +113,10 @@ function skeleton(html: string): string[] {
 describe('admin/page: what it says', () => {
   it('says yes, until when, and when the token refreshes itself', () => {
     const read = text(page(input()));
-    expect(read).toContain('Can the API be called now? Yes Calls to every route get through, as far as is known.');
+    expect(read).toContain('Can the API be called now? Yes Calls to every route work, as far as is known.');
     expect(read).toContain('The token expires at 13:00:00 UTC, in 60 minutes.');
-    expect(read).toContain('It refreshes itself at about 12:55:00 UTC, in 55 minutes; calls go on meanwhile.');
-    expect(read).toContain('What went wrong last Nothing since it was started.');
+    expect(read).toContain('The sidecar refreshes it at about 12:55:00 UTC, in 55 minutes; calls go on.');
+    expect(read).toContain('Last problem None since the start.');
   });
 
   it('says yes with a warning while refreshes fail and the token is valid, and what will happen', () => {
@@ -124,8 +124,10 @@ describe('admin/page: what it says', () => {
     expect(read).toContain(
       'now? Yes, with a warning /banking works, with a warning: The token is valid until 13:00 UTC,',
     );
-    expect(read).toContain('Since 11:57:00 UTC, 3 minutes ago. What to do: Client id, secret, grant');
-    expect(read).toContain('Refreshing it has failed 2 times; the next try is at about 12:55:00 UTC');
+    expect(read).toContain(
+      'Since 11:57:00 UTC, 3 minutes ago. What to do: It does not accept client id, client secret, grant',
+    );
+    expect(read).toContain('The refresh has failed 2 times; the next try is at about 12:55:00 UTC');
   });
 
   it('says no, for which routes, why, what to do, and when the next try is', () => {
@@ -137,7 +139,7 @@ describe('admin/page: what it says', () => {
     expect(read).toContain(
       `${ERRORS.CREDENTIALS_REJECTED.title} ( CREDENTIALS_REJECTED), the token of credential default`,
     );
-    expect(read).toContain('run aritma-sidecar check.');
+    expect(read).toContain('Run aritma-sidecar check.');
     expect(read).toContain('11:57:00 UTC, 3 minutes ago');
   });
 
@@ -162,8 +164,8 @@ describe('admin/page: what it says', () => {
       { ...REFUSED, key: { credential: 'other', scope: 'api' } },
     ]);
     const read = text(page({ ...given, credentials: credential ? [credential, other] : [] }));
-    expect(read).toContain(`now? Only in part /b fails: ${ERRORS.CREDENTIALS_REJECTED.title}. Since`);
-    expect(read).toContain('run aritma-sidecar check. /a works.');
+    expect(read).toContain(`now? Partly /b fails: ${ERRORS.CREDENTIALS_REJECTED.title}. Since`);
+    expect(read).toContain('Run aritma-sidecar check. /a works.');
   });
 
   it('says for every route what is wrong with it: one account for routes that share it, failing ones first', () => {
@@ -193,8 +195,8 @@ describe('admin/page: what it says', () => {
     };
     const routes = [warned, a, route('/d', 'default'), b];
     expect(text(page(input({ routes })))).toContain(
-      'Only in part /a, /b fail: Dns at api.example:443. Since 11:58:00 UTC, 2 minutes ago. What to do: Mend dns. ' +
-        '/c works, with a warning: 1 of 20 calls of the last five minutes failed, the last: refused at ' +
+      'Partly /a, /b fail: Dns at api.example:443. Since 11:58:00 UTC, 2 minutes ago. What to do: Mend dns. ' +
+        '/c works, with a warning: 1 of 20 calls failed in the last five minutes. Last failure: refused at ' +
         'api.example:443. Since 11:57:00 UTC, 3 minutes ago. What to do: Mend refused. /d works.',
     );
     expect(text(page(input({ routes: [a, b] })))).toContain('now? No /a, /b fail: ');
@@ -210,13 +212,12 @@ describe('admin/page: what it says', () => {
 
   it('says yes while the first token is on its way', () => {
     const read = text(page(input({}, [{ ...REFUSED, consecutiveFailures: 0, lastError: undefined }])));
-    expect(read).toContain('Yes A token is on its way; calls wait for it.');
+    expect(read).toContain('Yes The sidecar is fetching a token; calls wait for it.');
   });
 
   it('takes the latest of request, token and reload for what went wrong last', () => {
     const problems = ['aritma-sidecar.yaml:3: listen is wrong'];
-    const last = (rest: Partial<StatusInput>) =>
-      /What went wrong last (.*?) \(/.exec(text(page(input(rest, [REFUSED]))))?.[1];
+    const last = (rest: Partial<StatusInput>) => /Last problem (.*?) \(/.exec(text(page(input(rest, [REFUSED]))))?.[1];
     expect(last({ recentErrors: [{ ...ERROR, at: NOW - MINUTE }] })).toBe(ERRORS.UPSTREAM_TIMEOUT.title);
     expect(last({ recentErrors: [{ ...ERROR, at: NOW - 9 * MINUTE }] })).toBe(ERRORS.CREDENTIALS_REJECTED.title);
     expect(last({ lastReload: { at: NOW, result: 'invalid', problems } })).toBe(ERRORS.CONFIG_INVALID.title);
@@ -230,7 +231,7 @@ describe('admin/page: what it says', () => {
       );
     }
     const errorGroups = [groupOf({ code: undefined, status: 502 })];
-    expect(text(page(input({ errorGroups })))).toContain('HTTP 502 /banking 1 The API itself responded with an error.');
+    expect(text(page(input({ errorGroups })))).toContain('HTTP 502 /banking 1 The API responded with an error.');
   });
 
   it('has one row for equal errors: how many, the first, the last, what was met, and the latest request id', () => {
@@ -254,17 +255,17 @@ describe('admin/page: what it says', () => {
       { ...ERROR, requestId: 'r-0', code: 'CALLER_ABORTED', status: 499, mayHaveExecuted: true },
     ];
     const read = text(page(input({ unknownOutcomes })));
-    expect(read).toContain('Unknown outcomes 2 calls may have been carried out: ask the API before you send again.');
+    expect(read).toContain('Unknown outcomes The API may have executed 2 calls: ask the API before you send again.');
     expect(read).toContain(
       `12:00:00 UTC, less than a minute ago /banking POST ${ERRORS.UPSTREAM_TIMEOUT.title} r-1 pay-4711 ` +
-        'Ask the API with this Idempotency-Key. Do not send it again before you know.',
+        'Ask the API with this Idempotency-Key. Do not send the call again before you know its outcome.',
     );
     expect(read).toContain(
-      `/banking POST ${ERRORS.CALLER_ABORTED.title} r-0 none Ask the API for what this call would have made, or with`,
+      `/banking POST ${ERRORS.CALLER_ABORTED.title} r-0 none Ask the API for the result of this call, or with`,
     );
     const none = text(page(input()));
-    expect(none).toContain('Payments and other calls with an unknown outcome None since it was started.');
-    expect(none).not.toContain('may have been carried out');
+    expect(none).toContain('Payments and other calls with an unknown outcome None since the start.');
+    expect(none).not.toContain('may have executed');
   });
 
   it('shows traffic, secrets, pools and what is unsafe', () => {
@@ -272,7 +273,7 @@ describe('admin/page: what it says', () => {
     for (const part of [
       'every method and path 4.0 5.0 % (1 of 20) about 12 ms about 2.3 s',
       '1 in use abcd1234 not known',
-      'protection switched off unsafe.plainTextHttp',
+      'protection turned off unsafe.plainTextHttp',
       'no allow-list on /banking',
       'https://api.example 3 1 0',
     ])
@@ -285,7 +286,7 @@ describe('admin/page: what it says', () => {
     expect(rows([{}])).toContain('works /banking Calls get responses. https://api.example/banking');
     expect(rows([{ ...token, state: 'early' }])).toContain('warning /banking The token is valid until 13:00 UTC, but');
     expect(rows([{ ...REFUSED, ...token }])).toContain(
-      `fails /banking ${ERRORS.CREDENTIALS_REJECTED.title}. Since 11:51:00 UTC, 9 minutes ago What to do: Client id,`,
+      `fails /banking ${ERRORS.CREDENTIALS_REJECTED.title}. Since 11:51:00 UTC, 9 minutes ago What to do: It does not accept client id,`,
     );
   });
 
@@ -296,13 +297,13 @@ describe('admin/page: what it says', () => {
     const credentials = input().credentials.map((one) => ({ ...one, rotation }));
     const token = { lastSuccessAt: NOW - 20 * MINUTE, expiresAt: NOW + 20 * MINUTE, refreshAt: NOW + 15 * MINUTE };
     expect(alternatives(input({ credentials }, [token]))).toEqual([
-      'Callers send calls to the sidecar: takes calls. The sidecar gets tokens from the identity server: token valid, valid until 12:20 UTC. The sidecar forwards calls to the API: no failure known.',
-      '/banking, the last thirty minutes: 20 calls, 1 error, at most 20 calls a minute, 20 calls in this one',
-      'The token for api: obtained 11:40 UTC, refresh due 12:15, expires 12:20 UTC; 50 % of its life is over',
+      'Callers send calls to the sidecar: accepts calls. The sidecar gets tokens from the identity server: token valid, valid until 12:20 UTC. The sidecar forwards calls to the API: no problem known.',
+      '/banking, the last thirty minutes: 20 calls, 1 error, at most 20 calls a minute, 20 calls in the current minute',
+      'The token for api: obtained 11:40 UTC, refresh due 12:15, expires 12:20 UTC; 50 % of its lifetime is over',
       'Phases of the rotation: one secret , old and new valid since 2026-01-01 (now), old one deleted on 2026-01-02',
     ]);
     expect(alternatives(input({}, [REFUSED]))[0]).toContain(
-      'no valid token. The sidecar forwards calls to the API: not reached now.',
+      'no valid token. The sidecar forwards calls to the API: no calls reach it.',
     );
   });
 
@@ -323,7 +324,7 @@ describe('admin/page: what it says', () => {
     const credentials = [{ name: 'a&b=c', clientId: 'erp', secrets: [] }];
     const shown = page(input({ credentials }), true);
     expect(shown).toContain('<form method="post" action="/token/refresh?credential=a%26b%3Dc">');
-    expect(text(shown)).toContain('The token in use is dropped and another one fetched; calls wait until it is there.');
+    expect(text(shown)).toContain('This discards the current token and fetches a new one; calls wait for it.');
   });
 });
 

@@ -115,7 +115,7 @@ describe('admin/server', () => {
           code: 'ROUTE_NOT_FOUND',
           cause: 'unknown_credential',
           detail:
-            'No route uses a credential of that name; in use: default. Correct `credential` in the query, or leave it out for all of them.',
+            'No route uses a credential with this name; used: default. Correct `credential` in the query, or omit it to refresh all.',
         },
       ]);
       expect(body).not.toContain('nosuch');

@@ -110,24 +110,24 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
   [
     'a token and no call',
     { last: UNCALLED },
-    { state: 'works', from: 'token', message: 'a valid token is at hand; nothing has been called yet' },
+    { state: 'works', from: 'token', message: 'there is a valid token; no calls yet' },
   ],
   [
     'a last call six minutes ago',
     { last: { ...GOOD, successAt: NOW - 6 * MINUTE } },
-    { state: 'works', message: 'nothing has been called since 11:54 UTC; that call got a response' },
+    { state: 'works', message: 'no calls since 11:54 UTC; the last call got a response' },
   ],
   [
     'a last call the day before',
     { last: { ...GOOD, successAt: NOW - 24 * 60 * MINUTE } },
-    { state: 'works', message: 'nothing has been called since 2025-12-31 12:00 UTC; that call got a response' },
+    { state: 'works', message: 'no calls since 2025-12-31 12:00 UTC; the last call got a response' },
   ],
   ...(['none', 'expired'] as const).map(
     (state) =>
       [
         `token ${state} and no failure to get one`,
         { token: { state, expiresAt: undefined }, last: UNCALLED },
-        { state: 'works', from: 'token', message: 'a token is on its way; calls wait for it' },
+        { state: 'works', from: 'token', message: 'the token is being fetched; calls wait for it' },
       ] as const,
   ),
   // The process.
@@ -167,7 +167,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
       code: 'CREDENTIALS_REJECTED',
       cause: 'credentials_rejected',
       message: 'the identity server refuses the credentials',
-      fix: expect.stringMatching(/^client id.*check`$/),
+      fix: expect.stringMatching(/^it does not accept client id.*check`$/),
       since: NOW - 3000,
     },
   ],
@@ -185,7 +185,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
           state: 'warning',
           from: 'token',
           cause: WORDS.cause,
-          message: `the token is valid until 12:34 UTC, but cannot be renewed: ${WORDS.message}`,
+          message: `the token is valid until 12:34 UTC, but its refresh fails: ${WORDS.message}`,
           fix: WORDS.fix,
           since: NOW - 9 * MINUTE,
         },
@@ -206,13 +206,13 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
       code: 'SIDECAR_AUDIT_FAILED',
       cause: 'audit_failing',
       message: 'the audit log cannot be written (ENOSPC): calls that change something get 503',
-      fix: expect.stringMatching(/make room/),
+      fix: expect.stringMatching(/free disk space/),
     },
   ],
   [
     'an audit log that fails and refuses, on a route that only reads',
     { rest: audit('refuse'), allow: ['GET /accounts/**', 'HEAD /**'] },
-    { state: 'warning', from: 'audit', message: expect.stringMatching(/this route lets none through$/) },
+    { state: 'warning', from: 'audit', message: expect.stringMatching(/but this route allows none$/) },
   ],
   [
     'an audit log that fails and refuses, on a route with one method that changes something',
@@ -232,7 +232,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
   [
     'a call that the audit log stopped, which is written again',
     { last: met({ code: 'SIDECAR_AUDIT_FAILED', status: 503 }) },
-    { state: 'warning', from: 'audit', message: expect.stringMatching(/^2 of 9 calls .* the last: the audit log/) },
+    { state: 'warning', from: 'audit', message: expect.stringMatching(/^2 of 9 calls .* Last failure: the audit log/) },
   ],
   // Too much at once.
   [
@@ -267,7 +267,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
       state: 'fails',
       from: 'api',
       cause: 'api_error',
-      message: 'the API itself responds with HTTP 503',
+      message: 'the API responds with HTTP 503',
     },
   ],
   [
@@ -276,7 +276,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
     {
       state: 'warning',
       code: 'UPSTREAM_REFUSED_TOKEN',
-      message: expect.stringMatching(/the last: the API refuses the token$/),
+      message: expect.stringMatching(/Last failure: the API refuses the token$/),
     },
   ],
   [
@@ -302,7 +302,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
     {
       state: 'warning',
       from: 'api',
-      message: '2 of 9 calls of the last five minutes failed, the last: the API cannot be reached',
+      message: '2 of 9 calls failed in the last five minutes. Last failure: the API cannot be reached',
       since: NOW - MINUTE,
     },
   ],
@@ -326,7 +326,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
     { last: met({ code: 'UPSTREAM_UNREACHABLE', agoMs: 6 * MINUTE, failed5m: 0 }) },
     {
       state: 'warning',
-      message: 'nothing has been called since 11:54 UTC, and that call failed: the API cannot be reached',
+      message: 'no calls since 11:54 UTC, and the last call failed: the API cannot be reached',
       since: NOW - 2 * MINUTE,
     },
   ],

@@ -23,7 +23,12 @@ export interface Options {
   readonly against: string | undefined;
   /** Options of Node for that build. */
   readonly againstFlags: readonly string[];
+  /** The sidecar under each of many sets of Node's flags, beside the floor. */
+  readonly flags: boolean;
 }
+
+/** What flags are judged by: one caller, several, many, a steady pace, and memory. */
+const FLAG_WORKLOADS = ['get-1', 'get-32', 'get-512', 'open-200', 'memory'];
 
 export const USAGE = `npm run bench -- [options]
 
@@ -39,6 +44,7 @@ export const USAGE = `npm run bench -- [options]
   --from dist|src     where the sidecar runs from (dist)
   --against FOLDER    measure another build beside it, as "before" (npm run build -- FOLDER makes one)
   --against-flags F   further options of Node for that build
+  --flags             run the sidecar under many sets of Node's flags beside the floor, and name the worst ratio
 `;
 
 /** @throws Error that explains the mistake in one line */
@@ -58,6 +64,7 @@ export function readOptions(args: readonly string[]): Options {
       from: { type: 'string', default: 'dist' },
       against: { type: 'string' },
       'against-flags': { type: 'string', default: '' },
+      flags: { type: 'boolean', default: false },
     },
   });
   const { smoke, from } = values;
@@ -66,8 +73,8 @@ export function readOptions(args: readonly string[]): Options {
     rounds: positive('rounds', values.rounds ?? (smoke ? '1' : '5')),
     seconds: positive('seconds', values.seconds ?? (smoke ? '0.15' : '2')),
     requests: positive('requests', values.requests ?? (smoke ? '2000' : '1000000')),
-    subjects: values.subjects?.split(','),
-    workloads: values.workloads?.split(','),
+    subjects: values.subjects?.split(',') ?? (values.flags ? ['sidecar', 'floor'] : undefined),
+    workloads: values.workloads?.split(',') ?? (values.flags ? FLAG_WORKLOADS : undefined),
     json: values.json,
     svg: values.svg,
     profile: values.profile,
@@ -75,6 +82,7 @@ export function readOptions(args: readonly string[]): Options {
     from,
     against: values.against,
     againstFlags: values['against-flags'].split(' ').filter(Boolean),
+    flags: values.flags,
   };
 }
 

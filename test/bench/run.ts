@@ -1,15 +1,18 @@
 /** Runs the chosen workloads over the chosen subjects, one after the other. */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Lane, Lanes, World } from './lanes.ts';
 import type { Options } from './options.ts';
 import type { Findings } from './report/report.ts';
 import { type Contest, type Pace, type Round, runRounds } from './rounds.ts';
 import { SUBJECTS } from './subjects/all.ts';
 import { DIRECT } from './subjects/direct.ts';
+import { FLAG_SETS } from './subjects/flag-sets.ts';
 import { BEFORE, sidecarFrom } from './subjects/sidecar.ts';
 import type { Subject } from './subjects/subject.ts';
 import { type ColdResult, runCold } from './workloads/cold.ts';
 import { loads } from './workloads/load.ts';
 import { type MemoryResult, watchMemory } from './workloads/memory.ts';
+import { runSparse, type SparseOptions, type SparseResult } from './workloads/sparse.ts';
 import { measurePackage, timeStarts } from './workloads/start.ts';
 import { PLAIN, type Workload } from './workloads/workload.ts';
 
@@ -22,7 +25,16 @@ const FEW_ROUNDS = 3;
 /** For a smoke run: every connection gets its turn, however slow the machine. */
 const SMOKE = { connections: 8, requests: 40 };
 
-const APART = ['cold', 'start', 'memory', 'package'];
+/** Seconds between calls, and how many: in a row, as a busy ERP, as one at night. */
+const SPARSE = [
+  { pauseS: 0, count: 10 },
+  { pauseS: 6, count: 5 },
+  { pauseS: 90, count: 2 },
+];
+const APART_MS = 550;
+const SPARSE_SMOKE = [{ pauseS: 0.1, count: 1 }];
+
+const APART = ['sparse', 'cold', 'start', 'memory', 'package'];
 
 /** @throws Error that lists the known names, for an unknown one */
 export function checkNames({ subjects = [], workloads = [] }: Options): void {
@@ -57,7 +69,10 @@ export async function runWorkloads(
   workloads: readonly Workload[],
   options: Options,
 ): Promise<Findings> {
-  const others = options.against === undefined ? [] : [sidecarFrom(options.against, options.againstFlags)];
+  const others = [
+    ...(options.against === undefined ? [] : [sidecarFrom(options.against, options.againstFlags)]),
+    ...(options.flags ? FLAG_SETS : []),
+  ];
   const installed = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true).filter(
     (subject) => subject.version() !== undefined,
   );
@@ -83,10 +98,12 @@ export async function runWorkloads(
     for (let round = 0; round < fewRounds; round += 1)
       cold.push(await runCold(world, options.smoke ? 300 : COLD_CALLERS));
   }
+  const sparse =
+    wanted('sparse') && world.upstream.tlsPort !== undefined ? await runAllSparse(world, subjects, options) : [];
   const starts = wanted('start') && withSidecar ? await timeStarts(world, options.rounds) : [];
   const memory = wanted('memory') ? await watchAll(world, lanes, subjects, options) : [];
   const size = wanted('package') && options.from === 'dist' ? await measurePackage() : undefined;
-  return { rounds, cold, memory, starts, package: size };
+  return { rounds, sparse, cold, memory, starts, package: size };
 }
 
 function lanesOf({ variants = [PLAIN], sidecarOnly, direct }: Workload, subjects: readonly Subject[]): Lane[] {
@@ -103,6 +120,22 @@ function paceOf({ smoke, rounds, seconds }: Options, { workload }: Contest): Pac
   };
 }
 
+/** All at once, each with a way of its own: next to nothing goes on, and one after the other would take an hour. */
+async function runAllSparse(world: World, subjects: readonly Subject[], { smoke }: Options): Promise<SparseResult[]> {
+  say('calls with pauses between them');
+  const calls = smoke ? SPARSE_SMOKE : SPARSE;
+  const takers: SparseOptions[] = subjects
+    .filter(({ name }) => !smoke || name === 'sidecar')
+    .flatMap((subject) => [
+      { subject, calls },
+      ...(subject.name === 'sidecar' ? [{ subject, calls, warm: true }] : []),
+    ]);
+  const apartMs = smoke ? 0 : APART_MS;
+  // Not in the same moment, or each waits for the others' handshakes.
+  const runs = takers.map((taker, index) => pause(index * apartMs).then(() => runSparse(world, taker)));
+  return (await Promise.all(runs)).flat();
+}
+
 async function watchAll(
   world: World,
   lanes: Lanes,
@@ -111,7 +144,7 @@ async function watchAll(
 ): Promise<MemoryResult[]> {
   const results: MemoryResult[] = [];
   for (const subject of subjects.filter(({ name }) => !smoke || name === 'sidecar')) {
-    const loaded = WATCHED.includes(subject.name);
+    const loaded = WATCHED.includes(subject.name) || FLAG_SETS.includes(subject);
     say(`memory of ${subject.name}`);
     results.push(await watchMemory(world, lanes, { subject, requests: loaded ? requests : 0 }));
   }

@@ -51,7 +51,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
   'api-hangs': {
     config: { timeouts: { firstByte: '1s' } },
     happen: ({ call }) => Promise.all([1, 2, 3].map(() => call('/banking/hangs', 'POST'))),
-    shows: 'Only in part',
+    shows: 'Partly',
   },
   'audit-disk-full': {
     config: { audit: { file: join(AUDIT, 'audit.log'), whenFailing: 'refuse' } },

@@ -72,7 +72,7 @@ describe.skipIf(chromiumIsMissing())('the status page over time', () => {
     expect(await seen()).toEqual(['Yes', 'aritma-sidecar: Yes', false, true]);
     process.kill(sidecar.pid, 'SIGSTOP');
     await expect.poll(seen, { timeout: 10_000 }).toEqual(['Not known', 'aritma-sidecar: not known', true, false]);
-    expect(await page.locator('#heard').textContent()).toMatch(/^Nothing heard since \d\d:\d\d:\d\d .*“Yes”/);
+    expect(await page.locator('#heard').textContent()).toMatch(/^No update since \d\d:\d\d:\d\d .*“Yes”/);
     expect(await colour(page)).not.toBe(good);
     expect(await violations(page)).toEqual([]);
     process.kill(sidecar.pid, 'SIGCONT');

@@ -117,7 +117,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
     await page.evaluate('globalThis.mark = 1');
     await page.keyboard.press('Enter');
-    await page.getByText('A new token is in use.').waitFor();
+    await page.getByText('The new token is in use.').waitFor();
     expect(world.identity.calls.length).toBe(before + 1);
     expect(await page.evaluate('[globalThis.mark, document.activeElement.tagName]')).toEqual([1, 'BUTTON']);
     expect(opened.complaints).toEqual([]);
@@ -140,7 +140,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
   it('asks for nothing but itself, its events, and what its button sends', async () => {
     await using opened = await open();
     await button(opened.page).click();
-    await opened.page.getByText('A new token is in use.').waitFor();
+    await opened.page.getByText('The new token is in use.').waitFor();
     const paths = opened.requested.map((url) => url.replace(world.sidecar.adminUrl, ''));
     expect(paths.filter((path) => path !== 'data:,').sort()).toEqual([
       '/',
@@ -261,7 +261,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
       await page.goto(own.sidecar.adminUrl);
       await page.getByText('Live', { exact: true }).waitFor();
       await own[Symbol.asyncDispose]();
-      await page.getByText('Not connected: what you see may be out of date').waitFor();
+      await page.getByText('Not connected: this page may be out of date').waitFor();
     } finally {
       await context.close();
     }

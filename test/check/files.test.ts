@@ -87,7 +87,7 @@ describeWithOpenssl('check/files', () => {
     ]);
     const chainTheWrongWay = folder.write('chain', authority.ca + readFileSync(plain, 'utf8'));
     expect(messages(folder, { cert: chainTheWrongWay, key })).toEqual([
-      expect.stringMatching(/in a chain the certificate comes first/),
+      expect.stringMatching(/in a chain, the certificate comes first/),
     ]);
     const pkcs8 = ['pkcs8', '-topk8', '-in', key, '-passout', 'pass:x'];
     const locked = folder.write('locked', execFileSync('openssl', pkcs8, { stdio: 'pipe' }));
@@ -96,7 +96,7 @@ describeWithOpenssl('check/files', () => {
     ]);
     const inline = readFileSync(key, 'utf8');
     const told = messages(folder, { cert: plain, key: inline });
-    expect(told).toEqual([expect.stringMatching(/PEM belongs into a file/)]);
+    expect(told).toEqual([expect.stringMatching(/write the name of a PEM file/)]);
     expect(told.join()).not.toContain(inline.split('\n')[1]);
   });
 
@@ -107,7 +107,7 @@ describeWithOpenssl('check/files', () => {
     const yaml = JSON.stringify({ credentials: { default: { auth: 'private_key_jwt', secrets: [{ file }] } } });
     const env = { ARITMA_ENVIRONMENT: 'emulator', ARITMA_CLIENT_ID: 'my-erp' };
     expect(problemsOf(folder, { yaml, env })).toEqual([
-      expect.objectContaining({ message: expect.stringMatching(/encrypted: decrypt it first, `openssl pkey/) }),
+      expect.objectContaining({ message: expect.stringMatching(/encrypted: decrypt it first with `openssl pkey/) }),
     ]);
   });
 });

@@ -109,7 +109,7 @@ const SETUPS: readonly Setup[] = [
   {
     what: 'a token endpoint that has moved',
     harm: page(302, { Location: 'https://login.example/CANARY?CANARY=1' }, ''),
-    ...{ ...NO_TOKEN, cause: 'token_redirect', message: /to https:\/\/login.example, which/, fix: /tokenEndpoint/ },
+    ...{ ...NO_TOKEN, cause: 'token_redirect', message: /to https:\/\/login.example; the/, fix: /tokenEndpoint/ },
   },
   {
     what: 'too many token requests',
@@ -132,7 +132,7 @@ const SETUPS: readonly Setup[] = [
         (call.method === 'GET' ? json(200, { ...document, keys: [] }) : grant(jwt({ iss: issuer })))(res, call, count),
       );
     },
-    ...{ ...NO_TOKEN, cause: 'token_not_verified', message: /does not verify/, fix: /verify: false/ },
+    ...{ ...NO_TOKEN, cause: 'token_not_verified', message: /fails verification/, fix: /verify: false/ },
   },
   // What the token says
   {
@@ -255,7 +255,7 @@ const SETUPS: readonly Setup[] = [
       exit: 7,
       code: 'UPSTREAM_INVALID',
       cause: 'not_http',
-      message: /does not speak HTTP/,
+      message: /not with valid HTTP/,
       fix: /port of upstream/,
     },
   },

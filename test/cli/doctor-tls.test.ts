@@ -98,17 +98,27 @@ const SETUPS: readonly Setup[] = [
   {
     what: 'a server of the last century',
     harm: identity(() => ({ ...certificates().good, ...OLD_TLS })),
-    ...{ ...NO_TOKEN, cause: 'tls_too_old', message: /no TLS version later than 1.1/, fix: /TLS 1.2/ },
+    ...{ ...NO_TOKEN, cause: 'tls_too_old', message: /no TLS version above 1.1/, fix: /TLS 1.2/ },
   },
   {
     what: 'a server that wants a client certificate',
     harm: identity(mutual),
-    ...{ ...NO_TOKEN, cause: 'tls_client_certificate_wanted', message: /wants a client certificate/, fix: /tls\.cert/ },
+    ...{
+      ...NO_TOKEN,
+      cause: 'tls_client_certificate_wanted',
+      message: /requires a client certificate/,
+      fix: /tls\.cert/,
+    },
   },
   {
     what: 'the same with TLS 1.2',
     harm: identity(() => ({ ...mutual(), maxVersion: 'TLSv1.2' })),
-    ...{ ...NO_TOKEN, cause: 'tls_client_certificate_wanted', message: /wants a client certificate/, fix: /tls\.cert/ },
+    ...{
+      ...NO_TOKEN,
+      cause: 'tls_client_certificate_wanted',
+      message: /requires a client certificate/,
+      fix: /tls\.cert/,
+    },
   },
   {
     what: 'https where there is no TLS',

@@ -21,7 +21,7 @@ const SETUPS: readonly Setup[] = [
     harm: ({ credential, folder }) =>
       Object.assign(credential, { secrets: [{ file: folder.write('s', SECRET, 0o644) }] }),
     ...{ ...CONFIG, exit: 0, level: 'warning', cause: 'file_readable_by_others' },
-    ...{ message: /everybody.*644/, fix: /^chmod 600 \// },
+    ...{ message: /every user.*644/, fix: /^chmod 600 \// },
   },
   {
     what: 'a caller’s key file for the group',
@@ -35,7 +35,7 @@ const SETUPS: readonly Setup[] = [
       symlinkSync('/nonexistent/secret', join(folder.path, 'link'));
       credential['secrets'] = [{ file: join(folder.path, 'link') }];
     },
-    ...{ ...CONFIG, cause: 'configuration_invalid', message: /symbolic link to a file that does not exist/ },
+    ...{ ...CONFIG, cause: 'configuration_invalid', message: /symbolic link to a missing file/ },
     fix: /readlink/,
   },
   {
@@ -43,7 +43,7 @@ const SETUPS: readonly Setup[] = [
     harm: ({ credential, folder }) =>
       Object.assign(credential, { secrets: [{ file: folder.write('s', `${SECRET} `) }] }),
     ...{ exit: 0, level: 'warning', code: 'CONFIG_INVALID', cause: 'configuration_advice' },
-    ...{ message: /secrets\.0 begins or ends with a blank/, fix: /the value alone/ },
+    ...{ message: /secrets\.0 begins or ends with a space/, fix: /the value alone/ },
   },
   {
     what: 'a secret in quotes',
@@ -62,7 +62,7 @@ const SETUPS: readonly Setup[] = [
     ...{
       ...CONFIG,
       cause: 'configuration_invalid',
-      message: /is encrypted: decrypt it first, `openssl pkey/,
+      message: /is encrypted: decrypt it first with `openssl pkey/,
       fix: /chmod 600/,
     },
   },
@@ -82,7 +82,7 @@ const SETUPS: readonly Setup[] = [
   {
     what: 'an address of another machine',
     harm: ({ config }) => Object.assign(config, { admin: '192.0.2.1:7090' }),
-    ...{ ...LISTEN, cause: 'listener_not_an_address', message: /no address of this machine/, fix: /ip addr/ },
+    ...{ ...LISTEN, cause: 'listener_not_an_address', message: /not an address of this machine/, fix: /ip addr/ },
   },
   {
     what: 'one address for callers and operators',
@@ -97,7 +97,7 @@ const SETUPS: readonly Setup[] = [
       patient.route['upstream'] = 'https://bank.test/api';
     },
     ...{ exit: 7, code: 'UPSTREAM_UNREACHABLE', cause: 'proxy_credentials' },
-    ...{ message: /proxy 127.0.0.1:\d+ responds with HTTP 407 when asked for bank.test:443/, fix: /user:password@/ },
+    ...{ message: /proxy 127.0.0.1:\d+ responds with HTTP 407 to CONNECT bank.test:443/, fix: /user:password@/ },
   },
   {
     what: 'a proxy that does not get there',
@@ -106,7 +106,7 @@ const SETUPS: readonly Setup[] = [
       patient.route['upstream'] = 'https://bank.test/api';
     },
     ...{ exit: 7, code: 'UPSTREAM_UNREACHABLE', cause: 'proxy_cannot_reach', message: /HTTP 502.*cannot reach/ },
-    fix: /proxy’s operator/,
+    fix: /operator of the proxy/,
   },
   {
     what: 'a proxy that is not there',
@@ -114,7 +114,12 @@ const SETUPS: readonly Setup[] = [
       patient.env['HTTPS_PROXY'] = 'http://erp:CANARY@127.0.0.1:9';
       patient.credential['tokenEndpoint'] = 'https://id.test/connect/token';
     },
-    ...{ ...NO_TOKEN, cause: 'proxy_refused', message: /nothing listens at the proxy 127.0.0.1:9/, fix: /HTTPS_PROXY/ },
+    ...{
+      ...NO_TOKEN,
+      cause: 'proxy_refused',
+      message: /nothing listens on the proxy address 127.0.0.1:9/,
+      fix: /HTTPS_PROXY/,
+    },
   },
   {
     what: 'a proxy that is a web server',
@@ -122,7 +127,7 @@ const SETUPS: readonly Setup[] = [
       await patient.proxied(404);
       patient.route['upstream'] = 'https://bank.test/api';
     },
-    ...{ exit: 7, code: 'UPSTREAM_UNREACHABLE', cause: 'proxy_not_a_proxy', message: /no proxy/, fix: /compare host/ },
+    ...{ exit: 7, code: 'UPSTREAM_UNREACHABLE', cause: 'proxy_not_a_proxy', message: /not a proxy/, fix: /check host/ },
   },
   {
     what: 'a NO_PROXY that keeps a host from the proxy it needs',
@@ -140,7 +145,7 @@ const SETUPS: readonly Setup[] = [
     ...{
       ...NO_TOKEN,
       cause: 'dns_no_such_name',
-      message: /id.invalid:443 cannot be resolved/,
+      message: /cannot resolve the host name of id.invalid:443/,
       fix: /spelling of tokenEndpoint/,
     },
   },
@@ -151,7 +156,7 @@ const SETUPS: readonly Setup[] = [
       exit: 7,
       code: 'UPSTREAM_UNREACHABLE',
       cause: 'connect_refused',
-      message: /nothing listens at 127.0.0.1:9/,
+      message: /nothing listens on 127.0.0.1:9/,
       fix: /port/,
     },
   },

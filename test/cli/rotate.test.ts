@@ -148,7 +148,12 @@ describe.concurrent('rotate', () => {
   it.each([
     ['no IAM', { iam: { url: 'http://127.0.0.1:9/core/iam', credential: 'admin' } }, 6, 'IAM_UNAVAILABLE'],
     ['an administrator that is refused', { admin: 'wrong-secret-of-admin' }, 5, 'CREDENTIALS_REJECTED'],
-    ['a secret in the environment', { source: { env: 'S' } }, 2, 'needs the first of secrets to be a file'],
+    [
+      'a secret in the environment',
+      { source: { env: 'S' } },
+      2,
+      'needs kubernetes, exec, or a file as the first of secrets',
+    ],
     ['an overlap beyond the lifetime', { rotation: { overlap: '91d' } }, 2, 'secretLifetime'],
     ['an exec without a journal', { rotation: { exec: ['true'] } }, 2, 'is required with exec'],
   ])('exits with the code of its cause for %s, and the secret is as it was', async (_what, given, exit, words) => {

@@ -55,7 +55,7 @@ describe.concurrent('serve', () => {
     expect(code).toBe(3);
     expect(stderr).toMatch(/^SIDECAR_LISTEN_FAILED/);
     expect(stderr).toContain(address);
-    expect(stderr).toContain(`Another program, or a sidecar that runs already, has ${address} (EADDRINUSE). Find it`);
+    expect(stderr).toContain(`Another program or another sidecar already uses ${address} (EADDRINUSE). Find it`);
   });
 
   it('exits 3 and blames no other program when listen and admin are the same address', async () => {

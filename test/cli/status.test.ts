@@ -60,7 +60,7 @@ describe('status at a terminal', () => {
         code: 0,
         text: expect.stringMatching(
           new RegExp(
-            `^Calls work, with a warning\\.\n/api  works, with a warning: the token is valid until (\\S+ )?${AT}, but cannot be renewed: .* \\(since ${AT}\\)\n  → .+\n`,
+            `^Calls work, with a warning\\.\n/api  works, with a warning: the token is valid until (\\S+ )?${AT}, but its refresh fails: .* \\(since ${AT}\\)\n  → .+\n`,
           ),
         ),
       });

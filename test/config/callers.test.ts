@@ -22,7 +22,7 @@ describe('callers', () => {
     const yaml =
       'listen: 0.0.0.0:7080\nunsafe: { nonLoopbackListen: true }\ncallers: { keys: { erp: [{ file: KEY }] } }\n';
     const { warnings, callerKeys } = load(folder, { env: COMPLETE_ENV, yaml });
-    expect(warnings.join('\n')).toMatch(/no callers\.tls: .* in clear/);
+    expect(warnings.join('\n')).toMatch(/no callers\.tls: .* unencrypted/);
     expect(callerKeys.get('erp')?.map((key) => key.reveal())).toEqual([KEY]);
   });
 
@@ -33,7 +33,7 @@ describe('callers', () => {
       'shared',
       'callers: { keys: { a: [{ file: KEY }], b: [{ file: KEY }] } }',
       'callers.keys.b.0',
-      /same key as one of a/,
+      /is also a key of a/,
     ],
     ['none', 'callers: { keys: { erp: [] } }', 'callers.keys.erp', /at least/],
   ])('may not have keys that are %s, and no key is shown', (_what, yaml, path, message) => {
@@ -92,12 +92,12 @@ describe('callers', () => {
       {
         where: 'config.yaml:1',
         path: 'callers.tls.cert',
-        message: 'cert.pem block 1 (certificate) is damaged: it is no certificate',
+        message: 'cert.pem block 1 (certificate) is damaged: it is not a valid certificate',
       },
       {
         where: 'config.yaml:1',
         path: 'callers.tls.key',
-        message: 'cert.pem block 1 (certificate) is damaged: it is no certificate',
+        message: 'cert.pem block 1 (certificate) is damaged: it is not a valid certificate',
       },
     ]);
   });

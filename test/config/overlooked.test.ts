@@ -14,7 +14,7 @@ describe('an unknown ARITMA_ variable', () => {
       'environment variable ARITMA_LOGLEVEL is unknown and has no effect; did you mean ARITMA_LOG_LEVEL?',
     );
     expect(warnings).toContain(
-      'environment variable ARITMA_LUNCH is unknown and has no effect; `aritma-sidecar config env` lists those there are',
+      'environment variable ARITMA_LUNCH is unknown and has no effect; `aritma-sidecar config env` lists all variables',
     );
     expect(warnings.join()).not.toContain(SECRET);
   });

@@ -50,7 +50,7 @@ describe('config/values', () => {
     'javascript:CANARY',
     '',
   ])('refuses the URL %j without repeating it', (text) => {
-    expect(() => parseBaseUrl(text)).toThrow(/^must (be a URL|spell its host|have a plain path)/);
+    expect(() => parseBaseUrl(text)).toThrow(/^must (be an http or https URL|have a host in|have a plain path)/);
     expect(() => parseBaseUrl(text)).not.toThrow(/canary/i);
   });
 
@@ -103,7 +103,7 @@ describe('config/values', () => {
     'unix:a\0b',
     '',
   ])('refuses the address %j and says what is allowed', (text) => {
-    expect(() => parseAddress(text)).toThrow(/^must (be host:port|name a path after unix:)/);
+    expect(() => parseAddress(text)).toThrow(/^must (be host:port|have a path after unix:)/);
   });
 
   it.each(['unix:\\\\.\\pipe\\aritma', 'unix:\\\\?\\pipe\\aritma'])('takes the named pipe %s on Windows', (text) => {
@@ -113,7 +113,7 @@ describe('config/values', () => {
   it.each(['unix:C:\\run\\aritma.sock', 'unix:/run/aritma.sock', 'unix:\\\\.\\pipe\\', 'unix:\\\\host\\pipe\\x'])(
     'says what to write instead of %s on Windows',
     (text) => {
-      expect(() => parseAddress(text, 'win32')).toThrow('must name a pipe on Windows');
+      expect(() => parseAddress(text, 'win32')).toThrow('must be a named pipe on Windows');
     },
   );
 
@@ -197,7 +197,7 @@ describe('what is written without its unit, or with another spelling', () => {
     [':7080', '; write 127.0.0.1:7080'],
     ['7080', '; write 127.0.0.1:7080'],
     ['localhost', '; add a port, as in 127.0.0.1:7080'],
-    ['http://127.0.0.1:7080', '; leave http:// and what is behind the port out'],
+    ['http://127.0.0.1:7080', '; remove http:// and everything after the port'],
     ['::1', '; put the address in brackets, as in [::1]:7080'],
     ['127.0.0.1:99999', ''],
     ['a b', ''],
@@ -208,4 +208,4 @@ describe('what is written without its unit, or with another spelling', () => {
 
 const DURATION_WORDS = 'must be a whole number with a unit: 500ms, 30s, 5m, 1h or 2d';
 const SIZE_WORDS = 'must be a whole number with a unit: 512B, 64KiB, 1MiB or 1GiB';
-const ADDRESS_WORDS = 'must be host:port, [v6 address]:port or unix:/path, port 0 to 65535';
+const ADDRESS_WORDS = 'must be host:port, [IPv6 address]:port or unix:/path, with a port from 0 to 65535';

@@ -83,8 +83,8 @@ describe('config/problems', () => {
     ['credentails: {}\n', 'credentails', /^unknown option \(did you mean credentials\?\); allowed here: environment, /],
     ['timeouts: { conect: 5s }\n', 'timeouts.conect', /^unknown option \(did you mean connect\?\); allowed here: /],
     ['token_endpoint: x\n', 'token_endpoint', /^unknown option; allowed here/],
-    ['clientId: x\n', 'clientId', /^unknown option \(it belongs in another place: credentials\.<name>\.clientId\)/],
-    ['replayBody: 1KiB\n', 'replayBody', /^unknown option \(it belongs in another place: limits\.replayBody\)/],
+    ['clientId: x\n', 'clientId', /^unknown option \(it belongs elsewhere: credentials\.<name>\.clientId\)/],
+    ['replayBody: 1KiB\n', 'replayBody', /^unknown option \(it belongs elsewhere: limits\.replayBody\)/],
     ['drain: { maximum: 1s }\n', 'drain.maximum', /^unknown option; allowed here: minimum, limit$/],
   ])('says of the unknown option in %j which one or where was meant', (yaml, path, message) => {
     using folder = createFolder();
@@ -157,23 +157,23 @@ routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
   });
 
   it.each([
-    ['a:\n  b: 1\n\tc: 2\n', 3, 'tabs cannot indent YAML, use spaces'],
-    ['routes: []\nlog: {}\nroutes: []\n', 3, '`routes` stands twice: keep one of them'],
-    ['"canary key": 1\n"canary key": 2\n', 2, 'an option stands twice: keep one of them'],
-    ['environment: dev\nlisten "canary"\nadmin: x\n', 2, /colon and a blank/],
-    ['environment: dev\nlisten:canary\nadmin: x\n', 2, /colon and a blank/],
-    ['environment: dev\nlisten: "canary\nadmin: x\n', 2, 'opens a quote that nothing closes'],
-    ["environment: dev\nlisten: 'canary\nadmin: x\n", 2, 'opens a quote that nothing closes'],
-    ['allow:\n  - * /canary\n', 2, /reserved in YAML.*put it in quotes/],
-    ['scope: @canary\n', 1, /reserved in YAML.*put it in quotes/],
+    ['a:\n  b: 1\n\tc: 2\n', 3, 'is indented with tabs: YAML allows only spaces'],
+    ['routes: []\nlog: {}\nroutes: []\n', 3, '`routes` occurs twice: keep one of them'],
+    ['"canary key": 1\n"canary key": 2\n', 2, 'an option occurs twice: keep one of them'],
+    ['environment: dev\nlisten "canary"\nadmin: x\n', 2, /colon and a space/],
+    ['environment: dev\nlisten:canary\nadmin: x\n', 2, /colon and a space/],
+    ['environment: dev\nlisten: "canary\nadmin: x\n', 2, 'opens a quote that is never closed'],
+    ["environment: dev\nlisten: 'canary\nadmin: x\n", 2, 'opens a quote that is never closed'],
+    ['allow:\n  - * /canary\n', 2, /reserved character of YAML.*put it in quotes/],
+    ['scope: @canary\n', 1, /reserved character of YAML.*put it in quotes/],
     ['clientId: canary: x\n', 1, 'has a value with `: ` in it: put the value in quotes'],
-    ['a:\n  b: canary\n c: 2\n', 3, /same number of spaces/],
+    ['a:\n  b: canary\n c: 2\n', 3, /indent all options of a group equally/],
     ['a:\n  b: canary\n   c: 2\n', 2, /same indentation/],
     ['a: {b: canary\nc: 2\n', 2, /close it, or indent/],
     ['a: {b: canary c: 2}\n', 1, /comma/],
     ['a: "canary" x\n', 1, /one pair of quotes/],
     ['a: 1\n---\nb: canary\n', 2, /second document/],
-    ['environment:dev\n', 1, /`environment: dev`, with a blank behind the colon/],
+    ['environment:dev\n', 1, /`environment: dev`, with a space after the colon/],
     ['a: *canary\n', 1, /put a value that begins with \* in quotes/],
   ])('says of %j in line %i what to write, in plain words and without what stands there', (yaml, line, said) => {
     using folder = createFolder();
@@ -194,9 +194,9 @@ routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
     ['adminActions: yes', /^must be true or false, without quotes; not yes or no$/],
     ['limits: { connections: "5" }', /^must be a number; write it without quotes$/],
     ['log: { level: Debug }', /^must be one of: .*; did you mean debug\?$/],
-    ['drain:', /^must be a mapping; nothing stands there/],
+    ['drain:', /^must be a mapping; it has no value/],
     ['routes: /banking', /^must be a list; put \[ \] around it/],
-    ['log: debug', /^must be a mapping; write `name: value` on indented lines below$/],
+    ['log: debug', /^must be a mapping; write `name: value` on indented lines below it$/],
     ['credentials: { default: { clientId: 12345 } }', /^must be text; put it in quotes$/],
   ])('says of %s what to write instead', (yaml, said) => {
     using folder = createFolder();
@@ -280,7 +280,7 @@ routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
       'a credential nobody defined',
       'routes: [{ path: /a, upstream: "https://a.example", credential: o }]',
       'routes.0.credential',
-      /there are: default/,
+      /configured: default/,
     ],
     [
       'one path twice',

@@ -22,7 +22,7 @@ describe.skipIf(process.platform === 'win32')('config/regular-file', () => {
   };
 
   it.each([
-    ['a pipe nobody writes to', (folder: string) => pipe(join(folder, 'pipe')), /is a pipe and no regular file/],
+    ['a pipe nobody writes to', (folder: string) => pipe(join(folder, 'pipe')), /is a pipe, not a regular file/],
     ['/dev/zero', () => '/dev/zero', /is a device/],
     ['/dev/null', () => '/dev/null', /is a device/],
     ['a folder', (folder: string) => folder, /EISDIR/],
@@ -107,7 +107,7 @@ describe.skipIf(process.platform === 'win32')('config/regular-file', () => {
     expect(accessDoubts(join(open, 'below/secret'), false)).toEqual([]);
     const env = { ...ENV, ARITMA_CLIENT_SECRET_FILE: join(open, 'below/secret') };
     expect(load(folder, { env }).warnings.join()).toMatch(
-      /secret file \S+ is below \S+open, where everybody.*chmod o-w/,
+      /secret file \S+ is below \S+open, where every user.*chmod o-w/,
     );
   });
 });

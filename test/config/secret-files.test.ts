@@ -66,7 +66,7 @@ describe('config/secrets', () => {
         {
           where: `environment variable ARITMA_CLIENT_SECRET${suffix}_FILE`,
           path: expect.any(String),
-          message: expect.stringMatching(/set one/),
+          message: expect.stringMatching(/set only one/),
         },
       ]);
     },
@@ -147,7 +147,7 @@ describe('config/secrets', () => {
     const file = folder.write('secret', 'a-client-secret', 0o444);
     const env = { ARITMA_ENVIRONMENT: 'emulator', ARITMA_CLIENT_ID: 'my-erp', ARITMA_CLIENT_SECRET_FILE: file };
     expect(load(folder, { env }).warnings.join()).toMatch(
-      process.platform === 'win32' ? '' : 'can be read by everybody',
+      process.platform === 'win32' ? '' : 'can be read by every user',
     );
     expect(load(folder, { env: { ...env, KUBERNETES_SERVICE_HOST: '10.0.0.1' } }).warnings.join()).not.toContain(
       'can be read by',

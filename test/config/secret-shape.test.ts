@@ -24,9 +24,9 @@ function saidOf(content: string | Buffer): string {
 
 describe('config/secret-shape', () => {
   it.each([
-    ['a blank behind it, as cmd.exe leaves one', 'CANARY-x1 \r\n', /ends with a blank/],
-    ['a blank in front', ' CANARY-x1', /begins or ends with a blank/],
-    ['a tab behind it', 'CANARY-x1\t\n', /blank|ASCII/],
+    ['a blank behind it, as cmd.exe leaves one', 'CANARY-x1 \r\n', /ends with a space/],
+    ['a blank in front', ' CANARY-x1', /begins or ends with a space/],
+    ['a tab behind it', 'CANARY-x1\t\n', /space|ASCII/],
     ['double quotes', '"CANARY-x1"\n', /quotes/],
     ['single quotes', "'CANARY-x1'", /quotes/],
     ['quotes of a word processor', '“CANARY-x1”', /quotes/],
@@ -47,8 +47,8 @@ describe('config/secret-shape', () => {
     ['PEM', '-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY-----\n', /PEM/],
     ['a placeholder', `\${CANARY}`, /placeholder/],
     ['a placeholder of a document', '<CANARY>', /placeholder/],
-    ['the name of a file', '/run/secrets/CANARY', /name of a file/],
-    ['the name of a file on Windows', 'C:\\secrets\\CANARY.txt', /name of a file/],
+    ['the name of a file', '/run/secrets/CANARY', /is a file name/],
+    ['the name of a file on Windows', 'C:\\secrets\\CANARY.txt', /is a file name/],
     ['a header', 'Basic CANARY-x1', /Authorization/],
   ])('says that a secret has %s, and nothing of it', (_what, content, says) => {
     const said = saidOf(content);
@@ -86,6 +86,6 @@ describe('config/secret-shape', () => {
     const loaded = load(folder, { yaml, env: { ...ENV, ARITMA_CLIENT_SECRET_FILE: secret } });
     expect(loaded.warnings.join()).toMatch(/the secret of callers\.keys\.erp\.0 has quotes/);
     folder.write('secret', 'plain-secret-4711 ');
-    expect(loaded.reload().warnings.join()).toMatch(/credentials\.default\.secrets\.0 begins or ends with a blank/);
+    expect(loaded.reload().warnings.join()).toMatch(/credentials\.default\.secrets\.0 begins or ends with a space/);
   });
 });

@@ -9,7 +9,7 @@ describe('core/file-errors', () => {
     expect(writeFailure('ENOENT', '/nowhere/aritma/secret')).toEqual({
       cause: 'folder_missing',
       message: 'the folder /nowhere/aritma does not exist (ENOENT)',
-      fix: 'create /nowhere/aritma, owned by the user that runs this',
+      fix: 'create /nowhere/aritma, owned by the user that runs this program',
     });
   });
 
@@ -21,8 +21,8 @@ describe('core/file-errors', () => {
   it.each([
     ['EACCES', 'folder_not_writable', /chown/],
     ['EROFS', 'folder_not_writable', /ReadWritePaths/],
-    ['ENOSPC', 'disk_full', /make room/],
-    ['EBUSY', 'file_mounted', /mount the folder/],
+    ['ENOSPC', 'disk_full', /free space/],
+    ['EBUSY', 'file_mounted', /mount its folder/],
     ['EPERM', 'file_of_another_user', /as the owner/],
     ['ENOTDIR', 'folder_missing', /correct the path/],
   ])('says of %s what to do', (errno, cause, fix) => {

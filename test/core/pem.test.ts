@@ -65,7 +65,7 @@ describeWithOpenssl('core/pem', () => {
   it.each([
     ['nothing', () => '', /^is empty$/],
     ['text', () => 'hello\n', /no line begins with -----BEGIN/],
-    ['a request', () => made().request, /block 1 \(certificate request\) is no certificate.*a CA makes/],
+    ['a request', () => made().request, /block 1 \(certificate request\) is not a certificate.*send it to a CA/],
     ['a private key', () => made().key, /block 1 \(private key\) is a private key/],
     ['a private key behind a CA', () => made().authority.ca + made().key, /block 2 \(private key\)/],
     ['PKCS#7', () => made().pkcs7, /block 1 \(pkcs7\).*openssl pkcs7 -print_certs/],
@@ -79,17 +79,17 @@ describeWithOpenssl('core/pem', () => {
     ['UTF-16 without its mark', () => Buffer.from(made().authority.ca, 'utf16le'), /UTF-16/],
     ['DER', () => made().der, /binary.*openssl x509 -inform DER/],
     ['PKCS#12', () => made().pkcs12, /binary.*PKCS#12/],
-    ['half a BEGIN line', () => `${made().authority.ca}-----BEGIN CERT`, /block 2 .*not whole/],
-    ['dashes missing', () => made().authority.ca.replace('-----BEGIN', '----BEGIN'), /no PEM|not whole/],
-    ['a long dash of a word processor', () => made().authority.ca.replaceAll('-----', '–––––'), /no PEM/],
+    ['half a BEGIN line', () => `${made().authority.ca}-----BEGIN CERT`, /block 2 .*incomplete/],
+    ['dashes missing', () => made().authority.ca.replace('-----BEGIN', '----BEGIN'), /in PEM|incomplete/],
+    ['a long dash of a word processor', () => made().authority.ca.replaceAll('-----', '–––––'), /in PEM/],
     [
       'another END',
       () => made().authority.ca.replace('END CERTIFICATE', 'END X'),
       /block 1 .*damaged or cut off in line/,
     ],
     ['a block in a block', () => made().authority.ca.replace(/\n.*\n-----END/, `\n${made().other}-----END`), /block 1/],
-    ['quotes in front of each line', () => made().authority.ca.replace(/^/gm, '> '), /not whole/],
-    ['one line with \\n in it', () => made().authority.ca.replaceAll('\n', '\\n'), /not whole/],
+    ['quotes in front of each line', () => made().authority.ca.replace(/^/gm, '> '), /incomplete/],
+    ['one line with \\n in it', () => made().authority.ca.replaceAll('\n', '\\n'), /incomplete/],
   ])('refuses %s in a CA file and says which block', (_what, content, message) => {
     expect(() => certificates(content())).toThrow(message);
   });
@@ -100,19 +100,23 @@ describeWithOpenssl('core/pem', () => {
     expect(parseCertificates(key + cert, 'chain').pem).toBe(cert);
     expect(parseKey(cert + key).pem).toBe(key);
     expect(parseKey(parameters).key.asymmetricKeyType).toBe('ec');
-    expect(() => certificates(key, 'chain')).toThrow('holds no certificate');
+    expect(() => certificates(key, 'chain')).toThrow('contains no certificate');
   });
 
   it.each([
     [
       'an encrypted key',
       () => made().encrypted,
-      /block 1 \(encrypted private key\) is encrypted: decrypt it first, `openssl pkey/,
+      /block 1 \(encrypted private key\) is encrypted: decrypt it first with `openssl pkey/,
     ],
     ['one encrypted as OpenSSL did formerly', () => made().oldEncrypted, /is encrypted: decrypt it first/],
-    ['a certificate', () => made().cert, /holds no private key/],
+    ['a certificate', () => made().cert, /contains no private key/],
     ['two keys', () => made().key + made().parameters, /more than one private key \(blocks 1 and 3\)/],
-    ['a damaged key', () => made().key.replace(/\n..../, '\nAAAA'), /block 1 \(private key\) is no private key/],
+    [
+      'a damaged key',
+      () => made().key.replace(/\n..../, '\nAAAA'),
+      /block 1 \(private key\) is not a readable private key/,
+    ],
     ['a key of OpenSSH', () => made().key.replaceAll('PRIVATE', 'OPENSSH PRIVATE'), /ssh-keygen -p -m PEM/],
     ['a request', () => made().request, /certificate request/],
     ['an indented key', () => indent(made().key), /indented/],

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { fitConnections } from '../../src/net/file-descriptors.ts';
 
-const limits = { connections: 1000, upstreamConnections: 256, replayBody: 65_536, heapShare: 0.9 };
+const limits = { connections: 1000, upstreamConnections: 256 };
 
 describe('fitConnections', () => {
   it.each([

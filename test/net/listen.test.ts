@@ -40,19 +40,24 @@ describe('listen', () => {
   });
 
   it.each<[string, Address, string, RegExp]>([
-    ['EADDRINUSE', anyPort, 'listener_taken', /another program, or a sidecar that runs already, has 127\.0\.0\.1:0/],
+    ['EADDRINUSE', anyPort, 'listener_taken', /another program or another sidecar already uses 127\.0\.0\.1:0/],
     ['EACCES', { ...anyPort, port: 443 }, 'listener_privileged', /port 443 .*below 1024/],
     ['EACCES', { ...anyPort, port: 8080 }, 'listener_privileged', /port 8080 \(EACCES\)$/],
-    ['EADDRNOTAVAIL', { ...anyPort, host: '10.1.2.3' }, 'listener_not_an_address', /10\.1\.2\.3 is no address of this/],
+    [
+      'EADDRNOTAVAIL',
+      { ...anyPort, host: '10.1.2.3' },
+      'listener_not_an_address',
+      /10\.1\.2\.3 is not an address of this/,
+    ],
     ['ENOTFOUND', { ...anyPort, host: 'typo' }, 'listener_no_such_name', /the name typo has no address/],
     ['ENOENT', unix('/no/such/x.sock'), 'listener_folder_missing', /folder \/no\/such for the socket does not exist/],
     ['EACCES', unix('/root/x.sock'), 'listener_folder_not_writable', /create a socket in \/root/],
-    ['EADDRINUSE', unix('/no/such/x.sock'), 'listener_taken', /has \/no\/such\/x\.sock/],
+    ['EADDRINUSE', unix('/no/such/x.sock'), 'listener_taken', /already uses \/no\/such\/x\.sock/],
     [
       'EADDRINUSE',
       unix('/etc/passwd'),
       'listener_not_a_socket',
-      /\/etc\/passwd is no socket, and is never overwritten/,
+      /\/etc\/passwd exists and is not a socket; the sidecar does not overwrite it/,
     ],
     ['EINVAL', unix('/x'), 'listener_path_too_long', /107 bytes/],
   ])('says of %s at %j what it means', (errno, address, cause, message) => {
@@ -62,7 +67,7 @@ describe('listen', () => {
   });
 
   it('says of an unknown reason what the system said', () => {
-    expect(listenWords('ENOBUFS', anyPort).message).toMatch(/cannot be listened on \(ENOBUFS\)/);
+    expect(listenWords('ENOBUFS', anyPort).message).toMatch(/cannot listen on 127\.0\.0\.1:0 \(ENOBUFS\)/);
   });
 
   it.each<[Address, Address, string]>([

@@ -1,6 +1,9 @@
 /** Who the sidecar takes for an API or an identity server, and that nothing is sent to anybody else. */
 import type { ServerOptions } from 'node:https';
+import { setImmediate } from 'node:timers/promises';
 import { connect } from 'node:tls';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, it, onTestFinished } from 'vitest';
 import { createAuthority, describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { type EgressOptions, startEgressWorld } from '../support/egress-world.ts';
@@ -56,6 +59,23 @@ describeWithOpenssl('src/net/egress.ts: TLS', () => {
     expect(api.calls).toMatchObject([{ path: '/x', authorization: 'Bearer token-1' }]);
     expect(await world.call('/unknown/x')).toMatchObject(REFUSED);
     expect(api.calls).toHaveLength(1);
+  });
+
+  it('resumes the TLS session on its next connection, whatever has been garbage collected meanwhile', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const { good, authority } = certificates();
+    const api = await startServer(good);
+    const world = await startWorld({
+      routes: [{ path: '/api', upstream: originOf(api), tls: { ca: authority.caFile } }],
+    });
+    for (let calls = 0; calls < 3; calls += 1) {
+      expect(await world.call('/api/last')).toMatchObject({ status: 200 });
+      // What is only weakly held is kept to the end of its turn of the event loop.
+      await setImmediate();
+      collectGarbage();
+    }
+    expect(api.resumed).toEqual([false, true, true]);
   });
 
   it('goes on with the last good files while one of them is written anew, wherever the writer has got to', async () => {

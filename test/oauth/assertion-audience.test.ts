@@ -37,7 +37,7 @@ it.each([
   [
     'of a client that has no assertion',
     { auth: 'client_secret_post', assertionAudience: 'https://id.example' },
-    /belongs to private_key_jwt/,
+    /needs auth: private_key_jwt/,
   ],
   ['that is empty', { auth: 'private_key_jwt', assertionAudience: '' }, /assertionAudience/],
   ['with a line break', { auth: 'private_key_jwt', assertionAudience: 'a\nb' }, /assertionAudience/],

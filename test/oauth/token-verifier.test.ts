@@ -70,7 +70,7 @@ describe('src/oauth/token-verifier.ts', () => {
     }
   });
 
-  it('says that the keys cannot be had when the issuer is away', async () => {
+  it('says that the keys cannot be fetched when the issuer is away', async () => {
     const { emulator, verify, token } = await setUp(undefined);
     const secret = new Secret(`Bearer ${await token()}`);
     await emulator.close();

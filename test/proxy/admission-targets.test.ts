@@ -316,12 +316,12 @@ describe('a path that belongs to no route', () => {
     ['/baking/evnets/1', '/banking/events'],
     ['/event', '/events'],
   ])('%s is told the nearest prefix, %s', (target, near) => {
-    const detail = `The path starts with none of the configured route prefixes. The nearest is ${near}: correct the path of the calling program.`;
+    const detail = `The path starts with none of the configured route prefixes. The nearest prefix is ${near}: correct the path in the calling program.`;
     expect(told(target)).toMatchObject({ code: 'ROUTE_NOT_FOUND', cause: 'route_mistyped', detail });
   });
 
   it.each(['/accounts', '/', `/${'x'.repeat(8000)}`])('%s is told where the prefixes are listed', (target) => {
-    const detail = expect.stringMatching(/^The path starts with none .* `\/status` on the admin port lists them\.$/);
+    const detail = expect.stringMatching(/^The path starts with none .* `\/status` on the admin port lists the prefixes\.$/);
     expect(told(target)).toMatchObject({ code: 'ROUTE_NOT_FOUND', cause: 'route_unknown', detail });
     expect(JSON.stringify(told(target))).not.toContain('accounts');
   });

@@ -121,12 +121,12 @@ const IDENTITY: readonly BrokenSetup[] = [
   {
     what: 'the token is of another type',
     harm: (patient) => patient.answer(grant('CANARY', { token_type: 'DPoP' })),
-    ...{ cause: 'token_bad_token_type', says: /no bearer token/, fix: /issued bearer tokens/ },
+    ...{ cause: 'token_bad_token_type', says: /not a bearer token/, fix: /for bearer tokens/ },
   },
   {
     what: 'the token has expired when it is issued',
     harm: (patient) => patient.answer(grant('CANARY', { expires_in: 0 })),
-    ...{ cause: 'token_bad_expires_in', says: /has expired already/, fix: /token lifetime/ },
+    ...{ cause: 'token_bad_expires_in', says: /has already expired/, fix: /token lifetime/ },
   },
   {
     what: 'the identity server fails',
@@ -141,21 +141,21 @@ const IDENTITY: readonly BrokenSetup[] = [
   {
     what: 'nothing listens at the token endpoint',
     harm: async (patient) => tokenEndpoint(`http://127.0.0.1:${await nobody()}/connect/token`)(patient),
-    ...{ cause: 'connect_refused', says: /nothing listens at 127/i, fix: /host and port of tokenEndpoint/ },
+    ...{ cause: 'connect_refused', says: /nothing listens on 127/i, fix: /host and port of tokenEndpoint/ },
   },
   {
     what: 'the identity server’s host name does not exist',
     harm: tokenEndpoint('https://id.invalid/connect/token'),
     ...{
       cause: 'dns_no_such_name',
-      says: /host name of id\.invalid:443 cannot be resolved/,
+      says: /cannot resolve the host name of id\.invalid:443/i,
       fix: /spelling of tokenEndpoint/,
     },
   },
   {
     what: 'a firewall drops the packets to the identity server',
     harm: identityAt(startBlackhole, 'http'),
-    ...{ cause: 'connect_timeout', says: /does a firewall drop the packets/, fix: /HTTPS_PROXY/ },
+    ...{ cause: 'connect_timeout', says: /a firewall may drop the packets/, fix: /HTTPS_PROXY/ },
   },
   {
     what: 'the proxy wants a password',
@@ -171,7 +171,11 @@ const IDENTITY: readonly BrokenSetup[] = [
       tokenEndpoint('https://id.test/connect/token')(patient);
       patient.env['HTTPS_PROXY'] = `http://127.0.0.1:${await nobody()}`;
     },
-    ...{ cause: 'proxy_refused', says: /nothing listens at the proxy/i, fix: /compare host and port in HTTPS_PROXY/i },
+    ...{
+      cause: 'proxy_refused',
+      says: /nothing listens on the proxy address/i,
+      fix: /check host and port in HTTPS_PROXY/i,
+    },
   },
   {
     what: 'the identity server’s CA is unknown',
@@ -181,7 +185,7 @@ const IDENTITY: readonly BrokenSetup[] = [
   {
     what: 'the identity server’s certificate has expired',
     harm: identityTls(() => certificates().expired, true),
-    ...{ cause: 'tls_expired', says: /certificate of 127.* expired/, fix: /renewed at the server/ },
+    ...{ cause: 'tls_expired', says: /certificate of 127.* expired/, fix: /operator of the server to renew it/ },
   },
   {
     what: 'the identity server’s certificate is self-signed',
@@ -201,7 +205,7 @@ const IDENTITY: readonly BrokenSetup[] = [
   {
     what: 'the identity server’s TLS is too old',
     harm: identityTls(() => ({ ...certificates().good, ...OLD_TLS }), true),
-    ...{ cause: 'tls_too_old', says: /no TLS version later than 1\.1/, fix: /TLS 1\.2 or 1\.3/ },
+    ...{ cause: 'tls_too_old', says: /no TLS version above 1\.1/, fix: /TLS 1\.2 or 1\.3/ },
   },
   {
     what: 'this machine’s clock is ten minutes ahead',
@@ -221,19 +225,19 @@ const APIS: readonly BrokenSetup[] = [
     async harm({ route }) {
       route['upstream'] = `http://127.0.0.1:${await nobody()}`;
     },
-    ...{ cause: 'connect_refused', says: /nothing listens at 127/i, fix: /host and port of upstream/ },
+    ...{ cause: 'connect_refused', says: /nothing listens on 127/i, fix: /host and port of upstream/ },
   },
   {
     what: 'a firewall drops the packets to the API',
     async harm({ route, keep }) {
       route['upstream'] = `http://127.0.0.1:${keep(await startBlackhole()).port}`;
     },
-    ...{ cause: 'connect_timeout', says: /does a firewall drop the packets/, fix: /HTTPS_PROXY/ },
+    ...{ cause: 'connect_timeout', says: /a firewall may drop the packets/, fix: /HTTPS_PROXY/ },
   },
   {
     what: 'the API takes the request and says nothing',
     harm: (patient) => patient.api(undefined),
-    ...{ cause: 'answer_timeout', says: /takes the request and does not respond/, fix: /operator about its state/ },
+    ...{ cause: 'answer_timeout', says: /accepts the request, but does not respond/, fix: /ask the operator/ },
   },
   {
     what: 'the API’s CA is unknown',
@@ -245,17 +249,17 @@ const APIS: readonly BrokenSetup[] = [
   {
     what: 'the API is no web server',
     harm: api('220 CANARY ESMTP\r\n'),
-    ...{ cause: 'not_http', says: /does not speak HTTP/, fix: /host and port of upstream/ },
+    ...{ cause: 'not_http', says: /not with valid HTTP/, fix: /host and port of upstream/ },
   },
   {
     what: 'the API cuts the connection',
     harm: api(''),
-    ...{ cause: 'connection_reset', says: /takes the connection and cuts it/, fix: /ask its operator/ },
+    ...{ cause: 'connection_reset', says: /accepts the connection, then closes it/, fix: /ask the operator/ },
   },
   {
     what: 'the API fails',
     harm: api(http('500 Broken', 'CANARY')),
-    ...{ cause: 'api_error', says: /HTTP 500/, fix: /whoever runs the API/ },
+    ...{ cause: 'api_error', says: /HTTP 500/, fix: /the API’s operator/ },
     views: {
       check: { cause: 'upstream_server_error', says: /API .*fails \(HTTP 500\)/, fix: /ask the API’s operator/ },
       response: THEIR_OWN,
@@ -299,11 +303,11 @@ const MACHINE: readonly BrokenSetup[] = [
     },
     ...{
       cause: 'listener_taken',
-      says: /another program.* has 127\.0\.0\.1:\d+/i,
+      says: /another program.* already uses 127\.0\.0\.1:\d+/i,
       fix: /stop it, or configure another/i,
     },
     views: {
-      log: { says: /another program.* has 127\.0\.0\.1:\d+/i, fix: /stop it, or configure another/i },
+      log: { says: /another program.* already uses 127\.0\.0\.1:\d+/i, fix: /stop it, or configure another/i },
       ...STARTS_NOT,
     },
   },
@@ -330,9 +334,9 @@ const MACHINE: readonly BrokenSetup[] = [
     harm: ({ env }) => Object.assign(env, { S: '"CANARY-client-secret"' }),
     ...{ cause: 'configuration_advice', says: /has quotes around it/, fix: /put the value alone there/ },
     views: {
-      log: { says: /has quotes around it/, fix: /which count as part of it/ },
+      log: { says: /has quotes around it/, fix: /which become part of the secret/ },
       response: CALLS_WORK,
-      page: { says: /has quotes around it/, fix: /which count as part of it/ },
+      page: { says: /has quotes around it/, fix: /which become part of the secret/ },
     },
   },
   {
@@ -368,8 +372,8 @@ const MACHINE: readonly BrokenSetup[] = [
   {
     what: 'something else is where the audit log should be',
     harm: ({ config, folder }) => Object.assign(config, { audit: { file: folder.write('audit', 'CANARY') } }),
-    ...{ cause: 'audit_not_ours', says: /is no audit log/, fix: /move it away/ },
-    views: { log: { says: /is no audit log/, fix: /move it away/ }, ...STARTS_NOT },
+    ...{ cause: 'audit_not_ours', says: /is not an audit log/, fix: /move it away/ },
+    views: { log: { says: /is not an audit log/, fix: /move it away/ }, ...STARTS_NOT },
   },
   {
     what: 'callers and operators have one address',
@@ -419,7 +423,7 @@ const FULL_DISK: BrokenSetup = {
     delete route['allow'];
   },
   ...{ cause: 'audit_disk_full', says: /there is no room on its disk \(ENOSPC\)/, fix: /make room there/i },
-  views: { page: { cause: 'audit_failing', says: /cannot be written \(ENOSPC\)/, fix: /make room on its disk/ } },
+  views: { page: { cause: 'audit_failing', says: /cannot be written \(ENOSPC\)/, fix: /free disk space/ } },
 };
 
 export const BROKEN_SETUPS: readonly BrokenSetup[] = [...IDENTITY, ...APIS, ...MACHINE, FULL_DISK];

@@ -33,7 +33,11 @@ describe('npm run bench -- --smoke', () => {
       expect(values.p99Ms?.median).toBeGreaterThanOrEqual(values.p50Ms?.median ?? Infinity);
       expect(values.cpuUs?.median ?? 0).toBeGreaterThanOrEqual(lane === 'direct' ? 0 : 1);
     }
-    const { cold, starts, memory } = report.findings;
+    const { sparse, cold, starts, memory } = report.findings;
+    expect(sparse).toMatchObject([
+      { subject: 'sidecar', errors: 0 },
+      { subject: 'sidecar, warm', errors: 0 },
+    ]);
     expect(cold).toMatchObject([{ tokenRequests: 1, result: { errors: {} } }]);
     expect(cold[0]?.result.requests).toBe(cold[0]?.callers);
     expect(starts[0]).toBeGreaterThan(10);

@@ -157,14 +157,14 @@ describe('the audit log', () => {
       exit: 0,
       data: { lines: 17, firstSeq: 1, closed: true },
     });
-    expect(world.sidecar.logs.filter(({ message }) => message === 'the audit log goes on in a new file')).toHaveLength(
-      2,
-    );
+    expect(
+      world.sidecar.logs.filter(({ message }) => message === 'the audit log continues in a new file'),
+    ).toHaveLength(2);
   });
 
   it.each<[string, (file: string) => void, RegExp]>([
     ['another sidecar has', () => undefined, /is in use: process \d+ on \S+ since \S+ writes it/],
-    ['a secret stands in', (file) => writeFileSync(`${file}.other`, 'not-a-real-secret'), /is no audit log/],
+    ['a secret stands in', (file) => writeFileSync(`${file}.other`, 'not-a-real-secret'), /is not an audit log/],
   ])('does not start on a file that %s, and says so', async (_what, put, message) => {
     const { file } = await auditWorld();
     await expect.poll(() => readFileSync(file, 'utf8')).not.toBe('');

@@ -25,7 +25,12 @@ async function send(world: ProxyWorld, bytes: string | Buffer): Promise<Record<s
 describe('bytes that are no request', () => {
   it.each<[string, Buffer, object, string]>([
     ['a TLS handshake', Buffer.from('160301020001000200', 'hex'), { cause: 'tls_on_plain_port' }, 'Use http://.'],
-    ['HTTP/2', Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), { cause: 'http2' }, 'Switch it off there.'],
+    [
+      'HTTP/2',
+      Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+      { cause: 'http2' },
+      'Switch HTTP/2 off in the calling program.',
+    ],
     ['anything', Buffer.from('\0\x01\x02garbage\r\n\r\n'), { cause: 'malformed_request' }, 'HTTP/1.1.'],
   ])('like %s get 400 with what to do, are counted, and stand in the log', async (_what, bytes, cause, fix) => {
     await using world = await createProxyWorld();

@@ -194,7 +194,7 @@ async function checkContinues({ handle, stats }: Found, head: Head): Promise<voi
   if (stats.size === 0n) return;
   const tail = await readTail(handle, Number(stats.size));
   if (tail.head?.hash !== head.hash || tail.torn.length > 0)
-    throw new NotOurs('holds something else than the log that is being written: move it away');
+    throw new NotOurs('does not continue the log that is being written: move it away');
 }
 
 const identityOf = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`;

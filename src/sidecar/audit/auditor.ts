@@ -56,7 +56,7 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
     async close() {
       const lines = await file.close();
       if (lines > 0)
-        log.error('the audit log lacks entries that could not be written', { file: path, reason: `${lines}` });
+        log.error('audit entries are lost: they could not be written', { file: path, reason: `${lines}` });
       lock.release?.();
     },
   };
@@ -87,7 +87,7 @@ function report(log: Log, metrics: Metrics): Pick<AuditOptions, 'onState' | 'onE
   return {
     onState(errno, problem) {
       metrics.auditFailing(errno !== undefined);
-      if (errno === undefined) log.info('the audit log is written again');
+      if (errno === undefined) log.info('the audit log can be written again');
       else log.error('the audit log cannot be written', { errno, problem });
     },
     onEvent({ event, reason, problem, errno }) {
@@ -98,11 +98,11 @@ function report(log: Log, metrics: Metrics): Pick<AuditOptions, 'onState' | 'onE
 }
 
 const EVENTS: Readonly<Record<string, { readonly level: 'info' | 'warn' | 'error'; readonly message: string }>> = {
-  reopened: { level: 'info', message: 'the audit log goes on in a new file' },
-  truncated: { level: 'error', message: 'the audit log was truncated by somebody else, who may have lost lines' },
-  extended: { level: 'error', message: 'the audit log was written to by somebody else, which breaks its chain' },
-  broken: { level: 'error', message: 'the audit log is broken, from before this start' },
-  'not set aside': { level: 'warn', message: 'the audit log cannot be set aside, so it grows' },
+  reopened: { level: 'info', message: 'the audit log continues in a new file' },
+  truncated: { level: 'error', message: 'another program truncated the audit log: lines may be lost' },
+  extended: { level: 'error', message: 'another program wrote to the audit log: its hash chain is broken' },
+  broken: { level: 'error', message: 'the audit log was already broken before this start' },
+  'not set aside': { level: 'warn', message: 'the audit log cannot be rotated, so it keeps growing' },
 };
 
 function text(fields: Facts): Readonly<Record<'reason' | 'problem' | 'errno', string | undefined>> {
@@ -119,7 +119,7 @@ function doubts(path: string, { code }: WriterLock): string[] {
   if (isOpenToAll(stats)) found.push('can be written by everybody on this machine: chmod o-w');
   if (stats.uid !== self && stats.uid !== 0) found.push(`belongs to user ${stats.uid}, who can change it: chown it`);
   if (isOpenToAll(statSync(dirname(path))))
-    found.push('is in a folder that everybody on this machine can write: use one of its own');
+    found.push('is in a folder that everybody on this machine can write to: use a folder of its own');
   return found;
 }
 

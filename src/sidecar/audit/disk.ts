@@ -62,9 +62,9 @@ function undefinedIfNone(error: unknown): undefined {
 function refuseOthers(stats: BigIntStats): void {
   if (stats.isFile()) return;
   if (stats.isSymbolicLink())
-    throw new NotOurs('is a link, and others may change what it leads to: name the file itself');
+    throw new NotOurs('is a symbolic link, and others can change its target: name the file itself');
   if (stats.isDirectory()) throw new NotOurs('is a folder: name a file in it');
-  throw new NotOurs('is a pipe, a socket or a device, which keeps nothing: name a file');
+  throw new NotOurs('is a pipe, a socket or a device, which stores nothing: name a file');
 }
 
 const codeOf = (error: unknown) => String((error as NodeJS.ErrnoException).code);

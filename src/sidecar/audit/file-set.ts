@@ -81,7 +81,7 @@ async function lastHeadOfStream(path: string): Promise<Head | undefined> {
   let last: string | undefined;
   for await (const { text } of linesOf(path)) last = text;
   const head = last === undefined ? undefined : follow(undefined, last);
-  if (typeof head === 'string') throw new NotOurs(`is no audit log: its last line ${head}`);
+  if (typeof head === 'string') throw new NotOurs(`is not an audit log: its last line ${head}`);
   return head;
 }
 

@@ -32,10 +32,10 @@ export function follow(head: Head | undefined, line: string): Head | string {
   const hash = SUFFIX.exec(line)?.[1];
   const content = line.replace(SUFFIX, '}');
   const entry = parse(content);
-  if (hash === undefined || !entry) return 'is not a whole audit line';
+  if (hash === undefined || !entry) return 'is not a complete audit line';
   if (sha256(content) !== hash) return 'was changed after it was written';
   if (head && entry.seq !== head.seq + 1) return `has number ${entry.seq}, where ${head.seq + 1} should be`;
-  if (head && entry.prev !== head.hash) return 'does not follow from the line before';
+  if (head && entry.prev !== head.hash) return 'does not continue the line before it';
   return { seq: entry.seq, hash };
 }
 

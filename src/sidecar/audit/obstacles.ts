@@ -8,7 +8,7 @@ import type { Words } from '../../core/failure.ts';
 export function obstacle(error: unknown): Words {
   const { code = 'unknown', message } = error as NodeJS.ErrnoException;
   if (code === 'NOT_OURS') {
-    const fix = 'nothing was changed; move it away, or give `audit.file` another name';
+    const fix = 'nothing was changed; move it away, or set `audit.file` to another name';
     return { cause: 'audit_not_ours', message, fix };
   }
   const row = ROWS.find(({ codes }) => codes.test(code)) ?? OTHERWISE;
@@ -26,20 +26,20 @@ const ROWS: readonly (Words & { readonly codes: RegExp })[] = [
     codes: /^(EACCES|EPERM|EROFS|ERR_ACCESS_DENIED)$/,
     cause: 'audit_not_writable',
     message: 'this user may not write it',
-    fix: 'let the user that runs the sidecar write file and folder; where Node has --permission, add --allow-fs-write for the folder',
+    fix: 'allow the user that runs the sidecar to write the file and its folder; if Node runs with --permission, add --allow-fs-write for the folder',
   },
   {
     codes: /^(ENOSPC|EDQUOT)$/,
     cause: 'audit_disk_full',
     message: 'there is no room on its disk',
-    fix: 'make room there: move old files of the log away, or give it a disk of its own',
+    fix: 'make room there: move old log files away, or give the log a disk of its own',
   },
 ];
 
 const OTHERWISE: Words = {
   cause: 'audit_not_usable',
-  message: 'its disk does not do what it is asked for',
-  fix: 'look at the disk; the code in brackets is the system’s own reason',
+  message: 'its disk or file system reports an error',
+  fix: 'check the disk; the code in brackets is the reason that the system gives',
 };
 
 /** Of a log that another process writes. @param by its name */
@@ -47,6 +47,6 @@ export function inUse(by: string): Words {
   return {
     cause: 'audit_in_use',
     message: `is in use: ${by} writes it`,
-    fix: 'stop that one, or give each sidecar a file of its own',
+    fix: 'stop that process, or give each sidecar a file of its own',
   };
 }

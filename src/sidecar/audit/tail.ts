@@ -26,12 +26,12 @@ export async function readTail(handle: FileHandle, size: number): Promise<Tail> 
   const start = Math.max(0, end - BLOCK_BYTES);
   const text = await read(handle, start, end);
   const newline = text.lastIndexOf(10);
-  if (newline === -1 && start > 0) throw new NotOurs('is no audit log: its end is not a line');
+  if (newline === -1 && start > 0) throw new NotOurs('is not an audit log: it does not end with a line');
   const lines = newline === -1 ? [] : text.toString('utf8', 0, newline).split('\n');
   // Where more is before it, the first is only the rest of one.
   if (start > 0) lines.shift();
   const torn = text.subarray(newline + 1);
-  if (lines.length === 0 && torn.length === 0 && size > 0) throw new NotOurs('is no audit log: it has no lines');
+  if (lines.length === 0 && torn.length === 0 && size > 0) throw new NotOurs('is not an audit log: it has no lines');
   return { ...chainOf(lines), size: start + newline + 1, torn };
 }
 
@@ -62,7 +62,7 @@ function chainOf(lines: readonly string[]): Pick<Tail, 'head' | 'broken'> {
   }
   const last = lines.at(-1);
   if (last !== undefined && head === undefined)
-    throw new NotOurs(`is no audit log: its last line ${follow(head, last)}`);
+    throw new NotOurs(`is not an audit log: its last line ${follow(head, last)}`);
   return { head, broken };
 }
 
@@ -70,5 +70,5 @@ function chainOf(lines: readonly string[]): Pick<Tail, 'head' | 'broken'> {
 export function checkTorn(torn: Buffer, head: Head): void {
   const begin = `{"seq":${head.seq + 1},"`;
   const text = torn.toString('utf8', 0, begin.length);
-  if (!begin.startsWith(text)) throw new NotOurs('is no audit log: what stands at its end was not written by one');
+  if (!begin.startsWith(text)) throw new NotOurs('is not an audit log: its last bytes are not the start of the next line');
 }

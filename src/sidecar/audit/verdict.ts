@@ -41,7 +41,7 @@ function verdictOn(findings: Findings, hash: string | undefined): Verdict {
     return { exit: BROKEN, text, data: { result: 'broken', ...broken, ...found } };
   }
   if (hash !== undefined && provenSeq === undefined) {
-    const text = `BROKEN at the end: no line has that hash, the last one is number ${head?.seq ?? 0}; lines are missing\n`;
+    const text = `BROKEN at the end: no line has that hash, and the last line is number ${head?.seq ?? 0}; lines are missing\n`;
     return { exit: BROKEN, text, data: { result: 'broken', problem: 'another head', ...found } };
   }
   const end = closed ? 'closed in order' : 'not closed: it is in use, or was killed, or lines at its end are missing';
@@ -57,9 +57,9 @@ function verdictOn(findings: Findings, hash: string | undefined): Verdict {
 
 function uncheckedIn({ head, firstSeq, provenSeq }: Findings): string[] {
   const words: string[] = [];
-  if (firstSeq !== undefined && firstSeq > 1) words.push(`it begins at ${firstSeq}: give the files before it`);
-  if (provenSeq === undefined) words.push('end not proven, lines may be missing there: give --head');
-  else if (provenSeq !== head?.seq) words.push(`end proven up to number ${provenSeq}: give a later --head`);
+  if (firstSeq !== undefined && firstSeq > 1) words.push(`it begins at number ${firstSeq}: pass the earlier files, too`);
+  if (provenSeq === undefined) words.push('the end is not proven, lines may be missing there: pass --head');
+  else if (provenSeq !== head?.seq) words.push(`the end is proven up to number ${provenSeq} only: pass a later --head`);
   return words;
 }
 
@@ -68,6 +68,6 @@ function unknownIn(unknown: readonly Intent[]): string[] {
   const calls = unknown.slice(0, LISTED).map(({ seq, at, requestId, method, path }) => {
     return `    unknown: number ${seq}, ${at} ${method} ${path}, request ${requestId}`;
   });
-  const about = 'outcome unknown, as of calls that still run or were cut off by a kill: ask the API';
+  const about = 'outcome unknown: they still run, or the sidecar was killed during them; ask the API';
   return [`${unknown.length} calls, ${about}`, ...calls];
 }

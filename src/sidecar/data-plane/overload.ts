@@ -72,7 +72,7 @@ function connectionLimit({ limits, routes }: Bounds, log: Log): number {
   const origins = new Set(routes.map(({ upstream }) => upstream.origin)).size;
   const fitting = fitConnections(limits, origins, descriptors);
   if (fitting < limits.connections) {
-    const problem = `limits.connections and limits.upstreamConnections do not fit the ${descriptors.limit} files this process may open (ulimit -n): callers may hold ${fitting} connections`;
+    const problem = `limits.connections and limits.upstreamConnections need more than the ${descriptors.limit} files this process may open (ulimit -n): callers can hold ${fitting} connections`;
     log.warn('configuration', { problem });
   }
   return fitting;

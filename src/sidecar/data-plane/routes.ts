@@ -78,7 +78,8 @@ function egressFor(
   const owner = `route ${route.path}`;
   const id = loaded.tls.has(owner) ? `${origin} ${route.path}` : origin;
   const connections = loaded.config.limits.upstreamConnections;
-  const entry = known.get(id) ?? { origin, egress: createEgress(route.upstream, { loaded, connections, owner }) };
+  const warm = loaded.config.routes.some((other) => other.warm && other.upstream.origin === origin);
+  const entry = known.get(id) ?? { origin, egress: createEgress(route.upstream, { loaded, connections, owner, warm }) };
   known.set(id, entry);
   return entry.egress;
 }

@@ -5,6 +5,7 @@ import type { Round } from '../rounds.ts';
 import { SUBJECTS } from '../subjects/all.ts';
 import type { ColdResult } from '../workloads/cold.ts';
 import type { MemoryResult } from '../workloads/memory.ts';
+import type { SparseResult } from '../workloads/sparse.ts';
 import type { PackageSize } from '../workloads/start.ts';
 import { type Figures, figuresOf } from './figures.ts';
 import { judge, type Verdict } from './targets.ts';
@@ -12,6 +13,7 @@ import { judge, type Verdict } from './targets.ts';
 /** Raw measurements; absent = not requested. */
 export interface Findings {
   readonly rounds: readonly Round[];
+  readonly sparse: readonly SparseResult[];
   readonly cold: readonly ColdResult[];
   readonly memory: readonly MemoryResult[];
   /** ms of each start. */

@@ -2,7 +2,7 @@
 import { BEFORE } from '../subjects/sidecar.ts';
 import { type Figures, pairedRatio } from './figures.ts';
 import type { Report } from './report.ts';
-import type { Spread } from './statistics.ts';
+import { type Spread, spreadOf } from './statistics.ts';
 import { number, renderTable } from './table.ts';
 import { addedLatencyMs, type Verdict } from './targets.ts';
 
@@ -15,9 +15,11 @@ export function renderReport(report: Report): string {
     about(report),
     ...workloads(report),
     memory(report),
+    sparse(report),
     cold(report),
     others(report),
     against(report),
+    flags(report),
     targets(report),
   ]
     .filter((part) => part !== '')
@@ -110,6 +112,21 @@ function memory({ findings }: Report): string {
   return `resident memory, MiB (memory)\n\n${renderTable(header, rows)}`;
 }
 
+function sparse({ findings }: Report): string {
+  if (findings.sparse.length === 0) return '';
+  const rows = findings.sparse
+    .toSorted((a, b) => a.pauseS - b.pauseS)
+    .map(({ subject, pauseS, ms, connections, errors }) => [
+      subject,
+      String(pauseS),
+      spread(spreadOf(ms)),
+      `${connections} of ${ms.length + errors}`,
+      String(errors),
+    ]);
+  const header = ['subject', 's between calls', 'ms of a call', 'new TLS connections', 'errors'];
+  return `calls with pauses, over TLS, 40 ms there and back (sparse)\n\n${renderTable(header, rows)}`;
+}
+
 function cold({ findings }: Report): string {
   if (findings.cold.length === 0) return '';
   const rows = findings.cold.map(({ callers, tokenRequests, result }) => [
@@ -146,6 +163,21 @@ function against({ findings: { rounds } }: Report): string {
     ),
   ]);
   return `this build / the one before, paired\n\n${renderTable(['workload', 'CPU', 'p50', 'p99'], rows)}`;
+}
+
+/** A set that is good in one workload and bad in another is a bad set: the worst ratio counts. */
+function flags({ findings: { rounds }, options }: Report): string {
+  if (!options.flags) return '';
+  const names = [...new Set(rounds.map(({ workload }) => workload))];
+  const lanes = [...new Set(rounds.map(({ lane }) => lane))].filter((lane) => lane !== 'floor');
+  const rows = lanes.map((lane) => {
+    const ratios = names.map((workload) => pairedRatio(rounds, { workload, measure: 'cpuUs' }, lane, 'floor'));
+    const late = pairedRatio(rounds, { workload: 'get-512', measure: 'p999Ms' }, lane, 'floor');
+    const worst = Math.max(...ratios.map((ratio) => ratio?.median ?? Number.NaN));
+    return [lane, ...ratios.map((ratio) => spread(ratio)), spread(late), number(worst)];
+  });
+  const header = ['flags', ...names.map((name) => `CPU, ${name}`), 'p99.9, get-512', 'worst CPU'];
+  return `flags, as ratios to the floor, paired\n\n${renderTable(header, rows)}`;
 }
 
 function targets({ verdicts, options }: Report): string {

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Child } from '../children.ts';
 
-const START_MS = 15_000;
+const START_MS = 60_000;
 
 /** Resolves when the port accepts connections. Fails if the program ends instead. */
 export async function untilListening(child: Child, port: number): Promise<void> {

@@ -27,14 +27,29 @@ export const SIDECAR: Subject = {
 
 /** Returns another build as a subject, from a folder made by `npm run build -- FOLDER`. */
 export function sidecarFrom(folder: string, flags: readonly string[]): Subject {
-  const main = join(resolve(folder), 'main.js');
+  return sidecarWith({ name: BEFORE, version: folder, main: join(resolve(folder), 'main.js'), flags });
+}
+
+export interface SidecarWith {
+  readonly name: string;
+  readonly version?: string;
+  /** Program file; that of the run by default. */
+  readonly main?: string;
+  /** Of Node, beside the usual ones. */
+  readonly flags: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** The sidecar, started in another way. */
+export function sidecarWith({ name, version, main, flags, env }: SidecarWith): Subject {
   return {
     ...SIDECAR,
-    name: BEFORE,
-    version: () => folder,
+    name,
+    version: () => version ?? SIDECAR.version(),
     start: (setup) => {
       const nodeFlags = [...setup.sidecar.nodeFlags, ...flags];
-      return startSidecar({ ...setup, sidecar: { ...setup.sidecar, main, nodeFlags } });
+      const sidecar = { ...setup.sidecar, nodeFlags, ...(main !== undefined && { main }), ...(env && { env }) };
+      return startSidecar({ ...setup, sidecar });
     },
   };
 }
@@ -54,6 +69,7 @@ async function startSidecar(setup: Setup): Promise<Running> {
     env: {
       // As in the Dockerfile.
       MALLOC_ARENA_MAX: '1',
+      ...sidecar.env,
       ...(caFile !== undefined && { NODE_EXTRA_CA_CERTS: caFile }),
       // Compiling TypeScript at each start would take most of a smoke run.
       ...(sidecar.main.endsWith('.ts') && COMPILED),

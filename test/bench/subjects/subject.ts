@@ -19,6 +19,8 @@ export interface SidecarSetup {
   readonly main: string;
   /** Options of Node, in addition to those of the image. */
   readonly nodeFlags: readonly string[];
+  /** Variables of the environment, over the usual ones. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Options in addition to those of every sidecar of the bench. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Resolve as soon as it listens, not when it has a token. */

@@ -92,7 +92,7 @@ describeWithOpenssl('rotation/kubernetes-api.ts', () => {
     it.each([
       ['empty', () => '', 'is empty'],
       ['half written', (ca: string) => ca.slice(0, -40), 'block 1 (certificate) is cut off'],
-      ['no certificate', (ca: string) => ca.replaceAll('CERTIFICATE', 'PKCS7'), 'block 1 (pkcs7) is no certificate'],
+      ['no certificate', (ca: string) => ca.replaceAll('CERTIFICATE', 'PKCS7'), 'block 1 (pkcs7) is not a certificate'],
     ])('with a ca.crt that is %s send nothing and say which block is wrong', async (_what, change, reason) => {
       await using world = await start();
       world.mount('ca.crt', change(certificates().authority.ca));

@@ -175,7 +175,7 @@ describe('src/sidecar/audit/audit-file', () => {
     await write('/a');
     expect(events).toEqual([{ event: 'extended', foreignBytes: 7 }]);
     await log.close();
-    expect((await verifyFiles([file])).broken).toMatchObject({ line: 2, problem: 'is not a whole audit line' });
+    expect((await verifyFiles([file])).broken).toMatchObject({ line: 2, problem: 'is not a complete audit line' });
     expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(6);
   });
 
@@ -214,17 +214,17 @@ describe('src/sidecar/audit/audit-file', () => {
 
 /** What is not ours, and what has to be said of it. */
 const OTHERS: readonly (readonly [string, (file: string) => void, RegExp])[] = [
-  ['a secret without a newline', (file) => writeFileSync(file, 'not-a-real-secret'), /was not written by one/],
-  ['a secret with a newline', (file) => writeFileSync(file, 'not-a-real-secret\n'), /its last line is not a whole/],
-  ['several lines of text', (file) => writeFileSync(file, 'a: 1\nb: 2\nc'), /its last line is not a whole/],
-  ['JSON of others', (file) => writeFileSync(file, '{"seq":"one"}\n'), /its last line is not a whole/],
-  ['a beginning like ours', (file) => writeFileSync(file, '{"seq":7,"at":'), /was not written by one/],
-  ['a long line', (file) => writeFileSync(file, 'x'.repeat(200_000)), /its end is not a line/],
-  ['bytes', (file) => writeFileSync(file, Buffer.from([0, 255, 254, 3, 10, 7])), /no audit log/],
+  ['a secret without a newline', (file) => writeFileSync(file, 'not-a-real-secret'), /its last bytes are not/],
+  ['a secret with a newline', (file) => writeFileSync(file, 'not-a-real-secret\n'), /its last line is not a complete/],
+  ['several lines of text', (file) => writeFileSync(file, 'a: 1\nb: 2\nc'), /its last line is not a complete/],
+  ['JSON of others', (file) => writeFileSync(file, '{"seq":"one"}\n'), /its last line is not a complete/],
+  ['a beginning like ours', (file) => writeFileSync(file, '{"seq":7,"at":'), /its last bytes are not/],
+  ['a long line', (file) => writeFileSync(file, 'x'.repeat(200_000)), /does not end with a line/],
+  ['bytes', (file) => writeFileSync(file, Buffer.from([0, 255, 254, 3, 10, 7])), /not an audit log/],
   ['nothing but NUL', (file) => writeFileSync(file, Buffer.alloc(200_000)), /it has no lines/],
-  ['a link to a file', (file) => symlinkSync(`${file}.target`, file), /is a link/],
-  ['a link to nowhere', (file) => symlinkSync(`${file}.nowhere`, file), /is a link/],
-  ['a second name of a secret', (file) => linkSync(`${file}.target`, file), /was not written by one/],
+  ['a link to a file', (file) => symlinkSync(`${file}.target`, file), /is a symbolic link/],
+  ['a link to nowhere', (file) => symlinkSync(`${file}.nowhere`, file), /is a symbolic link/],
+  ['a second name of a secret', (file) => linkSync(`${file}.target`, file), /its last bytes are not/],
   ['a folder', (file) => mkdirSync(file), /is a folder/],
   ['a pipe', (file) => execFileSync('mkfifo', [file]), /is a pipe/],
   ['a device', (file) => execFileSync('mknod', [file, 'c', '1', '5']), /is a pipe, a socket or a device/],

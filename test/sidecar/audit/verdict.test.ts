@@ -44,10 +44,10 @@ describe('src/sidecar/audit/verdict', () => {
     const without = await auditVerdict([file], undefined);
     expect([without.exit, without.text]).toEqual([
       0,
-      expect.stringMatching(/^ok: 7 .*\n.*\n.*end not proven.*give --head\n$/),
+      expect.stringMatching(/^ok: 7 .*\n.*\n.*end is not proven.*pass --head\n$/),
     ]);
     const earlier = await auditVerdict([file], hash(3));
-    expect([earlier.exit, earlier.text]).toEqual([0, expect.stringMatching(/end proven up to number 4/)]);
+    expect([earlier.exit, earlier.text]).toEqual([0, expect.stringMatching(/end is proven up to number 4/)]);
     expect(earlier.data).toMatchObject({ provenSeq: 4 });
     expect(await auditVerdict([file], hash(-1))).toMatchObject({ exit: 0, data: { unchecked: [] } });
   });
@@ -56,14 +56,14 @@ describe('src/sidecar/audit/verdict', () => {
     const { file, write, hash } = setUp(SIX);
     write('audit.jsonl', 0, 4);
     expect(await auditVerdict([file], hash(5))).toMatchObject({ exit: 11, data: { problem: 'another head' } });
-    expect((await auditVerdict([file], undefined)).text).toContain('give --head');
+    expect((await auditVerdict([file], undefined)).text).toContain('pass --head');
   });
 
   it('says that lines before the first may be missing', async () => {
     const { file, write } = setUp(SIX);
     write('audit.jsonl', 1);
     const { exit, text, data } = await auditVerdict([file], undefined);
-    expect([exit, text]).toEqual([0, expect.stringContaining('it begins at 2: give the files before it')]);
+    expect([exit, text]).toEqual([0, expect.stringContaining('it begins at number 2: pass the earlier files, too')]);
     expect(data).toMatchObject({ result: 'ok', firstSeq: 2 });
   });
 

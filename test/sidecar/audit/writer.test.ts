@@ -81,7 +81,7 @@ describe('src/audit', () => {
       'a line of something else is put in',
       (lines) => [...lines.slice(0, 4), '{"seq":5}', ...lines.slice(4)],
       5,
-      /not a whole/,
+      /not a complete/,
     ],
     [
       'the first line is taken out and the rest pretends',
@@ -120,7 +120,7 @@ describe('src/audit', () => {
   it('refuses to go on from a line that is not its own', async () => {
     const { file, openLog } = setUp();
     writeFileSync(file, 'something else\n');
-    await expect(openLog()).rejects.toThrow(/is not a whole audit line/);
+    await expect(openLog()).rejects.toThrow(/is not a complete audit line/);
   });
 
   it.skipIf(process.platform !== 'linux')('survives kill -9 at any moment with a chain that verifies', async () => {
