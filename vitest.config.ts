@@ -4,7 +4,7 @@ import { PATIENCE_MS } from './test/support/own-time.ts';
 /** Nothing but functions, temporary folders and sockets of their own: many of these files may share one process. */
 const SHARING = [
   '*',
-  '{admin,bench,check,config,core,deploy,emulator,oauth,proxy}/**/*',
+  '{admin,bench,check,config,core,deploy,docs,emulator,oauth,proxy}/**/*',
   'cli/iam/*',
   'cli/signals-in-process',
   'iam/{provision/*,*}',

@@ -12,6 +12,7 @@ Every command with its help, and what it exits with, for whoever writes a script
 On a terminal, commands print text; elsewhere, and with \`--json\`, one JSON object a line. Colours only on a terminal, and never with
 \`NO_COLOR\` set.
 
+<!-- running: aritma-sidecar demo -->
 \`\`\`sh
 aritma-sidecar status            # text on a terminal; exit code 0 while calls of every route work, warnings included
 aritma-sidecar status --json     # one JSON object: verdict, routes, credentials, audit, unsafe, version, uptimeS
