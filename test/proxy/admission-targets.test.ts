@@ -321,7 +321,9 @@ describe('a path that belongs to no route', () => {
   });
 
   it.each(['/accounts', '/', `/${'x'.repeat(8000)}`])('%s is told where the prefixes are listed', (target) => {
-    const detail = expect.stringMatching(/^The path starts with none .* `\/status` on the admin port lists the prefixes\.$/);
+    const detail = expect.stringMatching(
+      /^The path starts with none .* `\/status` on the admin port lists the prefixes\.$/,
+    );
     expect(told(target)).toMatchObject({ code: 'ROUTE_NOT_FOUND', cause: 'route_unknown', detail });
     expect(JSON.stringify(told(target))).not.toContain('accounts');
   });

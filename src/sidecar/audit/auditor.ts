@@ -55,8 +55,7 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
     snapshot: () => ({ file: path, ...file.head(), failing: file.failing(), whenFailing }),
     async close() {
       const lines = await file.close();
-      if (lines > 0)
-        log.error('audit entries are lost: they could not be written', { file: path, reason: `${lines}` });
+      if (lines > 0) log.error('audit entries are lost: they could not be written', { file: path, reason: `${lines}` });
       lock.release?.();
     },
   };

@@ -70,5 +70,6 @@ function chainOf(lines: readonly string[]): Pick<Tail, 'head' | 'broken'> {
 export function checkTorn(torn: Buffer, head: Head): void {
   const begin = `{"seq":${head.seq + 1},"`;
   const text = torn.toString('utf8', 0, begin.length);
-  if (!begin.startsWith(text)) throw new NotOurs('is not an audit log: its last bytes are not the start of the next line');
+  if (!begin.startsWith(text))
+    throw new NotOurs('is not an audit log: its last bytes are not the start of the next line');
 }

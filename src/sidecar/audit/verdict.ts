@@ -57,7 +57,8 @@ function verdictOn(findings: Findings, hash: string | undefined): Verdict {
 
 function uncheckedIn({ head, firstSeq, provenSeq }: Findings): string[] {
   const words: string[] = [];
-  if (firstSeq !== undefined && firstSeq > 1) words.push(`it begins at number ${firstSeq}: pass the earlier files, too`);
+  if (firstSeq !== undefined && firstSeq > 1)
+    words.push(`it begins at number ${firstSeq}: pass the earlier files, too`);
   if (provenSeq === undefined) words.push('the end is not proven, lines may be missing there: pass --head');
   else if (provenSeq !== head?.seq) words.push(`the end is proven up to number ${provenSeq} only: pass a later --head`);
   return words;
