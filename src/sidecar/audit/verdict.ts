@@ -1,6 +1,6 @@
 /**
- * The verdict on an audit log, files set aside included, in words and as an exit code: what is wrong, what could not be
- * checked, and which calls nobody knows the outcome of.
+ * The verdict on an audit log and its rotated files, as text, data and exit code: what is wrong, what could not be checked,
+ * and which calls have an unknown outcome.
  */
 import { filesOf } from './file-set.ts';
 import { type Findings, type Intent, verifyFiles } from './verify.ts';
@@ -14,12 +14,15 @@ export interface Verdict {
 const WHOLE = 0;
 const UNREADABLE = 2;
 const BROKEN = 11;
-/** More are counted, not listed. */
+/** Calls beyond this number are counted, not listed. */
 const LISTED = 100;
 
 /**
- * @param files one: with all that were set aside of it; several: these, in any order
- * @param hash a line that has to be there; undefined = nobody knows one
+ * Verifies an audit log. Never throws: a file that cannot be read is a verdict, too (exit code 2; 11 when broken).
+ * @param files one file: its rotated files are added; several: exactly these, in any order
+ * @param hash of a line that must exist; undefined = none is known
+ * @example
+ * const { exit, text } = await auditVerdict(['audit.jsonl'], undefined);
  */
 export async function auditVerdict(files: readonly string[], hash: string | undefined): Promise<Verdict> {
   const [file = ''] = files;
@@ -57,7 +60,8 @@ function verdictOn(findings: Findings, hash: string | undefined): Verdict {
 
 function uncheckedIn({ head, firstSeq, provenSeq }: Findings): string[] {
   const words: string[] = [];
-  if (firstSeq !== undefined && firstSeq > 1) words.push(`it begins at number ${firstSeq}: pass the earlier files, too`);
+  if (firstSeq !== undefined && firstSeq > 1)
+    words.push(`it begins at number ${firstSeq}: pass the earlier files, too`);
   if (provenSeq === undefined) words.push('the end is not proven, lines may be missing there: pass --head');
   else if (provenSeq !== head?.seq) words.push(`the end is proven up to number ${provenSeq} only: pass a later --head`);
   return words;
