@@ -1,7 +1,7 @@
 /** The Markdown pages of the project. */
 import { globSync } from 'node:fs';
 
-/** Paths from the root, where tests run; without what is installed, built or left behind. */
+/** Paths from the root, where tests run; without installed, built or temporary files. */
 export const MARKDOWN_FILES: readonly string[] = [
   ...globSync('*.md'),
   ...globSync('docs/**/*.md'),
