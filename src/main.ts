@@ -1,7 +1,5 @@
 #!/usr/bin/env node
-/**
- * From argv to exit code: the only reader of argv and the only place that ends the process.
- */
+/** From argv to exit code: the only file that reads argv and ends the process. */
 import { ERRORS, SidecarError } from './core/errors.ts';
 import { sentence, sentences } from './core/failure.ts';
 import { writeBounded } from './core/stdio.ts';
@@ -17,7 +15,7 @@ process.on('unhandledRejection', (reason) => crash('unhandled rejection', reason
 // A closed pipe (`| head`) ends the output, not the sidecar.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
-// On SIGUSR1 Node would open a debugger, through which any token can be read; SIGUSR2 would end the process.
+// By default SIGUSR1 opens Node's debugger, which can read every token, and SIGUSR2 ends the process.
 for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
 
 requireNode();
@@ -25,7 +23,7 @@ await main();
 
 async function main(): Promise<void> {
   try {
-    // Only now, because on an old Node the libraries behind it do not even load.
+    // Loaded after the version check: on an old Node its libraries do not load.
     const { createProgram } = await import('./cli/program.ts');
     await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);
   } catch (error) {
@@ -33,7 +31,7 @@ async function main(): Promise<void> {
       writeBounded(2, visibleLines(process.argv.includes('--json') ? asJson(error) : explain(error)));
       process.exit(ERRORS[error.code].exit);
     }
-    // Commander has already said what is wrong with the arguments.
+    // Commander has already printed what is wrong with the arguments.
     const { code, exitCode } = error as { code?: unknown; exitCode?: number };
     if (typeof code === 'string' && code.startsWith('commander.')) process.exit(exitCode === 0 ? 0 : USAGE);
     crash('unexpected error', error);
@@ -49,7 +47,7 @@ function requireNode(): void {
   process.exit(USAGE);
 }
 
-/** What went wrong, where, and what to do; never a value. */
+/** Formats an error for people: what is wrong, where, and what to do; never a value of a secret. */
 function explain({ code, extras }: SidecarError): string {
   const { title, detail } = ERRORS[code];
   const problems = extras.problems ?? [];
@@ -59,18 +57,18 @@ function explain({ code, extras }: SidecarError): string {
   return `${code}: ${title}${count}\n${lines.join('')}${evidence.join('')}${adviceOn(extras) ?? detail}\n`;
 }
 
-/** For programs, in one line: the same, by its parts. */
+/** Formats the same error as one line of JSON. */
 function asJson({ code, extras: { problems, fields, failure } }: SidecarError): string {
   const { title, detail } = ERRORS[code];
   return `${JSON.stringify({ level: 'error', code, title, detail, problems, ...fields, ...failure })}\n`;
 }
 
-/** What was met and what to do about it; where there are problems, they say the first. */
+/** Returns message and fix; only the fix when listed problems already show the message. */
 function adviceOn({ failure, problems }: SidecarError['extras']): string | undefined {
   return failure && (problems ? sentence(failure.fix) : sentences(failure));
 }
 
-/** An error nobody foresaw may quote anything, so only its class and the places it came through are shown. */
+/** Prints class and stack frames of an unexpected error; never its message, which may contain secrets. */
 function crash(what: string, error: unknown): void {
   const { name, code, stack } = (error ?? {}) as { name?: string; code?: string; stack?: string };
   const frames = (stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));

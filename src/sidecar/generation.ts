@@ -1,6 +1,6 @@
 /**
- * One generation of the control side: credentials, and the tokens that the data plane's routes ask for. Built whole from a
- * configuration, and closed when no request that came in under it is left.
+ * One generation of credentials and tokens for the data plane's routes. Built as a whole from one configuration, and closed
+ * when its last request has ended.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { Clock } from '../core/clock.ts';
@@ -19,7 +19,7 @@ export interface Generation extends Retirable, Serving {
   readonly loaded: LoadedConfig;
   readonly tokens: TokenCache;
   readonly credentials: readonly Credential[];
-  /** Once replaced it refreshes no tokens behind any more, and closes when this has resolved. */
+  /** After `retire` it refreshes no more tokens in the background, and closes when this promise has resolved. */
   usedUntil(over: Promise<void>): void;
 }
 
@@ -30,11 +30,15 @@ export interface GenerationOptions {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  /** The generation this one replaces: its tokens serve until there are new ones. */
+  /** The replaced generation: its tokens are used until there are new ones. */
   readonly previous?: Generation | undefined;
 }
 
-/** Builds everything and starts fetching the first tokens. */
+/**
+ * Builds a generation; routes start to fetch their tokens when the data plane opens them.
+ * @example
+ * const next = createGeneration({ loaded, log, metrics, clock, random, previous });
+ */
 export function createGeneration(options: GenerationOptions): Generation {
   const { loaded, clock, random, previous } = options;
   const identity = connectIdentity(options);
@@ -87,7 +91,7 @@ function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOp
   });
 }
 
-/** One client id at one server, asking for the same: what was issued to the one was issued to the other. */
+/** Whether both mean the same client id, server and parameters: then a token of the one is valid for the other. */
 function isSameClient(name: string, one: LoadedConfig, other: LoadedConfig): boolean {
   const identityOf = ({ config }: LoadedConfig) => {
     const credential = config.credentials[name];
@@ -97,7 +101,7 @@ function isSameClient(name: string, one: LoadedConfig, other: LoadedConfig): boo
   return identityOf(one) === identityOf(other);
 }
 
-/** The old generation's token for the same purpose, if it was issued to the same client by the same server. */
+/** Returns the previous generation's token for the same scope, audience and resource, if the client is the same. */
 function inherited(key: TokenKey, loaded: LoadedConfig, previous: Generation): Token | undefined {
   if (!isSameClient(key.credential, loaded, previous.loaded)) return undefined;
   const wanted = (one: TokenKey) => JSON.stringify([one.scope, one.audience, one.resource]);

@@ -1,23 +1,29 @@
 /**
- * Swap and retire, for whatever is built anew from each configuration: the new one is in force at once and whole, the old
- * one finishes what it has begun.
+ * Replaces objects that are built anew from each configuration: the new one is used at once and as a whole, the old one
+ * finishes what it has begun.
  */
 
 export interface Retirable {
-  /** Begins nothing more; resolves when what it had begun is over and its connections are closed. */
+  /** Starts nothing new; resolves when everything it has begun is finished and its connections are closed. */
   retire(): Promise<void>;
-  /** Ends what still runs. */
+  /** Aborts what still runs. */
   destroy(): Promise<void>;
 }
 
 export interface Generations<Generation> {
   current(): Generation;
-  /** Resolves when the one before is over, and rejects when that cannot be closed. */
+  /** Makes `next` current. Resolves when the previous one is retired; rejects when it cannot be closed. */
   replace(next: Generation): Promise<void>;
-  /** Ends the current one and those that still finish. */
+  /** Destroys the current one and those that are still retiring. */
   destroy(): Promise<void>;
 }
 
+/**
+ * Creates the sequence with its first generation.
+ * @example
+ * const generations = createGenerations(first);
+ * await generations.replace(next);
+ */
 export function createGenerations<Generation extends Retirable>(first: Generation): Generations<Generation> {
   let current = first;
   const alive = new Set([first]);

@@ -1,7 +1,6 @@
 /**
- * What has to be in order before the sidecar starts, beyond a valid configuration: one list, run by `serve`, which does not start
- * without it, and by the doctor, who only looks. Nothing here changes anything. Whether an address is free shows when it is
- * listened on.
+ * Preconditions for a start, beyond a valid configuration: `serve` does not start without them, `check` only reports them.
+ * The checks change nothing. Whether an address is free shows when the sidecar listens on it.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
@@ -12,29 +11,37 @@ import { formatAddress } from '../net/listen.ts';
 import { auditObstacle, fullDisk } from './audit/preconditions.ts';
 import { WAIT_MS } from './audit/writer-lock.ts';
 
-/** Something that is not in order. */
+/** A precondition that is not met. */
 export interface Shortfall extends Words {
   /** `error`: calls fail. */
   readonly level: 'error' | 'warning';
   /** `audit /var/log/aritma/audit.jsonl`. */
   readonly subject: string;
   readonly code: ErrorCode;
-  /** `serve` does not start; else it starts and says so. */
+  /** True: `serve` does not start. False: it starts and logs a warning. */
   readonly stops: boolean;
 }
 
-/** In the order in which they should be mended. @param waitMs for another sidecar that is just ending */
+/**
+ * Returns all unmet preconditions, in the order to fix them.
+ * @param waitMs time for another sidecar that is just ending
+ * @example
+ * for (const { subject, message, fix } of await shortfalls(loaded)) print(subject, message, fix);
+ */
 export async function shortfalls({ config }: Pick<LoadedConfig, 'config'>, waitMs = 0): Promise<Shortfall[]> {
   return [...usedTwice(config), ...(await ofAudit(config, waitMs))];
 }
 
-/** @throws SidecarError with every shortfall that has the code of the first one that stops it */
+/**
+ * Logs warnings, and throws when a precondition prevents the start.
+ * @throws SidecarError SIDECAR_LISTEN_FAILED | SIDECAR_AUDIT_FAILED with all problems that have the code of the first one
+ */
 export async function requirePreconditions(loaded: LoadedConfig, log: Log): Promise<void> {
   const found = await shortfalls(loaded, WAIT_MS);
   const [first] = found.filter(({ stops }) => stops);
   if (first) {
     const same = found.filter(({ stops, code }) => stops && code === first.code);
-    // What to do about the first is said at the end; where there are several, beside each.
+    // A single problem's fix is printed at the end; several problems have theirs beside each.
     const problems = same.map(({ subject, message, fix }) => ({
       ...{ where: subject, path: '' },
       message: same.length === 1 ? message : `${message}; ${fix}`,
@@ -54,7 +61,7 @@ function usedTwice({ listen, admin }: Config): Shortfall[] {
   const texts = all.map(({ address }) => formatAddress(address));
   return all.flatMap(({ role }, index) => {
     const text = texts[index] ?? '';
-    // Port 0 is a different one each time.
+    // Port 0 is a different port each time.
     if (texts.indexOf(text) === index || text.endsWith(':0')) return [];
     return [
       {
@@ -76,6 +83,6 @@ async function ofAudit({ audit }: Config, waitMs: number): Promise<Shortfall[]> 
   if (!full) return [];
   const refuses = audit.whenFailing === 'refuse';
   const so = refuses ? 'calls that change something get 503' : 'calls continue without an audit entry';
-  // Room can be made while it runs, and then it goes on by itself.
+  // This does not prevent the start: the log recovers by itself when the disk has room again.
   return [{ level: refuses ? 'error' : 'warning', ...about, stops: false, ...full, message: `${full.message}: ${so}` }];
 }

@@ -1,6 +1,6 @@
 /**
- * Replaces the running generation by one from the files as they are now. A configuration that is not valid changes
- * nothing but is said loudly; a valid one is swapped in whole, and the old one finishes what it has begun.
+ * Replaces the running generation by one from the current files. An invalid configuration changes nothing and is logged as
+ * an error; a valid one is swapped in as a whole, and the old one finishes what it has begun.
  */
 import { createHash } from 'node:crypto';
 import type { LoadedConfig } from '../config/load.ts';
@@ -16,21 +16,26 @@ export interface ReloadSnapshot {
     | undefined;
 }
 
-/** `unchanged`: the files were touched, not changed. `invalid`: the last good configuration stays in force. */
+/** `unchanged`: files were touched, but not changed. `invalid`: the last good configuration stays in use. */
 export type ReloadResult = 'ok' | 'unchanged' | 'invalid';
 
 export interface Reloader extends Pick<Generations<Generation>, 'current' | 'destroy'> {
-  /** @param force rebuild even if nothing has changed: an operator who asks wants another try */
+  /** Reads everything again. @param force rebuild even if nothing changed: an operator asked for it */
   reload(reason: string, force: boolean): ReloadResult;
   snapshot(): ReloadSnapshot;
 }
 
 export interface ReloaderOptions extends Omit<GenerationOptions, 'previous'> {
-  /** Puts a new generation to use. Resolves when no request is left of the one before. */
+  /** Serves new requests with this generation. Resolves when no request of the previous one is left. */
   readonly use: (next: Generation) => Promise<void>;
 }
 
-/** Builds the first generation. */
+/**
+ * Builds the first generation.
+ * @example
+ * const reloader = createReloader({ loaded, log, metrics, clock, random, use: (next) => plane.use(next) });
+ * reloader.reload('SIGHUP', true); // 'ok' | 'unchanged' | 'invalid'
+ */
 export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
   const { log, metrics } = options;
   const generations = createGenerations(createGeneration(options));
@@ -80,7 +85,7 @@ export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
   };
 }
 
-/** Everything that decides behaviour, secrets by fingerprint. */
+/** Hashes everything that affects behaviour; secrets by their fingerprint. */
 function configFingerprint({ document, secrets, callerKeys, tls }: LoadedConfig): string {
   const hash = createHash('sha256').update(JSON.stringify(document));
   for (const { value, kid, alg } of [...secrets.values()].flat())
@@ -90,7 +95,7 @@ function configFingerprint({ document, secrets, callerKeys, tls }: LoadedConfig)
   return hash.digest('hex');
 }
 
-/** Listeners and log are made once. */
+/** Returns a warning for each changed option that is read only at the start. */
 function restartNeeded(before: LoadedConfig, after: LoadedConfig): string[] {
   const fixed = ({ config: { listen, admin, log, audit, adminActions, drain, callers, limits } }: LoadedConfig) => ({
     ...{ listen, admin, audit, adminActions, drain },

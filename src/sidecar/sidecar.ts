@@ -1,8 +1,7 @@
 /**
- * Composition root: turns a loaded configuration into running objects and back. The only place that knows how the
- * parts fit together; whoever starts a sidecar (a command, the demo, a test) gets its addresses and one way to stop it.
+ * Composition root: builds the running objects from a loaded configuration and stops them. Commands, the demo and tests all
+ * start a sidecar here, and get its addresses and one way to stop it.
  */
-
 import type { Server as HttpServer } from 'node:http';
 import { createHistory } from '../admin/history.ts';
 import { type Admin, createAdmin } from '../admin/server.ts';
@@ -32,27 +31,33 @@ export interface SidecarOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly random?: () => number;
-  /** Heap in use as a share of its limit; V8's own by default. */
+  /** Heap in use as a share of its limit; default: V8's own. */
   readonly heapShare?: () => number;
-  /** Called when `POST /shutdown` asks for it. */
+  /** Called on `POST /shutdown`. */
   readonly onShutdownRequest?: () => void;
 }
 
 export interface Sidecar {
   readonly proxy: readonly Bound[];
   readonly admin: readonly Bound[];
-  /** Resolves when the first token of every route is there. @throws SidecarError the first failure */
+  /** Resolves when every route has its first token. @throws SidecarError of the first failure */
   firstTokens(): Promise<void>;
-  /** Reads configuration and secrets again and uses them, if they are valid. */
+  /** Reads configuration and secrets again, and uses them if they are valid. */
   reload(reason: string): void;
-  /** Drains as configured. True when every running request finished within the limit. */
+  /** Drains and stops. Resolves with true when every running request finished within `drain.limit`. */
   stop(): Promise<boolean>;
 }
 
-/** For callers to take the response that says what is known of a request that was cut off at the drain limit. */
+/** Time for callers to read the error response of a request that was cut off at the drain limit. */
 const LAST_RESPONSES_MS = 200;
 
-/** Starts everything and listens. @throws SidecarError SIDECAR_LISTEN_FAILED | SIDECAR_AUDIT_FAILED */
+/**
+ * Starts everything and listens.
+ * @throws SidecarError SIDECAR_LISTEN_FAILED | SIDECAR_AUDIT_FAILED
+ * @example
+ * const sidecar = await startSidecar({ loaded: loadConfig(), log });
+ * await sidecar.stop();
+ */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const { config } = loaded;
@@ -122,7 +127,7 @@ interface Opening extends Pick<SidecarOptions, 'loaded' | 'log'> {
   readonly adminHosts: Set<string>;
 }
 
-/** All listeners or none. */
+/** Opens all listeners or none. @throws SidecarError SIDECAR_LISTEN_FAILED */
 async function openAll({ loaded, log, plane, admin, hosts, adminHosts }: Opening) {
   const { config } = loaded;
   const admins: Listener[] = [];
@@ -132,7 +137,7 @@ async function openAll({ loaded, log, plane, admin, hosts, adminHosts }: Opening
     const rest = { own: [...admins, ...proxies], ...(onMissing && { onMissing }) };
     admins.push(...(await openListeners(address, { create, hosts: adminHosts, ...rest })));
   };
-  // A Unix socket stays on this machine.
+  // A Unix socket needs no TLS: it is local.
   const tls = (address: Address) => (address.kind === 'tcp' ? loaded.tls.get('callers') : undefined);
   const openProxy = async (address: Address, onMissing?: OnMissing) => {
     const create = () => plane.createListener(tls(address));
@@ -142,7 +147,7 @@ async function openAll({ loaded, log, plane, admin, hosts, adminHosts }: Opening
   try {
     for (const address of config.admin) await openAdmin(address);
     for (const address of config.listen) await openProxy(address);
-    // After those that somebody asked for.
+    // After the configured addresses.
     if (loaded.document['admin'] === undefined) await alsoOverIpv6(admins, openAdmin, log);
     if (loaded.document['listen'] === undefined) await alsoOverIpv6(proxies, openProxy, log);
   } catch (error) {
@@ -155,8 +160,8 @@ async function openAll({ loaded, log, plane, admin, hosts, adminHosts }: Opening
 type OnMissing = (error: SidecarError) => void;
 
 /**
- * Where nobody has chosen an address, `http://localhost:7080` has to work, and on many machines that is `[::1]` before it is
- * `127.0.0.1`. Without IPv6, all is as without this.
+ * Also listens on `[::1]` when no address is configured: `http://localhost:7080` has to work, and many machines resolve
+ * localhost to `[::1]` first. Without IPv6 this does nothing.
  */
 async function alsoOverIpv6(
   [first]: readonly Listener[],
@@ -172,7 +177,7 @@ async function alsoOverIpv6(
   );
 }
 
-/** Probes come from the node by pod address, so only a loopback listener can insist on its names. */
+/** Checks Host only on loopback listeners: Kubernetes probes use the pod's address. */
 function adminRules(address: Address, config: Config) {
   const local = address.kind === 'unix' || isLoopback(address.host);
   return { checkHost: local && address.kind === 'tcp', allowActions: config.adminActions || address.kind === 'unix' };
@@ -181,11 +186,11 @@ function adminRules(address: Address, config: Config) {
 interface Draining {
   readonly proxies: readonly Listener[];
   readonly plane: DataPlane;
-  /** Ends what requests wait for: a token, a connection, a response. Each of them is told so. */
+  /** Aborts the token, connection or response that requests wait for; each gets an error response. */
   readonly abandon: () => Promise<unknown>;
 }
 
-/** True when every running request finished in time. */
+/** Resolves with true when every running request finished in time. */
 async function drain({ drain: { minimum, limit } }: Config, { proxies, plane, abandon }: Draining): Promise<boolean> {
   await sleep(minimum);
   for (const { server } of proxies) server.close();
@@ -204,7 +209,7 @@ async function drain({ drain: { minimum, limit } }: Config, { proxies, plane, ab
 function closeAll(listeners: readonly Listener[]): void {
   for (const { server } of listeners) {
     server.close();
-    // One that only hands connections over has none.
+    // A server that only passes connections on does not have this method.
     if ('closeAllConnections' in server) (server as HttpServer).closeAllConnections();
   }
 }

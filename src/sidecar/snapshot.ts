@@ -1,7 +1,4 @@
-/**
- * What the running objects look like at a glance, for the status page and the metrics: names, states and numbers, never a
- * secret or a token.
- */
+/** A snapshot of the running objects for status page and metrics: names, states and numbers, never a secret or a token. */
 import type { History } from '../admin/history.ts';
 import type { StatusInput } from '../admin/status-input.ts';
 import type { Log } from '../core/log.ts';
@@ -21,7 +18,7 @@ interface Described {
   readonly log: Pick<Log, 'lost'>;
 }
 
-/** Without what only the listeners know. */
+/** Returns the snapshot, without the state that startSidecar adds: listeners and draining. */
 export function describe({ reloader, history, scheduler, plane, auditor, log }: Described) {
   const { loaded, tokens, credentials } = reloader.current();
   const { config, warnings } = loaded;
@@ -41,7 +38,7 @@ export function describe({ reloader, history, scheduler, plane, auditor, log }: 
       upstream: route.upstream.origin + route.upstream.basePath,
       ...tokenKey(route, config),
       allow: route.allow,
-      // Summed up only for those who look: probes ask every few seconds.
+      // A getter: probes take a snapshot every few seconds and do not need it.
       get history() {
         return history.route(route.path);
       },

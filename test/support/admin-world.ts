@@ -1,4 +1,4 @@
-/** A sidecar in this process with a token server that can fail and an API that answers, and calls of its admin listener. */
+/** A sidecar in this process with a token server that can fail and an API, and calls of its admin listener. */
 import { request } from 'node:http';
 import { PATIENCE_MS } from './own-time.ts';
 import { ok, startRawUpstream } from './raw.ts';
@@ -26,7 +26,7 @@ export interface AdminWorld extends AsyncDisposable {
 
 /**
  * @param config further options of the sidecar's configuration file
- * @param answerer of the first token requests; a token when absent
+ * @param answerer responds to the first token requests; a token when absent
  */
 export async function createAdminWorld(
   config: Readonly<Record<string, unknown>> = {},
@@ -49,7 +49,7 @@ export async function createAdminWorld(
   };
 }
 
-/** Plain node:http, because fetch would not send every Host and path as given. */
+/** Uses node:http, because fetch does not send every Host and path unchanged. */
 function send(
   origin: string,
   path: string,
@@ -57,7 +57,7 @@ function send(
 ): Promise<AdminAnswer> {
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(origin);
-    // Without a length Node would send the body of a GET unframed.
+    // Without a length Node sends the body of a GET unframed.
     const framed = body === undefined ? headers : { ...headers, 'Content-Length': Buffer.byteLength(body) };
     const call = request(
       { hostname, port, path, method, headers: framed, agent: false, timeout: PATIENCE_MS },
@@ -76,7 +76,7 @@ function send(
   });
 }
 
-/** The value of the samples of a metric, by their labels as written. */
+/** Returns the values of a metric, by their labels as written. */
 export function samples(text: string, name: string): Record<string, number> {
   const found = text.matchAll(new RegExp(`^aritma_sidecar_${name}(\\{.*\\})? (\\S+)$`, 'gm'));
   return Object.fromEntries([...found].map(([, labels = '', value]) => [labels, Number(value)]));

@@ -1,4 +1,4 @@
-/** One connection, exact bytes in the pieces given, and the first final answer to them. */
+/** Sends exact bytes in the given pieces on one connection, and returns the first final response. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
@@ -6,13 +6,13 @@ import { type Message, readMessage, statusOf } from './messages.ts';
 import { PATIENCE_MS } from './own-time.ts';
 
 export interface AskOptions {
-  /** No answer and no end of the connection in this time is an error. */
+  /** Time limit for a response or the end of the connection, ms. */
   readonly limitMs?: number;
   /** Pause between pieces, so that the other side reads them one by one. */
   readonly pauseMs?: number;
 }
 
-/** @returns undefined when the other side ended the connection without a whole answer */
+/** @returns undefined when the other side closed the connection without a complete response */
 export async function ask(
   port: number,
   pieces: readonly Buffer[],

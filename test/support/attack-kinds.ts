@@ -1,4 +1,4 @@
-/** The three kinds most rows of the attack table are of: refused, passed on, answered. */
+/** The three kinds of most rows in the attack table: refused, forwarded, responded. */
 import { type AttackRow, REACHED, type Stage } from './attack-row.ts';
 import type { ReachedRequest, Script } from './attack-upstream.ts';
 import type { Answer } from './caller.ts';
@@ -6,12 +6,12 @@ import { valuesOf } from './messages.ts';
 
 export type Marks = Pick<AttackRow, 'naiveFails' | 'leftOut' | 'defect' | 'hasty'>;
 
-/** A request with our own Host. */
+/** A request with the sidecar's Host. */
 export function request(line: string, fields = '', body = ''): string {
   return `${line} HTTP/1.1\r\nHost: {host}\r\n${fields}\r\n${body}`;
 }
 
-/** Why the control is not asked: what refuses this in Node refuses it for both. */
+/** Why the control does not play this row: Node itself refuses the request in both. */
 export const PARSER = 'it has the same parser';
 
 export function chunked(...pieces: readonly string[]): string {
@@ -23,11 +23,11 @@ export interface Refusal extends Marks {
   readonly name: string;
   readonly bytes: string;
   readonly statuses: readonly number[];
-  /** The connection has to end: where its next message begins is anyone's guess. */
+  /** The connection must close: the start of its next message is unknown. */
   readonly closes?: true;
 }
 
-/** An error answer of our own, and not a byte to the API. */
+/** An error response of the sidecar, and no byte to the API. */
 export function refused({ bytes, statuses, closes, ...row }: Refusal): AttackRow {
   return {
     ...row,
@@ -59,19 +59,19 @@ export interface Passage extends Marks {
   readonly name: string;
   readonly bytes: string;
   readonly method?: string;
-  /** As the API has to see it. */
+  /** As the API must receive it. */
   readonly target: string;
-  /** The caller's fields that arrive, as sent; none of the others. */
+  /** The caller's fields that must arrive, unchanged; no others may. */
   readonly fields?: string;
   readonly body?: string;
-  /** How the body is framed for the API. */
+  /** How the body must be framed for the API. */
   readonly framing?: 'length' | 'chunked';
   readonly status?: number;
-  /** Lines the API must not get, also from the control. */
+  /** Lines that the API must not get, not even from the control. */
   readonly never?: RegExp;
 }
 
-/** One whole request to the API, with exactly these bytes and one token, and its answer to the caller. */
+/** One complete request to the API, with exactly these bytes and one token, and its response to the caller. */
 export function passed(passage: Passage): AttackRow {
   const { bytes, method = 'GET', target, fields = '', body = '', framing, status = 200, never, ...row } = passage;
   return {
@@ -119,7 +119,7 @@ function expectedFields(stage: Stage, { fields, body, framing, method }: Expecta
   const length = body.length > 0 || ['POST', 'PUT', 'PATCH'].includes(method);
   return [
     `host: ${stage.upstream.authority}`,
-    // undici gives the connection of a HEAD up, in case an answer has a body all the same.
+    // undici closes the connection of a HEAD, in case the response has a body.
     `connection: ${method === 'HEAD' ? 'close' : 'keep-alive'}`,
     ...fields.split('\r\n').filter(Boolean),
     'Via: 1.1 aritma-sidecar',
@@ -138,18 +138,18 @@ function maskId(text: string): string {
 export interface AnswerCase extends Marks {
   readonly id: string;
   readonly name: string;
-  /** The request; by default a GET. */
+  /** The request; default: a GET. */
   readonly bytes?: string;
   readonly toHead?: boolean;
   /** What the API sends for it; further requests get 200 `fine`. */
   readonly script: string | Script;
-  /** Further looks at the answer. */
+  /** Further checks of the response. */
   readonly looks: (stage: Stage, answer: Answer) => void | Promise<void>;
-  /** Of the request at the API; by default once. */
+  /** How often the request reaches the API; default: once. */
   readonly sent?: number;
 }
 
-/** An answer of the API, what the caller makes of it, and a clean next request on the caller's and the API's side. */
+/** A response of the API, what the caller sees of it, and a clean next request on both sides. */
 export function answered({ bytes, toHead, script, looks, sent = 1, ...row }: AnswerCase): AttackRow {
   return {
     ...row,
@@ -163,7 +163,7 @@ export function answered({ bytes, toHead, script, looks, sent = 1, ...row }: Ans
   };
 }
 
-/** Looks for a status, and a code of our own or none. */
+/** Checks the status, and the sidecar's error code or its absence. */
 export function isAnswer(
   status: number,
   options: { code?: string; body?: string; executed?: boolean } = {},
@@ -177,7 +177,7 @@ export function isAnswer(
   };
 }
 
-/** A broken answer of the API: 502 of our own, and the connection to the API is given up. */
+/** A broken response of the API: the sidecar responds 502 and closes the connection to the API. */
 export function spoiled(id: string, what: string, bytes: string, marks: Marks = {}): AttackRow {
   return answered({
     id,

@@ -1,4 +1,4 @@
-/** One row of the attack table, played against either subject; what is found wrong is collected as complaints. */
+/** One row of the attack table, played against either subject; collects every fault as a complaint. */
 import { setTimeout } from 'node:timers/promises';
 import type { Subject } from './attack-subject.ts';
 import type { AttackUpstream, ReachedRequest } from './attack-upstream.ts';
@@ -10,13 +10,13 @@ export interface AttackRow {
   readonly id: string;
   /** Condition and outcome, in the present tense. */
   readonly name: string;
-  /** The control is known to fail here. */
+  /** Whether the control is known to fail here. */
   readonly naiveFails?: true;
-  /** Why the control is not asked. */
+  /** Why the control does not play this row. */
   readonly leftOut?: string;
-  /** What the sidecar still does wrong here; the row then has to fail for it. */
+  /** A known fault of the sidecar; the row must then fail because of it. */
   readonly defect?: string;
-  /** Played by a sidecar whose deadlines are short. */
+  /** Played by a sidecar with short time limits. */
   readonly hasty?: true;
   /** It calls `/other`; in all other rows no byte may go there. */
   readonly callsOther?: true;
@@ -28,22 +28,22 @@ export interface Stage {
   readonly upstream: AttackUpstream;
   readonly isSidecar: boolean;
   check(complaint: string, fine: boolean): void;
-  /** Only for the sidecar: what a control need not do, such as our own headers and codes. */
+  /** Checks only for the sidecar: what a control need not do, such as the sidecar's headers and codes. */
   strict(complaint: string, fine: boolean): void;
-  /** Opens a connection and sends bytes in which `{host}`, `{api}` and `{evil}` stand for authorities. */
+  /** Opens a connection and sends bytes, with `{host}`, `{api}` and `{evil}` replaced by authorities. */
   send(bytes: string): Promise<Caller>;
   fill(bytes: string): string;
   answer(caller: Caller, toHead?: boolean): Promise<Answer>;
   ended(caller: Caller): Promise<'end' | 'reset'>;
-  /** Waits for a condition; a complaint when it does not come true in time. */
+  /** Waits for a condition; adds a complaint when it does not become true in time. */
   until(complaint: string, condition: () => boolean): Promise<void>;
-  /** A well-formed request behind everything sent so far, and then what reached the API besides it. */
+  /** Sends a well-formed request after everything else, and checks what else reached the API. */
   barrier(): Promise<readonly ReachedRequest[]>;
 }
 
 export const REACHED = 'something reached the API';
 export const DEAD = 'the process is gone';
-/** The control's: it leaves its callers without an answer in many rows, and nothing is wrong where it is only slow. */
+/** Time limit for the control: it often does not respond at all, and being slow is no fault here. */
 const SHORT_PATIENCE_MS = 400;
 
 export async function playAttack(row: AttackRow, subject: Subject): Promise<string[]> {

@@ -1,4 +1,4 @@
-/** Who is attacked: the sidecar or the naive control, each a process of its own between callers and a recording API. */
+/** The subject of an attack: the sidecar or the naive control, each in its own process, before a recording API. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
@@ -12,18 +12,18 @@ export interface Subject extends AsyncDisposable {
   readonly port: number;
   readonly pid: number;
   readonly upstream: AttackUpstream;
-  /** For the sidecar the API behind `/other`, for both a host the token of `/api` must never reach. */
+  /** The API behind `/other` for the sidecar; for both, a host that must never get the token of `/api`. */
   readonly foreign: AttackUpstream;
   isAlive(): boolean;
-  /** Whether this is an `Authorization` the subject may send. */
+  /** Whether the subject may send this `Authorization`. */
   isOurs(authorization: string | undefined): boolean;
-  /** Ends what is left of a row; a control that died is started again. */
+  /** Closes what a row has left open; restarts a control that has crashed. */
   clear(): Promise<void>;
 }
 
 export const HAS_PROC = existsSync('/proc/self/fd');
 const MINUTE_MS = 60_000;
-/** Rows about the 401 rules wear a token out, so each has a route with a scope of its own. */
+/** Rows about the 401 rules use up a token, so each has a route with its own scope. */
 export const SCOPED_ROUTES = 8;
 
 /** @param config further options of the sidecar */
@@ -35,7 +35,7 @@ export async function startSidecarSubject(config: Readonly<Record<string, unknow
   world.identity.answerWith((res, call, count) => {
     const token = `fake-token-${call.form.get('scope')}-${count}`;
     issued.add(`Bearer ${token}`);
-    // A kept connection to the token endpoint would blur the count of descriptors.
+    // A kept connection to the token endpoint would disturb the count of descriptors.
     res.setHeader('Connection', 'close');
     grant(token)(res, call, count);
   });
@@ -44,7 +44,7 @@ export async function startSidecarSubject(config: Readonly<Record<string, unknow
     { path: '/api', upstream: upstream.url },
     { path: '/based', upstream: `${upstream.url}/base` },
     { path: '/listed', upstream: upstream.url, allow: ['GET /open/**'] },
-    // Reserved, and nobody listens there.
+    // Reserved: nothing listens there.
     { path: '/dead', upstream: 'http://127.0.0.1:1' },
     { path: '/other', upstream: foreign.url, scope: 'other' },
     ...scoped.map((scope) => ({ path: `/${scope}`, upstream: upstream.url, scope })),
@@ -102,12 +102,12 @@ export async function startNaiveSubject(): Promise<Subject> {
   };
 }
 
-/** Of a process, by now. Only where `HAS_PROC`. */
+/** Descriptors of a process now. Only where `HAS_PROC`. */
 export function descriptorsOf(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-/** The fewest of some looks: a file that is being looked at for changes is open for a moment. */
+/** The smallest of several counts: a watched file is open for a moment while it is checked. */
 export async function baselineOf(pid: number): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let look = 0; look < 20; look += 1) {

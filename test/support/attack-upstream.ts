@@ -1,6 +1,6 @@
 /**
- * The API of the attack suite: one port for all rows, cleared between them. It records every byte and, unlike the strict
- * scripted API, lives on when what comes is no HTTP, because a failing control sends just that.
+ * The API of the attack suite: one port for all rows, cleared between them. It records every byte. Unlike the strict
+ * scripted API it continues after bytes that are not HTTP, because a failing control sends such bytes.
  */
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { type Message, readMessage } from './messages.ts';
@@ -12,25 +12,25 @@ export interface ReachedRequest extends Message {
   readonly socket: Socket;
 }
 
-/** Latin1 bytes to send; undefined = answers in its own way or not at all. */
+/** Returns latin1 bytes to send; undefined = responds itself, or not at all. */
 export type Script = (request: ReachedRequest, index: number) => string | undefined;
 
 export interface AttackUpstream extends AsyncDisposable {
   readonly url: string;
   /** `127.0.0.1:PORT`. */
   readonly authority: string;
-  /** Whole requests since the last reset. */
+  /** Complete requests since the last reset. */
   readonly requests: readonly ReachedRequest[];
-  /** Everything received since the last reset, one entry a connection. */
+  /** Everything received since the last reset, one entry per connection. */
   readonly received: readonly string[];
-  /** Connections that are open. */
+  /** Open connections. */
   readonly open: number;
-  /** What came that is no (whole) request. */
+  /** Received bytes that are not a complete request. */
   leftovers(): string;
   script(next: Script): void;
   /** Called with every piece, also of incomplete requests. */
   onBytes(listener: (socket: Socket, received: string) => void): void;
-  /** Ends all connections and forgets. */
+  /** Closes all connections and forgets everything. */
   reset(): void;
 }
 

@@ -1,4 +1,4 @@
-/** Trees that stand for the base images of our Dockerfile, from Debian's own packages. Needs root, debootstrap and npm. */
+/** Folders that stand for the base images of the Dockerfile, built from Debian's packages. Needs root, debootstrap and npm. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,14 +9,14 @@ const LIMIT_MS = 180_000;
 export interface BaseImages {
   /** Like `node:*-slim`: Debian with a shell, Node and npm. */
   readonly node: string;
-  /** Like `distroless/cc`: C libraries, certificates, and no program at all. */
+  /** Like `distroless/cc`: C libraries and certificates, no programs. */
   readonly runtime: string;
 }
 
-/** Where the machine's own certificates are, if it has others than Debian. */
+/** The machine's own CA certificates, if it has other ones than Debian. */
 const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt';
 
-/** Both below `folder`. */
+/** Creates both below `folder`. */
 export function createBaseImages(folder: string): BaseImages {
   const [node, runtime] = [join(folder, 'base-node'), join(folder, 'base-runtime')];
   const options = ['--variant=minbase', '--include=libatomic1,ca-certificates'];
@@ -26,7 +26,7 @@ export function createBaseImages(folder: string): BaseImages {
   return { node, runtime };
 }
 
-/** The files of these packages and nothing else. */
+/** Only the files of these packages. */
 function extractRuntime(debian: string, runtime: string): void {
   const packages = ['base-files', 'libc6', 'libgcc-s1', 'libstdc++6', 'ca-certificates'];
   const options = { encoding: 'utf8', timeout: LIMIT_MS } as const;
@@ -35,7 +35,7 @@ function extractRuntime(debian: string, runtime: string): void {
     .split('\n')
     .filter((path) => path !== '/.' && !/^\/usr\/(?:s?bin|share\/(?:doc|man))\//.test(path));
   mkdirSync(runtime);
-  // Debian has one folder under two names, which the packages' lists do not know.
+  // Debian has one folder under two names, which the file lists of the packages do not show.
   for (const name of ['bin', 'lib', 'lib64', 'sbin']) symlinkSync(`usr/${name}`, join(runtime, name));
   const list = kept.filter((path) => path !== '' && existsSync(join(debian, path))).map((path) => `.${path}`);
   const input = execFileSync('tar', ['-C', debian, '-c', '--no-recursion', '-T', '-'], {
@@ -45,7 +45,7 @@ function extractRuntime(debian: string, runtime: string): void {
   execFileSync('tar', ['-C', runtime, '-x', '--keep-directory-symlink'], { input });
 }
 
-/** The Node that runs this, with the npm that this machine has. */
+/** The Node that runs this, with the machine's npm. */
 function addNode(root: string): void {
   const command = execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim();
   const npm = join(dirname(realpathSync(command)), '..');

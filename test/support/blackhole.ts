@@ -1,4 +1,4 @@
-/** A port behind a firewall that drops packets, without a firewall: nobody accepts, and the queue of the kernel is full. */
+/** A port that acts like one behind a firewall that drops packets: nothing accepts, and the kernel's queue is full. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +9,7 @@ export interface Blackhole {
   close(): Promise<unknown>;
 }
 
-/** Listens, and then stops its thread for ever. */
+/** Listens, and then blocks its thread forever. */
 const LISTENS = `
 const { parentPort } = require('node:worker_threads');
 const server = require('node:net').createServer();

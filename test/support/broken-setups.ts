@@ -1,4 +1,4 @@
-/** Set-ups that are broken in one place, and what has to be said of each: what is wrong, and what to do about it. */
+/** Set-ups with one fault each, and the expected message: what is wrong, and what to do about it. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import type { ServerOptions } from 'node:https';
@@ -19,11 +19,11 @@ import { grant, json } from './token-server.ts';
 export interface BrokenSetup extends Expected {
   readonly what: string;
   readonly harm: (patient: Patient) => unknown;
-  /** Of the call; GET without. */
+  /** Method of the call; default GET. */
   readonly method?: 'POST';
-  /** Whether this machine can be made so; yes without. */
+  /** Whether this machine can have the fault; default: yes. */
   readonly isPossible?: () => boolean;
-  /** Where a view says it in its own way; as text: why it can say nothing of it. */
+  /** Views with a message of their own; as text: why the view cannot show it. */
   readonly views?: Partial<Readonly<Record<View, Expected | string>>>;
 }
 
@@ -46,7 +46,7 @@ const page = (status: number, headers: Record<string, string>, body: string) => 
 const api = (bytes: string) => (patient: Patient) => patient.api(bytes);
 const tokenEndpoint = (url: string) => (patient: Patient) => Object.assign(patient.credential, { tokenEndpoint: url });
 
-/** The identity server speaks TLS with this. */
+/** The identity server uses TLS with these options. */
 const identityTls = (options: () => ServerOptions, isTrusted: boolean) => async (patient: Patient) => {
   const { port } = patient.keep(await startTlsServer(options()));
   tokenEndpoint(`https://127.0.0.1:${port}/connect/token`)(patient);
@@ -60,7 +60,7 @@ const identityAt =
     tokenEndpoint(`${scheme}://127.0.0.1:${port}/connect/token`)(patient);
   };
 
-/** Of a port that is free, and stays so: none that the system gives away. */
+/** Returns a free port that stays free: the system does not assign it. */
 async function nobody(): Promise<number> {
   const server = createServer();
   const port = await listenApart(server);
@@ -406,7 +406,7 @@ const MACHINE: readonly BrokenSetup[] = [
 
 const MOUNT = ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs'] as const;
 
-/** A disk of a test's own takes root, and a system that lets root mount one. */
+/** Mounting a disk for a test needs root, and a system that lets root mount. */
 function canMount(): boolean {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
   using folder = createFolder();

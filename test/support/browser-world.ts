@@ -1,4 +1,4 @@
-/** A sidecar, or the naive proxy, behind a port that a browser can find, an API that counts, and a server of hostile pages. */
+/** A sidecar or the naive proxy on a port that a browser can reach, an API that counts, and a server of hostile pages. */
 import { fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
@@ -14,18 +14,18 @@ export interface Arrived {
 }
 
 export interface BrowserWorld extends AsyncDisposable {
-  /** The port browsers and programs know; leads to the sidecar or naive proxy. */
+  /** The port that browsers and programs use; leads to the sidecar or naive proxy. */
   readonly port: number;
   readonly pagePort: number;
-  /** What came to the API, through whatever is in between. */
+  /** What reached the API. */
   readonly arrived: readonly Arrived[];
-  /** What the sidecar refused, by code; stays empty for the naive proxy. */
+  /** What the sidecar refused, by code; empty for the naive proxy. */
   refused(): string[];
-  /** While it runs, the port belongs to the server of hostile pages, as a name does before it is bound anew. */
+  /** Gives the port to the server of hostile pages while it runs, as after DNS rebinding. */
   whilePagesHaveThePort(run: () => Promise<unknown>): Promise<void>;
 }
 
-/** A name whose owner lets it point to the browser's own machine. */
+/** A host name whose owner can point it to the browser's own machine. */
 export const EVIL = 'evil.example';
 
 const ARGS = [
@@ -35,7 +35,7 @@ const ARGS = [
   `--host-resolver-rules=MAP ${EVIL} 127.0.0.1`,
 ];
 
-/** For a user a missing browser is none of our business; where CI runs, it has to be there. */
+/** Users may have no browser; CI must have one. */
 export const chromiumIsMissing = () => !process.env['CI'] && spawnSync('chromium', ['--version']).status !== 0;
 
 export async function startBrowser(): Promise<Browser> {
@@ -54,7 +54,7 @@ export async function startBrowserWorld(kind: 'sidecar' | 'naive proxy'): Promis
   const api = await startServer((req, res) => {
     arrived.push({ method: req.method ?? '', authorization: req.headers.authorization });
     req.resume();
-    // The worst API there is lets every page read its answers.
+    // The worst case: an API that lets every page read its responses.
     const origin = req.headers.origin ?? '*';
     const allowed = { 'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Headers': 'content-type, x-custom' };
     res.writeHead(200, { 'Content-Type': 'text/plain', ...allowed }).end('balance 4711');

@@ -1,4 +1,4 @@
-/** What one connection, one API, one file or one header may try, each at three sizes. */
+/** Attacks by one connection, one API, one file or one header, each at three sizes. */
 import type { Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { type Api, type Attack, type BudgetWorld, FINE, takenOf } from './budget-world.ts';
@@ -9,7 +9,7 @@ const HOLD: Api = () => undefined;
 const CHUNK = '1\r\nx\r\n';
 const CHUNKED = 'Transfer-Encoding: chunked\r\n\r\n';
 
-/** Until nobody takes any more, or until it is all gone; an attacker has no more patience than this. */
+/** Runs until nothing more is accepted or everything is sent; an attack does not wait longer than this. */
 async function untilStill(sockets: readonly Socket[], limitMs = 8000): Promise<void> {
   const left = () => sockets.reduce((sum, socket) => sum + (socket.destroyed ? 0 : socket.writableLength), 0);
   let still = 0;
@@ -21,13 +21,13 @@ async function untilStill(sockets: readonly Socket[], limitMs = 8000): Promise<v
   }
 }
 
-/** In pieces, so that it shows how much has been taken. */
+/** Sends in pieces, so that the amount accepted is visible. */
 function send(socket: Socket, text: string): void {
   const bytes = Buffer.from(text, 'latin1');
   for (let at = 0; at < bytes.length; at += 64 * KIB) socket.write(bytes.subarray(at, at + 64 * KIB));
 }
 
-/** Every connection sends the same. */
+/** All connections send the same. */
 async function flood({ open }: BudgetWorld, count: number, bytes: string, port?: number): Promise<number> {
   const sockets = await open(count, port);
   for (const socket of sockets) send(socket, bytes);
@@ -35,7 +35,7 @@ async function flood({ open }: BudgetWorld, count: number, bytes: string, port?:
   return takenOf(sockets);
 }
 
-/** Callers that read as slowly as can be, or not at all. */
+/** Callers that read as slowly as possible, or not at all. */
 async function leaveUnread({ open, host }: BudgetWorld, count: number, target: string, port?: number): Promise<void> {
   const sockets = await open(count, port);
   for (const socket of sockets) socket.pause().write(`GET ${target} HTTP/1.1\r\n${host}\r\n`);
@@ -45,7 +45,7 @@ async function leaveUnread({ open, host }: BudgetWorld, count: number, target: s
 const repeat = (unit: string, bytes: number) => unit.repeat(Math.ceil(bytes / unit.length));
 const get = (host: string, target: string, headers = '') => `GET ${target} HTTP/1.1\r\n${host}${headers}\r\n`;
 
-/** The measure of all others: as many plain requests as fit, a hundred at a time, all of them held until the end. */
+/** The baseline for all others: as many plain requests as fit, a hundred at a time, all held until the end. */
 export const PLAIN: Attack = {
   name: 'plain requests',
   sizes: [20 * KIB, 40 * KIB, 80 * KIB],
@@ -181,7 +181,7 @@ const fromCallers: readonly Attack[] = [
   },
 ];
 
-/** An API that sends that much to every caller. */
+/** An API that sends this much to every caller. */
 const sends =
   (head: string, unit: string): Api =>
   (target, socket) => {

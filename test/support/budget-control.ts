@@ -1,4 +1,4 @@
-/** The control of budgets: node:http in front, undici behind, backpressure both ways, and nothing that bounds anything. */
+/** The control of budgets: node:http in front, undici behind, backpressure both ways, and no limits at all. */
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Agent, request } from 'undici';

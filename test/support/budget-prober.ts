@@ -1,7 +1,7 @@
 /**
- * A thread that is a fresh caller again and again while something else goes on: how long one waits at most, by the clock
- * and by the time the subject's main thread had on a core meanwhile, which no busy machine can prolong. Also the API behind
- * that caller, and the highest memory of the subject.
+ * A thread that calls as a new caller again and again during an attack: the longest wait, by the clock and by the CPU time of
+ * the subject's main thread, which other processes cannot prolong. Also the API behind that caller, and the highest memory of
+ * the subject.
  */
 import { readFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
@@ -18,12 +18,12 @@ export interface Probed {
   readonly peakBytes: number;
 }
 
-/** Of a thread that is a process's first, ms. */
+/** CPU time of the first thread of a process, ms. */
 function ownMs(pid: number): number {
   try {
     return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
   } catch {
-    // It has ended.
+    // The process has ended.
     return 0;
   }
 }
@@ -41,7 +41,7 @@ async function probe(pid: number, url: string, isOver: () => boolean): Promise<P
   const watch = setInterval(() => {
     seen.peakBytes = Math.max(seen.peakBytes, residentBytes(pid) ?? 0);
   }, 5);
-  // At least one after it is over: what a fresh caller finds then counts too.
+  // At least one call after the attack: it counts, too.
   for (let last = false; !last; await setTimeout(5)) {
     last = isOver();
     const [startedAt, had] = [performance.now(), ownMs(pid)];

@@ -1,4 +1,4 @@
-/** A subject of a budget with the API behind it: what an attack costs it in memory and time, and a fresh caller beside it. */
+/** A subject of a budget with its API: what an attack costs it in memory and time, and a new caller during the attack. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -10,26 +10,26 @@ import { residentBytes } from './processes.ts';
 import { startSidecarProcess } from './sidecar-process.ts';
 import { startTokenServer } from './token-server.ts';
 
-/** Answers a request by its target, with bytes or in its own time. */
+/** Responds to a request by its target, with bytes or in its own time. */
 export type Api = (target: string, socket: Socket) => void;
 
 export interface BudgetWorld {
   readonly port: number;
-  /** None of the control. */
+  /** The control has none. */
   readonly adminPort: number | undefined;
   readonly host: string;
-  /** Opens connections; errors are nobody's business. */
+  /** Opens connections; their errors are ignored. */
   open(count: number, port?: number): Promise<readonly Socket[]>;
 }
 
 export interface Attack {
   readonly name: string;
-  /** Three, ascending; of what, the attack knows. */
+  /** Three sizes, ascending; their unit depends on the attack. */
   readonly sizes: readonly [number, number, number];
   readonly api?: Api;
   /** Also possible against a plain proxy. */
   readonly hasControl: boolean;
-  /** Resolves when it is over. @returns bytes sent to the subject, from either side */
+  /** Resolves at the end of the attack. @returns bytes sent to the subject, from either side */
   play(world: BudgetWorld, size: number): Promise<number>;
 }
 
@@ -40,10 +40,10 @@ export interface Cost extends Probed {
   readonly isAlive: boolean;
 }
 
-/** A file of another build, `source`, or the `control`. */
+/** `source`, a file of another build, or the `control`. */
 export type Subject = { readonly program: string | undefined } | 'control';
 
-/** What four wildcards and a path that almost fits cost. */
+/** What four wildcards and a path that nearly matches cost. */
 const GLOB = ['GET /**/a/**/a/**/x', 'GET /fine'];
 const PLAIN_REQUESTS = 200;
 
@@ -51,31 +51,31 @@ function tasksOf(pid: number): readonly string[] {
   try {
     return readdirSync(`/proc/${pid}/task`);
   } catch {
-    // It has ended.
+    // The process has ended.
     return [];
   }
 }
 
-/** What all threads of a process had on a core, ms. @param waits also what they wanted and did not get */
+/** CPU time of all threads of a process, ms. @param waits also the time they waited for a core */
 function cpuMs(pid: number, { waits = false } = {}): number {
   const tasks = tasksOf(pid).map((task) => {
     try {
       const [had = '', wanted = ''] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
       return (Number(had) + (waits ? Number(wanted) : 0)) / 1e6;
     } catch {
-      // It has ended since.
+      // The thread has ended.
       return 0;
     }
   });
   return tasks.reduce((sum, ms) => sum + ms, 0);
 }
 
-/** What the subject, or the system in its place, has taken. */
+/** Bytes that the subject, or the system for it, has accepted. */
 export function takenOf(sockets: readonly Socket[]): number {
   return sockets.reduce((sum, { bytesWritten, writableLength }) => sum + bytesWritten - writableLength, 0);
 }
 
-/** Whatever is under way is done, except for a fresh caller now and then; or it goes on for longer than anybody waits. */
+/** Resolves when everything but the new caller's calls is done, or the time limit has passed. */
 async function untilIdle(pid: number): Promise<void> {
   for (let [idle, rounds] = [0, 0]; idle < 3 && rounds < 200; rounds += 1) {
     const before = cpuMs(pid, { waits: true });
@@ -159,7 +159,7 @@ async function start(subject: Subject, api: string, fresh: string): Promise<Runn
   };
 }
 
-/** Plays it once against a subject that has just started and has served some requests. */
+/** Plays it once against a subject that has just started and served some requests. */
 export async function measure(subject: Subject, attack: Attack, size: number): Promise<Cost> {
   const prober = new Worker(new URL('./budget-prober.ts', import.meta.url));
   const [fresh] = (await once(prober, 'message')) as [string];
@@ -183,7 +183,7 @@ export async function measure(subject: Subject, attack: Attack, size: number): P
     prober.postMessage({ pid, url });
     const played = await attack.play(world, size);
     await untilIdle(pid);
-    // What came to be taken only now, too.
+    // Includes what was accepted only now.
     const bytes = Math.max(played, takenOf(sockets));
     for (const socket of sockets) socket.destroy();
     await untilIdle(pid);

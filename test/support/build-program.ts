@@ -1,6 +1,6 @@
 /**
- * Before the tests that start the program as its users do: bundles it as the package does, since a bundle starts in half the
- * time of two hundred sources. Hides where it lies; who is not told starts the source.
+ * Before the tests that start the program as users do: bundles it as the package does, because a bundle starts in half the
+ * time of two hundred sources. Hides the place of the bundle; tests without it start the source.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { COMPILED } from './compiled.ts';
 export async function setup(): Promise<void> {
   const { chunks } = await bundle('many');
   const digest = createHash('sha256').update(JSON.stringify(chunks)).digest('hex').slice(0, 16);
-  // By its content, so that the same program is compiled once, and runs beside this one keep theirs.
+  // Named by its content: the same program is compiled once, and parallel runs keep theirs.
   const folder = join(COMPILED['NODE_COMPILE_CACHE'] ?? '', `program-${digest}`);
   if (!existsSync(folder)) {
     const unfinished = `${folder}.${process.pid}`;
@@ -31,7 +31,7 @@ export async function setup(): Promise<void> {
 
 const DAY_MS = 86_400_000;
 
-/** Of programs that have changed since, those that no run can be using. */
+/** Deletes older bundles that no run can be using. */
 function forgetOthers(folder: string): void {
   for (const name of readdirSync(dirname(folder))) {
     const path = join(dirname(folder), name);

@@ -1,4 +1,4 @@
-/** One caller's connection: sends exact bytes, reads whole answers, and tells how the connection ended. */
+/** One caller's connection: sends exact bytes, reads complete responses, and reports how the connection ended. */
 import { connect, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { announcedEnd, type Message, readMessage, statusOf, valuesOf } from './messages.ts';
@@ -15,14 +15,14 @@ export interface Caller extends Disposable {
   readonly socket: Socket;
   /** Everything received, latin1. */
   readonly received: string;
-  /** How the other side ended the connection; undefined while it is open. */
+  /** How the other side closed the connection; undefined while it is open. */
   readonly ending: 'end' | 'reset' | undefined;
   send(bytes: string | Buffer): void;
-  /** Starts reading where the connection was opened paused. */
+  /** Starts reading on a connection that was opened paused. */
   read(): void;
-  /** The next answer, 1xx included. Rejects when it is not complete in time or the connection ends within it. */
+  /** The next response, 1xx included. Rejects when it is not complete in time or the connection ends within it. */
   answer(options?: { readonly toHead?: boolean; readonly timeoutMs?: number }): Promise<Answer>;
-  /** Resolves when the other side has ended the connection. */
+  /** Resolves when the other side has closed the connection. */
   ended(timeoutMs?: number): Promise<'end' | 'reset'>;
 }
 

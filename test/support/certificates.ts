@@ -1,4 +1,4 @@
-/** Certificates of a private CA, made by the openssl program in a folder of the test's own. */
+/** Certificates of a private CA, made by the openssl program in a folder of the test. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,10 +35,10 @@ const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-
 
 const SKIPPED = !process.env['CI'] && !hasOpenssl();
 
-/** Skips by name where openssl is missing; on CI it must be there. */
+/** Skips by name when openssl is missing; on CI it must be there. */
 export const describeWithOpenssl = describe.skipIf(SKIPPED);
 
-/** Makes certificates of a private CA before the tests of a file, once, and removes them after; what is returned gets them. */
+/** Makes certificates of a private CA once before the tests of a file and removes them after; returns a getter for them. */
 export function makeCertificates<Made>(make: (authority: Authority, folder: Folder) => Made) {
   let made: (Made & { readonly folder: Folder; readonly authority: Authority }) | undefined;
   beforeAll(() => {
@@ -63,7 +63,7 @@ function hasOpenssl(): boolean {
   }
 }
 
-/** Several in one folder need different names. */
+/** Different names for several in one folder. */
 export function createAuthority(folder: Folder, name = 'ca'): Authority {
   const config = folder.write(`${name}.cnf`, CONFIG);
   const file = (base: string) => join(folder.path, base);

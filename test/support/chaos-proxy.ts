@@ -1,4 +1,4 @@
-/** A bad network: passes bytes between two ports and harms each connection in a way that follows from the seed. */
+/** A bad network: forwards bytes between two ports and breaks each connection in a way that depends only on the seed. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
@@ -21,9 +21,9 @@ export type Fault = (typeof FAULTS)[number];
 
 export interface Plan {
   readonly fault: Fault;
-  /** Bytes in the direction concerned that still pass unharmed. */
+  /** Bytes in that direction that still pass unharmed. */
   readonly after: number;
-  /** Strikes instead of the first bytes after those, which is the moment that tempts clients into a second payment. */
+  /** Replaces the first bytes after those: the moment at which a client is tempted to pay twice. */
   readonly between: boolean;
   readonly delayMs: number;
   readonly pieceBytes: number;
@@ -31,18 +31,18 @@ export interface Plan {
 
 export interface ChaosProxy extends AsyncDisposable {
   readonly port: number;
-  /** How often each fault has struck. */
+  /** How often each fault has occurred. */
   readonly struck: Readonly<Record<Fault, number>>;
-  /** Connections open now. */
+  /** Open connections. */
   readonly open: number;
   /** Cuts what is still open; later connections are served. */
   cut(): void;
 }
 
-/** Only this much of a direction is dripped, so that a large body does not take for ever. */
+/** Only this much of a direction is slowed down, so that a large body does not take forever. */
 const DRIPPED_BYTES = 512;
 
-/** Bytes of answers a good connection carries. */
+/** Bytes of responses that a good connection carries. */
 const LIFE_BYTES = 3000;
 
 /** What happens to the n-th connection. */
@@ -131,7 +131,7 @@ interface Lane {
   readonly harm: Harmer;
 }
 
-/** One direction. What was taken in is delivered even if its sender is gone by then, as in a real network. */
+/** One direction. Bytes already accepted are delivered even if the sender is gone, as in a real network. */
 function lane(from: Socket, to: Socket, { link, harm }: Lane): void {
   let passed = 0;
   let harmed = false;
@@ -155,12 +155,12 @@ function lane(from: Socket, to: Socket, { link, harm }: Lane): void {
     from.pause();
     last = last.then(() => deliver(chunk)).finally(() => from.resume());
   });
-  // A blackhole does not pass an orderly end on either; a connection that is gone, however, is gone on both sides.
+  // A blackhole does not forward an orderly end either; but a connection that is gone is gone on both sides.
   from.on('end', () => void last.then(() => harmed || to.end()));
   from.on('close', () => void last.then(() => to.end()));
 }
 
-/** Resolves when the bytes have left, or never will. */
+/** Resolves when the bytes have left, or cannot leave any more. */
 function written(to: Socket, part: Buffer): Promise<void> {
   return new Promise((resolve) => {
     if (to.destroyed || to.writableEnded) resolve();
@@ -189,18 +189,18 @@ function onRequest(link: Link, passed: number, piece: Buffer): Harm | undefined 
 function onResponse(link: Link, passed: number, piece: Buffer): Harm | undefined {
   const { fault } = link.plan;
   const end = () => void link.near.end();
-  // Even a good connection ends one day, which makes room for the next fault.
+  // Even a good connection ends after a while, which makes room for the next fault.
   if (isHarmless(fault)) return passed > LIFE_BYTES ? { pass: piece.length, afterwards: end } : undefined;
   const pass = unharmed(link.plan, passed, piece);
   if (pass === undefined) return undefined;
   if (fault === 'blackhole for answers') return { pass };
   if (fault === 'reset in the answer') return { pass, afterwards: () => reset(link) };
-  // Requests go on: the other side may execute one that is under way when the end arrives.
+  // Requests still pass: the other side may execute one that is on its way when the end arrives.
   if (fault === 'half-close in the answer') return { pass, afterwards: end };
   return fault === 'half-close after an answer' ? { pass: piece.length, afterwards: end } : undefined;
 }
 
-/** How much of a piece still passes if it is the one that is struck. */
+/** How much of a piece still passes if the fault hits it. */
 function unharmed({ after, between }: Plan, passed: number, piece: Buffer): number | undefined {
   if (between) return passed >= after ? 0 : undefined;
   return after - passed > piece.length ? undefined : after - passed;

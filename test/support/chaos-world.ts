@@ -1,4 +1,4 @@
-/** Payments through a bad network, and what became of them: what callers were told against what the API has executed. */
+/** Payments through a bad network, and their outcome: what callers were told against what the API has executed. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { type ChaosProxy, startChaosProxy } from './chaos-proxy.ts';
@@ -11,9 +11,9 @@ import { until } from './until.ts';
 
 export interface ChaosOptions {
   readonly seed: number;
-  /** Asked before each request. */
+  /** Called before each request. */
   readonly goesOn: (index: number) => boolean;
-  /** After so many requests the memory is looked at for the first time. */
+  /** The memory is measured first after this many requests. */
   readonly warmUp: number;
 }
 
@@ -24,11 +24,11 @@ export interface Tally {
   readonly endings: Readonly<Record<string, number>>;
   /** Ids of payments that were executed more than once. */
   readonly executedTwice: readonly string[];
-  /** Told it was done, and it was not. */
+  /** The caller got a success, but the API did not execute it. */
   readonly lost: readonly string[];
-  /** Told that it cannot have been done, and it was. */
+  /** The caller was told that it cannot have been executed, but it was. */
   readonly denied: readonly string[];
-  /** Requests that had not ended in time. */
+  /** Requests that did not end in time. */
   readonly hung: readonly number[];
   readonly mangled: readonly string[];
   readonly unauthorized: readonly string[];
@@ -40,7 +40,7 @@ export interface SidecarTally extends Tally {
   readonly inFlight: number;
   readonly socketsBefore: number;
   readonly socketsAfter: number;
-  /** Growth of the resident memory since the warm-up, bytes; undefined where the system does not tell. */
+  /** Growth of the resident memory since the warm-up, bytes; undefined where the system does not report it. */
   readonly grownBytes: number | undefined;
   readonly exitCode: number | null;
   readonly stderr: string;
@@ -50,7 +50,7 @@ const CALLERS = 16;
 const DEADLINE_MS = 8000;
 const TIMEOUTS = { connect: '500ms', firstByte: '500ms', idle: '500ms' };
 
-/** The sidecar, as a process of its own, in front of the bad network. */
+/** The sidecar, in its own process, in front of the bad network. */
 export async function sidecarInChaos(options: ChaosOptions): Promise<SidecarTally> {
   const tokens = await startTokenServer();
   await using api = await startPaymentApi(options.seed, /^Bearer token-\d+$/);
@@ -67,7 +67,7 @@ export async function sidecarInChaos(options: ChaosOptions): Promise<SidecarTall
   };
   const tally = await load(sidecar.port, { ...options, api, chaos, onOutcome });
   await tokens.close();
-  // What is still there when the time is over is for the reader of the tally to judge.
+  // What is still there at the end is judged by the reader of the tally.
   await until('no request is in flight', async () => (await inFlight(sidecar)) === 0).catch(() => undefined);
   await until('sockets are back', () => sidecar.sockets() <= socketsBefore).catch(() => undefined);
   const observed = { inFlight: await inFlight(sidecar), socketsBefore, socketsAfter: sidecar.sockets() };
@@ -112,7 +112,7 @@ async function load(port: number, { api, chaos, onOutcome, ...options }: Load): 
   };
   await runLoad({ ...options, port, callers: CALLERS, deadlineMs: DEADLINE_MS, onOutcome: note });
   await until('the connections of the bad network are gone', () => {
-    // Again and again: who has just been cut off may be on its way with another try, and keep that connection.
+    // Again and again: a caller that was cut off may be retrying, and keep that connection.
     chaos.cut();
     return chaos.open === 0;
   });
@@ -145,7 +145,7 @@ function tallyOf(
 
 const isDone = ({ status = 0 }: Outcome) => status >= 200 && status < 300;
 
-/** The sidecar's own answers other than UPSTREAM_ ones are given before anything is sent on. */
+/** The sidecar's own responses, except UPSTREAM_*, are sent before anything is forwarded. */
 function isDenied({ code, mayHaveExecuted, ending }: Outcome): boolean {
   return ending === 'answered' && code !== undefined && mayHaveExecuted !== true;
 }

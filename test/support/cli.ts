@@ -1,4 +1,4 @@
-/** The program as its users start it: a child process with an environment of the test's choosing, never without a limit. */
+/** The program as users start it: a child process with the environment that the test gives, always with a time limit. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,7 +6,7 @@ import { COMPILED } from './compiled.ts';
 import { PATIENCE_MS } from './own-time.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** The bundle where there is one: see build-program.ts. */
+/** The bundle if there is one: see build-program.ts. */
 export const MAIN = process.env['TEST_PROGRAM'] ?? join(ROOT, 'src/main.ts');
 const LIMIT_MS = 2 * PATIENCE_MS;
 
@@ -22,7 +22,7 @@ export interface Running extends AsyncDisposable {
   stdout(): string;
   stderr(): string;
   readonly ended: Promise<Ended>;
-  /** Resolves with the match once standard output has it. */
+  /** Resolves with the match when standard output contains it. */
   untilStdout(pattern: RegExp): Promise<RegExpExecArray>;
   kill(signal: NodeJS.Signals): void;
 }
@@ -30,13 +30,13 @@ export interface Running extends AsyncDisposable {
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** File descriptor for standard output instead of a pipe that is read. */
+  /** File descriptor for standard output, instead of a pipe that is read. */
   readonly stdout?: number;
-  /** Longest life, ms. */
+  /** Longest run time, ms. */
   readonly limitMs?: number;
-  /** Program and first arguments instead of Node and the source; then `env` is all of its environment. */
+  /** Program and first arguments instead of Node and the source; then `env` is its whole environment. */
   readonly program?: readonly string[];
-  /** User and group to run it as; only root may. */
+  /** User and group to run it as; needs root. */
   readonly user?: number;
 }
 
@@ -88,7 +88,7 @@ export function run(args: readonly string[], options: CliOptions = {}): Promise<
   return start(args, options).ended;
 }
 
-/** Every line as JSON; fails when one is not. */
+/** Parses every line as JSON; fails when one is not. */
 export function jsonLines(output: string): Record<string, unknown>[] {
   return output
     .trim()
@@ -101,7 +101,7 @@ export interface Addresses {
   readonly adminUrl: string;
 }
 
-/** Where a started sidecar listens, from its log. */
+/** The address that a started sidecar listens on, from its log. */
 export async function addressesOf(running: Running): Promise<Addresses> {
   const [, adminUrl = ''] = await running.untilStdout(/"address":"([^"]+)","message":"listening for operators"/);
   const [, url = ''] = await running.untilStdout(/"address":"([^"]+)","message":"listening for callers"/);

@@ -1,12 +1,12 @@
-/** A clock that stands still until it is told otherwise. */
+/** A clock that stands still until a test moves it. */
 import type { Clock } from '../../src/core/clock.ts';
 
 export interface FakeClock extends Clock {
-  /** Moves both clocks and fires what has become due, in order; lets promises settle in between. */
+  /** Moves both clocks and fires due timers in order; lets promises settle in between. */
   advance(ms: number): Promise<void>;
-  /** Somebody sets the wall clock; no time passes. */
+  /** Sets the wall clock; no time passes. */
   jumpWall(ms: number): void;
-  /** The machine sleeps: the wall clock goes on, the monotonic one and the timers stand still. */
+  /** Suspends the machine: the wall clock moves, the monotonic clock and the timers do not. */
   sleep(ms: number): void;
   readonly timers: number;
 }

@@ -1,4 +1,4 @@
-/** Environment of processes that tests start: half of what a start costs is compiling the same files once more. */
+/** Environment of processes that tests start: half of a start is the compilation of the same files. */
 import { join } from 'node:path';
 
 export const COMPILED: Readonly<Record<string, string>> = {

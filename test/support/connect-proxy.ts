@@ -1,4 +1,4 @@
-/** A company's proxy: answers CONNECT only, takes every name for one local port, and keeps every byte that passed. */
+/** A company's proxy: accepts only CONNECT, connects every name to one local port, and keeps every byte. */
 import { createServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 
@@ -7,7 +7,7 @@ export interface ConnectProxy {
   /** Targets of CONNECT, `bank.test:443`. */
   readonly connects: readonly string[];
   readonly headers: readonly IncomingMessage['headers'][];
-  /** Requests that were not CONNECT, which it refuses. */
+  /** Requests other than CONNECT, which it refuses. */
   readonly others: readonly string[];
   /** All bytes from and to the other side, as latin1. */
   relayed(): string;
@@ -15,9 +15,9 @@ export interface ConnectProxy {
 }
 
 export interface ProxyBehaviour {
-  /** Where every target really is. */
+  /** The real port of every target. */
   readonly target: number;
-  /** The answer to CONNECT; default 200, `undefined` = silence. */
+  /** The response to CONNECT; default 200, `undefined` = none. */
   readonly status?: number | 'silent';
 }
 

@@ -11,22 +11,22 @@ import { until } from './until.ts';
 export interface ContainerOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Folders of this machine that the program may read, by where it sees them. */
+  /** Folders of this machine that the program may read, by their path in the container. */
   readonly mounts?: Readonly<Record<string, string>>;
-  /** The only places it may write to, in memory. */
+  /** The only places that it may write to; in memory. */
   readonly writable?: readonly string[];
 }
 
 export interface Container extends AsyncDisposable {
   output(): string;
   readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
-  /** Of the program, as this machine counts. */
+  /** Process id of the program on this machine. */
   pid(): Promise<number>;
-  /** The program's root as the program sees it. */
+  /** The root folder that the program sees. */
   root(): Promise<string>;
-  /** Runs a command of the image beside the program; its exit code. */
+  /** Runs a command of the image beside the program; returns its exit code. */
   exec(command: readonly string[]): Promise<number | null>;
-  /** Starts the image's program again in the program's network, and nothing else of it. */
+  /** Starts the image's program a second time, in the program's network only. */
   beside(args: readonly string[]): Promise<ChildProcess>;
 }
 
@@ -77,7 +77,7 @@ export function startContainer(image: BuiltImage, options: ContainerOptions = {}
     let found = 0;
     await until('the program runs', () => {
       found = childOf(child.pid ?? 0) ?? 0;
-      // By its file: Node gives its main thread, and so the process, another name.
+      // Found by its file: Node renames its main thread, and so the process.
       return found !== 0 && readlinkSync(`/proc/${found}/exe`).endsWith(image.entrypoint[0] ?? '');
     });
     return found;
@@ -101,7 +101,7 @@ export function startContainer(image: BuiltImage, options: ContainerOptions = {}
     },
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) {
-        // The program itself, for its change of user has undone that it would die with its parent.
+        // Kills the program itself: its change of user has undone that it dies with its parent.
         const program = childOf(child.pid ?? 0);
         if (program !== undefined) process.kill(program, 'SIGKILL');
         child.kill('SIGKILL');

@@ -1,4 +1,4 @@
-/** curl as a caller: each call as somebody would type it, and what came back in the form in which all callers tell it. */
+/** curl as a caller: each call as a user types it, and its result in the form that all callers report. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ export interface Seen {
 
 const run = promisify(execFile);
 
-/** What callers send: 5 MiB. */
+/** The body that callers send: 5 MiB. */
 export const uploaded = () =>
   Buffer.concat(Array.from({ length: 80 }, (_, index) => Buffer.alloc(65_536, index % 251)));
 export const sha256 = (data: Buffer) => createHash('sha256').update(data).digest('hex');
@@ -58,7 +58,7 @@ export async function callWithCurl(base: string, counted: string, transfer: stri
       await curl('download', `${base}/echo/bytes/20971520`),
       await curl('http10', '--http1.0', `${base}/echo/bytes/100000?chunked=1`),
     ];
-    // With --head curl writes the header lines where a body would go.
+    // With --head curl writes the header lines to the body's output.
     const head = await curl('head', '--head', `${base}/echo/bytes/1000`);
     seen.push({ ...head, bytes: head.bytes - (textOf(head).indexOf('\r\n\r\n') + 4) });
     const { stdout } = await run('curl', ['-sS', '-o', body, '-o', body, '-w', '%{http_code}\n', accounts, accounts]);

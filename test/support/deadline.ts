@@ -1,12 +1,12 @@
 /**
- * A deadline of the program as something a test lets pass, instead of a time that a busy machine may use up before the work
- * is done. Hides that it stands in for `AbortSignal.timeout` and `setTimeout`, and for no times but those that are its own.
+ * A time limit of the program that the test lets pass, instead of real time that a busy machine may use up before the work
+ * is done. Replaces `AbortSignal.timeout` and `setTimeout`, only for times that belong to this limit.
  */
 
 export interface Deadline extends Disposable {
-  /** To be configured: like no other deadline of this process, and longer than any test. */
+  /** To be configured: differs from every other time limit of this process, and is longer than any test. */
   readonly ms: number;
-  /** So much of it goes by, for everything that waits for it now. */
+  /** This much of it passes, for everything that waits for it now. */
   elapse(ms: number): void;
   /** It passes, for everything that waits for it now. */
   pass(): void;
@@ -17,9 +17,9 @@ interface Waiting {
   readonly end: () => void;
 }
 
-/** Longer than whatever the program waits for on its own. */
+/** Longer than anything the program waits for by itself. */
 const LEAST_MS = 100_000_000;
-/** Far apart, so that one is told from the next even where something has been added to it, or taken from it. */
+/** Far apart, so that each is recognizable even when something was added to it or subtracted from it. */
 const APART_MS = 1_000_000;
 const platform = {
   setTimeout: globalThis.setTimeout,
@@ -29,7 +29,7 @@ const platform = {
 const own = new Map<number, Set<Waiting>>();
 const handles = new WeakMap<object, () => void>();
 
-/** The platform has its own back when the last one is disposed. */
+/** The platform's functions are restored when the last one is disposed. */
 export function createDeadline(): Deadline {
   const ms = Math.max(LEAST_MS, ...own.keys()) + APART_MS;
   const waiting = new Set<Waiting>();
@@ -54,7 +54,7 @@ export function createDeadline(): Deadline {
   };
 }
 
-/** Those who wait for the deadline that this is the time of. */
+/** The waiters of the limit that this time belongs to. */
 function waitingFor(delayMs: number | undefined): Set<Waiting> | undefined {
   return own.get(Math.round((delayMs ?? 0) / APART_MS) * APART_MS);
 }

@@ -48,7 +48,7 @@ export const alerts = () => rules().filter((rule) => 'alert' in rule);
 export const recordings = () => rules().filter((rule) => 'record' in rule);
 export const dashboard = () => JSON.parse(readText('grafana/dashboard.json')) as Dashboard;
 
-/** Every query of the dashboard's panels, with everything chosen in its variables. */
+/** Every query of the dashboard's panels, with all values of its variables. */
 export function dashboardQueries(): { panel: string; expr: string }[] {
   return dashboard().panels.flatMap(({ title, targets = [] }) =>
     targets.map(({ expr }) => ({

@@ -1,6 +1,6 @@
 /**
- * Carries a Dockerfile's steps out without a container engine: each stage is a folder, RUN happens in it by chroot. Knows
- * the instructions and forms that ours uses and throws for any other, so that none is passed over in silence.
+ * Runs a Dockerfile's steps without a container engine: each stage is a folder, RUN happens in it by chroot. Supports only
+ * the instructions and forms that the project's Dockerfile uses and throws for any other, so that none is skipped silently.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, readFileSync, statSync } from 'node:fs';
@@ -26,11 +26,11 @@ export interface BuildOptions {
   readonly context: string;
   /** Folder to build in. */
   readonly work: string;
-  /** Which tree stands for which base image. */
+  /** The folder that stands for each base image. */
   readonly bases: ReadonlyMap<string, string>;
-  /** What a builder sets by itself: TARGETARCH, and what the network needs. */
+  /** What a builder sets itself: TARGETARCH, and what the network needs. */
   readonly args: Readonly<Record<string, string>>;
-  /** Told before each step. */
+  /** Called before each step. */
   readonly onStep?: (step: string) => void;
 }
 
@@ -43,7 +43,7 @@ interface Build {
   stage: Draft;
 }
 
-/** The last stage, as an engine would make an image of it. */
+/** The last stage, as an engine makes an image of it. */
 export function buildImage(options: BuildOptions): BuiltImage {
   const instructions = DockerfileParser.parse(readFileSync(options.dockerfile, 'utf8')).getInstructions();
   const build: Build = { options, stages: new Map(), args: { ...options.args }, stage: emptyStage('') };
@@ -71,7 +71,7 @@ const STEPS: Readonly<Record<string, (build: Build, instruction: Instruction) =>
     const base = build.options.bases.get(image);
     if (base === undefined) throw new Error(`no tree for the base image ${image}`);
     const root = join(build.options.work, name);
-    // Layers share what nobody has changed; whatever is copied over a file takes its place and does not write into it.
+    // Layers share unchanged files; a file that is copied over another replaces it and does not write into it.
     run('cp', ['-al', base, root]);
     build.stages.set(name, root);
     build.stage = emptyStage(root);
@@ -115,7 +115,7 @@ const STEPS: Readonly<Record<string, (build: Build, instruction: Instruction) =>
   },
 };
 
-/** A folder's contents, or files; owners are kept from a stage, and root's from the context. */
+/** Copies a folder's contents, or files; keeps owners from a stage, uses root for the context. */
 function copy(build: Build, instruction: Instruction): void {
   const flags = (instruction as Copy).getFlags().map((flag) => [flag.getName(), flag.getValue() ?? ''] as const);
   const { from, ...others } = Object.fromEntries(flags);
@@ -162,7 +162,7 @@ function expand({ args }: Build, text: string): string {
   });
 }
 
-/** The form without a shell; the other one would need one in the image. */
+/** The form without a shell; the other one needs a shell in the image. */
 function list(text: string | null | undefined): string[] {
   return JSON.parse(text ?? '') as string[];
 }

@@ -1,4 +1,4 @@
-/** A whole sidecar whose configuration and environment are the test's own, and calls that report what a caller sees. */
+/** A whole sidecar with the configuration and environment of the test, and calls that report what a caller sees. */
 import { onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/core/log.ts';
@@ -9,7 +9,7 @@ import { TEST_CLIENT_ID, TEST_SECRET } from './sidecar.ts';
 export interface EgressOptions {
   readonly folder: Folder;
   readonly env?: Readonly<Record<string, string>>;
-  /** Fields of the default credential: where its token comes from, its TLS files. */
+  /** Fields of the default credential: token endpoint, TLS files. */
   readonly credential: Readonly<Record<string, unknown>>;
   readonly routes: readonly Readonly<Record<string, unknown>>[];
   /** Further top-level options. */
@@ -19,7 +19,7 @@ export interface EgressOptions {
 export interface Seen {
   readonly status: number;
   readonly code: string | null;
-  /** Head and body, for what must not be in them. */
+  /** Head and body, to search for what must not be in them. */
   readonly text: string;
 }
 
@@ -31,7 +31,7 @@ export interface EgressWorld {
   /** All log lines as written. */
   log(): string;
   status(): Promise<string>;
-  /** As on SIGHUP. */
+  /** Reloads, as SIGHUP does. */
   reload(): void;
   /** Text of /metrics. */
   metrics(): Promise<string>;
@@ -47,7 +47,7 @@ export async function startEgressWorld(options: EgressOptions): Promise<EgressWo
     credentials: { default: { clientId: TEST_CLIENT_ID, secrets: [{ file: secret }], ...credential } },
     routes,
     drain: { limit: '1s' },
-    // What cannot be had stays so: nobody waits for another try.
+    // A token that cannot be fetched stays so: no caller waits for another try.
     token: { waitTimeout: '900ms' },
     ...config,
   };

@@ -3,7 +3,7 @@ import { readText } from './deployment.ts';
 
 const sections = readText('README.md').split(/^### /m).slice(1);
 
-/** First block of code under each heading. */
+/** The first code block under each heading. */
 export const EXAMPLES: ReadonlyMap<string, string> = new Map(
   sections.flatMap((section) => {
     const heading = section.slice(0, section.indexOf('\n'));

@@ -1,14 +1,14 @@
-/** What kind of program a file is, by its own bytes: for which machine, with which program inside, signed or not. */
+/** Reads from a file's bytes what kind of program it is: machine, program inside, signature. */
 import { createHash } from 'node:crypto';
 
 export interface Format {
   readonly kind: 'ELF' | 'PE' | 'Mach-O';
   readonly machine: 'x64' | 'arm64' | 'other';
-  /** Does it fit the file's bytes? Who signed them is another question. */
+  /** Whether the signature fits the file's bytes; who signed them is not checked. */
   readonly signature: 'none' | 'intact' | 'broken';
 }
 
-/** Node looks for this in itself; `:1` says that a program was put in (postject's sentinel, as Node documents it). */
+/** Node looks for this in itself; `:1` means that a program is embedded (postject's sentinel, as Node documents it). */
 export const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
 /** @throws Error for anything but the three formats */
@@ -29,14 +29,14 @@ function machineOf(code: number, x64: number, arm64: number): Format['machine'] 
   return code === arm64 ? 'arm64' : 'other';
 }
 
-/** PE32+: the fifth data directory says where an Authenticode signature is. */
+/** PE32+: the fifth data directory holds the place of an Authenticode signature. */
 function portable(file: Buffer, header: number): Format {
   if (file.toString('latin1', header, header + 4) !== 'PE\0\0') throw new Error('no PE header');
   const certificates = header + 24 + 112 + 4 * 8;
   const [start, size] = [file.readUInt32LE(certificates), file.readUInt32LE(certificates + 4)];
   const machine = machineOf(file.readUInt16LE(header + 4), 0x8664, 0xaa64);
   if (size === 0) return { kind: 'PE', machine, signature: 'none' };
-  // Authenticode hashes everything but the checksum, the place of the signature and the signature; the hash stands in it.
+  // Authenticode hashes everything but the checksum, the entry of the signature and the signature itself, which has the hash.
   const checksum = header + 24 + 64;
   const hash = createHash('sha256')
     .update(file.subarray(0, checksum))
@@ -50,7 +50,7 @@ function portable(file: Buffer, header: number): Format {
 const LC_CODE_SIGNATURE = 0x1d;
 const CODE_DIRECTORY = 0xfade0c02;
 
-/** Compares every page with the hash that the signature has of it. */
+/** Compares every page with its hash in the signature. */
 function appleSignature(file: Buffer): Format['signature'] {
   const commands = file.readUInt32LE(16);
   for (let index = 0, at = 32; index < commands; index += 1, at += file.readUInt32LE(at + 4)) {

@@ -1,4 +1,4 @@
-/** Single executables as `npm run build:sea` makes them, in a folder of their own that everybody may look into. */
+/** Single executables as `npm run build:sea` makes them, in a folder that everybody may read. */
 import { execFile } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,10 +13,10 @@ const LIMIT_MS = 240_000;
 export interface Executables extends Disposable {
   /** Executables, licences, sums. */
   readonly folder: string;
-  /** What the build said. */
+  /** Output of the build. */
   readonly report: string;
   fileOf(target: string): string;
-  /** A folder with nothing in it but that executable; returns the executable's path. */
+  /** Creates a folder with only that executable; returns the executable's path. */
   alone(target: string): string;
 }
 

@@ -1,4 +1,4 @@
-/** A stream that says it is a terminal, or not, and keeps what is written to it. */
+/** A stream that is a terminal, or not, and keeps what is written to it. */
 import { Writable } from 'node:stream';
 
 export interface FakeTerminal {
@@ -6,7 +6,7 @@ export interface FakeTerminal {
   text(): string;
 }
 
-/** @param consume called for every piece; what it returns is waited for before the next one is taken */
+/** @param consume called for every piece; the stream waits for its promise before the next one */
 export function createFakeTerminal(
   isTTY: boolean,
   consume: () => Promise<void> | void = () => undefined,

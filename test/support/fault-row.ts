@@ -1,4 +1,4 @@
-/** One row of the token fault matrix, played by either subject: what is found wrong is collected, so that a control's failures can be compared with those on record. */
+/** One row of the token fault matrix, played by either subject; collects complaints, so that the control's can be compared. */
 
 import type { Fault } from './fault-server.ts';
 import { type FaultWorld, type FaultWorldOptions, openFaultWorld, type SubjectName } from './fault-world.ts';
@@ -7,11 +7,11 @@ export interface FaultRow {
   readonly id: string;
   /** The fault and its outcome, in the present tense. */
   readonly name: string;
-  /** How the control fails, as one of the complaints; or that it passes; or why it is not asked. */
+  /** How the control fails, as one of the complaints; or that it passes; or why it does not play the row. */
   readonly control: { readonly fails: string } | 'passes' | { readonly leftOut: string };
-  /** What the sidecar still does wrong here; the row then has to fail for it. */
+  /** A known fault of the sidecar; the row must then fail because of it. */
   readonly defect?: string;
-  /** Keeps this process so busy that rows beside it would only wait. */
+  /** Keeps this process so busy that parallel rows would only wait. */
   readonly crowd?: true;
   readonly play: (stage: Stage) => Promise<void>;
 }
@@ -32,10 +32,10 @@ export const NOT_BACK = 'no recovery after the fault';
 export const LEAKS = 'a secret or token is in the log';
 export const MISUSE = 'the API saw a request without a token in force';
 
-/** Of a control that is known to leave its callers without an answer. */
+/** Time limit for a control that is known not to respond to its callers. */
 const SHORT_PATIENCE_MS = 1000;
 
-/** Plays a row and returns its complaints, each once. */
+/** Plays a row and returns each complaint once. */
 export async function playRow(row: FaultRow, subject: SubjectName): Promise<string[]> {
   const complaints = new Set<string>();
   const worlds: FaultWorld[] = [];
@@ -66,17 +66,17 @@ export async function playRow(row: FaultRow, subject: SubjectName): Promise<stri
   return [...complaints];
 }
 
-/** With a token kept and a refresh due, then with that token expired, then with the fault gone. */
+/** With a valid token and a refresh due, then with the token expired, then without the fault. */
 export interface OutageOptions {
   readonly code?: 'TOKEN_UNAVAILABLE' | 'CREDENTIALS_REJECTED';
   readonly begin: (world: FaultWorld) => void | Promise<void>;
   readonly end?: (world: FaultWorld) => void | Promise<void>;
 }
 
-/** A token of an hour is due for its refresh by then, whatever the jitter. */
+/** When the refresh of a token of one hour is due, whatever the jitter. */
 export const REFRESH_DUE_MS = 3_440_000;
 
-/** Longer than every back-off but one told by the server. */
+/** Longer than every back-off, except one that the server asks for. */
 const BACK_OFF_MS = 100_000;
 
 export async function keptThenExpired(stage: Stage, options: OutageOptions): Promise<void> {
@@ -104,7 +104,7 @@ async function expectServing(stage: Stage, world: FaultWorld): Promise<void> {
   for (const { status } of await world.askMany(3)) stage.check(NOT_KEPT, status === 200);
 }
 
-/** Ten callers, five of them at once: all get 503 in time, and all together cost at most two token requests. */
+/** Ten callers, five at once: all get 503 in time, and together cost at most two token requests. */
 export async function expectRefused(stage: Stage, world: FaultWorld, code = 'TOKEN_UNAVAILABLE'): Promise<void> {
   const before = world.identity.connections + world.identity.requests.length;
   const forwarded = world.upstream.requests.length;
@@ -120,7 +120,7 @@ export async function expectRefused(stage: Stage, world: FaultWorld, code = 'TOK
   stage.check(HAMMERS, world.identity.connections + world.identity.requests.length - before <= 4);
 }
 
-/** With the fault from the very start, then without it. */
+/** With the fault from the start, then without it. */
 export async function coldThenBack(stage: Stage, fault: Fault, code?: OutageOptions['code']): Promise<FaultWorld> {
   const world = await stage.open({ fault });
   await expectRefused(stage, world, code);
@@ -132,7 +132,7 @@ export async function coldThenBack(stage: Stage, fault: Fault, code?: OutageOpti
   return world;
 }
 
-/** Both halves of a row whose fault is an answer. */
+/** Both halves of a row whose fault is a response. */
 export async function bothHalves(stage: Stage, fault: Fault, code?: OutageOptions['code']): Promise<void> {
   await keptThenExpired(stage, { begin: ({ identity }) => identity.behave(fault), ...(code && { code }) });
   await coldThenBack(stage, fault, code);

@@ -1,4 +1,4 @@
-/** An identity server on raw sockets that misbehaves as it is told, byte by byte, and remembers what it was asked. */
+/** An identity server on raw sockets that misbehaves as a test says, byte by byte, and records its requests. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { listenApart } from './free-port.ts';
 import { type Message, readMessage } from './messages.ts';
 
-/** What happens to one whole token request. `count` is its number, from 1. */
+/** Handles one complete token request. `count` is its number, from 1. */
 export type Fault = (socket: Socket, count: number) => void;
 
 export interface FaultServer {
@@ -17,12 +17,12 @@ export interface FaultServer {
   readonly url: string;
   readonly requests: readonly Message[];
   readonly connections: number;
-  /** Connections open now. */
+  /** Open connections. */
   readonly open: number;
-  /** Bytes of endless bodies handed to the system so far. */
+  /** Bytes of endless bodies passed to the system so far. */
   readonly sent: { bytes: number };
   behave(fault: Fault): void;
-  /** Nobody listens any more, and what was connected is cut. */
+  /** Stops listening, and cuts all connections. */
   refuse(): Promise<void>;
   /** Listens again on the same port. */
   resume(): Promise<void>;
@@ -31,7 +31,7 @@ export interface FaultServer {
 
 export interface FaultServerOptions {
   readonly secure?: boolean;
-  /** Told when it will say nothing more that counts, so that nobody has to wait for that. */
+  /** Called when nothing more that matters will be sent, so that the test need not wait. */
   readonly onSilence?: () => void;
 }
 
@@ -64,7 +64,7 @@ export async function startFaultServer(
     });
   });
   const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  // Its own for as long as the test takes, also while nobody listens there.
+  // Its own port for the whole test, also while it does not listen.
   const port = await listenApart(server);
   const refuse = () =>
     new Promise<void>((resolve) => {
@@ -102,10 +102,10 @@ function counted(socket: Socket, server: Behind): Socket {
   return socket;
 }
 
-/** No more will come on this connection. */
+/** Nothing more will be sent on this connection. */
 export const silent = (socket: Socket): void => behind.get(socket)?.onSilence();
 
-/** A whole answer with a length. */
+/** A complete response with a length. */
 export function status(code: number, body = '', headers: Readonly<Record<string, string>> = {}): Fault {
   const bytes = Buffer.from(body);
   return (socket) => {
@@ -119,17 +119,17 @@ export function body(value: unknown): Fault {
   return status(200, typeof value === 'string' ? value : JSON.stringify(value));
 }
 
-/** Takes the request and never says a word. */
+/** Takes the request and never responds. */
 export const hang: Fault = silent;
 
 export const reset: Fault = (socket) => void socket.resetAndDestroy();
 
-/** Whatever these bytes are. */
+/** Sends exactly these bytes. */
 export function bytes(text: string): Fault {
   return (socket) => void socket.write(text, 'latin1');
 }
 
-/** A head that promises more than will come for hours: one byte every 20 ms. */
+/** A head that promises more than arrives within hours: one byte every 20 ms. */
 export const drip: Fault = (socket) => {
   socket.write(head(200, { 'Content-Length': '10000000' }));
   let drops = 0;
@@ -142,7 +142,7 @@ export const drip: Fault = (socket) => {
 };
 
 const PIECE = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(0x1_0000, 0x20), Buffer.from('\r\n')]);
-/** Enough to tell who reads on, not enough to hurt the machine the tests run on. */
+/** Enough to see who continues to read, not enough to slow the machine. */
 const ENOUGH_BYTES = 64 * 1024 * 1024;
 
 /** Chunks without end; stops at 64 MiB and leaves the body open. */
@@ -168,7 +168,7 @@ export function bomb(value: unknown): Fault {
   };
 }
 
-/** Half an answer, then the end of the connection. */
+/** Half a response, then the end of the connection. */
 export function cutShort(text: string): Fault {
   return (socket) => {
     socket.write(head(200, { 'Content-Length': String(text.length + 100) }));
@@ -181,7 +181,7 @@ function head(code: number, headers: Readonly<Record<string, string>>): string {
   return `HTTP/1.1 ${code} Status\r\nContent-Type: application/json\r\n${lines.join('')}\r\n`;
 }
 
-/** A key and a certificate for 127.0.0.1 that nobody has a reason to trust. */
+/** A key and a certificate for 127.0.0.1 that is not trusted. */
 function selfSigned(): { key: Buffer; cert: Buffer } {
   const folder = mkdtempSync(join(tmpdir(), 'aritma-fault-server-'));
   const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];

@@ -1,4 +1,4 @@
-/** The sidecar, or the naive control in its place, between a misbehaving identity server and an API that checks every token. */
+/** The sidecar, or the naive control, between a misbehaving identity server and an API that checks every token. */
 import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { vi } from 'vitest';
@@ -17,7 +17,7 @@ export type SubjectName = 'sidecar' | 'naive';
 type Config = Readonly<Record<string, unknown>>;
 
 export interface Seen {
-  /** 0 when there was no answer in time. */
+  /** 0 when there was no response in time. */
   readonly status: number;
   readonly code: string | undefined;
   /** Seconds; NaN when absent. */
@@ -27,26 +27,26 @@ export interface Seen {
 
 export interface FaultWorldOptions {
   readonly subject: SubjectName;
-  /** By default one that begins at the time of the machine. */
+  /** Default: a clock that starts at the machine's time. */
   readonly clock?: FakeClock;
-  /** How long a caller waits for its answer; only a control that never answers comes to the end of it. */
+  /** How long a caller waits for its response; only a control that never responds reaches this limit. */
   readonly patienceMs?: number;
-  /** How long a caller waits for a token, by the clock of the test; shorter than any back-off by default. */
+  /** How long a caller waits for a token, by the test's clock; default: shorter than any back-off. */
   readonly waitMs?: number;
-  /** Options to add; told the API's address. */
+  /** Further options; gets the API's address. */
   readonly config?: Config | ((upstream: string) => Config);
-  /** From the first request on; by default it grants tokens. */
+  /** From the first request on; default: it grants tokens. */
   readonly fault?: Fault;
-  /** Of the tokens granted by default: an hour. */
+  /** Lifetime of tokens granted by default: an hour. */
   readonly lifetimeS?: number;
-  /** Further or other members of the default answer. */
+  /** Further or other members of the default response. */
   readonly fields?: Readonly<Record<string, unknown>>;
   readonly secure?: boolean;
-  /** Nobody listens at the token endpoint to begin with. */
+  /** Nothing listens at the token endpoint at the start. */
   readonly refused?: boolean;
-  /** Instead of the identity server's own address. */
+  /** Used instead of the identity server's address. */
   readonly tokenEndpoint?: string;
-  /** The API's answer to a token in force; by default 200. */
+  /** The API's response to a valid token; default 200. */
   readonly answer?: (token: string, index: number) => string;
 }
 
@@ -56,19 +56,19 @@ export interface FaultWorld extends AsyncDisposable {
   readonly upstream: ScriptedUpstream;
   readonly port: number;
   readonly sidecar: TestSidecar | undefined;
-  /** Grants `tok-1`, `tok-2`, …, each noted as good from now on for its lifetime. */
+  /** Grants `tok-1`, `tok-2`, …; each is valid from now on for its lifetime. */
   grant(lifetimeS?: number, fields?: Readonly<Record<string, unknown>>): Fault;
-  /** The time for one token request is over, for those under way: as long as the test does not say so, it is endless. */
+  /** Ends the time limit of the running token requests; without this call it never ends. */
   passDeadline(): void;
   ask(options?: AskOptions): Promise<Seen>;
   askMany(count: number, options?: AskOptions): Promise<Seen[]>;
-  /** Resolves when that many token requests have failed or succeeded by now; at once for the control, which has no background. */
+  /** Resolves when that many token requests have ended; at once for the control, which has no background refresh. */
   settled(what: 'failed' | 'obtained', count: number): Promise<void>;
-  /** Resolves when that many requests are under way in the sidecar; at once for the control, which does not tell. */
+  /** Resolves when that many requests run in the sidecar; at once for the control, which does not report it. */
   inFlight(count: number): Promise<void>;
-  /** What reached the API that should not have. */
+  /** What reached the API and should not. */
   misuse(): string[];
-  /** Whether the log shows the client secret, a token, or anything marked as canary in an answer. */
+  /** Whether the log contains the client secret, a token, or anything marked as canary in a response. */
   leaks(): boolean;
 }
 
@@ -76,11 +76,11 @@ export interface AskOptions {
   readonly method?: string;
   readonly body?: string;
   readonly path?: string;
-  /** The caller leaves. */
+  /** The caller closes its connection. */
   readonly signal?: AbortSignal;
 }
 
-/** A caller may have to wait for the clock, which goes on only when nothing else can: never while a token is on its way. */
+/** A caller may have to wait for the clock, which moves only when nothing else can: never while a token is on its way. */
 export async function whileTimePasses<T>(world: FaultWorld, asked: Promise<T>): Promise<T> {
   for (;;) {
     const seen = await Promise.race([asked, untilQuiet()]);
@@ -150,7 +150,7 @@ export async function openFaultWorld(options: FaultWorldOptions): Promise<FaultW
       if (!sidecar) return;
       const gauge = new RegExp(`^aritma_sidecar_requests_in_flight ${count}$`, 'm');
       const text = async () => (await fetch(`${sidecar.adminUrl}/metrics`)).text();
-      // A thousand callers and whoever looks share one process: looking often would keep them from coming.
+      // A thousand callers and this check share one process: frequent checks would delay the callers.
       const limits = count > 100 ? { timeout: 3 * PATIENCE_MS, interval: 250 } : { timeout: PATIENCE_MS, interval: 10 };
       await vi.waitFor(async () => assert.match(await text(), gauge), limits);
     },
@@ -190,13 +190,13 @@ async function startSubject(options: FaultWorldOptions, { clock, endpoint, upstr
     upstream,
     tokenEndpoint: endpoint,
     clock,
-    // The clock of these tests stands still, so a caller that would wait for the next try would wait for ever.
+    // The clock of these tests stands still, so a caller that waits for the next try would wait forever.
     config: { ...config, token: { attemptTimeout: `${attemptMs}ms`, waitTimeout: `${options.waitMs ?? 500}ms` } },
   });
   return { port: sidecar.port, sidecar, log: () => sidecar.rawLogs.join(''), stop: sidecar.stop };
 }
 
-/** One request on a connection of its own. */
+/** One request on a new connection. */
 function askOnce(port: number, asking: AskOptions, patienceMs: number): Promise<Seen> {
   const { method = 'GET', body: sent, path = '/api/accounts', signal = AbortSignal.timeout(patienceMs) } = asking;
   return new Promise((resolve) => {

@@ -1,15 +1,15 @@
-/** A disk that fails where and as long as it is told to; else the real one. */
+/** A disk that fails where and as long as a test says; else the real one. */
 import { type FileHandle, lstat, open, rename } from 'node:fs/promises';
 import type { Disk } from '../../src/sidecar/audit/disk.ts';
 
-/** Each with the system's code while it lasts. */
+/** Each with the system's code while it fails. */
 export interface Faults {
-  /** After ten bytes: a full disk takes part of a line. `nothing`: neither done nor failed, as on a share that hangs. */
+  /** After ten bytes: a full disk takes part of a line. `nothing`: neither succeeds nor fails, as on a share that hangs. */
   write?: string | undefined;
   sync?: string | undefined;
   open?: string | undefined;
   rename?: string | undefined;
-  /** Counted from the number it starts with. */
+  /** Counts up from its start value. */
   syncs?: number;
 }
 
@@ -35,7 +35,7 @@ function faulty(handle: FileHandle, faults: Faults, fail: (code: string | undefi
     async write(bytes: Buffer, offset: number, length: number, position: number) {
       if (faults.write === undefined) return await handle.write(bytes, offset, length, position);
       if (faults.write === 'nothing') {
-        // Nobody will come to close it, and Node takes a file that is forgotten open for an error.
+        // Nothing closes it later, and Node reports an unclosed file as an error.
         await handle.close();
         return await new Promise<never>(() => undefined);
       }

@@ -1,10 +1,10 @@
-/** Many connections at once, and how a well-behaved caller fares meanwhile. */
+/** Many connections at once, and the times of a well-behaved caller meanwhile. */
 import { readdirSync } from 'node:fs';
 import { type Caller, openCaller } from './caller.ts';
 
 export interface Flood extends Disposable {
   readonly callers: readonly Caller[];
-  /** Those that the sidecar has not ended. */
+  /** Those that the sidecar has not closed. */
   open(): number;
 }
 
@@ -24,7 +24,7 @@ export async function openFlood(port: number, count: number, { paused = false } 
   };
 }
 
-/** Time of each of a number of calls made one after the other, ms, sorted. */
+/** Durations of calls made one after the other, ms, sorted. */
 export async function timesOf(call: () => Promise<unknown>, count: number): Promise<number[]> {
   const times: number[] = [];
   for (let made = 0; made < count; made += 1) {
@@ -40,12 +40,12 @@ export function p99(sorted: readonly number[]): number {
   return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN;
 }
 
-/** File descriptors a process holds; only where there is /proc. */
+/** Open file descriptors of a process; only where there is /proc. */
 export function descriptorsOf(pid: number | 'self'): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-/** The next one the process will get: as its limit, it is the one that leaves it none. */
+/** The next descriptor of the process: as its limit, it leaves the process none. */
 export function nextDescriptorOf(pid: number): number {
   const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
   let next = 0;

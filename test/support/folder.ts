@@ -1,4 +1,4 @@
-/** A folder of one test's own with real files in it, and what loading a configuration from there says. */
+/** A folder of one test with real files, and the result of loading a configuration from there. */
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { SidecarError } from '../../src/core/errors.ts';
 
 export interface Folder extends Disposable {
   readonly path: string;
-  /** Writes a file (mode 0600 unless told) and returns its whole path. */
+  /** Writes a file (default mode 0600) and returns its absolute path. */
   write(name: string, content: string | Uint8Array, mode?: number): string;
 }
 
@@ -19,7 +19,7 @@ export function createFolder(): Folder {
     write(name, content, mode = 0o600) {
       const file = join(path, name);
       writeFileSync(file, content);
-      // By itself, because the umask takes bits away from a mode given on creation.
+      // Separately, because the umask removes bits from the mode at creation.
       chmodSync(file, mode);
       return file;
     },
@@ -33,13 +33,13 @@ export interface Inputs {
   readonly flags?: Readonly<Record<string, string>>;
 }
 
-/** Loads `config.yaml` of the folder (if `yaml` is given) with nothing of this process's environment. */
+/** Loads `config.yaml` of the folder (if `yaml` is given) without this process's environment. */
 export function load(folder: Folder, { yaml, env = {}, flags = {} }: Inputs): LoadedConfig {
   const file = yaml === undefined ? undefined : folder.write('config.yaml', yaml);
   return loadConfig({ env, flags, file, cwd: folder.path });
 }
 
-/** What is wrong with a configuration; fails when nothing is. `where` is shortened to the file's own name. */
+/** Returns the problems of a configuration; fails when there are none. `where` is shortened to the file name. */
 export function problemsOf(folder: Folder, inputs: Inputs): readonly Problem[] {
   try {
     load(folder, inputs);
@@ -53,7 +53,7 @@ export function problemsOf(folder: Folder, inputs: Inputs): readonly Problem[] {
   throw new Error('the configuration was accepted');
 }
 
-/** Enough for a configuration to be valid, by environment alone. */
+/** The smallest valid configuration, by environment alone. */
 export const COMPLETE_ENV: Readonly<Record<string, string>> = {
   ARITMA_ENVIRONMENT: 'emulator',
   ARITMA_CLIENT_ID: 'my-erp',

@@ -1,4 +1,4 @@
-/** One set-up as an operator meets it: what `check`, the log, a caller's response and the status page say of it. */
+/** One set-up as an operator sees it: what `check`, the log, a caller's response and the status page report. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../../src/config/load.ts';
 import { SidecarError } from '../../src/core/errors.ts';
@@ -10,14 +10,14 @@ import { CALLER_KEY, type Patient } from './patient.ts';
 export const VIEWS = ['check', 'log', 'response', 'page'] as const;
 export type View = (typeof VIEWS)[number];
 
-/** One thing that is said. */
+/** One message. */
 export interface Account {
   readonly cause: string | undefined;
   readonly text: string;
 }
 
 export interface Expected {
-  /** Absent where a view has no codes: the text of a start that failed. */
+  /** Absent where a view has no codes: the text of a failed start. */
   readonly cause?: string;
   /** What is wrong. */
   readonly says: RegExp;
@@ -26,13 +26,13 @@ export interface Expected {
 }
 
 export interface Seen {
-  /** Undefined: the sidecar does not start, so nobody is there to respond. */
+  /** Undefined: the sidecar does not start, so there is no response. */
   readonly accounts: Readonly<Record<View, readonly Account[] | undefined>>;
-  /** Everything that was said anywhere, to be searched for secrets. */
+  /** All output, to search for secrets. */
   readonly all: string;
 }
 
-/** 2 = cause and fix are named by one account, 1 = one of them, 0 = neither. */
+/** 2 = cause and fix are in the same message, 1 = only one of them, 0 = neither. */
 export function scoreOf(accounts: readonly Account[], { cause, says, fix }: Expected): number {
   const scores = accounts
     .filter((account) => cause === undefined || account.cause === cause)
@@ -40,10 +40,10 @@ export function scoreOf(accounts: readonly Account[], { cause, says, fix }: Expe
   return Math.max(0, ...scores);
 }
 
-/** Long enough for what has been said to be there; a view that never says it costs this. */
+/** Time limit for a message to appear; a view that never shows it costs this. */
 const SAID_WITHIN_MS = 2000;
 
-/** @param isSaid whether a view has said all that it is to say */
+/** @param isSaid whether a view has shown everything it has to show */
 export async function look(
   patient: Patient,
   method: string,
@@ -70,7 +70,7 @@ export async function look(
 
 const text = (value: unknown) => (value === undefined ? undefined : String(value));
 
-/** In this process; where that does not start, what the program itself says. */
+/** In this process; when it does not start there, the output of the program. */
 async function serve(patient: Patient, lines: string[]): Promise<Sidecar | string> {
   const file = patient.write();
   try {
@@ -92,7 +92,7 @@ function parsed(line: string): Account {
   };
 }
 
-/** A disk shows that it is full at the first line that is written, which may be after the first call. */
+/** A full disk shows at the first line that is written, which may be after the first call. */
 async function settledCall(sidecar: Sidecar, method: string, isSaid: (said: readonly Account[]) => boolean) {
   let all = '';
   const accounts = await settled(async () => {
@@ -107,12 +107,12 @@ async function call({ proxy: [bound] }: Sidecar, method: string) {
   const headers = { 'X-Sidecar-Key': CALLER_KEY };
   const response = await fetch(`${bound?.text}/banking/accounts`, { method, headers, redirect: 'manual' });
   const all = await response.text();
-  // What an API itself says goes to the caller as it is.
+  // The API's own response goes to the caller unchanged.
   if (!response.headers.has('x-sidecar-error')) return { all: '', body: {} };
   return { all, body: JSON.parse(all) as Record<string, unknown> };
 }
 
-/** The page has words and no codes, `/status` the codes: one is told beside the other. */
+/** The page has words without codes, `/status` has the codes: both are combined. */
 async function settledPage({ admin: [bound] }: Sidecar, isSaid: (said: readonly Account[]) => boolean) {
   let all = '';
   const accounts = await settled(async () => {

@@ -1,11 +1,11 @@
 /**
- * Loopback ports for programs that cannot choose one themselves, and for those that come back to theirs: none that the system
- * gives to others, who ask for any port or just connect, so that it is still free when it is needed again.
+ * Loopback ports for programs that cannot choose one, and for those that listen again on theirs: never ports that the system
+ * assigns to listeners on port 0 or to outgoing connections, so each is still free when it is needed again.
  */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 
-/** Below what Linux, macOS and Windows give away. */
+/** Below the ranges that Linux, macOS and Windows assign. */
 const [FIRST, COUNT] = [20_000, 12_000];
 
 export async function freePort(): Promise<number> {
@@ -16,7 +16,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Listens on such a port and says which. */
+/** Listens on such a port and returns it. */
 export async function listenApart(server: Server): Promise<number> {
   for (;;) {
     const port = FIRST + Math.floor(Math.random() * COUNT);

@@ -1,4 +1,4 @@
-/** Writes docs/cli.md from the commands as commander knows them: every command with its help, and what exit codes mean. */
+/** Writes docs/cli.md from the commands as commander has them: every command with its help, and the exit codes. */
 import type { Command, Option } from 'commander';
 import { createProgram } from '../../src/cli/program.ts';
 import { INPUTS } from '../../src/config/env-and-flags.ts';
@@ -19,7 +19,7 @@ aritma-sidecar status --json     # one JSON object: verdict, routes, credentials
 \`\`\`
 `;
 
-/** Of what has no row in the error table. */
+/** Exit codes without a row in the error table. */
 const OTHER_EXITS: readonly (readonly [code: number, meaning: string])[] = [
   [0, 'done; for `status`: calls of every route work, if with a warning'],
   [10, '`wait`, `shutdown`, `status`: no sidecar responds there, not in time, or it is starting or stopping'],
@@ -42,7 +42,7 @@ function leaves(command: Command, name: string): [string, Command][] {
 const INPUT_FLAGS = new Set(INPUTS.map(({ flag }) => flag));
 const CONNECTION = 'Connection and output:';
 
-/** Without the flags that many have, which stand above. */
+/** Without the flags that many commands share, which are listed above. */
 function help(command: Command): string {
   const isInput = ({ long }: Option) => INPUT_FLAGS.has(long ?? '');
   const takesInputs = command.options.some(({ long }) => long === '--client-secret-file');

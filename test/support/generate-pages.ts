@@ -45,14 +45,14 @@ const SECTIONS: Readonly<Record<string, () => string>> = {
     ),
 };
 
-/** Which page has which of them. */
+/** Which page contains which of them. */
 const PAGES: Readonly<Record<string, readonly string[]>> = {
   'docs/configuration.md': ['options', 'inputs'],
   'docs/errors.md': ['errors'],
   'docs/metrics.md': ['metrics'],
 };
 
-/** Every page with generated parts, by its path from the root: as it stands, and as it should. */
+/** Every page with generated parts, by its path from the root: as it is, and as it should be. */
 export function renderPages(): readonly { readonly path: string; readonly is: string; readonly should: string }[] {
   const pages = Object.entries(PAGES).map(([path, names]) => {
     const is = readFileSync(new URL(path, ROOT), 'utf8');

@@ -1,4 +1,4 @@
-/** `npm run generate`: renews the generated parts of the pages in docs/. */
+/** `npm run generate`: rewrites the generated parts of the pages in docs/. */
 import { writeFileSync } from 'node:fs';
 import { renderPages } from './generate-pages.ts';
 

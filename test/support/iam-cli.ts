@@ -1,4 +1,4 @@
-/** The `iam` commands as an administrator runs them, against a local Aritma of the test's own. */
+/** The `iam` commands as an administrator runs them, against a local Aritma of the test. */
 import { type EmulatorOptions, startEmulator } from '../../src/emulator/server.ts';
 import { ADMIN_CLIENT } from '../../src/emulator/store.ts';
 import { type CliOptions, type Ended, jsonLines, run } from './cli.ts';
@@ -7,15 +7,15 @@ import { createFolder, type Folder } from './folder.ts';
 export interface IamCli extends AsyncDisposable {
   readonly url: string;
   readonly folder: Folder;
-  /** What points the commands at it, and makes them its administrator. */
+  /** Environment that points the commands to it, with administrator rights. */
   readonly env: Readonly<Record<string, string>>;
-  /** `iam` and these words. */
+  /** Runs `iam` with these words. */
   iam(words: readonly string[], options?: CliOptions): Promise<Ended>;
-  /** The same where it must succeed: its lines. */
+  /** The same, but it must succeed; returns its lines. */
   rows(words: readonly string[]): Promise<Record<string, unknown>[]>;
-  /** A new client by the command. */
+  /** Creates a client by the command. */
   client(name: string): Promise<string>;
-  /** Asks for a token as that client, with the scope `api`. */
+  /** Requests a token as that client, with the scope `api`. */
   askToken(clientId: string, secret: string): Promise<Response>;
   counters(): Promise<{ readonly requests: { readonly iam: number } }>;
   /** Scripts a fault of the local Aritma. */

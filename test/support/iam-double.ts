@@ -1,4 +1,4 @@
-/** Aritma IAM in memory behind a real socket: answers as the portal says, or as a fault wants it, and counts what it is asked. */
+/** Aritma IAM in memory behind a real socket: responds as the portal documents, or with a fault, and counts its requests. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Pool } from 'undici';
@@ -6,7 +6,7 @@ import { Secret } from '../../src/core/secret.ts';
 import type { IamConnection } from '../../src/iam/request.ts';
 import { createDeadline } from './deadline.ts';
 
-/** `lost`: has its effect and never answers. `late`: is cut off, and has its effect when the next change has had its own. */
+/** `lost`: takes effect without a response. `late`: is cut off, and takes effect after the next change. */
 export const FAULTS = ['refused', 500, 401, 403, 429, 'lost', 'late', 'gateway', 'empty', 'wrong page'] as const;
 export type IamFault = (typeof FAULTS)[number];
 
@@ -40,14 +40,14 @@ export interface IamDouble extends AsyncDisposable {
   readonly secrets: StoredSecret[];
   readonly policies: StoredPolicy[];
   answers: 'body' | 'empty';
-  /** What happens to the request with that number, from 1. */
+  /** The fault for the request with that number, from 1. */
   fault: { readonly at: number; readonly fault: IamFault } | undefined;
-  /** Subjects are listed only after being asked for this often. */
+  /** A subject is listed only after this many requests. */
   subjectsAfter: number;
-  /** With their clients' ids in them. */
+  /** With the ids of their clients. */
   subjectIds: boolean;
   reset(): void;
-  /** Whether a token could be had. */
+  /** Whether a token was obtained. */
   works(clientId: string, value: string | undefined): boolean;
 }
 
@@ -76,7 +76,7 @@ export async function startIamDouble(): Promise<IamDouble> {
       dispatcher: pool,
       basePath: '',
       authorize: async () => admin,
-      // A busy machine is none of these faults: it passes when no answer will come.
+      // A busy machine is not one of these faults: the time limit ends when no response will come.
       deadlineMs: deadline.ms,
     },
     calls: [],
@@ -127,7 +127,7 @@ export async function startIamDouble(): Promise<IamDouble> {
       return void res.socket?.destroy();
     }
     const answer = effect(ask);
-    // What was held back happens after the next question has been answered.
+    // A held-back change happens after the next request has its response.
     const due = ask.method === 'GET' ? [] : pending;
     if (due.length > 0) pending = [];
     for (const run of due) run();

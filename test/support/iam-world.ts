@@ -1,4 +1,4 @@
-/** Aritma IAM on raw sockets that behaves as a test says, and the client that is tested, connected to it. */
+/** Aritma IAM on raw sockets that behaves as a test says, and the tested client, connected to it. */
 import { Pool } from 'undici';
 import { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
@@ -18,13 +18,13 @@ export interface IamWorld extends AsyncDisposable {
 }
 
 export interface IamWorldOptions {
-  /** Handed out one after the other, another one for each that is refused; the last one stays. */
+  /** Granted one after the other, a new one for each refused token; the last one is repeated. */
   readonly tokens?: readonly string[];
   readonly deadlineMs?: number;
   readonly onPage?: OnPage;
 }
 
-/** A token that masks can find: nothing else looks like it. */
+/** A token that masking can find: nothing else looks like it. */
 export const TOKEN = 'opaque-token-KQ7xW2';
 
 export async function startIam(fault: Fault, options: IamWorldOptions = {}): Promise<IamWorld> {
@@ -56,7 +56,7 @@ export async function startIam(fault: Fault, options: IamWorldOptions = {}): Pro
   };
 }
 
-/** One answer after the other; the last one stays. */
+/** One response after the other; the last one is repeated. */
 export function inTurn(...faults: readonly Fault[]): Fault {
   return (socket, count) => faults[Math.min(count, faults.length) - 1]?.(socket, count);
 }
@@ -66,13 +66,13 @@ export function problem(code: number, fields: Readonly<Record<string, unknown>>)
   return status(code, JSON.stringify(fields), { 'Content-Type': 'application/problem+json' });
 }
 
-/** What fits into a page of clients: names `NAME-1` … */
+/** Items that fit into a page of clients: names `NAME-1` … */
 export function clientsPage(from: number, to: number, total: number, page: number): Fault {
   const items = Array.from({ length: to - from + 1 }, (_, index) => ({ clientId: `c-${from + index}`, name: 'n' }));
   return body({ items, metadata: { page, pageSize: 100, totalCount: total }, links: {} });
 }
 
-/** The error a promise ends with; fails when it does not, or with anything but an expected one. */
+/** The error that a promise rejects with; fails when it resolves, or rejects with an unexpected one. */
 export async function failure(work: Promise<unknown>): Promise<SidecarError> {
   const outcome = await work.then(
     () => undefined,
@@ -82,7 +82,7 @@ export async function failure(work: Promise<unknown>): Promise<SidecarError> {
   throw new Error(`not an expected failure: ${String(outcome)}`);
 }
 
-/** All of a stream. */
+/** Reads a stream to its end. */
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);

@@ -1,10 +1,10 @@
-/** The certified OpenID provider `oidc-provider` on a free port: JWT access tokens for one API, whatever client is given. */
+/** The certified OpenID provider `oidc-provider` on a free port: JWT access tokens for one API, for any given client. */
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Provider, { type ResourceServer } from 'oidc-provider';
 
-/** What JWT access tokens are asked for with, and their `aud`. */
+/** Resource to request JWT access tokens for, and their `aud`. */
 export const RESOURCE = 'https://api.example/banking';
 
 export interface IdentityProvider {
@@ -13,7 +13,7 @@ export interface IdentityProvider {
   close(): Promise<void>;
 }
 
-/** @param client metadata as a client would be registered with (OpenID Connect Registration §2) */
+/** @param client metadata of the registered client (OpenID Connect Registration §2) */
 export async function startIdentityProvider(client: Readonly<Record<string, unknown>>): Promise<IdentityProvider> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -63,7 +63,7 @@ function configuration(client: Readonly<Record<string, unknown>>): Record<string
   };
 }
 
-/** Where the provider keeps what it issued: in memory, apart by kind and provider. */
+/** Storage of what the provider has issued: in memory, separate by kind and provider. */
 function createAdapter(): new (kind: string) => object {
   const kept = new Map<string, unknown>();
   return class {

@@ -1,16 +1,16 @@
-/** As many GETs as wanted, as fast as they are answered, over a few kept connections; costs next to nothing itself. */
+/** Sends GETs as fast as they get responses, over a few kept connections, with little CPU time of its own. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 
 export interface LoadResult {
-  /** Answers by status. */
+  /** Responses by status. */
   readonly statuses: Readonly<Record<string, number>>;
   readonly seconds: number;
 }
 
 const CONNECTIONS = 16;
 
-/** Answers must have a Content-Length. @throws Error when a connection ends before its share is answered */
+/** Responses must have a Content-Length. @throws Error when a connection ends before its share has responses */
 export async function loadWithGets(port: number, path: string, count: number): Promise<LoadResult> {
   const startedAt = performance.now();
   const statuses: Record<string, number> = {};
@@ -41,7 +41,7 @@ async function lane(port: number, path: string, share: number, statuses: Record<
   if (answered < share) throw new Error(`the connection ended after ${answered} of ${share} answers`);
 }
 
-/** Of a whole answer; undefined while its head is not there. */
+/** Length of a complete response; undefined while its head is incomplete. */
 function lengthOf(text: string): number | undefined {
   const end = text.indexOf('\r\n\r\n');
   if (end === -1) return undefined;

@@ -1,16 +1,16 @@
-/** The changes a program makes, in the order it makes them, as points at which it can die. Pure. */
+/** The changes that a program makes, in order, as points at which it can be killed. Pure functions. */
 
 export type When = 'before' | 'middle' | 'after';
 
 export interface Point {
-  /** As the program's log of changes names it: `rename .secret.aritma-new secret #1`, `POST secrets #1`. */
+  /** As in the program's log of changes: `rename .secret.aritma-new secret #1`, `POST secrets #1`. */
   readonly change: string;
   readonly when: When | 'failing';
-  /** With `failing`: what the system says. */
+  /** With `failing`: the system's code. */
   readonly errno?: string;
 }
 
-/** Every point there is: a write has a middle, everything else is done or not. */
+/** All points: a write has a middle, everything else is done or not done. */
 export function pointsOf(changes: readonly string[]): Point[] {
   return changes.flatMap((change) =>
     (isWrite(change) ? (['before', 'middle', 'after'] as const) : (['before', 'after'] as const)).map((when) => ({
@@ -20,7 +20,7 @@ export function pointsOf(changes: readonly string[]): Point[] {
   );
 }
 
-/** Of those, the ones on disk, each failing instead. */
+/** Those on disk, each failing instead. */
 export function failuresOf(changes: readonly string[], errno: string): Point[] {
   return changes.filter((change) => !isRequest(change)).map((change) => ({ change, when: 'failing' as const, errno }));
 }
@@ -29,8 +29,8 @@ export const isRequest = (change: string) => /^(GET|POST|PUT|DELETE) /.test(chan
 const isWrite = (change: string) => change.startsWith('write ');
 
 /**
- * What a power cut could still undo where it must not: a file renamed before its content is on disk, or a request sent
- * while a rename is not. Empty = nothing.
+ * What a power failure could wrongly undo: a file renamed before its content is on disk, or a request sent while a rename
+ * is not on disk. Empty = nothing.
  */
 export function undoable(changes: readonly string[]): string[] {
   const wrong: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * Starts a program, `CRASH_PROGRAM`, in a process whose file system it has changed before: counts every change the program makes to the files of one folder, and ends
- * it without warning right before, in the middle of or after a chosen one, or lets that one fail as a broken disk would.
+ * Starts a program, `CRASH_PROGRAM`, in a process with a changed file system: counts its changes to the files of a folder,
+ * and kills it right before, in the middle of or after a chosen one, or makes that one fail as a broken disk does.
  * `CRASH_FOLDER` is the folder, `CRASH_LOG` the file that gets one line for each change, `CRASH_POINT` the point as JSON.
  */
 import fs, { type PathLike } from 'node:fs';
@@ -12,7 +12,7 @@ import type { Point } from './kill-matrix.ts';
 const { CRASH_FOLDER = '/nowhere', CRASH_LOG = '', CRASH_POINT = '{}' } = process.env;
 const point = JSON.parse(CRASH_POINT) as Partial<Point>;
 const seen = new Map<string, number>();
-/** Changes under way: Node itself may take other ways to make them. */
+/** Running changes: Node may use other functions inside them. */
 let under = 0;
 const promises = fs.promises as unknown as Record<string, Changing>;
 const plain = { append: fs.appendFileSync, lstat: fs.lstatSync, open: fs.promises.open };
@@ -20,7 +20,7 @@ const plain = { append: fs.appendFileSync, lstat: fs.lstatSync, open: fs.promise
 type Changing = (...args: unknown[]) => Promise<unknown>;
 
 const isOurs = (path: unknown): path is string => typeof path === 'string' && path.startsWith(`${CRASH_FOLDER}/`);
-/** The same in every run: without the random part of a name. */
+/** The same name in every run: without its random part. */
 const named = (path: string) => relative(CRASH_FOLDER, path).replace(/\.[0-9a-f]{8}-[0-9a-f-]{27}$/, '.*');
 
 function die(): Promise<never> {
@@ -47,7 +47,7 @@ async function change<T>(name: string, perform: () => Promise<T>, half?: () => P
   return result;
 }
 
-/** Two steps, as for the system: the file is there and empty before anything is in it. */
+/** Two steps, as in the system: first the file exists and is empty, then it has content. */
 async function writeWhole(path: string, data: unknown, options: unknown): Promise<void> {
   const { flag = 'w', mode } = (typeof options === 'object' && options !== null ? options : {}) as Record<
     string,
@@ -67,7 +67,7 @@ function watchHandle(file: FileHandle, name: string, writes: boolean): FileHandl
   const write = file.writeFile.bind(file);
   handle['writeFile'] = (data) => {
     const bytes = Buffer.from(data as string);
-    // Through another descriptor, since this one's own writing is watched too.
+    // Through another descriptor, because writes of this one are watched, too.
     const half = () => write(bytes.subarray(0, bytes.length >> 1));
     return change(`write ${name}`, () => write(bytes), half);
   };
@@ -87,7 +87,7 @@ function watchOpen(): void {
   promises['writeFile'] = (path, data, options) => writeWhole(path as string, data, options);
 }
 
-/** Functions that change what their first path, or the second, names. */
+/** Functions that change the file at their first path, or at the second. */
 const CHANGING = [
   'rename',
   'link',
@@ -123,7 +123,7 @@ async function counted<T>(perform: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What nobody counts must not happen: a change made in another way would never be a point of death. */
+/** Uncounted changes must not happen: a change made in another way would never be a kill point. */
 function forbidOthers(): void {
   const others = [...CHANGING, 'appendFile', 'writeFile', 'copyFile', 'cp'];
   const all = fs as unknown as Record<string, (...args: unknown[]) => unknown>;

@@ -1,6 +1,6 @@
 /**
- * Stands between programs that rotate and the emulator: names and notes every request, and can end a program between a
- * request and its effect, or between the effect and the answer. Each program has a path prefix of its own.
+ * Sits between rotating programs and the emulator: names and records every request, and can kill a program between a request
+ * and its effect, or between the effect and the response. Each program has its own path prefix.
  */
 import { appendFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -10,21 +10,21 @@ import { Agent } from 'undici';
 import type { Point } from './kill-matrix.ts';
 
 export interface Passage {
-  /** Gets a line for each request, as the program's own log of changes. */
+  /** Gets a line for each request, like the program's log of changes. */
   readonly log: string;
   readonly point: Point | undefined;
-  /** Ends the program; resolves when it has ended. */
+  /** Kills the program; resolves when it has ended. */
   readonly kill: () => Promise<void>;
   /** Called when a request has taken effect. */
   readonly onEffect?: (name: string) => Promise<void>;
-  /** Called before a request goes on. */
+  /** Called before a request is forwarded. */
   readonly hold?: (name: string) => Promise<void>;
 }
 
 export interface RotationRelay {
-  /** Origin and prefix, to be used in place of the emulator's origin. */
+  /** Origin and prefix, used instead of the emulator's origin. */
   readonly at: (prefix: string) => string;
-  /** From now on a program behind the prefix is this one. */
+  /** From now on this is the program behind the prefix. */
   open(prefix: string, passage: Passage): void;
   close(): Promise<void>;
 }

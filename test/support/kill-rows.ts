@@ -1,4 +1,4 @@
-/** Rows of a kill matrix: a program dies at a point, is started again, and what is left is judged. */
+/** Rows of a kill matrix: a program is killed at a point and started again, and then the result is checked. */
 import { rmSync } from 'node:fs';
 import type { Point } from './kill-matrix.ts';
 import {
@@ -12,9 +12,9 @@ import {
 } from './rotation-lanes.ts';
 
 export interface Row {
-  /** Where each run dies in turn; the one after them is left alone. */
+  /** Where each run is killed in turn; the last run is not killed. */
   readonly points: readonly Point[];
-  /** Begins without a journal. */
+  /** Starts without a journal. */
   readonly isFirst?: boolean;
 }
 
@@ -28,7 +28,7 @@ export interface RowResult {
 export const nameOf = ({ points, isFirst }: Row) =>
   `${isFirst ? 'first time, ' : ''}${points.map(({ when, change }) => `${when} ${change}`).join(', then ')}`;
 
-/** `rotate` through one row. */
+/** Plays `rotate` through one row. */
 export async function rotateThrough(world: RotationWorld, lane: Lane, row: Row): Promise<RowResult> {
   const old = valueIn(lane);
   if (row.isFirst) rmSync(`${lane.secretFile}.rotation`);
@@ -37,7 +37,7 @@ export async function rotateThrough(world: RotationWorld, lane: Lane, row: Row):
   return { row: nameOf(row), kills, wrong };
 }
 
-/** Another program through one row; it has no journal. */
+/** Plays another program through one row; it has no journal. */
 export async function controlThrough(
   world: RotationWorld,
   lane: Lane,
@@ -58,7 +58,7 @@ async function dieAndResume(
   lane.mostSecrets = 1;
   for (const point of points) {
     const { signal, code, changes, output } = await world.rotate(lane, { point, ...(program && { program }) });
-    // Two requests may be on their way at once.
+    // Two requests may run at once.
     if (signal === 'SIGKILL' && changes.slice(-2).includes(point.change)) kills += 1;
     else wrong.push(`not killed there: exit ${code}, ${signal}, ${changes.at(-1)}: ${output}`);
     wrong.push(...(await unsafeNow(world, lane)));
@@ -68,7 +68,7 @@ async function dieAndResume(
   return { kills, wrong };
 }
 
-/** Each item once, as many at a time as there are lanes, each lane one at a time. */
+/** Plays each item once, as many in parallel as there are lanes. */
 export async function inLanes<T, R>(
   lanes: readonly Lane[],
   items: readonly T[],

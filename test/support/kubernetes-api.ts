@@ -1,6 +1,6 @@
 /**
- * A Kubernetes API server over real TLS sockets, as far as Secrets go: bearer tokens, RBAC by verb and name, media types,
- * Status objects, its own clock, and faults before or after a request has had its effect.
+ * A Kubernetes API server over real TLS sockets, for Secrets only: bearer tokens, RBAC by verb and name, media types,
+ * Status objects, its own clock, and faults before or after a request takes effect.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
@@ -17,7 +17,7 @@ export interface Rule {
   readonly verbs: readonly string[];
 }
 
-/** A status is answered without effect. `late`: nothing happens until `deliver()`, when the client is gone. */
+/** A status is sent without effect. `late`: nothing happens until `deliver()`, after the client is gone. */
 export interface Fault {
   readonly verb: string;
   readonly what: number | 'reset' | 'reset-after' | 'silence' | 'silence-after' | 'late';
@@ -31,7 +31,7 @@ export interface Call {
   readonly token: string;
   readonly contentType: string | undefined;
   readonly body: string;
-  /** 0 = none was sent. */
+  /** 0 = no response was sent. */
   status: number;
 }
 
@@ -44,20 +44,20 @@ export async function startKubernetesApi(certificate: Issued, rules: readonly Ru
   const world = {
     secrets,
     rules: [...rules],
-    /** Those it accepts. */
+    /** Accepted tokens. */
     tokens: new Set<string>(),
     /** Its own clock, epoch ms. */
     nowMs: Date.UTC(2026, 5, 1),
     calls: [] as Call[],
     faults: [] as Fault[],
-    /** Runs once, when the next read has been answered: another controller, between read and write. */
+    /** Runs once, after the next read has its response: another controller, between read and write. */
     afterRead: [] as (() => void)[],
     late: [] as (() => Reply)[],
-    /** Told that a call will have no answer, so that nobody has to wait for one. */
+    /** Called when a call will get no response, so that no test waits for one. */
     onSilence: (() => undefined) as () => void,
-    /** Answers everything in place of the API. */
+    /** Responds to everything instead of the API. */
     impostor: undefined as ((res: ServerResponse) => void) | undefined,
-    /** From the request with this number on, counted from 0, nobody gets an answer; that one may still have its effect. */
+    /** From this request number on, from 0, there are no responses; that request may still take effect. */
     cut: undefined as { readonly from: number; readonly when: 'before' | 'after' } | undefined,
   };
   const server = createServer({ cert: certificate.cert, key: certificate.key }, (req, res) => {
@@ -67,7 +67,7 @@ export async function startKubernetesApi(certificate: Issued, rules: readonly Ru
   return Object.assign(world, {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
     verbs: () => new Set(world.calls.map(({ verb }) => verb)),
-    /** Carries out what came too late and says with which status. */
+    /** Carries out the late request and returns its status. */
     deliver: () => world.late.splice(0).map((run) => run().code),
     close: () =>
       new Promise<void>((resolve) => {
@@ -144,7 +144,7 @@ interface Target {
   readonly verb: string;
   readonly namespace: string;
   readonly name: string;
-  /** Whether the path is one of the API's. */
+  /** Whether the path belongs to the API. */
   readonly known: boolean;
 }
 
@@ -158,7 +158,7 @@ function targetOf(req: IncomingMessage): Target {
   return { path: url.pathname, verb, namespace: decodeURIComponent(parts?.[1] ?? ''), name, known: parts !== null };
 }
 
-/** In the order of the real one: who, may he, is it there, is it understood, is it valid. */
+/** Checks in the order of the real one: identity, permission, existence, media type, validity. */
 function handle(world: World, target: Target, { token, contentType, body }: Call): Reply {
   const { verb, namespace, name } = target;
   if (!world.tokens.has(token)) return asReply(status(401, 'Unauthorized', 'Unauthorized'));

@@ -1,6 +1,6 @@
 /**
- * The rules a Kubernetes API server has for Secrets, without HTTP: versions, preconditions, merge patches (RFC 7396),
- * immutability, base64, sizes. What is refused comes back as a Status.
+ * The rules of a Kubernetes API server for Secrets, without HTTP: versions, preconditions, merge patches (RFC 7396),
+ * immutability, base64, sizes. A refusal is returned as a Status.
  */
 import { randomUUID } from 'node:crypto';
 
@@ -48,7 +48,7 @@ export function status(code: number, reason: string, message: string): Status {
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code };
 }
 
-/** Objects of one cluster, with etcd's one counter for all of them. */
+/** Objects of one cluster, with etcd's single counter for all of them. */
 export function createSecrets() {
   const objects = new Map<string, SecretObject>();
   let revision = 4711;
@@ -60,7 +60,7 @@ export function createSecrets() {
 
   function store(id: string, wanted: SecretObject): SecretObject {
     const old = objects.get(id);
-    // A write that changes nothing is none: the version stays.
+    // A write that changes nothing keeps the version.
     const same = old && comparable(old) === comparable(wanted);
     revision += same ? 0 : 1;
     const kept = structuredClone(wanted);
@@ -77,7 +77,7 @@ export function createSecrets() {
     if (metadata['uid'] !== undefined && metadata['uid'] !== old.metadata.uid)
       return conflict(old, 'UID in precondition');
     const version = metadata['resourceVersion'];
-    // Without one, a Secret may be changed whatever its version.
+    // Without a resourceVersion, a Secret may be changed whatever its version.
     if (version !== undefined && version !== '' && version !== old.metadata.resourceVersion) {
       return conflict(
         old,
@@ -129,7 +129,7 @@ export function createSecrets() {
       return update(id, (old ? mergePatch(old, body) : body) as Json, 'patch');
     },
     remove: (id: string) => objects.delete(id),
-    /** Somebody with every right changes it. */
+    /** Changes it as a user with every permission. */
     edit(id: string, change: (object: SecretObject) => void): void {
       const object = find(id);
       if (!object) throw new Error(`${id} is not there`);
@@ -152,7 +152,7 @@ function invalid({ body, data, metadata, old }: Proposal, verb: 'update' | 'patc
   }
   for (const value of Object.values(data)) {
     if (typeof value === 'string' && BASE64.test(value)) continue;
-    // As the real one does for a patch: the message quotes all of it, secrets included.
+    // As the real one does for a patch: the message quotes all of it, including secrets.
     return verb === 'patch'
       ? status(422, 'Invalid', `patch: Invalid value: ${JSON.stringify(JSON.stringify(body))}: illegal base64 data`)
       : status(400, 'BadRequest', 'Secret in version "v1" cannot be handled as a Secret: illegal base64 data');

@@ -29,7 +29,7 @@ export function readManifests(): Manifest[] {
   return parseAllDocuments(readFileSync(RBAC_FILE, 'utf8')).map((document) => document.toJS() as Manifest);
 }
 
-/** What the Role in the deployed file allows. */
+/** What the deployed Role allows. */
 export function deployedRules(): Rule[] {
   const role = readManifests().find(({ kind }) => kind === 'Role');
   const { namespace = '' } = role?.metadata ?? {};
@@ -47,7 +47,7 @@ export interface KubernetesWorld extends AsyncDisposable {
   /** Decoded, by key. */
   data(): Record<string, string>;
   annotations(): Record<string, string>;
-  /** Time passes for pods and API server alike. */
+  /** Time passes for pods and API server. */
   pass(ms: number): Promise<void>;
 }
 
@@ -67,7 +67,7 @@ export async function startKubernetesWorld({ authority, server }: Certificates):
     key: 'client-secret',
     apiServer: api.url,
     serviceAccountDir: folder.path,
-    // For a busy machine; a test of silence brings its own.
+    // Long, for a busy machine; a test of time limits brings its own.
     deadlineMs: 5000,
     pod,
     clock,
@@ -97,7 +97,7 @@ export async function startKubernetesWorld({ authority, server }: Certificates):
   };
 }
 
-/** The pods' clock, an hour ahead of the API server's; a sleep takes no time and is remembered. */
+/** The pods' clock, an hour ahead of the API server's; a sleep takes no time and is recorded. */
 function createPodClock(api: { nowMs: number }) {
   const fake = createFakeClock(api.nowMs + 3_600_000);
   const waits: number[] = [];

@@ -1,4 +1,4 @@
-/** What `kubectl kustomize` makes of the examples in deploy/kubernetes, and its objects as the API server would see them. */
+/** The output of `kubectl kustomize` for the examples in deploy/kubernetes, and its objects as the API server sees them. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ const ROOT = join(import.meta.dirname, '../..');
 const FOLDER = join(DEPLOY, 'kubernetes/examples');
 
 export const EXAMPLES = readdirSync(FOLDER).sort();
-/** Before 1.21 kubectl knew no components, and did not say what it has of Kustomize. */
+/** Before 1.21 kubectl has no components, and does not report its version of Kustomize. */
 export const canKustomize = /Kustomize Version: v[45]/.test(
   spawnSync('kubectl', ['version', '--client'], { encoding: 'utf8' }).stdout ?? '',
 );
@@ -49,13 +49,13 @@ export interface Resource extends Json {
   readonly data?: Readonly<Record<string, string>>;
 }
 
-/** @throws Error with what kubectl says */
+/** @throws Error with the message of kubectl */
 export function render(example: string): Resource[] {
   const text = execFileSync('kubectl', ['kustomize', join(FOLDER, example)], { encoding: 'utf8' });
   return parseAllDocuments(text).map((document) => document.toJS() as Resource);
 }
 
-/** The pod of a workload; CronJobs have it one floor deeper. */
+/** The pod of a workload; CronJobs have it one level deeper. */
 export function podOf(resource: Resource): Pod | undefined {
   interface Spec {
     readonly template?: { readonly spec: Pod };
@@ -66,7 +66,7 @@ export function podOf(resource: Resource): Pod | undefined {
 }
 
 export interface Schemas {
-  /** Where the type of a kind is: what stands after `import`. */
+  /** Where the type of a kind is: the words after `import`. */
   typeOf(resource: Resource): string;
 }
 
@@ -86,15 +86,15 @@ export const KUBERNETES_1_29: Schemas = {
       : `type { ${kind} as T } from 'kubernetes-types/${GROUPS[apiVersion] ?? apiVersion}'`,
 };
 
-/** The same of 1.36: it knows `schedulingGroup`. */
+/** The same for 1.36: it has `schedulingGroup`. */
 export const KUBERNETES_1_36: Schemas = {
   typeOf: ({ apiVersion, kind }) =>
     kind === 'PodMonitor' ? OF_OPERATOR : `type { I${kind} as T } from 'kubernetes-models/${apiVersion}/${kind}'`,
 };
 
 /**
- * What a compiler has against the objects as literals of their types: missing, unknown and mistyped fields, at any depth.
- * Types come from npm, so this wants no cluster and no network.
+ * Compile errors of the objects as literals of their types: missing, unknown and mistyped fields, at any depth. Types come
+ * from npm, so this needs no cluster and no network.
  */
 export function complaints(resources: readonly Resource[], { typeOf }: Schemas): string {
   const cache = join(ROOT, 'node_modules/.cache');
@@ -103,7 +103,7 @@ export function complaints(resources: readonly Resource[], { typeOf }: Schemas):
   try {
     const files = resources.map((resource, index) => {
       const file = join(folder, `${resource.kind}-${index}.ts`);
-      // Kubernetes has no field that may be null, and TypeScript widens nothing that is written down as a constant.
+      // Kubernetes has no nullable fields, and TypeScript does not widen the literals of a constant.
       writeFileSync(
         file,
         `import ${typeOf(resource)};\nexport const object: T = ${JSON.stringify(resource, null, 1)};\n`,
@@ -130,7 +130,7 @@ export function complaints(resources: readonly Resource[], { typeOf }: Schemas):
   }
 }
 
-/** What the JSON schemas in the OpenAPI document of Kubernetes 1.36, and of the operator, have against an object; unknown fields they let pass. */
+/** Errors of the JSON schemas of Kubernetes 1.36 (OpenAPI) and of the operator; they accept unknown fields. */
 export async function schemaFault({ apiVersion, kind, ...rest }: Resource): Promise<string | undefined> {
   const from = kind === 'PodMonitor' ? '@kubernetes-models/prometheus-operator' : 'kubernetes-models';
   const models = (await import(`${from}/${apiVersion}/${kind}`)) as Record<string, new (data: object) => Model>;
@@ -145,6 +145,6 @@ export async function schemaFault({ apiVersion, kind, ...rest }: Resource): Prom
 }
 
 interface Model {
-  /** @throws Error that says where it does not fit */
+  /** @throws Error with the place that does not fit */
   validate(): void;
 }

@@ -1,9 +1,9 @@
-/** Requests with methods and statuses that somebody makes up, to see that no series is made of them. */
+/** Requests with invented methods and statuses, to check that they create no metric series. */
 import type { Metrics } from '../../src/core/metrics.ts';
 
 export function flood(metrics: Metrics, rounds: number): void {
   const route = metrics.forRoute('/banking');
-  // A cheap generator: drawing the inputs must not be what takes the time.
+  // A cheap generator: creating the inputs must not take the time that is measured.
   let state = 20_260_101;
   const next = (bound: number) => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;

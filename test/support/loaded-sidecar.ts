@@ -1,4 +1,4 @@
-/** A sidecar as a process of its own that needs the secrets of all lanes of a rotation world all the time. */
+/** A sidecar in its own process that uses the secrets of all lanes of a rotation world all the time. */
 import { type Addresses, addressesOf, start } from './cli.ts';
 import { createFolder } from './folder.ts';
 import { type PacedLoad, startPacedLoad } from './paced-load.ts';
@@ -12,7 +12,7 @@ export interface LoadedSidecar {
 
 const LIMIT_MS = 900_000;
 
-/** Resolves when every lane has its first token and the load has begun. */
+/** Resolves when every lane has its first token and the load has started. */
 export async function startLoadedSidecar(world: RotationWorld, perSecond: number): Promise<LoadedSidecar> {
   const folder = world.keep(createFolder());
   const file = folder.write('config.json', JSON.stringify(configOf(world)));

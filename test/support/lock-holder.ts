@@ -1,4 +1,4 @@
-/** Takes the lock it is told, says so, and keeps it until it is killed. */
+/** Takes the given lock, reports that, and keeps it until it is killed. */
 import { acquireLock } from '../../src/iam/rotation/lock-file.ts';
 
 await acquireLock(process.argv[2] ?? '');

@@ -1,4 +1,4 @@
-/** A second opinion on HTTP/1.1 framing (RFC 9112 §6), written apart from Node's and undici's parsers. Bytes are latin1. */
+/** A second parser of HTTP/1.1 framing (RFC 9112 §6), independent of Node's and undici's. Bytes are latin1. */
 
 export interface Message {
   readonly startLine: string;
@@ -6,21 +6,21 @@ export interface Message {
   readonly fields: readonly (readonly [string, string])[];
   readonly body: string;
   readonly framing: 'none' | 'length' | 'chunked' | 'close';
-  /** Index behind the message's last byte. */
+  /** Index after the message's last byte. */
   readonly end: number;
 }
 
 export interface Expected {
   readonly kind: 'request' | 'response';
-  /** A response to HEAD, which has no body whatever its headers say. */
+  /** A response to HEAD: it has no body, whatever its headers are. */
   readonly toHead?: boolean;
-  /** The connection has ended, which completes a body that is delimited by it. */
+  /** The connection has ended, which completes a body without a length. */
   readonly closed?: boolean;
 }
 
 /**
- * The message that begins at `from`, or undefined while it is incomplete.
- * @throws Error when the bytes there are no message
+ * Returns the message that begins at `from`; undefined while it is incomplete.
+ * @throws Error when the bytes there are not a message
  */
 export function readMessage(bytes: string, from: number, expected: Expected): Message | undefined {
   const headEnd = bytes.indexOf('\r\n\r\n', from);
@@ -34,19 +34,19 @@ export function readMessage(bytes: string, from: number, expected: Expected): Me
   return framed && { startLine, fields, ...framed };
 }
 
-/** Where the message at `from` will end if its head gives a length, else 0: spares looking at a large body again and again. */
+/** The end of the message at `from` if its head gives a length, else 0; saves parsing a large body again and again. */
 export function announcedEnd(bytes: string, from: number): number {
   const headEnd = bytes.indexOf('\r\n\r\n', from);
   const length = /\r\ncontent-length: *(\d+)/i.exec(bytes.slice(from, Math.max(from, headEnd)))?.[1];
   return length === undefined ? 0 : headEnd + 4 + Number(length);
 }
 
-/** All values of a field, by name in any case. */
+/** Returns all values of a field; its name in any case. */
 export function valuesOf({ fields }: Pick<Message, 'fields'>, name: string): string[] {
   return fields.filter(([field]) => field.toLowerCase() === name.toLowerCase()).map(([, value]) => value);
 }
 
-/** The status of a response. */
+/** Returns the status of a response. */
 export function statusOf({ startLine }: Message): number {
   return Number(startLine.split(' ')[1]);
 }

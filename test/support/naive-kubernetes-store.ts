@@ -1,6 +1,6 @@
 /**
- * The control: a store in a Kubernetes Secret as one writes it in an afternoon. Reads the object, changes it, puts it back;
- * takes an annotation for a lock; trusts the network.
+ * The control: a store in a Kubernetes Secret as written in an afternoon. Reads the object, changes it, writes it back;
+ * uses an annotation as a lock; trusts the network.
  */
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';

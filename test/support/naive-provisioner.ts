@@ -1,4 +1,4 @@
-/** What people write first: create, create, grant, without looking and without remembering. A control for tests. */
+/** The control for provisioning, as usually written: create, create, grant, without checks and without a journal. */
 import { writeFileSync } from 'node:fs';
 import { randomSecret } from '../../src/core/secret.ts';
 import type { IamApi } from '../../src/iam/api.ts';

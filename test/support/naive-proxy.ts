@@ -1,4 +1,4 @@
-/** The control: what one writes in five minutes. A suite of attacks and faults that this passes would prove nothing. */
+/** The control: a proxy as written in five minutes. A suite of attacks and faults that it passes would prove nothing. */
 import { createServer, type OutgoingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 

@@ -1,6 +1,6 @@
 /**
- * A rotation as it is usually written: create a secret, put it into the file, delete the old one. The control that must
- * not survive what the real one does. Arguments: origin of Aritma, client id, file of its secret.
+ * A rotation as usually written: create a secret, write it into the file, delete the old one. It is the control, and must
+ * fail where the real one survives. Arguments: origin of Aritma, client id, file of its secret.
  */
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';

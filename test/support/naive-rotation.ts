@@ -1,4 +1,4 @@
-/** The control for rotations: create, overwrite, delete, as one writes it when nothing can go wrong. */
+/** The control for rotations: create, overwrite, delete, without any error handling. */
 
 import { randomSecret } from '../../src/core/secret.ts';
 import type { ClientSecret } from '../../src/iam/api.ts';

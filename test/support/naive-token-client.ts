@@ -1,4 +1,4 @@
-/** The control for token faults: a reverse proxy with tokens as one writes it in an afternoon, and nothing to fall back on. */
+/** The control for token faults: a reverse proxy with tokens as written in an afternoon, without any fallback. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -7,7 +7,7 @@ export interface NaiveOptions {
   readonly tokenEndpoint: string;
   readonly clientId: string;
   readonly secret: string;
-  /** `Date.now`, unless a test says what time it is. */
+  /** `Date.now`, unless a test sets the time. */
   readonly now: () => number;
   readonly log: (line: string) => void;
 }

@@ -1,15 +1,15 @@
-/** The control for token engines: what one writes in an afternoon, sound but for one flaw that a test chooses. */
+/** The control for token sources: as written in an afternoon, correct except for one flaw that a test chooses. */
 import { type Clock, elapsedSince } from '../../src/core/clock.ts';
 import type { Token, TokenKey } from '../../src/oauth/token.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 
-/** What callers see of a token engine, one for each generation of the configuration. */
+/** A token source as callers see it, one for each generation of the configuration. */
 export interface TokenClient {
   get(key: TokenKey): Token | Promise<Token>;
   /** An upstream refused `stale`. */
   renew(key: TokenKey, stale: Token): Token | Promise<Token> | undefined;
   refresh(key: TokenKey): Promise<Token>;
-  /** What the next generation may start with. */
+  /** The token that the next generation may start with. */
   kept(key: TokenKey): Token | undefined;
   close(): void;
 }
@@ -21,13 +21,13 @@ export interface TokenClientOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly previous: TokenClient | undefined;
-  /** Whether the previous generation's tokens were issued to the same client. */
+  /** Whether the previous generation's tokens belong to the same client. */
   readonly inherits: (key: TokenKey) => boolean;
 }
 
 /**
- * `flight`: every caller fetches · `clock`: looks at the wall clock only · `key`: forgets the scope · `reload`: goes on with
- * the tokens of another client · `deadline`: waits as long as the server takes · `outage`: gives a good token up early.
+ * `flight`: every caller fetches · `clock`: uses only the wall clock · `key`: ignores the scope · `reload`: keeps using the
+ * tokens of another client · `deadline`: waits as long as the server takes · `outage`: drops a valid token early.
  */
 export type Flaw = 'none' | 'flight' | 'clock' | 'key' | 'reload' | 'deadline' | 'outage';
 
@@ -35,7 +35,7 @@ export function createNaiveTokens(flaw: Flaw, options: TokenClientOptions): Toke
   const { clock, previous, inherits } = options;
   const tokens = new Map<string, Token>();
   const flights = new Map<string, Promise<Token>>();
-  /** What the next generation gets is what there was when this one ended. */
+  /** The next generation gets the tokens that exist when this one ends. */
   let atClose: Map<string, Token> | undefined;
   const idOf = ({ credential, scope }: TokenKey) => (flaw === 'key' ? credential : `${credential} ${scope}`);
 

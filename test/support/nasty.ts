@@ -1,4 +1,4 @@
-/** Generators of what a careless or hostile caller puts into a request line and into headers. */
+/** Generators of what a careless or hostile caller writes into a request line and headers. */
 import fc from 'fast-check';
 
 const DOTS = [
@@ -59,7 +59,7 @@ export interface Target {
   readonly encoding: 'utf8' | 'latin1';
 }
 
-/** @param own authority of the sidecar @param decoys authorities where nothing must ever arrive */
+/** @param own authority of the sidecar @param decoys authorities that nothing may ever reach */
 export function nastyTargets(own: string, decoys: readonly string[]): fc.Arbitrary<Target> {
   const schemes = [
     'http://',
@@ -95,7 +95,7 @@ export function nastyTargets(own: string, decoys: readonly string[]): fc.Arbitra
     { arbitrary: fc.string({ maxLength: 4 }), weight: 1 },
   );
   const tail = fc.array(part, { maxLength: 8 }).map((parts) => parts.join(''));
-  // Mostly acceptable, so that enough of them get as far as the API.
+  // Mostly acceptable, so that enough of them reach the API.
   const mild = fc
     .array(fc.constantFrom('/a', '/...', '/.a', '%2e', ';', '@', ':', '%41', '%252e%252e/', '//', '/..', '?', '%2f'), {
       maxLength: 4,
@@ -175,7 +175,7 @@ export interface Field {
   readonly value: string;
 }
 
-/** Header lines in any order and number, the same name often more than once. */
+/** Header lines in any order and number, often with the same name more than once. */
 export function nastyFields(): fc.Arbitrary<Field[]> {
   const name = fc.oneof(
     { arbitrary: fc.constantFrom(...FIELDS), weight: 8 },
@@ -185,7 +185,7 @@ export function nastyFields(): fc.Arbitrary<Field[]> {
     name,
     value: fc.oneof({ arbitrary: fc.constantFrom(...VALUES), weight: 6 }, { arbitrary: fc.string(), weight: 1 }),
   });
-  // By chance alone too few of them would name what matters.
+  // By chance alone, too few would use the names that matter.
   const options = fc.subarray([
     'authorization',
     'Authorization',
@@ -209,7 +209,7 @@ export function nastyFields(): fc.Arbitrary<Field[]> {
   );
 }
 
-/** Bytes cut into pieces at places of the generator's choosing. */
+/** Bytes cut into pieces at random places. */
 export function cut(bytes: Buffer, places: readonly number[]): Buffer[] {
   const ends = [...new Set(places)].sort((a, b) => a - b);
   return [...ends, bytes.length].map((end, index) => bytes.subarray(index === 0 ? 0 : ends[index - 1], end));

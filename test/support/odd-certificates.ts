@@ -1,11 +1,11 @@
-/** Certificates as they should not be: from tomorrow on, and by nobody but themselves. */
+/** Invalid certificates: valid only from tomorrow on, or self-signed. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Authority, Issued } from './certificates.ts';
 import type { Folder } from './folder.ts';
 
-/** `openssl x509` cannot date a certificate from tomorrow on, `openssl ca` can. */
+/** `openssl ca` can make a certificate valid from tomorrow on, `openssl x509` cannot. */
 export function issueEarly(folder: Folder, authority: Authority): Issued {
   const issued = authority.issue('early', 'IP:127.0.0.1');
   const path = (name: string) => join(folder.path, name);

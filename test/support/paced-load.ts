@@ -1,22 +1,22 @@
-/** Requests at an even pace, whatever becomes of them, and the count of those that did not come back with a 2xx. */
+/** Requests at a constant rate, whatever their outcome, and the number of those without a 2xx. */
 import { setTimeout } from 'node:timers/promises';
 import { Agent } from 'undici';
 
 export interface PacedLoad extends AsyncDisposable {
-  /** Ends it once every request has an answer. */
+  /** Stops it when every request has a response. */
   stop(): Promise<LoadCount>;
 }
 
 export interface LoadCount {
   readonly requests: number;
   readonly failed: number;
-  /** What they failed with, and how often. */
+  /** Their failures, and how often each occurred. */
   readonly failures: Readonly<Record<string, number>>;
 }
 
 const DEADLINE_MS = 20_000;
 
-/** @param urls asked in turn */
+/** @param urls called in turn */
 export function startPacedLoad(urls: readonly string[], perSecond: number): PacedLoad {
   const dispatcher = new Agent({ connections: 100, pipelining: 1 });
   const failures: Record<string, number> = {};
@@ -41,7 +41,7 @@ export function startPacedLoad(urls: readonly string[], perSecond: number): Pace
   async function run(): Promise<void> {
     const startedAt = performance.now();
     while (goesOn) {
-      // What a busy machine made late is caught up with: the pace is an average.
+      // Delays of a busy machine are caught up: the rate is an average.
       for (const wanted = ((performance.now() - startedAt) * perSecond) / 1000; requests < wanted; requests += 1) {
         const asked: Promise<void> = ask(urls[requests % urls.length] ?? '').finally(() => open.delete(asked));
         open.add(asked);

@@ -1,4 +1,4 @@
-/** A healthy set-up with real servers and files, to be broken in one place and then shown to the doctor. */
+/** A healthy set-up with real servers and files, for tests that break one thing and then run `check`. */
 
 import { createServer as createTcp, type Server } from 'node:net';
 import { diagnose } from '../../src/check/check.ts';
@@ -11,7 +11,7 @@ import { createFolder, type Folder } from './folder.ts';
 import { startRawUpstream } from './raw.ts';
 import { grant, startTokenServer, type TokenAnswerer, type TokenServer } from './token-server.ts';
 
-/** Whatever must never be printed has this in it. */
+/** Contained in everything that must never be printed. */
 export const PLANTED = 'CANARY';
 export const SECRET = `${PLANTED}-client-secret-4711`;
 export const TOKEN = `${PLANTED}-opaque-token`;
@@ -23,7 +23,7 @@ type Loose = Record<string, any>;
 export interface Diagnosis {
   readonly code: number | null;
   readonly findings: readonly Record<string, unknown>[];
-  /** Everything that was printed. */
+  /** Everything printed. */
   readonly output: string;
   readonly seconds: number;
 }
@@ -31,25 +31,25 @@ export interface Diagnosis {
 export interface Patient extends AsyncDisposable {
   readonly folder: Folder;
   readonly identity: TokenServer;
-  /** To be changed before `check`. */
+  /** Change these before `check`. */
   readonly config: { listen: string; admin: string; credentials: Loose; routes: Loose[]; callers: Loose } & Loose;
   readonly env: Record<string, string>;
-  /** Of the default credential and the only route. */
+  /** Fields of the default credential and the only route. */
   readonly credential: Loose;
   readonly route: Loose;
-  /** Closed with the patient. */
+  /** Closed at the end of the test. */
   keep<T extends { close(): unknown }>(thing: T): T;
-  /** The token endpoint answers so from now on. */
+  /** Sets the response of the token endpoint from now on. */
   answer(answerer: TokenAnswerer): void;
-  /** The API answers with these bytes from now on; undefined = it never answers. */
+  /** Sets the bytes of the API's response from now on; undefined = it never responds. */
   api(bytes: string | undefined): void;
-  /** A proxy that answers CONNECT with this status, and all https goes through it. Returns its port. */
+  /** Starts a proxy that responds to CONNECT with this status, and sends all https through it. Returns its port. */
   proxied(status: number | 'silent', credentials?: string): Promise<number>;
-  /** Writes the configuration as it is now, and says where. */
+  /** Writes the current configuration, and returns the file's path. */
   write(): string;
-  /** In this process, because a new one for each set-up would take a minute in all. */
+  /** Runs `check` in this process: a new process for each set-up would take a minute in all. */
   check(): Promise<Diagnosis>;
-  /** By the program itself. */
+  /** Runs `check` in the program itself. */
   run(...flags: readonly string[]): Promise<Diagnosis>;
 }
 
@@ -75,7 +75,7 @@ export async function createPatient(): Promise<Patient> {
     callers: { keys: { erp: [{ file: folder.write('caller-key', CALLER_KEY) }] } },
   };
   const env: Record<string, string> = { S: SECRET };
-  // YAML reads JSON.
+  // JSON is valid YAML.
   const write = () => folder.write('config.yaml', JSON.stringify(config));
   return {
     ...{ folder, identity, config, env, credential, route, write },
@@ -113,7 +113,7 @@ export async function createPatient(): Promise<Patient> {
   };
 }
 
-/** A port that takes connections and says nothing, or the bytes given. */
+/** A port that accepts connections and sends nothing, or the given bytes. */
 export async function startMute(bytes = ''): Promise<{ readonly port: number; close(): void }> {
   const sockets = new Set<{ destroy(): unknown }>();
   const server: Server = createTcp((socket) => {
@@ -130,7 +130,7 @@ export async function startMute(bytes = ''): Promise<{ readonly port: number; cl
   };
 }
 
-/** A token that says this of itself; nobody checks its signature here. */
+/** A token with these claims; its signature is not checked here. */
 export function jwt(claims: Readonly<Record<string, unknown>>): string {
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const now = Math.floor(Date.now() / 1000);
@@ -146,14 +146,14 @@ export interface Setup extends Expected {
 export interface Expected {
   readonly exit: number;
   readonly level?: 'error' | 'warning' | 'ok';
-  /** ERRORS code; absent for what is in order. */
+  /** ERRORS code; absent for a finding without a problem. */
   readonly code?: string;
   readonly cause?: string;
   readonly message: RegExp;
   readonly fix?: RegExp;
 }
 
-/** What is wrong with a diagnosis; empty = it is right. */
+/** Returns what is wrong with a diagnosis; empty = it is right. */
 export function misjudged({ exit, level = 'error', code, cause, message, fix }: Expected, told: Diagnosis): string[] {
   const named = told.findings.filter(
     (finding) =>

@@ -1,4 +1,4 @@
-/** An API that executes a payment when, and as often as, a whole request for it arrives, and keeps count. */
+/** An API that executes a payment each time a complete request for it arrives, and counts. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,14 +8,14 @@ export interface PaymentApi extends AsyncDisposable {
   readonly port: number;
   /** How often each payment was executed, by id. */
   readonly executed: ReadonlyMap<string, number>;
-  /** Whole requests that are not what any caller sent. */
+  /** Complete requests that no caller sent in this form. */
   readonly mangled: readonly string[];
-  /** `Authorization` lines that are not exactly one of ours. */
+  /** `Authorization` lines that are not exactly one of the sidecar's. */
   readonly unauthorized: readonly string[];
   readonly requests: number;
 }
 
-/** Share of payments whose first attempt is refused because of the token, which invites a second one. */
+/** Share of payments whose first attempt is refused because of the token, which causes a second one. */
 const REFUSED_TOKENS = 0.04;
 
 /** @param token what `Authorization` must match */

@@ -1,14 +1,14 @@
-/** Callers in parallel that pay, look at accounts and sometimes leave, and note what they were told. */
+/** Parallel callers that pay, read accounts and sometimes leave, and record the responses they got. */
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { chance } from './seeded.ts';
 
 export interface Outcome {
   readonly index: number;
-  /** Of a payment. */
+  /** Id of a payment. */
   readonly id: string | undefined;
-  /** `broken`: the connection ended before the answer was whole; `left`: by the caller's own will. */
+  /** `broken`: the connection ended before the response was complete; `left`: the caller closed it. */
   readonly ending: 'answered' | 'broken' | 'left' | 'hung';
-  /** Once there is one, even of an answer that was not whole. */
+  /** Set as soon as there is one, even when the response was incomplete. */
   readonly status: number | undefined;
   /** `X-Sidecar-Error`. */
   readonly code: string | undefined;
@@ -20,9 +20,9 @@ export interface LoadOptions {
   readonly port: number;
   readonly seed: number;
   readonly callers: number;
-  /** Asked before each request. */
+  /** Called before each request. */
   readonly goesOn: (index: number) => boolean;
-  /** No request may take longer. */
+  /** Time limit of a request. */
   readonly deadlineMs: number;
   readonly onOutcome: (outcome: Outcome) => void;
 }
@@ -33,13 +33,13 @@ interface Order {
   readonly path: string;
   readonly body: Buffer;
   readonly chunked: boolean;
-  /** After this time the caller has had enough. */
+  /** After this time the caller leaves. */
   readonly leavesAfterMs: number | undefined;
 }
 
 const SIZES = [200, 200, 3000, 30_000] as const;
 
-/** Resolves when every request has ended in one way or another and no connection is left. */
+/** Resolves when every request has ended and no connection is left. */
 export async function runLoad(options: LoadOptions): Promise<void> {
   const agent = new Agent({ keepAlive: true });
   let next = 0;
@@ -98,7 +98,7 @@ function place(order: Order, { port, deadlineMs }: LoadOptions, agent: Agent): P
   return promise;
 }
 
-/** In two pieces where no length was announced, or Node would announce it after all. */
+/** In two pieces for chunked framing: in one piece Node would add a length. */
 function send(req: ClientRequest, body: Buffer, chunked: boolean): void {
   if (chunked) req.write(body.subarray(0, body.length / 2));
   req.end(chunked ? body.subarray(body.length / 2) : body);

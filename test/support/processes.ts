@@ -1,4 +1,4 @@
-/** An emulator and a sidecar in front of it as processes of their own, the way they are run in earnest. */
+/** An emulator and a sidecar in front of it, each in its own process, as in production. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -53,7 +53,7 @@ export async function startProcesses(): Promise<Processes> {
   }
 }
 
-/** Resident memory in bytes; undefined where the system does not tell. */
+/** Resident memory in bytes; undefined where the system does not report it. */
 export function residentBytes(pid: number): number | undefined {
   try {
     const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
@@ -67,7 +67,7 @@ type Line = Readonly<Record<string, unknown>>;
 
 async function firstLine(child: ChildProcess, wanted: (line: Line) => boolean): Promise<Line> {
   if (!child.stdout) throw new Error('no output');
-  // Goes on reading afterwards: a full pipe would stop the process.
+  // Continues to read afterwards: a full pipe would block the process.
   const lines = createInterface({ input: child.stdout });
   const { promise, resolve, reject } = Promise.withResolvers<Line>();
   const timer = setTimeout(() => reject(new Error('the process did not start in time')), PATIENCE_MS);

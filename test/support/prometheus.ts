@@ -1,4 +1,4 @@
-/** A real Prometheus on a free port with the rules of deploy/ loaded, reading one sidecar several times a second. */
+/** A real Prometheus on a free port with the rules of deploy/, scraping one sidecar several times a second. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { vi } from 'vitest';
@@ -18,10 +18,10 @@ export interface ActiveAlert {
 }
 
 export interface Prometheus extends AsyncDisposable {
-  /** What a query gives now; throws what Prometheus says against it. */
+  /** The current result of a query; throws Prometheus's error. */
   query(expr: string): Promise<Sample[]>;
   alerts(): Promise<ActiveAlert[]>;
-  /** `data` of any answer of its API. */
+  /** `data` of any response of its API. */
   api<Data>(path: string): Promise<Data>;
 }
 
@@ -35,7 +35,7 @@ const configure = (target: string, rules: readonly string[]) => ({
 
 /**
  * @param target `127.0.0.1:PORT` of an admin listener
- * @param rules instead of those that are shipped
+ * @param rules instead of the shipped ones
  */
 export async function startPrometheus(target: string, rules: readonly string[] = RULE_FILES): Promise<Prometheus> {
   const folder = createFolder();
@@ -51,7 +51,7 @@ export async function startPrometheus(target: string, rules: readonly string[] =
     output += String(text);
   });
   const stop = async () => {
-    // It has nothing worth an orderly end.
+    // It has no state that needs an orderly stop.
     if (child.exitCode === null && child.signalCode === null && child.kill('SIGKILL')) await once(child, 'exit');
     folder[Symbol.dispose]();
   };

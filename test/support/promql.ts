@@ -1,4 +1,4 @@
-/** What a PromQL expression names: metrics, the labels it matches on them, and the labels it groups and joins by. */
+/** The names in a PromQL expression: metrics, the labels that it matches, and the labels that it groups and joins by. */
 
 export interface Matcher {
   readonly label: string;
@@ -20,7 +20,7 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|\[[^\]]*\]|[a-zA-Z_:][\w:]*|\d[\w.]*|[=!]~|[<>=
 const GROUPING = new Set(['by', 'without', 'on', 'ignoring', 'group_left', 'group_right']);
 const KEYWORDS = new Set(['and', 'or', 'unless', 'offset', 'bool']);
 
-/** Tells names apart by what stands around them; whether the expression is valid is for Prometheus to say. */
+/** Classifies names by the text around them; does not check whether the expression is valid. */
 export function namesIn(expression: string): Names {
   const tokens: readonly string[] = expression.match(TOKEN) ?? [];
   const selectors: Selector[] = [];

@@ -1,4 +1,4 @@
-/** Provisioning as a process of its own, to be killed: `node provision-child.ts ORIGIN FOLDER`. Prints `done` at its end. */
+/** Provisioning in its own process, to be killed: `node provision-child.ts ORIGIN FOLDER`. Prints `done` at its end. */
 import { Pool } from 'undici';
 import { Secret } from '../../src/core/secret.ts';
 import { createReport } from '../../src/core/terminal.ts';

@@ -1,4 +1,4 @@
-/** `iam provision` as a process that can be told where to die, for one new client each, and what it leaves behind. */
+/** `iam provision` in a process that can be killed at a chosen point, for one new client each, and its result. */
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,9 +8,9 @@ import { createFolder } from './folder.ts';
 import type { Point } from './kill-matrix.ts';
 
 export interface ProvisionLane extends Disposable {
-  /** Runs it to its end, or to its death. */
+  /** Runs it to its end, or until it is killed. */
   run(point?: Point): Promise<Run>;
-  /** What is wrong once it has ended; empty = nothing. */
+  /** Returns what is wrong after its end; empty = nothing. */
   wrong(): Promise<string[]>;
 }
 
@@ -27,7 +27,7 @@ const KILL_POINTS = join(import.meta.dirname, 'kill-points.ts');
 const POLICY = { scope: '/subscriptions/123', action: 'banking.ais.read' };
 const EXPECTED = ['secret', 'secret.rotation', 'service-client.yaml'];
 
-/** @param name of the client, which nobody else has */
+/** @param name of the client, unique */
 export function createProvisionLane(origin: string, name: string): ProvisionLane {
   const folder = createFolder();
   const own = createFolder();

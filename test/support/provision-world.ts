@@ -1,4 +1,4 @@
-/** A folder, an IAM in memory and the file of one service client: what provisioning needs, and what came of it. */
+/** A folder, an IAM in memory and the file of one service client: the input of provisioning, and its result. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createReport } from '../../src/core/terminal.ts';
@@ -28,14 +28,14 @@ export interface ProvisionWorld extends AsyncDisposable {
   readonly double: IamDouble;
   readonly iam: IamApi;
   desired(yaml?: string): Desired;
-  /** Whole lines as they were printed. */
+  /** Printed lines. */
   readonly output: string[];
   run(options?: Partial<ProvisionOptions>, yaml?: string): Promise<number>;
-  /** What is in the secret's file, without its line break. */
+  /** Content of the secret's file, without its line break. */
   stored(): string | undefined;
-  /** What is wrong with how things stand after a run that succeeded; empty when nothing is. */
+  /** Returns what is wrong after a successful run; empty = nothing. */
   faultsOfResult(): string[];
-  /** A new folder and an empty IAM. */
+  /** Creates a new folder and an empty IAM. */
   renew(): void;
 }
 

@@ -14,9 +14,9 @@ export interface ProxyWorldOptions extends UpstreamHooks {
   readonly clock?: Clock;
   /** Heap in use as a share of its limit. */
   readonly heapShare?: () => number;
-  /** Put behind the API's origin. */
+  /** Appended to the API's origin. */
   readonly basePath?: string;
-  /** Instead of the scripted API's own address. */
+  /** Used instead of the scripted API's address. */
   readonly upstream?: string;
 }
 
@@ -24,12 +24,12 @@ export interface ProxyWorld extends AsyncDisposable {
   readonly upstream: ScriptedUpstream;
   readonly tokens: TokenServer;
   readonly sidecar: TestSidecar;
-  /** The `Host` line callers send, with its end. */
+  /** The `Host` line that callers send, with its end. */
   readonly host: string;
   open(options?: { readonly paused?: boolean }): Promise<Caller>;
-  /** One request on a connection of its own; the bytes after the request line's and Host's. */
+  /** One request on a new connection; gets the bytes after the request line and Host. */
   call(requestLine: string, rest?: string, options?: CallOptions): Promise<Answer>;
-  /** The gauge of requests under way. */
+  /** The gauge of running requests. */
   inFlight(): Promise<number>;
 }
 
@@ -38,7 +38,7 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
-/** Resolves when the first token is there. */
+/** Resolves when the first token is obtained. */
 export async function createProxyWorld(options: ProxyWorldOptions = {}): Promise<ProxyWorld> {
   const { answer = () => ok('fine'), basePath = '', config = {}, clock, heapShare } = options;
   const upstream = await startUpstream(answer, options);
@@ -69,7 +69,7 @@ export async function createProxyWorld(options: ProxyWorldOptions = {}): Promise
       return Number(/^aritma_sidecar_requests_in_flight (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
     },
     async [Symbol.asyncDispose]() {
-      // First the API: nobody waits for its answers any more.
+      // First the API: its responses are no longer needed.
       await upstream[Symbol.asyncDispose]();
       await sidecar.stop();
       await tokens.close();

@@ -1,11 +1,11 @@
-/** Bytes on sockets: an upstream that records and answers exactly, a caller that sends exactly. */
+/** Bytes on sockets: an upstream that records and responds exactly, a caller that sends exactly. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { PATIENCE_MS } from './own-time.ts';
 
 export interface RawUpstream {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
-  /** Everything received, one entry a connection, as latin1. */
+  /** Everything received, one entry per connection, as latin1. */
   readonly received: readonly string[];
   readonly connections: number;
   /** Resolves when the received bytes of any connection satisfy the predicate. */
@@ -57,7 +57,7 @@ export async function startRawUpstream(
   };
 }
 
-/** Answers a complete request (by blank line; bodies of known length are the test's business) with fixed bytes. */
+/** Responds with fixed bytes to a complete request (ended by a blank line; bodies are up to the test). */
 export function answerAfterHead(answer: string) {
   return (socket: Socket, received: string): void => {
     if (received.endsWith('\r\n\r\n')) socket.write(answer, 'latin1');
@@ -70,8 +70,8 @@ export function ok(body: string, headers = ''): string {
 }
 
 /**
- * Sends bytes and collects what comes back until the other side closes.
- * @param hold true keeps our side open after sending; false half-closes it
+ * Sends bytes and collects the response until the other side closes.
+ * @param hold true keeps this side open after sending; false half-closes it
  */
 export function exchange(port: number, bytes: string, { hold = true, timeoutMs = PATIENCE_MS } = {}): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -84,7 +84,7 @@ export function exchange(port: number, bytes: string, { hold = true, timeoutMs =
     socket.on('data', (chunk) => {
       answer += chunk.toString('latin1');
     });
-    // A reset is an answer too: what came before it is what the caller saw.
+    // A reset is a result, too: the caller saw what came before it.
     socket.on('error', () => undefined);
     socket.on('close', () => resolve(answer));
     socket.on('connect', () => {

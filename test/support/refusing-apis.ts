@@ -1,6 +1,6 @@
 /**
- * APIs that refuse an upload without reading it, each in its own way: real servers with their own idea of when to close,
- * and programs that do what node:http and .NET programs do.
+ * APIs that refuse an upload without reading it, each in its own way: real servers with their own rules for closing,
+ * and programs that behave like node:http and .NET programs.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,9 +16,9 @@ export interface RefusingApi extends AsyncDisposable {
 
 export interface Refuser {
   readonly name: string;
-  /** Program of the machine it needs. */
+  /** The program that must be installed. */
   readonly tool?: readonly string[];
-  /** What uploads get. */
+  /** The response to uploads. */
   readonly status: number;
   start(): Promise<RefusingApi>;
 }
@@ -29,7 +29,7 @@ export function isInstalled({ tool }: Refuser): boolean {
 }
 
 interface Program {
-  /** Writes what the program needs. @returns its arguments */
+  /** Writes the files that the program needs. @returns its arguments */
   configure(folder: Folder, port: number): readonly string[];
   readonly command: string;
 }
@@ -166,13 +166,13 @@ http://127.0.0.1:${port} {
   ],
 };
 
-/** Responds as soon as it has the head, and does not read on. */
+/** Responds as soon as it has the head, and stops reading. */
 function refuseAtOnce(req: IncomingMessage, res: ServerResponse): void {
   if (req.method === 'POST') res.writeHead(413, { Connection: 'close', 'Content-Length': 9 }).end('too large');
   else res.end();
 }
 
-/** Like Kestrel: begins to read, says 100 only then, finds that it is too much, refuses and closes. */
+/** Like Kestrel: starts to read, sends 100 only then, finds the body too large, refuses and closes. */
 function refuseLate(saysContinue: boolean) {
   return (socket: Socket): void => {
     let received = 0;

@@ -1,10 +1,10 @@
-/** A port that passes bytes on to another and counts the connections, which no client tells of its own accord. */
+/** A port that forwards bytes to another port and counts connections, which clients do not report. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 export interface Relay extends AsyncDisposable {
   readonly port: number;
   readonly connections: number;
-  /** Where connections go from now on. */
+  /** The target of new connections from now on. */
   aim(port: number): void;
 }
 

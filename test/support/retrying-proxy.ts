@@ -1,4 +1,4 @@
-/** The control for a bad network: a proxy, as one writes it, that sends a request once more when something went wrong. */
+/** The control for a bad network: a usual proxy that sends a request again after any error. */
 import { Agent, createServer, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 

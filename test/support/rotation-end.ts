@@ -1,9 +1,9 @@
-/** How a rotation must have ended, whatever happened on the way. */
+/** The state in which a rotation must end, whatever happened before. */
 import { readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { FIRST_VALUE, type RotationWorld } from './rotation-world.ts';
 
-/** What is wrong, in words; empty when nothing is. */
+/** Returns what is wrong; empty = nothing. */
 export async function wrongs(world: RotationWorld): Promise<string[]> {
   const found: string[] = [];
   const stored = world.stored();

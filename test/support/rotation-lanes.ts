@@ -1,6 +1,6 @@
 /**
- * An emulator with several clients, each with a secret in a folder of its own, and programs that rotate them: started as
- * users start them, ended at any point, and judged by what is left in the folder and at IAM.
+ * An emulator with several clients, each with a secret in its own folder, and programs that rotate them: started as users
+ * start them, killed at any point, and judged by the state of the folder and of IAM.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -19,9 +19,9 @@ export interface Lane {
   readonly config: string;
   /** Origin of Aritma for programs of this lane. */
   readonly origin: string;
-  /** Most secrets the client has had at one time. */
+  /** The largest number of secrets that the client had at one time. */
   mostSecrets: number;
-  /** How many have been created for it through the API. */
+  /** Number of secrets created for it through the API. */
   created: number;
 }
 
@@ -29,18 +29,18 @@ export interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly output: string;
-  /** Everything it changed, on disk and by request, in order. */
+  /** All its changes, on disk and by request, in order. */
   readonly changes: readonly string[];
 }
 
 export interface Run {
   readonly point?: Point | undefined;
   readonly hold?: Passage['hold'];
-  /** What to run instead of `rotate`, with its arguments. */
+  /** Program to run instead of `rotate`, with its arguments. */
   readonly program?: readonly string[];
-  /** What starts Node, with its arguments. */
+  /** Program that starts Node, with its arguments. */
   readonly launcher?: readonly string[];
-  /** Longest life, ms. */
+  /** Longest run time, ms. */
   readonly limitMs?: number;
 }
 
@@ -71,7 +71,7 @@ export interface ListedSecret {
 
 export interface WorldOptions {
   readonly lanes: number;
-  /** Of `rotation` in every lane. */
+  /** `rotation` options of every lane. */
   readonly rotation?: Readonly<Record<string, unknown>>;
   readonly iam?: SettingsChange;
   readonly tokenLifetimeS?: number;
@@ -96,7 +96,7 @@ export async function createRotationWorld(options: WorldOptions): Promise<Rotati
   const emulator = await startEmulator({
     port: 0,
     tokenLifetimeS: options.tokenLifetimeS ?? 4,
-    // The administrator's tokens live long: how often they are renewed must not depend on how fast a run is.
+    // The administrator's tokens live long: the number of renewals must not depend on the speed of a run.
     clients: [{ ...ADMIN_CLIENT, tokenLifetimeS: 3600 }, laneClient(BYSTANDER), ...clients],
     ...(options.iam && { iam: options.iam }),
   });
@@ -185,7 +185,7 @@ function rotationConfig(clientId: string, origin: string, file: string, { rotati
       default: { tokenEndpoint, clientId, secrets: [{ file }], scope: 'api', rotation: { overlap, ...rest } },
       admin: { tokenEndpoint, clientId: ADMIN_CLIENT.clientId, secrets: [{ env: 'ADMIN_SECRET' }] },
     },
-    // Answers are held back while other processes start, which takes long on a busy machine.
+    // Responses are held back while other processes start, which takes long on a busy machine.
     iam: { url: `${origin}/core/iam`, credential: 'admin', timeout: '60s' },
     token: { attemptTimeout: '60s', waitTimeout: '60s' },
     routes: [{ path: '/banking', upstream: `${origin}/banking/api` }],
@@ -195,13 +195,13 @@ function rotationConfig(clientId: string, origin: string, file: string, { rotati
 
 interface Place {
   readonly log: string;
-  /** Of compiled code, to spare every start the same work. */
+  /** Cache of compiled code, which saves every start the same work. */
   readonly cache: string;
 }
 
 function startProgram(lane: Lane, run: Run, { log, cache }: Place): Started {
   const { program = [MAIN, 'rotate', '--json', '--config', lane.config], launcher = [], limitMs = 60_000 } = run;
-  // Another user may be who writes into it.
+  // Another user may write into it.
   chmodSync(log, 0o666);
   const [main = '', ...programArgs] = program;
   const [command = '', ...args] = [...launcher, process.execPath, KILL_POINTS, ...programArgs];
@@ -263,7 +263,7 @@ function createIam(origin: string): Pick<RotationWorld, 'secretsOf' | 'accepts' 
   };
 }
 
-/** What is wrong once a rotation has ended; empty = nothing. @param old value that was in the file before */
+/** Returns what is wrong after a rotation; empty = nothing. @param old value that was in the file before */
 export async function leftWrong(world: RotationWorld, lane: Lane, old: string): Promise<string[]> {
   const value = valueIn(lane);
   const secrets = await world.secretsOf(lane.clientId);
@@ -280,7 +280,7 @@ export async function leftWrong(world: RotationWorld, lane: Lane, old: string): 
 
 const EXPECTED = ['config.json', 'secret', 'secret.rotation'];
 
-/** The same for the journal, which must know the secret in the file and tell nobody its value. */
+/** The same for the journal: it must know the secret in the file and not contain its value. */
 export async function journalWrong(world: RotationWorld, lane: Lane, old: string): Promise<string[]> {
   const text = readFileSync(`${lane.secretFile}.rotation`, 'utf8');
   const [secret] = await world.secretsOf(lane.clientId);
@@ -292,7 +292,7 @@ export async function journalWrong(world: RotationWorld, lane: Lane, old: string
   ];
 }
 
-/** What must hold at any moment, whatever has just died; empty = it does. */
+/** What must always hold, whatever was just killed; empty = it does. */
 export async function unsafeNow(world: RotationWorld, lane: Lane): Promise<string[]> {
   const secrets = await world.secretsOf(lane.clientId);
   const works = await world.accepts(lane.clientId, valueIn(lane));

@@ -1,4 +1,4 @@
-/** A client with one secret in a file, at a local Aritma, with a clock of its own: everything a rotation needs. */
+/** A client with one secret in a file, at a local Aritma, with its own clock: everything that a rotation needs. */
 import { readFileSync } from 'node:fs';
 import { Pool } from 'undici';
 import { Secret } from '../../src/core/secret.ts';
@@ -20,7 +20,7 @@ export const POLICY = { secretLifetime: 90 * 86_400_000, overlap: 3_600_000, ver
 
 /** One local Aritma for many worlds, one after the other. */
 export interface RotationServer extends AsyncDisposable {
-  /** A new client, and the server as if nothing had happened before. */
+  /** Creates a new client, and resets the server. */
   world(settings?: SettingsChange): Promise<RotationWorld>;
 }
 
@@ -32,11 +32,11 @@ export interface RotationWorld extends Disposable {
   readonly clock: RotationClock & { advance(ms: number): void };
   readonly iam: IamApi;
   readonly progress: Progress[];
-  /** One call of `rotate`, with whatever is replaced in its options. */
+  /** One call of `rotate`, with the given options replaced. */
   rotate(over?: Partial<RotationOptions>): Promise<Outcome>;
-  /** Calls it until it is done, letting the overlap pass. */
+  /** Calls it until it is done, and lets the overlap pass. */
   finish(): Promise<void>;
-  /** What `rotate` is given, on an opened store. */
+  /** The options of `rotate`, on an opened store. */
   options(store: OpenStore): RotationOptions;
   open(): Promise<OpenStore>;
   tokenFor(value: string): Promise<Verdict>;
@@ -44,7 +44,7 @@ export interface RotationWorld extends Disposable {
   stored(): string;
   journal(): Journal;
   control(path: string, body: object | undefined, method?: string): Promise<void>;
-  /** The deadline of calls to IAM passes for those whose answer is held back, whenever one is, until it is disposed. */
+  /** Ends the time limit of IAM calls whose response is held back, each time, until it is disposed. */
   passDeadlines(): AsyncDisposable;
 }
 
@@ -131,7 +131,7 @@ function createWorld({ url, clock, pool, iam, clientId, deadline }: Parts): Rota
   };
 }
 
-/** A call is held back once its fault is used up, and has had its effect once nothing moves any more. */
+/** A call is held back once its fault is used up; it has had its effect when nothing changes any more. */
 function passDeadlines(pool: Pool, deadline: Deadline): AsyncDisposable {
   let goesOn = true;
   const left = async () => {

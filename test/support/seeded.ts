@@ -1,11 +1,11 @@
-/** Chance that can be repeated: numbers that follow from a seed and a name alone, whatever the order of events. */
+/** Repeatable random numbers: they depend only on a seed and a name, not on the order of events. */
 
 export interface Chance {
-  /** From 0 up to, never including, 1. */
+  /** From 0 to 1, without 1. */
   next(): number;
-  /** A whole number, both ends included. */
+  /** An integer, both ends included. */
   between(low: number, high: number): number;
-  /** True this often: 0 never, 1 always. */
+  /** True with this probability: 0 never, 1 always. */
   happens(share: number): boolean;
   pick<Value>(list: readonly [Value, ...Value[]]): Value;
 }

@@ -1,4 +1,4 @@
-/** A sidecar as a process of its own, with what can be seen of it from outside: memory, sockets, metrics, its end. */
+/** A sidecar in its own process, with what is visible from outside: memory, sockets, metrics, its exit. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,25 +15,25 @@ export interface SidecarProcess extends AsyncDisposable {
   isAlive(): boolean;
   /** Value of a metric without labels. */
   metric(name: string): Promise<number>;
-  /** Sockets the process holds, listeners included. */
+  /** Open sockets of the process, including listeners. */
   sockets(): number;
-  /** Asks it to stop. */
+  /** Sends the signal to stop. */
   stop(): Promise<{ readonly code: number | null; readonly stderr: string }>;
 }
 
 export interface SidecarProcessOptions {
   readonly upstream: string;
   readonly tokenEndpoint: string;
-  /** Of the one route, `/api`. */
+  /** Options of the one route, `/api`. */
   readonly route?: Readonly<Record<string, unknown>>;
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Of Node, before the program. */
+  /** Arguments of Node, before the program. */
   readonly nodeArgs?: readonly string[];
-  /** Where the program is; its source by default. */
+  /** Path of the program; default: its source. */
   readonly main?: string | undefined;
   /** JavaScript that runs in the process before the program. */
   readonly before?: string;
-  /** What starts Node, with its arguments; Node itself by default. */
+  /** Program that starts Node, with its arguments; default: Node itself. */
   readonly launcher?: readonly string[];
 }
 
@@ -70,7 +70,7 @@ export async function startSidecarProcess(options: SidecarProcessOptions): Promi
     const isUp = () => ['token obtained', 'listening for callers'].every((text) => output.stdout.includes(text));
     await until('the sidecar has a token', () => !isAlive() || isUp());
     const [adminUrl = '', url = ''] = ['operators', 'callers'].map((who) => addressIn(output.stdout, who));
-    // The log goes on being read, for a full pipe would stop the process, but nobody keeps it.
+    // The log is still read, because a full pipe would block the process, but it is not kept.
     child.stdout.off('data', collect).resume();
     const pid = child.pid ?? 0;
     return {
@@ -108,7 +108,7 @@ function addressIn(log: string, who: string): string {
   return address;
 }
 
-/** On a connection of its own, so that none stays open. */
+/** On a new connection each time, so that none stays open. */
 async function read(url: string): Promise<string> {
   const [answer] = await once(get(url, { agent: false }), 'response');
   let text = '';

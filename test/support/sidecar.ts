@@ -1,4 +1,4 @@
-/** A whole sidecar in this process on free ports, configured by a file in a folder of its own. */
+/** A whole sidecar in this process on free ports, configured by a file in its own folder. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ export interface TestSidecarOptions {
   readonly tokenEndpoint: string;
   /** Further top-level options; `routes` and `credentials` replace the defaults. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Fields of the default credential, over the usual ones. */
+  /** Fields of the default credential, added to the usual ones. */
   readonly credential?: Readonly<Record<string, unknown>>;
   readonly clientId?: string;
   readonly secret?: string;
@@ -31,13 +31,13 @@ export interface TestSidecar {
   /** Its configuration file and the file with its secret. */
   readonly file: string;
   readonly secretFile: string;
-  /** As SIGHUP does. */
+  /** Reloads, as SIGHUP does. */
   reload(): void;
   /** Everything logged so far, parsed. */
   readonly logs: readonly Record<string, unknown>[];
   /** Every log line as written. */
   readonly rawLogs: readonly string[];
-  /** Drains; true when nothing had to be cut off. */
+  /** Drains; true when nothing was cut off. */
   stop(): Promise<boolean>;
 }
 
@@ -49,7 +49,7 @@ export async function startTestSidecar(options: TestSidecarOptions): Promise<Tes
   const secretFile = join(folder, 'secret');
   const file = join(folder, 'config.yaml');
   writeFileSync(secretFile, `${options.secret ?? TEST_SECRET}\n`, { mode: 0o600 });
-  // YAML 1.2 reads JSON.
+  // JSON is valid YAML 1.2.
   writeFileSync(file, JSON.stringify(testConfig(options, secretFile)));
   const rawLogs: string[] = [];
   const logs: Record<string, unknown>[] = [];

@@ -1,4 +1,4 @@
-/** A sidecar in what its systemd unit makes of the machine, played by `unshare` and test/system/sandbox.py. */
+/** A sidecar in the environment of its systemd unit, built with `unshare` and test/system/sandbox.py. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, realpathSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { createFolder, type Folder } from './folder.ts';
 import { until } from './until.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Debian's own Python: the one its packages are for. */
+/** Debian's own Python: its packages are for this one. */
 const PYTHON = '/usr/bin/python3';
 const SCRIPT = join(ROOT, 'test/system/sandbox.py');
 const RECEIVER = `
@@ -28,18 +28,18 @@ export interface Sandbox extends AsyncDisposable {
   readonly pid: number;
   readonly url: string;
   readonly adminUrl: string;
-  /** The folder that is /var/lib/aritma-sidecar inside. */
+  /** The folder that is mounted as /var/lib/aritma-sidecar. */
   readonly state: string;
-  /** Everything logged so far. */
+  /** All log lines so far. */
   output(): string;
-  /** What systemd would have heard. */
+  /** The messages that systemd would have received. */
   heard(): readonly string[];
   kill(signal: NodeJS.Signals): void;
   /** Its exit code. */
   readonly ended: Promise<number | null>;
 }
 
-/** The npm package, in a folder of its own: dist/ may be old, or in the making by another test. */
+/** The npm package, in its own folder: dist/ may be old, or another test may be building it. */
 export function compileInto(folder: Folder): string {
   const compiled = join(folder.path, 'dist');
   execFileSync(process.execPath, [join(ROOT, 'deploy/package/build.ts'), compiled], { stdio: 'inherit' });
@@ -47,7 +47,7 @@ export function compileInto(folder: Folder): string {
 }
 
 export interface SandboxOptions {
-  /** Where the compiled program is. */
+  /** Path of the compiled program. */
   readonly compiled: string;
   /** The unit, and drop-ins after it. */
   readonly unit: string;
@@ -61,14 +61,14 @@ interface Launched extends Pick<Sandbox, 'state' | 'output' | 'heard' | 'ended'>
   readonly child: ChildProcess;
 }
 
-/** What a program in the sandbox prints, to its end. */
+/** The output of a program in the sandbox, to its end. */
 export async function runSandboxed(options: SandboxOptions, command: readonly string[]): Promise<string> {
   await using launched = launch(options, command);
   await launched.ended;
   return launched.output();
 }
 
-/** Resolves when systemd has heard that it is ready. */
+/** Resolves when the process has reported to systemd that it is ready. */
 export async function startSandboxed(options: SandboxOptions): Promise<Sandbox> {
   const launched = launch(options, SERVE);
   const { child, output, heard } = launched;

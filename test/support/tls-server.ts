@@ -1,4 +1,4 @@
-/** An API and a token endpoint behind TLS, which remembers what reached it and with which client certificate. */
+/** An API and a token endpoint with TLS; records its requests and their client certificates. */
 import { createServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';

@@ -1,4 +1,4 @@
-/** Callers without pause on tokens of any length, by a clock of the test's own, and what the local Aritma saw of it. */
+/** Callers without pause on tokens of any lifetime, by the test's own clock, and what the local Aritma saw. */
 import { Agent, request } from 'undici';
 import { startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
@@ -17,12 +17,12 @@ export interface TokenLifeWorld extends AsyncDisposable {
   /** The status of one call. */
   call(): Promise<number>;
   counters(): Promise<Counters>;
-  /** Of sidecar and Aritma alike. */
+  /** The clock of both sidecar and Aritma. */
   readonly clock: FakeClock;
   readonly logs: readonly Record<string, unknown>[];
 }
 
-/** @param beforeSidecar told the emulator's URL */
+/** @param beforeSidecar gets the emulator's URL */
 export async function startTokenLife(
   tokenLifetimeS: number,
   beforeSidecar: (emulatorUrl: string) => Promise<unknown> = async () => undefined,
@@ -36,7 +36,7 @@ export async function startTokenLife(
     clientId: DEMO_CLIENT.clientId,
     secret: DEMO_CLIENT.secrets[0]?.value ?? '',
     clock,
-    // A thousand callers in one process take their time, which must not be the token request's.
+    // A thousand callers in one process need time, which must not count for the token request.
     config: { log: { level: 'info' }, token: { attemptTimeout: '10m', waitTimeout: '10m' } },
   });
   const callers = new Agent();
@@ -61,14 +61,14 @@ export interface LoadResult {
   readonly calls: number;
   /** Tokens after the first one. */
   readonly refreshes: number;
-  /** Every way in which it could have gone wrong, with what was seen of it. */
+  /** Everything that could have gone wrong, with the observed values. */
   readonly wrong: { failed: readonly number[]; unauthorized: number; expiredTokensSeen: number; replayed: number };
 }
 
 const CALLERS = 4;
 const STEP_MS = 50;
 
-/** Four callers without a pause on tokens of 4 s: the clock goes on when each has had another answer. */
+/** Four callers without pause on tokens of 4 s: the clock moves when each has got another response. */
 export async function loadOnShortTokens(seconds: number): Promise<LoadResult> {
   await using world = await startTokenLife(4);
   const calls = Array<number>(CALLERS).fill(0);

@@ -1,4 +1,4 @@
-/** The sidecar's own way to a token endpoint, and at its other end a socket that does whatever a test says. */
+/** The sidecar's own client for a token endpoint, and on the other side a socket that does what a test says. */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -11,23 +11,23 @@ import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { createDeadline } from './deadline.ts';
 import { untilQuiet } from './own-time.ts';
 
-/** What happens when a token request arrives. `count` is its number on this line, from 1. */
+/** Handles an arriving token request. `count` is its number on this line, from 1. */
 export type Behaviour = (socket: Socket, count: number) => unknown;
 
 export interface Outcome {
   readonly answer: TokenResponse;
-  /** Bytes that the server got rid of, in buffers of the system included. */
+  /** Bytes that the server has sent, including those in buffers of the system. */
   readonly sentBytes: number;
 }
 
 export interface TokenLine extends AsyncDisposable {
-  /** One token request after the other over one client; what connects them is what connections keep. */
+  /** Sends token requests one after the other over one client, so that they can share connections. */
   ask(behaviour: Behaviour, times?: number): Promise<Outcome[]>;
 }
 
 const TARGET = { scope: 'api', audience: undefined, resource: undefined };
 
-/** The deadline of a token request passes when its behaviour has come to its end and nothing more can come of it. */
+/** The time limit of a token request ends when its behaviour is complete and nothing more can happen. */
 export async function openTokenLine(): Promise<TokenLine> {
   const deadline = createDeadline();
   let behaviour: Behaviour = () => undefined;

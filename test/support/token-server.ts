@@ -1,4 +1,4 @@
-/** A token endpoint that answers as it is told and remembers what it was asked. */
+/** A token endpoint that responds as a test says and records its requests. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -8,24 +8,24 @@ export interface TokenCall {
   readonly form: URLSearchParams;
 }
 
-/** Writes an answer; the default is a token `token-1`, `token-2`, … of an hour. */
+/** Writes a response; default: a token `token-1`, `token-2`, … of one hour. */
 export type TokenAnswerer = (res: ServerResponse, call: TokenCall, count: number) => void;
 
 export interface TokenServer {
   /** Whole URL of the token endpoint. */
   readonly url: string;
   readonly calls: readonly TokenCall[];
-  /** Answers all further requests. */
+  /** Sets the response to all further requests. */
   answerWith(answerer: TokenAnswerer): void;
   close(): Promise<void>;
 }
 
-/** Answers 200 with a token. */
+/** Responds 200 with a token. */
 export function grant(token: string, fields: Readonly<Record<string, unknown>> = {}): TokenAnswerer {
   return json(200, { access_token: token, expires_in: 3600, token_type: 'Bearer', scope: 'api', ...fields });
 }
 
-/** Answers with a JSON body. */
+/** Responds with a JSON body. */
 export function json(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): TokenAnswerer {
   return (res) => res.writeHead(status, { 'Content-Type': 'application/json', ...headers }).end(JSON.stringify(body));
 }

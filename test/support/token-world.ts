@@ -1,6 +1,6 @@
 /**
- * A token engine in a world where a test decides what happens next: who asks, what the server answers and when, what time
- * it is. Whatever the engine must never do is written down as it happens.
+ * A token source in a world where a test decides what happens next: who asks, what the server responds and when, what time
+ * it is. Every violation of the source's rules is recorded when it happens.
  */
 import { elapsedSince, type Instant } from '../../src/core/clock.ts';
 import { Secret } from '../../src/core/secret.ts';
@@ -9,22 +9,22 @@ import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { createFakeClock } from './clock.ts';
 import type { TokenClient, TokenClientOptions } from './naive-token-source.ts';
 
-/** What the server says; `token` with the lifetime it states. */
+/** The server's response; `token` with its stated lifetime. */
 export type Reply = { readonly kind: 'token'; readonly lifetimeS: number } | Exclude<TokenResponse, { kind: 'token' }>;
 
-/** One configuration: which client each credential is, and what has happened since it is in force. */
+/** One configuration: the client of each credential, and what has happened since it is in use. */
 interface Facts {
   readonly number: number;
   readonly clients: Readonly<Record<string, string>>;
-  /** By key: the token that was delivered last, unless it was dropped since. */
+  /** By key: the last token delivered, unless it was dropped since. */
   readonly kept: Map<string, string>;
-  /** Keys with a token of this era's own. */
+  /** Keys with a token of this configuration. */
   readonly landed: Set<string>;
-  /** By key: when it was last asked for, monotonic ms. */
+  /** By key: time of the last request, monotonic ms. */
   readonly askedAt: Map<string, number>;
-  /** By key: what the bucket of requests holds, ms, as of `askedAt`. */
+  /** By key: the content of the token bucket for requests, ms, as of `askedAt`. */
   readonly credit: Map<string, number>;
-  /** Keys whose token an upstream has refused since they were last asked for. */
+  /** Keys whose token an upstream has refused since their last request. */
   readonly refused: Set<string>;
 }
 
@@ -39,7 +39,7 @@ interface Flight {
   readonly land: (answer: TokenResponse) => void;
 }
 
-/** What the server knows of a token it issued. */
+/** What the server knows of an issued token. */
 interface Grant {
   readonly id: string;
   readonly client: string;
@@ -71,7 +71,7 @@ export class TokenWorld {
   #calls: Call[] = [];
   #era: Era;
   #last: Era;
-  /** An operator's wish is carried out whenever it comes. */
+  /** An operator's request is carried out at any time. */
   #hurry = false;
 
   constructor(engine: Engine, random: number) {
@@ -85,17 +85,17 @@ export class TokenWorld {
     return this.#flights.length;
   }
 
-  /** Somebody wants a token, or a request of the previous configuration does. */
+  /** A caller needs a token, or a request of the previous configuration does. */
   ask(key: TokenKey, era: 'current' | 'last' = 'current'): void {
     const asked = era === 'current' ? this.#era : this.#last;
     const kept = this.#keptGrant(asked, key);
     const given = this.#call(asked, key, () => asked.engine.get(key));
-    // Half of its life is usable whatever the margins.
+    // Half of its lifetime is usable whatever the margins are.
     const usable = kept !== undefined && elapsedSince(kept.startedAt, this.clock.now()) < kept.lifetimeMs / 2;
     if (usable && given !== 'token') this.violations.push(`withheld: a good token of ${idOf(key)}`);
   }
 
-  /** An upstream refuses the token that was handed out last for this key. */
+  /** An upstream refuses the last token handed out for this key. */
   refuse(key: TokenKey): void {
     const stale = this.#handedOut.get(idOf(key));
     if (!stale) return;
@@ -104,16 +104,16 @@ export class TokenWorld {
     this.#call(this.#era, key, () => this.#era.engine.renew(key, stale));
   }
 
-  /** An operator wants a new token now. */
+  /** An operator requests a new token now. */
   refresh(key: TokenKey): void {
     this.#era.kept.delete(idOf(key));
     this.#hurry = true;
-    // Ends with the flight, not with a deadline: who asks sees how it went.
+    // Ends with the fetch, not with a time limit: the operator sees its result.
     this.#watch(this.#era, key, this.#era.engine.refresh(key));
     this.#hurry = false;
   }
 
-  /** The server answers one of the requests it has not answered yet. */
+  /** The server responds to one of its open requests. */
   async answer(index: number, reply: Reply): Promise<void> {
     const [flight] = this.#flights.splice(index % Math.max(1, this.#flights.length), 1);
     flight?.land(reply.kind === 'token' ? this.#grant(flight, reply.lifetimeS) : reply);
@@ -137,11 +137,11 @@ export class TokenWorld {
     this.#calls = this.#calls.filter(({ settled }) => !settled);
   }
 
-  /** Everything is answered; what is left then should not be. */
+  /** Everything has a response now; anything left is an error. */
   async finish(): Promise<void> {
     for (let waitedMs = 0; waitedMs <= WAIT_MS || this.pending > 0; waitedMs += MIN_SPACING_MS) {
       while (this.pending > 0) await this.answer(0, { kind: 'token', lifetimeS: 3600 });
-      // Some flights may have been waiting for their turn, and callers for the next try.
+      // Some fetches may have been waiting for their turn, and callers for the next try.
       if (waitedMs > 0 && this.#calls.length === 0) break;
       await this.clock.advance(MIN_SPACING_MS);
       await this.settle();
@@ -177,7 +177,7 @@ export class TokenWorld {
     const inTime = era.refused.delete(id) ? creditMs >= MIN_SPACING_MS : sinceMs >= MIN_SPACING_MS;
     if (!this.#hurry && !inTime) this.violations.push(`hurried: asked again after ${sinceMs} ms`);
     era.askedAt.set(id, startedAt.monotonicMs);
-    // An operator's request takes nothing from what upstreams may cause.
+    // An operator's request does not use up what upstreams may cause.
     era.credit.set(id, this.#hurry ? MIN_SPACING_MS : Math.max(0, creditMs - MIN_SPACING_MS));
     if (this.#flights.some((flight) => flight.era === era && idOf(flight.key) === id)) {
       this.violations.push(`two flights for ${id}`);
@@ -192,7 +192,7 @@ export class TokenWorld {
     const lifetimeMs = lifetimeS * 1000;
     this.#grants.set(value, { id, client, era: era.number, startedAt, lifetimeMs });
     const age = elapsedSince(startedAt, this.clock.now());
-    // Between half and all of its life it is the engine's choice whether it still takes the token.
+    // Between half and all of its lifetime, the source may or may not use the token.
     if (age < lifetimeMs) era.kept.delete(id);
     if (age < lifetimeMs / 2) {
       era.kept.set(id, value);
@@ -205,7 +205,7 @@ export class TokenWorld {
     return this.#grants.get(era.kept.get(idOf(key)) ?? '');
   }
 
-  /** Says what came at once; what comes later is judged when it comes. */
+  /** Records a result that came at once; later ones are checked when they come. */
   #call(era: Era, key: TokenKey, get: () => Token | Promise<Token> | undefined): 'token' | 'promise' | 'nothing' {
     try {
       const given = get();
@@ -219,7 +219,7 @@ export class TokenWorld {
       this.#watch(era, key, given, call);
       return 'promise';
     } catch {
-      // Failing at once is an answer too.
+      // Failing at once is a result, too.
       return 'nothing';
     }
   }

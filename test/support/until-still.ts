@@ -1,4 +1,4 @@
-/** Resolves when a value of this process has stopped changing: buffers are full, or empty. */
+/** Resolves when a value of this process no longer changes: buffers are full, or empty. */
 import { untilQuiet } from './own-time.ts';
 
 export async function untilStill(value: () => number): Promise<void> {

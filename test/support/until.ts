@@ -1,8 +1,8 @@
-/** Waits for a condition with a limit, for code that also runs outside of the test runner. */
+/** Waits for a condition with a time limit; also for code outside of the test runner. */
 import { setTimeout } from 'node:timers/promises';
 import { PATIENCE_MS } from './own-time.ts';
 
-/** @throws Error naming what did not come true within the limit */
+/** @throws Error that names what did not become true within the limit */
 export async function until(
   what: string,
   isTrue: () => boolean | Promise<boolean>,

@@ -1,10 +1,10 @@
-/** The control for upgrades: http-proxy-3's ws() without a fence, set up as well as its options allow. */
+/** The control for upgrades: http-proxy-3's ws() without the fence, with the best options it has. */
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createProxyServer } from 'http-proxy-3';
 import { onTestFinished } from 'vitest';
 
-/** Port of a proxy that only knows upgrades. Stops with the test. */
+/** Port of a proxy that only handles upgrades. Stops with the test. */
 export async function startUpgradeControl(upstream: string): Promise<number> {
   const proxy = createProxyServer({ target: upstream, changeOrigin: true, xfwd: false });
   // Without a listener an error of the caller's connection ends the process, although `ws` has a callback for errors.

@@ -1,10 +1,10 @@
-/** A sidecar that lets WebSockets through, and an API on raw sockets that answers offers to upgrade with exact bytes. */
+/** A sidecar that allows WebSockets, and an API on raw sockets that responds to upgrade requests with exact bytes. */
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import type { Clock } from '../../src/core/clock.ts';
 import { createProxyWorld, type ProxyWorld } from './proxy-world.ts';
 
-/** What callers send behind `Host`: the sample handshake of RFC 6455 §1.3. */
+/** What callers send after `Host`: the sample handshake of RFC 6455 §1.3. */
 export const OFFER =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n';
 
@@ -13,9 +13,9 @@ export const SWITCH =
 
 export interface Conversation {
   readonly socket: Socket;
-  /** Request head with its blank line, latin1; empty until it is whole. */
+  /** Request head with its blank line, latin1; empty until it is complete. */
   head: string;
-  /** What came behind the head. */
+  /** Bytes after the head. */
   rest: string;
   /** The caller's side has ended in order. */
   ended: boolean;
@@ -28,8 +28,8 @@ export interface HandshakeUpstream {
 }
 
 /**
- * Never ends a connection by itself, not even one that the other side has ended. Stops with the test.
- * @param answer latin1 bytes to send to a whole request head
+ * Never closes a connection itself, not even one that the other side has closed. Stops with the test.
+ * @param answer latin1 bytes to send after a complete request head
  */
 export async function startHandshakeUpstream(
   answer: (head: string, index: number, socket: Socket) => string | undefined = () => SWITCH,

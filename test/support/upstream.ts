@@ -1,4 +1,4 @@
-/** An API on a raw socket that reads whole requests with a strict parser of its own and answers with exact bytes. */
+/** An API on a raw socket that reads complete requests with its own strict parser and responds with exact bytes. */
 import type { Socket } from 'node:net';
 import { announcedEnd, type Message, readMessage } from './messages.ts';
 import { startRawUpstream } from './raw.ts';
@@ -13,26 +13,26 @@ export interface SeenRequest extends Message {
 
 export interface ScriptedUpstream extends AsyncDisposable {
   readonly url: string;
-  /** Whole requests, in the order in which they were complete. */
+  /** Complete requests, in the order in which they were completed. */
   readonly requests: readonly SeenRequest[];
-  /** What came that is not (yet) a whole request, one entry a connection. */
+  /** Bytes that are not (yet) a complete request, one entry per connection. */
   leftovers(): string[];
   /** Connections opened so far. */
   readonly connections: number;
-  /** Connections closed by now, from either side. */
+  /** Connections closed so far, from either side. */
   readonly closed: number;
-  /** Of the connections that have sent something. */
+  /** Connections that have sent something. */
   readonly sockets: readonly Socket[];
-  /** Everything received, one entry a connection. */
+  /** Everything received, one entry per connection. */
   readonly received: readonly string[];
   untilRequests(count: number): Promise<void>;
 }
 
-/** Latin1 bytes to send, or undefined when it answers in its own way or not at all. */
+/** Latin1 bytes to send, or undefined when it responds itself or not at all. */
 export type Answerer = (request: SeenRequest, index: number) => string | undefined;
 
 export interface UpstreamHooks {
-  /** Told of every piece of a request, also of incomplete ones. */
+  /** Called with every piece of a request, also of incomplete ones. */
   readonly onBytes?: (socket: Socket, received: string) => void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Sends its parent the files of the source whose functions one warm GET runs through, in a process that no test runner has
- * changed: emulator and sidecar as `demo` starts them, with the log that `serve` has.
+ * Sends its parent the source files with functions that one warm GET runs, from a process that no test runner has
+ * changed: emulator and sidecar as `demo` starts them, with the log of `serve`.
  */
 import { Agent, get } from 'node:http';
 import { Session } from 'node:inspector/promises';
@@ -29,7 +29,7 @@ function warmGet(): Promise<number | undefined> {
   });
 }
 
-/** Of one moment to the next, those with a function that has been called. */
+/** Files with a function that was called between two moments. */
 async function called(session: Session): Promise<string[]> {
   const { result } = await session.post('Profiler.takePreciseCoverage');
   return result
@@ -39,13 +39,13 @@ async function called(session: Session): Promise<string[]> {
     .map(({ url }) => fileURLToPath(url).slice(fileURLToPath(SRC).length).replaceAll('\\', '/'));
 }
 
-// Connections are open, counters are there, the log is.
+// Now connections are open, and counters and log exist.
 for (let count = 0; count < 3; count += 1) await warmGet();
 const session = new Session();
 session.connect();
 await session.post('Profiler.enable');
 await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: false });
-// What runs for each of several: timers that look at files or memory run beside one of them at most.
+// Kept only if it runs in several rounds: timers that check files or memory run in at most one of them.
 let [status, files] = [0, [] as string[]];
 for (let round = 0; round < ROUNDS; round += 1) {
   await called(session);

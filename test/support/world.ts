@@ -1,4 +1,4 @@
-/** A sidecar as a child process with an identity server and an API of the test's own. */
+/** A sidecar as a child process with an identity server and an API of the test. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Addresses, addressesOf, type CliOptions, type Running, start } from './cli.ts';
@@ -35,7 +35,7 @@ export async function createWorld(upstream: string): Promise<World> {
       credentials: { default: credential },
       routes: [{ path: '/api', upstream }],
     };
-    // YAML reads JSON.
+    // JSON is valid YAML.
     writeFileSync(file, JSON.stringify({ ...base, ...config }));
     const env = { TEST_SECRET: WORLD_SECRET, ...options.env };
     const running = start(['--config', file], { ...options, env });

@@ -1,6 +1,6 @@
 /**
- * One audit file under its path: never through a link, never another's; written whole batches or nothing. It hides that the
- * file may be moved, removed, truncated, or written to by others while it is in use: `settle` finds out and says so.
+ * One audit file at its path: never through a link, never a foreign file; each batch is written whole or not at all. Other
+ * programs may move, remove, truncate or write the file while it is in use: `settle` detects and reports that.
  */
 import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
@@ -12,27 +12,28 @@ import { readEnd } from './file-set.ts';
 import type { Facts, Head } from './hash-chain.ts';
 import { readTail } from './tail.ts';
 
-/** A program that rotates logs moves the file, then puts an empty one there, and takes amiss what it finds in between. */
+/** Time for logrotate, which moves the file and then creates an empty one: it fails if a file already exists. */
 const REPLACED_WITHIN_MS = 100;
 const LOOK_AGAIN_MS = 10;
 
 export interface Opened {
   readonly file: AuditFile;
   readonly head: Head;
-  /** What was left of a line that was never finished; it is gone. */
+  /** Bytes of an unfinished last line; they are removed. */
   readonly lostBytes: number;
-  /** What is wrong with the lines before the end. */
+  /** The first error in the last lines. */
   readonly broken: string | undefined;
 }
 
+/** An open audit file. */
 export class AuditFile {
   readonly #path: string;
   readonly #disk: Disk;
   #handle: FileHandle;
   #identity: string;
-  /** Of what is known to be written, in bytes. */
+  /** Bytes known to be written. */
   #size: number;
-  /** Of the last batch some may have been written, and counts for nothing. */
+  /** The last batch may be written in part; that part does not count. */
   #torn = false;
 
   private constructor(path: string, disk: Disk, { handle, stats }: Found) {
@@ -44,8 +45,10 @@ export class AuditFile {
   }
 
   /**
-   * Looks before it changes anything; makes the file where there is none.
-   * @throws NotOurs for what is to be left as it is; NodeJS.ErrnoException
+   * Opens the file after checking it; creates it when it is missing.
+   * @throws NotOurs when the file must not be changed; NodeJS.ErrnoException
+   * @example
+   * const { file, head } = await AuditFile.open('/var/log/aritma/audit.jsonl');
    */
   static async open(path: string, disk: Disk = DISK): Promise<Opened> {
     const found = await openRegular(path, disk);
@@ -66,7 +69,7 @@ export class AuditFile {
     return this.#size;
   }
 
-  /** Before each batch, and when somebody says that the file was moved. @returns what had happened, for the log itself */
+  /** Called before each batch and on reopen. @returns what happened to the file, as an entry for the log itself */
   async settle(head: Head): Promise<Facts | undefined> {
     const named = await this.#look();
     const isSame = !this.#torn && named !== undefined && identityOf(named) === this.#identity;
@@ -77,19 +80,19 @@ export class AuditFile {
   }
 
   async #follow(head: Head, isReplaced: boolean): Promise<Facts | undefined> {
-    // Of a disk that is gone nothing is known any more.
+    // On a disk that is gone `stat` fails: assume that the file still exists.
     const { nlink } = await this.#handle.stat({ bigint: true }).catch(() => ({ nlink: 1n }));
     if (!isReplaced && nlink > 0n) await this.#replaced();
     const isOther = await this.#reopen(head);
     return isOther ? { event: 'reopened', reason: nlink === 0n ? 'removed' : 'moved' } : undefined;
   }
 
-  /** As `settle`, for a last batch: in the file in hand, wherever that is by now. */
+  /** Like `settle`, for the last batch: stays in the open file, even if it was moved. */
   async stay(): Promise<Facts | undefined> {
     return await this.#resize();
   }
 
-  /** All of it or nothing: what a full disk took of it is taken back by the next `settle`. @param synced wait for the disk */
+  /** Writes all bytes or none: the next `settle` removes a part that a full disk has taken. @param synced wait for the disk */
   async write(bytes: Buffer, synced: boolean): Promise<void> {
     this.#torn = true;
     for (let written = 0; written < bytes.length; ) {
@@ -105,16 +108,16 @@ export class AuditFile {
     await flush(this.#handle);
   }
 
-  /** Puts it under another name and a new one in its place. */
+  /** Rotates: renames the file and creates a new one in its place. @throws NodeJS.ErrnoException EEXIST, or of the rename */
   async setAside(name: string, head: Head): Promise<void> {
     await flush(this.#handle);
-    // It would be another log's proof.
+    // An existing file may hold entries, and must not be overwritten.
     if (await this.#look(name)) throw Object.assign(new Error(`${name} is there already`), { code: 'EEXIST' });
-    // While it is open, so that where this fails writing goes on where it was.
+    // Rename the open file: if that fails, writing continues in it.
     try {
       await this.#disk.rename(this.#path, name);
     } catch (error) {
-      // Somebody else was faster, and the next `settle` will say so.
+      // Another program has moved it first; the next `settle` reports that.
       if (codeOf(error) === 'ENOENT') return;
       throw error;
     }
@@ -134,14 +137,14 @@ export class AuditFile {
     }
   }
 
-  /** What the path names by now. True when that is another file than before. */
+  /** Opens the file that is at the path now. Returns whether it is a different one. */
   async #reopen(head: Head): Promise<boolean> {
     const found = await openRegular(this.#path, this.#disk);
     const isSame = identityOf(found.stats) === this.#identity;
     try {
       if (!isSame) {
         await checkContinues(found, head);
-        // Whoever looks where it was moved to finds whole lines.
+        // Leave only complete lines in the moved file.
         if (this.#torn) await this.#handle.truncate(this.#size).catch(() => undefined);
         await flush(this.#handle);
         await flush(dirname(this.#path));
@@ -155,18 +158,18 @@ export class AuditFile {
     const before = this.#handle;
     this.#handle = found.handle;
     this.#identity = identityOf(found.stats);
-    // After an error of its disk, closing it may report that once more.
+    // After a disk error, `close` may report the same error again.
     await before.close().catch(() => undefined);
     return !isSame;
   }
 
-  /** Gives a program that rotates logs the time to put its own file there. */
+  /** Waits for a program that rotates logs to create its new file. */
   async #replaced(): Promise<void> {
     const deadline = performance.now() + REPLACED_WITHIN_MS;
     while (performance.now() < deadline && !(await this.#look())) await setTimeout(LOOK_AGAIN_MS);
   }
 
-  /** Takes back what was only half written, and finds out what others did. */
+  /** Removes a partly written batch, and detects changes by other programs. */
   async #resize(): Promise<Facts | undefined> {
     const { size: found } = await this.#handle.stat();
     const known = this.#size;
@@ -189,7 +192,7 @@ export class AuditFile {
   }
 }
 
-/** Where something else has been put, going on there would spoil both. */
+/** Refuses a new file at the path that does not continue this log. @throws NotOurs */
 async function checkContinues({ handle, stats }: Found, head: Head): Promise<void> {
   if (stats.size === 0n) return;
   const tail = await readTail(handle, Number(stats.size));

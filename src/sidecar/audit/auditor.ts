@@ -1,8 +1,7 @@
 /**
- * The audit log as the data path sees it: which calls it wants, whether a payment may go ahead while it cannot be written,
- * and what is told of one before it is sent and when it is over. Starts only where nobody else writes.
+ * The audit log as requests use it: which calls are audited, whether a call may go ahead while the log cannot be written,
+ * and how problems are reported. Opens only a log that no other process writes.
  */
-
 import { type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config } from '../../config/schema.ts';
@@ -18,9 +17,9 @@ import { type AuditLog, type AuditOptions, type Entry, openAuditLog } from './wr
 import { lockForWriting, type WriterLock } from './writer-lock.ts';
 
 export interface Auditor extends AuditTrail<Entry> {
-  /** Whether a call with this method changes something. @throws SidecarError SIDECAR_AUDIT_FAILED if it must not go ahead */
+  /** Whether calls of this method are audited: all but safe ones. @throws SidecarError SIDECAR_AUDIT_FAILED when refused */
   begin(method: string): boolean;
-  /** The file may have been moved: looks, and opens what is there now. */
+  /** Checks whether the file was moved, and opens the current one. */
   reopen(): void;
   /** For `/status`. */
   snapshot(): {
@@ -33,7 +32,13 @@ export interface Auditor extends AuditTrail<Entry> {
   close(): Promise<void>;
 }
 
-/** Undefined when none is configured. @throws SidecarError SIDECAR_AUDIT_FAILED when its file cannot be used */
+/**
+ * Opens the configured audit log; undefined when none is configured.
+ * @throws SidecarError SIDECAR_AUDIT_FAILED when its file cannot be used or another process writes it
+ * @example
+ * const auditor = await openAuditor(config, log, metrics);
+ * await auditor?.close();
+ */
 export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics): Promise<Auditor | undefined> {
   if (!audit) return undefined;
   const { file: path, maxSize: maxBytes, fsync, whenFailing } = audit;
@@ -41,7 +46,7 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
   if (lock.heldBy !== undefined) throw unusable(path, inUse(lock.heldBy));
   const options = { file: path, maxBytes, fsync, now: Date.now, ...report(log, metrics) };
   const file = await openFile(options, lock);
-  for (const problem of doubts(path, lock)) log.warn('audit log', { file: path, problem });
+  for (const problem of risks(path, lock)) log.warn('audit log', { file: path, problem });
   return {
     begin(method) {
       if (isSafe(method)) return false;
@@ -61,7 +66,7 @@ export async function openAuditor({ audit }: Config, log: Log, metrics: Metrics)
   };
 }
 
-/** Of a call that may not go ahead without its proof. */
+/** The error of a call that must not go ahead without an audit entry. */
 function notWritten(code: string): SidecarError {
   const { message, ...words } = obstacle({ code });
   const failure = { ...words, host: 'localhost', message: `the audit log cannot be written: ${message}` };
@@ -90,8 +95,8 @@ function report(log: Log, metrics: Metrics): Pick<AuditOptions, 'onState' | 'onE
       else log.error('the audit log cannot be written', { errno, problem });
     },
     onEvent({ event, reason, problem, errno }) {
-      const told = EVENTS[String(event)];
-      if (told) log[told.level](told.message, { ...text({ reason, problem, errno }) });
+      const entry = EVENTS[String(event)];
+      if (entry) log[entry.level](entry.message, { ...text({ reason, problem, errno }) });
     },
   };
 }
@@ -109,8 +114,8 @@ function text(fields: Facts): Readonly<Record<'reason' | 'problem' | 'errno', st
   return { reason: of('reason'), problem: of('problem'), errno: of('errno') };
 }
 
-/** What may spoil the log later, of what can be seen now. Windows has no such modes. */
-function doubts(path: string, { code }: WriterLock): string[] {
+/** Returns risks that can be seen at start: no lock, wrong owner, open permissions. Windows has no such modes. */
+function risks(path: string, { code }: WriterLock): string[] {
   const found = code === undefined ? [] : [`cannot be locked (${code}): make sure that no other sidecar writes it`];
   const self = process.getuid?.();
   if (self === undefined) return found;

@@ -1,12 +1,12 @@
 /**
- * Opens the file that a path names, if that is a file: not through a link, not waiting for anybody, not touching a device,
- * and never the content of what is there. It hides that others make and remove it between any two looks.
+ * Opens the file at a path, only if it is a regular file: does not follow links, never blocks, does not open devices, and
+ * does not change any content. Hides that other processes create and remove the file between two calls.
  */
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { FLUSHED, renameWithRetry } from '../../core/durable-fs.ts';
 
-/** What files are opened, looked at and renamed with; replaced where a disk has to fail. */
+/** The file-system calls in use; tests replace them by failing ones. */
 export interface Disk {
   readonly open: (path: string, flags: number, mode?: number) => Promise<FileHandle>;
   readonly lstat: (path: string, options: { bigint: true }) => Promise<BigIntStats>;
@@ -15,7 +15,7 @@ export interface Disk {
 
 export const DISK: Disk = { open, lstat, rename: renameWithRetry };
 
-/** What the path names must be left as it is; the message says what it is and what to do. */
+/** The file at the path is not an audit log and must not be changed; the message says what it is and what to do. */
 export class NotOurs extends Error {
   readonly code = 'NOT_OURS';
 }
@@ -26,8 +26,8 @@ export interface Found {
 }
 
 /**
- * For reading and appending. O_NONBLOCK: should a pipe take the file's place just now, nobody waits for its reader. Windows
- * knows neither that nor links as files, and cuts nothing off a file that was opened for appending: writes say where.
+ * For reading and appending. O_NONBLOCK: does not block if a pipe has just replaced the file. Windows has neither O_NONBLOCK
+ * nor O_NOFOLLOW, and cannot truncate a file opened with O_APPEND, so writes give their position.
  */
 const FLAGS =
   constants.O_RDWR |
@@ -35,15 +35,15 @@ const FLAGS =
   (process.platform === 'win32' ? 0 : constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK);
 const CREATE = FLAGS | constants.O_CREAT | constants.O_EXCL;
 
-/** More often than this nobody comes in between. */
+/** Enough tries against other processes that create and remove the file. */
 const TRIES = 5;
 
-/** Made where there is none. @throws NotOurs, NodeJS.ErrnoException */
+/** Opens a regular file, and creates it when it is missing. @throws NotOurs, NodeJS.ErrnoException */
 export async function openRegular(path: string, disk: Disk): Promise<Found> {
   for (let tries = 1; ; tries += 1) {
     try {
       const named = await disk.lstat(path, { bigint: true }).catch(undefinedIfNone);
-      // Before it is opened, which alone can have effects on a device.
+      // Before opening: opening a device can already have effects.
       if (named) refuseOthers(named);
       const handle = await disk.open(path, named ? FLAGS : CREATE, 0o600);
       const stats = await handle.stat({ bigint: true });

@@ -1,6 +1,6 @@
 /**
- * The files that make up one audit log: the one in use, those set aside by us, and those that logrotate made of either,
- * compressed or not. It hides their names, their order and how lines are read from them.
+ * The files of one audit log: the current one, those rotated by the sidecar, and those rotated by logrotate, compressed or
+ * not. Hides their names, their order and how lines are read.
  */
 import { createReadStream, readdirSync, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -10,32 +10,37 @@ import { NotOurs } from './disk.ts';
 import { follow, GENESIS, type Head } from './hash-chain.ts';
 import { checkTorn, readTail, type Tail } from './tail.ts';
 
-/** `FILE.000000000012` is ours; `FILE.1`, `FILE-20260102`, the same with `.backup` or `.gz`, are logrotate's. */
+/** The sidecar names rotated files `FILE.000000000012`; logrotate `FILE.1` or `FILE-20260102`, also with `.backup` or `.gz`. */
 const ASIDE = /^[.-]\d[\d.-]*(?:\.backup)?(?:\.gz)?$/;
 
-/** All that there are, the one in use last. @throws NodeJS.ErrnoException ENOENT when there is none */
+/**
+ * Returns all files of a log, the current one last.
+ * @throws NodeJS.ErrnoException ENOENT when there is none
+ * @example
+ * filesOf('audit.jsonl'); // ['audit.jsonl.000000000012', 'audit.jsonl']
+ */
 export function filesOf(file: string): string[] {
   const name = basename(file);
   const belongs = (other: string) => other === name || (other.startsWith(name) && ASIDE.test(other.slice(name.length)));
   const found = readdirSync(dirname(file)).filter(belongs);
   if (found.length === 0) throw Object.assign(new Error(`there is no ${file}`), { code: 'ENOENT' });
-  // A pipe of such a name would be waited for.
+  // Reading a pipe would block.
   const isFile = (other: string) => statSync(join(dirname(file), other), { throwIfNoEntry: false })?.isFile() === true;
   const aside = found.filter((other) => other !== name && isFile(other)).sort();
   return [...aside, ...(found.includes(name) ? [name] : [])].map((other) => join(dirname(file), other));
 }
 
-/** Files set aside at nearly the same moment are told apart by their lines, not by their times. */
+/** Files with nearly the same time are sorted by their line numbers instead. */
 const SAME_MOMENT_MS = 10_000;
 
-/** Where a log goes on: at the end of its file, or where that has no line, of the files set aside. */
+/** The end of a log: in its file, or when that has no line, in the newest rotated file. */
 export interface End extends Pick<Tail, 'size' | 'broken'> {
   readonly head: Head;
-  /** What was left of a line that was never finished, in bytes. */
+  /** Bytes of an unfinished last line. */
   readonly lostBytes: number;
 }
 
-/** @param handle undefined where there is no file yet @throws NotOurs when one of them is not the end of an audit log */
+/** Reads the end of a log. @param handle undefined = no file yet @throws NotOurs when it does not end as an audit log */
 export async function readEnd(path: string, handle: FileHandle | undefined, bytes: number): Promise<End> {
   const tail = handle && (await readTail(handle, bytes));
   const head = tail?.head ?? (await headAside(path));
@@ -44,7 +49,7 @@ export async function readEnd(path: string, handle: FileHandle | undefined, byte
   return { head, size: tail?.size ?? 0, broken: tail?.broken, lostBytes };
 }
 
-/** Where the newest of the files set aside ends. @throws NotOurs when that is not the end of an audit log */
+/** Returns the last line of the newest rotated file. @throws NotOurs when it does not end as an audit log */
 async function headAside(file: string): Promise<Head> {
   const byAge = asideOf(file)
     .map((path) => ({ path, ms: statSync(path).mtimeMs }))
@@ -89,14 +94,14 @@ export interface Line {
   readonly text: string;
   /** From 1. */
   readonly number: number;
-  /** False for what stands behind the last newline. */
+  /** False for text after the last newline. */
   readonly isWhole: boolean;
 }
 
-/** In characters; ours are far shorter. */
+/** In characters; audit lines are far shorter. */
 const MAX_LINE = 1024 * 1024;
 
-/** However large. @throws NodeJS.ErrnoException when it cannot be read or unpacked */
+/** Yields the lines of a file of any size. @throws NodeJS.ErrnoException when it cannot be read or unpacked */
 export async function* linesOf(path: string): AsyncGenerator<Line> {
   const raw = createReadStream(path);
   const bytes = path.endsWith('.gz') ? raw.on('error', (error) => unpacked.destroy(error)).pipe(createGunzip()) : raw;
@@ -107,7 +112,7 @@ export async function* linesOf(path: string): AsyncGenerator<Line> {
     const lines = (rest + String(chunk)).split('\n');
     rest = lines.pop() ?? '';
     for (const text of lines) yield { text, number: ++number, isWhole: true };
-    // Not one of ours, and whatever it is may not end.
+    // Not an audit line, and it may never end.
     if (rest.length > MAX_LINE) break;
   }
   if (rest !== '') yield { text: rest, number: number + 1, isWhole: false };

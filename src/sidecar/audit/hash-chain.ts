@@ -1,25 +1,29 @@
 /**
- * The form of an audit log: one JSON line per entry, each holding the hash of the line before and of itself, so that a
- * line that was changed, moved or taken out breaks the chain at a place that can be named. Pure.
+ * The format of an audit log: one JSON line per entry, with the hash of the previous line and of itself. A line that was
+ * changed, moved or removed breaks the chain at that line. Pure functions.
  */
 import { createHash } from 'node:crypto';
 
-/** What an entry tells, beside its place in the chain. */
+/** The content of an entry, without its place in the chain. */
 export type Facts = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** The end of a chain: what the next line builds on. */
+/** The end of a chain: the next line continues it. */
 export interface Head {
-  /** Of the last line; 0 = none yet. */
+  /** Number of the last line; 0 = none yet. */
   readonly seq: number;
   readonly hash: string;
 }
 
-/** Where every chain begins. */
+/** The start of every chain. */
 export const GENESIS: Head = { seq: 0, hash: '0'.repeat(64) };
 
 const SUFFIX = /,"hash":"([0-9a-f]{64})"\}$/;
 
-/** The line for an entry, without its newline, and the head it makes. */
+/**
+ * Returns the line for an entry, without its newline, and the new head.
+ * @example
+ * const { line, head } = link(GENESIS, { event: 'opened' });
+ */
 export function link(head: Head, facts: Facts): { line: string; head: Head } {
   const seq = head.seq + 1;
   const content = JSON.stringify({ seq, ...facts, prev: head.hash });
@@ -27,7 +31,7 @@ export function link(head: Head, facts: Facts): { line: string; head: Head } {
   return { line: `${content.slice(0, -1)},"hash":"${hash}"}`, head: { seq, hash } };
 }
 
-/** What is wrong with a line that should follow `head`, in words for a person; or the head it makes. */
+/** Checks the line after `head`. Returns the new head, or a text that says what is wrong. @param head undefined = any */
 export function follow(head: Head | undefined, line: string): Head | string {
   const hash = SUFFIX.exec(line)?.[1];
   const content = line.replace(SUFFIX, '}');
@@ -44,7 +48,7 @@ function parse(content: string): { seq: number; prev: string } | undefined {
     const { seq, prev } = JSON.parse(content) as { seq?: unknown; prev?: unknown };
     return typeof seq === 'number' && typeof prev === 'string' ? { seq, prev } : undefined;
   } catch {
-    // Not JSON is not a line of ours.
+    // A line that is not JSON is no audit line.
     return undefined;
   }
 }

@@ -1,10 +1,14 @@
 /**
- * Why an audit log cannot be opened or written, in plain words, and what to do: for who looks before, for a start that fails, and
- * for calls that are refused meanwhile. Names no file: callers are told the same.
+ * Why an audit log cannot be opened or written, and what to do: for checks, for a failed start, and for refused calls. The
+ * texts name no file, because callers see them, too.
  */
 import type { Words } from '../../core/failure.ts';
 
-/** What the system's or our own error means. */
+/**
+ * Returns cause, message and fix for an error of the system, or for `NotOurs`.
+ * @example
+ * obstacle({ code: 'ENOSPC' }).cause; // 'audit_disk_full'
+ */
 export function obstacle(error: unknown): Words {
   const { code = 'unknown', message } = error as NodeJS.ErrnoException;
   if (code === 'NOT_OURS') {
@@ -42,7 +46,7 @@ const OTHERWISE: Words = {
   fix: 'check the disk; the code in brackets is the reason that the system gives',
 };
 
-/** Of a log that another process writes. @param by its name */
+/** Returns the failure of a log that another process writes. @param by name of that process */
 export function inUse(by: string): Words {
   return {
     cause: 'audit_in_use',

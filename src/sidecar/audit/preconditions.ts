@@ -1,7 +1,4 @@
-/**
- * What the audit log needs before the sidecar starts, found out without changing anything: its folder, its file, its lock, room on
- * the disk.
- */
+/** Checks what the audit log needs before the sidecar starts, without changing anything: folder, file, lock, disk space. */
 import { constants, lstatSync, statfsSync } from 'node:fs';
 import { access, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -12,8 +9,10 @@ import { inUse, obstacle } from './obstacles.ts';
 import { heldBy } from './writer-lock.ts';
 
 /**
- * What keeps the log from being opened, first things first. Undefined when nothing does.
- * @param waitMs for another writer that is just ending
+ * Returns the first reason why the log cannot be opened; undefined when it can.
+ * @param waitMs time for another writer that is just ending
+ * @example
+ * const reason = await auditObstacle('/var/log/aritma/audit.jsonl', 0);
  */
 export async function auditObstacle(path: string, waitMs: number): Promise<Words | undefined> {
   try {
@@ -26,21 +25,21 @@ export async function auditObstacle(path: string, waitMs: number): Promise<Words
   }
 }
 
-/** Lines of some hundred calls. */
+/** Enough for the entries of some hundred calls. */
 const LEAST_BYTES = 256 * 1024;
 
-/** Undefined while there is room, and where nobody knows. */
+/** Returns the failure when the disk is nearly full; undefined when it has room or the room is unknown. */
 export function fullDisk(path: string): Words | undefined {
   try {
     const { bavail, bsize } = statfsSync(dirname(path));
     return bavail * bsize < LEAST_BYTES ? obstacle({ code: 'ENOSPC' }) : undefined;
   } catch {
-    // What is wrong with the folder is told by itself.
+    // Problems with the folder are reported separately.
     return undefined;
   }
 }
 
-/** Nothing is made, and nothing is opened for writing. */
+/** Read-only access: creates nothing and opens nothing for writing. */
 const LOOKING: Disk = {
   ...DISK,
   open(path, flags) {

@@ -1,26 +1,26 @@
 /**
- * The end of an audit file, looked at without changing it: where the log left off, what a crash left of a line, and whether
- * this is an audit log at all. It hides blocks, NUL bytes and half lines.
+ * Reads the end of an audit file without changing it: the last complete line, an unfinished line after a crash, and whether
+ * the file is an audit log at all. Hides blocks, NUL bytes and unfinished lines.
  */
 import type { FileHandle } from 'node:fs/promises';
 import { NotOurs } from './disk.ts';
 import { follow, type Head } from './hash-chain.ts';
 
 export interface Tail {
-  /** Of the last whole line; undefined = there is none. */
+  /** Of the last complete line; undefined = there is none. */
   readonly head: Head | undefined;
-  /** Of all whole lines, in bytes. */
+  /** Bytes of all complete lines. */
   readonly size: number;
-  /** What stands behind them: a line that a crash cut off. */
+  /** The bytes after them: a line that a crash cut off. */
   readonly torn: Buffer;
-  /** The first thing that is wrong with the lines looked at, which are the last ones. */
+  /** The first error in the last lines, the only ones that are checked. */
   readonly broken: string | undefined;
 }
 
-/** No line is longer. */
+/** Longer than any line. */
 const BLOCK_BYTES = 64 * 1024;
 
-/** @throws NotOurs unless the file is empty or ends as an audit log does, even after a crash or a loss of power */
+/** Reads the tail. @throws NotOurs unless the file is empty or ends as an audit log, also after a crash or power loss */
 export async function readTail(handle: FileHandle, size: number): Promise<Tail> {
   const end = await endOfText(handle, size);
   const start = Math.max(0, end - BLOCK_BYTES);
@@ -28,14 +28,14 @@ export async function readTail(handle: FileHandle, size: number): Promise<Tail> 
   const newline = text.lastIndexOf(10);
   if (newline === -1 && start > 0) throw new NotOurs('is not an audit log: it does not end with a line');
   const lines = newline === -1 ? [] : text.toString('utf8', 0, newline).split('\n');
-  // Where more is before it, the first is only the rest of one.
+  // The first line is incomplete when the block starts in the middle of the file.
   if (start > 0) lines.shift();
   const torn = text.subarray(newline + 1);
   if (lines.length === 0 && torn.length === 0 && size > 0) throw new NotOurs('is not an audit log: it has no lines');
   return { ...chainOf(lines), size: start + newline + 1, torn };
 }
 
-/** After a loss of power, a file may have got its length and not its content: NUL, to the end. */
+/** Returns the end without trailing NULs: after a power loss a file can have its length but not its content. */
 async function endOfText(handle: FileHandle, size: number): Promise<number> {
   for (let end = size; end > 0; end -= BLOCK_BYTES) {
     const start = Math.max(0, end - BLOCK_BYTES);
@@ -66,7 +66,7 @@ function chainOf(lines: readonly string[]): Pick<Tail, 'head' | 'broken'> {
   return { head, broken };
 }
 
-/** @throws NotOurs unless this is how the line after `head` begins */
+/** Checks an unfinished line. @throws NotOurs unless it is the start of the line after `head` */
 export function checkTorn(torn: Buffer, head: Head): void {
   const begin = `{"seq":${head.seq + 1},"`;
   const text = torn.toString('utf8', 0, begin.length);

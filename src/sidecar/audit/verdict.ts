@@ -1,6 +1,6 @@
 /**
- * The verdict on an audit log, files set aside included, in words and as an exit code: what is wrong, what could not be
- * checked, and which calls nobody knows the outcome of.
+ * The verdict on an audit log and its rotated files, as text, data and exit code: what is wrong, what could not be checked,
+ * and which calls have an unknown outcome.
  */
 import { filesOf } from './file-set.ts';
 import { type Findings, type Intent, verifyFiles } from './verify.ts';
@@ -14,12 +14,15 @@ export interface Verdict {
 const WHOLE = 0;
 const UNREADABLE = 2;
 const BROKEN = 11;
-/** More are counted, not listed. */
+/** Calls beyond this number are counted, not listed. */
 const LISTED = 100;
 
 /**
- * @param files one: with all that were set aside of it; several: these, in any order
- * @param hash a line that has to be there; undefined = nobody knows one
+ * Verifies an audit log. Never throws: a file that cannot be read is a verdict, too (exit code 2; 11 when broken).
+ * @param files one file: its rotated files are added; several: exactly these, in any order
+ * @param hash of a line that must exist; undefined = none is known
+ * @example
+ * const { exit, text } = await auditVerdict(['audit.jsonl'], undefined);
  */
 export async function auditVerdict(files: readonly string[], hash: string | undefined): Promise<Verdict> {
   const [file = ''] = files;

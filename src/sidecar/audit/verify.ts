@@ -1,23 +1,23 @@
 /**
- * Reads audit files back, line by line however large, in the order of their lines whatever they are called; names the first
- * place where the chain is broken, and the calls of which nothing is known but that they were about to be sent.
+ * Verifies audit files: reads them line by line, in the order of their line numbers, whatever their names and sizes. Finds
+ * the first break of the chain, and the calls that were about to be sent and have no outcome.
  */
 import { linesOf } from './file-set.ts';
 import { follow, GENESIS, type Head } from './hash-chain.ts';
 
 export interface Findings {
-  /** Lines that are in order, over all files. */
+  /** Valid lines in all files. */
   readonly lines: number;
   readonly head: Head | undefined;
-  /** Where the chain begins: 1 unless older files are left out. */
+  /** Number of the first line: 1 unless older files are left out. */
   readonly firstSeq: number | undefined;
-  /** True when the last line says that the log was closed. */
+  /** True when the last line is the `closed` event. */
   readonly closed: boolean;
-  /** The number of the line that has the hash asked for. */
+  /** Number of the line with the requested hash. */
   readonly provenSeq: number | undefined;
-  /** Calls that were about to be sent and have no line about what became of them. */
+  /** Calls that were about to be sent and have no entry about their outcome. */
   readonly unknown: readonly Intent[];
-  /** The first thing that is wrong; nothing after it was looked at. */
+  /** The first error; lines after it were not checked. */
   readonly broken: { readonly file: string; readonly line: number; readonly problem: string } | undefined;
 }
 
@@ -40,8 +40,12 @@ interface State extends Omit<Findings, 'unknown' | 'broken'> {
 }
 
 /**
- * @param files in any order @param hash of a line that should be there; undefined = none is known
+ * Verifies files as one chain.
+ * @param files in any order
+ * @param hash of a line that should exist; undefined = none is known
  * @throws NodeJS.ErrnoException when a file cannot be read or unpacked
+ * @example
+ * const { broken, unknown } = await verifyFiles(filesOf('audit.jsonl'));
  */
 export async function verifyFiles(files: readonly string[], hash?: string): Promise<Findings> {
   const state: State = {
@@ -58,7 +62,7 @@ export async function verifyFiles(files: readonly string[], hash?: string): Prom
   return { ...rest, unknown: [...open.values()], broken };
 }
 
-/** By the number of their first line. One that has none comes first, and is named. */
+/** Sorts files by the number of their first line. A file without one comes first, so that it is reported. */
 async function inOrder(files: readonly string[]): Promise<string[]> {
   const numbered: { readonly file: string; readonly seq: number }[] = [];
   for (const file of new Set(files)) {
@@ -79,7 +83,7 @@ async function verifyFile(file: string, state: State): Promise<{ line: number; p
 }
 
 function take(line: string, state: State): string | undefined {
-  // The first line of a chain that is not given from its beginning has nothing to be compared with.
+  // When older files are left out, the first line has no predecessor to compare with.
   const before = state.head ?? (line.startsWith('{"seq":1,') ? GENESIS : undefined);
   const next = follow(before, line);
   if (typeof next === 'string') return next;

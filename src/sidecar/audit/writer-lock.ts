@@ -1,22 +1,21 @@
 /**
- * One writer per audit log, among all processes and machines that share its disk. The lock is the operating system's, so it
- * ends with its holder however that ends, and tells containers apart that know nothing of each other's processes. Node
- * has no call for such locks, SQLite has (on Windows too): it hides a database beside the log that holds nothing but the
- * holder's name.
+ * Allows one writer per audit log among all processes and machines that share its disk. It is a lock of the operating
+ * system: it ends with its process, however that ends, and works between containers. Node has no such locks, SQLite has them
+ * (on Windows, too): so the lock is a small database beside the log, which stores only the name of its process.
  */
 import { lstatSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
-/** Held until released. Without `release`: `heldBy` somebody else, or not to be had at all (`code`). */
+/** With `release`: held until then. Else `heldBy` another process, or locking is not possible (`code`). */
 export interface WriterLock {
   readonly release?: () => unknown;
   readonly heldBy?: string;
   readonly code?: string;
 }
 
-/** For one that is just ending, or only reads the holder's name. */
+/** Time for another process that is just ending or only reads the name. */
 export const WAIT_MS = 1000;
 /** Primary result code (https://sqlite.org/rescode.html#busy). */
 const SQLITE_BUSY = 5;
@@ -24,17 +23,19 @@ const SIGN = `CREATE TABLE IF NOT EXISTS holder (pid INTEGER, host TEXT, since T
 DELETE FROM holder;`;
 
 /**
- * Never throws: what cannot be locked (a folder that may not be written, a disk that knows no locks) is told, not refused.
- * @param path of the log; the lock is `.NAME.lock` beside it, which no `*` of a shell or of logrotate takes for a log
+ * Locks an audit log. Never throws: a log that cannot be locked (read-only folder, disk without locks) is reported by `code`.
+ * @param path of the log; the lock is `.NAME.lock` beside it, which a `*` of a shell or of logrotate does not match
+ * @example
+ * const { release, heldBy } = await lockForWriting('/var/log/aritma/audit.jsonl');
  */
 export async function lockForWriting(path: string): Promise<WriterLock> {
   const file = lockOf(path);
   let database: DatabaseSync | undefined;
   try {
-    // Not opened to look: closing any handle of a file ends all locks of the process on it (fcntl(2)).
+    // `lstat`, not `open`: closing any handle of a file drops all locks of the process on it (fcntl(2)).
     const stats = lstatSync(file, { throwIfNoEntry: false });
     if (stats && !stats.isFile()) return { code: 'ENOTREG' };
-    // A Node built without SQLite has no such module.
+    // Dynamic: a Node built without SQLite does not have this module.
     const { DatabaseSync: Database } = await import('node:sqlite');
     const held = forOwnerOnly(() => new Database(file, { timeout: WAIT_MS }));
     database = held;
@@ -48,8 +49,10 @@ export async function lockForWriting(path: string): Promise<WriterLock> {
 }
 
 /**
- * The name of who holds the lock now; undefined when nobody does, or nobody can tell. Makes nothing and changes nothing.
- * @param path of the log @param waitMs for a holder that is just ending
+ * Returns the name of the process that holds the lock; undefined when none does, or when it cannot be found out. Creates and
+ * changes nothing.
+ * @param path of the log
+ * @param waitMs time for a process that is just ending
  */
 export async function heldBy(path: string, waitMs: number): Promise<string | undefined> {
   const file = lockOf(path);
@@ -58,7 +61,7 @@ export async function heldBy(path: string, waitMs: number): Promise<string | und
   try {
     const { DatabaseSync: Database } = await import('node:sqlite');
     database = new Database(file, { timeout: waitMs });
-    // Reserved, which writes nothing, and given back at once: whoever starts meanwhile waits for longer.
+    // Takes the write lock without writing and releases it at once; a sidecar that starts meanwhile waits for longer.
     database.exec('BEGIN IMMEDIATE; ROLLBACK');
     return undefined;
   } catch (error) {
@@ -70,7 +73,7 @@ export async function heldBy(path: string, waitMs: number): Promise<string | und
 
 const lockOf = (path: string) => join(dirname(path), `.${basename(path)}.lock`);
 
-/** Whoever can read a file can lock it (fcntl(2)), and so keep us from starting. */
+/** Creates files for the owner only: any user who can read a file can lock it (fcntl(2)) and so block the start. */
 function forOwnerOnly<Made>(make: () => Made): Made {
   const before = process.umask(0o077);
   try {
@@ -80,7 +83,7 @@ function forOwnerOnly<Made>(make: () => Made): Made {
   }
 }
 
-/** Others may read while this is held, so they can say who holds it. */
+/** Takes the write lock. Others can still read the name of its process. */
 function take(database: DatabaseSync): void {
   database.exec('BEGIN IMMEDIATE');
   try {
@@ -89,7 +92,7 @@ function take(database: DatabaseSync): void {
     sign.run(process.pid, hostname(), new Date().toISOString());
     database.exec('COMMIT');
   } catch {
-    // A full disk keeps the name away, not the lock.
+    // On a full disk the name cannot be written, but the lock still works.
     if (database.isTransaction) database.exec('ROLLBACK');
   }
   database.exec('BEGIN IMMEDIATE');
@@ -100,14 +103,14 @@ function nameOfHolder(database: DatabaseSync | undefined): string {
     const row = database?.prepare('SELECT pid, host, since FROM holder').get();
     if (row) return `process ${row['pid']} on ${row['host']} since ${row['since']}`;
   } catch {
-    // It could not write its name, or is about to.
+    // The process could not write its name, or has not yet.
   }
   return 'another process';
 }
 
 const isBusy = (error: unknown) => (Number((error as { errcode?: unknown }).errcode) & 0xff) === SQLITE_BUSY;
 
-/** `SQLITE 14` where it is SQLite's. */
+/** `SQLITE 14` for an error of SQLite. */
 function codeOf(error: unknown): string {
   const { code, errcode } = error as { code?: unknown; errcode?: unknown };
   return errcode === undefined ? String(code) : `SQLITE ${errcode}`;

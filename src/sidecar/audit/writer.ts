@@ -1,6 +1,6 @@
 /**
- * Writes the audit log: in order, in batches, off the path of requests unless they wait for the disk; rotated by size without
- * a break in the chain. What cannot be written is kept and tried again, and what cannot be kept is counted in the log.
+ * Writes the audit log: in order, in batches, without delaying requests unless they wait for the disk. Rotates by size
+ * without breaking the chain. Entries that cannot be written are kept and retried; the log counts those that are lost.
  */
 import { within } from '../../net/bounded-request.ts';
 import { AuditFile, type Opened } from './audit-file.ts';
@@ -9,55 +9,55 @@ import { type Facts, type Head, link } from './hash-chain.ts';
 
 export interface AuditOptions {
   readonly file: string;
-  /** A file grows to about this size, then it is set aside as `FILE.<number of its last line>`. */
+  /** At about this size a file is rotated to `FILE.<number of its last line>`. */
   readonly maxBytes: number;
-  /** `always`: each batch before the next, and whoever wants can wait for it · `second`: once a second · `never`: when the system likes. */
+  /** `always`: after each batch, and requests can wait for it · `second`: once a second · `never`: up to the system. */
   readonly fsync: 'always' | 'second' | 'never';
   /** Epoch ms. */
   readonly now: () => number;
-  /** Told when writing begins to fail (with the system's code) and when it works again (undefined). */
+  /** Called when writing starts to fail (with the system's code) and when it works again (undefined). */
   readonly onState: (errno: string | undefined, problem?: string) => void;
-  /** Told what happened to the file other than being written. */
+  /** Called when something other than a write happened to the file. */
   readonly onEvent?: (facts: Facts) => void;
   readonly disk?: Disk;
 }
 
-/** A line to be; its number once it is written. */
+/** An entry; `seq` is set once it is written. */
 export interface Entry {
   readonly facts: Facts;
-  /** The line that this one completes. */
+  /** The entry that this one completes. */
   readonly of: Entry | undefined;
   seq: number | undefined;
-  /** Who waits for the disk. */
+  /** Resolves the promise of `onDisk`. */
   waiting: ((isOnDisk: boolean) => void) | undefined;
 }
 
 export interface AuditLog {
-  /** Never throws and never waits; the chain is in the order of calls. Undefined when there is no room for more. */
+  /** Adds an entry; never throws, never waits, keeps the order of calls. Undefined when too many entries wait. */
   append(facts: Facts, of?: Entry): Entry | undefined;
-  /** Resolves with false when it cannot be written now; it is kept. For `fsync: always`, once per entry. */
+  /** Resolves with whether the entry is on disk; false: it is kept for a retry. For `fsync: always`, once per entry. */
   onDisk(entry: Entry): Promise<boolean>;
-  /** Looks whether the file is still where it was, and tries at once what failed. */
+  /** Checks whether the file was moved, and retries failed writes at once. */
   reopen(): void;
-  /** The system's code while entries cannot be written. */
+  /** The system's code while entries cannot be written; else undefined. */
   failing(): string | undefined;
-  /** The last entry written. */
+  /** Number and hash of the last entry written. */
   head(): Head;
-  /** Writes what is left and a last line that says so. Resolves with how many entries could not be written. */
+  /** Writes the rest and a `closed` entry. Resolves with the number of lost entries. */
   close(): Promise<number>;
 }
 
-/** Entries kept while the disk is full; more would only trade one full store for another. */
+/** Entries kept while the disk is full; more would fill the memory, too. */
 const MAX_WAITING = 10_000;
-/** Linking them again after each failure must not take long. */
+/** Bounds the work of hashing a batch again after a failure. */
 const MAX_BATCH = 1000;
 const RETRY_MS = 1000;
-/** A disk that does nothing for so long counts as failing. */
+/** A disk that does not respond for this long counts as failing. */
 const STUCK_MS = 10_000;
-/** A file that cannot be set aside is tried again when it has grown by this much. */
+/** A failed rotation is retried when the file has grown by this much. */
 const TRY_AGAIN_BYTES = 1024 * 1024;
 
-/** @throws NodeJS.ErrnoException when the file cannot be opened, NotOurs when it is no audit log */
+/** Opens the log. @throws NodeJS.ErrnoException when the file cannot be opened, NotOurs when it is not an audit log */
 export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
   const opened = await AuditFile.open(options.file, options.disk);
   const writer = new Writer(options, opened);
@@ -77,7 +77,7 @@ export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
 class Writer {
   readonly #options: AuditOptions;
   readonly #file: AuditFile;
-  /** What stands behind the file's own limit until it can be set aside. */
+  /** Size at which to rotate: `maxBytes`, or more after a failed rotation. */
   #asideAt: number;
   readonly #queue: Entry[] = [];
   #dropped = 0;
@@ -112,7 +112,7 @@ class Writer {
 
   onDisk(entry: Entry): Promise<boolean> {
     if (entry.seq !== undefined) return Promise.resolve(true);
-    // The next try may be a second away, and nobody is to wait for it.
+    // The next try may be a second away; the request does not wait for it.
     if (this.failing !== undefined) return Promise.resolve(false);
     return new Promise((resolve) => {
       entry.waiting = resolve;
@@ -134,7 +134,7 @@ class Writer {
   async #close(): Promise<number> {
     this.append({ event: 'closed' });
     clearInterval(this.#syncTimer);
-    // A disk that hangs keeps nobody from stopping.
+    // A disk that hangs must not block the stop.
     await within(STUCK_MS, this.#end(), () => undefined);
     clearTimeout(this.#retry);
     return this.#queue.length + this.#dropped;
@@ -143,7 +143,7 @@ class Writer {
   async #end(): Promise<void> {
     clearTimeout(this.#retry);
     while (this.#work !== undefined) await this.#work;
-    // Tried once more, also where the disk was full a moment ago; nothing begins after it.
+    // One last try, even after a failure; no other run starts after it.
     this.#work = this.#run();
     await this.#work;
     this.#isLast = true;
@@ -183,9 +183,9 @@ class Writer {
     }
   }
 
-  /** What happened to the file stands in the log before what comes after it. */
+  /** Puts an entry about what happened to the file before the waiting entries. */
   async #settle(): Promise<void> {
-    // In the end, rather where the file was moved to than nowhere.
+    // The last run writes to the moved file rather than to none.
     const event = await (this.#isLast ? this.#file.stay() : this.#file.settle(this.head));
     this.#unsettled = false;
     if (event === undefined) return;
@@ -194,7 +194,7 @@ class Writer {
     this.#options.onEvent?.(event);
   }
 
-  /** As much as fits into this file, whole or not at all. */
+  /** Writes as many entries as fit into this file, all or none. */
   async #writeBatch(): Promise<void> {
     await this.#settle();
     if (this.#dropped > 0) this.#queue.push(this.#entry({ event: 'lost', lines: this.#dropped }));
@@ -216,7 +216,7 @@ class Writer {
     let size = this.#file.size;
     for (const { facts, of } of this.#queue.slice(0, MAX_BATCH)) {
       if (heads.length > 0 && size >= this.#asideAt) break;
-      // It stands before, in this batch or an earlier one.
+      // The completed entry comes earlier, in this batch or a previous one.
       const at = of && (of.seq ?? heads[this.#queue.indexOf(of)]?.seq);
       const linked = link(heads.at(-1) ?? this.head, at === undefined ? facts : { ...facts, intent: at });
       heads.push(linked.head);
@@ -225,7 +225,7 @@ class Writer {
     return { lines, heads };
   }
 
-  /** A file that cannot be set aside can still be written: it grows. */
+  /** Rotates the file; if that fails, writing continues and the file grows. */
   async #setAside(): Promise<void> {
     const { file, maxBytes } = this.#options;
     try {

@@ -1,8 +1,7 @@
 /**
- * What stands between callers and the APIs: listeners, bounds, gate and routes, built from settings without client secrets.
- * What it needs of the rest of the sidecar comes through a link.
+ * The data plane between callers and the APIs: listeners, limits, gate and routes, built from settings without client
+ * secrets. It uses the rest of the sidecar only through a `Link`.
  */
-
 import { Server as TlsServer } from 'node:https';
 import type { Server } from 'node:net';
 import type { TlsFiles } from '../../config/tls-files.ts';
@@ -16,11 +15,12 @@ import { createOverload } from './overload.ts';
 import { createRoutes, type Routes, type Serving, type UpstreamUse } from './routes.ts';
 
 export interface DataPlane extends Pick<ProxyServer, 'inFlight' | 'drain' | 'destroyConnections'> {
-  /** A server that is not listening yet, for each address. */
+  /** Creates the server of one address; it does not listen yet. */
   createListener(tls: TlsFiles | undefined): Server;
-  /** New requests are served by this from now on. Resolves when no request is left of what was in force before. */
+  /** Serves all new requests with these settings. Resolves when no request with the previous ones is left. */
   use(next: Serving): Promise<void>;
   upstreams(): readonly UpstreamUse[];
+  /** Aborts what still runs and closes all connections to APIs. */
   close(): Promise<void>;
 }
 
@@ -28,10 +28,16 @@ export interface DataPlaneOptions extends Pick<GateOptions, 'hosts'> {
   readonly first: Serving;
   readonly link: Link;
   readonly clock: Clock;
-  /** Heap in use as a share of its limit; V8's own by default. */
+  /** Heap in use as a share of its limit; default: V8's own. */
   readonly heapShare?: (() => number) | undefined;
 }
 
+/**
+ * Creates the data plane; it connects to APIs on first use.
+ * @example
+ * const plane = createDataPlane({ first, link, hosts, clock });
+ * plane.createListener(undefined).listen(7080, '127.0.0.1');
+ */
 export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPlaneOptions): DataPlane {
   const { config } = first.settings;
   const { log, metrics, onFinished, auditor } = link;
@@ -57,7 +63,7 @@ export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPl
       const over = generations.replace(generation);
       proxy.use(generation.gate);
       const files = next.settings.tls.get('callers');
-      // Connections there are keep the certificate they began with.
+      // Open connections keep their certificate.
       if (files) for (const server of secure) server.setSecureContext(files);
       return over;
     },
@@ -69,12 +75,12 @@ export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPl
   };
 }
 
-/** Built whole, used whole, closed whole: a request keeps the one it came in through. */
+/** Built, used and closed as a whole: a request keeps the generation that it entered through. */
 interface DataGeneration extends Retirable, Pick<Routes, 'upstreams'> {
   readonly gate: ReturnType<typeof createGate>;
 }
 
-/** Connects nowhere yet. */
+/** Does not connect yet. */
 function createDataGeneration(serving: Serving, rest: Omit<GateOptions, 'settings' | 'routes'>): DataGeneration {
   const routes = createRoutes(serving, rest.link.metrics);
   const gate = createGate({ ...rest, settings: serving.settings, routes: routes.list });

@@ -1,6 +1,6 @@
 /**
- * The gate of a generation, composed: who may call, what they may call, and how much of it. Counts who is inside, so that a
- * generation that is replaced ends when the last request has left it.
+ * Composes the gate of a generation: who may call, what, and how often. Counts the requests inside, so that a replaced
+ * generation ends when its last request has left.
  */
 import { SidecarError } from '../../core/errors.ts';
 import { createAdmission } from '../../proxy/admission.ts';
@@ -10,12 +10,12 @@ import { claimsOf, type Enter, type QuotaLimits } from '../../proxy/rate-limits.
 import type { Route } from '../../proxy/route.ts';
 import type { DataPlaneSettings } from './routes.ts';
 
-/** What callers' requests need of the rest of the sidecar. */
+/** The parts of the sidecar that requests use. */
 export interface Link extends Pick<ProxyContext, 'log' | 'metrics' | 'onFinished'> {
   /** Undefined = nothing is audited. */
   readonly auditor:
     | (NonNullable<ProxyContext['auditor']> & {
-        /** Whether a call with this method changes something. @throws SidecarError SIDECAR_AUDIT_FAILED */
+        /** Whether calls of this method are audited. @throws SidecarError SIDECAR_AUDIT_FAILED */
         begin(method: string): boolean;
       })
     | undefined;
@@ -28,13 +28,13 @@ export interface GateOptions {
   readonly hosts: ReadonlySet<string>;
   readonly link: Link;
   readonly rateLimits: Enter;
-  /** Asked for every new request. */
+  /** Called for every new request. */
   readonly isMemoryShort: () => boolean;
   readonly onForwarded: ProxyContext['onForwarded'];
 }
 
 export interface CountingGate extends Gate {
-  /** Resolves when nobody is inside, from the moment it is asked. */
+  /** Resolves as soon as no request is inside. */
   empty(): Promise<void>;
 }
 
@@ -42,6 +42,11 @@ type Callers = DataPlaneSettings['config']['callers'];
 
 const RETRY_AFTER_S = 1;
 
+/**
+ * Creates the gate of one generation.
+ * @example
+ * const gate = createGate({ settings, routes, hosts, link, rateLimits, isMemoryShort: () => false, onForwarded });
+ */
 export function createGate({
   settings,
   routes,
@@ -53,7 +58,7 @@ export function createGate({
 }: GateOptions): CountingGate {
   const { limits, timeouts, callers } = settings.config;
   const count = link.metrics.counterBy('caller_requests_total', 'caller', {});
-  /** Names in certificates are the CA's choice: as a label they would have no bound. */
+  /** Names from certificates are no metric labels: the CA chooses them, so their number has no bound. */
   const labels = new Set(['anyone', ...settings.callerKeys.keys()]);
   const ownLimits = limitsByCaller(callers);
   const admit = createAdmission({
@@ -63,7 +68,7 @@ export function createGate({
   const { auditor } = link;
   return {
     admit(line, head) {
-      // First, because it is cheapest, and before anything of a body is held.
+      // First: it is cheapest, and no part of a body is in memory yet.
       if (isMemoryShort()) throw new SidecarError('SIDECAR_OVERLOADED', { retryAfterS: RETRY_AFTER_S });
       return admit(line, head);
     },
@@ -107,7 +112,7 @@ function isFree({ inFlight, requestsPerMinute, methods }: QuotaLimits): boolean 
   return inFlight === undefined && requestsPerMinute === undefined && methods === undefined;
 }
 
-/** Of those that have some: what they have none for is as for every caller. */
+/** Returns the limits of callers with their own; limits they do not set are those for every caller. */
 function limitsByCaller({ keys, limits }: Callers): ReadonlyMap<string, QuotaLimits> {
   return new Map(
     Object.entries(keys).map(([name, { limits: own }]) => {

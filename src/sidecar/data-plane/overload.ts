@@ -1,6 +1,4 @@
-/**
- * What bounds the sidecar when too much comes at once, built from the configuration for its whole life.
- */
+/** Overload protection: limits of connections and memory, fixed for the life of the sidecar. */
 import type { Config, RouteConfig } from '../../config/schema.ts';
 import { ERRORS } from '../../core/errors.ts';
 import { type Log, onceIn } from '../../core/log.ts';
@@ -12,7 +10,7 @@ import { createMemoryPressure, heapShareInUse } from '../../proxy/memory-pressur
 
 export interface Overload {
   readonly connections: Connections;
-  /** For every new request. */
+  /** Called for every new request. */
   readonly isMemoryShort: () => boolean;
   close(): void;
 }
@@ -26,20 +24,24 @@ export interface OverloadOptions {
   readonly log: Log;
   readonly metrics: Pick<CallerMetrics, 'error'>;
   readonly onFinished?: OnFinished | undefined;
-  /** Heap in use as a share of its limit; V8's own by default. */
+  /** Heap in use as a share of its limit; default: V8's own. */
   readonly heapShare?: (() => number) | undefined;
 }
 
-/** A flood must not flood the log, nor the list of errors. */
+/** Shortest time between two log lines and history records: a flood must not fill either. */
 const LOG_EVERY_MS = 10_000;
 const CODE = { code: 'SIDECAR_OVERLOADED' } as const;
-/** Nothing was read of it. */
+/** A refused connection: nothing was read from it. */
 const UNKNOWN = {
   ...{ requestId: 'none', method: '', mayHaveExecuted: false },
   ...{ failure: undefined, idempotencyKey: undefined },
 };
 
-/** One for each sidecar. */
+/**
+ * Creates the protection; one per sidecar.
+ * @example
+ * const { connections, isMemoryShort } = createOverload({ config, log, metrics });
+ */
 export function createOverload({
   config,
   log,

@@ -1,7 +1,4 @@
-/**
- * The routes of one configuration with the connections behind them, ready to be used. Where their tokens come from is
- * somebody else's business.
- */
+/** The routes of one configuration with their connections, ready to be used. Their tokens come from outside. */
 import type { LoadedConfig } from '../../config/load.ts';
 import type { Config, RouteConfig } from '../../config/schema.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
@@ -10,7 +7,7 @@ import { placeOf } from '../../net/place.ts';
 import { createRewrite } from '../../proxy/rewrite.ts';
 import type { Route, RouteTokens } from '../../proxy/route.ts';
 
-/** What a data plane serves by. Nothing of it is a client secret, or can get at one. */
+/** Everything a data plane needs to serve requests. Contains no client secret and no access to one. */
 export interface Serving {
   readonly settings: DataPlaneSettings;
   readonly tokensFor: (route: RouteConfig) => RouteTokens;
@@ -32,11 +29,15 @@ export interface Routes {
   readonly list: readonly Route[];
   /** By origin and route, for `/status`. */
   upstreams(): UpstreamUse[];
-  /** `close` lets running requests finish, `destroy` ends them. */
+  /** `close` lets running requests finish, `destroy` aborts them. */
   end(how: 'close' | 'destroy'): Promise<void>;
 }
 
-/** Connects nowhere yet. */
+/**
+ * Creates all routes; they connect on first use.
+ * @example
+ * const { list, end } = createRoutes({ settings, tokensFor }, metrics);
+ */
 export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMetrics): Routes {
   const egresses = new Map<string, { origin: string; egress: Egress }>();
   const { timeouts } = settings.config;
@@ -55,7 +56,7 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
       rewrite: createRewrite(route),
       queueMs: timeouts.queue,
       onReplay: metrics.replay,
-      // Each caller's connection waits for one at most; undici holds on to those that nobody waits for any more.
+      // Each caller's connection has at most one waiting request; undici also keeps abandoned ones, hence twice that.
       maxWaiting: 2 * settings.config.limits.connections,
       waiting: new Set(),
     };
@@ -68,7 +69,7 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
   };
 }
 
-/** Routes to one origin share connections, unless they have TLS files of their own. */
+/** Routes to one origin share connections, unless they have their own TLS files. */
 function egressFor(
   route: RouteConfig,
   loaded: DataPlaneSettings,
