@@ -27,7 +27,9 @@ async function main(): Promise<void> {
   try {
     // Only now, because on an old Node the libraries behind it do not even load.
     const { createProgram } = await import('./cli/program.ts');
-    await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);
+    await createProgram({ exit: (code) => process.exit(code), json: process.argv.includes('--json') }).parseAsync(
+      process.argv,
+    );
   } catch (error) {
     if (error instanceof SidecarError) {
       writeBounded(2, visibleLines(process.argv.includes('--json') ? asJson(error) : explain(error)));

@@ -1,0 +1,55 @@
+/**
+ * Mistakes on the command line: one line on standard error that names what was probably meant, or JSON for programs.
+ */
+import type { Command } from 'commander';
+import { closest } from '../core/closest.ts';
+import { SidecarError } from '../core/errors.ts';
+
+/** Makes every command below `program` report its mistakes this way. Call it once the tree is complete. */
+export function reportMistakes(program: Command, json: boolean): void {
+  const [serve] = program.commands.filter((command) => command.name() === 'serve');
+  const reportOf = (command: Command) => (text: string, write: (text: string) => void) => {
+    const word = command === serve ? strayWord(serve) : undefined;
+    const message = word === undefined ? oneLine(text, command) : unknownCommand(word, program);
+    if (json) throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'command line', path: '', message }] });
+    write(`error: ${message}\n`);
+  };
+  for (const command of everyCommand(program)) command.configureOutput({ outputError: reportOf(command) });
+  // As the default command, `serve` receives every word that is no command.
+  serve?.hook('preAction', () => {
+    if (strayWord(serve) !== undefined) serve.error('');
+  });
+}
+
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
+
+/** The word in front of everything that commander did not understand; a flag after it is not the mistake. */
+function strayWord({ args: [word] }: Command): string | undefined {
+  return word?.startsWith('-') ? undefined : word;
+}
+
+function unknownCommand(word: string, program: Command): string {
+  const near = closest(
+    word,
+    program.commands.map((command) => command.name()),
+  );
+  return `unknown command '${word}'${near === undefined ? hint(program) : ` (did you mean ${near}?)`}`;
+}
+
+/** Commander's message, with its suggestion on the same line. */
+function oneLine(text: string, command: Command): string {
+  const [message = '', suggestion] = text
+    .trim()
+    .replace(/^error: /, '')
+    .split('\n');
+  if (suggestion === undefined) return `${message.replace(/\.$/, '')}${hint(command)}`;
+  return `${message} ${suggestion.replace('(Did', '(did')}`;
+}
+
+function hint(command: Command): string {
+  const names: string[] = [];
+  for (let each: Command | null = command; each; each = each.parent) names.unshift(each.name());
+  return `; see ${names.join(' ')} --help`;
+}
