@@ -64,7 +64,7 @@ const TEXTS: Readonly<Record<string, Text>> = {
       'aritma-sidecar demo                        # all local, no configuration needed',
       'aritma-sidecar check --config my.yaml      # is everything set up correctly?',
       'export ARITMA_ENVIRONMENT=dev ARITMA_CLIENT_ID=my-erp ARITMA_CLIENT_SECRET_FILE=secret.txt',
-      'aritma-sidecar                             # run; then: curl http://127.0.0.1:7080/banking/accounts',
+      'aritma-sidecar                             # then: curl http://127.0.0.1:7080/banking/accounts',
     ],
   },
   serve: {

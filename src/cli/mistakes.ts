@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import { closest } from '../core/closest.ts';
 import { SidecarError } from '../core/errors.ts';
+import { visible } from '../core/terminal.ts';
 
 /** Makes every command below `program` report its mistakes this way. Call it once the tree is complete. */
 export function reportMistakes(program: Command, json: boolean): void {
@@ -12,10 +13,10 @@ export function reportMistakes(program: Command, json: boolean): void {
     const word = command === serve ? strayWord(serve) : undefined;
     const message = word === undefined ? oneLine(text, command) : unknownCommand(word, program);
     if (json) throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'command line', path: '', message }] });
-    write(`error: ${message}\n`);
+    write(`error: ${visible(message)}\n`);
   };
   for (const command of everyCommand(program)) command.configureOutput({ outputError: reportOf(command) });
-  // As the default command, `serve` receives every word that is no command.
+  // `serve` is the default command, so it receives every word that is not a command.
   serve?.hook('preAction', () => {
     if (strayWord(serve) !== undefined) serve.error('');
   });
@@ -25,7 +26,7 @@ function everyCommand(command: Command): Command[] {
   return [command, ...command.commands.flatMap(everyCommand)];
 }
 
-/** The word in front of everything that commander did not understand; a flag after it is not the mistake. */
+/** The first word that commander did not recognize, unless it is a flag. Flags after that word are not the mistake. */
 function strayWord({ args: [word] }: Command): string | undefined {
   return word?.startsWith('-') ? undefined : word;
 }

@@ -88,7 +88,7 @@ function addSecrets(secrets: Command, leaf: Leaf): void {
   leaf(
     secrets,
     'list <client-id>',
-    'list the ids, expiry dates and descriptions; IAM never returns a value',
+    'list ids, expiry dates and descriptions; IAM never returns a value',
     async () => (await load()).list,
   );
   leaf(
