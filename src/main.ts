@@ -25,7 +25,9 @@ async function main(): Promise<void> {
   try {
     // Loaded after the version check: on an old Node its libraries do not load.
     const { createProgram } = await import('./cli/program.ts');
-    await createProgram({ exit: (code) => process.exit(code) }).parseAsync(process.argv);
+    await createProgram({ exit: (code) => process.exit(code), json: process.argv.includes('--json') }).parseAsync(
+      process.argv,
+    );
   } catch (error) {
     if (error instanceof SidecarError) {
       writeBounded(2, visibleLines(process.argv.includes('--json') ? asJson(error) : explain(error)));

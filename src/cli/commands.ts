@@ -1,5 +1,5 @@
 /**
- * What each command does, from its flags to its exit code. Servers are imported by the commands that need them.
+ * What each command does, from its flags to its exit code. A command imports the server code only if it needs it.
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
@@ -26,10 +26,10 @@ async function serve(flags: Flags): Promise<number> {
   const log = openLog(loaded.config.log);
   const asked = Promise.withResolvers<void>();
   const supervisor = createSupervisor(loaded.supervisor, (errno) =>
-    log.warn('systemd cannot be told anything; is systemd-notify installed?', { errno }),
+    log.warn('cannot notify systemd; is systemd-notify installed?', { errno }),
   );
   const starting = startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
-  // Signals count from the first moment somebody can know that it runs.
+  // Handle signals before anyone can observe that the process runs.
   let stopping = false;
   const stopped = untilStopped({
     log,
@@ -50,7 +50,7 @@ async function serve(flags: Flags): Promise<number> {
   try {
     if (loaded.config.startup === 'strict') await Promise.race([sidecar.firstTokens(), stopped]);
   } catch (error) {
-    // Whoever asked it to stop has ended the wait for a token, too.
+    // A stop request also ends the wait for the first token.
     if (stopping) return finish(log, stopped);
     await sidecar.stop();
     await log.flush();
@@ -60,15 +60,15 @@ async function serve(flags: Flags): Promise<number> {
   return finish(log, stopped);
 }
 
-/** Both halves. A request leaves next to nothing behind, so more saves no time and holds some 20 MiB under load. */
+/** Both semi-spaces. Requests leave few objects behind, so a larger nursery saves no time and holds some 20 MiB under load. */
 const NURSERY_BYTES = 8 * 1024 * 1024;
-/** V8's own. */
+/** The default of V8. */
 const DEFAULT_GROWTH = 2;
 
 /**
- * What `--max-semi-space-size=4` does, for who starts without it: V8 reads that one only when it makes its heap, but at each
- * collection by how much the nursery may grow, which it also makes smaller in quiet times. Not before it has grown, because
- * Node takes no code cached under other flags.
+ * Does what `--max-semi-space-size=4` does, for a process started without it. V8 reads that flag only when it creates the
+ * heap, but reads the growth factor at each collection, and shrinks the nursery in quiet times. The flag changes only after
+ * the nursery has grown, because Node rejects cached code that was compiled under other flags.
  */
 function keepNurserySmall(): void {
   if (process.execArgv.some((argument) => /semi.space/.test(argument))) return;
@@ -94,7 +94,7 @@ async function check(flags: Flags): Promise<number> {
   };
   const options = { upstream: flags['upstream'] !== false, preconditions: shortfalls, onFinding };
   const code = await diagnose(loadOptions(flags), options);
-  // Programs count for themselves.
+  // Programs count the lines themselves.
   if (!report.json) report.line({ text: summaryText(findings), data: {} });
   return code;
 }
@@ -153,7 +153,7 @@ async function shutdown(flags: Flags): Promise<number> {
   return accepted ? OK : NOT_IN_TIME;
 }
 
-/** For programs a line in any case; for people a failure alone, since silence means success. */
+/** Prints a line for programs in any case, and for people only a failure: silence means success. */
 function tell(
   flags: Flags,
   data: { readonly message: string; readonly [name: string]: unknown },
@@ -165,9 +165,9 @@ function tell(
 }
 
 function refusal(status: number | undefined): string {
-  if (status === undefined) return 'no sidecar responds at its admin address; see --admin, ARITMA_ADMIN and --config';
-  if (status === 403) return 'it does not allow that; set adminActions: true';
-  return `what responds at the admin address is no admin listener of a sidecar (HTTP ${status})`;
+  if (status === undefined) return 'no sidecar responds at the admin address; check --admin, ARITMA_ADMIN and --config';
+  if (status === 403) return 'the sidecar does not allow a shutdown over this address; set adminActions: true';
+  return `the program at the admin address is not the admin listener of a sidecar (HTTP ${status})`;
 }
 
 function loadOptions(flags: Flags): LoadOptions {

@@ -1,5 +1,5 @@
 /**
- * Talks to a running sidecar through its admin listener: waits until it is ready, asks how it is, asks it to stop.
+ * Calls the admin listener of a running sidecar: waits until it is ready, reads its status, asks it to stop.
  */
 
 import { type Dispatcher, Pool } from 'undici';
@@ -12,10 +12,10 @@ export type Probe = 'live' | 'started' | 'ready';
 const PATHS: Readonly<Record<Probe, string>> = { live: '/livez', started: '/startupz', ready: '/readyz' };
 const POLL_MS = 100;
 const ATTEMPT_MS = 2000;
-/** Even a busy process responds within this. */
+/** Even a busy process responds within this time. */
 const LEAST_ATTEMPT_MS = 500;
 
-/** Polls until the probe says 200. False when `maxMs` pass first; asks at least once. */
+/** Polls until the probe returns 200, at least once. Returns false when `maxMs` pass first. */
 export async function waitFor(admin: Address, probe: Probe, maxMs: number): Promise<boolean> {
   const giveUpAt = performance.now() + maxMs;
   for (;;) {
@@ -26,15 +26,15 @@ export async function waitFor(admin: Address, probe: Probe, maxMs: number): Prom
   }
 }
 
-/** Asks for a drain and stop. The status of the response: 202 accepted, 403 switched off; undefined without one. */
+/** Asks for a drain and stop. Returns the HTTP status: 202 accepted, 403 not allowed; undefined without a response. */
 export function requestShutdown(admin: Address): Promise<number | undefined> {
   return call(admin, 'POST', '/shutdown');
 }
 
-/** With hundreds of routes it is some 100 KiB. */
+/** With hundreds of routes, `/status` has some 100 KiB. */
 const MAX_STATUS_BYTES = 16 * 1024 * 1024;
 
-/** What `/status` responds with, undefined without a response. `text` is undefined where it is none of a sidecar's size. */
+/** Reads `/status`; undefined without a response. `text` is undefined when it is longer than any sidecar sends. */
 export function requestStatus(
   admin: Address,
 ): Promise<{ readonly status: number; readonly text: string | undefined } | undefined> {
@@ -78,14 +78,14 @@ async function ask<T>(
   try {
     return await read(await pool.request({ method, path, signal: AbortSignal.timeout(timeoutMs) }));
   } catch {
-    // Not there yet, or not responding: the caller waits until both have passed.
+    // Not listening yet, or not responding: `waitFor` tries again.
     return undefined;
   } finally {
     await pool.destroy();
   }
 }
 
-/** A listener on every address is reached on loopback. */
+/** Replaces "all addresses" with loopback. */
 function reachable(address: Extract<Address, { kind: 'tcp' }>): Address {
   if (address.host === '0.0.0.0') return { ...address, host: '127.0.0.1' };
   return address.host === '::' ? { ...address, host: '::1' } : address;

@@ -1,5 +1,5 @@
 /**
- * What the commands do that run a local Aritma, alone or with a sidecar in front of it.
+ * `emulate` and `demo`: run a local Aritma, alone or with a sidecar in front of it.
  */
 import { ERRORS } from '../core/errors.ts';
 import { createLog } from '../core/log.ts';
@@ -10,13 +10,13 @@ import { finish, openLog, untilStopped } from './signals.ts';
 
 const OK = 0;
 
-/** Exits as `serve`. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
+/** Returns the exit codes of `serve`. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
 export async function demo(flags: Flags): Promise<number> {
   const { startDemo } = await import('./demo.ts');
   const once = flags['once'] === true;
   const emulator = tcpAddress(flags['emulator'], '--emulator');
   for (const flag of ['listen', 'admin']) if (flags[flag] !== undefined) tcpAddress(flags[flag], `--${flag}`);
-  // With --once, standard output is the API's response and nothing else.
+  // With --once, standard output holds the API's response only.
   const log = once
     ? createLog({ level: 'error', format: 'text', write: (line) => void process.stderr.write(line) })
     : openLog({ level: 'info', format: flags['json'] === true ? 'json' : 'auto' });
@@ -39,7 +39,7 @@ export async function demo(flags: Flags): Promise<number> {
   return finish(log, stopped);
 }
 
-/** Once it can be stopped: a terminal that stands still may keep this back, but not the stop. */
+/** Called once a stop is possible: a stopped terminal may delay this text, but not the stop. */
 function announce(line: Line, flags: Flags): void {
   const output = { isTTY: process.stdout.isTTY, write: (text: string) => writeBounded(1, text) };
   createReport(output, flags['json'] === true).line(line);
@@ -47,7 +47,7 @@ function announce(line: Line, flags: Flags): void {
 
 function demoText(urls: { sidecar: string; admin: string; aritma: string; try: string }): Line {
   const text = `
-  sidecar        ${urls.sidecar}   what a legacy program calls, without credentials
+  sidecar        ${urls.sidecar}   call this, without credentials
   health, status ${urls.admin}   /livez /readyz /startupz /metrics /status
   local Aritma   ${urls.aritma}   identity server, Banking, Events
 
@@ -64,7 +64,7 @@ async function callOnce(url: string): Promise<number> {
   return response.statusCode === 200 ? OK : ERRORS.UPSTREAM_INVALID.exit;
 }
 
-/** Exits as `serve`. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
+/** Returns the exit codes of `serve`. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
 export async function emulate(flags: Flags): Promise<number> {
   const { openEmulator } = await import('./demo.ts');
   const { ADMIN_CLIENT, DEMO_CLIENT } = await import('../emulator/store.ts');
@@ -88,7 +88,7 @@ export async function emulate(flags: Flags): Promise<number> {
   client           ${credentials.clientId}   secret ${credentials.clientSecret}   (public, for tests only)
   administrator    ${admin.adminClientId}   secret ${admin.adminClientSecret}   (scope services.iam)
 
-  sidecar for it:  ARITMA_ENVIRONMENT=emulator ARITMA_CLIENT_ID=${credentials.clientId} ARITMA_CLIENT_SECRET=${credentials.clientSecret} aritma-sidecar
+  run a sidecar:   ARITMA_ENVIRONMENT=emulator ARITMA_CLIENT_ID=${credentials.clientId} ARITMA_CLIENT_SECRET=${credentials.clientSecret} aritma-sidecar
   stop:            Ctrl-C
 `,
     data: { message: 'local Aritma is running', url: emulator.url, ...credentials, ...admin },

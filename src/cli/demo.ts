@@ -1,5 +1,5 @@
 /**
- * The demonstration: a local Aritma and a sidecar in front of it in one process, with nothing to configure.
+ * The demo: a local Aritma and a sidecar in front of it, in one process and without any configuration.
  */
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import type { Address } from '../config/parsers.ts';
@@ -19,7 +19,7 @@ export interface DemoOptions {
   readonly log: Log;
   /** Flags such as `--listen`, by name. */
   readonly flags: Readonly<Record<string, string>>;
-  /** Where the local Aritma listens; port 0 = any free one. */
+  /** Where the local Aritma listens; port 0 = any free port. */
   readonly emulator: TcpAddress;
   readonly onShutdownRequest?: () => void;
 }
@@ -27,7 +27,7 @@ export interface DemoOptions {
 export interface Demo {
   readonly sidecar: Sidecar;
   readonly emulator: Emulator;
-  /** A request that works, as a URL. */
+  /** The URL of a GET request that works. */
   readonly exampleUrl: string;
   stop(): Promise<boolean>;
 }
@@ -51,7 +51,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
   }
 }
 
-/** Starts the local Aritma; its close() throws alike. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
+/** Starts the local Aritma. Its `close()` throws the same errors. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
 export async function openEmulator({ host, port }: TcpAddress, options: EmulatorOptions = {}): Promise<Emulator> {
   const fail = (error: unknown): never => {
     throw explain(error, { kind: 'tcp', host, port });
@@ -71,8 +71,8 @@ function explain(cause: unknown, address: TcpAddress): SidecarError {
 }
 
 /**
- * The two routes of every environment, and the local Aritma's echo for trying out what they do not offer: any method, bodies of
- * any length, WebSockets. The process environment stays out of it: a demo must never send real credentials anywhere.
+ * Returns the two routes of every environment, and the echo of the local Aritma for what those routes do not offer: any
+ * method, bodies of any length, WebSockets. Ignores the process environment: a demo must never send real credentials.
  */
 function demoConfig(origin: string, flags: DemoOptions['flags']): Pick<LoadOptions, 'document' | 'env'> {
   const preset = emulatorPreset(origin);

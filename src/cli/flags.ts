@@ -1,14 +1,14 @@
 /**
- * Flags as typed values, or a complaint that names the flag.
+ * Parses flag values, or throws an error that names the flag.
  */
 import { INPUTS } from '../config/env-and-flags.ts';
 import { type Address, parseAddress, parseDurationMs } from '../config/parsers.ts';
 import { SidecarError } from '../core/errors.ts';
 
-/** Values as commander hands them over, by camel-cased flag; `operands` where a command takes any. */
+/** Values as commander passes them, by camel-cased flag; `operands` if the command takes any. */
 export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
-/** Back from commander's camel case to the names of the option table. */
+/** Converts commander's camel case back to the names of the option table. */
 export function inputFlags(flags: Flags): Record<string, string> {
   const given: Record<string, string> = {};
   for (const { flag } of INPUTS) {
@@ -25,7 +25,7 @@ export function tcpAddress(value: unknown, flag: string): Extract<Address, { kin
   return address;
 }
 
-/** Milliseconds. @throws SidecarError CONFIG_INVALID */
+/** Returns milliseconds. @throws SidecarError CONFIG_INVALID */
 export function duration(value: unknown, flag: string): number {
   return usable(() => parseDurationMs(String(value)), flag);
 }

@@ -1,139 +1,178 @@
 /**
- * The commands, their flags and their help, as commander sees them. What a command does is in commands.ts.
+ * The commands and their flags, as commander sees them. commands.ts holds what each command does, help.ts how its help looks.
  */
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { INPUTS } from '../config/env-and-flags.ts';
-import { closest } from '../core/closest.ts';
 import { VERSION } from '../core/version.ts';
 import type { Flags } from './flags.ts';
+import { addExamples, HELP_LAYOUT } from './help.ts';
 import { addIamCommands } from './iam/program.ts';
+import { reportMistakes } from './mistakes.ts';
 
 export interface Cli {
-  /** Gets the exit code of the command that ran. */
+  /** Receives the exit code of the command that ran. */
   readonly exit: (code: number) => void;
+  /** Whether mistakes on the command line are reported as JSON. */
+  readonly json?: boolean;
 }
 
 type CommandName = keyof typeof import('./commands.ts')['COMMANDS'];
 
-const JSON_OPTION = ['--json', 'one JSON object a line, as when the output is no terminal'] as const;
-const CONFIG_OPTION = [
-  '--config <file>',
-  'configuration file (default: aritma-sidecar.yaml, if there is one)',
-] as const;
+const CONFIG_OPTION = ['--config <file>', 'configuration file (ARITMA_CONFIG; default: aritma-sidecar.yaml)'] as const;
+const ADMIN_OPTION = ['--admin <address>', 'admin address of the sidecar (ARITMA_ADMIN)'] as const;
+const JSON_OPTION = ['--json', 'print one JSON object per line, as without a terminal'] as const;
+
+/** Defaults of the option table, for the help only. A test compares the two. */
+export const SHOWN_DEFAULTS: Readonly<Record<string, string>> = {
+  '--listen': '127.0.0.1:7080',
+  '--admin': '127.0.0.1:7090',
+  '--log-level': 'info',
+};
 
 /** Builds the program; `parseAsync` runs the command that argv names. */
-export function createProgram({ exit }: Cli): Command {
+export function createProgram({ exit, json = false }: Cli): Command {
   const program = createRoot();
-  const add = (name: CommandName, about: string, parent = program): Command =>
+  const add: Add = (name, about, parent = program) =>
     parent
       .command(name, { isDefault: name === 'serve' })
       .description(about)
-      .exitOverride()
-      .allowExcessArguments(false)
-      // Loaded when asked for: a health check must not pay for a server.
+      .allowExcessArguments(name === 'serve')
+      // Loads the code of a command only when it runs: a health check must not load a server.
       .action(async (...args) => {
         const [operand] = args.slice(0, -2);
         const operands = Array.isArray(operand) ? operand.map(String) : [];
         const flags = { ...(args.at(-2) as Flags), ...(operands.length > 0 && { operands }) };
         exit(await (await import('./commands.ts')).COMMANDS[name](flags));
       });
-  const serve = withInputs(add('serve', 'run the sidecar (default)')).allowExcessArguments(true);
-  serve.hook('preAction', ({ args: [word] }) => refuseWord(program, word));
-  withInputs(add('check', 'try configuration, credentials and APIs; says what to do about each finding'))
-    .option('--no-upstream', 'do not call the APIs')
-    .option(...JSON_OPTION);
-  add('demo', 'run a local Aritma and a sidecar in front of it, nothing to configure')
-    .option('--once', 'make one request, print the response, stop')
-    .option('--listen <address>', 'address callers connect to')
-    .option('--admin <address>', 'address of health and metrics')
-    .addOption(new Option('--emulator <address>', 'address of the local Aritma').default('127.0.0.1:7100'))
-    .option(...JSON_OPTION);
-  add('emulate', 'run a local Aritma: identity server, IAM, Banking and Events on one port')
-    .addOption(new Option('--listen <address>', 'address it listens on').default('127.0.0.1:7100'))
-    .addOption(new Option('--token-lifetime <duration>', 'how long its tokens live').default('1h'))
-    .option('--state <file>', 'keep clients, policies and the signing key in this file')
-    .addOption(
-      new Option('--iam-responses <kind>', 'what a creation responds with').choices(['body', 'empty']).default('body'),
-    )
-    .addOption(new Option('--client-cache <duration>', 'how late secrets take effect').default('0s'))
-    .option('--lenient', 'take the values of the documentation’s samples, word by word')
-    .option(...JSON_OPTION);
-  addInspections(program, add);
-  addOperations(add);
+  program.commandsGroup('Run:');
+  withSettings(add('serve', 'run the sidecar (the default command)').option(...CONFIG_OPTION));
+  addControl(add);
+  program.commandsGroup('Diagnose:');
+  addDiagnosis(program, add);
+  program.commandsGroup('Secrets and IAM:');
+  addRotation(add);
   addIamCommands(program, exit);
+  program.commandsGroup('Configuration:');
+  addConfiguration(program, add);
+  addCompletion(program, exit);
+  program.commandsGroup('Local Aritma, for development and tests:');
+  addLocalAritma(add);
+  addExamples(program);
+  reportMistakes(program, json);
   return program;
 }
 
 type Add = (name: CommandName, about: string, parent?: Command) => Command;
 
-/** Commands for what is running already, and for its secrets. */
-function addOperations(add: Add): void {
-  add('wait', 'block until a running sidecar is ready')
-    .addOption(new Option('--for <probe>', 'what to wait for').choices(['ready', 'started', 'live']).default('ready'))
-    .addOption(new Option('--max <duration>', 'give up after this long').default('30s'))
-    .option('--admin <address>', 'its admin address')
-    .option(...CONFIG_OPTION)
-    .option(...JSON_OPTION);
-  add('status', 'do calls work? What a running sidecar knows of each route, and what to do')
-    .option('--admin <address>', 'its admin address')
-    .option(...CONFIG_OPTION)
-    .option(...JSON_OPTION);
-  add('shutdown', 'ask a running sidecar to drain and stop')
-    .option('--admin <address>', 'its admin address')
-    .option(...CONFIG_OPTION)
-    .option(...JSON_OPTION);
-  withInputs(
-    add('rotate', 'replace a client secret without a moment in which none works; goes on where it was stopped'),
-  )
-    .addOption(new Option('--credential <name>', 'whose secret').default('default'))
-    .option('--no-wait', 'do not wait for the overlap: the next run after it deletes the old secret')
-    .option(...JSON_OPTION);
-}
-
-/** Commands that only look at files. */
-function addInspections(program: Command, add: Add): void {
-  const config = program.command('config').description('look at the configuration').exitOverride();
-  withInputs(add('print', 'the configuration in force, as YAML; secrets only by where they come from', config));
-  add('schema', 'JSON Schema of the configuration file, for editors', config);
-  add('env', 'the environment variables', config);
-  const audit = program.command('audit').description('look at an audit log').exitOverride();
-  add('verify', 'find the first broken link of an audit log, files set aside included', audit)
-    .argument('<file...>', 'the file named in audit.file, or all that were made of it, in any order')
-    .option('--head <hash>', 'a hash, as /status or an earlier run told it: shows lines missing at the end')
-    .option(...JSON_OPTION);
-}
-
-/** As the default command, `serve` is handed every word that is no command. */
-function refuseWord(program: Command, word: string | undefined): void {
-  if (word === undefined) return;
-  const names = program.commands.map((command) => command.name());
-  const near = closest(word, names);
-  const meant = near === undefined ? '' : ` (did you mean ${near}?)`;
-  program.error(`error: unknown command '${word}'${meant}; there are: ${names.join(', ')}`);
-}
-
 function createRoot(): Command {
   return new Command('aritma-sidecar')
-    .description('Lets programs that know no OAuth call the Aritma APIs: puts access tokens into their requests.')
+    .description('run a local proxy that adds access tokens to requests, for programs that do not support OAuth')
+    .usage('[command] [options]')
     .version(VERSION, '--version', 'print the version')
-    .exitOverride()
+    .helpOption('-h, --help', 'show the help of a command')
     .helpCommand(false)
-    .showHelpAfterError('Add --help to see what is possible.')
-    .addHelpText('after', EXAMPLES);
+    .configureHelp(HELP_LAYOUT)
+    .exitOverride();
 }
 
-function withInputs(command: Command): Command {
-  command.option(...CONFIG_OPTION);
+function addControl(add: Add): void {
+  add('wait', 'wait until a running sidecar is ready')
+    .addOption(new Option('--for <probe>', 'what to wait for').choices(['ready', 'started', 'live']).default('ready'))
+    .addOption(new Option('--max <duration>', 'give up after this time').default('30s'))
+    .option(...ADMIN_OPTION)
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
+  add('shutdown', 'ask a running sidecar to finish its requests and stop')
+    .option(...ADMIN_OPTION)
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
+}
+
+function addDiagnosis(program: Command, add: Add): void {
+  const check = add('check', 'test the configuration, the credentials and the APIs')
+    .option('--no-upstream', 'do not call the APIs')
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
+  withSettings(check);
+  add('status', 'show whether calls work on each route, and how to fix those that fail')
+    .option(...ADMIN_OPTION)
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
+  const audit = program.command('audit').description('inspect an audit log');
+  add('verify', 'verify the hash chain of an audit log and report the first broken link', audit)
+    .argument('<file...>', 'the file named in audit.file, rotated files included; or a list of files, in any order')
+    .option('--head <hash>', 'a hash from /status or an earlier run: detects missing lines at the end')
+    .option(...JSON_OPTION);
+}
+
+function addRotation(add: Add): void {
+  const rotate = add('rotate', 'replace a client secret without downtime; resumes where it was interrupted')
+    .addOption(new Option('--credential <name>', 'credential whose secret to replace').default('default'))
+    .option('--no-wait', 'do not wait for the overlap to end; a later run deletes the old secret')
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
+  withSettings(rotate);
+}
+
+function addConfiguration(program: Command, add: Add): void {
+  const config = program.command('config').description('show the configuration, its schema and its variables');
+  const print = add('print', 'print the effective configuration as YAML; a secret appears only as its source', config);
+  withSettings(print.option(...CONFIG_OPTION));
+  add('schema', 'print the JSON Schema of the configuration file, for editors', config);
+  add('env', 'list the environment variables', config);
+}
+
+function addCompletion(program: Command, exit: Cli['exit']): void {
+  program
+    .command('completion')
+    .description('print a shell completion script')
+    .allowExcessArguments(false)
+    .addArgument(new Argument('<shell>', 'the shell that reads it').choices(['bash', 'zsh', 'fish', 'powershell']))
+    .action(async (shell: string) => {
+      const { completionScript } = await import('./completion/script.ts');
+      const { promise: written, resolve } = Promise.withResolvers<void>();
+      process.stdout.write(completionScript(program, shell), () => resolve());
+      await written;
+      exit(0);
+    });
+}
+
+function addLocalAritma(add: Add): void {
+  add('demo', 'run a local Aritma and a sidecar in front of it, without any configuration')
+    .option('--once', 'make one request, print the response and stop')
+    .option('--listen <address>', settingText('--listen', 'address callers connect to'))
+    .option('--admin <address>', settingText('--admin', 'address of health and metrics'))
+    .addOption(new Option('--emulator <address>', 'address of the local Aritma').default('127.0.0.1:7100'))
+    .option(...JSON_OPTION);
+  add('emulate', 'run a local Aritma: identity server, IAM, Banking and Events on one port')
+    .addOption(new Option('--listen <address>', 'address to listen on').default('127.0.0.1:7100'))
+    .addOption(new Option('--token-lifetime <duration>', 'lifetime of its tokens').default('1h'))
+    .option('--state <file>', 'store clients, policies and the signing key in this file')
+    .addOption(
+      new Option('--iam-responses <kind>', 'response to a creation').choices(['body', 'empty']).default('body'),
+    )
+    .addOption(new Option('--client-cache <duration>', 'delay until a change of a secret takes effect').default('0s'))
+    .option('--lenient', 'accept the values of the documentation’s samples literally')
+    .option(...JSON_OPTION);
+}
+
+/** Adds the flags that set options of the configuration. */
+function withSettings(command: Command): Command {
+  command.optionsGroup('Settings (a flag overrides its variable, a variable overrides the file):');
   for (const { flag, env, about } of INPUTS) {
-    if (flag !== undefined) command.option(`${flag} <value>`, `${about} (${env})`);
+    if (flag !== undefined) command.option(`${flag} ${placeholder(flag)}`, settingText(flag, about, env));
   }
-  return command;
+  return command.optionsGroup('Options:');
 }
 
-const EXAMPLES = `
-Examples:
-  aritma-sidecar demo                     everything local, nothing to configure
-  aritma-sidecar check --config my.yaml   is it set up right?
-  ARITMA_ENVIRONMENT=dev ARITMA_CLIENT_ID=my-erp ARITMA_CLIENT_SECRET_FILE=secret.txt aritma-sidecar
+function settingText(flag: string, about: string, env?: string): string {
+  const fallback = SHOWN_DEFAULTS[flag];
+  const notes = [...(env === undefined ? [] : [env]), ...(fallback === undefined ? [] : [`default: ${fallback}`])];
+  return notes.length > 0 ? `${about} (${notes.join('; ')})` : about;
+}
 
-Then: curl http://127.0.0.1:7080/banking/accounts`;
+function placeholder(flag: string): string {
+  if (flag.endsWith('-file')) return '<file>';
+  if (/-(url|endpoint)$/.test(flag)) return '<url>';
+  return flag === '--listen' || flag === '--admin' ? '<address>' : '<value>';
+}

@@ -1,6 +1,5 @@
 /**
- * `rotate`: one rotation from a terminal or a timer of the operator's, from its first step or from where the last run was
- * stopped.
+ * `rotate`: one rotation, run from a terminal or by a timer. Starts with the first step, or resumes an interrupted run.
  */
 
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
@@ -13,23 +12,23 @@ import type { Flags } from './flags.ts';
 
 const OK = 0;
 
-/** Plain words for each step. */
+/** The text of each step. */
 const STEPS: Readonly<Record<Progress['step'], string>> = {
-  started: 'begun',
-  cleaned: 'deleted a secret that an earlier attempt left behind',
+  started: 'rotation started',
+  cleaned: 'deleted a secret that an earlier attempt left over',
   creating: 'creating a new secret',
-  created: 'new secret created, proving it',
-  refused: 'not accepted yet, trying again',
-  retrying: 'Aritma IAM does not respond as it should, trying again',
-  verified: 'new secret accepted, putting it in its place',
-  promoted: 'new secret in place',
+  created: 'new secret created, verifying it',
+  refused: 'new secret not accepted yet, trying again',
+  retrying: 'request to Aritma IAM failed, trying again',
+  verified: 'new secret accepted, storing it',
+  promoted: 'new secret stored',
   retired: 'old secret deleted',
-  abandoned: 'new secret was never accepted, deleting it',
+  abandoned: 'new secret not accepted in time, deleting it',
 };
 
 /**
  * Rotates the secret of `--credential`. Waits for the overlap unless `--no-wait`.
- * @throws SidecarError what `rotateCredential` throws
+ * @throws SidecarError as `rotateCredential`
  */
 export async function rotateOnce(flags: Flags, options: LoadOptions): Promise<number> {
   const report = createReport(process.stdout, flags['json'] === true);
@@ -43,14 +42,14 @@ export async function rotateOnce(flags: Flags, options: LoadOptions): Promise<nu
     }
     const until = new Date(outcome.until).toISOString();
     if (flags['wait'] === false) {
-      const text = `the old secret stays valid for everybody to notice; run this again after ${until} to delete it`;
+      const text = `the old secret stays valid during the overlap; run this command again after ${until} to delete it`;
       return say(report, text, { kind: 'waiting', credential, until });
     }
-    say(report, `waiting until ${until} before the old secret is deleted (Ctrl-C is safe: run this again later)`, {
+    say(report, `waiting until ${until} to delete the old secret (Ctrl-C is safe; a later run resumes)`, {
       ...{ kind: 'waiting', credential, until },
     });
     await sleep(outcome.until - Date.now());
-    // Whether the new secret has arrived where this program reads it, the configuration says.
+    // Read the configuration again: it shows whether the new secret has arrived.
     loaded = loaded.reload();
   }
 }
@@ -58,7 +57,7 @@ export async function rotateOnce(flags: Flags, options: LoadOptions): Promise<nu
 interface Run {
   readonly credential: string;
   readonly report: Report;
-  /** After a pause, in which another program may have ended what this one waits for: that is no reason for another. */
+  /** Set after a pause: another program may have finished this rotation meanwhile, and a new one must not start. */
   readonly onlyGoOn: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * From "it runs" to an exit code: waits for a stop signal, drains, and makes a second signal mean now. The log of what keeps
- * running is opened in the format that suits its output, and flushed before the end.
+ * From start to exit code: waits for a stop signal and drains; a second signal stops at once. Opens the log in the format that
+ * suits its output and flushes it before the end.
  */
 
 import type { LoadedConfig } from '../config/load.ts';
@@ -8,13 +8,13 @@ import { createLog, type Log } from '../core/log.ts';
 
 export interface LifecycleOptions {
   readonly log: Log;
-  /** Drains and closes; true when everything running could finish. */
+  /** Drains and closes. Returns true when every running request finished. */
   readonly stop: () => Promise<boolean>;
-  /** Resolves when somebody asks for a stop by other means than a signal. */
+  /** Resolves when a stop is requested by other means than a signal. */
   readonly requested?: Promise<void>;
-  /** What SIGHUP does; absent = nothing but a line in the log. */
+  /** What SIGHUP does; by default it writes a line to the log. */
   readonly onHangup?: () => void;
-  /** This one by default. */
+  /** The current platform by default. */
   readonly platform?: NodeJS.Platform;
 }
 
@@ -22,7 +22,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGBREAK'] as const;
 const DRAINED = 0;
 const CUT_SHORT = 4;
 
-/** Resolves with the exit code: 0 asked to stop and drained, 4 drain limit hit or second signal. */
+/** Resolves with the exit code: 0 stopped and drained, 4 drain limit reached or second signal. */
 export function untilStopped(options: LifecycleOptions): Promise<number> {
   const { log, stop, requested, onHangup, platform = process.platform } = options;
   return new Promise((resolve, reject) => {
@@ -41,21 +41,21 @@ export function untilStopped(options: LifecycleOptions): Promise<number> {
       }, reject);
     };
     for (const signal of SIGNALS) process.on(signal, () => begin(signal));
-    // On Windows it means that the console is being closed: ten seconds later the process is gone, whatever it does.
+    // On Windows, SIGHUP means that the console closes: Windows ends the process ten seconds later.
     if (platform === 'win32') process.on('SIGHUP', () => begin('SIGHUP'));
-    // Without a listener a hang-up would end the process and every request in it.
+    // Without a listener, SIGHUP would end the process and every running request.
     else process.on('SIGHUP', onHangup ?? (() => log.warn('SIGHUP ignored')));
     requested?.then(() => begin('POST /shutdown'), reject);
   });
 }
 
-/** `auto` means text for a terminal and JSON for anything else. */
+/** `auto` means text on a terminal and JSON elsewhere. */
 export function openLog({ level, format }: LoadedConfig['config']['log']): Log {
   const text = format === 'text' || (format === 'auto' && process.stdout.isTTY);
   return createLog({ level, format: text ? 'text' : 'json' });
 }
 
-/** Waits for the exit code, then until the last line is out. */
+/** Waits for the exit code, then until the last log line is written. */
 export async function finish(log: Log, code: Promise<number>): Promise<number> {
   const result = await code;
   await log.flush();

@@ -1,5 +1,5 @@
 /**
- * `status`: do calls work? What a running sidecar knows of each of its routes, for a person at a terminal or as JSON.
+ * `status`: shows whether calls work on each route of a running sidecar, as text or as JSON.
  */
 import { styleText } from 'node:util';
 import { z } from 'zod';
@@ -13,7 +13,7 @@ const NOT_SERVING = 10;
 
 const State = z.enum(['works', 'warning', 'fails']);
 
-/** Of `/status`, what is shown here; another version of the sidecar may say more. */
+/** The parts of `/status` shown here. Other versions of the sidecar may send more. */
 const Status = z.object({
   now: z.string(),
   verdict: z.object({ state: State, failing: z.number() }),
@@ -48,8 +48,8 @@ const Status = z.object({
 type Status = z.infer<typeof Status>;
 
 /**
- * Asks the sidecar at `admin` and prints what it says.
- * @returns the exit code: 0 while calls of every route work, 10 when there is no sidecar that serves, else that of the most
+ * Prints the status of the sidecar at `admin`.
+ * @returns the exit code: 0 while calls work on every route, 10 when no sidecar is serving, else the code of the most
  * fundamental failure
  */
 export async function showStatus(
@@ -65,7 +65,7 @@ export async function showStatus(
     else process.stderr.write(`${visible(message)}\n  → ${visible(fix)}\n`);
     return NOT_SERVING;
   }
-  // Text is made visible piece by piece, because colours are control characters.
+  // `visible` is applied piece by piece, because colours are control characters.
   if (report.json) report.line({ text: '', data: found });
   else output.write(`${linesOf(found, output).join('\n')}\n`);
   return exitCode(found);
@@ -79,14 +79,14 @@ interface Unreachable {
 function read(response: Awaited<ReturnType<typeof requestStatus>>, at: string): Status | Unreachable {
   if (response === undefined)
     return {
-      message: `no sidecar responds at its admin address ${at}`,
-      fix: 'start it, or say where its admin listener is: --admin, ARITMA_ADMIN or --config',
+      message: `no sidecar responds at the admin address ${at}`,
+      fix: 'start the sidecar, or set its admin address with --admin, ARITMA_ADMIN or --config',
     };
   const { success, data } = Status.safeParse(parsed(response.text));
   if (success) return data;
   return {
-    message: `what responds at ${at} (HTTP ${response.status}) does not say whether calls work`,
-    fix: 'it is another program, or a sidecar of an earlier version: correct --admin, ARITMA_ADMIN or --config, or update it',
+    message: `the response from ${at} (HTTP ${response.status}) is not the status of a sidecar`,
+    fix: 'another program listens there, or an older sidecar: correct --admin, ARITMA_ADMIN or --config, or update the sidecar',
   };
 }
 
@@ -98,14 +98,14 @@ function parsed(text: string | undefined): unknown {
   }
 }
 
-/** Configuration before credentials before token endpoint before API, as `check` has it. */
+/** Configuration before credentials before token endpoint before API, as for `check`. */
 function exitCode({ routes, listening, draining }: Status): number {
   if (!listening || draining) return NOT_SERVING;
   const failing = routes.filter(({ verdict }) => verdict.state === 'fails');
   return failing.length === 0 ? 0 : Math.min(...failing.map(({ verdict }) => exitOf(verdict.code)));
 }
 
-/** An error response of the API itself has no code of ours. */
+/** An error response of the API has no error code of the sidecar. */
 function exitOf(code: string | undefined): number {
   if (code === undefined) return ERRORS.UPSTREAM_UNREACHABLE.exit;
   const row = Object.hasOwn(ERRORS, code) ? ERRORS[code as keyof typeof ERRORS] : ERRORS.SIDECAR_INTERNAL;
@@ -147,16 +147,16 @@ function tokenLine(
   now: string,
 ): string {
   const isValid = (state === 'fresh' || state === 'early') && expiresAt !== undefined;
-  const what = isValid ? `valid until ${clockTime(expiresAt, now)}` : state === 'expired' ? 'expired' : 'there is none';
+  const what = isValid ? `valid until ${clockTime(expiresAt, now)}` : state === 'expired' ? 'expired' : 'none';
   return `token of ${visible(name)}${scope === undefined ? '' : ` (${visible(scope)})`}: ${what}`;
 }
 
 function auditState({ failing, whenFailing }: NonNullable<Status['audit']>): string {
-  if (failing === undefined) return 'is written';
-  return `cannot be written (${visible(failing)}); ${whenFailing === 'refuse' ? 'calls that change something get 503' : 'calls go on without it'}`;
+  if (failing === undefined) return 'written';
+  return `cannot be written (${visible(failing)}); ${whenFailing === 'refuse' ? 'calls that change something get 503' : 'calls continue without it'}`;
 }
 
-/** Of a time in ISO 8601, `00:34 UTC`; with the day where it is another one's. */
+/** Formats ISO 8601 as `00:34 UTC`, with the date unless it is today. */
 function clockTime(iso: string, now: string): string {
   const [day = '', time = ''] = visible(iso).split('T');
   const clock = `${time.slice(0, 5)} UTC`;
@@ -169,7 +169,7 @@ const UNITS = [
   ['min', 60],
 ] as const;
 
-/** `3 h`, in the largest unit of which there are two. */
+/** `3 h`: the largest unit that has at least two. */
 function roughly(seconds: number): string {
   const [unit, size] = UNITS.find(([, each]) => seconds >= 2 * each) ?? ['s', 1];
   return `${Math.floor(seconds / size)} ${unit}`;

@@ -1,6 +1,6 @@
 /**
- * Tells systemd what the process is up to: ready, reloading, stopping, and alive (sd_notify(3)). Node cannot send to
- * datagram sockets, so systemd's own small program does; units need `NotifyAccess=all` for that.
+ * Notifies systemd of the state of the process: ready, reloading, stopping, alive (sd_notify(3)). Node cannot send to datagram
+ * sockets, so `systemd-notify` sends the messages; a unit needs `NotifyAccess=all` for that.
  */
 import { execFile } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -15,11 +15,11 @@ export interface SupervisorSettings {
 export interface Supervisor {
   ready(status: string): void;
   reloading(): void;
-  /** Ends the watchdog, too: draining may take as long as it is configured to. */
+  /** Also ends the watchdog: draining may take longer than its interval. */
   stopping(): void;
 }
 
-/** @param onFailure told once when systemd cannot be told anything, with the system's code */
+/** @param onFailure called once, with the error code of the system, when systemd cannot be notified */
 export function createSupervisor(
   settings: SupervisorSettings | undefined,
   onFailure: (errno: string) => void,
@@ -45,12 +45,12 @@ export function createSupervisor(
 }
 
 function nothing(): void {
-  // Nobody is listening.
+  // No supervisor.
 }
 
 type Notify = (lines: readonly string[]) => void;
 
-/** One after the other: systemd has to hear `READY` after `RELOADING`. */
+/** Sends one message after the other: `READY` must arrive after `RELOADING`. */
 function notifier(socket: string, onFailure: (errno: string) => void): Notify {
   let last: Promise<unknown> = Promise.resolve();
   let failed = false;
@@ -69,7 +69,7 @@ function notifier(socket: string, onFailure: (errno: string) => void): Notify {
           try {
             execFile('systemd-notify', lines, options, told);
           } catch (error) {
-            // Under Node's permission model without --allow-child-process.
+            // Node's permission model without --allow-child-process throws.
             told(error as { code?: unknown });
           }
         }),
@@ -77,7 +77,7 @@ function notifier(socket: string, onFailure: (errno: string) => void): Notify {
   };
 }
 
-/** A loop that is too slow to serve must not look alive: then systemd starts a new one. */
+/** Sends no sign of life while the event loop is too slow to serve, so that systemd restarts the process. */
 function watch(watchdogMs: number | undefined, notify: Notify): () => void {
   if (watchdogMs === undefined) return nothing;
   const delay = monitorEventLoopDelay({ resolution: 20 });

@@ -52,7 +52,7 @@ describe.concurrent('wait', () => {
 
   it('has a line of JSON for programs where shutdown reaches nobody, too', async () => {
     const { code, stdout } = await run(['shutdown', '--admin', '127.0.0.1:9', '--json']);
-    const message = expect.stringMatching(/^no sidecar responds at its admin address/);
+    const message = expect.stringMatching(/^no sidecar responds at the admin address/);
     expect([code, JSON.parse(stdout)]).toEqual([10, { accepted: false, message }]);
   });
 

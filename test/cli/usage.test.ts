@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { INPUTS } from '../../src/config/env-and-flags.ts';
-import { run } from '../support/cli.ts';
+import { jsonLines, run } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
 
 const COMMANDS = [
@@ -62,12 +62,47 @@ describe.concurrent('cli', () => {
   });
 
   it.each([
-    [['chekc'], /unknown command 'chekc' \(did you mean check\?\); there are: serve, check, /],
-    [['--lisen', 'x'], /unknown option '--lisen'\n\(Did you mean --listen\?\)/],
-    [['iam', 'clinets'], /unknown command 'clinets'\n\(Did you mean clients\?\)/],
-  ])('exits 2 on the mistyped %j and names what was meant', async (args, said) => {
-    const { code, stderr } = await run(args);
-    expect([code, stderr]).toEqual([2, expect.stringMatching(said)]);
+    [['chekc'], "unknown command 'chekc' (did you mean check?)"],
+    [['statsu', '--json=no'], "unknown command 'statsu' (did you mean status?)"],
+    [['chekc', '--no-upstream'], "unknown command 'chekc' (did you mean check?)"],
+    [['--lisen', 'x'], "unknown option '--lisen' (did you mean --listen?)"],
+    [['--confg', 'x'], "unknown option '--confg' (did you mean --config?)"],
+    [['check', '--no-upstrem'], "unknown option '--no-upstrem' (did you mean --no-upstream?)"],
+    [['config', 'prnt'], "unknown command 'prnt' (did you mean print?)"],
+    [['config', 'print', '--confg', 'x'], "unknown option '--confg' (did you mean --config?)"],
+    [['audit', 'verfy', 'file'], "unknown command 'verfy' (did you mean verify?)"],
+    [['iam', 'clinets'], "unknown command 'clinets' (did you mean clients?)"],
+    [['iam', 'clint', 'list'], "unknown command 'clint' (did you mean clients?)"],
+    [['iam', 'clients', 'lst', '--search', 'x'], "unknown command 'lst' (did you mean list?)"],
+    [['iam', 'policies', 'list', '--subjcet', 'x'], "unknown option '--subjcet' (did you mean --subject?)"],
+    [['lunch'], "unknown command 'lunch'; see aritma-sidecar --help"],
+    [['iam', 'clients', 'lunch'], "unknown command 'lunch'; see aritma-sidecar iam clients --help"],
+    [['\u001b[2J'], "unknown command '\\u001b[2J'; see aritma-sidecar --help"],
+  ])('exits 2 on the mistyped %j with one line that names what was meant, or where to look', async (args, message) => {
+    expect(await run(args)).toEqual({ code: 2, stdout: '', stderr: `error: ${message}\n` });
+  });
+
+  it.each([
+    [['statsu', '--json'], "unknown command 'statsu' (did you mean status?)"],
+    [['iam', 'clint', 'list', '--json'], "unknown command 'clint' (did you mean clients?)"],
+    [['check', '--json', '--confg', 'x'], "unknown option '--confg' (did you mean --config?)"],
+    [
+      ['wait', '--for', 'lunch', '--json'],
+      expect.stringMatching(/'lunch' is invalid. .*; see aritma-sidecar wait --help$/),
+    ],
+  ])('exits 2 on the mistyped %j with one JSON object', async (args, message) => {
+    const { code, stdout, stderr } = await run(args);
+    expect([code, stdout, jsonLines(stderr)]).toEqual([
+      2,
+      '',
+      [
+        expect.objectContaining({
+          level: 'error',
+          code: 'CONFIG_INVALID',
+          problems: [{ where: 'command line', path: '', message }],
+        }),
+      ],
+    ]);
   });
 
   it('takes the flags of serve without the word serve', async () => {

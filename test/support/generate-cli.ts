@@ -1,74 +1,90 @@
-/** Writes docs/cli.md from the commands as commander has them: every command with its help, and the exit codes. */
+/** Writes docs/cli.md from the commands as commander knows them: every command with its flags and examples, and the exit codes. */
 import type { Command, Option } from 'commander';
+import { pathOf } from '../../src/cli/help.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { INPUTS } from '../../src/config/env-and-flags.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 
 const HEAD = `# Commands
 
-Every command with its help, and what it exits with, for whoever writes a script or a unit file around the program. Made from the source by
-\`npm run generate\`; a test fails when it is stale.
+Every command with its flags, and the exit codes, for scripts and unit files. The page is generated from the source by \`npm run generate\`;
+a test fails when it is out of date. \`aritma-sidecar COMMAND --help\` shows the same on a terminal, and
+[\`aritma-sidecar completion\`](#completion) prints a completion script for bash, zsh, fish and PowerShell.
 
-On a terminal, commands print text; elsewhere, and with \`--json\`, one JSON object a line. Colours only on a terminal, and never with
-\`NO_COLOR\` set.
+On a terminal, commands print text. Elsewhere, and with \`--json\`, they print one JSON object per line. Colours appear on a terminal only,
+and never with \`NO_COLOR\` set.
 
 <!-- running: aritma-sidecar demo -->
 \`\`\`sh
-aritma-sidecar status            # text on a terminal; exit code 0 while calls of every route work, warnings included
+aritma-sidecar status            # text on a terminal; exit code 0 while calls work on every route, warnings included
 aritma-sidecar status --json     # one JSON object: verdict, routes, credentials, audit, unsafe, version, uptimeS
 \`\`\`
 `;
 
 /** Exit codes without a row in the error table. */
 const OTHER_EXITS: readonly (readonly [code: number, meaning: string])[] = [
-  [0, 'done; for `status`: calls of every route work, if with a warning'],
-  [10, '`wait`, `shutdown`, `status`: no sidecar responds there, not in time, or it is starting or stopping'],
+  [0, 'success; for `status`: calls work on every route, possibly with a warning'],
+  [10, '`wait`, `shutdown`, `status`: no sidecar responds, or not in time, or it is starting or stopping'],
   [11, '`audit verify`: the chain is broken'],
 ];
 
 /** The whole page. */
 export function renderCliPage(): string {
   const program = createProgram({ exit: () => undefined });
-  const commands = leaves(program, 'aritma-sidecar');
-  const sections = commands.map(([name, command]) => `## ${name}\n\n\`\`\`\n${help(command)}\n\`\`\`\n`);
+  const families = Map.groupBy(program.commands, (command) => command.helpGroup().replace(/:$/, ''));
+  const sections = [...families].map(
+    ([title, commands]) => `## ${title}\n\n${commands.flatMap(leaves).map(section).join('\n')}`,
+  );
   return [HEAD, exitCodes(), sharedFlags(program), ...sections].join('\n');
 }
 
-function leaves(command: Command, name: string): [string, Command][] {
-  if (command.commands.length === 0) return [[name, command]];
-  return command.commands.flatMap((each) => leaves(each, `${name} ${each.name()}`));
+function leaves(command: Command): Command[] {
+  return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
 }
 
 const INPUT_FLAGS = new Set(INPUTS.map(({ flag }) => flag));
 const CONNECTION = 'Connection and output:';
+const takesInputs = (command: Command) => command.options.some(({ long }) => long === '--client-secret-file');
 
-/** Without the flags that many commands share, which are listed above. */
-function help(command: Command): string {
-  const isInput = ({ long }: Option) => INPUT_FLAGS.has(long ?? '');
-  const takesInputs = command.options.some(({ long }) => long === '--client-secret-file');
-  const isOwn = (option: Option) => option.helpGroupHeading !== CONNECTION && !(takesInputs && isInput(option));
-  const visibleOptions = () => command.options.filter(isOwn);
-  return command.configureHelp({ helpWidth: 120, visibleOptions }).helpInformation().trim();
+/** Name, description, examples and a table of flags, without those that many commands share. */
+function section(command: Command): string {
+  const help = command.createHelp();
+  const isShared = ({ long, helpGroupHeading }: Option) =>
+    helpGroupHeading === CONNECTION || long === '--json' || (takesInputs(command) && INPUT_FLAGS.has(long ?? ''));
+  const usage = [pathOf(command), ...command.registeredArguments.map((each) => `<${each.name()}>`)].join(' ');
+  const rows = [
+    ...command.registeredArguments.map((each) => row(`<${each.name()}>`, help.argumentDescription(each))),
+    ...command.options.filter((each) => !isShared(each)).map((each) => row(each.flags, help.optionDescription(each))),
+  ];
+  const table = rows.length > 0 ? `\n| flag | what it does |\n| --- | --- |\n${rows.join('')}` : '';
+  return `### ${usage.replaceAll('<', '\\<')}\n\n${help.commandDescription(command).replaceAll('\n', ' ')}\n${table}`;
+}
+
+function row(name: string, about: string): string {
+  return `| \`${name}\` | ${about.replaceAll('|', '\\|')} |\n`;
 }
 
 function sharedFlags(program: Command): string {
-  const rows = INPUTS.flatMap(({ flag, env, about }) =>
+  const inputs = INPUTS.flatMap(({ flag, env, about }) =>
     flag === undefined ? [] : [`| \`${flag}\` | \`${env}\` | ${about} |\n`],
   );
-  const [iam] = leaves(program, '').filter(([name]) => name.startsWith(' iam '));
-  const connection = (iam?.[1].options ?? []).filter(({ helpGroupHeading }) => helpGroupHeading === CONNECTION);
-  return `## Flags that many commands have
+  const [iam] = leaves(program).filter((command) => pathOf(command).startsWith('iam '));
+  const connection = (iam?.options ?? []).filter(({ helpGroupHeading }) => helpGroupHeading === CONNECTION);
+  const withInputs = leaves(program)
+    .filter(takesInputs)
+    .map((command) => `\`${pathOf(command)}\``);
+  return `## Shared flags
 
-All have \`--help\`. \`serve\`, \`check\`, \`rotate\` and \`config print\` also take:
+All commands have \`--help\`; those that print a result have \`--json\`. ${withInputs.join(', ')} also take:
 
 | flag | variable | what it sets |
 | --- | --- | --- |
-${rows.join('')}
-All of \`iam\` also take:
+${inputs.join('')}
+All \`iam\` commands also take:
 
 | flag | what it does |
 | --- | --- |
-${connection.map(({ flags, description }) => `| \`${flags}\` | ${description} |\n`).join('')}`;
+${connection.map(({ flags, description }) => row(flags, description)).join('')}`;
 }
 
 function exitCodes(): string {
@@ -81,10 +97,10 @@ function exitCodes(): string {
     .map(([exit, meaning]) => `| ${exit} | ${meaning} |\n`);
   return `## Exit codes
 
-\`check\` and \`status\` exit with the smallest of what fails: configuration before credentials before token endpoint before API. An error
-response of the API itself counts as 7.
+\`check\` and \`status\` exit with the smallest code of all failures: configuration before credentials before token endpoint before API. An
+error response of the API itself counts as 7.
 
-| exit | what it means |
+| exit code | meaning |
 | --- | --- |
 ${rows.join('')}`;
 }

@@ -79,7 +79,7 @@ describe('iam clients', () => {
   it.each([
     ['get one that does not exist', ['clients', 'get', 'nobody'], 8, /^IAM_NOT_FOUND: /],
     ['update one that does not exist', ['clients', 'update', 'nobody', '--name', 'n'], 8, /^IAM_NOT_FOUND: /],
-    ['update nothing', ['clients', 'update', 'demo-erp'], 2, /at least one thing to change/],
+    ['update nothing', ['clients', 'update', 'demo-erp'], 2, /at least one field to change/],
     ['create without a scope', CREATE.slice(0, 6), 2, /--scope/],
     ['create without a name', [...CREATE.slice(0, 3), '', ...CREATE.slice(4)], 2, /--name: must not be empty/],
     ['delete where nobody can be asked', ['clients', 'delete', 'demo-erp'], 2, /flag --yes: /],

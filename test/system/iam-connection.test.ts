@@ -78,7 +78,12 @@ credentials:
     ['http to another machine', COMPLETE_ENV, ['--iam-url', 'http://iam.example'], /iam\.url is http:/],
     ['a token file that does not exist', COMPLETE_ENV, ['--token-file', '/nonexistent'], /--token-file: .*ENOENT/],
     ['a token file that is a folder', COMPLETE_ENV, ['--token-file', '/'], /--token-file: .*EISDIR/],
-    ['token and credential', COMPLETE_ENV, ['--token-file', 'f', '--credential', 'c'], /exclude each other/],
+    [
+      'token and credential',
+      COMPLETE_ENV,
+      ['--token-file', 'f', '--credential', 'c'],
+      /cannot be used with --credential/,
+    ],
     ['an environment that is none', COMPLETE_ENV, ['--environment', 'moon'], /environment/],
   ] as const)('exit 2 and say what to set with %s', async (_what, env, words, hint) => {
     const { code, stdout, stderr } = await run([...LIST, ...words], { env });
@@ -132,7 +137,7 @@ describe('iam commands with a token of an administrator’s own', () => {
   it('warn when others can read it, and go on', async () => {
     const { code, stderr } = await list(body({ items: [] }), { mode: 0o644 });
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^warning: the token file can be read by others \(mode 644\); chmod 600 it\n$/);
+    expect(stderr).toMatch(/^warning: other users can access the token file \(mode 644\); run chmod 600 on it\n$/);
   });
 
   it.each([

@@ -67,7 +67,7 @@ demo-admin  Demo administrator  Whoever manages clients through the IAM API
     await using terminal = open(world, DELETE);
     await until('the question', () => terminal.screen().endsWith(QUESTION));
     expect(terminal.screen()).toBe(
-      `Delete client demo-erp (Demo ERP)?\nIts secrets and policies go with it; services using it ${QUESTION}`,
+      `Delete client demo-erp (Demo ERP)?\nThis also deletes its secrets and policies. Services that use it ${QUESTION}`,
     );
     terminal.type('y\n');
     expect(await terminal.code).toBe(0);
@@ -94,11 +94,11 @@ demo-admin  Demo administrator  Whoever manages clients through the IAM API
   it.each([
     [
       ['secrets', 'delete', 'demo-erp', 's-1'],
-      /^Delete secret s-1 of client demo-erp\?\nNo new token can be had with it/,
+      /^Delete secret s-1 of client demo-erp\?\nIt can no longer request tokens/,
     ],
     [
       ['policies', 'delete', '--client', 'demo-erp', '--scope', '/', '--action', 'banking.manage'],
-      /^Delete the policy that client-demo-erp may banking\.manage on \/\?\nAccess through it ends at once\. \[y/,
+      /^Delete the policy "client-demo-erp may banking\.manage on \/"\?\nAccess through this policy ends at once\. \[y/,
     ],
   ])('ask before %j', async (words, question) => {
     await using world = await startIamCli();
@@ -118,7 +118,7 @@ demo-admin  Demo administrator  Whoever manages clients through the IAM API
     const desired = { client, secret: { file: 'secret', lifetime: '90d' }, sidecar: { environment: 'emulator' } };
     world.folder.write('client.yaml', JSON.stringify(desired));
     await using terminal = open(world, ['provision', '-f', 'client.yaml']);
-    await until('the question', () => terminal.screen().endsWith('Do this? [y/N] '));
+    await until('the question', () => terminal.screen().endsWith('Apply this plan? [y/N] '));
     terminal.type(keys);
     expect(await terminal.code).toBe(code);
     expect(terminal.screen()).not.toContain('unexpected');

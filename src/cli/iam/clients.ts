@@ -40,7 +40,7 @@ const create: IamCommand = async ({ api, flags, printer }) => {
   if (body.name === '') throw usageError('flag --name', 'must not be empty');
   const clientId = await createAndFind({
     create: () => api.createClient(body),
-    // The search matches parts of names; only what is equal may be taken for the new one.
+    // The search also matches parts of names; only an equal name can be the new client.
     list: async () => {
       const ids: string[] = [];
       for await (const { clientId, name, description } of api.clients(body.name)) {
@@ -50,7 +50,7 @@ const create: IamCommand = async ({ api, flags, printer }) => {
     },
     lookWith: 'aritma-sidecar iam clients list --search NAME',
   });
-  const next = `It has no secret and no permission yet: iam secrets create ${clientId}, iam policies create --client ${clientId}`;
+  const next = `It has no secret and no permission yet. Next: iam secrets create ${clientId}, iam policies create --client ${clientId}`;
   await printer.line({
     text: `${printer.cell(`created client ${clientId}`)}\n${printer.cell(next)}`,
     data: { result: 'created', clientId },
@@ -60,7 +60,7 @@ const create: IamCommand = async ({ api, flags, printer }) => {
 const update: IamCommand = async ({ api, flags, printer, operands: [id = ''] }) => {
   const given = bodyOf(flags);
   const named = Object.keys(given);
-  if (named.length === 0) throw usageError('iam clients update', 'needs at least one thing to change; see --help');
+  if (named.length === 0) throw usageError('iam clients update', 'needs at least one field to change; see --help');
   const { name, description, allowedGrantTypes, allowedScopes, redirectUris } = { ...(await api.client(id)), ...given };
   const body = { name, description, allowedGrantTypes, allowedScopes, redirectUris };
   await api.updateClient(id, complete(body));
@@ -79,17 +79,17 @@ const remove: IamCommand = async (session) => {
     return;
   }
   const result = await api.deleteClient(id);
-  const text = result === 'deleted' ? `deleted client ${id}` : `there was no client ${id}`;
+  const text = result === 'deleted' ? `deleted client ${id}` : `client ${id} does not exist`;
   await printer.line({ text: printer.cell(text), data: { result, clientId: id } });
 };
 
 async function question({ api, printer }: Session, id: string): Promise<string> {
   const { name } = await api.client(id);
   const what = printer.cell(`Delete client ${id} (${name ?? 'without a name'})?`);
-  return `${what}\nIts secrets and policies go with it; services using it lose access at once.`;
+  return `${what}\nThis also deletes its secrets and policies. Services that use it lose access at once.`;
 }
 
-/** What was given, and nothing else. */
+/** Returns only the fields that flags set. */
 function bodyOf(flags: IamFlags): Partial<ClientBody> {
   const fields = {
     name: textFlag(flags, 'name'),
@@ -108,7 +108,7 @@ function listFlag(flags: IamFlags, name: string): readonly string[] | undefined 
 
 type Unchecked = { readonly [Field in keyof ClientBody]: unknown };
 
-/** An update replaces all five fields, so one that the server did not tell must not be sent as empty. */
+/** An update replaces all five fields, so a field missing in the server's response must not be sent as empty. */
 function complete(body: Unchecked): ClientBody {
   const isList = (value: unknown) => Array.isArray(value) && value.every((item) => typeof item === 'string');
   const wrong = Object.entries(body).filter(([field, value]) =>
@@ -116,7 +116,7 @@ function complete(body: Unchecked): ClientBody {
   );
   if (wrong.length === 0) return body as ClientBody;
   const fields = wrong.map(([field]) => field).join(', ');
-  const reason = `does not tell ${fields}, which an update would empty; give them too`;
+  const reason = `the response does not contain ${fields}, which the update would empty; set them with flags`;
   throw new SidecarError('IAM_INVALID', { fields: { reason } });
 }
 

@@ -1,12 +1,12 @@
 /**
- * The question before something is deleted or made. Asked on standard error, so that standard output is the result alone.
+ * Asks before something is created or deleted. Asks on standard error, so that standard output holds the result only.
  */
 import { createInterface } from 'node:readline';
 import { type IamFlags, usageError } from './flags.ts';
 
 /**
- * Whether to go on: by `--yes`, or because a person says so.
- * @throws SidecarError CONFIG_INVALID without `--yes` where nobody can be asked
+ * Returns whether to continue: with `--yes`, or after a yes on the terminal.
+ * @throws SidecarError CONFIG_INVALID without `--yes` and without a terminal
  */
 export async function confirm(question: string, flags: IamFlags): Promise<boolean> {
   if (flags['yes'] === true) return true;
@@ -14,19 +14,19 @@ export async function confirm(question: string, flags: IamFlags): Promise<boolea
   return isWanted(question, process.stdin);
 }
 
-/** Whether somebody says yes; the end of input says no. */
+/** Asks and returns whether the reply is yes. The end of input means no. */
 export async function isWanted(question: string, input: NodeJS.ReadableStream): Promise<boolean> {
   process.stderr.write(`${question} [y/N] `);
   return /^y(es)?$/i.test((await response(input))?.trim() ?? '');
 }
 
-/** The same complaint before anything has been asked of the server. @throws SidecarError CONFIG_INVALID */
+/** Throws the same error before the first request to IAM. @throws SidecarError CONFIG_INVALID */
 export function assertAskable(flags: IamFlags): void {
   if (flags['yes'] === true || process.stdin.isTTY) return;
-  throw usageError('flag --yes', 'is needed to delete where nobody can be asked (standard input is no terminal)');
+  throw usageError('flag --yes', 'is required to delete: standard input is not a terminal, so nobody can confirm');
 }
 
-/** Undefined at the end of input. Line by line rather than key by key: Ctrl-C then ends the program as everywhere else. */
+/** Reads one line; undefined at the end of input. Not key by key, so that Ctrl-C ends the program as usual. */
 function response(input: NodeJS.ReadableStream): Promise<string | undefined> {
   const lines = createInterface({ input, terminal: false });
   const { promise, resolve } = Promise.withResolvers<string | undefined>();

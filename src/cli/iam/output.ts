@@ -1,6 +1,6 @@
 /**
- * Standard output and standard error of the IAM commands: results on the one, progress and questions on the other. Hides
- * who reads them: a person, a program, or nobody any more.
+ * Output of the IAM commands: results on standard output, progress and questions on standard error. Hides who reads them:
+ * a person, a program, or nobody any more.
  */
 import type { Writable } from 'node:stream';
 import { createReport, type Line, visible } from '../../core/terminal.ts';
@@ -8,15 +8,15 @@ import type { OnPage } from '../../iam/pagination.ts';
 
 export interface Printer {
   readonly json: boolean;
-  /** One result; false once nobody reads any more. */
+  /** Writes one result. Returns false once nobody reads any more. */
   line(line: Line): Promise<boolean>;
-  /** Lines for people. */
+  /** Writes lines for people. */
   text(lines: string): Promise<boolean>;
-  /** Something from a server, fit to be a part of `text`. */
+  /** Makes text from a server safe to print. */
   readonly cell: (text: string) => string;
-  /** Says how far a long list is, where a person watches. */
+  /** Shows the progress of a long list on a terminal. */
   readonly onPage: OnPage;
-  /** Takes that away again. */
+  /** Removes the progress line. */
   readonly settle: () => void;
 }
 
@@ -27,14 +27,14 @@ export interface Streams {
   readonly err: Stream;
 }
 
-/** Shorter lists are there before anybody has read how far they are. */
+/** Shorter lists arrive too fast for a progress line. */
 const LONG = 100;
 const ERASE_LINE = '\r\x1b[K';
 
 export function createPrinter({ out, err }: Streams, forceJson: boolean): Printer {
   let watched = false;
   let unread = false;
-  // Node revives a standard output that has failed, so its own state does not tell.
+  // Node makes a failed standard output writable again, so its state does not show the failure.
   out.on('error', () => {
     unread = true;
   });
@@ -67,7 +67,7 @@ export function createPrinter({ out, err }: Streams, forceJson: boolean): Printe
   };
 }
 
-/** Until there is room again, or nobody to read. */
+/** Waits until the stream has room again or nobody reads it. */
 function drained(stream: Writable): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const ends = ['drain', 'close', 'error'] as const;

@@ -28,7 +28,7 @@ const permissions: IamCommand = async ({ api, flags, printer, operands: [id = ''
     columns: [
       { title: 'action', of: ({ action }: Permission) => word(action) },
       { title: 'scope', of: ({ scope }: Permission) => word(scope) },
-      // Nothing is documented of their shape, so what else there is stands as it came.
+      // Aritma does not document the other fields, so they are printed unchanged.
       { title: 'further', of: ({ action: _a, scope: _s, ...further }: Permission) => JSON.stringify(further) },
     ],
     data: (permission: Permission) => permission,
@@ -60,7 +60,7 @@ const createPolicy: IamCommand = async (session) => {
   const { api, printer } = session;
   const policy = await policyOf(session);
   const result = await grant(api, policy);
-  const text = result === 'created' ? `created: ${sentence(policy)}` : `existed already: ${sentence(policy)}`;
+  const text = result === 'created' ? `created: ${sentence(policy)}` : `already exists: ${sentence(policy)}`;
   await printer.line({ text: printer.cell(text), data: { result, ...policy } });
 };
 
@@ -68,32 +68,32 @@ const deletePolicy: IamCommand = async (session) => {
   const { api, flags, printer } = session;
   assertAskable(flags);
   const policy = await policyOf(session);
-  const question = `${printer.cell(`Delete the policy that ${sentence(policy)}?`)}\nAccess through it ends at once.`;
+  const question = `${printer.cell(`Delete the policy "${sentence(policy)}"?`)}\nAccess through this policy ends at once.`;
   if (!(await confirm(question, flags))) {
     await printer.line({ text: 'nothing deleted', data: { result: 'kept', ...policy } });
     return;
   }
   const result = await api.deletePolicy(policy);
-  const text = result === 'deleted' ? `deleted: ${sentence(policy)}` : `there was no policy that ${sentence(policy)}`;
+  const text = result === 'deleted' ? `deleted: ${sentence(policy)}` : `no such policy: ${sentence(policy)}`;
   await printer.line({ text: printer.cell(text), data: { result, ...policy } });
 };
 
 async function policyOf({ api, flags }: Session): Promise<Policy> {
   const { subject, client, scope, action } = pick(flags, ['subject', 'client', 'scope', 'action']);
   if ((subject === undefined) === (client === undefined)) {
-    throw usageError('iam policies', 'needs either --subject or --client to say whose policy it is');
+    throw usageError('iam policies', 'needs either --subject or --client');
   }
   const whose = subject ?? (await subjectOf(api, client ?? ''));
   return { subject: whose, scope: scope ?? '', action: action ?? '' };
 }
 
-/** Subject ids are not constructed: that they contain the client's id is documented nowhere. The search is for names only. */
+/** Looks the subject up in the full list: its id is not documented to contain the client id, and the search covers names only. */
 async function subjectOf(api: IamApi, clientId: string): Promise<string> {
   for await (const { id, subjectId } of api.subjects()) if (id === clientId) return subjectId;
-  throw new SidecarError('IAM_NOT_FOUND', { fields: { reason: 'no subject belongs to that client' } });
+  throw new SidecarError('IAM_NOT_FOUND', { fields: { reason: 'no subject belongs to this client' } });
 }
 
-/** A policy that exists may be refused as a conflict; whether it does, the list says. */
+/** IAM may refuse an existing policy as a conflict. Then the list shows whether it exists. */
 async function grant(api: IamApi, policy: Policy): Promise<'created' | 'exists'> {
   try {
     await api.createPolicy(policy);

@@ -1,6 +1,6 @@
 /**
- * `iam provision`: a service client from one file, from its flags to its exit code. What comes out of it is tried by the
- * doctor before anybody is told that it is done.
+ * `iam provision`: creates a service client from one file, from its flags to its exit code. Runs the checks of `check` on the
+ * result before it reports success.
  */
 
 import { diagnose } from '../../check/check.ts';
@@ -22,29 +22,29 @@ import { createIdentity, tokenKey } from '../../oauth/credentials.ts';
 import { isWanted } from './confirm.ts';
 import type { IamFlags } from './flags.ts';
 
-/** What the command needs of the outside. */
+/** What the command needs from outside. */
 export interface ProvisionSetup {
-  /** With an administrator's rights. Called once the file is known to be right. */
+  /** Connects with the rights of an administrator. Called once the file is valid. */
   readonly connect: () => ProvisionIam | Promise<ProvisionIam>;
-  /** Preset for the sidecar where the file names none: that of the connection. */
+  /** Environment of the connection; used for the sidecar when the file names none. */
   readonly environment: string | undefined;
   readonly cwd: string;
   readonly output: Output;
-  /** Whether there is somebody to ask. */
+  /** A terminal if somebody can confirm. */
   readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
 }
 
 type ProvisionIam = AsyncDisposable & { readonly connection: IamConnection };
 
 /**
- * `--file`, `--dry-run`, `--yes`, `--json`. Returns the doctor's exit code when all is done.
- * @throws SidecarError CONFIG_INVALID for the file or a missing --yes; what `runProvision` throws
+ * Takes `--file`, `--dry-run`, `--yes`, `--json`. Returns the exit code of the checks.
+ * @throws SidecarError CONFIG_INVALID for the file or a missing --yes; as `runProvision`
  */
 export async function provision(flags: IamFlags, setup: ProvisionSetup): Promise<number> {
   const { cwd, environment, output, input } = setup;
   const [dryRun, yes] = [flags['dryRun'] === true, flags['yes'] === true];
   if (!dryRun && !yes && !input.isTTY) {
-    const message = 'is needed where nobody can be asked; --dry-run shows what would be done';
+    const message = 'is required: standard input is not a terminal, so nobody can confirm; --dry-run shows the plan';
     throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'flag --yes', path: '', message }] });
   }
   const desired = loadDesired(String(flags['file']), { cwd, environment });
@@ -56,7 +56,7 @@ export async function provision(flags: IamFlags, setup: ProvisionSetup): Promise
     clock: { now: Date.now, sleep },
     report,
     dryRun,
-    confirm: yes ? undefined : () => isWanted('\nDo this?', input),
+    confirm: yes ? undefined : () => isWanted('\nApply this plan?', input),
     check: (document) => examine(document, { report, cwd }),
   } satisfies ProvisionOptions);
 }
@@ -67,7 +67,7 @@ interface Candidate {
   readonly cwd: string;
 }
 
-/** Asks for the token that callers will need, through the code that will serve them. */
+/** Requests the token that callers will need, with the code that will serve them. */
 async function tryToken(desired: Desired, { clientId, secret, cwd }: Candidate): Promise<Verdict> {
   const loaded = loadConfig({ document: sidecarDocument(desired, clientId).document, cwd });
   const { routes } = loaded.config;

@@ -1,6 +1,6 @@
 /**
- * The file that a new secret's value is kept in. It is on disk before anybody else knows the value, because nobody can
- * ever read it again from Aritma IAM, and it does not stay when the secret certainly was not created.
+ * The file for the value of a new secret. It is on disk before Aritma IAM receives the value, because IAM never returns it,
+ * and it is removed when the secret was certainly not created.
  */
 import { constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
@@ -13,16 +13,16 @@ import { readText, replaceFile } from '../../iam/rotation/durable-file.ts';
 import { usageError } from './flags.ts';
 
 export interface KeptSecret {
-  /** Takes it back: what was there before is there again. */
+  /** Restores the previous state: the old content, or no file. */
   undo(): Promise<void>;
 }
 
 const EXCLUSIVE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | FLUSHED;
 
 /**
- * Writes the value and a line break to a new file of mode 0600. With `force` an existing one is replaced and keeps its
- * mode and owner, which somebody has chosen for whoever reads it.
- * @throws SidecarError CONFIG_INVALID when it exists and may not be replaced, ROTATION_STORE_FAILED
+ * Writes the value and a line break to a new file of mode 0600. With `force`, replaces an existing file and keeps its mode and
+ * owner, so that its readers can still read it.
+ * @throws SidecarError CONFIG_INVALID when the file exists and `force` is not set, ROTATION_STORE_FAILED
  */
 export async function keepSecret(file: string, value: Secret, force: boolean): Promise<KeptSecret> {
   const path = resolve(file);
@@ -43,7 +43,7 @@ async function createFile(path: string, content: string): Promise<void> {
       await file.writeFile(content);
       await flush(file);
     } catch (error) {
-      // Half a secret must neither pass for one nor be in the way of the next try.
+      // Half a secret must not be taken for a whole one, nor block the next try.
       await rm(path, { force: true });
       throw error;
     } finally {
@@ -53,7 +53,7 @@ async function createFile(path: string, content: string): Promise<void> {
   } catch (error) {
     const errno = String((error as NodeJS.ErrnoException).code);
     if (errno === 'EEXIST')
-      throw usageError('flag --out', 'names a file that exists; choose another, or replace it with --force');
+      throw usageError('flag --out', 'names an existing file; choose another name, or replace the file with --force');
     throw new SidecarError('ROTATION_STORE_FAILED', {
       cause: error,
       fields: { doing: 'create', file: path, errno },

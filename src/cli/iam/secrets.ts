@@ -1,5 +1,5 @@
 /**
- * `iam secrets`: the secrets of a client. A value is generated here, because nobody chooses as well, and is shown or kept
+ * `iam secrets`: the secrets of a client. Generates the value here, because people choose weak ones, and shows or stores it
  * exactly once.
  */
 import { readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { keepSecret } from './secret-file.ts';
 import type { IamCommand, Session } from './session.ts';
 import { printTable } from './table.ts';
 
-const NOT_UNDONE = 'the file of --out holds a value that is no secret of this client, and cannot be put back';
+const NOT_UNDONE = 'cannot restore the file of --out; the value in it is not a secret of this client';
 
 const list: IamCommand = async ({ api, printer, operands: [id = ''] }) => {
   const view = {
@@ -39,7 +39,7 @@ const create: IamCommand = async (session) => {
     wanted.out === undefined ? undefined : await keepSecret(wanted.out, wanted.value, flags['force'] === true);
   const clientSecretId = await send(session, wanted).catch(async (error: unknown) => {
     const lost = error instanceof SidecarError && error.extras.mayHaveExecuted === true;
-    // Whoever has a secret of which nobody knows the value has a secret too many.
+    // If the secret may exist, the file stays: it is the only place that has the value.
     if (!lost) await kept?.undo().catch(() => process.stderr.write(`warning: ${NOT_UNDONE}\n`));
     throw error;
   });
@@ -57,14 +57,14 @@ const create: IamCommand = async (session) => {
 const remove: IamCommand = async ({ api, flags, printer, operands: [id = '', secretId = ''] }) => {
   assertAskable(flags);
   const what = printer.cell(`Delete secret ${secretId} of client ${id}?`);
-  const question = `${what}\nNo new token can be had with it; tokens got with it work until they expire.`;
+  const question = `${what}\nIt can no longer request tokens; its tokens work until they expire.`;
   const of = { clientId: id, clientSecretId: secretId };
   if (!(await confirm(question, flags))) {
     await printer.line({ text: 'nothing deleted', data: { result: 'kept', ...of } });
     return;
   }
   const result = await api.deleteSecret(id, secretId);
-  const text = result === 'deleted' ? `deleted secret ${secretId}` : `there was no secret ${secretId} of client ${id}`;
+  const text = result === 'deleted' ? `deleted secret ${secretId}` : `client ${id} has no secret ${secretId}`;
   await printer.line({ text: printer.cell(text), data: { result, ...of } });
 };
 
@@ -82,7 +82,7 @@ function readRequested({ flags, operands: [clientId = ''] }: Session): Requested
   const given = textFlag(flags, 'valueFile');
   const show = flags['show'] === true;
   if (out === undefined && !show && given === undefined) {
-    throw usageError('iam secrets create', 'needs --out FILE to keep the value in, or --show to see it once');
+    throw usageError('iam secrets create', 'needs --out FILE to store the value, or --show to print it once');
   }
   const value = given === undefined ? randomSecret() : readValue(given);
   const description = requiredText(flags, 'description');
@@ -110,7 +110,7 @@ function requiredText(flags: IamFlags, name: string): string {
   return text;
 }
 
-/** Aritma's own bounds; what the configuration could not read back later is refused now. */
+/** Applies the limits of Aritma IAM, and refuses what the configuration could not read back later. */
 function readValue(path: string): Secret {
   const flag = 'flag --value-file';
   let text: string;
@@ -121,7 +121,7 @@ function readValue(path: string): Secret {
   }
   const value = text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
   if (!/^[\x20-\x7e]{8,32}$/.test(value)) {
-    throw usageError(flag, 'must name a file that holds 8 to 32 printable ASCII characters and nothing else');
+    throw usageError(flag, 'must name a file with 8 to 32 printable ASCII characters and nothing else');
   }
   return new Secret(value);
 }

@@ -1,6 +1,6 @@
 /**
- * What every IAM command has: a connection to Aritma IAM as flags, environment and file say, a place to print to, and its
- * flags. Opened before a command runs, closed however it ends.
+ * What every IAM command receives: a connection to Aritma IAM, a printer and its flags. Opened before the command runs, closed
+ * however it ends.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type LoadedConfig, loadConfig } from '../../config/load.ts';
@@ -15,17 +15,17 @@ export interface Session {
   readonly api: IamApi;
   readonly printer: Printer;
   readonly flags: IamFlags;
-  /** What stands behind the command, in order. */
+  /** The words after the command that are not flags, in order. */
   readonly operands: readonly string[];
 }
 
 export type IamCommand = (session: Session) => Promise<void>;
 
 const OK = 0;
-/** Tokens with many claims have a few KiB. */
+/** Even tokens with many claims have only a few KiB. */
 const MAX_TOKEN_BYTES = 64 * 1024;
 
-/** Runs a command to its exit code. @throws SidecarError CONFIG_INVALID, IAM_*, TOKEN_UNAVAILABLE, CREDENTIALS_REJECTED */
+/** Runs a command and returns its exit code. @throws SidecarError CONFIG_INVALID, IAM_*, TOKEN_UNAVAILABLE, CREDENTIALS_REJECTED */
 export async function runIamCommand(
   command: IamCommand,
   flags: IamFlags,
@@ -47,12 +47,12 @@ export interface Access {
   readonly connect: () => OpenIam;
 }
 
-/** Where IAM is and whose tokens to use, as flags, environment and file say. @throws SidecarError CONFIG_INVALID */
+/** Finds the address of IAM and the credential, from flags, environment and file. @throws SidecarError CONFIG_INVALID */
 export function openAccess(flags: IamFlags): Access {
   const tokenFile = textFlag(flags, 'tokenFile');
   const credential = textFlag(flags, 'credential');
   if (tokenFile !== undefined && credential !== undefined)
-    throw usageError('--token-file', 'and --credential exclude each other');
+    throw usageError('--token-file', 'cannot be used with --credential');
   const loaded = load(flags, { ownToken: tokenFile !== undefined, credential });
   const token = tokenFile === undefined ? undefined : readToken(tokenFile);
   return { loaded, connect: () => (token ? connectIamAs(loaded, token) : connectIam(loaded)) };
@@ -64,7 +64,7 @@ function load(flags: IamFlags, iamOnly: { ownToken: boolean; credential: string 
   return loadConfig({ flags: Object.fromEntries(given), file: textFlag(flags, 'config'), iamOnly });
 }
 
-/** RFC 6750 §2.1: anything else is no token, and a line break in it would be a header of its own. */
+/** RFC 6750 §2.1. A line break in a token would start another header. */
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 
 function readToken(path: string): Secret {
@@ -74,10 +74,10 @@ function readToken(path: string): Secret {
     const file = openSync(path, 'r');
     try {
       const { mode, size } = fstatSync(file);
-      if (size > MAX_TOKEN_BYTES) throw usageError(flag, 'names a file that is larger than any token');
+      if (size > MAX_TOKEN_BYTES) throw usageError(flag, 'names a file that is too large for a token');
       if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
         process.stderr.write(
-          `warning: the token file can be read by others (mode ${(mode & 0o777).toString(8)}); chmod 600 it\n`,
+          `warning: other users can access the token file (mode ${(mode & 0o777).toString(8)}); run chmod 600 on it\n`,
         );
       }
       text = readFileSync(file, 'utf8');
@@ -89,6 +89,6 @@ function readToken(path: string): Secret {
     throw usageError(flag, `names a file that cannot be read (${String((error as NodeJS.ErrnoException).code)})`);
   }
   const token = text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
-  if (!TOKEN.test(token)) throw usageError(flag, 'must name a file that holds an access token and nothing else');
+  if (!TOKEN.test(token)) throw usageError(flag, 'must name a file with an access token and nothing else');
   return new Secret(`Bearer ${token}`);
 }

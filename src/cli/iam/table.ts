@@ -1,6 +1,6 @@
 /**
- * Lists as they come in: aligned columns for people, one JSON object a line for programs. Holds one block of rows however
- * long a list is, and stops asking for more once nobody reads any more (`| head`).
+ * Prints lists as they arrive: aligned columns for people, one JSON object per line for programs. Holds one block of rows at a
+ * time and requests no more pages once nobody reads any more (`| head`).
  */
 import type { Printer } from './output.ts';
 
@@ -9,15 +9,15 @@ export interface Column<T> {
   readonly of: (item: T) => string;
 }
 
-/** How an item is shown: as columns, or as the data of a JSON line. */
+/** How an item looks: as columns, or as a JSON object. */
 export interface View<T> {
   readonly columns: readonly Column<T>[];
   readonly data: (item: T) => Readonly<Record<string, unknown>>;
-  /** What a person reads instead of an empty table. */
+  /** Text for people instead of an empty table. */
   readonly none: string;
 }
 
-/** Widths follow the first rows; a longer value further down is never cut, its line is only longer. */
+/** The first rows set the column widths. A longer value further down is not cut; its line is longer. */
 const BLOCK = 100;
 
 export async function printTable<T>(items: AsyncIterable<T>, view: View<T>, printer: Printer): Promise<void> {
