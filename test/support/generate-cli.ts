@@ -9,7 +9,7 @@ const HEAD = `# Commands
 
 Every command with its flags, and the exit codes, for scripts and unit files. The page is generated from the source by \`npm run generate\`;
 a test fails when it is out of date. \`aritma-sidecar COMMAND --help\` shows the same on a terminal, and
-[\`aritma-sidecar completion\`](#completion) prints a completion script for bash, zsh, fish and PowerShell.
+[\`aritma-sidecar completion\`](#completion-shell) prints a completion script for bash, zsh, fish and PowerShell.
 
 On a terminal, commands print text. Elsewhere, and with \`--json\`, they print one JSON object per line. Colours appear on a terminal only,
 and never with \`NO_COLOR\` set.
