@@ -89,8 +89,8 @@ function inTime(name: string, examined: Promise<Examined>): Promise<Examined> {
   const seconds = LIMIT_MS.credential / 1000;
   const words = {
     cause: 'token_timeout',
-    message: `identity server and network together take more than ${seconds} s for this credential`,
-    fix: 'try again later; if it stays so, ask Aritma about its state, and look at proxy and firewall',
+    message: `identity server and network need more than ${seconds} s for this credential`,
+    fix: 'try again later; if it happens again, check proxy and firewall, and ask Aritma whether its service works',
   };
   const late = FINDING.error(`token ${name}`, 'TOKEN_UNAVAILABLE', words);
   return within(LIMIT_MS.credential, examined, () => ({ findings: [late], tokens: new Map() }));

@@ -52,8 +52,8 @@ export function whyInvalid(authorization: Secret, host: string, now: number): Om
   const claims = claimsOf(authorization);
   if (!claims) {
     return {
-      message: 'it is no JWT, so only the identity server knows what it stands for',
-      fix: 'ask the API’s operator whether it takes such tokens, or only JWTs; the client may have the wrong accessTokenType',
+      message: 'the token is not a JWT, so only the identity server can read it',
+      fix: 'ask the API’s operator whether it accepts opaque tokens or only JWTs; the client may have the wrong accessTokenType',
     };
   }
   const wrong = times(claims, now) ?? environment(claims, host) ?? audienceMissing(claims);
@@ -62,8 +62,8 @@ export function whyInvalid(authorization: Secret, host: string, now: number): Om
   const scope = shown([claims['scope'], claims['scp']].flatMap(listOf).join(' ')) || 'none';
   const left = Math.round((numberOf(claims['exp']) ?? 0) - now / 1000);
   return {
-    message: `it has issuer ${shown(claims['iss'])}, audience ${audience}, scope ${scope}${left > 0 ? ` and is valid for ${left} s` : ''}`,
-    fix: 'compare issuer and audience with what the API expects: `audience`, `resource` and `scope` of the route decide on the latter; if they are right, the API does not know the key it is signed with',
+    message: `the token has issuer ${shown(claims['iss'])}, audience ${audience}, scope ${scope}${left > 0 ? ` and is valid for ${left} s` : ''}`,
+    fix: 'compare issuer and audience with what the API expects; `audience`, `resource` and `scope` of the route set the audience; if both are right, the API does not know the key that signed the token',
   };
 }
 
@@ -77,15 +77,15 @@ function environment(claims: Claims, host: string): Omit<Words, 'cause'> | undef
   if (![name, host].every((text) => /\.[a-z]+$/i.test(text))) return undefined;
   const [theirs, its] = [name, host].map((text) => ENVIRONMENT.exec(text)?.[1]?.toLowerCase() ?? 'prod');
   if (theirs === its) return undefined;
-  const message = `${shown(issuer)} issued it, which by its name is of another environment than ${host}`;
+  const message = `the token comes from ${shown(issuer)}, which by its name belongs to another environment than ${host}`;
   return { message, fix: 'use token endpoint and upstream of the same environment: dev tokens do not work in prod' };
 }
 
 function audienceMissing(claims: Claims): Omit<Words, 'cause'> | undefined {
   if (listOf(claims['aud']).length > 0) return undefined;
   const fix =
-    'set `scope`, `audience` or `resource` of the route to what belongs to the API: they decide whom a token is for';
-  return { message: 'it names no audience, and an API takes only tokens that are for it', fix };
+    'set `scope`, `audience` or `resource` of the route to the values of the API: they set the audience of a token';
+  return { message: 'the token has no audience, but an API accepts only tokens issued for it', fix };
 }
 
 function claimsOf(authorization: Secret): Claims | undefined {
@@ -110,14 +110,14 @@ function lifetime(response: Claims, claims: Claims | undefined): Words | undefin
   if (shortest < SHORT_S) {
     return {
       cause: 'token_short_lived',
-      message: `the token lives for ${Math.floor(shortest)} s only, so a new one is fetched all the time`,
-      fix: 'have the client’s access token lifetime raised in Aritma IAM; an hour is usual',
+      message: `the token lives only ${Math.floor(shortest)} s, so the sidecar fetches new ones all the time`,
+      fix: 'raise the client’s access token lifetime in Aritma IAM; an hour is usual',
     };
   }
   if (stated === undefined || own === undefined || Math.abs(stated - own) <= TOLERANCE_S) return undefined;
   return {
     cause: 'token_lifetime_differs',
-    message: `expires_in says ${Math.floor(stated)} s but the token's own exp says ${Math.floor(own)} s; the shorter one is kept to`,
+    message: `expires_in is ${Math.floor(stated)} s but the token's exp claim gives ${Math.floor(own)} s; the sidecar uses the shorter one`,
     fix: 'tell Aritma: its response contradicts itself',
   };
 }
@@ -130,7 +130,7 @@ function scopes(response: Claims, claims: Claims | undefined, { scope }: TokenTa
   if (missing.length === 0) return undefined;
   return {
     cause: 'token_scope_missing',
-    message: `the token was granted without the scope ${missing.join(' ')}; it has: ${shown(list.join(' ')) || 'none'}`,
+    message: `the token lacks the scope ${missing.join(' ')}; it has: ${shown(list.join(' ')) || 'none'}`,
     fix: 'add the scope to the client’s allowedScopes in Aritma IAM, or correct `scope`',
   };
 }
@@ -141,7 +141,7 @@ function audience(claims: Claims, { audience: wanted }: TokenTarget): Words | un
   return {
     cause: 'token_audience_differs',
     message: `the token is for ${shown(list.join(', ')) || 'no audience'}, not for the configured audience ${wanted}`,
-    fix: 'correct `audience`, or ask Aritma which one the API belongs to; an API refuses tokens for another audience',
+    fix: 'correct `audience`, or ask Aritma which audience the API expects; it refuses tokens for any other',
   };
 }
 
@@ -150,10 +150,12 @@ function issuer(claims: Claims, { issuer: wanted }: Issued): Words | undefined {
   if (wanted === undefined || stated === undefined || stated === wanted) return undefined;
   return {
     cause: 'token_issuer_differs',
-    message: `the token says that ${shown(stated)} issued it, not the configured issuer ${wanted}`,
-    fix: 'write issuer as the token has it; dev and prod tokens do not work at each other’s APIs',
+    message: `the token comes from the issuer ${shown(stated)}, not from the configured issuer ${wanted}`,
+    fix: 'set issuer to the value in the token; dev tokens do not work in prod, nor prod tokens in dev',
   };
 }
+
+const CLOCK_FIX = 'synchronize this machine’s clock (NTP); if it is right, the identity server’s clock is wrong';
 
 function times(claims: Claims, now: number): Words | undefined {
   const nowS = now / 1000;
@@ -161,16 +163,16 @@ function times(claims: Claims, now: number): Words | undefined {
   if (notBefore !== undefined && notBefore > nowS + TOLERANCE_S) {
     return {
       cause: 'token_not_yet_valid',
-      message: `the token is not valid for another ${Math.round(notBefore - nowS)} s by this machine's clock`,
-      fix: 'set this machine’s clock by NTP; if it is right, the identity server’s is wrong',
+      message: `by this machine's clock, the token becomes valid only in ${Math.round(notBefore - nowS)} s`,
+      fix: CLOCK_FIX,
     };
   }
   const expires = numberOf(claims['exp']);
   if (expires === undefined || expires > nowS) return undefined;
   return {
     cause: 'token_expired',
-    message: `the new token expired ${Math.round(nowS - expires)} s ago by this machine's clock`,
-    fix: 'set this machine’s clock by NTP; if it is right, the identity server’s is wrong',
+    message: `by this machine's clock, the new token expired ${Math.round(nowS - expires)} s ago`,
+    fix: CLOCK_FIX,
   };
 }
 

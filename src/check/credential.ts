@@ -124,7 +124,7 @@ function tokenFindings(attempt: Attempt, around: Around): Finding[] {
   if (response.kind !== 'token') return [refused(subject, attempt, response, around)];
   const issuer = urlOf(around.settings.issuer);
   const issued = { authorization: response.authorization, body: raw?.body ?? '', target: key, issuer, now: Date.now() };
-  const note = isLongLived(issued) ? '; it lives longer than a day, so a stolen one is of use for long' : '';
+  const note = isLongLived(issued) ? '; it lives longer than a day, so a stolen token works for long' : '';
   const message = `obtained with secret ${labelOf(secret)}, valid for ${response.lifetimeS} s${note}`;
   return [
     FINDING.ok(subject, message),
@@ -146,7 +146,7 @@ function refused(subject: string, { raw }: Attempt, response: Refusal, { attempt
   const message = `${words.message}; tried: secret ${tried}`;
   if (settings.auth !== 'private_key_jwt') return FINDING.error(subject, code, { ...words, message });
   const aud = shown(assertionAudience(settings));
-  const fix = `${words.fix}; the assertion is for ${aud}: where the server insists on another aud, its issuer as a rule, set assertionAudience`;
+  const fix = `${words.fix}; the assertion has aud ${aud}: if the server expects another aud, usually its issuer, set assertionAudience`;
   return FINDING.error(subject, code, { ...words, message, fix });
 }
 
@@ -157,7 +157,7 @@ function refusedOnes(name: string, attempts: readonly Attempt[], working: Attemp
     FINDING.warning(`secret ${name} ${secret.name}`, 'CREDENTIALS_REJECTED', {
       cause: 'secret_refused',
       message: `secret ${labelOf(secret)} is refused (invalid_client) although secret ${labelOf(working.secret)} works`,
-      fix: 'take it out of `secrets`, or put the current one in its place: with only one that works, rotation has a gap',
+      fix: 'replace it with a current one, or remove it from `secrets`: with only one that works, rotation has a gap',
     }),
   );
 }

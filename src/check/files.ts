@@ -67,13 +67,13 @@ function dateFindings(subject: string, label: string, { validFrom, validTo }: X5
   const now = Date.now();
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const days = Math.floor((to - now) / DAY_MS);
-  const fix = 'put a renewed one in its place; a running sidecar takes it over by itself';
+  const fix = 'replace it with a renewed one; a running sidecar loads it by itself';
   if (to < now) {
-    const message = `${label} expired on ${iso(to)}: whoever is shown it refuses it`;
+    const message = `${label} expired on ${iso(to)}: TLS connections that need it fail`;
     return [FINDING.error(subject, 'CONFIG_INVALID', { cause: 'certificate_expired', message, fix })];
   }
   if (from > now) {
-    const message = `${label} is not valid before ${iso(from)}; this machine's clock says ${iso(now)}`;
+    const message = `${label} is not valid before ${iso(from)}; this machine's clock shows ${iso(now)}`;
     const clock = 'check this machine’s clock, or wait';
     return [FINDING.error(subject, 'CONFIG_INVALID', { cause: 'certificate_not_yet_valid', message, fix: clock })];
   }
@@ -97,7 +97,7 @@ function weaknesses(certificate: X509Certificate, use: Use): Words[] {
     add(
       'certificate_weak_key',
       `has an RSA key of ${bits} bits, which TLS libraries refuse`,
-      `have one made with ${MIN_RSA_BITS} bits or more`,
+      `use a certificate with a key of ${MIN_RSA_BITS} bits or more`,
     );
   }
   // Nobody checks the signature of a root by itself.
@@ -105,22 +105,22 @@ function weaknesses(certificate: X509Certificate, use: Use): Words[] {
     add(
       'certificate_weak_signature',
       `is signed with ${signatureAlgorithm}, which TLS libraries refuse`,
-      'have it signed with SHA-256',
+      'use a certificate signed with SHA-256',
     );
   }
   if (use === 'ca' && !ca && !isSelfIssued) {
-    const message = 'is no CA (basicConstraints or keyUsage), so nothing is trusted by it';
+    const message = 'is not a CA certificate (basicConstraints or keyUsage), so nothing it signed is trusted';
     add(
       'certificate_no_ca',
       message,
-      'put the certificate of the CA that issued it there; a server’s own one serves only if self-signed',
+      'use the certificate of the CA that issued it; a server’s own certificate works only if self-signed',
     );
   }
   if (use !== 'ca' && keyUsage && ![PURPOSES[use], PURPOSES.any].some((purpose) => keyUsage.includes(purpose))) {
     add(
       'certificate_wrong_use',
-      `is not for use as a ${use} (extended key usage), so the other side refuses it`,
-      `have one issued for ${use}Auth`,
+      `does not allow use as a ${use} (extended key usage), so the other side refuses it`,
+      `use a certificate issued for ${use}Auth`,
     );
   }
   return found;

@@ -54,11 +54,11 @@ async function examine({ role, address }: Listener, running: readonly Running[])
   const subject = `${role} ${text}`;
   const reason = await (address.kind === 'unix' ? whyNotUnix(address.path) : whyNotTcp(address));
   if (reason === undefined) return FINDING.ok(subject, 'free');
-  if (reason === 'STALE') return FINDING.ok(subject, 'free; a socket file is left over and will be replaced');
+  if (reason === 'STALE') return FINDING.ok(subject, 'free; the sidecar will replace the old socket file');
   const isHere = ({ admin, listen }: Running) =>
     role === 'admin' ? admin === text : listen.some((one) => covers(one, address));
   const occupant = reason === 'EADDRINUSE' ? running.find(isHere) : undefined;
-  if (occupant) return FINDING.ok(subject, `in use by a sidecar that is running: ${occupant.summary}`);
+  if (occupant) return FINDING.ok(subject, `in use by a running sidecar: ${occupant.summary}`);
   return FINDING.error(subject, 'SIDECAR_LISTEN_FAILED', listenWords(reason, address));
 }
 
@@ -119,7 +119,7 @@ async function identify(address: Address): Promise<Running | undefined> {
     if (uptimeS === undefined || version === undefined) return undefined;
     return {
       admin: formatAddress(address),
-      summary: `version ${shown(version)}, for ${Number(uptimeS)} s, ${ready === true ? 'ready' : 'not ready'}`,
+      summary: `version ${shown(version)}, up ${Number(uptimeS)} s, ${ready === true ? 'ready' : 'not ready'}`,
       audit: (audit as { file?: unknown } | undefined)?.file,
       listen: [listen].flat().map((one) => String(one).replace(/^https?:\/\//, '')),
     };

@@ -44,8 +44,8 @@ export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Con
   return {
     failed: {
       ...words,
-      message: `${message}; it was tried directly, as NO_PROXY says`,
-      fix: `${fix}; if the proxy is the way there, take it out of NO_PROXY`,
+      message: `${message}; the connection was direct because of NO_PROXY`,
+      fix: `${fix}; if the host is reachable only through the proxy, remove it from NO_PROXY`,
     },
   };
 }
@@ -80,7 +80,7 @@ async function connect(leg: Leg, { loaded, place, progress }: Context): Promise<
 }
 
 function directly(base: BaseUrl, loaded: LoadedConfig): string {
-  return isBypassed(base, loaded) ? 'directly, as NO_PROXY says' : 'directly';
+  return isBypassed(base, loaded) ? 'directly because of NO_PROXY' : 'directly';
 }
 
 /** There is a proxy, but not for this host. This machine itself never needs one. */

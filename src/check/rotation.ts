@@ -46,7 +46,7 @@ function storeFindings(name: string, { config, resolve }: LoadedConfig): Finding
         message: `the folder of ${what} ${isMissing ? 'does not exist' : 'cannot be written by this user'} (${errno}), so the secret cannot be rotated`,
         fix: isMissing
           ? `create ${folder}, owned by the sidecar’s user`
-          : 'let the sidecar’s user write there, or mount the folder writable; in Kubernetes set `rotation.kubernetes`',
+          : 'make it writable for the sidecar’s user, or mount it writable; in Kubernetes set `rotation.kubernetes`',
       }),
     ];
   });
@@ -66,7 +66,7 @@ async function iamFinding(name: string, loaded: LoadedConfig): Promise<Finding> 
   const late: Finding = FINDING.warning(subject, 'IAM_UNAVAILABLE', {
     cause: 'iam_timeout',
     message: `Aritma IAM does not respond within ${LIMIT_MS / 1000} s`,
-    fix: 'check `iam.url` and the way there',
+    fix: 'check `iam.url`, proxy and firewall',
   });
   const asked = listSecrets(name, loaded)
     .then(async (secrets) => judge(subject, secrets, await isRotatable(name, secrets, loaded)))
@@ -113,8 +113,8 @@ function judge(subject: string, secrets: readonly ClientSecret[], rotatable: boo
   if (rotatable) return FINDING.ok(subject, summary);
   return FINDING.warning(subject, 'ROTATION_TOO_MANY_SECRETS', {
     cause: 'too_many_secrets',
-    message: `${summary}: a client with more than one besides a rotation’s own cannot be rotated`,
-    fix: 'delete those that nobody uses, with `aritma-sidecar iam secrets`',
+    message: `${summary}: a rotation allows only one live secret in addition to those it created itself`,
+    fix: 'delete unused secrets with `aritma-sidecar iam secrets delete`',
   });
 }
 
@@ -129,7 +129,7 @@ function failure(subject: string, error: unknown): Finding {
   }
   return FINDING.warning(subject, error.code, {
     cause: 'iam_refused',
-    message: `${title}, so secrets cannot be rotated and their expiry is not known`,
+    message: `${title}, so secrets cannot be rotated and their expiry is unknown`,
     fix: 'check `iam.url`, the client of `iam.credential`, its scope `services.iam` and its rights',
   });
 }

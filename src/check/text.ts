@@ -14,11 +14,11 @@ export function findingText({ level, subject, message, fix }: Finding): string {
 }
 
 const MEANINGS: Readonly<Record<number, string>> = {
-  0: 'the sidecar can be started',
-  1: 'a defect of the sidecar itself',
+  0: 'the sidecar can start',
+  1: 'a bug in the sidecar',
   2: 'correct the configuration first',
   5: 'the identity server refuses the credentials',
-  6: 'no token can be had from the token endpoint',
+  6: 'the token endpoint gives no token',
   7: 'an API cannot be reached or refuses the token',
 };
 

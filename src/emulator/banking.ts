@@ -60,7 +60,7 @@ export async function checkApiVersion(request: FastifyRequest, reply: FastifyRep
   reply.header('api-supported-versions', '1.0');
   const asked = request.headers['api-version'];
   if (asked === undefined || asked === '1.0' || asked === '1') return undefined;
-  return sendProblem(reply, 400, { detail: 'The requested api-version is not supported; 1.0 is.' });
+  return sendProblem(reply, 400, { detail: 'This api-version is not supported; use 1.0.' });
 }
 
 function matches({ bban, iban, search }: AccountsQuery): (account: Account) => boolean {

@@ -68,7 +68,8 @@ function hideToken(rawHeaders: readonly string[]): readonly string[] {
 
 async function sendBytes(request: FastifyRequest<BytesRequest>, reply: FastifyReply): Promise<FastifyReply> {
   const total = /^\d{1,15}$/.test(request.params.n) ? Number(request.params.n) : Number.NaN;
-  if (Number.isNaN(total)) return sendProblem(reply, 400, { detail: 'The number of bytes is a non-negative integer.' });
+  if (Number.isNaN(total))
+    return sendProblem(reply, 400, { detail: 'The number of bytes must be a non-negative integer.' });
   reply.header('content-type', 'application/octet-stream');
   if (request.query.chunked !== '1') reply.header('content-length', total);
   return request.method === 'HEAD' ? reply.send() : reply.send(createSource(total));

@@ -57,9 +57,9 @@ const SUBJECT = /^(client|user|group)-./;
 
 function creatableBy(isSubject: (subject: string) => boolean): z.ZodType<Policy> {
   return z.object({
-    subject: NAME.refine(isSubject, { message: 'is no subject of this tenant; GET /subjects/clients lists them' }),
+    subject: NAME.refine(isSubject, { message: 'is not a subject of this tenant; GET /subjects/clients lists them' }),
     scope: NAME.regex(SCOPE_URI, 'must be / or a path like /subscriptions/123'),
-    action: NAME.refine((action) => ACTIONS.has(action), { message: 'is no known action; GET /actions lists them' }),
+    action: NAME.refine((action) => ACTIONS.has(action), { message: 'is not a known action; GET /actions lists them' }),
   });
 }
 
@@ -68,7 +68,7 @@ function describe({ subject, scope, action }: Policy): object {
 }
 
 function refuseDuplicate(reply: FastifyReply): FastifyReply {
-  return sendProblem(reply, 409, { detail: 'There is such a policy already.' });
+  return sendProblem(reply, 409, { detail: 'This policy already exists.' });
 }
 
 function writeCursor(after: number): string {

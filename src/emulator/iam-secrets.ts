@@ -72,7 +72,7 @@ function readSecret(body: unknown, now: number): { value: NewSecret } | { errors
   const { value, description, expiration } = read.value;
   if (!expiration) return { value: { value, description } };
   if (Date.parse(expiration) > now) return { value: { value, description, expiration } };
-  return { errors: { expiration: [`must be in the future, but it is ${new Date(now).toISOString()} now`] } };
+  return { errors: { expiration: [`must be in the future; it is now ${new Date(now).toISOString()}`] } };
 }
 
 function describe({ clientSecretId, description, expiration, created }: StoredSecret): object {

@@ -52,5 +52,5 @@ export function sendProblem(reply: FastifyReply, status: number, extras: Problem
 
 /** Responds with 404 when a path names something that is not there. */
 export function refuseUnknown(reply: FastifyReply, what: string): FastifyReply {
-  return sendProblem(reply, 404, { detail: `There is no such ${what}.` });
+  return sendProblem(reply, 404, { detail: `This ${what} does not exist.` });
 }

@@ -72,7 +72,9 @@ export async function loadState(file: string): Promise<State | undefined> {
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const where = issue?.path.join('.') || 'the whole file';
-  throw new StateFileError(`${file} holds no state of this emulator (${where}: ${issue?.message}); it was not changed`);
+  throw new StateFileError(
+    `${file} is not a state file of this emulator (${where}: ${issue?.message}); it was not changed`,
+  );
 }
 
 /** Writes the state at once, and then whenever it has changed. @throws StateFileError if it cannot be written now. */

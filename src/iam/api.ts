@@ -122,7 +122,7 @@ function queryOf(query: Readonly<Record<string, string | undefined>>): string {
 /** One step of a path. A server or a proxy on the way would take dots for a way up, however they are encoded. */
 function segment(id: string): string {
   if (id !== '' && id !== '.' && id !== '..' && id.isWellFormed()) return encodeURIComponent(id);
-  const message = 'must be neither empty nor dots alone';
+  const message = 'must not be empty, "." or "..", and must be well-formed Unicode';
   throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'id for Aritma IAM', path: '', message }] });
 }
 
@@ -174,7 +174,7 @@ function secretOf(item: Fields): ClientSecret {
 /** Aritma's times are UTC; one without a zone must not be taken for local time. */
 function utcMs(text: string): number {
   const ms = Date.parse(/(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`);
-  if (Number.isNaN(ms)) throw new SidecarError('IAM_INVALID', { fields: { reason: 'an expiration that is no date' } });
+  if (Number.isNaN(ms)) throw new SidecarError('IAM_INVALID', { fields: { reason: 'an expiration is not a date' } });
   return ms;
 }
 
@@ -196,12 +196,12 @@ const optional = (value: unknown) => (typeof value === 'string' ? value : undefi
 
 function asFields(json: unknown): Fields {
   if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Fields;
-  throw new SidecarError('IAM_INVALID', { fields: { reason: 'no object' } });
+  throw new SidecarError('IAM_INVALID', { fields: { reason: 'not a JSON object' } });
 }
 
 /** Without its id nothing can be done with an item, and a guessed one could delete another's. */
 function textOf(item: Fields, ...names: readonly string[]): string {
   const value = names.map((name) => idOf(item[name])).find((candidate) => candidate !== undefined);
   if (value !== undefined) return value;
-  throw new SidecarError('IAM_INVALID', { fields: { reason: `an item without ${names[0]}` } });
+  throw new SidecarError('IAM_INVALID', { fields: { reason: `an item has no ${names[0]}` } });
 }

@@ -26,7 +26,7 @@ const CONNECTIONS = 2;
  */
 export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?.credential ?? 'default'): OpenIam {
   const { token } = loaded.config;
-  const iam = iamOf(loaded.config);
+  const iam = iamOf(loaded);
   const clock = systemClock;
   const identity = createIdentity({ loaded, clock });
   const nothing = () => undefined;
@@ -62,8 +62,8 @@ function aboutScope(error: unknown, { credential, scope }: { credential: string;
   if (!(error instanceof SidecarError) || error.extras.failure?.cause !== 'token_invalid_scope') return error;
   const failure = {
     ...error.extras.failure,
-    message: `the client of credentials.${credential} may not have the scope ${scope}, which Aritma IAM asks for (invalid_scope)`,
-    fix: `have an administrator of the tenant add ${scope} to the client’s allowedScopes, or name a credential that has it under iam.credential`,
+    message: `the client of credentials.${credential} is not allowed the scope ${scope}, which Aritma IAM requires (invalid_scope)`,
+    fix: `ask an administrator of the tenant to add ${scope} to the client’s allowedScopes, or set iam.credential to a credential that has it`,
   };
   return new SidecarError(error.code, { ...error.extras, failure });
 }
@@ -83,7 +83,7 @@ interface Authority {
 }
 
 function connect(loaded: LoadedConfig, { authorize, end }: Authority): OpenIam {
-  const { url, timeout } = iamOf(loaded.config);
+  const { url, timeout } = iamOf(loaded);
   const egress = createEgress(url, { loaded, connections: CONNECTIONS, owner: 'iam' });
   return {
     connection: { dispatcher: egress.dispatcher, basePath: url.basePath, deadlineMs: timeout, authorize },
@@ -93,8 +93,14 @@ function connect(loaded: LoadedConfig, { authorize, end }: Authority): OpenIam {
   };
 }
 
-function iamOf({ iam }: Config): NonNullable<Config['iam']> {
+function iamOf(loaded: LoadedConfig): NonNullable<Config['iam']> {
+  const { iam } = loaded.config;
   if (iam) return iam;
-  const message = 'is missing: set iam.url, or ARITMA_IAM_URL, or an environment whose IAM is known (dev, emulator)';
-  throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'iam', message }] });
+  const message = 'is missing: set iam.url, ARITMA_IAM_URL, or an environment with a known IAM (dev, emulator)';
+  throw new SidecarError('CONFIG_INVALID', { problems: [{ where: sourceOf(loaded), path: 'iam', message }] });
+}
+
+/** Where a missing or wrong option belongs, for a problem's `where`: the file, or `flags and environment` without one. */
+export function sourceOf({ file }: Pick<LoadedConfig, 'file'>): string {
+  return file ?? 'flags and environment';
 }

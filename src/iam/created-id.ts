@@ -29,7 +29,7 @@ export async function createAndFind({ list, create, lookWith }: Creation): Promi
   const [only, ...others] = made;
   if (only === undefined) return failed(outcome, undefined, lookWith);
   if (others.length === 0) return only;
-  const reason = 'several like it were created at the same time, so which one is yours cannot be told';
+  const reason = 'several were created at the same time, so it is unknown which one is yours';
   const fields = { reason, ids: made.join(', '), look: lookWith };
   throw new SidecarError('IAM_CONFLICT', { fields, mayHaveExecuted: true });
 }
@@ -45,9 +45,10 @@ async function attempt(create: Creation['create']): Promise<string | SidecarErro
 }
 
 function failed(outcome: SidecarError | undefined, listing: unknown, lookWith: string): never {
-  const unexplained = listing ?? new SidecarError('IAM_INVALID', { fields: { reason: 'created, but not listed' } });
+  const unexplained =
+    listing ?? new SidecarError('IAM_INVALID', { fields: { reason: 'created, but IAM does not list it' } });
   const known = outcome ?? unexplained;
   if (!(known instanceof SidecarError)) throw known;
-  const fields = { ...known.extras.fields, created: 'perhaps: look before you try again', look: lookWith };
+  const fields = { ...known.extras.fields, created: 'perhaps: check before you try again', look: lookWith };
   throw new SidecarError(known.code, { ...known.extras, fields, mayHaveExecuted: true, cause: known });
 }

@@ -37,7 +37,7 @@ export async function* readPages(fetchPage: FetchPage, onPage?: OnPage): AsyncGe
   while (query !== undefined) {
     // Page 1 and a cursor that happens to be "1" are not the same place.
     const place = JSON.stringify(query);
-    if (asked.has(place) || asked.size >= MAX_PAGES) throw notAPage('the list goes in a circle or never ends');
+    if (asked.has(place) || asked.size >= MAX_PAGES) throw notAPage('the list repeats itself or never ends');
     asked.add(place);
     const page: Page = pageOf(await fetchPage(query), Number(query['page'] ?? 1), received);
     const content = page.items.length > 0 ? JSON.stringify(page.items) : undefined;
@@ -55,7 +55,7 @@ function pageOf(body: unknown, number: number, before: number): Page {
   if (Array.isArray(body)) return { items: body.map(asItem), total: body.length, next: undefined };
   const envelope = asItem(body);
   const list = envelope['items'] ?? envelope['data'];
-  if (!Array.isArray(list)) throw notAPage('no list of items in it');
+  if (!Array.isArray(list)) throw notAPage('the page has no list of items');
   const items = list.map(asItem);
   const cursor = cursorOf(envelope);
   if (cursor !== '') return { items, total: undefined, next: { cursor, pageSize: PAGE_SIZE } };
@@ -76,13 +76,13 @@ interface Position {
 function numbered(envelope: Item, { counts, number, received }: Position): Page['next'] {
   const { page, totalPages } = counts;
   // A server that returns another page than requested would silently lose or double items.
-  if (typeof page === 'number' && page !== number) throw notAPage(`asked for page ${number}, got page ${page}`);
+  if (typeof page === 'number' && page !== number) throw notAPage(`requested page ${number}, got page ${page}`);
   const next = { page: String(number + 1), pageSize: PAGE_SIZE };
   const { links } = envelope;
   const empty = [envelope['items'], envelope['data']].some((list) => Array.isArray(list) && list.length === 0);
   const total = totalOf(counts);
   if (total !== undefined && received < total) {
-    if (empty) throw notAPage(`ends after ${received} of ${total} items`);
+    if (empty) throw notAPage(`the list ends after ${received} of ${total} items`);
     return next;
   }
   if (typeof totalPages === 'number') return number < totalPages ? next : undefined;
@@ -95,7 +95,7 @@ function cursorOf({ cursor }: Item): string {
   if (cursor === undefined || cursor === null) return '';
   if (typeof cursor === 'string') return cursor;
   if (Number.isSafeInteger(cursor)) return String(cursor);
-  throw notAPage('a cursor that is neither text nor a number');
+  throw notAPage('the cursor is neither text nor a number');
 }
 
 function totalOf({ totalCount, total }: Item): number | undefined {
@@ -108,7 +108,7 @@ function isItem(value: unknown): value is Item {
 }
 
 function asItem(value: unknown): Item {
-  if (!isItem(value)) throw notAPage('an item that is no object');
+  if (!isItem(value)) throw notAPage('an item is not an object');
   return value;
 }
 

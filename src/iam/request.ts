@@ -80,7 +80,7 @@ async function exchange(connection: IamConnection, request: IamRequest, token: S
   });
   if (outcome.failed) throw unavailable(request, outcome.isLate ? 'timeout' : errnoOf(outcome.failed), outcome.failed);
   const { status, headers, body: text } = outcome.response;
-  if (outcome.tooLarge) throw invalid(request, status, 'larger than any page');
+  if (outcome.tooLarge) throw invalid(request, status, 'the response is larger than 4 MiB');
   return { status, headers, text, token };
 }
 
@@ -106,7 +106,7 @@ function refusal(request: IamRequest, { status, headers, token }: RawResponse, b
     return new SidecarError('IAM_UNAVAILABLE', { fields, mayHaveExecuted, ...(retryAfterS && { retryAfterS }) });
   }
   if (status >= 400) return new SidecarError('IAM_REFUSED', { fields });
-  return invalid(request, status, 'a redirect, which is never followed');
+  return invalid(request, status, 'a redirect; redirects are not followed');
 }
 
 /** undici's parser errors have no code, but a name. */

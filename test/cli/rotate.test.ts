@@ -86,10 +86,8 @@ describe.concurrent('rotate', () => {
     });
     const { code, stderr } = await run(['rotate', '--config', config]);
     expect([code, stored()]).toEqual([5, 'the-first-secret']);
-    expect(stderr).toContain('The client of credentials.default may not have the scope services.iam');
-    expect(stderr).toMatch(
-      /Have an administrator .* add services\.iam to .* allowedScopes, or name .* iam\.credential\./,
-    );
+    expect(stderr).toContain('The client of credentials.default is not allowed the scope services.iam');
+    expect(stderr).toMatch(/Ask an administrator .* add services\.iam to .* allowedScopes, or set iam\.credential to /);
     expect(stderr).not.toMatch(/run `aritma-sidecar check`/);
   });
 
@@ -163,6 +161,6 @@ describe.concurrent('rotate', () => {
     using folder = createFolder();
     const { config } = await setUp(folder);
     const { code, stderr } = await run(['rotate', '--config', config, '--credential', name]);
-    expect([code, stderr]).toEqual([2, expect.stringContaining(`credentials.${name} is no credential`)]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`credentials.${name} is not configured`)]);
   });
 });

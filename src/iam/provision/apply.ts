@@ -67,7 +67,7 @@ async function grant({ plan, actual }: Planned, applying: Applying): Promise<voi
   if (missing.length === 0 || !client) return;
   const subject = actual.subjectId ?? (await poll(() => findSubject(iam, client), clock));
   if (subject === undefined) {
-    const reason = 'the client is not listed as a subject';
+    const reason = 'IAM does not list the client as a subject';
     throw new SidecarError('IAM_INVALID', { fields: { reason, clientId: client.clientId } });
   }
   // Without a subject when the plan was made, nobody could say what it has already.

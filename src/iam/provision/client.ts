@@ -28,7 +28,10 @@ export async function clientNamed(iam: IamApi, name: string, creating?: Creating
   const ours = creating && found.find((client) => isMarked(client, creating));
   if (another && !ours) {
     const ids = found.slice(0, 10).map(({ clientId }) => clientId);
-    throw conflict('Aritma IAM', `has ${found.length} clients of this name; say which in client.id: ${ids.join(', ')}`);
+    throw conflict(
+      'Aritma IAM',
+      `has ${found.length} clients with this name; set client.id to the right one: ${ids.join(', ')}`,
+    );
   }
   const chosen = ours ?? only;
   return chosen && iam.client(chosen.clientId);
@@ -47,7 +50,7 @@ export async function createClient(desired: Desired, begun: Creating | undefined
   const id = await iam.createClient({ ...body, description: body.description + markOf(intent) });
   const client = id === undefined ? await poll(() => clientNamed(iam, name, intent), clock) : await iam.client(id);
   if (client?.name === name) return client;
-  throw new SidecarError('IAM_INVALID', { fields: { reason: 'a client was created and is not listed' } });
+  throw new SidecarError('IAM_INVALID', { fields: { reason: 'created a client, but IAM does not list it' } });
 }
 
 /**

@@ -17,7 +17,7 @@ const text = (max: number) =>
     .string()
     .min(1)
     .max(max)
-    .refine((value) => value === value.trim(), { message: 'must not begin or end with a blank' });
+    .refine((value) => value === value.trim(), { message: 'must not begin or end with white space' });
 
 /** IAM matches an action exactly; scopes are paths in its tree of resources. */
 const POLICY = z.strictObject({
@@ -46,7 +46,7 @@ const LIFETIME = z.string().transform((value, context) => {
 
 const DESIRED = z.strictObject({
   client: CLIENT.refine(({ allowedGrantTypes: types }) => types?.includes('client_credentials') ?? true, {
-    message: 'must include client_credentials, which is how a service gets its tokens',
+    message: 'must include client_credentials: a service gets its tokens with this grant',
     path: ['allowedGrantTypes'],
   }),
   secret: z.strictObject({
@@ -89,9 +89,10 @@ export function loadDesired(name: string, { cwd, environment }: DesiredDefaults)
   const result = DESIRED.safeParse(file.doc, { error: wording });
   for (const issue of result.error?.issues ?? []) {
     if (issue.code !== 'unrecognized_keys') report(issue.path, issue.message);
-    else for (const key of issue.keys) report([...issue.path, key], `unknown; allowed here: ${keysAt(issue.path)}`);
+    else
+      for (const key of issue.keys) report([...issue.path, key], `unknown option; allowed here: ${keysAt(issue.path)}`);
   }
-  for (const index of repeated(file.doc['policies'])) report(['policies', index], 'says the same as one before it');
+  for (const index of repeated(file.doc['policies'])) report(['policies', index], 'repeats an earlier policy');
   if (!result.success) throw new SidecarError('CONFIG_INVALID', { problems });
   const { secret, sidecar, ...rest } = result.data;
   const hints = environment === undefined ? sidecar : { environment, ...sidecar };

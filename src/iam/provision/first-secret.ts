@@ -62,7 +62,7 @@ async function create(clientId: string, first: First, making: Making): Promise<C
   const listed = await poll(() => findOnly(clientId, first, making), making.clock);
   if (listed) return listed;
   if (clientSecretId !== undefined) return { clientSecretId, description, expiresAt };
-  throw new SidecarError('IAM_INVALID', { fields: { reason: 'a secret was created and is not listed' } });
+  throw new SidecarError('IAM_INVALID', { fields: { reason: 'created a secret, but IAM does not list it' } });
 }
 
 /** Twins have the same value, so one that stayed would go on working after the other is replaced. They are ours alone. */
@@ -80,6 +80,6 @@ async function putInPlace(file: string, first: First, store: OpenStore): Promise
   const stored = await store.readSecret();
   if (stored === undefined) return store.writeSecret(value);
   if (stored.digest().equals(value.digest())) return;
-  const message = 'has been written by somebody else while its first secret was being made';
+  const message = 'was changed by somebody else while its first secret was being created';
   throw new SidecarError('IAM_CONFLICT', { problems: [{ where: file, path: '', message }] });
 }

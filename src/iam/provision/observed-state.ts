@@ -58,13 +58,16 @@ async function findClient({ client, secret }: Desired, memory: Memory, { iam }: 
     return begun ?? clientNamed(iam, client.name);
   }
   if (client.id !== undefined && client.id !== remembered) {
-    throw conflict(secret.file, `belongs to client ${remembered}, says the journal beside it; client.id is another`);
+    throw conflict(
+      secret.file,
+      `belongs to client ${remembered} according to the journal next to it, but client.id is another`,
+    );
   }
   try {
     return await iam.client(remembered);
   } catch (error) {
     if (!(error instanceof SidecarError) || error.code !== 'IAM_NOT_FOUND') throw error;
-    throw conflict(secret.file, `is of client ${remembered}, which IAM no longer has; ${MOVE_AWAY}`);
+    throw conflict(secret.file, `belongs to client ${remembered}, which IAM no longer has; ${MOVE_AWAY}`);
   }
 }
 
@@ -84,11 +87,11 @@ async function stateOf(situation: Situation, looking: Looking): Promise<SecretSt
   if (unfinished && (!stored || isSameValue(stored, MEMORY.valueOf(unfinished)))) {
     return { kind: 'unfinished', known: secrets.find(({ description }) => description === unfinished.description) };
   }
-  if (unfinished) throw conflict(file, 'has been written by somebody else while its first secret was being made');
+  if (unfinished) throw conflict(file, 'was changed by somebody else while its first secret was being created');
   const known = knownSecret(journal, secrets);
   if (!stored) {
     if (journal?.attempt)
-      throw conflict(file, 'is empty in the middle of a rotation; run `aritma-sidecar rotate` first');
+      throw conflict(file, 'has no secret, but a rotation is under way; run `aritma-sidecar rotate` first');
     return { kind: 'missing' };
   }
   const verdict = await looking.verify(clientId, stored);
@@ -97,7 +100,10 @@ async function stateOf(situation: Situation, looking: Looking): Promise<SecretSt
     return { kind: 'unproven', known };
   }
   if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE', { fields: { file } });
-  throw conflict(file, known ? REFUSED_BUT_OURS : `has a secret that gets no token as ${clientId}; ${MOVE_AWAY}`);
+  throw conflict(
+    file,
+    known ? REFUSED_BUT_OURS : `has a secret that gets no token for client ${clientId}; ${MOVE_AWAY}`,
+  );
 }
 
 function knownSecret(journal: Journal | undefined, secrets: readonly ClientSecret[]): ClientSecret | undefined {
@@ -106,7 +112,8 @@ function knownSecret(journal: Journal | undefined, secrets: readonly ClientSecre
 
 const isSameValue = (a: Secret, b: Secret) => a.digest().equals(b.digest());
 
-const MOVE_AWAY = 'nothing was changed. If nobody needs it, move it away with its .rotation file and run this again';
-const STORED_FOR_NOBODY = `has a secret already, but there is no such client yet; ${MOVE_AWAY}`;
+const MOVE_AWAY =
+  'nothing was changed. If nobody needs this file, move it and its .rotation file away and run this again';
+const STORED_FOR_NOBODY = `already has a secret, but the client does not exist yet; ${MOVE_AWAY}`;
 const REFUSED_BUT_OURS =
-  'is refused although IAM lists it: the file may have been changed, or the server has not noticed the secret yet. Wait a quarter of an hour, then restore or move away the file and run this again';
+  'has a secret that is refused although IAM lists it: the file was changed, or the server does not know the secret yet. Wait 15 minutes and run this again; if that fails, restore the file or move it away';

@@ -106,9 +106,9 @@ function clientStep(desired: Desired, { client }: Actual): Step {
 function secretStep({ secret }: Desired, { secret: { kind, known }, nowMs }: Actual): Step {
   const step = { what: 'secret', name: secret.file } as const;
   if (kind === 'missing') return { ...step, change: 'create' };
-  if (kind === 'unfinished') return { ...step, change: 'create', note: 'begun before, goes on' };
+  if (kind === 'unfinished') return { ...step, change: 'create', note: 'started earlier, continues' };
   const notes = [
-    kind === 'unproven' && 'no token could be had with it just now',
+    kind === 'unproven' && 'could not be tested: no token right now',
     known?.expiresAt !== undefined && expiryNote(known.expiresAt, nowMs),
   ].filter((note) => note !== false && note !== '');
   return { ...step, change: 'none', ...(notes.length > 0 && { note: notes.join('; ') }) };
@@ -121,7 +121,7 @@ function expiryNote(expiresAt: number, nowMs: number): string {
 }
 
 function left(what: 'secret' | 'policy', name: string): Step {
-  return { change: 'leave', what, name, note: 'not in the file, left alone' };
+  return { change: 'leave', what, name, note: 'not in the file, left unchanged' };
 }
 
 type Tuple = Pick<Policy, 'scope' | 'action'>;

@@ -68,7 +68,9 @@ async function underLock(desired: Desired, store: OpenStore, options: ProvisionO
       return undefined;
     }
     const clientId = await applyAgain(desired, { planned, look }, { ...options, store });
-    report.line(says(todo.length > 0 ? 'everything is as the file says' : 'nothing to do: all is as the file says'));
+    report.line(
+      says(todo.length > 0 ? 'done: everything matches the file' : 'nothing to do: everything matches the file'),
+    );
     return clientId;
   } finally {
     await store.close();
@@ -91,7 +93,7 @@ function applyAgain(desired: Desired, views: Views, applying: Omit<Applying, 'on
   const onDone: Applying['onDone'] = ({ change, what, name }) =>
     report.line({ text: `done: ${change} ${what} ${name}`, data: { done: change, what, name } });
   const onProgress = ({ step, fields }: Progress) =>
-    report.line({ text: `${step}: ${fields['code']}, in ${fields['inS']} s`, data: { step, ...fields } });
+    report.line({ text: `${fields['code']}: ${step} in ${fields['inS']} s`, data: { step, ...fields } });
   return retry({ clock, onProgress }, async () => {
     const current = planned ?? (await views.look());
     planned = undefined;
@@ -112,7 +114,7 @@ async function planFor(desired: Desired, place: Place, options: ProvisionOptions
 /** Two that both change what is in the file would each take the other's secret for a stranger. */
 function refuseDuringRotation({ secret: { file } }: Desired, { memory }: Place): void {
   if (memory.journal?.attempt === undefined || memory.journal.provision === undefined) return;
-  const message = 'is being rotated; run `aritma-sidecar rotate` to its end first';
+  const message = 'is being rotated; finish that first with `aritma-sidecar rotate`';
   throw new SidecarError('IAM_CONFLICT', { problems: [{ where: file, path: '', message }] });
 }
 

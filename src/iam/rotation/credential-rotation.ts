@@ -11,7 +11,7 @@ import { SidecarError } from '../../core/errors.ts';
 import type { Secret } from '../../core/secret.ts';
 import { createIdentity, tokenKey } from '../../oauth/credentials.ts';
 import { createIamApi } from '../api.ts';
-import { connectIam } from '../connection.ts';
+import { connectIam, sourceOf } from '../connection.ts';
 import { beginJournal, parseJournal } from './journal.ts';
 import { openSecretStore } from './open-store.ts';
 import { type Outcome, type RotationOptions, rotate } from './rotate.ts';
@@ -89,18 +89,20 @@ export function storeOf(loaded: LoadedConfig, credential: string): SecretStore {
   const inUse = loaded.secrets.get(credential)?.[0]?.value;
   const { resolve, cluster } = loaded;
   const clock = { now: Date.now, sleep, startTimer: systemClock.startTimer };
-  return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve, cluster, clock });
+  const source = { where: sourceOf(loaded), path: `credentials.${credential}.rotation` };
+  return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve, cluster, clock, source });
 }
 
 type Rotated = CredentialConfig & { readonly rotation: NonNullable<CredentialConfig['rotation']> };
 
-function credentialOf({ config }: LoadedConfig, name: string): Rotated {
-  const settings = Object.hasOwn(config.credentials, name) ? config.credentials[name] : undefined;
+function credentialOf(loaded: LoadedConfig, name: string): Rotated {
+  const { credentials } = loaded.config;
+  const settings = Object.hasOwn(credentials, name) ? credentials[name] : undefined;
   const rotation = settings?.rotation ?? RotationSchema.parse({});
   if (settings && rotation && settings.auth !== 'private_key_jwt') return { ...settings, rotation };
-  const message = settings ? 'authenticates with keys; replace their files' : 'is no credential of this configuration';
+  const message = settings ? 'authenticates with a key; replace the key file instead' : 'is not configured';
   throw new SidecarError('CONFIG_INVALID', {
-    problems: [{ where: 'configuration', path: `credentials.${name}`, message }],
+    problems: [{ where: sourceOf(loaded), path: `credentials.${name}`, message }],
   });
 }
 

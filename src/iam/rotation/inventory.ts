@@ -27,7 +27,7 @@ export interface Known {
 export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs, inUseWorks }: Known): Inventory {
   // It would be taken for a stray, and the journal is the only place its value is kept.
   if (journal.provision) {
-    const message = 'is not finished; run `aritma-sidecar iam provision` to its end first';
+    const message = 'is not finished; run `aritma-sidecar iam provision` again first';
     throw new SidecarError('IAM_CONFLICT', { problems: [{ where: 'provisioning', path: '', message }] });
   }
   const prefix = descriptionPrefix(journal);

@@ -124,7 +124,7 @@ async function readCa(file: string): Promise<string> {
 async function readMounted(file: string): Promise<string> {
   const text = await readText(file);
   if (text !== undefined) return text;
-  const reason = 'no service account is mounted: run in a pod, without automountServiceAccountToken: false';
+  const reason = 'no service account is mounted: run in a pod, and without automountServiceAccountToken: false';
   throw new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'read', file, errno: 'ENOENT', reason } });
 }
 
@@ -132,7 +132,9 @@ async function readToken(file: string): Promise<Secret> {
   const text = (await readMounted(file)).trim();
   // Anything else would be refused by the HTTP client in words that are not ours.
   if (/^[\w.~+/=-]+$/.test(text)) return new Secret(text);
-  throw new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'read', file, reason: 'holds no token' } });
+  throw new SidecarError('ROTATION_STORE_FAILED', {
+    fields: { doing: 'read', file, reason: 'the file holds no token' },
+  });
 }
 
 interface RawResponse {
@@ -147,7 +149,7 @@ async function exchange(pool: Dispatcher, request: ApiRequest, token: Secret): P
   const outcome = await sendBounded(pool, httpRequest(request, token));
   if (outcome.response) {
     const { status, headers, body: text } = outcome.response;
-    if (outcome.tooLarge) throw failed(request, { status, reason: 'larger than any Secret' });
+    if (outcome.tooLarge) throw failed(request, { status, reason: 'the response is larger than any Secret' });
     return { status, headers, text };
   }
   if (outcome.failed instanceof SidecarError) throw outcome.failed;
@@ -181,25 +183,26 @@ function judge(request: ApiRequest, { status, headers, text, failure }: RawRespo
     const saidAt = Date.parse(String(headers['date']));
     const secret = json && asKubernetesSecret(json, saidAt);
     if (secret) return { kind: 'done', secret };
-    throw failed(request, { status, reason: 'the response is no Secret; it is not from the API server' });
+    throw failed(request, { status, reason: 'the response is not a Secret, so it is not from the API server' });
   }
   // Of a Status only the reason: its message may quote what was sent.
   const { reason } = json ?? {};
   const said = typeof reason === 'string' && /^[A-Za-z]{1,40}$/.test(reason) ? reason : '';
   if (status === 409) return { kind: 'conflict' };
   if (status === 408 || status === 429 || status >= 500) {
-    const error = failed(request, { status, reason: said || 'the API server is busy or in trouble' });
+    const error = failed(request, { status, reason: said || 'the API server is overloaded or fails' });
     return { kind: 'unavailable', retryAfterMs: retryAfterMs(headers['retry-after']), error };
   }
   throw failed(request, { status, reason: explain(request, status) ?? said });
 }
 
 function explain({ verb, namespace, secret }: ApiRequest, status: number): string | undefined {
-  if (status === 401) return 'the API server does not accept the token of the service account';
+  if (status === 401) return 'the API server refuses the token of the service account';
   if (status === 403) return `RBAC must allow ${verb} on secrets, resourceNames [${secret}], in namespace ${namespace}`;
-  if (status === 404) return 'there is no such Secret: create it, with the client secret that is in use';
-  if (status === 422) return 'the API server finds the change invalid: is the Secret immutable, or larger than 1 MiB?';
-  return status < 400 ? 'a redirect, which is never followed' : undefined;
+  if (status === 404) return 'the Secret does not exist: create it with the current client secret';
+  if (status === 422)
+    return 'the API server refuses the change as invalid: is the Secret immutable, or larger than 1 MiB?';
+  return status < 400 ? 'a redirect; redirects are not followed' : undefined;
 }
 
 function asKubernetesSecret(json: Readonly<Record<string, unknown>>, saidAt: number): KubernetesSecret | undefined {

@@ -138,7 +138,7 @@ function createHolder({ key, pod }: KubernetesStoreOptions) {
   };
   const take: Plan = (current) => {
     // Its metadata could still be changed, and the rotation would fail half-way.
-    if (current.immutable) throw unusable('the Secret is immutable: delete it and create it without that');
+    if (current.immutable) throw unusable('the Secret is immutable: delete it and create it again without `immutable`');
     const lease = leaseOf(current);
     // An earlier try of ours may have succeeded without our hearing of it.
     if (lease?.nonce === nonce) return undefined;

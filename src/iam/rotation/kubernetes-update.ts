@@ -71,7 +71,7 @@ function withTime(secret: KubernetesSecret, clock: RotationClock): KubernetesSec
 }
 
 function contended(): SidecarError {
-  const reason = 'other programs change the Secret faster than it can be read and changed';
+  const reason = 'other programs keep changing the Secret between reading and writing it';
   return new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'change', status: 409, reason } });
 }
 

@@ -1,6 +1,7 @@
 /**
  * From the options of a rotation to the store they mean.
  */
+import type { Problem } from '../../config/problems.ts';
 import { SidecarError } from '../../core/errors.ts';
 import type { Secret } from '../../core/secret.ts';
 import { execStore } from './exec-store.ts';
@@ -24,6 +25,8 @@ export interface StoreOptions {
   /** The cluster this runs in. */
   readonly cluster: Pick<KubernetesStoreOptions, 'apiServer' | 'pod'> | undefined;
   readonly clock: KubernetesStoreOptions['clock'];
+  /** Where the `rotation` options are, for a configuration problem. */
+  readonly source: Pick<Problem, 'where' | 'path'>;
 }
 
 /** Vaults respond in seconds; a program that takes longer hangs. */
@@ -34,7 +37,8 @@ export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...r
   const { kubernetes, exec, journal } = rotation;
   if (kubernetes) {
     const { cluster, clock } = rest;
-    if (!cluster) throw unusable('has kubernetes, and this is no Kubernetes pod: KUBERNETES_SERVICE_HOST is not set');
+    if (!cluster)
+      throw unusable(rest, 'has kubernetes, but this is no Kubernetes pod: KUBERNETES_SERVICE_HOST is not set');
     return createKubernetesStore({ ...kubernetes, ...cluster, clock });
   }
   if (exec && journal) {
@@ -49,10 +53,11 @@ export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...r
   }
   if (file !== undefined) return createFileStore(resolve(file), journal && resolve(journal));
   throw unusable(
-    'needs the first of secrets to be a file, or kubernetes or exec: an environment variable cannot be changed',
+    rest,
+    'needs a file as the first of secrets, or kubernetes, or exec: an environment variable cannot be changed',
   );
 }
 
-function unusable(message: string): SidecarError {
-  return new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'rotation', message }] });
+function unusable({ source }: Pick<StoreOptions, 'source'>, message: string): SidecarError {
+  return new SidecarError('CONFIG_INVALID', { problems: [{ ...source, message }] });
 }

@@ -140,7 +140,8 @@ async function create(journal: WithAttempt, options: RotationOptions): Promise<J
     created = true;
     const [made] = id === undefined ? await find() : [];
     const known = id ?? made?.clientSecretId;
-    if (known === undefined) throw new SidecarError('IAM_INVALID', { fields: { reason: 'created, and not listed' } });
+    if (known === undefined)
+      throw new SidecarError('IAM_INVALID', { fields: { reason: 'created, but IAM does not list it' } });
     return known;
   });
   return keep({ ...journal, attempt: { ...attempt, phase: 'created', clientSecretId } }, options);
@@ -183,9 +184,8 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
   const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
   const inStore = await store.readSecret();
   // Somebody may have gone back to the old one by hand, for reasons we must not overrule.
-  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint())
-    throw kept('the store holds another secret');
-  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token at the moment');
+  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint()) throw kept('the store has another secret');
+  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token right now');
   const secrets = await list(options);
   // Twins have one value: the longest-lived stays, whatever id the response to a creation named.
   const [listed, ...twins] = secrets
@@ -215,7 +215,8 @@ async function abandon(journal: WithAttempt, options: RotationOptions): Promise<
 }
 
 function newValue({ value }: Attempt): Secret {
-  if (value === undefined) throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'no value' } });
+  if (value === undefined)
+    throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'the new secret has no value' } });
   return new Secret(value);
 }
 
@@ -235,7 +236,8 @@ async function remove(ids: readonly string[], step: 'cleaned' | 'retired', optio
   await retry(options, async () => {
     for (const id of ids) await options.iam.deleteSecret(options.clientId, id);
     const left = (await listOnce(options)).filter(({ clientSecretId }) => ids.includes(clientSecretId));
-    if (left.length > 0) throw new SidecarError('IAM_INVALID', { fields: { reason: 'deleted, and still listed' } });
+    if (left.length > 0)
+      throw new SidecarError('IAM_INVALID', { fields: { reason: 'deleted, but IAM still lists it' } });
   });
   for (const secret of ids) options.onProgress?.({ step, fields: { secret } });
 }

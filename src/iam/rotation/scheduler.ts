@@ -115,7 +115,7 @@ async function tick(name: string, state: CredentialState, options: RotationSched
     await readExpiries(name, state, options);
   } catch (error) {
     if (error instanceof Closed) return;
-    options.log.error('unexpected error in the care for secrets', {
+    options.log.error('unexpected error in the rotation scheduler', {
       credential: name,
       reason: String((error as Error).name),
     });
@@ -152,7 +152,7 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
     state.lastError = { code: error.code, at: now };
     state.rotateAt = now + Math.min(FIRST_RETRY_MS * 2 ** (state.failures - 1), REFRESH_MS);
     metrics.count('rotations_total', { credential: name, result: error.code });
-    log.error('rotation stopped, it is resumed later', { credential: name, code: error.code, ...error.extras.fields });
+    log.error('rotation failed, it will resume later', { credential: name, code: error.code, ...error.extras.fields });
   }
 }
 
@@ -213,7 +213,7 @@ async function readExpiries(
     if (due < before && !state.lastError) state.rotateAt = Math.min(state.rotateAt, due);
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
-    log.warn('Aritma IAM does not tell when secrets expire', {
+    log.warn('cannot read the expiry of secrets from Aritma IAM', {
       credential: name,
       code: error.code,
       ...error.extras.fields,
