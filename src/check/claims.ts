@@ -1,6 +1,6 @@
 /**
- * What a token says about itself, as far as that shows a mistake before an API does, or explains one of its refusals: times,
- * scopes, audience, issuer. The token is only ever read here, and only these claims; an opaque one says nothing.
+ * Reads the claims of a token (times, scopes, audience, issuer) to find mistakes before an API does, or to explain its
+ * refusal. The only place that reads a token, and only these claims. An opaque token has none.
  */
 import { decodeJwt } from 'jose';
 import type { Words } from '../core/failure.ts';
@@ -11,10 +11,10 @@ import { shown } from './finding.ts';
 
 export interface Issued {
   readonly authorization: Secret;
-  /** Of the token endpoint's response, which states `expires_in` and `scope`. */
+  /** Body of the token endpoint's response, with `expires_in` and `scope`. */
   readonly body: string;
   readonly target: TokenTarget;
-  /** The configured one, if there is one. */
+  /** The configured issuer, if any. */
   readonly issuer: string | undefined;
   /** Epoch ms. */
   readonly now: number;
@@ -24,10 +24,10 @@ type Claims = Readonly<Record<string, unknown>>;
 
 const SHORT_S = 60;
 const LONG_S = 24 * 3600;
-/** Clocks of two machines are never the same. */
+/** Clocks of two machines always differ a little. */
 const TOLERANCE_S = 60;
 
-/** Everything about a token that works but will not do what is wanted. */
+/** Returns what is wrong with a token that the server issued but that will probably not work at the API. */
 export function doubts(issued: Issued): Words[] {
   const response = parseObject(issued.body) ?? {};
   const claims = claimsOf(issued.authorization);
@@ -38,13 +38,13 @@ export function doubts(issued: Issued): Words[] {
   ].filter((words) => words !== undefined);
 }
 
-/** Tokens that live for more than a day. */
+/** Whether the token's own claims give it more than a day. */
 export function isLongLived({ authorization }: Issued): boolean {
   return (ownLifetimeS(claimsOf(authorization)) ?? 0) > LONG_S;
 }
 
 /**
- * Why an API may find a token invalid (RFC 6750 §3.1, `invalid_token`), as far as its claims show it.
+ * Returns why an API may refuse a token as invalid (RFC 6750 §3.1, `invalid_token`), as far as its claims show.
  * @param host of the API
  * @param now epoch ms
  */
@@ -69,11 +69,11 @@ export function whyInvalid(authorization: Secret, host: string, now: number): Om
 
 const ENVIRONMENT = /(?:^|[.-])(dev|test|stag(?:e|ing)|qa|uat|sandbox|demo)(?=[.-])/i;
 
-/** A token of dev at the API of prod, or the other way round. */
+/** Finds a dev token sent to a prod API, or the other way round, by the names of the hosts. */
 function environment(claims: Claims, host: string): Omit<Words, 'cause'> | undefined {
   const issuer = String(claims['iss']);
   const name = URL.canParse(issuer) ? new URL(issuer).hostname : '';
-  // An address says nothing of its environment, and neither does a name without a domain.
+  // An IP address or a name without a domain does not show its environment.
   if (![name, host].every((text) => /\.[a-z]+$/i.test(text))) return undefined;
   const [theirs, its] = [name, host].map((text) => ENVIRONMENT.exec(text)?.[1]?.toLowerCase() ?? 'prod');
   if (theirs === its) return undefined;

@@ -1,11 +1,11 @@
 /**
- * What is wrong with the configuration itself, or works but should not stay so.
+ * Findings about the configuration itself: problems, and settings that work but should change.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { Problem } from '../config/problems.ts';
 import { FINDING, type Finding } from './finding.ts';
 
-/** Of a configuration that could not be loaded: all its problems at once. */
+/** Returns a finding for each problem of a configuration that could not be loaded. */
 export function problemFindings(problems: readonly Problem[]): Finding[] {
   return problems.map(({ where, path, message }) =>
     FINDING.error(`configuration ${where}`, 'CONFIG_INVALID', {
@@ -16,7 +16,7 @@ export function problemFindings(problems: readonly Problem[]): Finding[] {
   );
 }
 
-/** Of one that could. File modes have findings of their own. */
+/** Returns the findings of a loaded configuration, without file modes: `fileFindings` reports those. */
 export function configurationFindings({ file, warnings }: LoadedConfig): Finding[] {
   const from = file === undefined ? 'environment, flags and presets' : file;
   const others = warnings.filter((message) => !message.startsWith('secret file '));

@@ -1,6 +1,6 @@
 /**
- * What the identity server says of itself: its discovery document, judged by the same rule as the sidecar's, and why it is
- * refused in plain words; and what time it has (`Date`, RFC 9110 §6.6.1), because assertions and tokens are judged by clocks.
+ * Fetches the identity server's discovery document, judges it by the sidecar's rule and explains a refusal. Compares
+ * the server's clock (`Date`, RFC 9110 §6.6.1) with this machine's, because assertions and tokens depend on the time.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { Words } from '../core/failure.ts';
@@ -17,14 +17,14 @@ import { ask, LIMIT_MS } from './request.ts';
 
 export interface DiscoveryReport {
   readonly finding: Finding;
-  /** Absent when it cannot be used. */
+  /** Absent when it is unusable. */
   readonly document?: Discovered | undefined;
   readonly reading: Reading | undefined;
 }
 
 const MAX_BODY_BYTES = 256 * 1024;
 
-/** Fetches it once. */
+/** Fetches the document once. Never throws for what the server or network does. */
 export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Promise<DiscoveryReport> {
   const subject = `discovery ${name}`;
   const egress = createEgress(leg.base, { loaded, connections: 1, maxBytes: 2 * MAX_BODY_BYTES, owner: leg.owner });
@@ -80,9 +80,9 @@ function refusal(response: RawResponse, body: Record<string, unknown> | undefine
 }
 
 export interface Reading {
-  /** The header as it came; whole seconds. */
+  /** The `Date` header as received; whole seconds. */
   readonly date: string | string[] | undefined;
-  /** Epoch ms when the response came. */
+  /** When the response arrived, epoch ms. */
   readonly at: number;
 }
 
@@ -90,8 +90,8 @@ const WARNING_S = 30;
 const ERROR_S = 300;
 
 /**
- * Undefined when the server does not tell the time.
- * @param works a token was obtained all the same, so the clock is nothing that keeps the sidecar from its work
+ * Compares the clocks: warns from 30 s, error from 300 s. Undefined when the server sends no usable `Date`.
+ * @param works whether a token was obtained; then a wrong clock is only a warning
  */
 export function clockFinding(host: string, { date, at }: Reading, works: boolean): Finding | undefined {
   const theirs = typeof date === 'string' ? Date.parse(date) : Number.NaN;

@@ -1,5 +1,5 @@
 /**
- * The files a configuration names: who else can read a secret, whose it is, and how long certificates still last.
+ * Checks the files that a configuration names: who can read a secret, who owns it, and whether certificates are good.
  */
 import type { X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
@@ -18,7 +18,7 @@ interface SecretFile {
 const DAY_MS = 24 * 3_600_000;
 const EXPIRES_SOON_DAYS = 30;
 
-/** Nothing is said of what is in order. */
+/** Returns findings only for files with a problem. */
 export function fileFindings({ config, tls }: LoadedConfig): Finding[] {
   const secrets = secretFiles(config).flatMap(({ subject, path }) =>
     accessDoubts(resolve(path), process.platform !== 'win32').map(({ message, ...words }) =>
@@ -48,7 +48,7 @@ function secretFiles({ credentials, routes, callers }: Config): SecretFile[] {
 
 type Use = 'server' | 'client' | 'ca';
 
-/** Of a chain or a bundle every certificate counts. */
+/** Checks every certificate of a chain or bundle. */
 function certificateFindings(subject: string, pem: Buffer | undefined, use: Use): Finding[] {
   const list = pem === undefined ? [] : parseCertificates(pem, 'chain').list;
   return list.flatMap((certificate, index) => {
@@ -82,11 +82,11 @@ function dateFindings(subject: string, label: string, { validFrom, validTo }: X5
   return [FINDING.warning(subject, 'CONFIG_INVALID', { cause: 'certificate_expires_soon', message, fix })];
 }
 
-/** RFC 5280 §4.2.1.12; the last one is for any use. */
+/** Extended key usages (RFC 5280 §4.2.1.12); `any` allows every use. */
 const PURPOSES = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2', any: '2.5.29.37.0' } as const;
 const MIN_RSA_BITS = 2048;
 
-/** What certificates have that are valid and yet refused, by this program or by others. */
+/** Returns why a certificate may be refused although its dates are valid. */
 function weaknesses(certificate: X509Certificate, use: Use): Words[] {
   const { signatureAlgorithm = '', publicKey, keyUsage, subject, issuer, ca } = certificate;
   const bits = publicKey.asymmetricKeyDetails?.modulusLength;
@@ -100,7 +100,7 @@ function weaknesses(certificate: X509Certificate, use: Use): Words[] {
       `use a certificate with a key of ${MIN_RSA_BITS} bits or more`,
     );
   }
-  // Nobody checks the signature of a root by itself.
+  // Nobody checks the signature of a root.
   if (/sha1|md5/i.test(signatureAlgorithm) && !isSelfIssued) {
     add(
       'certificate_weak_signature',

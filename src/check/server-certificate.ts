@@ -1,16 +1,16 @@
 /**
- * Why a server's certificate is not accepted, and how long an accepted one will go on being so.
+ * Explains why a server's certificate is not accepted, and when an accepted one expires.
  */
 import type { DetailedPeerCertificate } from 'node:tls';
 import type { Words } from '../core/failure.ts';
 import { shown } from './finding.ts';
 
 export interface Presented {
-  /** What the server showed, its own certificate first. */
+  /** The server's own certificate, linked to its chain. */
   readonly certificate: DetailedPeerCertificate;
   /** `id.aritma.io`. */
   readonly host: string;
-  /** Whether `tls.ca` names the only CAs trusted here. */
+  /** Whether `tls.ca` is set, so that only its CAs are trusted. */
   readonly hasOwnCa: boolean;
   /** Epoch ms. */
   readonly now: number;
@@ -20,6 +20,7 @@ const DAY_MS = 24 * 3_600_000;
 const EXPIRES_SOON_DAYS = 14;
 
 /**
+ * Explains why the certificate is refused, and what to do.
  * @param reason OpenSSL's or Node's code, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`
  */
 export function refusal(reason: string, presented: Presented): Words {
@@ -50,7 +51,7 @@ export function refusal(reason: string, presented: Presented): Words {
 
 const UNKNOWN_CA = /^(UNABLE_TO_|SELF_SIGNED_CERT_IN_CHAIN|CERT_UNTRUSTED)/;
 
-/** The certificate works now but not for long. */
+/** Returns a warning when the certificate expires within 14 days. */
 export function expiry({ certificate, host, now }: Presented): Words | undefined {
   const days = Math.floor((Date.parse(certificate.valid_to) - now) / DAY_MS);
   if (!(days < EXPIRES_SOON_DAYS)) return undefined;
@@ -61,7 +62,7 @@ export function expiry({ certificate, host, now }: Presented): Words | undefined
   };
 }
 
-/** `by "R11", valid until 2027-01-31`. */
+/** Returns issuer and last day: `certificate by "R11" until 2027-01-31`. */
 export function validity(certificate: DetailedPeerCertificate): string {
   return `certificate by ${nameOf(certificate.issuer)} until ${day(certificate.valid_to)}`;
 }
@@ -95,7 +96,7 @@ function outOfDate({ certificate, host, now }: Presented, how: 'expired' | 'not_
   return { cause: `tls_${how}`, message, fix };
 }
 
-/** From the server's own to the last one known; a root is its own issuer. */
+/** From the server's certificate to the last known issuer. A root is its own issuer, so the loop ends there. */
 function chainOf(leaf: DetailedPeerCertificate): DetailedPeerCertificate[] {
   const chain = [leaf];
   for (let next = leaf.issuerCertificate; next && !chain.includes(next); next = next.issuerCertificate)

@@ -1,6 +1,6 @@
 /**
- * An API called with its token, over the same connections as the sidecar's: does it respond, and does it take the
- * token? What it thinks of its root path is its own affair.
+ * Calls an API with its token, over the same connections as the sidecar: does it respond, and does it accept the token?
+ * Any other response to its root path is fine.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
@@ -16,7 +16,7 @@ import { whyInvalid } from './claims.ts';
 import { FINDING, type Finding } from './finding.ts';
 import { ask, LIMIT_MS } from './request.ts';
 
-/** One GET on the route's base path. */
+/** Sends one GET to the route's base path. Never throws for what the API or network does. */
 export async function callUpstream(route: RouteConfig, authorization: Secret, loaded: LoadedConfig): Promise<Finding> {
   const { upstream, path } = route;
   const subject = `upstream ${path} → ${upstream.origin}${upstream.basePath}`;
@@ -36,7 +36,7 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
   return FINDING.error(subject, CODES[words.cause] ?? 'UPSTREAM_UNREACHABLE', words);
 }
 
-/** What a caller of the sidecar would get. */
+/** The code that a caller of the sidecar would get, by cause. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
   answer_timeout: 'UPSTREAM_TIMEOUT',
   connection_reset: 'UPSTREAM_RESET',
@@ -74,7 +74,7 @@ function judge(subject: string, response: RawResponse, { upstream, authorization
 
 const SCOPE_FIX = 'set `scope` to what the API requires, and add it to the client’s allowedScopes in Aritma IAM';
 
-/** Only what is recognized is said: a server could put anything into its words. */
+/** Known reasons in `WWW-Authenticate`. The finding uses these texts, never the server's: it could send anything. */
 const REASONS: readonly (readonly [pattern: RegExp, cause: string, why: string, fix: string])[] = [
   [
     /audience/i,
@@ -109,7 +109,7 @@ const REASONS: readonly (readonly [pattern: RegExp, cause: string, why: string, 
   [/insufficient_scope|scope/i, 'scope', 'the token lacks a scope', SCOPE_FIX],
 ];
 
-/** What the API does not say, the token's claims may. */
+/** Adds what the token's claims show; it becomes the cause if the API gives no reason. */
 function explained(words: Words, challenge: string, why: Omit<Words, 'cause'>): Words {
   if (!/invalid_token/i.test(challenge)) return words;
   const isKnown = words.cause !== 'upstream_401';

@@ -1,5 +1,5 @@
 /**
- * Aritma IAM as the configuration says: where it is, how to get there, and whose tokens to use.
+ * Connects to Aritma IAM as configured: its address, the network settings, and the credential for its tokens.
  */
 
 import type { LoadedConfig } from '../config/load.ts';
@@ -17,12 +17,16 @@ export interface OpenIam extends AsyncDisposable {
   readonly connection: IamConnection;
 }
 
-/** One request at a time is all that commands and rotations make. */
+/** Enough: commands and rotations send one request at a time. */
 const CONNECTIONS = 2;
 
 /**
- * Connects with tokens of a credential, `iam.credential` by default. Fetches the first one at once.
+ * Connects with tokens of a credential, `iam.credential` by default. Dispose of it to close connections and token
+ * refresh.
  * @throws SidecarError CONFIG_INVALID when no IAM is configured
+ * @example
+ * await using iam = connectIam(loadConfig());
+ * const client = await createIamApi(iam.connection).client('my-erp');
  */
 export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?.credential ?? 'default'): OpenIam {
   const { token } = loaded.config;
@@ -57,7 +61,7 @@ export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?
   });
 }
 
-/** The doctor tries a credential with the scope of its routes: of the one for IAM nobody else would say what is missing. */
+/** Explains a refused IAM scope. The doctor cannot: it tries a credential only with the scopes of its routes. */
 function aboutScope(error: unknown, { credential, scope }: { credential: string; scope: string }): unknown {
   if (!(error instanceof SidecarError) || error.extras.failure?.cause !== 'token_invalid_scope') return error;
   const failure = {
@@ -69,7 +73,7 @@ function aboutScope(error: unknown, { credential, scope }: { credential: string;
 }
 
 /**
- * Connects with a token that somebody brings along. There is no other one, so a 401 to it is final.
+ * Connects with a given token. There is no other one, so a 401 is final.
  * @param authorization `Bearer` and the token
  * @throws SidecarError CONFIG_INVALID when no IAM is configured
  */
@@ -100,7 +104,9 @@ function iamOf(loaded: LoadedConfig): NonNullable<Config['iam']> {
   throw new SidecarError('CONFIG_INVALID', { problems: [{ where: sourceOf(loaded), path: 'iam', message }] });
 }
 
-/** Where a missing or wrong option belongs, for a problem's `where`: the file, or `flags and environment` without one. */
+/**
+ * Where a missing or wrong option belongs, for a problem's `where`: the file, or `flags and environment` without one.
+ */
 export function sourceOf({ file }: Pick<LoadedConfig, 'file'>): string {
   return file ?? 'flags and environment';
 }

@@ -1,6 +1,6 @@
 /**
- * How things stand before a plan is made: at IAM, in the secret's file and in the journal beside it. Only looks. Refuses
- * whatever would make a plan a guess, and says what to do about it.
+ * Reads the current state before planning: IAM, the secret's file and the journal next to it. Changes nothing. Refuses
+ * a state for which a plan would be a guess, and tells the user what to do.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { Secret } from '../../core/secret.ts';
@@ -16,18 +16,22 @@ import { findSubject } from './subject.ts';
 
 export interface Place {
   readonly memory: Memory;
-  /** What is in the file. */
+  /** The secret in the file; undefined = none. */
   readonly stored: Secret | undefined;
 }
 
 export interface Looking {
   readonly iam: IamApi;
-  /** Asks for a real token as this client, with this secret and nothing else. */
+  /** Requests a real token for this client with only this secret. */
   readonly verify: (clientId: string, secret: Secret) => Promise<Verdict>;
   readonly clock: Pick<RotationClock, 'now'>;
 }
 
-/** @throws SidecarError IAM_CONFLICT with what to do; IAM_*; TOKEN_UNAVAILABLE when nobody can say whose a secret is */
+/**
+ * Returns the current state.
+ * @throws SidecarError IAM_CONFLICT with what to do; other IAM_*; TOKEN_UNAVAILABLE when the stored secret cannot be
+ * tested
+ */
 export async function lookAround(desired: Desired, place: Place, looking: Looking): Promise<Actual> {
   const client = await findClient(desired, place.memory, looking);
   const nowMs = looking.clock.now();
@@ -43,7 +47,7 @@ export async function lookAround(desired: Desired, place: Place, looking: Lookin
   return { client, secrets, subjectId, policies, secret, nowMs };
 }
 
-/** Filtered once more, since a server that ignores the filter would lend us everybody's. */
+/** Lists the subject's policies. Filters again, because a server that ignores the filter sends everybody's. */
 export async function policiesOf(iam: IamApi, subject: string) {
   const listed = await all(iam.policies({ subject }));
   return listed.filter((policy) => policy.subject === subject);
@@ -53,7 +57,7 @@ async function findClient({ client, secret }: Desired, memory: Memory, { iam }: 
   const remembered = memory.journal?.clientId;
   if (remembered === undefined) {
     if (client.id !== undefined) return iam.client(client.id);
-    // What was being created then has the name that the file had then.
+    // An unfinished creation has the name that the file had then.
     const begun = memory.creating && (await clientNamed(iam, memory.creating.creating.name, memory.creating));
     return begun ?? clientNamed(iam, client.name);
   }

@@ -1,5 +1,5 @@
 /**
- * From the options of a rotation to the store they mean.
+ * Creates the secret store that the options of a rotation describe.
  */
 import type { Problem } from '../../config/problems.ts';
 import { SidecarError } from '../../core/errors.ts';
@@ -15,24 +15,27 @@ export interface StoreOptions {
     readonly exec?: readonly string[] | undefined;
     readonly kubernetes?: Pick<KubernetesStoreOptions, 'secret' | 'key' | 'namespace'> | undefined;
   };
-  /** The file the credential reads its first secret from. */
+  /** The file of the credential's first secret. */
   readonly file: string | undefined;
-  /** That secret. */
+  /** The value of that secret. */
   readonly inUse: Secret | undefined;
   readonly clientId: string;
-  /** From a configured file name to its path. */
+  /** Resolves a configured file name to its path. */
   readonly resolve: (file: string) => string;
-  /** The cluster this runs in. */
+  /** The cluster this runs in, if any. */
   readonly cluster: Pick<KubernetesStoreOptions, 'apiServer' | 'pod'> | undefined;
   readonly clock: KubernetesStoreOptions['clock'];
   /** Where the `rotation` options are, for a configuration problem. */
   readonly source: Pick<Problem, 'where' | 'path'>;
 }
 
-/** Vaults respond in seconds; a program that takes longer hangs. */
+/** Vaults respond within seconds; a program that takes longer hangs. */
 const EXEC_TIMEOUT_MS = 60_000;
 
-/** @throws SidecarError CONFIG_INVALID for a secret that is in no store */
+/**
+ * Creates the store; opens nothing yet. @throws SidecarError CONFIG_INVALID when the secret is in no store that can be
+ * written
+ */
 export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...rest }: StoreOptions): SecretStore {
   const { kubernetes, exec, journal } = rotation;
   if (kubernetes) {
@@ -46,7 +49,7 @@ export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...r
       name: `program ${exec[0]}`,
       journal: resolve(journal),
       written: [],
-      // What it stored is read by whoever the operator wants to read it; here only the configured secret is known.
+      // The program stores the secret where we cannot read it; we know only the configured one.
       read: async () => inUse,
       write: (value) => execStore({ command: exec, clientId, timeoutMs: EXEC_TIMEOUT_MS }, value),
     });
