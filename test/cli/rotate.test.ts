@@ -148,6 +148,12 @@ describe.concurrent('rotate', () => {
     ['an administrator that is refused', { admin: 'wrong-secret-of-admin' }, 5, 'CREDENTIALS_REJECTED'],
     ['a secret in the environment', { source: { env: 'S' } }, 2, 'needs the first of secrets to be a file'],
     ['an overlap beyond the lifetime', { rotation: { overlap: '91d' } }, 2, 'secretLifetime'],
+    [
+      'a Kubernetes Secret outside a pod',
+      { rotation: { kubernetes: { secret: 's', key: 'k' } } },
+      2,
+      'config.yaml: credentials.default.rotation has kubernetes, but this is no Kubernetes pod',
+    ],
     ['an exec without a journal', { rotation: { exec: ['true'] } }, 2, 'is required with exec'],
   ])('exits with the code of its cause for %s, and the secret is as it was', async (_what, given, exit, words) => {
     using folder = createFolder();
@@ -161,6 +167,6 @@ describe.concurrent('rotate', () => {
     using folder = createFolder();
     const { config } = await setUp(folder);
     const { code, stderr } = await run(['rotate', '--config', config, '--credential', name]);
-    expect([code, stderr]).toEqual([2, expect.stringContaining(`credentials.${name} is not configured`)]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`${config}: credentials.${name} is not configured`)]);
   });
 });

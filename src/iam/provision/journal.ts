@@ -37,6 +37,7 @@ function asJson(text: string): unknown {
   }
 }
 
+/** Creates and serializes what the file holds, before and after the client has an id. */
 export const MEMORY = {
   creating(name: string, nowMs: number): Creating {
     const { version, id, since } = beginJournal(name, nowMs);

@@ -33,8 +33,8 @@ const RENEW_MS = 10_000;
 const DEAD_AFTER_MS = 60_000;
 
 /**
- * Takes the lock and renews it until `release`. @throws SidecarError ROTATION_LOCKED with the holder in `fields`,
- * ROTATION_STORE_FAILED
+ * Takes the lock and renews it until `release`.
+ * @throws SidecarError ROTATION_LOCKED with the holder in `fields`, ROTATION_STORE_FAILED
  */
 export async function acquireLock(path: string): Promise<Lock> {
   const owner: Owner = {

@@ -33,8 +33,8 @@ export interface StoreOptions {
 const EXEC_TIMEOUT_MS = 60_000;
 
 /**
- * Creates the store; opens nothing yet. @throws SidecarError CONFIG_INVALID when the secret is in no store that can be
- * written
+ * Creates the store; opens nothing yet.
+ * @throws SidecarError CONFIG_INVALID when the secret is in no store that can be written
  */
 export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...rest }: StoreOptions): SecretStore {
   const { kubernetes, exec, journal } = rotation;

@@ -16,7 +16,8 @@ const PAUSES_MS = [1000, 3000, 10_000];
 
 /**
  * Calls `work` up to four times while it fails with IAM_UNAVAILABLE or IAM_INVALID; waits for `Retry-After` if longer.
- * `work` itself must check what an earlier try has already done. @throws what `work` throws last
+ * `work` itself must check what an earlier try has already done.
+ * @throws what `work` throws last
  */
 export async function retry<T>(
   { clock, onProgress }: { readonly clock: RotationClock; readonly onProgress?: (progress: Progress) => void },
