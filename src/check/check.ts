@@ -1,7 +1,7 @@
 /**
- * The doctor: tries what the sidecar will do, and says of each step what is wrong and what to do about it. Targets are
- * tried side by side, findings come in the order of the configuration. Touches nothing but the token endpoint, the
- * addresses to listen on and, read-only, the root of each API and the list of secrets at Aritma IAM.
+ * The doctor: tries what the sidecar will do, and reports for each step what is wrong and how to fix it. Checks targets
+ * in parallel and reports findings in the order of the configuration. Uses only the token endpoint, the addresses to
+ * listen on and, read-only, the root of each API and the list of secrets in Aritma IAM.
  */
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
@@ -24,13 +24,16 @@ import { callUpstream } from './upstream.ts';
 
 export interface CheckOptions {
   readonly upstream: boolean;
-  /** What `serve` looks at before it starts, as findings. */
+  /** The checks that `serve` makes before it starts, as findings. */
   readonly preconditions: (loaded: LoadedConfig) => Promise<readonly Finding[]>;
-  /** Called as soon as there is something to say. */
+  /** Called for each finding as soon as it is known and all earlier ones are reported. */
   readonly onFinding: (finding: Finding) => void;
 }
 
-/** Runs every step and returns the exit code of the most fundamental failure, 0 when all is well. */
+/**
+ * Runs every step, reports its findings and returns the exit code of the most basic error, 0 without errors. Never
+ * throws for what a configuration, a server or a network does.
+ */
 export async function diagnose(inputs: LoadOptions, options: CheckOptions): Promise<number> {
   try {
     return await examine(withShortTimeLimits(loadConfig(inputs)), options);
@@ -58,7 +61,7 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
     ...rotationFindings(loaded),
     ...(options.upstream ? upstreamSteps({ loaded, connect, keys, credentials }) : []),
   ];
-  // A mistake of ours in a later step waits until the earlier ones have been told.
+  // A bug in a later step must not hide the findings of earlier ones: its rejection waits for its turn.
   for (const step of steps) step.catch(() => undefined);
   const secrets = [...loaded.secrets.values()].flat().map(({ value }) => value);
   const findings = new Map<string, Finding>();
@@ -66,7 +69,7 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
     const told = await step;
     for (const raw of told) {
       const finding = mask(raw, [...secrets, ...(await tokensOf(credentials))]);
-      // Two credentials of one server see the same clock.
+      // Two credentials with one server give the same clock finding: report it once.
       const id = JSON.stringify(finding);
       if (!findings.has(id)) options.onFinding(finding);
       findings.set(id, finding);
@@ -75,7 +78,9 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
   return exitCode([...findings.values()]);
 }
 
-/** Could it be started, or does it run already? Then what it holds is as it should be. */
+/**
+ * Whether the sidecar could start, or already runs: an address or audit log in use by a running sidecar is no problem.
+ */
 async function startFindings(loaded: LoadedConfig, { preconditions }: CheckOptions): Promise<Finding[]> {
   const running = await runningSidecars(loaded);
   const unmet = (await preconditions(loaded)).filter(
@@ -84,19 +89,19 @@ async function startFindings(loaded: LoadedConfig, { preconditions }: CheckOptio
   return [...(await listenerFindings(loaded, running)), ...unmet];
 }
 
-/** Many slow steps, each within its limit, can still add up. */
+/** Limits the time of one credential: many slow steps, each within its own limit, can still add up. */
 function inTime(name: string, examined: Promise<Examined>): Promise<Examined> {
   const seconds = LIMIT_MS.credential / 1000;
   const words = {
     cause: 'token_timeout',
-    message: `identity server and network together take more than ${seconds} s for this credential`,
-    fix: 'try again later; if it stays so, ask Aritma about its state, and look at proxy and firewall',
+    message: `identity server and network need more than ${seconds} s for this credential`,
+    fix: 'try again later; if it happens again, check proxy and firewall, and ask Aritma whether its service works',
   };
   const late = FINDING.error(`token ${name}`, 'TOKEN_UNAVAILABLE', words);
   return within(LIMIT_MS.credential, examined, () => ({ findings: [late], tokens: new Map() }));
 }
 
-/** Those that have been had so far: what is told later can only quote later ones. */
+/** Returns the tokens obtained so far, to mask them. A finding can only quote tokens that already exist. */
 async function tokensOf(credentials: ReadonlyMap<string, Promise<Examined>>): Promise<Secret[]> {
   const none = Promise.resolve(undefined);
   const examined = await Promise.all([...credentials.values()].map((one) => Promise.race([one, none])));
@@ -105,7 +110,7 @@ async function tokensOf(credentials: ReadonlyMap<string, Promise<Examined>>): Pr
 
 type Connect = (leg: Leg) => Promise<Connection>;
 
-/** Two legs to the same place with the same certificates are one. */
+/** Tries each place once, however many credentials or routes use it with the same certificates. */
 function connections(loaded: LoadedConfig): Connect {
   const made = new Map<string, Promise<Connection>>();
   return (leg) => {
@@ -120,7 +125,7 @@ function placeId({ base, owner, option }: Leg, { tls }: LoadedConfig): string {
   return JSON.stringify([base.origin, tls.has(owner) ? owner : '', option]);
 }
 
-/** By route. Routes that need the same token share it, so each token is requested once. */
+/** Collects the tokens that routes need. Routes that need the same token share it, so each is requested once. */
 function keysOf({ config }: LoadedConfig): Keys {
   const keys = new Map<string, TokenKey>();
   for (const route of config.routes) {
@@ -131,7 +136,7 @@ function keysOf({ config }: LoadedConfig): Keys {
   return keys;
 }
 
-/** By their own JSON. */
+/** Keys by their JSON. */
 type Keys = ReadonlyMap<string, TokenKey>;
 
 interface Upstreams {
@@ -141,7 +146,9 @@ interface Upstreams {
   readonly credentials: ReadonlyMap<string, Promise<Examined>>;
 }
 
-/** The way to an API is looked at once for all routes that go it, and needs no token; the call does. */
+/**
+ * Tries the connection once for all routes to the same place, without a token; then calls each route with its token.
+ */
 function upstreamSteps({ loaded, connect, keys, credentials }: Upstreams): Promise<Finding[]>[] {
   const { routes } = loaded.config;
   const groups = Map.groupBy(routes, (route) => placeId(legOf(route), loaded));

@@ -1,6 +1,6 @@
 /**
- * What a token says about itself, as far as that shows a mistake before an API does, or explains one of its refusals: times,
- * scopes, audience, issuer. The token is only ever read here, and only these claims; an opaque one says nothing.
+ * Reads the claims of a token (times, scopes, audience, issuer) to find mistakes before an API does, or to explain its
+ * refusal. The only place that reads a token, and only these claims. An opaque token has none.
  */
 import { decodeJwt } from 'jose';
 import type { Words } from '../core/failure.ts';
@@ -11,10 +11,10 @@ import { shown } from './finding.ts';
 
 export interface Issued {
   readonly authorization: Secret;
-  /** Of the token endpoint's response, which states `expires_in` and `scope`. */
+  /** Body of the token endpoint's response, with `expires_in` and `scope`. */
   readonly body: string;
   readonly target: TokenTarget;
-  /** The configured one, if there is one. */
+  /** The configured issuer, if any. */
   readonly issuer: string | undefined;
   /** Epoch ms. */
   readonly now: number;
@@ -24,10 +24,10 @@ type Claims = Readonly<Record<string, unknown>>;
 
 const SHORT_S = 60;
 const LONG_S = 24 * 3600;
-/** Clocks of two machines are never the same. */
+/** Clocks of two machines always differ a little. */
 const TOLERANCE_S = 60;
 
-/** Everything about a token that works but will not do what is wanted. */
+/** Returns what is wrong with a token that the server issued but that will probably not work at the API. */
 export function doubts(issued: Issued): Words[] {
   const response = parseObject(issued.body) ?? {};
   const claims = claimsOf(issued.authorization);
@@ -38,13 +38,13 @@ export function doubts(issued: Issued): Words[] {
   ].filter((words) => words !== undefined);
 }
 
-/** Tokens that live for more than a day. */
+/** Whether the token's own claims give it more than a day. */
 export function isLongLived({ authorization }: Issued): boolean {
   return (ownLifetimeS(claimsOf(authorization)) ?? 0) > LONG_S;
 }
 
 /**
- * Why an API may find a token invalid (RFC 6750 §3.1, `invalid_token`), as far as its claims show it.
+ * Returns why an API may refuse a token as invalid (RFC 6750 §3.1, `invalid_token`), as far as its claims show.
  * @param host of the API
  * @param now epoch ms
  */
@@ -52,8 +52,8 @@ export function whyInvalid(authorization: Secret, host: string, now: number): Om
   const claims = claimsOf(authorization);
   if (!claims) {
     return {
-      message: 'it is no JWT, so only the identity server knows what it stands for',
-      fix: 'ask the API’s operator whether it takes such tokens, or only JWTs; the client may have the wrong accessTokenType',
+      message: 'the token is not a JWT, so only the identity server can read it',
+      fix: 'ask the API’s operator whether it accepts opaque tokens or only JWTs; the client may have the wrong accessTokenType',
     };
   }
   const wrong = times(claims, now) ?? environment(claims, host) ?? audienceMissing(claims);
@@ -62,30 +62,30 @@ export function whyInvalid(authorization: Secret, host: string, now: number): Om
   const scope = shown([claims['scope'], claims['scp']].flatMap(listOf).join(' ')) || 'none';
   const left = Math.round((numberOf(claims['exp']) ?? 0) - now / 1000);
   return {
-    message: `it has issuer ${shown(claims['iss'])}, audience ${audience}, scope ${scope}${left > 0 ? ` and is valid for ${left} s` : ''}`,
-    fix: 'compare issuer and audience with what the API expects: `audience`, `resource` and `scope` of the route decide on the latter; if they are right, the API does not know the key it is signed with',
+    message: `the token has issuer ${shown(claims['iss'])}, audience ${audience}, scope ${scope}${left > 0 ? ` and is valid for ${left} s` : ''}`,
+    fix: 'compare issuer and audience with what the API expects; `audience`, `resource` and `scope` of the route set the audience; if both are right, the API does not know the key that signed the token',
   };
 }
 
 const ENVIRONMENT = /(?:^|[.-])(dev|test|stag(?:e|ing)|qa|uat|sandbox|demo)(?=[.-])/i;
 
-/** A token of dev at the API of prod, or the other way round. */
+/** Finds a dev token sent to a prod API, or the other way round, by the names of the hosts. */
 function environment(claims: Claims, host: string): Omit<Words, 'cause'> | undefined {
   const issuer = String(claims['iss']);
   const name = URL.canParse(issuer) ? new URL(issuer).hostname : '';
-  // An address says nothing of its environment, and neither does a name without a domain.
+  // An IP address or a name without a domain does not show its environment.
   if (![name, host].every((text) => /\.[a-z]+$/i.test(text))) return undefined;
   const [theirs, its] = [name, host].map((text) => ENVIRONMENT.exec(text)?.[1]?.toLowerCase() ?? 'prod');
   if (theirs === its) return undefined;
-  const message = `${shown(issuer)} issued it, which by its name is of another environment than ${host}`;
+  const message = `the token comes from ${shown(issuer)}, which by its name belongs to another environment than ${host}`;
   return { message, fix: 'use token endpoint and upstream of the same environment: dev tokens do not work in prod' };
 }
 
 function audienceMissing(claims: Claims): Omit<Words, 'cause'> | undefined {
   if (listOf(claims['aud']).length > 0) return undefined;
   const fix =
-    'set `scope`, `audience` or `resource` of the route to what belongs to the API: they decide whom a token is for';
-  return { message: 'it names no audience, and an API takes only tokens that are for it', fix };
+    'set `scope`, `audience` or `resource` of the route to the values of the API: they set the audience of a token';
+  return { message: 'the token has no audience, but an API accepts only tokens issued for it', fix };
 }
 
 function claimsOf(authorization: Secret): Claims | undefined {
@@ -110,14 +110,14 @@ function lifetime(response: Claims, claims: Claims | undefined): Words | undefin
   if (shortest < SHORT_S) {
     return {
       cause: 'token_short_lived',
-      message: `the token lives for ${Math.floor(shortest)} s only, so a new one is fetched all the time`,
-      fix: 'have the client’s access token lifetime raised in Aritma IAM; an hour is usual',
+      message: `the token lives only ${Math.floor(shortest)} s, so the sidecar fetches new ones all the time`,
+      fix: 'raise the client’s access token lifetime in Aritma IAM; an hour is usual',
     };
   }
   if (stated === undefined || own === undefined || Math.abs(stated - own) <= TOLERANCE_S) return undefined;
   return {
     cause: 'token_lifetime_differs',
-    message: `expires_in says ${Math.floor(stated)} s but the token's own exp says ${Math.floor(own)} s; the shorter one is kept to`,
+    message: `expires_in is ${Math.floor(stated)} s but the token's exp claim gives ${Math.floor(own)} s; the sidecar uses the shorter one`,
     fix: 'tell Aritma: its response contradicts itself',
   };
 }
@@ -130,7 +130,7 @@ function scopes(response: Claims, claims: Claims | undefined, { scope }: TokenTa
   if (missing.length === 0) return undefined;
   return {
     cause: 'token_scope_missing',
-    message: `the token was granted without the scope ${missing.join(' ')}; it has: ${shown(list.join(' ')) || 'none'}`,
+    message: `the token lacks the scope ${missing.join(' ')}; it has: ${shown(list.join(' ')) || 'none'}`,
     fix: 'add the scope to the client’s allowedScopes in Aritma IAM, or correct `scope`',
   };
 }
@@ -141,7 +141,7 @@ function audience(claims: Claims, { audience: wanted }: TokenTarget): Words | un
   return {
     cause: 'token_audience_differs',
     message: `the token is for ${shown(list.join(', ')) || 'no audience'}, not for the configured audience ${wanted}`,
-    fix: 'correct `audience`, or ask Aritma which one the API belongs to; an API refuses tokens for another audience',
+    fix: 'correct `audience`, or ask Aritma which audience the API expects; it refuses tokens for any other',
   };
 }
 
@@ -150,10 +150,12 @@ function issuer(claims: Claims, { issuer: wanted }: Issued): Words | undefined {
   if (wanted === undefined || stated === undefined || stated === wanted) return undefined;
   return {
     cause: 'token_issuer_differs',
-    message: `the token says that ${shown(stated)} issued it, not the configured issuer ${wanted}`,
-    fix: 'write issuer as the token has it; dev and prod tokens do not work at each other’s APIs',
+    message: `the token comes from the issuer ${shown(stated)}, not from the configured issuer ${wanted}`,
+    fix: 'set issuer to the value in the token; dev tokens do not work in prod, nor prod tokens in dev',
   };
 }
+
+const CLOCK_FIX = 'synchronize this machine’s clock (NTP); if it is right, the identity server’s clock is wrong';
 
 function times(claims: Claims, now: number): Words | undefined {
   const nowS = now / 1000;
@@ -161,16 +163,16 @@ function times(claims: Claims, now: number): Words | undefined {
   if (notBefore !== undefined && notBefore > nowS + TOLERANCE_S) {
     return {
       cause: 'token_not_yet_valid',
-      message: `the token is not valid for another ${Math.round(notBefore - nowS)} s by this machine's clock`,
-      fix: 'set this machine’s clock by NTP; if it is right, the identity server’s is wrong',
+      message: `by this machine's clock, the token becomes valid only in ${Math.round(notBefore - nowS)} s`,
+      fix: CLOCK_FIX,
     };
   }
   const expires = numberOf(claims['exp']);
   if (expires === undefined || expires > nowS) return undefined;
   return {
     cause: 'token_expired',
-    message: `the new token expired ${Math.round(nowS - expires)} s ago by this machine's clock`,
-    fix: 'set this machine’s clock by NTP; if it is right, the identity server’s is wrong',
+    message: `by this machine's clock, the new token expired ${Math.round(nowS - expires)} s ago`,
+    fix: CLOCK_FIX,
   };
 }
 

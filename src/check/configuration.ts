@@ -1,22 +1,22 @@
 /**
- * What is wrong with the configuration itself, or works but should not stay so.
+ * Findings about the configuration itself: problems, and settings that work but should change.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { Problem } from '../config/problems.ts';
 import { FINDING, type Finding } from './finding.ts';
 
-/** Of a configuration that could not be loaded: all its problems at once. */
+/** Returns a finding for each problem of a configuration that could not be loaded. */
 export function problemFindings(problems: readonly Problem[]): Finding[] {
   return problems.map(({ where, path, message }) =>
     FINDING.error(`configuration ${where}`, 'CONFIG_INVALID', {
       cause: 'configuration_invalid',
       message: `${path} ${message}`.trim(),
-      fix: adviceFor(message, FIXES) ?? 'correct this place; `aritma-sidecar config schema` prints what is allowed',
+      fix: adviceFor(message, FIXES) ?? 'correct it; `aritma-sidecar config schema` prints what is allowed',
     }),
   );
 }
 
-/** Of one that could. File modes have findings of their own. */
+/** Returns the findings of a loaded configuration, without file modes: `fileFindings` reports those. */
 export function configurationFindings({ file, warnings }: LoadedConfig): Finding[] {
   const from = file === undefined ? 'environment, flags and presets' : file;
   const others = warnings.filter((message) => !message.startsWith('secret file '));
@@ -26,7 +26,7 @@ export function configurationFindings({ file, warnings }: LoadedConfig): Finding
       FINDING.warning('configuration', 'CONFIG_INVALID', {
         cause: 'configuration_advice',
         message,
-        fix: adviceFor(message, ADVICE) ?? 'see docs/configuration.md about this option',
+        fix: adviceFor(message, ADVICE) ?? 'see this option in docs/configuration.md',
       }),
     ),
   ];
@@ -39,16 +39,16 @@ function adviceFor(message: string, table: Advice): string | undefined {
 }
 
 const FIXES: Advice = [
-  [/symbolic link/, 'create the file it points to, or point it to the right one: `readlink -f` shows where it leads'],
+  [/symbolic link/, 'create the file the link points to, or correct the link; `readlink -f` shows its target'],
   [/\(ENOENT\)/, 'create the file, or correct its path; relative paths start at the working directory'],
-  [/\((EACCES|EPERM)\)/, 'let the user that runs the sidecar read it: chown it to that user, chmod 600'],
+  [/\((EACCES|EPERM)\)/, 'make it readable for the user that runs the sidecar: chown it to that user, chmod 600'],
   [
     /empty or not set/,
-    'put the secret there; in a container, check that the secret is mounted or the variable passed on',
+    'put the secret there; in a container, check that the secret is mounted or the variable is passed',
   ],
   [
     /does not belong to/,
-    'put the key next to the certificate it was made for: `openssl x509 -pubkey` and `openssl pkey -pubout` must agree',
+    'use the key that belongs to the certificate: `openssl x509 -pubkey` and `openssl pkey -pubout` must print the same',
   ],
   [
     /\bis encrypted\b/,
@@ -56,21 +56,21 @@ const FIXES: Advice = [
   ],
   [
     /is (?:a pipe|a device|a socket)|is larger than/,
-    'name the file itself; what a program prints has to be written to a file first',
+    'name a regular file; write what a program prints to a file first',
   ],
   [
     /block \d+ |no certificate|no private key|cannot be used together|holds no PEM|is binary|is UTF-16|^\S+ .*is empty$/,
-    'give PEM files (they begin with -----BEGIN): CA, certificate chain, and its unencrypted key',
+    'use PEM files (they begin with -----BEGIN): CA, certificate chain, and its unencrypted key',
   ],
-  [/unknown option/, 'correct its spelling or take it out'],
-  [/line breaks or characters/, 'put the value alone there, in ASCII and on one line'],
+  [/unknown option/, 'correct its spelling, or remove it'],
+  [/line breaks or characters/, 'put only the value there, in ASCII, on one line'],
   [/is required/, 'add it; `aritma-sidecar config schema` prints what is allowed'],
 ];
 
 const ADVICE: Advice = [
   [
     /^the secret of /,
-    'put the value alone there, without anything before, behind or around it; if it is meant so, all is well',
+    'put only the value there, with nothing before, after or around it; if this is the real value, ignore this warning',
   ],
   [/allow-list/, 'list under the route’s `allow` what the calling program needs, such as "GET /accounts/**"'],
   [/callers\.keys/, 'give every calling program a key under `callers.keys`, or listen on unix:/path'],

@@ -1,6 +1,6 @@
 /**
- * One credential from its server to its tokens: the way there, the discovery document, every secret once, every wish of
- * a route, and what the tokens say about themselves.
+ * Checks one credential: the connection, the discovery document, every secret once, every token that a route needs, and
+ * the claims of these tokens.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
@@ -20,18 +20,18 @@ import { type Attempt, createApplicant, tryAll } from './secrets.ts';
 
 export interface CredentialContext {
   readonly loaded: LoadedConfig;
-  /** What routes want of this credential, each once. */
+  /** The tokens that routes need from this credential, each once. */
   readonly keys: readonly TokenKey[];
   readonly connect: (leg: Leg) => Promise<Connection>;
 }
 
 export interface Examined {
   readonly findings: readonly Finding[];
-  /** By key, those that were had. */
+  /** The tokens obtained. */
   readonly tokens: ReadonlyMap<TokenKey, Secret>;
 }
 
-/** Asks for tokens in earnest. Never throws for anything a server or network does. */
+/** Requests real tokens. Never throws for anything a server or network does. */
 export async function examineCredential(name: string, context: CredentialContext): Promise<Examined> {
   const findings: Finding[] = [];
   const tokens = new Map<TokenKey, Secret>();
@@ -62,7 +62,7 @@ export async function examineCredential(name: string, context: CredentialContext
 
 interface Finder extends CredentialContext {
   readonly settings: CredentialConfig;
-  /** Added to. */
+  /** The finder appends to it. */
   readonly findings: Finding[];
 }
 
@@ -72,7 +72,7 @@ interface Located {
   readonly reading: Reading | undefined;
 }
 
-/** From the configuration to a token endpoint that can be connected to. */
+/** Finds the token endpoint, by discovery if needed, and connects to it. Undefined when that fails. */
 async function locate(name: string, finder: Finder): Promise<Located | undefined> {
   const { settings, findings, loaded } = finder;
   const owner = `credential ${name}`;
@@ -106,7 +106,7 @@ function networkFindings(subject: string, { failed, ...reached }: Connection): F
   return [FINDING.ok(subject, summary), ...(warning ? [FINDING.warning(subject, 'TOKEN_UNAVAILABLE', warning)] : [])];
 }
 
-/** Of several refusals the one that says more than that the secret is wrong. */
+/** Prefers a refusal for another reason than `invalid_client`, which means only that the secret is wrong. */
 function telling(attempts: readonly Attempt[]): Attempt | undefined {
   return (
     attempts.find(({ response }) => response.kind !== 'token' && response.result !== 'invalid_client') ?? attempts[0]
@@ -124,7 +124,7 @@ function tokenFindings(attempt: Attempt, around: Around): Finding[] {
   if (response.kind !== 'token') return [refused(subject, attempt, response, around)];
   const issuer = around.settings.issuer?.text;
   const issued = { authorization: response.authorization, body: raw?.body ?? '', target: key, issuer, now: Date.now() };
-  const note = isLongLived(issued) ? '; it lives longer than a day, so a stolen one is of use for long' : '';
+  const note = isLongLived(issued) ? '; it lives longer than a day, so a stolen token works for long' : '';
   const message = `obtained with secret ${labelOf(secret)}, valid for ${response.lifetimeS} s${note}`;
   return [
     FINDING.ok(subject, message),
@@ -132,7 +132,7 @@ function tokenFindings(attempt: Attempt, around: Around): Finding[] {
   ];
 }
 
-/** The account without its host, which the finding's subject names. */
+/** Leaves out the host: the finding's subject names it. */
 function wordsOf(response: Refusal, raw: RawResponse | undefined): Words {
   const { cause, message, fix } = response.failure ?? refusalWords(response, raw);
   return { cause, message, fix };
@@ -146,18 +146,18 @@ function refused(subject: string, { raw }: Attempt, response: Refusal, { attempt
   const message = `${words.message}; tried: secret ${tried}`;
   if (settings.auth !== 'private_key_jwt') return FINDING.error(subject, code, { ...words, message });
   const aud = shown(assertionAudience(settings));
-  const fix = `${words.fix}; the assertion is for ${aud}: where the server insists on another aud, its issuer as a rule, set assertionAudience`;
+  const fix = `${words.fix}; the assertion has aud ${aud}: if the server expects another aud, usually its issuer, set assertionAudience`;
   return FINDING.error(subject, code, { ...words, message, fix });
 }
 
-/** A secret that does not work although another does shows itself only when the other one is gone. */
+/** Warns of secrets that fail while another works: without the warning they show only when the working one is gone. */
 function refusedOnes(name: string, attempts: readonly Attempt[], working: Attempt): Finding[] {
   const bad = attempts.filter(({ response }) => isInvalidClient(response));
   return bad.map(({ secret }) =>
     FINDING.warning(`secret ${name} ${secret.name}`, 'CREDENTIALS_REJECTED', {
       cause: 'secret_refused',
       message: `secret ${labelOf(secret)} is refused (invalid_client) although secret ${labelOf(working.secret)} works`,
-      fix: 'take it out of `secrets`, or put the current one in its place: with only one that works, rotation has a gap',
+      fix: 'replace it with a current one, or remove it from `secrets`: with only one that works, rotation has a gap',
     }),
   );
 }

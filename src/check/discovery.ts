@@ -1,6 +1,6 @@
 /**
- * What the identity server says of itself: its discovery document, judged by the same rule as the sidecar's, and why it is
- * refused in plain words; and what time it has (`Date`, RFC 9110 §6.6.1), because assertions and tokens are judged by clocks.
+ * Fetches the identity server's discovery document, judges it by the sidecar's rule and explains a refusal. Compares
+ * the server's clock (`Date`, RFC 9110 §6.6.1) with this machine's, because assertions and tokens depend on the time.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { Words } from '../core/failure.ts';
@@ -17,14 +17,14 @@ import { ask, LIMIT_MS } from './request.ts';
 
 export interface DiscoveryReport {
   readonly finding: Finding;
-  /** Absent when it cannot be used. */
+  /** Absent when it is unusable. */
   readonly document?: Discovered | undefined;
   readonly reading: Reading | undefined;
 }
 
 const MAX_BODY_BYTES = 256 * 1024;
 
-/** Fetches it once. */
+/** Fetches the document once. Never throws for what the server or network does. */
 export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Promise<DiscoveryReport> {
   const subject = `discovery ${name}`;
   const egress = createEgress(leg.base, { loaded, connections: 1, maxBytes: 2 * MAX_BODY_BYTES, owner: leg.owner });
@@ -51,7 +51,7 @@ export async function discover(name: string, leg: Leg, loaded: LoadedConfig): Pr
   return { finding: FINDING.error(subject, 'TOKEN_UNAVAILABLE', refusal(response, body, issuer)), reading };
 }
 
-const OR_ENDPOINT = 'if there is none, configure tokenEndpoint instead of issuer';
+const OR_ENDPOINT = 'if the server has no such document, configure tokenEndpoint instead of issuer';
 
 function refusal(response: RawResponse, body: Record<string, unknown> | undefined, issuer: string): Words {
   const url = `${issuer}/.well-known/openid-configuration`;
@@ -61,28 +61,28 @@ function refusal(response: RawResponse, body: Record<string, unknown> | undefine
     return {
       cause: response.status === 404 ? 'discovery_not_found' : 'discovery_not_usable',
       message: `there is no discovery document at ${url} (HTTP ${response.status}${to})`,
-      fix: `check issuer, path included, by opening that address; ${OR_ENDPOINT}`,
+      fix: `open that address to check issuer, including its path; ${OR_ENDPOINT}`,
     };
   }
   if (body['issuer'] !== issuer) {
     return {
       cause: 'discovery_mismatch',
-      message: `the discovery document speaks for the issuer ${shown(body['issuer'] ?? 'nobody')}, not for the configured ${issuer}`,
-      fix: 'write issuer exactly as the document states it, slash at the end included or not',
+      message: `the discovery document has the issuer ${shown(body['issuer'] ?? '(none)')}, not the configured ${issuer}`,
+      fix: 'set issuer exactly as in the document, with or without the slash at the end',
     };
   }
   const has = body['token_endpoint'] !== undefined;
   return {
     cause: 'discovery_no_token_endpoint',
-    message: `the discovery document at ${url} names ${has ? 'a token endpoint that must not get a secret: it is not https' : 'no token endpoint'}`,
+    message: `the discovery document at ${url} names ${has ? 'a token endpoint without https, which must not get a secret' : 'no token endpoint'}`,
     fix: `ask the identity server's operator; or configure tokenEndpoint instead of issuer`,
   };
 }
 
 export interface Reading {
-  /** The header as it came; whole seconds. */
+  /** The `Date` header as received; whole seconds. */
   readonly date: string | string[] | undefined;
-  /** Epoch ms when the response came. */
+  /** When the response arrived, epoch ms. */
   readonly at: number;
 }
 
@@ -90,23 +90,23 @@ const WARNING_S = 30;
 const ERROR_S = 300;
 
 /**
- * Undefined when the server does not tell the time.
- * @param works a token was obtained all the same, so the clock is nothing that keeps the sidecar from its work
+ * Compares the clocks: warns from 30 s, error from 300 s. Undefined when the server sends no usable `Date`.
+ * @param works whether a token was obtained; then a wrong clock is only a warning
  */
 export function clockFinding(host: string, { date, at }: Reading, works: boolean): Finding | undefined {
   const theirs = typeof date === 'string' ? Date.parse(date) : Number.NaN;
   if (Number.isNaN(theirs)) return undefined;
   const skewS = Math.round((at - theirs) / 1000);
   const subject = `clock (${host})`;
-  if (Math.abs(skewS) <= WARNING_S) return FINDING.ok(subject, 'agrees with the identity server’s');
+  if (Math.abs(skewS) <= WARNING_S) return FINDING.ok(subject, 'agrees with the identity server’s clock');
   const words = {
     cause: 'clock_skew',
     message: `this machine's clock is ${Math.abs(skewS)} s ${skewS > 0 ? 'ahead of' : 'behind'} the identity server's`,
-    fix: 'set it by NTP (timedatectl, chronyc tracking); on a virtual machine also look at the host’s clock',
+    fix: 'synchronize it with NTP (timedatectl, chronyc tracking); on a virtual machine, also check the host’s clock',
   };
   if (Math.abs(skewS) <= ERROR_S) return FINDING.warning(subject, 'TOKEN_UNAVAILABLE', words);
   const breaks =
-    'signed assertions (private_key_jwt) are refused, tokens look expired or not yet valid, and so do certificates';
-  const message = `${words.message}; ${works ? 'a token is obtained all the same, but with such a clock ' : ''}${breaks}`;
+    'signed assertions (private_key_jwt) are refused, tokens and certificates look expired or not yet valid';
+  const message = `${words.message}; ${works ? 'the token request worked, but with this difference ' : ''}${breaks}`;
   return FINDING[works ? 'warning' : 'error'](subject, 'TOKEN_UNAVAILABLE', { ...words, message });
 }

@@ -1,5 +1,5 @@
 /**
- * The files a configuration names: who else can read a secret, whose it is, and how long certificates still last.
+ * Checks the files that a configuration names: who can read a secret, who owns it, and whether certificates are good.
  */
 import type { X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
@@ -18,7 +18,7 @@ interface SecretFile {
 const DAY_MS = 24 * 3_600_000;
 const EXPIRES_SOON_DAYS = 30;
 
-/** Nothing is said of what is in order. */
+/** Returns findings only for files with a problem. */
 export function fileFindings({ config, tls }: LoadedConfig): Finding[] {
   const secrets = secretFiles(config).flatMap(({ subject, path }) =>
     accessDoubts(resolve(path), process.platform !== 'win32').map(({ message, ...words }) =>
@@ -48,7 +48,7 @@ function secretFiles({ credentials, routes, callers }: Config): SecretFile[] {
 
 type Use = 'server' | 'client' | 'ca';
 
-/** Of a chain or a bundle every certificate counts. */
+/** Checks every certificate of a chain or bundle. */
 function certificateFindings(subject: string, pem: Buffer | undefined, use: Use): Finding[] {
   const list = pem === undefined ? [] : parseCertificates(pem, 'chain').list;
   return list.flatMap((certificate, index) => {
@@ -67,13 +67,13 @@ function dateFindings(subject: string, label: string, { validFrom, validTo }: X5
   const now = Date.now();
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const days = Math.floor((to - now) / DAY_MS);
-  const fix = 'put a renewed one in its place; a running sidecar takes it over by itself';
+  const fix = 'replace it with a renewed one; a running sidecar loads it by itself';
   if (to < now) {
-    const message = `${label} expired on ${iso(to)}: whoever is shown it refuses it`;
+    const message = `${label} expired on ${iso(to)}: TLS connections that need it fail`;
     return [FINDING.error(subject, 'CONFIG_INVALID', { cause: 'certificate_expired', message, fix })];
   }
   if (from > now) {
-    const message = `${label} is not valid before ${iso(from)}; this machine's clock says ${iso(now)}`;
+    const message = `${label} is not valid before ${iso(from)}; this machine's clock shows ${iso(now)}`;
     const clock = 'check this machine’s clock, or wait';
     return [FINDING.error(subject, 'CONFIG_INVALID', { cause: 'certificate_not_yet_valid', message, fix: clock })];
   }
@@ -82,11 +82,11 @@ function dateFindings(subject: string, label: string, { validFrom, validTo }: X5
   return [FINDING.warning(subject, 'CONFIG_INVALID', { cause: 'certificate_expires_soon', message, fix })];
 }
 
-/** RFC 5280 §4.2.1.12; the last one is for any use. */
+/** Extended key usages (RFC 5280 §4.2.1.12); `any` allows every use. */
 const PURPOSES = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2', any: '2.5.29.37.0' } as const;
 const MIN_RSA_BITS = 2048;
 
-/** What certificates have that are valid and yet refused, by this program or by others. */
+/** Returns why a certificate may be refused although its dates are valid. */
 function weaknesses(certificate: X509Certificate, use: Use): Words[] {
   const { signatureAlgorithm = '', publicKey, keyUsage, subject, issuer, ca } = certificate;
   const bits = publicKey.asymmetricKeyDetails?.modulusLength;
@@ -97,30 +97,30 @@ function weaknesses(certificate: X509Certificate, use: Use): Words[] {
     add(
       'certificate_weak_key',
       `has an RSA key of ${bits} bits, which TLS libraries refuse`,
-      `have one made with ${MIN_RSA_BITS} bits or more`,
+      `use a certificate with a key of ${MIN_RSA_BITS} bits or more`,
     );
   }
-  // Nobody checks the signature of a root by itself.
+  // Nobody checks the signature of a root.
   if (/sha1|md5/i.test(signatureAlgorithm) && !isSelfIssued) {
     add(
       'certificate_weak_signature',
       `is signed with ${signatureAlgorithm}, which TLS libraries refuse`,
-      'have it signed with SHA-256',
+      'use a certificate signed with SHA-256',
     );
   }
   if (use === 'ca' && !ca && !isSelfIssued) {
-    const message = 'is no CA (basicConstraints or keyUsage), so nothing is trusted by it';
+    const message = 'is not a CA certificate (basicConstraints or keyUsage), so nothing it signed is trusted';
     add(
       'certificate_no_ca',
       message,
-      'put the certificate of the CA that issued it there; a server’s own one serves only if self-signed',
+      'use the certificate of the CA that issued it; a server’s own certificate works only if self-signed',
     );
   }
   if (use !== 'ca' && keyUsage && ![PURPOSES[use], PURPOSES.any].some((purpose) => keyUsage.includes(purpose))) {
     add(
       'certificate_wrong_use',
-      `is not for use as a ${use} (extended key usage), so the other side refuses it`,
-      `have one issued for ${use}Auth`,
+      `does not allow use as a ${use} (extended key usage), so the other side refuses it`,
+      `use a certificate issued for ${use}Auth`,
     );
   }
   return found;

@@ -1,7 +1,7 @@
 /**
- * Whether the sidecar could listen where it is told to, and who is in the way if not. A sidecar that runs already is
- * as it should be: people check a set-up that is in use. It is asked at its admin address only, where questions are neither
- * logged nor counted: what is sent to the port for callers would be one of their requests.
+ * Checks whether the sidecar could listen on its addresses, and what occupies them if not. A sidecar that already runs
+ * is fine: people check a set-up that is in use. Asks it only at its admin address, which neither logs nor counts
+ * requests; on the data plane the question would be a caller's request.
  */
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -20,30 +20,33 @@ interface Listener {
   readonly address: Address;
 }
 
-/** A sidecar, as its `/status` tells. */
+/** A running sidecar, from its `/status`. */
 interface Running {
   readonly admin: string;
-  /** `version 1.0.0, for 12 s, ready`. */
+  /** `version 1.0.0, up 12 s, ready`. */
   readonly summary: string;
-  /** Where it takes calls, `127.0.0.1:7080`. */
+  /** Its data plane addresses, `127.0.0.1:7080`. */
   readonly listen: readonly string[];
   /** File of its audit log. */
   readonly audit: unknown;
 }
 
-/** Those that respond where the configuration has its admin listeners. */
+/** Returns the sidecars that respond at the configured admin addresses. */
 export async function runningSidecars({ config }: LoadedConfig): Promise<Running[]> {
   return (await Promise.all(config.admin.map(identify))).filter((one) => one !== undefined);
 }
 
-/** One finding for each address, in the order of the configuration; what is configured twice is a precondition of its own. */
+/**
+ * Returns one finding per address, in the order of the configuration. A precondition reports addresses configured
+ * twice.
+ */
 export async function listenerFindings({ config }: LoadedConfig, running: readonly Running[]): Promise<Finding[]> {
   const listeners: Listener[] = [
     ...config.listen.map((address) => ({ role: 'listen' as const, address })),
     ...config.admin.map((address) => ({ role: 'admin' as const, address })),
   ];
   const texts = listeners.map(({ address }) => formatAddress(address));
-  // Port 0 is a different one each time.
+  // Port 0 means a different free port each time.
   const isFirst = (text: string, index: number) => texts.indexOf(text) === index || text.endsWith(':0');
   const once = listeners.filter((_, index) => isFirst(texts[index] ?? '', index));
   return Promise.all(once.map((listener) => examine(listener, running)));
@@ -54,22 +57,22 @@ async function examine({ role, address }: Listener, running: readonly Running[])
   const subject = `${role} ${text}`;
   const reason = await (address.kind === 'unix' ? whyNotUnix(address.path) : whyNotTcp(address));
   if (reason === undefined) return FINDING.ok(subject, 'free');
-  if (reason === 'STALE') return FINDING.ok(subject, 'free; a socket file is left over and will be replaced');
+  if (reason === 'STALE') return FINDING.ok(subject, 'free; the sidecar will replace the old socket file');
   const isHere = ({ admin, listen }: Running) =>
     role === 'admin' ? admin === text : listen.some((one) => covers(one, address));
   const occupant = reason === 'EADDRINUSE' ? running.find(isHere) : undefined;
-  if (occupant) return FINDING.ok(subject, `in use by a sidecar that is running: ${occupant.summary}`);
+  if (occupant) return FINDING.ok(subject, `in use by a running sidecar: ${occupant.summary}`);
   return FINDING.error(subject, 'SIDECAR_LISTEN_FAILED', listenWords(reason, address));
 }
 
-/** Whether who listens there is in the way here. */
+/** Whether a listener at `theirs` occupies our address. */
 function covers(theirs: string, ours: Address): boolean {
   if (ours.kind === 'unix') return theirs === formatAddress(ours);
   const names = [formatAddress(ours), `0.0.0.0:${ours.port}`, `[::]:${ours.port}`];
   return names.includes(ours.host === 'localhost' ? theirs.replace(/^(127\.0\.0\.1|\[::1\])/, 'localhost') : theirs);
 }
 
-/** The system's reason; undefined when it could listen. Listens for a moment. */
+/** Returns the system's error code; undefined when listening works. Listens for a moment. */
 function whyNotTcp({ host, port }: Extract<Address, { kind: 'tcp' }>): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy());
@@ -78,7 +81,7 @@ function whyNotTcp({ host, port }: Extract<Address, { kind: 'tcp' }>): Promise<s
   });
 }
 
-/** Looks without touching: a socket file made here could be taken for a sidecar's. */
+/** Creates no socket file: others could take it for a sidecar's. */
 async function whyNotUnix(path: string): Promise<string | undefined> {
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH) return 'ENAMETOOLONG';
   try {
@@ -100,10 +103,10 @@ async function whyNotUnix(path: string): Promise<string | undefined> {
   });
 }
 
-/** Of many routes and errors, in bytes. */
+/** Bytes; enough for many routes and errors. */
 const MAX_STATUS = 4 * 1024 * 1024;
 
-/** The sidecar that listens there for operators; undefined when it is none, or does not say. */
+/** Returns the sidecar with this admin address; undefined when none responds there. */
 async function identify(address: Address): Promise<Running | undefined> {
   const host = address.kind === 'unix' ? 'localhost' : reachable(address);
   const pool = new Pool(`http://${host}`, address.kind === 'unix' ? { connect: { socketPath: address.path } } : {});
@@ -115,11 +118,11 @@ async function identify(address: Address): Promise<Running | undefined> {
       maxBytes: MAX_STATUS,
     });
     const { version, uptimeS, ready, listen, audit } = parseObject(response?.body ?? '') ?? {};
-    // Whatever it is, it does not speak as a sidecar does.
+    // Something else responds here.
     if (uptimeS === undefined || version === undefined) return undefined;
     return {
       admin: formatAddress(address),
-      summary: `version ${shown(version)}, for ${Number(uptimeS)} s, ${ready === true ? 'ready' : 'not ready'}`,
+      summary: `version ${shown(version)}, up ${Number(uptimeS)} s, ${ready === true ? 'ready' : 'not ready'}`,
       audit: (audit as { file?: unknown } | undefined)?.file,
       listen: [listen].flat().map((one) => String(one).replace(/^https?:\/\//, '')),
     };
@@ -128,7 +131,7 @@ async function identify(address: Address): Promise<Running | undefined> {
   }
 }
 
-/** A listener on every address is reached on loopback. */
+/** A listener on all addresses is reachable on loopback. */
 function reachable({ host, port }: Extract<Address, { kind: 'tcp' }>): string {
   const own = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
   return own.includes(':') ? `[${own}]:${port}` : `${own}:${port}`;

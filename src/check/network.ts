@@ -1,6 +1,6 @@
 /**
- * The way to a server, step by step as the sidecar will go it: name, proxy, connection, TLS. Nothing is sent to the
- * server but a handshake, so it may be looked at even when it is not trusted.
+ * Connects to a server step by step as the sidecar does: DNS, proxy, TCP, TLS. Sends only the handshake, so it can also
+ * examine a server that is not trusted.
  */
 import { lookup } from 'node:dns/promises';
 import { BlockList, connect as connectTcp, isIP, type Socket } from 'node:net';
@@ -17,7 +17,7 @@ import { type Leg, type Place, placeOf, portOf } from '../net/place.ts';
 import { LIMIT_MS } from './request.ts';
 import { expiry, refusal, validity } from './server-certificate.ts';
 
-/** One step may not use up the time of all, or nobody could say which one it was. */
+/** ms for one step. Less than the whole limit, so that a step that hangs fails by itself and the finding names it. */
 const STEP_MS = LIMIT_MS.network - 500;
 
 export type Connection =
@@ -29,7 +29,7 @@ export type Connection =
       readonly warning: Words | undefined;
     };
 
-/** Makes and ends one connection. Never throws. */
+/** Opens and closes one connection within 4 s. Never throws. */
 export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Connection> {
   const place = placeOf(leg, loaded, LIMIT_MS.network);
   const failed = (error: unknown): Connection => ({ failed: failureWords(error, place) });
@@ -44,8 +44,8 @@ export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Con
   return {
     failed: {
       ...words,
-      message: `${message}; it was tried directly, as NO_PROXY says`,
-      fix: `${fix}; if the proxy is the way there, take it out of NO_PROXY`,
+      message: `${message}; the connection was direct because of NO_PROXY`,
+      fix: `${fix}; if the host is reachable only through the proxy, remove it from NO_PROXY`,
     },
   };
 }
@@ -53,7 +53,7 @@ export async function tryConnection(leg: Leg, loaded: LoadedConfig): Promise<Con
 interface Context {
   readonly loaded: LoadedConfig;
   readonly place: Place;
-  /** Written to, for those who cannot wait for the end. */
+  /** Updated on the way: when time runs out, it tells which step hangs. */
   readonly progress: { connected: boolean };
 }
 
@@ -80,10 +80,10 @@ async function connect(leg: Leg, { loaded, place, progress }: Context): Promise<
 }
 
 function directly(base: BaseUrl, loaded: LoadedConfig): string {
-  return isBypassed(base, loaded) ? 'directly, as NO_PROXY says' : 'directly';
+  return isBypassed(base, loaded) ? 'directly because of NO_PROXY' : 'directly';
 }
 
-/** There is a proxy, but not for this host. This machine itself never needs one. */
+/** Whether NO_PROXY excludes this host from a configured proxy. Loopback never uses a proxy. */
 function isBypassed(base: BaseUrl, { proxy }: LoadedConfig): boolean {
   const set = base.secure ? proxy?.https : proxy?.http;
   return set !== undefined && !isLoopback(base.hostname) && proxyFor(base, proxy) === undefined;
@@ -100,7 +100,10 @@ for (const [net, bits] of [
 }
 PRIVATE.addSubnet('fc00::', 7, 'ipv6');
 
-/** The first address of a name, then what helps to understand a failure. @throws the resolver's error */
+/**
+ * Returns the first address of a name, then notes that help to understand a failure (private, one IP version only).
+ * @throws the resolver's error
+ */
 async function resolve(hostname: string): Promise<string[]> {
   if (isIP(hostname.replace(/^\[(.*)\]$/, '$1')) || isLoopback(hostname)) return [];
   const late = () => {
@@ -119,12 +122,12 @@ function open(base: BaseUrl, proxy: Secret | undefined): Promise<Socket> {
     if (!proxy) {
       const socket = connectTcp({ host, port: portOf(base) });
       socket.once('connect', () => done(socket)).once('error', reject);
-      // Only while it connects; what comes then is watched by whoever waits for the whole.
+      // This limit is for connecting only; the limit of the whole covers the rest.
       socket.once('connect', () => void socket.setTimeout(0));
       socket.setTimeout(STEP_MS, () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
       return;
     }
-    // The same code as the sidecar's, only that the tunnel is handed out before TLS begins in it.
+    // The sidecar's own code, but it hands out the tunnel before TLS begins in it.
     const tunnels = createTunnels(proxy, ({ httpSocket }, ready) => ready(null, httpSocket as Socket), STEP_MS);
     const target = { hostname: base.hostname, port: String(portOf(base)), protocol: base.secure ? 'https:' : 'http:' };
     tunnels.connect(target, (...[error, socket]) => {
@@ -136,8 +139,8 @@ function open(base: BaseUrl, proxy: Secret | undefined): Promise<Socket> {
 }
 
 /**
- * Servers that want a client certificate say so one round trip after the handshake (RFC 8446 §4.4.2.4); the others send a session
- * ticket then, nearly all of them. Without either: time to say so.
+ * ms. In TLS 1.3, a server that requires a client certificate rejects the connection one round trip after the handshake
+ * (RFC 8446 §4.4.2.4). Nearly all others send a session ticket then. Without either, wait this long.
  */
 const AFTERTHOUGHT_MS = 1000;
 
@@ -156,13 +159,13 @@ async function shakeHands(socket: Socket, { leg, loaded, way }: Handshake): Prom
     socket,
     host,
     ...(!isIP(host) && { servername: host }),
-    // Looking at a certificate needs no trust in it; nothing but the handshake is ever sent here.
+    // Examining a certificate needs no trust: nothing but the handshake is sent.
     rejectUnauthorized: false,
   });
   const certificate: DetailedPeerCertificate = tls.getPeerCertificate(true);
   const presented = { certificate, host, hasOwnCa: files.ca !== undefined, now: Date.now() };
   const protocol = tls.getProtocol();
-  // Typed as an Error, but it is a code.
+  // Typed as an Error, but Node sets a code.
   const reason = String(tls.authorizationError);
   const authorized = tls.authorized;
   if (!authorized) return { failed: refusal(reason, presented) };
@@ -179,7 +182,7 @@ function handshake(options: ConnectionOptions): Promise<TLSSocket> {
   });
 }
 
-/** Rejects when the server ends what it has just begun. */
+/** Rejects when the server closes the connection right after the handshake. */
 function untilSettled(tls: TLSSocket): Promise<void> {
   return new Promise((done, reject) => {
     const timer = setTimeout(done, AFTERTHOUGHT_MS);

@@ -1,5 +1,5 @@
 /**
- * One GET within a deadline, as a value: what came back, or why nothing did.
+ * Sends one GET within a deadline and returns the response, or why there is none.
  */
 import type { Dispatcher } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
@@ -13,13 +13,18 @@ export type Outcome =
   | { readonly response: BoundedResponse; failed?: never }
   | { readonly failed: unknown; response?: never };
 
-/** Never throws, never follows a redirect. A response is one once its head is there; a body that is too large is as good as none. */
+/**
+ * Never throws, never follows a redirect. The status and headers are enough for a response: the body may be too large.
+ */
 export async function ask(dispatcher: Dispatcher, { limitMs: deadlineMs, ...question }: Question): Promise<Outcome> {
   const { response, failed } = await sendBounded(dispatcher, { method: 'GET', deadlineMs, ...question });
   return response ? { response } : { failed };
 }
 
-/** `credential` is for all of its steps together; with `upstream` after it, that is the longest way through. */
+/**
+ * Time limits in ms. `credential` is for all steps of a credential; `credential` plus `upstream` is the longest a check
+ * takes.
+ */
 export const LIMIT_MS = {
   credential: 18_000,
   network: 4000,
@@ -30,7 +35,7 @@ export const LIMIT_MS = {
   listener: 1500,
 };
 
-/** The same configuration with shorter time limits: what takes longer is worth a finding. */
+/** Returns the configuration with shorter time limits: what takes longer gets a finding. */
 export function withShortTimeLimits(loaded: LoadedConfig): LoadedConfig {
   const { config } = loaded;
   const { connect, firstByte, idle } = config.timeouts;

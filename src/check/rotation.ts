@@ -1,6 +1,6 @@
 /**
- * Could the secrets be rotated when the time comes? Reads what Aritma IAM lists and looks at the folder; changes neither.
- * The sidecar serves without all this, so nothing here is an error.
+ * Checks whether secrets can be rotated: reads the list in Aritma IAM and the folder's access, and changes nothing.
+ * Gives only warnings, because the sidecar serves without rotation.
  */
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
@@ -17,7 +17,7 @@ import { FINDING, type Finding, shown } from './finding.ts';
 const LIMIT_MS = 10_000;
 const DAY_MS = 86_400_000;
 
-/** For each credential with secrets, where `iam.credential` says who may ask. */
+/** Checks each credential with secrets. Checks nothing without `iam.credential`: then no credential has IAM rights. */
 export function rotationFindings(loaded: LoadedConfig): Promise<Finding[]>[] {
   const { iam, credentials } = loaded.config;
   if (iam?.credential === undefined) return [];
@@ -26,7 +26,7 @@ export function rotationFindings(loaded: LoadedConfig): Promise<Finding[]>[] {
     .map(async ([name]) => [...storeFindings(name, loaded), await iamFinding(name, loaded)]);
 }
 
-/** The folders in which a rotation replaces files; in Kubernetes there are none. */
+/** Checks the folders where a rotation replaces files. In Kubernetes there are none. */
 function storeFindings(name: string, { config, resolve }: LoadedConfig): Finding[] {
   const { rotation, secrets } = config.credentials[name] ?? {};
   if (!rotation || rotation.kubernetes) return [];
@@ -46,7 +46,7 @@ function storeFindings(name: string, { config, resolve }: LoadedConfig): Finding
         message: `the folder of ${what} ${isMissing ? 'does not exist' : 'cannot be written by this user'} (${errno}), so the secret cannot be rotated`,
         fix: isMissing
           ? `create ${folder}, owned by the sidecar’s user`
-          : 'let the sidecar’s user write there, or mount the folder writable; in Kubernetes set `rotation.kubernetes`',
+          : 'make it writable for the sidecar’s user, or mount it writable; in Kubernetes set `rotation.kubernetes`',
       }),
     ];
   });
@@ -66,7 +66,7 @@ async function iamFinding(name: string, loaded: LoadedConfig): Promise<Finding> 
   const late: Finding = FINDING.warning(subject, 'IAM_UNAVAILABLE', {
     cause: 'iam_timeout',
     message: `Aritma IAM does not respond within ${LIMIT_MS / 1000} s`,
-    fix: 'check `iam.url` and the way there',
+    fix: 'check `iam.url`, proxy and firewall',
   });
   const asked = listSecrets(name, loaded)
     .then(async (secrets) => judge(subject, secrets, await isRotatable(name, secrets, loaded)))
@@ -82,10 +82,13 @@ async function listSecrets(name: string, loaded: LoadedConfig): Promise<ClientSe
   return secrets;
 }
 
-/** Whether a rotation could begin or go on beside these; for who rotates by hand, two are as it should be. */
+/**
+ * Whether a rotation could begin or continue with these secrets. Without `rotation`, two are normal: the user rotates
+ * by hand.
+ */
 async function isRotatable(name: string, secrets: readonly ClientSecret[], loaded: LoadedConfig): Promise<boolean> {
   const { rotation, clientId = '' } = loaded.config.credentials[name] ?? {};
-  // Where the API server has the journal, whether one has begun is left to it.
+  // With `kubernetes` the journal is in the cluster, which this check does not ask: a rotation may be under way.
   if (!rotation || rotation.kubernetes) return liveOf(secrets).length <= 2;
   const nowMs = Date.now();
   const text = await storeOf(loaded, name).peek();
@@ -113,8 +116,8 @@ function judge(subject: string, secrets: readonly ClientSecret[], rotatable: boo
   if (rotatable) return FINDING.ok(subject, summary);
   return FINDING.warning(subject, 'ROTATION_TOO_MANY_SECRETS', {
     cause: 'too_many_secrets',
-    message: `${summary}: a client with more than one besides a rotation’s own cannot be rotated`,
-    fix: 'delete those that nobody uses, with `aritma-sidecar iam secrets`',
+    message: `${summary}: a rotation allows only one live secret in addition to those it created itself`,
+    fix: 'delete unused secrets with `aritma-sidecar iam secrets delete`',
   });
 }
 
@@ -129,7 +132,7 @@ function failure(subject: string, error: unknown): Finding {
   }
   return FINDING.warning(subject, error.code, {
     cause: 'iam_refused',
-    message: `${title}, so secrets cannot be rotated and their expiry is not known`,
+    message: `${title}, so secrets cannot be rotated and their expiry is unknown`,
     fix: 'check `iam.url`, the client of `iam.credential`, its scope `services.iam` and its rights',
   });
 }

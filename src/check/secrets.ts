@@ -1,5 +1,5 @@
 /**
- * The secrets of a credential, each shown to its server once: servers lock clients out that keep failing.
+ * Tries the secrets of a credential, each once: servers lock out clients that fail repeatedly.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
@@ -25,12 +25,12 @@ export interface ApplicantOptions {
   readonly jwksUri: string | undefined;
 }
 
-/** One token request and all that is known of it. */
+/** One token request and its result. */
 export interface Attempt {
   readonly secret: LoadedSecret;
   readonly key: TokenKey;
   readonly response: TokenResponse;
-  /** What came back. */
+  /** The response as received; undefined without one. */
   readonly raw: RawResponse | undefined;
   readonly reading: Reading | undefined;
 }
@@ -41,7 +41,9 @@ export interface Applicant {
   end(): Promise<void>;
 }
 
-/** Asks for tokens as the sidecar does: same connections, same form, same verdict. */
+/**
+ * Requests tokens as the sidecar does: same connections, same form, same verdict. Call `end` to close the connections.
+ */
 export function createApplicant(name: string, options: ApplicantOptions): Applicant {
   const { loaded, settings, endpoint } = options;
   const owner = `credential ${name}`;
@@ -87,7 +89,10 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
   };
 }
 
-/** Goes on after a success to learn about the others, and stops where the next one would fare the same. */
+/**
+ * Tries the secrets in order. Continues after a success, to test the others; stops at an error that the next secret
+ * would get too, and when half of the time for tokens is over.
+ */
 export async function tryAll(applicant: Applicant, key: TokenKey): Promise<Attempt[]> {
   const giveUpAt = performance.now() + LIMIT_MS.tokens / 2;
   const attempts: Attempt[] = [];

@@ -1,16 +1,16 @@
 /**
- * Why a server's certificate is not accepted, and how long an accepted one will go on being so.
+ * Explains why a server's certificate is not accepted, and when an accepted one expires.
  */
 import type { DetailedPeerCertificate } from 'node:tls';
 import type { Words } from '../core/failure.ts';
 import { shown } from './finding.ts';
 
 export interface Presented {
-  /** What the server showed, its own certificate first. */
+  /** The server's own certificate, linked to its chain. */
   readonly certificate: DetailedPeerCertificate;
   /** `id.aritma.io`. */
   readonly host: string;
-  /** Whether `tls.ca` names the only CAs trusted here. */
+  /** Whether `tls.ca` is set, so that only its CAs are trusted. */
   readonly hasOwnCa: boolean;
   /** Epoch ms. */
   readonly now: number;
@@ -20,6 +20,7 @@ const DAY_MS = 24 * 3_600_000;
 const EXPIRES_SOON_DAYS = 14;
 
 /**
+ * Explains why the certificate is refused, and what to do.
  * @param reason OpenSSL's or Node's code, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`
  */
 export function refusal(reason: string, presented: Presented): Words {
@@ -28,7 +29,7 @@ export function refusal(reason: string, presented: Presented): Words {
     return {
       cause: 'tls_name_mismatch',
       message: `the certificate shown for ${host} is for other names: ${names(certificate)}`,
-      fix: 'use one of these names in the URL, or have a certificate for this name installed at the server',
+      fix: 'use one of these names in the URL, or install a certificate for this name on the server',
     };
   }
   if (reason === 'CERT_HAS_EXPIRED') return outOfDate(presented, 'expired');
@@ -36,45 +37,45 @@ export function refusal(reason: string, presented: Presented): Words {
   if (reason === 'DEPTH_ZERO_SELF_SIGNED_CERT') {
     return {
       cause: 'tls_self_signed',
-      message: `the certificate of ${host} is self-signed: ${nameOf(certificate.subject)} vouches for itself (${reason})`,
-      fix: 'if it is a server of your own, put its certificate as a PEM file into tls.ca; if not, something else responds there',
+      message: `the certificate of ${host} is self-signed by ${nameOf(certificate.subject)} (${reason})`,
+      fix: 'if the server is yours, set tls.ca to its certificate (PEM file); if not, another server responds at this address',
     };
   }
   if (UNKNOWN_CA.test(reason)) return unknownCa(reason, presented);
   return {
     cause: 'tls_not_accepted',
-    message: `the certificate of ${host} by ${nameOf(certificate.issuer)} is not accepted (${shown(reason)})`,
-    fix: 'give the reason in brackets to the server’s operator: the certificate is not one for a server, uses weak keys, or is damaged',
+    message: `the certificate of ${host}, issued by ${nameOf(certificate.issuer)}, is not accepted (${shown(reason)})`,
+    fix: 'tell the server’s operator the reason in brackets: the certificate is not for servers, has a weak key, or is damaged',
   };
 }
 
 const UNKNOWN_CA = /^(UNABLE_TO_|SELF_SIGNED_CERT_IN_CHAIN|CERT_UNTRUSTED)/;
 
-/** The certificate works now but not for long. */
+/** Returns a warning when the certificate expires within 14 days. */
 export function expiry({ certificate, host, now }: Presented): Words | undefined {
   const days = Math.floor((Date.parse(certificate.valid_to) - now) / DAY_MS);
   if (!(days < EXPIRES_SOON_DAYS)) return undefined;
   return {
     cause: 'tls_expires_soon',
     message: `the certificate of ${host} expires in ${days} days, on ${day(certificate.valid_to)}`,
-    fix: 'ask the server’s operator whether its renewal is under way: from then on nothing gets through',
+    fix: 'ask the server’s operator whether it is being renewed: after that day every connection fails',
   };
 }
 
-/** `by "R11", valid until 2027-01-31`. */
+/** Returns issuer and last day: `certificate by "R11" until 2027-01-31`. */
 export function validity(certificate: DetailedPeerCertificate): string {
   return `certificate by ${nameOf(certificate.issuer)} until ${day(certificate.valid_to)}`;
 }
 
 function unknownCa(reason: string, { certificate, host, hasOwnCa }: Presented): Words {
   const issuer = nameOf(chainOf(certificate).at(-1)?.issuer);
-  const trusted = hasOwnCa ? 'is not in tls.ca, which names the only ones trusted here' : 'this machine does not trust';
+  const trusted = hasOwnCa ? 'is not in tls.ca, the only CAs trusted here' : 'this machine does not trust';
   return {
     cause: 'tls_unknown_ca',
     message: `the certificate of ${host} is not trusted: its chain ends with the CA ${issuer}, which ${trusted} (${reason})`,
     fix: hasOwnCa
-      ? `put the PEM file of ${issuer} into tls.ca, or take tls.ca out if the server has a public certificate`
-      : `if ${issuer} is your company's CA (its proxy inspects TLS, or the server is internal), set NODE_EXTRA_CA_CERTS to its PEM file, or tls.ca of this credential or route; else have the server send its intermediate certificates`,
+      ? `add the PEM certificate of ${issuer} to tls.ca, or remove tls.ca if the server has a public certificate`
+      : `if ${issuer} is your company's CA (its proxy inspects TLS, or the server is internal), set NODE_EXTRA_CA_CERTS to its PEM file, or tls.ca of this credential or route; else the server must send its intermediate certificates`,
   };
 }
 
@@ -90,12 +91,12 @@ function outOfDate({ certificate, host, now }: Presented, how: 'expired' | 'not_
     ? `${whose} is not valid before ${day(bad.valid_from)}`
     : `${whose} expired on ${day(bad.valid_to)}`;
   const fix = early
-    ? `check this machine's clock first: it says ${clock} UTC; if that is right, ask the server's operator`
-    : `have it renewed at the server; if it should be valid, check this machine's clock: it says ${clock} UTC`;
+    ? `check this machine's clock first: it shows ${clock} UTC; if that is right, ask the server's operator`
+    : `renew it on the server; if it should be valid, check this machine's clock: it shows ${clock} UTC`;
   return { cause: `tls_${how}`, message, fix };
 }
 
-/** From the server's own to the last one known; a root is its own issuer. */
+/** From the server's certificate to the last known issuer. A root is its own issuer, so the loop ends there. */
 function chainOf(leaf: DetailedPeerCertificate): DetailedPeerCertificate[] {
   const chain = [leaf];
   for (let next = leaf.issuerCertificate; next && !chain.includes(next); next = next.issuerCertificate)

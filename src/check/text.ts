@@ -1,5 +1,5 @@
 /**
- * Findings for a person at a terminal, without the secrets that servers give back.
+ * Findings as text for a terminal, without secrets that a server may echo.
  */
 
 import type { Secret } from '../core/secret.ts';
@@ -8,21 +8,21 @@ import { exitCode, type Finding } from './finding.ts';
 const MARKS = { ok: 'ok    ', warning: 'warn  ', error: 'FAIL  ' } as const;
 const INDENT = ' '.repeat(MARKS.ok.length);
 
-/** One line for the finding and one for what to do about it. */
+/** Returns one line for the finding and one for its fix, if any. */
 export function findingText({ level, subject, message, fix }: Finding): string {
   return `${MARKS[level]}${subject}: ${message}${fix === undefined ? '' : `\n${INDENT}→ ${fix}`}`;
 }
 
 const MEANINGS: Readonly<Record<number, string>> = {
-  0: 'the sidecar can be started',
-  1: 'a defect of the sidecar itself',
+  0: 'the sidecar can start',
+  1: 'a bug in the sidecar',
   2: 'correct the configuration first',
   5: 'the identity server refuses the credentials',
-  6: 'no token can be had from the token endpoint',
+  6: 'the token endpoint gives no token',
   7: 'an API cannot be reached or refuses the token',
 };
 
-/** The last line: how many of each, and what the exit code means. */
+/** Returns the last line: the number of errors and warnings, and what the exit code means. */
 export function summaryText(findings: readonly Finding[]): string {
   const count = (level: Finding['level'], name: string) => {
     const number = findings.filter((finding) => finding.level === level).length;
@@ -32,10 +32,10 @@ export function summaryText(findings: readonly Finding[]): string {
   return `\n${count('error', 'error')}, ${count('warning', 'warning')}; exit code ${code}: ${MEANINGS[code] ?? ''}`;
 }
 
-/** Shorter ones are no secrets but would take ordinary words out of the text. */
+/** Characters. Shorter values are left in: masking them would remove ordinary words from the text. */
 const MIN_LENGTH = 6;
 
-/** The same finding with every one of these secrets, or of the tokens among them, taken out. */
+/** Returns the finding with every given secret or token replaced by `[secret]`. */
 export function mask(finding: Finding, secrets: readonly Secret[]): Finding {
   const values = secrets
     .map((secret) => secret.reveal().replace(/^Bearer /, ''))

@@ -1,6 +1,6 @@
 /**
- * An API called with its token, over the same connections as the sidecar's: does it respond, and does it take the
- * token? What it thinks of its root path is its own affair.
+ * Calls an API with its token, over the same connections as the sidecar: does it respond, and does it accept the token?
+ * Any other response to its root path is fine.
  */
 import type { LoadedConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
@@ -16,7 +16,7 @@ import { whyInvalid } from './claims.ts';
 import { FINDING, type Finding } from './finding.ts';
 import { ask, LIMIT_MS } from './request.ts';
 
-/** One GET on the route's base path. */
+/** Sends one GET to the route's base path. Never throws for what the API or network does. */
 export async function callUpstream(route: RouteConfig, authorization: Secret, loaded: LoadedConfig): Promise<Finding> {
   const { upstream, path } = route;
   const subject = `upstream ${path} → ${upstream.origin}${upstream.basePath}`;
@@ -36,7 +36,7 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
   return FINDING.error(subject, CODES[words.cause] ?? 'UPSTREAM_UNREACHABLE', words);
 }
 
-/** What a caller of the sidecar would get. */
+/** The code that a caller of the sidecar would get, by cause. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
   answer_timeout: 'UPSTREAM_TIMEOUT',
   connection_reset: 'UPSTREAM_RESET',
@@ -63,27 +63,29 @@ function judge(subject: string, response: RawResponse, { upstream, authorization
     return FINDING.warning(subject, 'UPSTREAM_UNREACHABLE', {
       cause: 'upstream_server_error',
       message: `reached, but the API or a gateway in front of it fails (HTTP ${status})`,
-      fix: 'try again later; if it stays so, call a path you know, and ask the API’s operator about its state',
+      fix: 'try again later; if it still fails, call a path that should work, and ask the API’s operator',
     });
   }
   if (status >= 300 && status < 400) return redirected(subject, response, origin);
   if (status === 404)
-    return FINDING.ok(subject, 'reached and the token is taken (HTTP 404, which is usual for a root path)');
+    return FINDING.ok(subject, 'reached, and the token is accepted (HTTP 404, which is usual for a root path)');
   return FINDING.ok(subject, `reached (HTTP ${status})`);
 }
 
-/** Only what is recognized is said: a server could put anything into its words. */
+const SCOPE_FIX = 'set `scope` to what the API requires, and add it to the client’s allowedScopes in Aritma IAM';
+
+/** Known reasons in `WWW-Authenticate`. The finding uses these texts, never the server's: it could send anything. */
 const REASONS: readonly (readonly [pattern: RegExp, cause: string, why: string, fix: string])[] = [
   [
     /audience/i,
     'audience',
     'the token is for another audience',
-    'correct `audience` or `scope` of the route: they decide which API a token is for',
+    'correct `audience` or `scope` of the route: they set the audience of a token',
   ],
   [
     /issuer/i,
     'issuer',
-    'the token is from an issuer the API does not know',
+    'the API does not know the token’s issuer',
     'check that token endpoint and API belong together: dev tokens do not work in prod',
   ],
   [
@@ -95,30 +97,25 @@ const REASONS: readonly (readonly [pattern: RegExp, cause: string, why: string, 
   [
     /not.?(yet|before)|lifetime.*future/i,
     'not_yet_valid',
-    'to the API the token is not valid yet',
+    'for the API, the token is not valid yet',
     'the clocks of identity server and API differ: tell Aritma; also check this machine’s clock',
   ],
   [
     /expired/i,
     'expired',
-    'to the API the token has expired',
+    'for the API, the token has expired',
     'the clocks of identity server and API differ: tell Aritma; also check this machine’s clock',
   ],
-  [
-    /insufficient_scope|scope/i,
-    'scope',
-    'the token lacks a scope',
-    'set `scope` to what the API wants, and allow it to the client in Aritma IAM',
-  ],
+  [/insufficient_scope|scope/i, 'scope', 'the token lacks a scope', SCOPE_FIX],
 ];
 
-/** What the API does not say, the token's claims may. */
+/** Adds what the token's claims show; it becomes the cause if the API gives no reason. */
 function explained(words: Words, challenge: string, why: Omit<Words, 'cause'>): Words {
   if (!/invalid_token/i.test(challenge)) return words;
   const isKnown = words.cause !== 'upstream_401';
   return {
     cause: isKnown ? words.cause : 'upstream_401_invalid_token',
-    message: `${words.message}; of the token itself: ${why.message}`,
+    message: `${words.message}; ${why.message}`,
     fix: isKnown ? words.fix : why.fix,
   };
 }
@@ -129,8 +126,8 @@ function unauthorized(challenge: string): Words {
     return { cause: `upstream_401_${cause}`, message: `the API refuses the token: ${why} (HTTP 401)`, fix };
   }
   const message = /^\s*bearer/i.test(challenge)
-    ? 'the API refuses the token (HTTP 401) and does not say why'
-    : 'the API responds with HTTP 401 without asking for a bearer token: it wants something else, or a gateway in front of it does';
+    ? 'the API refuses the token (HTTP 401) and gives no reason'
+    : 'the API responds with HTTP 401 and does not ask for a bearer token: it, or a gateway in front of it, expects other credentials';
   return {
     cause: 'upstream_401',
     message,
@@ -143,32 +140,33 @@ function forbidden(subject: string, challenge: string): Finding {
     return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', {
       cause: 'upstream_403_scope',
       message: 'the API refuses the token: it lacks a scope (HTTP 403, insufficient_scope)',
-      fix: 'set `scope` to what the API wants, and allow it to the client in Aritma IAM',
+      fix: SCOPE_FIX,
     });
   }
   return FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', {
     cause: 'upstream_403',
-    message: 'the API knows the token but does not allow this client its root path (HTTP 403)',
-    fix: 'give the client a policy in Aritma IAM for what it has to do; if it has one, the API may only let known addresses in',
+    message: 'the API accepts the token but does not let this client call its root path (HTTP 403)',
+    fix: 'give the client a policy in Aritma IAM for what it does; if it has one, the API may accept only known IP addresses',
   });
 }
 
 function redirected(subject: string, response: RawResponse, origin: string): Finding {
   const target = redirectTarget(response);
-  const said = `HTTP ${response.status}, a redirect`;
-  if (target === undefined || target === origin) return FINDING.ok(subject, `reached (${said} to a path of its own)`);
+  const status = `HTTP ${response.status}`;
+  if (target === undefined || target === origin)
+    return FINDING.ok(subject, `reached (${status}, a redirect on the same server)`);
   const secured =
     target === origin.replace(/^http:/, 'https:') || new URL(target).hostname === new URL(origin).hostname;
   if (secured && target.startsWith('https:') && origin.startsWith('http:')) {
     return FINDING.error(subject, 'UPSTREAM_INVALID', {
       cause: 'upstream_wants_https',
-      message: `the API sends every request on to ${target} (${said}), and the token has crossed the network in clear`,
-      fix: `write upstream with ${target}`,
+      message: `the API redirects to ${target} (${status}), and the token has crossed the network unencrypted`,
+      fix: `use ${target} in upstream`,
     });
   }
   return FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', {
     cause: 'upstream_redirect',
-    message: `the API responds with ${said.replace('HTTP', 'HTTP status')} to ${target}: another server, or a log-in page for people`,
-    fix: 'check upstream, path included; redirects are passed on to the caller and never followed with the token',
+    message: `the API redirects to ${target} (${status}): another server, or a login page for people`,
+    fix: 'check upstream, including its path; the sidecar passes redirects to the caller and never follows them with the token',
   });
 }

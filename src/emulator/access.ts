@@ -1,18 +1,19 @@
-// Whether a client's policies allow a call. Routes say which action they are; the headers of the call say where.
+// Decides whether a client's policies allow a call. The route defines the action; the headers of the call name the
+// scope.
 import type { FastifyRequest } from 'fastify';
 import type { Policies } from './policies.ts';
 import { subjectOf } from './subjects.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The action a policy must allow for calling this route. */
+    /** The action that a policy must allow for this route. */
     action?: string;
   }
 }
 
 /**
- * Makes the question the gate asks on each call; nothing is kept between calls. A call that names a subscription needs
- * the action there; one that names none needs it anywhere, since what it is about follows from the client.
+ * Creates the check that the gate makes on each call; caches nothing. A call that names a subscription needs the action
+ * there; one that names none needs it on any scope, because the client determines what the call is about.
  */
 export function createAccess(policies: Policies) {
   return function permits(clientId: string, request: FastifyRequest): boolean {

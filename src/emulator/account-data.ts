@@ -1,5 +1,5 @@
-// The made-up bank behind the Banking API: the same accounts and transactions in every run, so that a test can know
-// the last page before it reads the first. Hides how they are computed and how a page cursor is written.
+// The made-up bank of the Banking API: the same accounts and transactions in every run, so that a test knows all pages
+// in advance. Hides how they are computed and how a page cursor is written.
 import { createHash } from 'node:crypto';
 
 export interface Account {
@@ -12,7 +12,7 @@ export interface Account {
   status: 'active' | 'inactive';
 }
 
-/** Amounts are decimal strings with two places: money does not survive binary fractions. */
+/** A decimal string with two places: binary fractions cannot represent money exactly. */
 export interface Amount {
   value: string;
   currency: string;
@@ -34,7 +34,7 @@ export interface Transaction {
 
 export interface Page<T> {
   data: readonly T[];
-  /** Given if there is more. */
+  /** Present if there are more items. */
   cursor?: string;
 }
 
@@ -70,8 +70,8 @@ export function createAccountData(): AccountData {
 }
 
 /**
- * Cuts one page out of a list. Undefined if the cursor is not one that an earlier page handed out for this list:
- * a caller that mangles it must notice.
+ * Returns one page of a list. Undefined if the cursor is not one that an earlier page of this list gave: a caller that
+ * changes a cursor must notice.
  */
 export function pageOf<T>(
   list: readonly T[],
@@ -89,7 +89,7 @@ const writeCursor = (offset: number): string => Buffer.from(`offset:${offset}`).
 function readCursor(cursor: string): number | undefined {
   const digits = /^offset:([1-9]\d{0,8})$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1];
   const offset = Number(digits);
-  // Decoding base64 skips what it does not know, so only a cursor that encodes back to itself is whole.
+  // Decoding base64 skips unknown characters, so a valid cursor must encode back to itself.
   return digits !== undefined && writeCursor(offset) === cursor ? offset : undefined;
 }
 
@@ -97,7 +97,7 @@ const pick = (list: readonly string[], index: number): string => list[index % li
 
 const dayBefore = (days: number): string => new Date(LAST_BOOKING_DAY - days * DAY_MS).toISOString().slice(0, 10);
 
-/** A UUID that is always the same for the same name (RFC 9562 version 8 layout). */
+/** Returns a UUID that is always the same for the same name (RFC 9562 version 8 layout). */
 function createGuid(name: string): string {
   const hex = createHash('sha256').update(name).digest('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
@@ -124,7 +124,7 @@ function createAccount(index: number): Account {
 
 function createBban(index: number): string {
   const weights = [5, 4, 3, 2, 7, 6, 5, 4, 3, 2];
-  // Where the check digit would be 10 there is no such account number; the next serial is tried.
+  // No account number has the check digit 10: try the next serial.
   for (let serial = index * 10; ; serial += 1) {
     const digits = `990186${String(serial).padStart(4, '0')}`;
     const sum = weights.reduce((total, weight, position) => total + weight * Number(digits[position]), 0);

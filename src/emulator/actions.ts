@@ -1,5 +1,5 @@
-// The actions a policy can allow, as a tree: whoever may do the parent may do every child. Names of the Banking half
-// are those of the public authorization page; of the IAM half only the few are here that samples mention.
+// The actions a policy can allow, as a tree: a parent action includes all its children. The Banking names are from the
+// public authorization page; for IAM, only the few that samples mention are here.
 
 /** Action → its parent; null for the root alone. */
 export const ACTIONS: ReadonlyMap<string, string | null> = new Map([
@@ -15,13 +15,13 @@ export const ACTIONS: ReadonlyMap<string, string | null> = new Map([
   ['iam.policy.write', 'iam.manage'],
 ]);
 
-/** The action and all it derives from, nearest first: whichever of them is granted, the action is. */
+/** Returns the action and its ancestors, nearest first. A grant of any of them grants the action. */
 export function grantersOf(action: string): readonly string[] {
   const parent = ACTIONS.get(action);
   return [action, ...(parent ? grantersOf(parent) : [])];
 }
 
-/** The action and all that derive from it. */
+/** Returns the action and its descendants. */
 export function impliedBy(action: string): readonly string[] {
   return [...ACTIONS.keys()].filter((candidate) => grantersOf(candidate).includes(action));
 }

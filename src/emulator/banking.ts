@@ -1,4 +1,4 @@
-// The reading half of the Banking API: accounts, balances, transactions, with filters and cursor paging.
+// The reading part of the Banking API: accounts, balances, transactions, with filters and cursor paging.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Account, type AccountData, pageOf } from './account-data.ts';
@@ -19,7 +19,7 @@ const ACCOUNTS_SCHEMA = PAGE_SCHEMA.extend({
 
 type AccountsQuery = z.infer<typeof ACCOUNTS_SCHEMA>;
 
-/** What every route here is to a policy. */
+/** The action that a policy must allow for every route here. */
 const READ = { config: { action: 'banking.ais.read' } };
 
 interface AccountRequest {
@@ -53,14 +53,14 @@ export function registerAccounts(app: FastifyInstance, accountData: AccountData)
 }
 
 /**
- * The onRequest hook of a versioned API: announces the one version there is and refuses any other.
+ * The onRequest hook of a versioned API: announces the only version, 1.0, and refuses any other.
  * Source: ASP.NET API Versioning, `api-version` and `api-supported-versions`.
  */
 export async function checkApiVersion(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
   reply.header('api-supported-versions', '1.0');
   const asked = request.headers['api-version'];
   if (asked === undefined || asked === '1.0' || asked === '1') return undefined;
-  return sendProblem(reply, 400, { detail: 'The requested api-version is not supported; 1.0 is.' });
+  return sendProblem(reply, 400, { detail: 'This api-version is not supported; use 1.0.' });
 }
 
 function matches({ bban, iban, search }: AccountsQuery): (account: Account) => boolean {

@@ -1,5 +1,5 @@
-// The gate in front of every emulated API: no request passes without a live token of this emulator that carries a
-// fitting scope. Hides the challenge wording of ASP.NET Core and keeps the two counters of refusals.
+// The gate of every emulated API: a request needs a valid token of this emulator with a suitable scope. Hides the
+// challenge texts of ASP.NET Core and counts refusals.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { SAMPLES } from './iam-settings.ts';
 import { sendProblem } from './problem.ts';
@@ -13,16 +13,16 @@ export interface Gate {
 
 type RefusedVerdict = Exclude<TokenVerdict, { state: 'valid' }>;
 
-/** What the placeholder of the documentation stands for. */
+/** The verdict on the placeholder token in the documentation's samples. */
 const ADMINISTRATOR = { state: 'valid', clientId: ADMIN_CLIENT.clientId, scopes: ADMIN_CLIENT.allowedScopes } as const;
 
 /** Whether the policies of a client allow a call. */
 export type Permits = (clientId: string, request: FastifyRequest) => boolean;
 
 /**
- * Makes the onRequest hook of one API: any of `scopes` opens it, if `permits` agrees. Sends 401 without a usable
- * token of a client that still exists and 403 without the scope or permission. Source: RFC 6750 §3, ASP.NET Core
- * JwtBearerHandler.
+ * Creates the onRequest hook of one API: the token needs one of `scopes`, and `permits` must allow the call. Responds
+ * with 401 without a valid token of an existing client, and with 403 without scope or permission. Source: RFC 6750 §3,
+ * ASP.NET Core JwtBearerHandler.
  */
 export function requireScope({ tokens, store }: Gate, scopes: readonly string[], permits: Permits = () => true) {
   function challenge(reply: FastifyReply, description?: string): FastifyReply {
@@ -38,7 +38,7 @@ export function requireScope({ tokens, store }: Gate, scopes: readonly string[],
     const verdict: TokenVerdict = sample ? ADMINISTRATOR : await tokens.verify(token);
     if (verdict.state === 'expired') store.counters.expiredTokensSeen += 1;
     if (verdict.state !== 'valid') return challenge(reply, describe(verdict));
-    // A token outlives its secret but not its client.
+    // A token stays valid when its secret is deleted, but not when its client is.
     if (!store.clients.find(verdict.clientId)) return challenge(reply, 'The client does not exist');
     if (!scopes.some((scope) => verdict.scopes.includes(scope))) {
       return sendProblem(reply.header('www-authenticate', 'Bearer error="insufficient_scope"'), 403);
@@ -48,7 +48,7 @@ export function requireScope({ tokens, store }: Gate, scopes: readonly string[],
   };
 }
 
-/** Two Authorization fields become one bad value. Node alone would keep the first and hide a proxy that adds its own. */
+/** Joins two Authorization fields to one bad value. Node would keep the first and hide that a proxy added its own. */
 function readAuthorization({ raw }: FastifyRequest): string {
   const values: string[] = [];
   raw.rawHeaders.forEach((name, index) => {

@@ -1,9 +1,9 @@
-// Where a token request carries its client id and secret: the Authorization header or the form. Hides the two
-// encodings; promises the same choice IdentityServer makes when both are there.
+// Reads client id and secret of a token request, from the Authorization header or the form. Hides the two encodings;
+// chooses like IdentityServer when both are present.
 
 export interface PresentedClient {
   clientId: string;
-  /** Absent if the client named itself without proving anything. */
+  /** Absent if the client sent only its id. */
   secret?: string;
 }
 
@@ -12,7 +12,7 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 
 /**
  * Decodes one `application/x-www-form-urlencoded` name or value (RFC 6749 App. B).
- * Undefined if the escapes are broken, the bytes are no UTF-8, or a NUL hides in it.
+ * Undefined if the escapes are broken, the bytes are not UTF-8, or the value contains NUL.
  */
 export function decodeFormPart(encoded: string): string | undefined {
   try {

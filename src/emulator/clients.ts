@@ -1,9 +1,9 @@
-// The clients of the identity server with their secrets. Every change makes new records, so a snapshot of a client
-// stays what it was; ids are chosen here and never given out twice.
+// The clients of the identity server with their secrets. Every change creates new records, so a snapshot of a client
+// never changes. Ids are created here and never reused.
 import { randomUUID } from 'node:crypto';
 import { acceptsValue, type NewSecret, type StoredSecret, storeSecret } from './secrets.ts';
 
-/** What whoever creates a client decides about it; all of it can be replaced later. */
+/** The fields that the creator of a client sets; all can be replaced later. */
 export interface ClientFields {
   name: string;
   description: string;
@@ -27,23 +27,23 @@ export interface ClientRecord {
 
 export interface Clients {
   find(clientId: string): KnownClient | undefined;
-  /** In the order of creation. */
+  /** In order of creation. */
   list(): readonly KnownClient[];
   records(): readonly ClientRecord[];
   create(fields: ClientFields): KnownClient;
   /** Undefined for an unknown client. */
   replace(clientId: string, fields: ClientFields): KnownClient | undefined;
-  /** With all its secrets. False for an unknown client. */
+  /** Removes a client with its secrets. False for an unknown client. */
   remove(clientId: string): boolean;
   /** Without values. Undefined for an unknown client. */
   secretsOf(clientId: string): readonly StoredSecret[] | undefined;
   /** Undefined for an unknown client. */
   addSecret(clientId: string, secret: NewSecret): StoredSecret | undefined;
-  /** False if there was no such client or secret. */
+  /** False if the client or secret does not exist. */
   removeSecret(clientId: string, clientSecretId: string): boolean;
-  /** The client as the token endpoint sees it, which may be through the cache. */
+  /** Returns the client as the token endpoint sees it, perhaps from the cache. */
   load(clientId: string): KnownClient | undefined;
-  /** True if any unexpired secret of the client, as the token endpoint sees it, has this value. */
+  /** Returns whether any unexpired secret of the client, as the token endpoint sees it, has this value. */
   acceptsSecret(clientId: string, value: string): boolean;
 }
 
@@ -53,7 +53,7 @@ export interface ClientsDeps {
   onChange: () => void;
 }
 
-/** Creates the registry with what it knows at the start. */
+/** Creates the registry with its initial records. */
 export function createClients(initial: readonly ClientRecord[], { now, cache, onChange }: ClientsDeps): Clients {
   const records = new Map(initial.map((record) => [record.client.clientId, record]));
   let listed: readonly KnownClient[] | undefined;
@@ -75,7 +75,7 @@ export function createClients(initial: readonly ClientRecord[], { now, cache, on
   return {
     find: (clientId) => records.get(clientId)?.client,
     list() {
-      // Kept until something changes: a caller that pages through thousands must not pay for all of them on each page.
+      // Cached until something changes: paging through thousands must not build the whole list for each page.
       listed ??= [...records.values()].map(({ client }) => client);
       return listed;
     },
@@ -104,7 +104,7 @@ export function createClients(initial: readonly ClientRecord[], { now, cache, on
   };
 }
 
-/** The record itself, if it has no such secret. */
+/** Returns the same record if it does not have the secret. */
 function withoutSecret(record: ClientRecord, clientSecretId: string): ClientRecord {
   const secrets = record.secrets.filter((secret) => secret.clientSecretId !== clientSecretId);
   return secrets.length === record.secrets.length ? record : { client: record.client, secrets };
@@ -112,14 +112,14 @@ function withoutSecret(record: ClientRecord, clientSecretId: string): ClientReco
 
 export interface ClientCache<T> {
   /**
-   * The client as the token endpoint sees it, given how it is now. Also to be called right before a change: the cache
-   * then holds the state before it, so a change shows as late as it ever can.
+   * Returns the client as the token endpoint sees it; `current` is how it is now. Call it also right before a change:
+   * the cache then holds the old state, so that the change shows as late as possible.
    */
   read(clientId: string, current: T | undefined): T | undefined;
   clear(): void;
 }
 
-/** Creates an empty cache. `lifetimeS` is asked each time; `now` is epoch ms. */
+/** Creates an empty cache. `lifetimeS` is read on each use; `now` is epoch ms. */
 export function createClientCache<T>(lifetimeS: () => number, now: () => number): ClientCache<T> {
   const snapshots = new Map<string, { client: T; until: number }>();
   return {
@@ -127,7 +127,7 @@ export function createClientCache<T>(lifetimeS: () => number, now: () => number)
       if (lifetimeS() === 0) return current;
       const snapshot = snapshots.get(clientId);
       if (snapshot && now() < snapshot.until) return snapshot.client;
-      // Absence is never kept: a client can be used from the moment it exists, as in CachingClientStore.
+      // Never cache absence: a new client works at once, as in CachingClientStore.
       if (current === undefined) snapshots.delete(clientId);
       else snapshots.set(clientId, { client: current, until: now() + lifetimeS() * 1000 });
       return current;

@@ -1,6 +1,5 @@
-// The control plane under `/_emulator`: how a test scripts faults, revokes tokens, reads counters, changes secrets
-// and how the IAM API behaves.
-// Needs no token and exists only here; the real service has nothing at these paths.
+// The control plane under `/_emulator`: tests script faults, revoke tokens, read counters, change secrets, and switch
+// the behaviour of the IAM API. Needs no token; the real service has nothing at these paths.
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { FAULT_SCHEMA, type Faults } from './faults.ts';
@@ -66,7 +65,7 @@ function registerSecrets(app: FastifyInstance, store: Store): void {
     const added: NewSecret = { value, description, ...(expiration !== undefined && { expiration }) };
     const stored = store.clients.addSecret(request.params.clientId, added);
     if (!stored) return refuseUnknown(reply, 'client');
-    // The value is not repeated: it is never readable again, not even here.
+    // Without the value: it is never readable again, not even here.
     return reply.code(201).send({ clientSecretId: stored.clientSecretId, description, expiration });
   });
   app.delete<{ Params: SecretPath }>('/clients/:clientId/secrets/:clientSecretId', async (request, reply) => {

@@ -1,5 +1,5 @@
-// What the identity server says about itself: the discovery document and its keys. Hides the field order of
-// IdentityServer, so that a reader of the real document is tested against the same one.
+// The discovery document and the key set of the identity server. Uses the field order of IdentityServer, so that a
+// reader is tested against the same document as the real one.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { PublishedKey } from './signing-key.ts';
 import { API_RESOURCES } from './tokens.ts';
@@ -12,8 +12,8 @@ export interface DiscoveryDeps {
 const DISCOVERY_PATH = '/.well-known/openid-configuration';
 
 /**
- * Registers the discovery document and the key set. GET only: the real endpoints send 405 for anything else, HEAD
- * included. Source: OpenID Connect Discovery 1.0 §4, IdentityServer DiscoveryEndpoint.
+ * Registers the discovery document and the key set. GET only: the real endpoints respond with 405 to anything else,
+ * including HEAD. Source: OpenID Connect Discovery 1.0 §4, IdentityServer DiscoveryEndpoint.
  */
 export function registerDiscovery(app: FastifyInstance, deps: DiscoveryDeps): void {
   app.all(DISCOVERY_PATH, async (request, reply) => {
@@ -29,7 +29,7 @@ function respondToGet(request: FastifyRequest, reply: FastifyReply, body: () => 
   return reply.header('content-type', 'application/json; charset=UTF-8').send(JSON.stringify(body()));
 }
 
-/** Announces the interactive endpoints as the real server does, though only the token endpoint is served here. */
+/** Announces the interactive endpoints like the real server, although only the token endpoint exists here. */
 function describeServer(origin: string): object {
   return {
     issuer: origin,

@@ -1,20 +1,23 @@
-// The echo for WebSockets: what a client says, in text or bytes, comes back. Hides that Node lets go of a connection whose
-// request offers one: the request gets a response of its own and passes the same hooks as every other, so the gate refuses
-// it in the same words and a scripted fault hits it too.
+// The echo for WebSockets: sends each message back, text or bytes. Node hands over the connection of an upgrade
+// request; this gives the request a response object and passes it through the same hooks as every other, so that the
+// gate refuses it in the same way and scripted faults apply.
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { type WebSocket, WebSocketServer } from 'ws';
 
-/** Takes over the connection of an admitted request that offers a WebSocket; false for every other request. */
+/** Takes over the connection of an admitted WebSocket request; false for every other request. */
 export type AcceptSocket = (request: IncomingMessage) => boolean;
 
-/** Which requests Node is to let go of, `shouldUpgradeCallback` of a server; all others are served as if they offered nothing. */
+/**
+ * Server option `shouldUpgradeCallback`: which requests Node treats as upgrades. It serves all others as plain
+ * requests.
+ */
 export function offersEcho({ method, url = '', headers }: IncomingMessage): boolean {
   return method === 'GET' && /^\/echo(?:[/?]|$)/.test(url) && headers.upgrade?.toLowerCase() === 'websocket';
 }
 
-/** Open sockets end with `app`. */
+/** Creates the echo. Its open sockets close with `app`. */
 export function createEchoSockets(app: FastifyInstance): AcceptSocket {
   const sockets = new WebSocketServer({ noServer: true });
   const offers = new WeakMap<IncomingMessage, () => void>();
@@ -42,7 +45,7 @@ export function createEchoSockets(app: FastifyInstance): AcceptSocket {
   };
 }
 
-/** One message at a time, so a client that does not read costs one message. */
+/** Handles one message at a time, so that a client that does not read costs the memory of one message. */
 function echo(socket: WebSocket): void {
   socket.on('error', () => undefined);
   socket.on('message', (data, binary) => {

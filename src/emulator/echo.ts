@@ -1,5 +1,5 @@
-// A diagnostic upstream: says exactly what arrived and sends exactly what was asked, of any size in constant memory.
-// Bodies are never parsed or kept, only hashed as they pass.
+// A diagnostic upstream: describes exactly what arrived, and sends as many bytes as requested, in constant memory.
+// Never parses or keeps bodies, only hashes them.
 import { createHash } from 'node:crypto';
 import { METHODS } from 'node:http';
 import { Readable } from 'node:stream';
@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AcceptSocket } from './echo-socket.ts';
 import { sendProblem } from './problem.ts';
 
-/** Byte i of a body is i modulo this; a prime, so that a chunk lost or swapped shows at any power-of-two size. */
+/** Byte i of a body is i modulo this prime, so that a lost or swapped chunk of any power-of-two size shows. */
 const PERIOD = 251;
 const BLOCK = Buffer.from(Array.from({ length: PERIOD * 256 }, (_, index) => index % PERIOD));
 
@@ -17,8 +17,8 @@ interface BytesRequest {
 }
 
 /**
- * Registers the echo at `/` of `app` and the byte source at `/bytes/:n`. The echo takes every method Node can read
- * on a server, with a body or without; what offers a WebSocket may be taken by `acceptSocket` instead.
+ * Registers the echo at `/` of `app` and the byte source at `/bytes/:n`. The echo accepts every method that a Node
+ * server reads, with or without a body; `acceptSocket` takes WebSocket requests.
  */
 export function registerEcho(app: FastifyInstance, acceptSocket: AcceptSocket): void {
   for (const method of METHODS) {
@@ -27,7 +27,7 @@ export function registerEcho(app: FastifyInstance, acceptSocket: AcceptSocket): 
   app.route({
     method: app.supportedMethods,
     url: '/',
-    // Before parsing, because Fastify refuses media types it cannot read and an echo must not mind them.
+    // Before parsing: Fastify refuses media types it cannot read, and an echo must accept all.
     preParsing: async (request, reply) =>
       acceptSocket(request.raw) ? reply.hijack() : reply.send(await describeRequest(request)),
     handler: async () => undefined,
@@ -36,8 +36,8 @@ export function registerEcho(app: FastifyInstance, acceptSocket: AcceptSocket): 
 }
 
 /**
- * The path to route an echo request by. Everything below `/echo` is one route, so the router never sees, decodes or
- * refuses the rest of the path; only the byte source is found by name.
+ * Returns the path for the router. Everything below `/echo` is one route, so that the router never decodes or refuses
+ * the rest of the path; only the byte source has its own route.
  */
 export function routeEcho(url: string): string {
   return /^\/echo\/(?!bytes\/)/.test(url) ? '/echo' : url;
@@ -68,7 +68,8 @@ function hideToken(rawHeaders: readonly string[]): readonly string[] {
 
 async function sendBytes(request: FastifyRequest<BytesRequest>, reply: FastifyReply): Promise<FastifyReply> {
   const total = /^\d{1,15}$/.test(request.params.n) ? Number(request.params.n) : Number.NaN;
-  if (Number.isNaN(total)) return sendProblem(reply, 400, { detail: 'The number of bytes is a non-negative integer.' });
+  if (Number.isNaN(total))
+    return sendProblem(reply, 400, { detail: 'The number of bytes must be a non-negative integer.' });
   reply.header('content-type', 'application/octet-stream');
   if (request.query.chunked !== '1') reply.header('content-length', total);
   return request.method === 'HEAD' ? reply.send() : reply.send(createSource(total));
@@ -79,7 +80,7 @@ function createSource(total: number): Readable {
   return new Readable({
     highWaterMark: BLOCK.length,
     read() {
-      // Every block but the last is whole, so each starts at a multiple of the period.
+      // All blocks but the last are whole, so each starts at a multiple of the period.
       const size = Math.min(left, BLOCK.length);
       left -= size;
       this.push(size === 0 ? null : BLOCK.subarray(0, size));

@@ -1,4 +1,4 @@
-// The Events API: subscriptions and dead letters. Delivers nothing; a subscription stays waiting for its validation.
+// The Events API: subscriptions and dead letters. Delivers nothing; a subscription stays in `awaitingValidation`.
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
@@ -83,7 +83,7 @@ export function registerEvents(app: FastifyInstance): void {
     const created = {
       id,
       ...subscription.value,
-      // The subscriber's own credential goes in and never comes out.
+      // Without `authorizationHeader`: the subscriber's credential is never sent back.
       delivery,
       resourceUri: scope.value.resourceuri ?? null,
       tenantId: scope.value.tenantid ?? null,
@@ -103,7 +103,7 @@ export function registerEvents(app: FastifyInstance): void {
   });
 }
 
-/** The cursor is the id of the last event of the page before. */
+/** The cursor is the id of the last event on the previous page. */
 function pageOfFailures(all: readonly FailedEvent[], query: FailedEventsQuery): object {
   const { subscriptionName, cursor, pageSize, fromDate = 0, toDate = Number.POSITIVE_INFINITY } = query;
   const found = all.filter(

@@ -1,5 +1,5 @@
-// Failures on order: a queue of scripted faults per target, and the hooks that spend them on arriving requests. Promises
-// that they are used in the order given, each exactly as many times as asked, whatever runs concurrently.
+// Scripted faults: a queue, and the hooks that apply them to arriving requests. Uses faults in the order given, each
+// exactly as many times as requested, also under concurrent requests.
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -33,9 +33,9 @@ export const FAULT_SCHEMA = z
       .regex(/^[A-Za-z-]+$/, 'must be a method')
       .transform((method) => method.toUpperCase())
       .optional(),
-    /** Only requests to a path, without its query, in which this regular expression is found. */
+    /** Only requests whose path, without its query, matches this regular expression. */
     path: z.string().refine(isPattern, { message: 'must be a regular expression' }).optional(),
-    /** The request takes effect first; only its response is lost, late or replaced. */
+    /** Executes the request first; only its response is lost, delayed or replaced. */
     after: z.boolean().default(false),
     times: z.int().min(1).max(1_000_000).default(1),
     status: z.int().min(200).max(599).optional(),
@@ -59,9 +59,9 @@ export interface Arrival {
 export interface Faults {
   add(fault: Fault): void;
   clear(): void;
-  /** What is still to happen; `times` is what is left. */
+  /** Returns the remaining faults; `times` is what is left. */
   pending(): readonly Fault[];
-  /** Spends the first fault that is meant for this request, if one waits. */
+  /** Uses up the first fault that matches this request, if any. */
   take(arrival: Arrival): Fault | undefined;
 }
 
@@ -84,8 +84,8 @@ export function createFaults(): Faults {
 }
 
 /**
- * Adds the hooks to the whole server: they tell `onArrival` which target a request is for, then let a waiting fault
- * replace the response. Delay first, then a TCP reset or the scripted response; a delay alone only postpones.
+ * Adds the hooks to the whole server: they call `onArrival` with the target of a request, then apply a matching fault.
+ * The delay comes first, then a TCP reset or the scripted response. With a delay alone, the real response follows.
  */
 export function injectFaults(app: FastifyInstance, faults: Faults, onArrival: (target: Target) => void): void {
   const postponed = new WeakMap<FastifyRequest, Fault>();
@@ -125,7 +125,7 @@ function isPattern(text: string): boolean {
 }
 
 async function waitFor({ delayMs }: Fault): Promise<void> {
-  // Unreferenced: a long delay must not hold the process when the emulator has been closed.
+  // Unreferenced: a long delay must not keep the process alive after the emulator is closed.
   if (delayMs) await delay(delayMs, undefined, { ref: false });
 }
 
@@ -151,7 +151,7 @@ interface Responding {
   response: unknown;
 }
 
-/** Keeps only the status of the real response, and that only where none is scripted. */
+/** Replaces the response; keeps the real status only if none is scripted. */
 function replaceResponse(fault: Fault, { request, reply, response }: Responding): unknown {
   if (fault.reset) {
     request.raw.socket.resetAndDestroy();

@@ -1,4 +1,4 @@
-// The client half of the IAM API: list, create, read, replace, delete.
+// The client operations of the IAM API: list, create, read, replace, delete.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { KnownClient } from './clients.ts';
@@ -14,7 +14,7 @@ export interface ClientsApiDeps {
 
 const LIST_SCHEMA = NUMBERED_PAGE.extend({ searchText: z.string().default('') });
 
-/** All five are required, also to replace: nothing is kept that is left out. */
+/** All five are required, also to replace a client: the body replaces all fields. */
 const CLIENT_SCHEMA = z.object({
   name: z.string().min(1, 'must not be empty'),
   description: z.string(),
@@ -76,7 +76,7 @@ function summarize({ clientId, name, description }: KnownClient): object {
   return { clientId, name, description };
 }
 
-/** ClientDetailsDto; named one by one, since what the emulator knows besides is not part of the API. */
+/** ClientDetailsDto. Lists the fields one by one, because the emulator's other fields are not part of the API. */
 function describe(client: KnownClient): object {
   const { allowedGrantTypes, allowedScopes, redirectUris } = client;
   return { ...summarize(client), allowedGrantTypes, allowedScopes, redirectUris };

@@ -1,4 +1,5 @@
-// The policy half of the IAM API: create, list, delete. Nothing has an id here; the tuple is its own name.
+// The policy operations of the IAM API: create, list, delete. Policies have no id; subject, scope and action identify
+// one.
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ACTIONS } from './actions.ts';
@@ -44,7 +45,7 @@ export function registerPolicies(app: FastifyInstance, { clients, policies, sett
     const { items, after } = policies.page(filter, cursor, pageSize);
     return { items: items.map(describe), ...(after !== undefined && { cursor: writeCursor(after) }) };
   });
-  // The tuple is in the body, since no path could hold a scope.
+  // The policy is in the body, because a path cannot hold a scope.
   app.delete('/policies', async (request, reply) => {
     const policy = readValid(TUPLE_SCHEMA, request.body);
     if ('errors' in policy) return sendProblem(reply, 400, { errors: policy.errors });
@@ -52,14 +53,14 @@ export function registerPolicies(app: FastifyInstance, { clients, policies, sett
   });
 }
 
-/** Users and groups, too, which do not exist here. */
+/** Also users and groups, which do not exist here. */
 const SUBJECT = /^(client|user|group)-./;
 
 function creatableBy(isSubject: (subject: string) => boolean): z.ZodType<Policy> {
   return z.object({
-    subject: NAME.refine(isSubject, { message: 'is no subject of this tenant; GET /subjects/clients lists them' }),
+    subject: NAME.refine(isSubject, { message: 'is not a subject of this tenant; GET /subjects/clients lists them' }),
     scope: NAME.regex(SCOPE_URI, 'must be / or a path like /subscriptions/123'),
-    action: NAME.refine((action) => ACTIONS.has(action), { message: 'is no known action; GET /actions lists them' }),
+    action: NAME.refine((action) => ACTIONS.has(action), { message: 'is not a known action; GET /actions lists them' }),
   });
 }
 
@@ -68,7 +69,7 @@ function describe({ subject, scope, action }: Policy): object {
 }
 
 function refuseDuplicate(reply: FastifyReply): FastifyReply {
-  return sendProblem(reply, 409, { detail: 'There is such a policy already.' });
+  return sendProblem(reply, 409, { detail: 'This policy already exists.' });
 }
 
 function writeCursor(after: number): string {
@@ -78,6 +79,6 @@ function writeCursor(after: number): string {
 function readCursor(cursor: string): number | undefined {
   const digits = /^after:([1-9]\d{0,14})$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1];
   const after = Number(digits);
-  // Decoding base64 skips what it does not know, so only a cursor that encodes back to itself is whole.
+  // Decoding base64 skips unknown characters, so a valid cursor must encode back to itself.
   return digits !== undefined && writeCursor(after) === cursor ? after : undefined;
 }

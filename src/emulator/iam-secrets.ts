@@ -1,4 +1,4 @@
-// The secret half of the IAM API: list, create, delete. There is no way to read a value, nor to change a secret.
+// The secret operations of the IAM API: list, create, delete. A value cannot be read, and a secret cannot be changed.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { linkedPage, NUMBERED_PAGE } from './paging.ts';
@@ -13,7 +13,7 @@ export interface SecretsApiDeps {
   originOf(request: FastifyRequest): string;
 }
 
-/** A time without a zone is UTC here, as nothing else would be the same on every machine. */
+/** A time without a zone is UTC, so that it means the same on every machine. */
 const TIME = z.union(
   [z.iso.datetime({ offset: true }), z.iso.datetime({ local: true }).transform((time) => `${time}Z`), z.iso.date()],
   {
@@ -33,7 +33,7 @@ interface SecretRequest {
   Params: { clientId: string; clientSecretId: string };
 }
 
-/** Registers the secret operations. Tokens got with a secret live on when it is deleted. */
+/** Registers the secret operations. Tokens stay valid when their secret is deleted. */
 export function registerSecrets(app: FastifyInstance, { store, now, originOf }: SecretsApiDeps): void {
   const { clients, settings } = store;
 
@@ -72,7 +72,7 @@ function readSecret(body: unknown, now: number): { value: NewSecret } | { errors
   const { value, description, expiration } = read.value;
   if (!expiration) return { value: { value, description } };
   if (Date.parse(expiration) > now) return { value: { value, description, expiration } };
-  return { errors: { expiration: [`must be in the future, but it is ${new Date(now).toISOString()} now`] } };
+  return { errors: { expiration: [`must be in the future; it is now ${new Date(now).toISOString()}`] } };
 }
 
 function describe({ clientSecretId, description, expiration, created }: StoredSecret): object {

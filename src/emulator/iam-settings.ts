@@ -1,25 +1,25 @@
-// How the emulated IAM API behaves where the real one is not documented: both known possibilities, to be switched at
-// the start or while it runs. Also what it takes for the samples of the documentation, which no real server would.
+// Settings of the emulated IAM API where the real one is not documented: both known behaviours, switchable at the start
+// or while it runs. Also accepts the samples of the documentation, which no real server would.
 import { z } from 'zod';
 
 const FULL_SCHEMA = z.strictObject({
-  /** Whether a creation returns what was created, or nothing. */
+  /** Whether the response to a creation has the new item or no body. */
   createResponse: z.enum(['body', 'empty']),
-  /** Whether the same policy again is fine or a 409. */
+  /** Whether creating an existing policy succeeds or gives 409. */
   duplicatePolicy: z.enum(['ok', 'conflict']),
-  /** Seconds for which the token endpoint keeps a client once loaded; 0 = not at all. */
+  /** Seconds for which the token endpoint caches a client; 0 = not at all. */
   clientCacheS: z.number().min(0).max(86_400),
-  /** Whether the values of the documentation's samples pass: expirations of the past, any subject, `SAMPLES.token`. */
+  /** Whether the documentation's samples work: past expirations, any subject, `SAMPLES.token`. */
   lenient: z.boolean(),
 });
 
-/** What `PUT /_emulator/iam` accepts; what is left out stays as it is. */
+/** The body of `PUT /_emulator/iam`; fields left out stay unchanged. */
 export const SETTINGS_SCHEMA = FULL_SCHEMA.partial();
 
 export type IamSettings = z.infer<typeof FULL_SCHEMA>;
 export type SettingsChange = z.infer<typeof SETTINGS_SCHEMA>;
 
-/** Creates the settings in force, to be changed in place. */
+/** Creates the current settings, to be changed in place. */
 export function createSettings(change: SettingsChange = {}): IamSettings {
   const { createResponse, duplicatePolicy, clientCacheS, lenient } = change;
   return {
@@ -30,10 +30,10 @@ export function createSettings(change: SettingsChange = {}): IamSettings {
   };
 }
 
-/** What the curl lines of the public pages say; curl reads `{clientId}` in a URL as the one alternative `clientId`. */
+/** Values in the curl samples of the public pages. curl expands `{clientId}` in a URL to `clientId`. */
 export const SAMPLES = {
   token: '<YOUR_TOKEN_HERE>',
-  /** Where they find the IAM API on their host. */
+  /** Path of the IAM API on the samples' host. */
   prefix: '/_mock/apis/platform/iam/openapi/iam-openapi/v1',
   clients: [
     sampleClient('clientId', 'clientSecretId', 'value-of-the-sample'),

@@ -1,4 +1,4 @@
-// Clients as subjects, and what each of them may do once parents are followed to their children.
+// The subject operations of the IAM API: clients as subjects, and their effective permissions, child actions included.
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { impliedBy } from './actions.ts';
@@ -16,7 +16,7 @@ const SUBJECTS_SCHEMA = NUMBERED_PAGE.extend({ searchQuery: z.string().default('
 const PERMISSIONS_SCHEMA = NUMBERED_PAGE.extend({
   resourceType: z.string().optional(),
   resourceProvider: z.string().optional(),
-  /** Exactly this action, whether granted or derived. */
+  /** Exactly this action, granted or derived. */
   action: z.string().optional(),
 });
 
@@ -53,7 +53,7 @@ function describe({ clientId, name }: KnownClient): object {
   };
 }
 
-/** One entry for each scope and action, however many policies give it; the first of them is named. */
+/** Returns one entry per scope and action, however many policies grant it; the entry names the first of them. */
 function listPermissions(policies: readonly Policy[], query: PermissionsQuery): readonly object[] {
   const filter = { type: query.resourceType, provider: query.resourceProvider };
   const found = new Map<string, object>();

@@ -1,5 +1,5 @@
-// The IAM API: clients, their secrets, subjects, permissions and policies. The token's scope alone opens it: the roles
-// of a tenant are claims in the token of the real service, not policies.
+// The IAM API: clients, their secrets, subjects, permissions and policies. The token's scope is enough to use it: in
+// the real service, tenant roles are claims in the token, not policies.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ACTIONS } from './actions.ts';
 import { registerClients } from './iam-clients.ts';
@@ -13,7 +13,7 @@ export interface IamDeps {
   store: Store;
   /** Epoch ms. */
   now(): number;
-  /** The origin a request was made to: the links in its response begin with it. */
+  /** Returns the origin a request was made to: links in its response begin with it. */
   originOf(request: FastifyRequest): string;
 }
 
@@ -28,7 +28,10 @@ export function registerIam(app: FastifyInstance, deps: IamDeps): void {
   app.get('/scopes', async () => ({ items: [...API_RESOURCES.keys()].map((name) => ({ name })) }));
 }
 
-/** ASP.NET Core minds a media type without a body only where it wants a body; many programs send it with each DELETE. */
+/**
+ * Accepts an empty JSON body, like ASP.NET Core where no body is required: many programs send the media type with each
+ * DELETE.
+ */
 function acceptEmptyJson(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');

@@ -1,4 +1,4 @@
-// The two numbered paging styles of the IAM API. Hides how far a page number or size may be off and still work.
+// The two numbered paging styles of the IAM API. Hides how page numbers and sizes out of range are corrected.
 import { z } from 'zod';
 
 const DEFAULT_SIZE = 100;
@@ -8,8 +8,8 @@ const INTEGER = z
   .transform(Number);
 
 /**
- * The query of a numbered list, from 1. The samples of the documentation ask for page 0 with 0 items, so both must
- * work: they mean the defaults. Sizes are clamped to 10..200, as published for subjects.
+ * The query of a numbered list; pages start at 1. The documentation's samples request page 0 with 0 items, so both are
+ * accepted and mean the defaults. Sizes are clamped to 10..200, as published for subjects.
  */
 export const NUMBERED_PAGE = z.object({
   page: INTEGER.default(1).transform((page) => Math.max(page, 1)),
@@ -18,14 +18,14 @@ export const NUMBERED_PAGE = z.object({
 
 export type NumberedPage = z.infer<typeof NUMBERED_PAGE>;
 
-/** One page of a list; `describe` is called for its items only. */
+/** A page of a list to build; calls `describe` only for the items on it. */
 export interface PageOrder<T> {
   readonly all: readonly T[];
   readonly at: NumberedPage;
   describe(item: T): object;
 }
 
-/** The style of clients and secrets. `linkTo` writes the absolute address of a page. */
+/** Builds a page in the style of clients and secrets. `linkTo` returns the absolute URL of a page. */
 export function linkedPage<T>({ all, at, describe }: PageOrder<T>, linkTo: (at: NumberedPage) => string): object {
   const { page, pageSize } = at;
   const last = Math.max(Math.ceil(all.length / pageSize), 1);
@@ -42,7 +42,7 @@ export function linkedPage<T>({ all, at, describe }: PageOrder<T>, linkTo: (at: 
   };
 }
 
-/** The style of subjects and permissions. */
+/** Builds a page in the style of subjects and permissions. */
 export function countedPage<T>({ all, at, describe }: PageOrder<T>): object {
   const data = slice(all, at).map(describe);
   const { page, pageSize } = at;

@@ -1,5 +1,5 @@
-// The paying half of the Banking API: credit transfers that can be sent twice but happen once. Hides the memory of
-// idempotency keys and promises that a key's first response, good or bad, is its only response.
+// The paying part of the Banking API: a credit transfer sent twice is executed once. Hides the store of idempotency
+// keys and promises that the first response for a key, success or failure, is its only one.
 import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
@@ -83,7 +83,7 @@ export function registerPayments(app: FastifyInstance, counters: Counters): void
     if (key === undefined) return send(reply, pay(request.body));
     if (typeof key !== 'string' || !UUID.test(key))
       return send(reply, refuse({ 'Idempotency-Key': ['must be a UUID'] }));
-    // From here to the store nothing waits, so two requests with one key cannot both be the first.
+    // No await from here to the store, so two requests with one key cannot both be the first.
     const requestDigest = digestOf(request.body);
     const first = responses.get(key.toLowerCase());
     if (first && first.requestDigest !== requestDigest) return refuseOtherBody(reply);

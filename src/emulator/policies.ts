@@ -1,5 +1,5 @@
-// Who may do what where. A policy is nothing but its subject, scope and action; it has no id. Hides the indexes that
-// keep a decision cheap however many policies there are, and promises that each is made on the policies of that moment.
+// Policies: who may do what on which scope. A policy is only its subject, scope and action; it has no id. Hides the
+// indexes that keep decisions fast with many policies. Every decision uses the policies of that moment.
 import { grantersOf } from './actions.ts';
 import { scopesAbove } from './scope-uri.ts';
 
@@ -13,29 +13,29 @@ export interface PolicyFilter {
   subject?: string | undefined;
   scope?: string | undefined;
   action?: string | undefined;
-  /** With `action`: also the policies whose action it derives from. */
+  /** With `action`: also policies for its ancestors. */
   includeDerived?: boolean | undefined;
-  /** With `scope`: also the policies on the scopes it lies under. */
+  /** With `scope`: also policies on its parent scopes. */
   includeInherited?: boolean | undefined;
 }
 
 export interface PolicyPage {
   readonly items: readonly Policy[];
-  /** Where to go on, if there is more; stays right when policies come and go meanwhile. */
+  /** Where the next page starts, if any; stays valid when policies are added or removed meanwhile. */
   readonly after?: number;
 }
 
 export interface Policies {
-  /** False if it was there already. */
+  /** False if it already exists. */
   add(policy: Policy): boolean;
-  /** False if it was not there. */
+  /** False if it does not exist. */
   remove(policy: Policy): boolean;
   removeSubject(subject: string): void;
   all(): readonly Policy[];
   of(subject: string): readonly Policy[];
-  /** In the order of creation, from behind `after` (0 = the start). */
+  /** In order of creation, starting after `after` (0 = the start). */
   page(filter: PolicyFilter, after: number, size: number): PolicyPage;
-  /** Whether the subject may do this on the scope, or without a scope, on any. No match means no. */
+  /** Whether the subject may do this on the scope; without a scope, on any. No matching policy means no. */
   permits(subject: string, action: string, scope?: string): boolean;
 }
 
@@ -44,7 +44,7 @@ interface Entry {
   readonly policy: Policy;
 }
 
-/** Creates the set with what it holds at the start. */
+/** Creates the set with its initial policies. */
 export function createPolicies(initial: readonly Policy[], onChange: () => void): Policies {
   const entries = new Map<number, Entry>();
   const bySubject = new Map<string, Map<string, Entry>>();
@@ -113,7 +113,7 @@ function cutPage(candidates: Iterable<Entry>, { fits, after, size }: Cut): Polic
   const found: Entry[] = [];
   for (const entry of candidates) {
     if (entry.serial <= after || !fits(entry.policy)) continue;
-    // One more than fits on the page is enough to know that it is not the last.
+    // One more item than fits on the page shows that it is not the last page.
     if (found.length === size)
       return { items: found.map(({ policy }) => policy), after: found.at(-1)?.serial ?? after };
     found.push(entry);

@@ -1,5 +1,5 @@
-// How every API of the emulator says no: RFC 9457 bodies in the shape ASP.NET Core writes them. Hides the title and
-// link tables.
+// Error responses of every emulated API: RFC 9457 bodies as ASP.NET Core writes them. Hides the tables of titles and
+// links.
 import { randomBytes } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
@@ -31,7 +31,7 @@ const TYPE_LINKS: Readonly<Record<number, string>> = {
   500: `${RFC_9110}15.6.1`,
 };
 
-/** Builds a problem body for an HTTP status. Each call has its own `traceId`, as each real failure has. */
+/** Builds a problem body for an HTTP status, with a new `traceId` each time. */
 export function createProblem(status: number, extras: ProblemExtras = {}): Problem {
   return {
     type: TYPE_LINKS[status] ?? 'about:blank',
@@ -42,7 +42,7 @@ export function createProblem(status: number, extras: ProblemExtras = {}): Probl
   };
 }
 
-/** Responds with a problem. The body goes out as a string, or Fastify would write its own media type over ours. */
+/** Responds with a problem. Sends the body as a string, because Fastify would replace the media type of an object. */
 export function sendProblem(reply: FastifyReply, status: number, extras: ProblemExtras = {}): FastifyReply {
   return reply
     .code(status)
@@ -50,7 +50,7 @@ export function sendProblem(reply: FastifyReply, status: number, extras: Problem
     .send(JSON.stringify(createProblem(status, extras)));
 }
 
-/** Responds with 404 when a path names something that is not there. */
+/** Responds with 404 for something that does not exist. */
 export function refuseUnknown(reply: FastifyReply, what: string): FastifyReply {
-  return sendProblem(reply, 404, { detail: `There is no such ${what}.` });
+  return sendProblem(reply, 404, { detail: `This ${what} does not exist.` });
 }

@@ -1,10 +1,10 @@
-// The paths that name what a policy is about: `/subscriptions/1/resource-groups/a/providers/p/accounts/7`. Hides their
-// grammar; promises that one lies under another by whole segments only.
+// Scope paths of policies: `/subscriptions/1/resource-groups/a/providers/p/accounts/7`. Hides their grammar; compares
+// whole segments only.
 
-/** `/`, which is everything, or segments without an empty one. */
+/** `/` for everything, or a path without empty segments. */
 export const SCOPE_URI = /^\/$|^(?:\/[^/\s]+)+$/;
 
-/** The scope and all it lies under, widest first: `/`, `/subscriptions`, `/subscriptions/1`. */
+/** Returns the scope and its parents, widest first: `/`, `/subscriptions`, `/subscriptions/1`. */
 export function scopesAbove(scope: string): readonly string[] {
   const above = ['/'];
   for (let slash = scope.indexOf('/', 1); slash > 0; slash = scope.indexOf('/', slash + 1)) {
@@ -14,9 +14,9 @@ export function scopesAbove(scope: string): readonly string[] {
 }
 
 /**
- * Whether a scope fits the filters of a permission list. The real meaning is not published. Here a type fits a scope
- * that names a resource of that type on its way; a provider fits a scope that names it, and one that names none, since
- * that reaches into every provider below it.
+ * Returns whether a scope matches the filters of a permission list. Their real meaning is not published. Here a type
+ * matches a scope with a resource of that type in its path. A provider matches a scope that names it, or one that names
+ * none, because that includes every provider below it.
  */
 export function fitsResource(
   scope: string,
@@ -30,7 +30,7 @@ export function fitsResource(
 }
 
 function readSegments(scope: string): { types: readonly string[]; provider: string | undefined } {
-  // Type and name take turns, also behind `providers/{provider}`.
+  // Types and names alternate, also after `providers/{provider}`.
   const segments = scope.split('/').slice(1);
   const isType = (_: string, index: number) => index % 2 === 0;
   const at = segments.findIndex((segment, index) => index % 2 === 0 && segment === 'providers');

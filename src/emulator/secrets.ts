@@ -1,4 +1,5 @@
-// Client secrets as the server keeps them: a digest, never the value. Hides how one is compared and when it expires.
+// Client secrets as the server stores them: a digest, never the value. Hides how they are compared and when they
+// expire.
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
 
 export interface NewSecret {
@@ -20,13 +21,13 @@ export interface StoredSecret {
 }
 
 /**
- * Makes the stored form of a secret created at `now` (epoch ms).
- * @throws TypeError if the expiration is no date.
+ * Returns the stored form of a secret created at `now` (epoch ms).
+ * @throws TypeError if the expiration is not a date.
  */
 export function storeSecret(secret: NewSecret, now: number, clientSecretId: string = randomUUID()): StoredSecret {
   const { value, description, expiration } = secret;
   const expiresAt = expiration === undefined ? undefined : Date.parse(expiration);
-  // NaN would compare as "never expires", the opposite of what somebody who wrote a date wanted.
+  // NaN would compare as "never expires", the opposite of what the user wanted.
   if (Number.isNaN(expiresAt)) throw new TypeError(`expiration of secret ${clientSecretId} is not an ISO 8601 date`);
   return {
     clientSecretId,
@@ -37,11 +38,14 @@ export function storeSecret(secret: NewSecret, now: number, clientSecretId: stri
   };
 }
 
-/** True if any unexpired secret has this value. Expired when `now > expiration`. Source: IdentityServer SecretValidator. */
+/**
+ * Returns whether any unexpired secret has this value. Expired when `now > expiration`. Source: IdentityServer
+ * SecretValidator.
+ */
 export function acceptsValue(secrets: readonly StoredSecret[], value: string, now: number): boolean {
   const presented = digestOf(value);
   let accepted = false;
-  // No early exit: how long this takes must not tell which secret matched (IdentityServer TimeConstantComparer).
+  // No early exit: the time must not show which secret matched (IdentityServer TimeConstantComparer).
   for (const { digest, expiration } of secrets) {
     const matches = timingSafeEqual(Buffer.from(digest, 'base64'), presented);
     if (matches && !(expiration !== null && now > Date.parse(expiration))) accepted = true;
@@ -51,7 +55,7 @@ export function acceptsValue(secrets: readonly StoredSecret[], value: string, no
 
 const digestOf = (value: string): Buffer => createHash('sha256').update(value, 'utf8').digest();
 
-/** As .NET writes it: no fraction where there is none. */
+/** Formats a time like .NET: without a zero fraction. */
 function writeTime(ms: number): string {
   return new Date(ms).toISOString().replace('.000Z', 'Z');
 }

@@ -1,5 +1,5 @@
-// A stand-in for Aritma on one local port: identity server, IAM, Banking and Events APIs and an echo, with a control
-// plane for tests. Composes the parts; a request that no part handles gets a problem here.
+// A local Aritma on one port: identity server, IAM, Banking and Events APIs and an echo, with a control plane for
+// tests. Composes the parts; responds with a problem to a request that no part handles.
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -35,11 +35,11 @@ export interface EmulatorOptions {
   tokenLifetimeS?: number;
   /** Default: the demo client and its administrator. */
   clients?: readonly EmulatorClient[];
-  /** How the IAM API behaves at first. */
+  /** Initial behaviour of the IAM API. */
   iam?: SettingsChange;
-  /** Keeps clients, policies and the signing key for the next run. If it exists already, `clients` does not count. */
+  /** Keeps clients, policies and the signing key for the next run. If the file exists, `clients` is ignored. */
   stateFile?: string;
-  /** Default: a new key, which takes a tenth of a second to make. What a state file keeps comes first. */
+  /** Default: a new key, which takes 0.1 s to create. The key in a state file wins. */
   signing?: KeptSigning;
   /** Epoch ms. */
   now?: () => number;
@@ -48,14 +48,14 @@ export interface EmulatorOptions {
 export interface Emulator {
   /** Origin without a slash at the end, `http://127.0.0.1:7100`. */
   readonly url: string;
-  /** Ends open connections too; resolves when the port is free. */
+  /** Closes open connections too; resolves when the port is free. */
   close(): Promise<void>;
 }
 
 const KEEP_ALIVE_MS = 75_000;
 
 /**
- * Starts an emulator with a key and a memory of its own. Rejects with the original error if it cannot listen, and with
+ * Starts an emulator with its own key and memory. Rejects with the system's error if it cannot listen, and with
  * StateFileError if the state file cannot be used.
  */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
@@ -81,7 +81,7 @@ function createApp(): FastifyInstance {
     logger: false,
     forceCloseConnections: true,
     http: { shouldUpgradeCallback: offersEcho },
-    // Longer than a proxy in front keeps its own, so that it never writes into a connection closing here.
+    // Longer than a proxy in front keeps its connections, so that it never writes to one that closes here.
     keepAliveTimeout: KEEP_ALIVE_MS,
     rewriteUrl: (request) => routeEcho(request.url ?? '/'),
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false },
@@ -93,7 +93,7 @@ function createApp(): FastifyInstance {
   return app;
 }
 
-/** The media types an ASP.NET Core API reads; anything else gets 415. */
+/** Accepts the media types that an ASP.NET Core API reads; anything else gets 415. */
 function acceptJsonOnly(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('text/plain');
@@ -143,7 +143,7 @@ async function registerApis(app: FastifyInstance, gate: Gate, now: () => number)
   if (gate.store.settings.lenient) await app.register(iam, { prefix: SAMPLES.prefix });
 }
 
-/** A Fastify scope: the hooks and parsers set inside hold for the routes inside and for nothing else. */
+/** Creates a Fastify scope: its hooks and parsers apply only to its own routes. */
 function scope(build: (part: FastifyInstance) => void): FastifyPluginCallback {
   return (part, _options, done) => {
     build(part);
@@ -151,7 +151,7 @@ function scope(build: (part: FastifyInstance) => void): FastifyPluginCallback {
   };
 }
 
-/** The issuer is the origin the request was made to, as with IdentityServer, so it is right behind any host name. */
+/** The issuer is the origin of the request, as in IdentityServer, so it is right for every host name. */
 function originOf({ host }: FastifyRequest): string {
   return `http://${host}`.toLowerCase();
 }

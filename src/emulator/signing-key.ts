@@ -1,9 +1,8 @@
-// The RSA key behind the tokens: made new, or taken over from an earlier run. Hides the forms it has to sign, to be
-// published and to be kept.
+// The RSA key of the tokens: new, or from an earlier run. Hides its forms for signing, publishing and keeping.
 import { randomBytes } from 'node:crypto';
 import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
 
-/** Public half of the key, as IdentityServer's JwksDocument publishes it. */
+/** The public key, as IdentityServer's JwksDocument publishes it. */
 export interface PublishedKey {
   kty: string;
   use: 'sig';
@@ -13,7 +12,7 @@ export interface PublishedKey {
   alg: 'RS256';
 }
 
-/** Private, as JWK (RFC 7518 §6.3.2). */
+/** The private key, as JWK (RFC 7518 §6.3.2). */
 export interface KeptKey {
   readonly kid: string;
   readonly key: Readonly<Record<string, string>>;
@@ -28,7 +27,7 @@ export interface SigningKey {
 
 const ALGORITHM = 'RS256';
 
-/** Makes a key, or the objects around a kept one. Rejects if that is none. */
+/** Creates a key, or imports a kept one. Rejects if that is not a private RSA key. */
 export async function createSigningKey(kept?: KeptKey): Promise<SigningKey> {
   const { kid, key } = kept ?? (await generate());
   const { kty = '', e = '', n = '' } = key;
@@ -51,7 +50,7 @@ async function generate(): Promise<KeptKey> {
 
 async function importKey(jwk: JWK, type: 'private' | 'public'): Promise<CryptoKey> {
   const key = await importJWK(jwk, ALGORITHM);
-  // Without its private members a key is imported as the public half, and would fail only when it has to sign.
+  // A JWK without private members imports as a public key, and would fail only when it signs.
   if (key instanceof Uint8Array || key.type !== type) throw new TypeError(`not a ${type} RSA key`);
   return key;
 }

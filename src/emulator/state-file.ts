@@ -1,5 +1,5 @@
-// What outlives a run: clients, policies and the signing key in one file. Hides its format and promises that the file is
-// always whole, that a file which is not ours is never overwritten, and that only its owner can read it.
+// Keeps clients, policies and the signing key for the next run, in one file. Hides its format. Promises that the file
+// is always complete, that only its owner can read it, and that a file which is not ours is never overwritten.
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
@@ -46,22 +46,22 @@ export interface State extends Contents {
   readonly signing: KeptSigning;
 }
 
-/** A state file that cannot be used; the message names it and says why. */
+/** A state file that cannot be used; the message has its name and the reason. */
 export class StateFileError extends Error {
   override readonly name = 'StateFileError';
 }
 
 export interface StateWriter {
-  /** Something changed: writes soon, once for all that changes until then. Warns on stderr if that fails. */
+  /** Call after a change: writes soon, once for all changes until then. Warns on stderr if that fails. */
   changed(): void;
-  /** Resolves when all is written. @throws StateFileError if the last write failed. */
+  /** Resolves when everything is written. @throws StateFileError if the last write failed. */
   close(): Promise<void>;
 }
 
-/** Least time between two writes, so that a thousand changes in a row cost a few writes and not a thousand. */
+/** Shortest time between two writes, so that a thousand changes in a row need only a few. */
 const QUIET_MS = 50;
 
-/** Reads what an earlier run saved; undefined if there is no such file. @throws StateFileError */
+/** Reads the state of an earlier run; undefined if the file does not exist. @throws StateFileError */
 export async function loadState(file: string): Promise<State | undefined> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
@@ -72,10 +72,12 @@ export async function loadState(file: string): Promise<State | undefined> {
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const where = issue?.path.join('.') || 'the whole file';
-  throw new StateFileError(`${file} holds no state of this emulator (${where}: ${issue?.message}); it was not changed`);
+  throw new StateFileError(
+    `${file} is not a state file of this emulator (${where}: ${issue?.message}); it was not changed`,
+  );
 }
 
-/** Writes the state at once, and then whenever it has changed. @throws StateFileError if it cannot be written now. */
+/** Writes the state now and after each change. @throws StateFileError if it cannot be written now. */
 export async function openStateWriter(file: string, read: () => State): Promise<StateWriter> {
   let isDirty = false;
   let failure: StateFileError | undefined;
@@ -90,7 +92,7 @@ export async function openStateWriter(file: string, read: () => State): Promise<
         (error: StateFileError) => error,
       );
       if (failure) process.emitWarning(failure);
-      // Interrupted by close(), which wants the rest written now.
+      // close() ends the pause, to write the rest now.
       await delay(QUIET_MS, undefined, { signal: closing.signal }).catch(() => undefined);
     }
     writing = undefined;
@@ -110,7 +112,10 @@ export async function openStateWriter(file: string, read: () => State): Promise<
   };
 }
 
-/** Through a second file and a rename: whoever is killed in between leaves the old file or the new one, never half. */
+/**
+ * Writes a second file and renames it: a process killed in between leaves the old file or the new one, never half of
+ * one.
+ */
 async function replaceFile(file: string, state: State): Promise<void> {
   const temporary = `${file}.tmp`;
   try {

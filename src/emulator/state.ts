@@ -1,4 +1,4 @@
-// All an emulator knows, opened and closed as one: store and tokens, and the file that carries both to the next run.
+// Opens and closes an emulator's whole state: store, tokens, and the file that keeps both for the next run.
 
 import { SAMPLES, type SettingsChange } from './iam-settings.ts';
 import { loadState, openStateWriter, StateFileError, type StateWriter } from './state-file.ts';
@@ -21,7 +21,7 @@ export interface Memory {
   close(): Promise<void>;
 }
 
-/** Opens the memory as an earlier run left it, if there is a state file. @throws StateFileError */
+/** Opens the memory, from the state file if it exists. @throws StateFileError */
 export async function openMemory(options: MemoryOptions): Promise<Memory> {
   const { now = Date.now, iam, stateFile, signing } = options;
   const { clients = [DEMO_CLIENT, ADMIN_CLIENT, ...(iam?.lenient ? SAMPLES.clients : [])] } = options;

@@ -1,5 +1,5 @@
-// What the emulator remembers while it runs: clients with their hashed secrets, policies, settings, and the counters
-// tests ask for. A secret value is never kept, only its SHA-256, as the real server does.
+// The emulator's memory while it runs: clients with their hashed secrets, policies, settings, and counters for tests.
+// Like the real server, it keeps only the SHA-256 of a secret, never the value.
 import { type ClientRecord, type Clients, createClientCache, createClients, type KnownClient } from './clients.ts';
 import { createSettings, type IamSettings, type SettingsChange } from './iam-settings.ts';
 import { createPolicies, type Policies, type Policy } from './policies.ts';
@@ -12,11 +12,11 @@ export interface EmulatorSecret extends NewSecret {
 
 export interface EmulatorClient extends KnownClient {
   secrets: readonly EmulatorSecret[];
-  /** Default: everything in Banking. Clients created through the IAM API begin without any. */
+  /** Default: everything in Banking. A client created through the IAM API starts without policies. */
   policies?: readonly Omit<Policy, 'subject'>[];
 }
 
-/** The client of the demo. Its secret is public by design and opens nothing but this emulator. */
+/** The client of the demo. Its secret is public by design and works only for this emulator. */
 export const DEMO_CLIENT: EmulatorClient = {
   clientId: 'demo-erp',
   name: 'Demo ERP',
@@ -29,7 +29,7 @@ export const DEMO_CLIENT: EmulatorClient = {
   ],
 };
 
-/** The administrator: may create clients, and may not call Banking. Its secret is public by design, too. */
+/** The administrator: may create clients, but not call Banking. Its secret is also public by design. */
 export const ADMIN_CLIENT: EmulatorClient = {
   clientId: 'demo-admin',
   name: 'Demo administrator',
@@ -43,7 +43,7 @@ export const ADMIN_CLIENT: EmulatorClient = {
   policies: [],
 };
 
-/** What outlives a run, if it is saved. */
+/** The part of the memory that a state file keeps. */
 export interface Contents {
   readonly clients: readonly ClientRecord[];
   readonly policies: readonly Policy[];
@@ -56,7 +56,7 @@ export interface Store {
   readonly settings: Readonly<IamSettings>;
   resetCounters(): void;
   changeSettings(change: SettingsChange): void;
-  /** With its secrets and policies. False for an unknown client. */
+  /** Removes a client with its secrets and policies. False for an unknown client. */
   removeClient(clientId: string): boolean;
   contents(): Contents;
 }
@@ -71,7 +71,7 @@ export interface StoreOptions {
 
 const FULL_BANKING = [{ scope: '/', action: 'banking.manage' }];
 
-/** Creates the memory of one emulator run from clients, or from what an earlier run saved. */
+/** Creates the memory of one run, from clients or from the saved state of an earlier run. */
 export function createStore(start: readonly EmulatorClient[] | Contents, options: StoreOptions): Store {
   const { now, onChange = () => undefined } = options;
   const initial = 'policies' in start ? start : contentsOf(start, now());
@@ -110,7 +110,7 @@ function contentsOf(clients: readonly EmulatorClient[], now: number): Contents {
   };
 }
 
-/** Requests are counted when they arrive, also those that a scripted fault or a refused token ends. */
+/** Counts requests when they arrive, also those that end with a scripted fault or a refused token. */
 export interface Counters {
   tokenRequests: number;
   tokensIssued: number;
@@ -118,7 +118,7 @@ export interface Counters {
   unauthorized: number;
   expiredTokensSeen: number;
   payments: { created: number; replayed: number };
-  /** In the order of creation; grows until the counters are reset. */
+  /** In order of creation; grows until the counters are reset. */
   paymentIds: string[];
 }
 

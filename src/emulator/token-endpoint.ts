@@ -1,12 +1,12 @@
-// The token endpoint: one request in, one token or one error code out. Hides the order of IdentityServer's checks,
-// which is a table here, and promises its exact headers: every refusal is a 400 with nothing but the code.
+// The token endpoint: returns a token or an error code for each request. Hides the order of IdentityServer's checks,
+// which is a table here, and sends exactly its headers: every refusal is a 400 with only the code.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { decodeFormPart, findPresentedClient, type PresentedClient } from './client-secret.ts';
 import type { KnownClient } from './clients.ts';
 import type { Store } from './store.ts';
 import { API_RESOURCES, type Tokens } from './tokens.ts';
 
-/** The codes of RFC 6749 §5.2 and RFC 8707 §2 that the client credentials grant can end in. */
+/** Error codes of the client credentials grant (RFC 6749 §5.2, RFC 8707 §2). */
 export type TokenError =
   | 'invalid_request'
   | 'invalid_client'
@@ -19,11 +19,11 @@ export interface IdentityDeps {
   store: Store;
   tokens: Tokens;
   tokenLifetimeS: number;
-  /** The origin a request was made to: issuer of its token. */
+  /** Returns the origin a request was made to: the issuer of its token. */
   originOf(request: FastifyRequest): string;
 }
 
-/** One request on its way through the checks; each check may fill in what later ones read. */
+/** One request during the checks; a check may set what later ones read. */
 interface Attempt {
   readonly request: FastifyRequest;
   readonly store: Store;
@@ -41,8 +41,8 @@ const FORM = 'application/x-www-form-urlencoded';
 const FORM_LIMIT_BYTES = 64 * 1024;
 
 /**
- * Every way a request is refused, in the order IdentityServer finds out (TokenEndpoint, SecretParser,
- * TokenRequestValidator). The client is proven before its grant is looked at.
+ * Every reason to refuse a request, in IdentityServer's order (TokenEndpoint, SecretParser, TokenRequestValidator). It
+ * authenticates the client before it checks the grant.
  */
 const CHECKS: readonly (readonly [refusesWhen: string, Check, TokenError])[] = [
   ['not a POST of a form', isNoFormPost, 'invalid_request'],
@@ -64,7 +64,7 @@ export function registerTokenEndpoint(app: FastifyInstance, deps: IdentityDeps):
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: FORM_LIMIT_BYTES }, (_request, body, done) => {
     done(null, body);
   });
-  // What Fastify refuses before the handler runs (too large, a malformed media type) is an invalid request as well.
+  // What Fastify refuses before the handler (too large, a malformed media type) is an invalid request too.
   app.setErrorHandler((_error, _request, reply) => refuse(reply, 'invalid_request'));
   app.all('/connect/token', async (request, reply) => {
     const attempt: Attempt = { request, store: deps.store, form: new Map(), scopes: [] };

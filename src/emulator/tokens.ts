@@ -1,11 +1,11 @@
-// The access tokens of an emulator. Hides the JWT format, the cache that makes
-// checking cheap, and revocation; a token of another run passes only where its key was kept.
+// The access tokens of an emulator. Hides the JWT format, the cache that makes verification cheap, and revocation. A
+// token of an earlier run is valid only if its key was kept.
 import { randomBytes } from 'node:crypto';
 import { type CryptoKey, compactVerify, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { createSigningKey, type KeptKey, type PublishedKey } from './signing-key.ts';
 
-/** API scope → API resource, the `aud` of its tokens. The only scopes this identity server knows. */
+/** API scope → API resource, the `aud` of its tokens. This identity server knows no other scopes. */
 export const API_RESOURCES: ReadonlyMap<string, string> = new Map([
   ['api', 'aritma.api'],
   ['services.banking', 'aritma.banking'],
@@ -25,7 +25,7 @@ export type TokenVerdict =
   | { state: 'revoked' }
   | { state: 'unknown' };
 
-/** What makes the tokens of this run good in the next one. */
+/** What the next run needs to accept the tokens of this one. */
 export interface KeptSigning extends KeptKey {
   readonly batch: string;
 }
@@ -41,11 +41,11 @@ export interface TokensOptions {
 
 export interface Tokens {
   readonly publishedKey: PublishedKey;
-  /** Signs a fresh token; never hands out one twice. */
+  /** Signs a new token; never returns one twice. */
   issue(order: TokenOrder): Promise<string>;
-  /** Judges a token at this moment, with no clock skew. */
+  /** Verifies a token at this moment, without tolerance for clock skew. */
   verify(token: string): Promise<TokenVerdict>;
-  /** Everything issued until now is refused from now on. */
+  /** From now on, refuses every token issued so far. */
   revokeAll(): void;
   kept(): KeptSigning;
 }
@@ -63,7 +63,7 @@ const BATCH_LENGTH = 8;
 const createId = (bytes: number): string => randomBytes(bytes).toString('hex').toUpperCase();
 
 /**
- * Creates the key and the functions around it. Rejects if what was kept is no key.
+ * Creates or takes over the signing key. Rejects if `kept` holds no usable key.
  * Token format: IdentityServer DefaultTokenCreationService; RFC 9068 `typ`.
  */
 export async function createTokens({ now, kept, onChange = () => undefined }: TokensOptions): Promise<Tokens> {
@@ -87,7 +87,7 @@ export async function createTokens({ now, kept, onChange = () => undefined }: To
     async verify(token) {
       const claims = await readClaims(token);
       if (!claims) return { state: 'unknown' };
-      // Both are asked again each time: they change while the signature cannot.
+      // Check these two each time: they change, the signature does not.
       if (now() >= claims.exp * 1000) return { state: 'expired', expiredAt: new Date(claims.exp * 1000) };
       if (!claims.jti.startsWith(batch)) return { state: 'revoked' };
       return { state: 'valid', clientId: claims.client_id, scopes: claims.scope };
@@ -116,7 +116,7 @@ function sign(order: TokenOrder, stamp: Stamp): Promise<string> {
     nbf: issuedAt,
     iat: issuedAt,
     exp: issuedAt + order.lifetimeS,
-    // One audience is a string, several are an array: a reader that knows only one form breaks here, not in production.
+    // One audience is a string, several are an array, as in IdentityServer: a reader must handle both.
     aud: audiences.length === 1 ? onlyAudience : audiences,
     scope: order.scopes,
     client_id: order.clientId,
@@ -126,7 +126,7 @@ function sign(order: TokenOrder, stamp: Stamp): Promise<string> {
 }
 
 async function checkSignature(token: string, publicKey: CryptoKey): Promise<Claims | undefined> {
-  // Any failure means the same to the caller of an API: not a token of ours.
+  // Every failure means the same for a caller: not a token of ours.
   const verified = await compactVerify(token, publicKey, { algorithms: ['RS256'] }).catch(() => undefined);
   if (verified?.protectedHeader.typ !== 'at+jwt') return undefined;
   return JSON.parse(new TextDecoder().decode(verified.payload)) as Claims;

@@ -1,11 +1,10 @@
-// Reading what comes from outside through a schema. Hides the translation of a zod complaint into the `errors` member
-// of a problem.
+// Validates outside input with a schema. Hides how zod issues become the `errors` member of a problem.
 import type { z } from 'zod';
 
-/** Field path (dotted, `$` for the whole body) → what is wrong with it. */
+/** Problems by field path (dotted, `$` for the whole body). */
 export type FieldErrors = Record<string, string[]>;
 
-/** Reads outside input through a schema: either the typed value, or the complaint per field for a 400 response. */
+/** Validates input: returns the typed value, or the errors per field for a 400 response. */
 export function readValid<T>(schema: z.ZodType<T>, input: unknown): { value: T } | { errors: FieldErrors } {
   const result = schema.safeParse(input);
   if (result.success) return { value: result.data };

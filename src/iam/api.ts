@@ -1,7 +1,7 @@
 /**
- * The Aritma IAM API as functions: clients, their secrets, subjects, permissions and policies. Hides URLs, paging, and
- * the two responses to a creation that the portal documents. Reads leniently, since most responses are documented
- * nowhere, but never guesses an id. Source: seeds "OIDC Clients" and "Create a Service Client", Aritma's IAM reference.
+ * The Aritma IAM API as functions: clients, their secrets, subjects, permissions and policies. Hides URLs, paging and
+ * the two documented responses to a creation. Reads leniently, because most responses are not documented, but never
+ * guesses an id. Source: seeds "OIDC Clients" and "Create a Service Client", Aritma's IAM reference.
  */
 import { SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
@@ -16,7 +16,7 @@ export interface ClientBody {
   readonly redirectUris: readonly string[];
 }
 
-/** Lists hold name and description only. */
+/** In a list, only name and description are present. */
 export interface Client extends Partial<ClientBody> {
   readonly clientId: string;
 }
@@ -45,7 +45,7 @@ export interface Policy {
 
 export interface Subject {
   readonly subjectId: string;
-  /** The client's id, where the server says. */
+  /** The client's id, if the server sends it. */
   readonly id: string | undefined;
   readonly displayName: string | undefined;
 }
@@ -58,7 +58,15 @@ type Fields = Readonly<Record<string, unknown>>;
 
 export type IamApi = ReturnType<typeof createIamApi>;
 
-/** Every function throws what `sendIam` throws; lists also IAM_INVALID, as `readPages` says. */
+/**
+ * Creates the IAM client on a connection of `connectIam`. Lists are async iterables and fetch one page at a time.
+ * Deletions return `absent` instead of IAM_NOT_FOUND. Every function throws what `sendIam` throws, and IAM_INVALID for
+ * a response it cannot use; `segment` throws CONFIG_INVALID for an unusable id.
+ * @example
+ * await using iam = connectIam(loaded);
+ * const api = createIamApi(iam.connection);
+ * for await (const { clientSecretId, expiresAt } of api.secrets('my-erp')) console.log(clientSecretId, expiresAt);
+ */
 export function createIamApi(connection: IamConnection, onPage?: OnPage) {
   const send = (request: IamRequest) => sendIam(connection, request);
   const list = (path: string, query: Readonly<Record<string, string | undefined>> = {}) =>
@@ -66,7 +74,7 @@ export function createIamApi(connection: IamConnection, onPage?: OnPage) {
       async (page) => (await send({ method: 'GET', path: path + queryOf({ ...query, ...page }) })).json,
       onPage,
     );
-  /** A 404 means that somebody else was faster. */
+  /** A 404 means that it is already gone: somebody else was faster. */
   const remove = async (request: IamRequest): Promise<'deleted' | 'absent'> => {
     try {
       await send(request);
@@ -79,9 +87,9 @@ export function createIamApi(connection: IamConnection, onPage?: OnPage) {
   const client = (id: string) => `/v1/clients/${segment(id)}`;
   const ofClient = (id: string) => `/v1/subjects/clients/${segment(id)}/permissions`;
   return {
-    /** `searchText` matches anywhere in a name. */
+    /** `searchText` matches any part of a name. */
     clients: (searchText?: string) => read(list('/v1/clients', { searchText }), clientOf),
-    /** The new client's id, where the response names it. */
+    /** Returns the new client's id, if the response names it. */
     createClient: async (body: ClientBody) =>
       createdId(await send({ method: 'POST', path: '/v1/clients', body }), 'clientId', 'clients'),
     client: async (id: string) => clientOf(asFields((await send({ method: 'GET', path: client(id) })).json)),
@@ -96,14 +104,14 @@ export function createIamApi(connection: IamConnection, onPage?: OnPage) {
     },
     deleteSecret: (id: string, secretId: string) =>
       remove({ method: 'DELETE', path: `${client(id)}/secrets/${segment(secretId)}` }),
-    /** `searchQuery` matches anywhere in a name. */
+    /** `searchQuery` matches any part of a name. */
     subjects: (searchQuery?: string) => read(list('/v1/subjects/clients', { searchQuery }), subjectOf),
-    /** As the server tells them: nothing is documented of their shape. */
+    /** Passed on as received: their shape is not documented. */
     permissions: (id: string, filter: PermissionFilter = {}) => list(ofClient(id), filter),
     policies: (filter: PolicyFilter = {}) => read(list('/v1/policies', filter), policyOf),
     createPolicy: async (policy: Policy) =>
       void (await send({ method: 'POST', path: '/v1/policies', body: tuple(policy) })),
-    /** Policies have no id: they are deleted by what they say, in the body. */
+    /** Policies have no id: the body of the request names subject, scope and action. */
     deletePolicy: (policy: Policy) => remove({ method: 'DELETE', path: '/v1/policies', body: tuple(policy) }),
   };
 }
@@ -119,16 +127,16 @@ function queryOf(query: Readonly<Record<string, string | undefined>>): string {
   return given.length === 0 ? '' : `?${new URLSearchParams(given).toString()}`;
 }
 
-/** One step of a path. A server or a proxy on the way would take dots for a way up, however they are encoded. */
+/** Encodes one path segment. Refuses `.` and `..`: a server or proxy resolves them even when they are encoded. */
 function segment(id: string): string {
   if (id !== '' && id !== '.' && id !== '..' && id.isWellFormed()) return encodeURIComponent(id);
-  const message = 'must be neither empty nor dots alone';
+  const message = 'must not be empty, "." or "..", and must be well-formed Unicode';
   throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'id for Aritma IAM', path: '', message }] });
 }
 
 /**
- * From the body, else from `Location`; undefined when the server says neither, as one of its reference pages has it. A
- * `Location` counts only where it names one of the collection: one of the collection itself would be taken for an id.
+ * Returns the id from the body, else from `Location`; undefined without both, as one reference page documents.
+ * `Location` counts only if it names an item of the collection: the last segment of the collection itself is not an id.
  */
 function createdId({ json, headers }: IamResponse, name: string, collection: string): string | undefined {
   const body = typeof json === 'object' && json !== null ? (json as Fields) : {};
@@ -146,12 +154,12 @@ function createdId({ json, headers }: IamResponse, name: string, collection: str
   try {
     return idOf(decodeURIComponent(last));
   } catch {
-    // Half a percent-encoding names nothing; whoever created it finds it in the list.
+    // A broken percent-encoding names nothing; the caller finds the new item in the list.
     return undefined;
   }
 }
 
-/** Databases count their rows, so an id may be a number. */
+/** An id may also be a number: some databases number their rows. */
 function idOf(value: unknown): string | undefined {
   if (typeof value === 'string' && value !== '') return value;
   return Number.isSafeInteger(value) ? String(value) : undefined;
@@ -171,10 +179,10 @@ function secretOf(item: Fields): ClientSecret {
   };
 }
 
-/** Aritma's times are UTC; one without a zone must not be taken for local time. */
+/** Epoch ms. Aritma's times are UTC, so a time without a zone is not local time. */
 function utcMs(text: string): number {
   const ms = Date.parse(/(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`);
-  if (Number.isNaN(ms)) throw new SidecarError('IAM_INVALID', { fields: { reason: 'an expiration that is no date' } });
+  if (Number.isNaN(ms)) throw new SidecarError('IAM_INVALID', { fields: { reason: 'an expiration is not a date' } });
   return ms;
 }
 
@@ -196,12 +204,12 @@ const optional = (value: unknown) => (typeof value === 'string' ? value : undefi
 
 function asFields(json: unknown): Fields {
   if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Fields;
-  throw new SidecarError('IAM_INVALID', { fields: { reason: 'no object' } });
+  throw new SidecarError('IAM_INVALID', { fields: { reason: 'not a JSON object' } });
 }
 
-/** Without its id nothing can be done with an item, and a guessed one could delete another's. */
+/** An item without its id is useless, and a guessed id could delete another item. */
 function textOf(item: Fields, ...names: readonly string[]): string {
   const value = names.map((name) => idOf(item[name])).find((candidate) => candidate !== undefined);
   if (value !== undefined) return value;
-  throw new SidecarError('IAM_INVALID', { fields: { reason: `an item without ${names[0]}` } });
+  throw new SidecarError('IAM_INVALID', { fields: { reason: `an item has no ${names[0]}` } });
 }

@@ -1,5 +1,5 @@
 /**
- * Aritma IAM as the configuration says: where it is, how to get there, and whose tokens to use.
+ * Connects to Aritma IAM as configured: its address, the network settings, and the credential for its tokens.
  */
 
 import type { LoadedConfig } from '../config/load.ts';
@@ -17,16 +17,20 @@ export interface OpenIam extends AsyncDisposable {
   readonly connection: IamConnection;
 }
 
-/** One request at a time is all that commands and rotations make. */
+/** Enough: commands and rotations send one request at a time. */
 const CONNECTIONS = 2;
 
 /**
- * Connects with tokens of a credential, `iam.credential` by default. Fetches the first one at once.
+ * Connects with tokens of a credential, `iam.credential` by default. Dispose of it to close connections and token
+ * refresh.
  * @throws SidecarError CONFIG_INVALID when no IAM is configured
+ * @example
+ * await using iam = connectIam(loadConfig());
+ * const client = await createIamApi(iam.connection).client('my-erp');
  */
 export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?.credential ?? 'default'): OpenIam {
   const { token } = loaded.config;
-  const iam = iamOf(loaded.config);
+  const iam = iamOf(loaded);
   const clock = systemClock;
   const identity = createIdentity({ loaded, clock });
   const nothing = () => undefined;
@@ -57,19 +61,19 @@ export function connectIam(loaded: LoadedConfig, credential = loaded.config.iam?
   });
 }
 
-/** The doctor tries a credential with the scope of its routes: of the one for IAM nobody else would say what is missing. */
+/** Explains a refused IAM scope. The doctor cannot: it tries a credential only with the scopes of its routes. */
 function aboutScope(error: unknown, { credential, scope }: { credential: string; scope: string }): unknown {
   if (!(error instanceof SidecarError) || error.extras.failure?.cause !== 'token_invalid_scope') return error;
   const failure = {
     ...error.extras.failure,
-    message: `the client of credentials.${credential} may not have the scope ${scope}, which Aritma IAM asks for (invalid_scope)`,
-    fix: `have an administrator of the tenant add ${scope} to the client’s allowedScopes, or name a credential that has it under iam.credential`,
+    message: `the client of credentials.${credential} is not allowed the scope ${scope}, which Aritma IAM requires (invalid_scope)`,
+    fix: `ask an administrator of the tenant to add ${scope} to the client’s allowedScopes, or set iam.credential to a credential that has it`,
   };
   return new SidecarError(error.code, { ...error.extras, failure });
 }
 
 /**
- * Connects with a token that somebody brings along. There is no other one, so a 401 to it is final.
+ * Connects with a given token. There is no other one, so a 401 is final.
  * @param authorization `Bearer` and the token
  * @throws SidecarError CONFIG_INVALID when no IAM is configured
  */
@@ -83,7 +87,7 @@ interface Authority {
 }
 
 function connect(loaded: LoadedConfig, { authorize, end }: Authority): OpenIam {
-  const { url, timeout } = iamOf(loaded.config);
+  const { url, timeout } = iamOf(loaded);
   const egress = createEgress(url, { loaded, connections: CONNECTIONS, owner: 'iam' });
   return {
     connection: { dispatcher: egress.dispatcher, basePath: url.basePath, deadlineMs: timeout, authorize },
@@ -93,8 +97,16 @@ function connect(loaded: LoadedConfig, { authorize, end }: Authority): OpenIam {
   };
 }
 
-function iamOf({ iam }: Config): NonNullable<Config['iam']> {
+function iamOf(loaded: LoadedConfig): NonNullable<Config['iam']> {
+  const { iam } = loaded.config;
   if (iam) return iam;
-  const message = 'is missing: set iam.url, or ARITMA_IAM_URL, or an environment whose IAM is known (dev, emulator)';
-  throw new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'iam', message }] });
+  const message = 'is missing: set iam.url, ARITMA_IAM_URL, or an environment with a known IAM (dev, emulator)';
+  throw new SidecarError('CONFIG_INVALID', { problems: [{ where: sourceOf(loaded), path: 'iam', message }] });
+}
+
+/**
+ * Where a missing or wrong option belongs, for a problem's `where`: the file, or `flags and environment` without one.
+ */
+export function sourceOf({ file }: Pick<LoadedConfig, 'file'>): string {
+  return file ?? 'flags and environment';
 }

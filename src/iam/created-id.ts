@@ -1,21 +1,21 @@
 /**
- * Creates something in Aritma IAM and finds out its id, whether the response names it, names nothing, or never comes:
- * what is in the list afterwards and was not before is the new one. Source: the IAM reference shows creations whose
- * response has no content.
+ * Creates something in Aritma IAM and finds its id, even if the response does not name it or is lost: the new item is
+ * in the list afterwards and was not there before. Source: the IAM reference, where some creations respond without
+ * content.
  */
 import { SidecarError } from '../core/errors.ts';
 
 export interface Creation {
-  /** Ids of all that look like the one to be created. */
+  /** Lists the ids of all items that look like the new one. */
   readonly list: () => Promise<readonly string[]>;
-  /** The id, where the response names it. */
+  /** Creates the item and returns its id, if the response names it. */
   readonly create: () => Promise<string | undefined>;
-  /** Where a person finds out, for messages: a command. */
+  /** The command with which a person can check, for messages. */
   readonly lookWith: string;
 }
 
 /**
- * The id of what has been created.
+ * Creates the item and returns its id.
  * @throws SidecarError IAM_CONFLICT when several appeared at the same time, IAM_INVALID when none did; what `list` and
  * `create` throw
  */
@@ -29,12 +29,12 @@ export async function createAndFind({ list, create, lookWith }: Creation): Promi
   const [only, ...others] = made;
   if (only === undefined) return failed(outcome, undefined, lookWith);
   if (others.length === 0) return only;
-  const reason = 'several like it were created at the same time, so which one is yours cannot be told';
+  const reason = 'several were created at the same time, so it is unknown which one is yours';
   const fields = { reason, ids: made.join(', '), look: lookWith };
   throw new SidecarError('IAM_CONFLICT', { fields, mayHaveExecuted: true });
 }
 
-/** The id; else the error after which it may exist all the same; else undefined for a response without an id. */
+/** Returns the id; or an error after which the item may still exist; or undefined for a response without an id. */
 async function attempt(create: Creation['create']): Promise<string | SidecarError | undefined> {
   try {
     return await create();
@@ -45,9 +45,10 @@ async function attempt(create: Creation['create']): Promise<string | SidecarErro
 }
 
 function failed(outcome: SidecarError | undefined, listing: unknown, lookWith: string): never {
-  const unexplained = listing ?? new SidecarError('IAM_INVALID', { fields: { reason: 'created, but not listed' } });
+  const unexplained =
+    listing ?? new SidecarError('IAM_INVALID', { fields: { reason: 'created, but IAM does not list it' } });
   const known = outcome ?? unexplained;
   if (!(known instanceof SidecarError)) throw known;
-  const fields = { ...known.extras.fields, created: 'perhaps: look before you try again', look: lookWith };
+  const fields = { ...known.extras.fields, created: 'perhaps: check before you try again', look: lookWith };
   throw new SidecarError(known.code, { ...known.extras, fields, mayHaveExecuted: true, cause: known });
 }

@@ -1,16 +1,22 @@
 /**
- * What Aritma IAM says of a refusal, as one line for a person. Hides the shapes of problem details; promises that no part
- * of a secret or token comes through, however the server spells it, and nothing that a terminal would obey.
+ * Turns an error body of Aritma IAM into one line for a person. Promises that the line holds no part of a secret or
+ * token, in whatever encoding the server quotes it, and no terminal control characters.
  */
 import type { Secret } from '../core/secret.ts';
 
 const MAX_CHARS = 300;
-/** What is looked at before it is cut: a server chooses how much it sends. */
+/** Only this much is masked: a server may send any amount. */
 const MAX_READ_CHARS = 4000;
-/** So many characters in a row that a secret has too are taken for a piece of it: servers shorten what they quote. */
+/**
+ * This many characters in a row that also occur in a secret count as a piece of it: servers shorten what they quote.
+ */
 const PIECE = 6;
 
-/** RFC 9457 title and detail, and ASP.NET's `errors`; empty when the body has none of them. */
+/**
+ * Returns title and detail (RFC 9457) and ASP.NET's `errors`, at most 300 characters; empty when the body has none of
+ * them.
+ * @param secrets masked as `[secret]`, also in part
+ */
 export function problemText(body: unknown, secrets: readonly Secret[]): string {
   if (typeof body !== 'object' || body === null) return '';
   const { title, detail, errors } = body as Record<string, unknown>;
@@ -48,7 +54,7 @@ function mask(line: string, value: string): string {
   }).join('');
 }
 
-/** As it was sent, and as programs on the way write it. */
+/** The value as sent, and in the encodings that programs on the way use. */
 function spellingsOf(value: string): string[] {
   const spellings = [
     value,

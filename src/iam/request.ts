@@ -1,6 +1,6 @@
 /**
- * One request to Aritma IAM and the verdict on its response. Hides the token, deadlines, size bounds and what an error
- * body looks like; promises that nothing of a request's body, which may hold a secret, comes back in an error.
+ * Sends one request to Aritma IAM and judges the response. Hides the token, deadlines, size bounds and the format of
+ * error bodies. Promises that no error repeats the request's body, which may hold a secret.
  */
 import type { Dispatcher } from 'undici';
 import { SidecarError } from '../core/errors.ts';
@@ -10,23 +10,24 @@ import { problemText } from './problem-text.ts';
 
 export interface IamConnection {
   readonly dispatcher: Dispatcher;
-  /** What stands before `/v1`, without a slash at the end. */
+  /** The path before `/v1`, without a slash at the end. */
   readonly basePath: string;
   /**
-   * The value for `Authorization`. `refused`: IAM just responded with 401 to it; another is wanted, if there is one.
+   * Returns the value for `Authorization`. With `refused`, IAM just responded with 401 to that one: returns another, if
+   * any.
    * @throws SidecarError TOKEN_UNAVAILABLE | CREDENTIALS_REJECTED
    */
   readonly authorize: (refused?: Secret) => Promise<Secret>;
-  /** For one request, from connecting to the last byte, in ms. */
+  /** Limit for one request, from connecting to the last byte, in ms. */
   readonly deadlineMs: number;
 }
 
 export interface IamRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** Behind the base path, percent-encoded, with its query. */
+  /** Path after the base path, percent-encoded, with its query. */
   readonly path: string;
   readonly body?: unknown;
-  /** What must not come back in an error, beside the token. */
+  /** Masked in errors, like the token. */
   readonly secret?: Secret;
 }
 
@@ -37,14 +38,15 @@ export interface IamResponse {
   readonly json: unknown;
 }
 
-/** A page of 200 long descriptions is far smaller. */
+/** Far more than a page of 200 long descriptions. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const MAX_RETRY_AFTER_S = 300;
 
 /**
- * Sends one request; after a 401, retries once with another token, if there is one.
+ * Sends one request. After a 401, retries once with another token, if there is one.
  * @throws SidecarError IAM_REFUSED (401, 403 and other 4xx), IAM_NOT_FOUND (404), IAM_CONFLICT (409), IAM_UNAVAILABLE
- * (network, 408, 429, 5xx), IAM_INVALID (not what the API documents); `mayHaveExecuted` where a change may have happened
+ * (network, 408, 429, 5xx), IAM_INVALID (a response the API does not document); with `mayHaveExecuted` when IAM may
+ * have made the change; TOKEN_UNAVAILABLE, CREDENTIALS_REJECTED
  */
 export async function sendIam(connection: IamConnection, request: IamRequest): Promise<IamResponse> {
   const token = await connection.authorize();
@@ -61,7 +63,7 @@ interface RawResponse {
   readonly status: number;
   readonly headers: IamResponse['headers'];
   readonly text: string;
-  /** What the request was sent with. */
+  /** The token of the request. */
   readonly token: Secret;
 }
 
@@ -80,7 +82,7 @@ async function exchange(connection: IamConnection, request: IamRequest, token: S
   });
   if (outcome.failed) throw unavailable(request, outcome.isLate ? 'timeout' : errnoOf(outcome.failed), outcome.failed);
   const { status, headers, body: text } = outcome.response;
-  if (outcome.tooLarge) throw invalid(request, status, 'larger than any page');
+  if (outcome.tooLarge) throw invalid(request, status, 'the response is larger than 4 MiB');
   return { status, headers, text, token };
 }
 
@@ -101,15 +103,15 @@ function refusal(request: IamRequest, { status, headers, token }: RawResponse, b
   if (status === 409) return new SidecarError('IAM_CONFLICT', { fields });
   if (status === 408 || status === 429 || status >= 500) {
     const retryAfterS = seconds(headers['retry-after']);
-    // 429 says that nothing was done; behind a gateway's 5xx, IAM may have executed the change.
+    // 429 means that nothing was done; after a gateway's 5xx, IAM may have made the change.
     const mayHaveExecuted = isChange(request) && status !== 429;
     return new SidecarError('IAM_UNAVAILABLE', { fields, mayHaveExecuted, ...(retryAfterS && { retryAfterS }) });
   }
   if (status >= 400) return new SidecarError('IAM_REFUSED', { fields });
-  return invalid(request, status, 'a redirect, which is never followed');
+  return invalid(request, status, 'a redirect; redirects are not followed');
 }
 
-/** undici's parser errors have no code, but a name. */
+/** undici's parser errors have a name but no code. */
 function errnoOf(error: unknown): string {
   const { code, name } = error as { code?: unknown; name?: unknown };
   return String(code ?? name);
@@ -117,14 +119,14 @@ function errnoOf(error: unknown): string {
 
 const isChange = ({ method }: IamRequest) => method !== 'GET';
 
-/** What was asked, without its query: a search text is nobody's business in a log. */
+/** Method and path, without the query: a search text does not belong in a log. */
 function about({ method, path }: IamRequest) {
   return { operation: `${method} ${path.replace(/\?.*$/, '')}` };
 }
 
 function unavailable(request: IamRequest, errno: string, cause?: unknown): SidecarError {
   const fields = { ...about(request), errno };
-  // Refused connections and unknown hosts have received nothing.
+  // With these errors the server received nothing.
   const mayHaveExecuted =
     isChange(request) && !/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT)$/.test(errno);
   return new SidecarError('IAM_UNAVAILABLE', { fields, mayHaveExecuted, cause });
@@ -148,7 +150,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** RFC 9110 §10.2.3 in seconds; a date is rare enough to be left to the usual back-off. */
+/** Reads `Retry-After` in seconds (RFC 9110 §10.2.3). A date is rare: the usual back-off applies. */
 function seconds(value: string | string[] | undefined): number | undefined {
   return typeof value === 'string' && /^\d{1,6}$/.test(value) ? Math.min(Number(value), MAX_RETRY_AFTER_S) : undefined;
 }

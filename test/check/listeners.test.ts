@@ -52,7 +52,7 @@ describe('check/listeners', () => {
     const before = await sidecar.told();
     for (let round = 0; round < 10; round += 1) {
       const { code, findings } = await patient.check();
-      const inUse = findings.filter(({ message }) => /in use by a sidecar that is running/.test(String(message)));
+      const inUse = findings.filter(({ message }) => /in use by a running sidecar/.test(String(message)));
       expect([code, inUse.length]).toEqual([0, 2]);
     }
     expect(await sidecar.told()).toEqual(before);

@@ -111,9 +111,9 @@ describe('check as a program', () => {
         {
           level: 'ok',
           subject: `listen ${patient.config.listen}`,
-          message: expect.stringMatching(/^in use by a sidecar that is running: version/),
+          message: expect.stringMatching(/^in use by a running sidecar: version/),
         },
-        expect.objectContaining({ level: 'ok', message: expect.stringMatching(/version \d.*, for \d+ s, /) }),
+        expect.objectContaining({ level: 'ok', message: expect.stringMatching(/version \d.*, up \d+ s, /) }),
       ],
     });
   });

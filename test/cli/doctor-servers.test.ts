@@ -48,12 +48,12 @@ const SETUPS: readonly Setup[] = [
         grant(jwt({}))(res, call, count);
       }),
     ...{ exit: 0, level: 'warning', code: 'TOKEN_UNAVAILABLE', cause: 'clock_skew' },
-    ...{ message: /[56]\d\d s ahead of.*; a token is obtained all the same/, fix: /NTP/ },
+    ...{ message: /[56]\d\d s ahead of.*; the token request worked/, fix: /NTP/ },
   },
   {
     what: 'an issuer with a slip of the pen',
     harm: discovery(200, (issuer) => ({ issuer: `${issuer}/`, token_endpoint: `${issuer}/t` })),
-    ...{ ...NO_TOKEN, cause: 'discovery_mismatch', message: /speaks for the issuer http.*\/, not/, fix: /exactly/ },
+    ...{ ...NO_TOKEN, cause: 'discovery_mismatch', message: /has the issuer http.*\/, not/, fix: /exactly/ },
   },
   {
     what: 'an issuer without a discovery document',
@@ -138,7 +138,7 @@ const SETUPS: readonly Setup[] = [
   {
     what: 'a token without the scope',
     harm: claims({ scope: ['other.read'] }),
-    ...{ ...DOUBT, cause: 'token_scope_missing', message: /without the scope api.*other.read/, fix: /allowedScopes/ },
+    ...{ ...DOUBT, cause: 'token_scope_missing', message: /lacks the scope api.*other.read/, fix: /allowedScopes/ },
   },
   {
     what: 'a server that gives the secret back',
@@ -159,7 +159,7 @@ const SETUPS: readonly Setup[] = [
   {
     what: 'a token of the next hour',
     harm: claims({ nbf: now() + 3600 }),
-    ...{ ...DOUBT, cause: 'token_not_yet_valid', message: /not valid for another 3\d{3} s/, fix: /NTP/ },
+    ...{ ...DOUBT, cause: 'token_not_yet_valid', message: /becomes valid only in 3\d{3} s/, fix: /NTP/ },
   },
   {
     what: 'a token that contradicts its answer',
@@ -169,7 +169,7 @@ const SETUPS: readonly Setup[] = [
   {
     what: 'a token for half a minute',
     harm: claims({ exp: now() + 3600 }, { expires_in: 30 }),
-    ...{ ...DOUBT, cause: 'token_short_lived', message: /30 s only/, fix: /lifetime/ },
+    ...{ ...DOUBT, cause: 'token_short_lived', message: /only 30 s/, fix: /lifetime/ },
   },
   {
     what: 'a token of another issuer',
@@ -181,7 +181,7 @@ const SETUPS: readonly Setup[] = [
         (call.method === 'GET' ? json(200, document) : grant(jwt({ iss: 'https://id.test' })))(res, call, count),
       );
     },
-    ...{ ...DOUBT, cause: 'token_issuer_differs', message: /https:\/\/id.test issued it/, fix: /dev and prod/ },
+    ...{ ...DOUBT, cause: 'token_issuer_differs', message: /from the issuer https:\/\/id.test/, fix: /dev tokens/ },
   },
   // APIs
   {
@@ -195,8 +195,8 @@ const SETUPS: readonly Setup[] = [
   },
   ...(
     [
-      ['from tomorrow on', { aud: 'api', nbf: now() + 86_400 }, /not valid for another \d+ s/, /NTP/],
-      ['that is for nobody', { iss: 'https://id.prod.x', aud: undefined }, /names no audience/, /`audience`/],
+      ['from tomorrow on', { aud: 'api', nbf: now() + 86_400 }, /becomes valid only in \d+ s/, /NTP/],
+      ['that is for nobody', { iss: 'https://id.prod.x', aud: undefined }, /has no audience/, /`audience`/],
       [
         'that looks right',
         { iss: 'https://id.prod.x', aud: ['a', 'b'], scope: 'api' },
@@ -220,7 +220,7 @@ const SETUPS: readonly Setup[] = [
       patient.answer(grant('opaque-token'));
       patient.api(http('401 U\r\nWWW-Authenticate: Bearer error="invalid_token"'));
     },
-    ...{ ...REFUSED, cause: 'upstream_401_invalid_token', message: /no JWT/, fix: /accessTokenType/ },
+    ...{ ...REFUSED, cause: 'upstream_401_invalid_token', message: /not a JWT/, fix: /accessTokenType/ },
   },
   {
     what: 'an API that wants another scope',
@@ -235,13 +235,13 @@ const SETUPS: readonly Setup[] = [
       code: 'UPSTREAM_INVALID',
       cause: 'upstream_wants_https',
       message: /https:\/\/127.0.0.1 /,
-      fix: /write upstream/,
+      fix: /in upstream/,
     },
   },
   {
     what: 'an API that shows people a log-in page',
     harm: api(http('302 F\r\nLocation: https://login.example/CANARY')),
-    ...{ ...DOUBT, cause: 'upstream_redirect', message: /https:\/\/login.example.*log-in/, fix: /check upstream/ },
+    ...{ ...DOUBT, cause: 'upstream_redirect', message: /https:\/\/login.example.*login page/, fix: /check upstream/ },
   },
   {
     what: 'an API that fails',

@@ -56,15 +56,15 @@ const SETUPS: readonly Setup[] = [
       () => certificates().good,
       () => ({ ca: certificates().client.certFile }),
     ),
-    ...{ ...NO_TOKEN, cause: 'tls_unknown_ca', message: /CA "ca", which is not in tls\.ca/, fix: /into tls\.ca/ },
+    ...{ ...NO_TOKEN, cause: 'tls_unknown_ca', message: /CA "ca", which is not in tls\.ca/, fix: /to tls\.ca/ },
   },
   {
-    what: 'a server that vouches for itself',
+    what: 'a server with a self-signed certificate',
     harm: identity(
       () => certificates().selfSigned,
       () => undefined,
     ),
-    ...{ ...NO_TOKEN, cause: 'tls_self_signed', message: /"self" vouches for itself/, fix: /tls\.ca/ },
+    ...{ ...NO_TOKEN, cause: 'tls_self_signed', message: /self-signed by "self"/, fix: /tls\.ca/ },
   },
   {
     what: 'a certificate that is not one for servers',
@@ -72,7 +72,7 @@ const SETUPS: readonly Setup[] = [
       () => ({ cert: certificates().authority.ca, key: readFileSync(join(certificates().folder.path, 'ca.key')) }),
       () => undefined,
     ),
-    ...{ ...NO_TOKEN, cause: 'tls_not_accepted', message: /by "ca" is not accepted/, fix: /not one for a server/ },
+    ...{ ...NO_TOKEN, cause: 'tls_not_accepted', message: /by "ca", is not accepted/, fix: /not for servers/ },
   },
   {
     what: 'a certificate for another name',
@@ -83,7 +83,12 @@ const SETUPS: readonly Setup[] = [
   {
     what: 'a server whose certificate has expired',
     harm: identity(() => certificates().expired),
-    ...{ ...NO_TOKEN, cause: 'tls_expired', message: /expired on \d{4}-\d\d-\d\d/, fix: /renewed.*clock: it says 20/ },
+    ...{
+      ...NO_TOKEN,
+      cause: 'tls_expired',
+      message: /expired on \d{4}-\d\d-\d\d/,
+      fix: /renew it.*clock: it shows 20/,
+    },
   },
   {
     what: 'a server whose certificate is of the future, or a clock of the past',
@@ -92,7 +97,7 @@ const SETUPS: readonly Setup[] = [
       ...NO_TOKEN,
       cause: 'tls_not_yet_valid',
       message: /not valid before 2090-01-01/,
-      fix: /clock first: it says 20/,
+      fix: /clock first: it shows 20/,
     },
   },
   {
@@ -137,7 +142,7 @@ const SETUPS: readonly Setup[] = [
       level: 'warning',
       cause: 'tls_expires_soon',
       message: /expires in 4 days/,
-      fix: /renewal/,
+      fix: /being renewed/,
     },
   },
   {

@@ -43,14 +43,14 @@ const SETUPS: readonly Setup[] = [
     harm: ({ credential, folder }) =>
       Object.assign(credential, { secrets: [{ file: folder.write('s', `${SECRET} `) }] }),
     ...{ exit: 0, level: 'warning', code: 'CONFIG_INVALID', cause: 'configuration_advice' },
-    ...{ message: /secrets\.0 begins or ends with a space/, fix: /the value alone/ },
+    ...{ message: /secrets\.0 begins or ends with a space/, fix: /only the value/ },
   },
   {
     what: 'a secret in quotes',
     harm: ({ credential, folder }) =>
       Object.assign(credential, { secrets: [{ file: folder.write('s', `"${SECRET}"`) }] }),
     ...{ exit: 0, level: 'warning', code: 'CONFIG_INVALID', cause: 'configuration_advice' },
-    ...{ message: /secrets\.0 has quotes around it/, fix: /the value alone/ },
+    ...{ message: /secrets\.0 has quotes around it/, fix: /only the value/ },
   },
   {
     what: 'a key of a client that is encrypted',

@@ -86,10 +86,8 @@ describe.concurrent('rotate', () => {
     });
     const { code, stderr } = await run(['rotate', '--config', config]);
     expect([code, stored()]).toEqual([5, 'the-first-secret']);
-    expect(stderr).toContain('The client of credentials.default may not have the scope services.iam');
-    expect(stderr).toMatch(
-      /Have an administrator .* add services\.iam to .* allowedScopes, or name .* iam\.credential\./,
-    );
+    expect(stderr).toContain('The client of credentials.default is not allowed the scope services.iam');
+    expect(stderr).toMatch(/Ask an administrator .* add services\.iam to .* allowedScopes, or set iam\.credential to /);
     expect(stderr).not.toMatch(/run `aritma-sidecar check`/);
   });
 
@@ -155,6 +153,12 @@ describe.concurrent('rotate', () => {
       'needs kubernetes, exec, or a file as the first of secrets',
     ],
     ['an overlap beyond the lifetime', { rotation: { overlap: '91d' } }, 2, 'secretLifetime'],
+    [
+      'a Kubernetes Secret outside a pod',
+      { rotation: { kubernetes: { secret: 's', key: 'k' } } },
+      2,
+      'config.yaml: credentials.default.rotation has kubernetes, but this is no Kubernetes pod',
+    ],
     ['an exec without a journal', { rotation: { exec: ['true'] } }, 2, 'is required with exec'],
   ])('exits with the code of its cause for %s, and the secret is as it was', async (_what, given, exit, words) => {
     using folder = createFolder();
@@ -168,6 +172,6 @@ describe.concurrent('rotate', () => {
     using folder = createFolder();
     const { config } = await setUp(folder);
     const { code, stderr } = await run(['rotate', '--config', config, '--credential', name]);
-    expect([code, stderr]).toEqual([2, expect.stringContaining(`credentials.${name} is no credential`)]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`${config}: credentials.${name} is not configured`)]);
   });
 });

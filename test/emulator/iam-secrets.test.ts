@@ -44,7 +44,7 @@ describe('src/emulator/iam-secrets.ts', () => {
     const response = await world.iam('POST', path(), literal);
     expect(response.status).toBe(400);
     expect(((await response.json()) as Json).errors).toEqual({
-      expiration: ['must be in the future, but it is 2026-06-01T12:00:00.000Z now'],
+      expiration: ['must be in the future; it is now 2026-06-01T12:00:00.000Z'],
     });
     expect((await add({ expiration: '2026-08-24T14:15:22Z' })).status).toBe(201);
   });

@@ -35,8 +35,11 @@ describe('iam-connection', () => {
     expect((await world.counters()).requests.iam).toBe(1);
   });
 
-  it('says what to set where no IAM is configured', () => {
+  it('says what to set, and where, when no IAM is configured', async () => {
     const env = { ARITMA_ENVIRONMENT: 'prod', ARITMA_CLIENT_ID: 'c', ARITMA_CLIENT_SECRET: 's' };
-    expect(() => connectIam(loadConfig({ env, cwd: '/nonexistent' }))).toThrow(/CONFIG_INVALID/);
+    const loaded = loadConfig({ env, cwd: '/nonexistent' });
+    const { code, extras } = await failure((async () => connectIam(loaded))());
+    const problem = { where: 'flags and environment', path: 'iam', message: expect.stringContaining('ARITMA_IAM_URL') };
+    expect([code, extras.problems]).toEqual(['CONFIG_INVALID', [problem]]);
   });
 });

@@ -336,7 +336,7 @@ const MACHINE: readonly BrokenSetup[] = [
   {
     what: 'the secret is in quotes',
     harm: ({ env }) => Object.assign(env, { S: '"CANARY-client-secret"' }),
-    ...{ cause: 'configuration_advice', says: /has quotes around it/, fix: /put the value alone there/ },
+    ...{ cause: 'configuration_advice', says: /has quotes around it/, fix: /put only the value there/ },
     views: {
       log: { says: /has quotes around it/, fix: /which become part of the secret/ },
       response: CALLS_WORK,

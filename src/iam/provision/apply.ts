@@ -1,6 +1,6 @@
 /**
- * Does what a plan says. Every step is safe to be killed in and to be done again: whatever may have happened is written down
- * before it is tried, and looked for before it is tried again.
+ * Applies a plan. The process may be killed in any step and the step repeated: each step is written to the journal
+ * before it is tried, and its effect is looked up before it is tried again.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { Client, Policy } from '../api.ts';
@@ -19,7 +19,7 @@ import { findSubject } from './subject.ts';
 export interface Applying extends Looking {
   readonly store: OpenStore;
   readonly clock: RotationClock;
-  /** Told of each step once it is done for good. */
+  /** Called after each completed step. */
   readonly onDone: (step: Step) => void;
 }
 
@@ -30,8 +30,8 @@ export interface Planned {
 }
 
 /**
- * Returns the client's id. @throws SidecarError IAM_*, ROTATION_LOCKED, ROTATION_STORE_FAILED; after each of them provisioning
- * can be run again
+ * Applies every `create` and `update` of the plan and returns the client's id.
+ * @throws SidecarError IAM_*, ROTATION_LOCKED, ROTATION_STORE_FAILED; after each of them provisioning can run again
  */
 export async function applyProvision(desired: Desired, planned: Planned, applying: Applying): Promise<string> {
   const { plan, actual, memory } = planned;
@@ -41,7 +41,7 @@ export async function applyProvision(desired: Desired, planned: Planned, applyin
   let journal = memory.journal ?? (await beginJournal(client, memory, applying));
   for (const step of plan) {
     if (step.what === 'client' && step.change !== 'none') {
-      // A new one, too: it has a mark in its description until here.
+      // A new client too: this removes the mark from its description.
       await iam.updateClient(client.clientId, clientBody(desired, client));
       onDone(step);
     }
@@ -67,10 +67,10 @@ async function grant({ plan, actual }: Planned, applying: Applying): Promise<voi
   if (missing.length === 0 || !client) return;
   const subject = actual.subjectId ?? (await poll(() => findSubject(iam, client), clock));
   if (subject === undefined) {
-    const reason = 'the client is not listed as a subject';
+    const reason = 'IAM does not list the client as a subject';
     throw new SidecarError('IAM_INVALID', { fields: { reason, clientId: client.clientId } });
   }
-  // Without a subject when the plan was made, nobody could say what it has already.
+  // The plan was made without a subject, so its policies are not known yet.
   const there = actual.subjectId === undefined ? await policiesOf(iam, subject) : [];
   for (const step of missing) {
     const { policy } = step;
@@ -79,7 +79,7 @@ async function grant({ plan, actual }: Planned, applying: Applying): Promise<voi
   }
 }
 
-/** A conflict means that it is there, which is believed once it is seen. */
+/** Accepts a conflict only if the list then shows the policy. */
 async function createPolicy(policy: Policy, { iam }: Applying): Promise<void> {
   try {
     await iam.createPolicy(policy);

@@ -1,6 +1,6 @@
 /**
- * The file that says what a service client shall be: who it is, where its secret goes, what it may do. Finds every problem
- * before it gives up, each with its line and what is allowed there.
+ * Loads the file that describes a service client: its fields, where its secret is stored, what it may do. Reports all
+ * problems at once, each with its line and what is allowed there.
  */
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
@@ -17,9 +17,9 @@ const text = (max: number) =>
     .string()
     .min(1)
     .max(max)
-    .refine((value) => value === value.trim(), { message: 'must not begin or end with a blank' });
+    .refine((value) => value === value.trim(), { message: 'must not begin or end with white space' });
 
-/** IAM matches an action exactly; scopes are paths in its tree of resources. */
+/** IAM matches actions exactly; scopes are paths in its tree of resources. */
 const POLICY = z.strictObject({
   scope: z.string().regex(/^\/\S*$/, 'must be a path such as /subscriptions/123, or / for everything'),
   action: z.string().regex(/^[^\s]+$/, 'must be the name of an action, such as banking.pis.create'),
@@ -46,12 +46,12 @@ const LIFETIME = z.string().transform((value, context) => {
 
 const DESIRED = z.strictObject({
   client: CLIENT.refine(({ allowedGrantTypes: types }) => types?.includes('client_credentials') ?? true, {
-    message: 'must include client_credentials, which is how a service gets its tokens',
+    message: 'must include client_credentials: a service gets its tokens with this grant',
     path: ['allowedGrantTypes'],
   }),
   secret: z.strictObject({
     file: z.string().min(1),
-    /** IAM shows it in its list of secrets. */
+    /** Shown in IAM's list of secrets. */
     description: text(100).default('first secret, made by provisioning'),
     lifetime: LIFETIME,
   }),
@@ -71,15 +71,15 @@ export interface Desired extends Omit<Parsed, 'secret'> {
   };
 }
 
-/** What holds where the file says nothing. */
+/** Defaults for what the file does not set. */
 export interface DesiredDefaults {
-  /** Where the command was started. */
+  /** Working directory of the command. */
   readonly cwd: string;
-  /** Preset of the sidecar to configure at the end. */
+  /** `environment` of the resulting sidecar configuration. */
   readonly environment: string | undefined;
 }
 
-/** @throws SidecarError CONFIG_INVALID with every problem */
+/** Loads and validates the file. @throws SidecarError CONFIG_INVALID with every problem */
 export function loadDesired(name: string, { cwd, environment }: DesiredDefaults): Desired {
   const file = readConfigFile({ asked: name, cwd });
   if ('problems' in file) throw new SidecarError('CONFIG_INVALID', { problems: file.problems });
@@ -89,9 +89,10 @@ export function loadDesired(name: string, { cwd, environment }: DesiredDefaults)
   const result = DESIRED.safeParse(file.doc, { error: wording });
   for (const issue of result.error?.issues ?? []) {
     if (issue.code !== 'unrecognized_keys') report(issue.path, issue.message);
-    else for (const key of issue.keys) report([...issue.path, key], `unknown; allowed here: ${keysAt(issue.path)}`);
+    else
+      for (const key of issue.keys) report([...issue.path, key], `unknown option; allowed here: ${keysAt(issue.path)}`);
   }
-  for (const index of repeated(file.doc['policies'])) report(['policies', index], 'says the same as one before it');
+  for (const index of repeated(file.doc['policies'])) report(['policies', index], 'repeats an earlier policy');
   if (!result.success) throw new SidecarError('CONFIG_INVALID', { problems });
   const { secret, sidecar, ...rest } = result.data;
   const hints = environment === undefined ? sidecar : { environment, ...sidecar };
@@ -105,7 +106,7 @@ export function loadDesired(name: string, { cwd, environment }: DesiredDefaults)
       lifetimeMs: secret.lifetime,
     },
   };
-  // A configuration that nobody can use had better be known before anything is made for it.
+  // Find an unusable sidecar configuration before anything is created for it.
   for (const { path, message } of sidecarDocument(desired, 'any-client').problems)
     report(['sidecar', ...path], message);
   if (problems.length > 0) throw new SidecarError('CONFIG_INVALID', { problems });
@@ -116,7 +117,7 @@ function keysAt(path: readonly PropertyKey[]): string {
   return allowedKeys(path, DESIRED).join(', ');
 }
 
-/** Places in the list of policies where one stands again. */
+/** Returns the indexes of policies that repeat an earlier one. */
 function repeated(policies: unknown): number[] {
   if (!Array.isArray(policies)) return [];
   const tuples = policies.map((policy: { scope?: unknown; action?: unknown } | null) =>

@@ -1,6 +1,6 @@
 /**
- * A client's secret made and put into its file, so that a crash at any point neither loses it nor makes a second one: it is
- * on disk before it is sent, and has a description at IAM that no other secret has.
+ * Creates a client's first secret and writes it to its file. A crash at any point neither loses the secret nor creates
+ * a second one: it is on disk before it is sent, and its description in IAM is unique.
  */
 import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../../core/errors.ts';
@@ -20,7 +20,10 @@ export interface Making {
 
 type First = NonNullable<Journal['provision']>;
 
-/** Goes on with the one under way, if there is one. Returns the journal as it is on disk then. */
+/**
+ * Creates the secret, or continues an unfinished creation. Returns the journal as it is on disk afterwards.
+ * @throws SidecarError IAM_*, ROTATION_LOCKED, ROTATION_STORE_FAILED; after each of them it can be called again
+ */
 export async function makeFirstSecret(desired: Desired, journal: Journal, making: Making): Promise<Journal> {
   const { store } = making;
   const begun = journal.provision;
@@ -38,7 +41,9 @@ export async function makeFirstSecret(desired: Desired, journal: Journal, making
   return done;
 }
 
-/** One that IAM does not have gets its full life; value and description stay, should it turn up after all. */
+/**
+ * Starts the full lifetime again if IAM does not have the secret yet. Keeps value and description: it may still appear.
+ */
 async function begin({ secret }: Desired, journal: Journal, { store, clock }: Making): Promise<First> {
   const now = clock.now();
   const stamp = `${new Date(now).toISOString()} ${randomBytes(4).toString('hex')}`;
@@ -58,14 +63,16 @@ async function create(clientId: string, first: First, making: Making): Promise<C
   const { description, expiresAt } = first;
   const value = MEMORY.valueOf(first);
   const clientSecretId = await making.iam.createSecret(clientId, { value, description, expiresAt });
-  // Listed in any case: an earlier request that was given up may have arrived late and made a twin.
+  // List it even if the id is known: an earlier request that timed out may have arrived late and created a twin.
   const listed = await poll(() => findOnly(clientId, first, making), making.clock);
   if (listed) return listed;
   if (clientSecretId !== undefined) return { clientSecretId, description, expiresAt };
-  throw new SidecarError('IAM_INVALID', { fields: { reason: 'a secret was created and is not listed' } });
+  throw new SidecarError('IAM_INVALID', { fields: { reason: 'created a secret, but IAM does not list it' } });
 }
 
-/** Twins have the same value, so one that stayed would go on working after the other is replaced. They are ours alone. */
+/**
+ * Deletes twins, which only we can have made: they have the same value, so one left over would work after a rotation.
+ */
 async function findOnly(clientId: string, first: First, { iam }: Making): Promise<ClientSecret | undefined> {
   const same: ClientSecret[] = [];
   for await (const secret of iam.secrets(clientId)) if (secret.description === first.description) same.push(secret);
@@ -74,12 +81,12 @@ async function findOnly(clientId: string, first: First, { iam }: Making): Promis
   return keep;
 }
 
-/** What somebody else has put there in the meantime is not ours to replace. */
+/** Never replaces a secret that somebody else wrote in the meantime. */
 async function putInPlace(file: string, first: First, store: OpenStore): Promise<void> {
   const value = MEMORY.valueOf(first);
   const stored = await store.readSecret();
   if (stored === undefined) return store.writeSecret(value);
   if (stored.digest().equals(value.digest())) return;
-  const message = 'has been written by somebody else while its first secret was being made';
+  const message = 'was changed by somebody else while its first secret was being created';
   throw new SidecarError('IAM_CONFLICT', { problems: [{ where: file, path: '', message }] });
 }

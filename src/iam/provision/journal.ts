@@ -1,6 +1,6 @@
 /**
- * What a provisioning run remembers for the next one, in the journal that later rotations go on with. Until the client has
- * an id there is no such journal yet, only the intent to create it, so that whoever comes next looks before creating.
+ * What a provisioning run remembers for the next one, in the journal that rotations use later. Until the client has an
+ * id, the file holds only the intent to create it, so that the next run looks for the client before it creates one.
  */
 import { z } from 'zod';
 import { randomSecret, Secret } from '../../core/secret.ts';
@@ -8,7 +8,7 @@ import { beginJournal, type Journal, parseJournal } from '../rotation/journal.ts
 
 const CREATING = z.strictObject({
   version: z.literal(1),
-  /** Becomes the journal's own. */
+  /** Becomes the id of the journal. */
   id: z.string().min(8),
   since: z.number(),
   /** A request to create a client of this name may have been sent. */
@@ -22,7 +22,7 @@ export interface Memory {
   readonly journal?: Journal;
 }
 
-/** @throws SidecarError ROTATION_JOURNAL_INVALID */
+/** Parses the journal file; undefined text = no file. @throws SidecarError ROTATION_JOURNAL_INVALID */
 export function parseMemory(text: string | undefined): Memory {
   if (text === undefined) return {};
   const creating = CREATING.safeParse(asJson(text));
@@ -37,12 +37,13 @@ function asJson(text: string): unknown {
   }
 }
 
+/** Creates and serializes what the file holds, before and after the client has an id. */
 export const MEMORY = {
   creating(name: string, nowMs: number): Creating {
     const { version, id, since } = beginJournal(name, nowMs);
     return { version, id, since, creating: { name } };
   },
-  /** The id once given stays: secrets at IAM carry it in their description. */
+  /** Keeps an id once given: secrets in IAM have it in their description. */
   begun(clientId: string, nowMs: number, before?: Creating): Journal {
     return before ? { version: 1, id: before.id, since: before.since, clientId } : beginJournal(clientId, nowMs);
   },

@@ -1,6 +1,6 @@
 /**
- * How things stand before a plan is made: at IAM, in the secret's file and in the journal beside it. Only looks. Refuses
- * whatever would make a plan a guess, and says what to do about it.
+ * Reads the current state before planning: IAM, the secret's file and the journal next to it. Changes nothing. Refuses
+ * a state for which a plan would be a guess, and tells the user what to do.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { Secret } from '../../core/secret.ts';
@@ -16,18 +16,22 @@ import { findSubject } from './subject.ts';
 
 export interface Place {
   readonly memory: Memory;
-  /** What is in the file. */
+  /** The secret in the file; undefined = none. */
   readonly stored: Secret | undefined;
 }
 
 export interface Looking {
   readonly iam: IamApi;
-  /** Asks for a real token as this client, with this secret and nothing else. */
+  /** Requests a real token for this client with only this secret. */
   readonly verify: (clientId: string, secret: Secret) => Promise<Verdict>;
   readonly clock: Pick<RotationClock, 'now'>;
 }
 
-/** @throws SidecarError IAM_CONFLICT with what to do; IAM_*; TOKEN_UNAVAILABLE when nobody can say whose a secret is */
+/**
+ * Returns the current state.
+ * @throws SidecarError IAM_CONFLICT with what to do; other IAM_*; TOKEN_UNAVAILABLE when the stored secret cannot be
+ * tested
+ */
 export async function lookAround(desired: Desired, place: Place, looking: Looking): Promise<Actual> {
   const client = await findClient(desired, place.memory, looking);
   const nowMs = looking.clock.now();
@@ -43,7 +47,7 @@ export async function lookAround(desired: Desired, place: Place, looking: Lookin
   return { client, secrets, subjectId, policies, secret, nowMs };
 }
 
-/** Filtered once more, since a server that ignores the filter would lend us everybody's. */
+/** Lists the subject's policies. Filters again, because a server that ignores the filter sends everybody's. */
 export async function policiesOf(iam: IamApi, subject: string) {
   const listed = await all(iam.policies({ subject }));
   return listed.filter((policy) => policy.subject === subject);
@@ -53,18 +57,21 @@ async function findClient({ client, secret }: Desired, memory: Memory, { iam }: 
   const remembered = memory.journal?.clientId;
   if (remembered === undefined) {
     if (client.id !== undefined) return iam.client(client.id);
-    // What was being created then has the name that the file had then.
+    // An unfinished creation has the name that the file had then.
     const begun = memory.creating && (await clientNamed(iam, memory.creating.creating.name, memory.creating));
     return begun ?? clientNamed(iam, client.name);
   }
   if (client.id !== undefined && client.id !== remembered) {
-    throw conflict(secret.file, `belongs to client ${remembered}, says the journal beside it; client.id is another`);
+    throw conflict(
+      secret.file,
+      `belongs to client ${remembered} according to the journal next to it, but client.id is another`,
+    );
   }
   try {
     return await iam.client(remembered);
   } catch (error) {
     if (!(error instanceof SidecarError) || error.code !== 'IAM_NOT_FOUND') throw error;
-    throw conflict(secret.file, `is of client ${remembered}, which IAM no longer has; ${MOVE_AWAY}`);
+    throw conflict(secret.file, `belongs to client ${remembered}, which IAM no longer has; ${MOVE_AWAY}`);
   }
 }
 
@@ -84,11 +91,11 @@ async function stateOf(situation: Situation, looking: Looking): Promise<SecretSt
   if (unfinished && (!stored || isSameValue(stored, MEMORY.valueOf(unfinished)))) {
     return { kind: 'unfinished', known: secrets.find(({ description }) => description === unfinished.description) };
   }
-  if (unfinished) throw conflict(file, 'has been written by somebody else while its first secret was being made');
+  if (unfinished) throw conflict(file, 'was changed by somebody else while its first secret was being created');
   const known = knownSecret(journal, secrets);
   if (!stored) {
     if (journal?.attempt)
-      throw conflict(file, 'is empty in the middle of a rotation; run `aritma-sidecar rotate` first');
+      throw conflict(file, 'has no secret, but a rotation is under way; run `aritma-sidecar rotate` first');
     return { kind: 'missing' };
   }
   const verdict = await looking.verify(clientId, stored);
@@ -97,7 +104,10 @@ async function stateOf(situation: Situation, looking: Looking): Promise<SecretSt
     return { kind: 'unproven', known };
   }
   if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE', { fields: { file } });
-  throw conflict(file, known ? REFUSED_BUT_OURS : `has a secret that gets no token as ${clientId}; ${MOVE_AWAY}`);
+  throw conflict(
+    file,
+    known ? REFUSED_BUT_OURS : `has a secret that gets no token for client ${clientId}; ${MOVE_AWAY}`,
+  );
 }
 
 function knownSecret(journal: Journal | undefined, secrets: readonly ClientSecret[]): ClientSecret | undefined {
@@ -106,7 +116,8 @@ function knownSecret(journal: Journal | undefined, secrets: readonly ClientSecre
 
 const isSameValue = (a: Secret, b: Secret) => a.digest().equals(b.digest());
 
-const MOVE_AWAY = 'nothing was changed. If nobody needs it, move it away with its .rotation file and run this again';
-const STORED_FOR_NOBODY = `has a secret already, but there is no such client yet; ${MOVE_AWAY}`;
+const MOVE_AWAY =
+  'nothing was changed. If nobody needs this file, move it and its .rotation file away and run this again';
+const STORED_FOR_NOBODY = `already has a secret, but the client does not exist yet; ${MOVE_AWAY}`;
 const REFUSED_BUT_OURS =
-  'is refused although IAM lists it: the file may have been changed, or the server has not noticed the secret yet. Wait a quarter of an hour, then restore or move away the file and run this again';
+  'has a secret that is refused although IAM lists it: the file was changed, or the server does not know the secret yet. Wait 15 minutes and run this again; if that fails, restore the file or move it away';

@@ -1,6 +1,6 @@
 /**
- * What has to happen so that IAM has what the file says. Pure, and never a deletion: what is there and not in the file is
- * listed and left alone.
+ * Plans the steps that make IAM match the file. Pure. Never plans a deletion: what is not in the file is listed and
+ * left unchanged.
  */
 
 import type { Line } from '../../core/terminal.ts';
@@ -8,13 +8,13 @@ import { visible } from '../../core/terminal.ts';
 import type { Client, ClientBody, ClientSecret, Policy } from '../api.ts';
 import type { Desired } from './desired-state.ts';
 
-/** How things stand before anything is done. */
+/** The state before anything is done. */
 export interface Actual {
-  /** With its details; undefined = there is none yet. */
+  /** With its details; undefined = does not exist yet. */
   readonly client: Client | undefined;
-  /** Of that client, at IAM. */
+  /** The client's secrets in IAM. */
   readonly secrets: readonly ClientSecret[];
-  /** Of that client; undefined subject = not listed yet, so without policies. */
+  /** The client's subject; undefined = not listed yet, so `policies` is empty. */
   readonly subjectId: string | undefined;
   readonly policies: readonly Policy[];
   readonly secret: SecretState;
@@ -22,12 +22,12 @@ export interface Actual {
 }
 
 /**
- * `missing`: none in the file. `unfinished`: one was being made. `working`: it gets tokens. `unproven`: it is the one we have
- * made and IAM still has it, but no token could be had just now.
+ * `missing`: no secret in the file. `unfinished`: its creation began. `working`: it gets tokens. `unproven`: we created
+ * it and IAM still has it, but it gets no token right now.
  */
 export interface SecretState {
   readonly kind: 'missing' | 'unfinished' | 'working' | 'unproven';
-  /** As IAM knows it, where that is known. */
+  /** The same secret in IAM, if known. */
   readonly known?: ClientSecret | undefined;
 }
 
@@ -40,17 +40,17 @@ export interface FieldChange {
 export interface Step {
   readonly change: 'create' | 'update' | 'none' | 'leave';
   readonly what: 'client' | 'secret' | 'policy';
-  /** For people: which one. */
+  /** Which one, for people. */
   readonly name: string;
   readonly fields?: readonly FieldChange[];
   readonly policy?: Pick<Policy, 'scope' | 'action'>;
-  /** What else is to be known about it. */
+  /** More about it, for people. */
   readonly note?: string;
 }
 
 const SOON_MS = 14 * 86_400_000;
 
-/** In the order in which the steps are done; `leave` stands for what is not in the file. */
+/** Returns the steps in the order they are done. `leave`: exists, but is not in the file. */
 export function planProvision(desired: Desired, actual: Actual): readonly Step[] {
   return [
     clientStep(desired, actual),
@@ -61,7 +61,7 @@ export function planProvision(desired: Desired, actual: Actual): readonly Step[]
     }),
     ...actual.secrets
       .filter(({ clientSecretId }) => clientSecretId !== actual.secret.known?.clientSecretId)
-      // Which of them a working secret is, IAM does not tell, so then none is called a stranger.
+      // IAM does not tell which of them is the working secret, so without that none is reported as foreign.
       .filter(() => actual.secret.kind === 'missing' || actual.secret.known !== undefined)
       .map(({ clientSecretId, description }) => left('secret', `${clientSecretId} (${description})`)),
     ...actual.policies
@@ -70,7 +70,7 @@ export function planProvision(desired: Desired, actual: Actual): readonly Step[]
   ];
 }
 
-/** The whole body, as IAM wants it for a creation and for a change alike. */
+/** Returns the whole body, which IAM requires to create and to change a client. */
 export function clientBody({ client }: Desired, actual?: Client): ClientBody {
   const { name, description, scopes } = client;
   const granted = actual?.allowedGrantTypes ?? [];
@@ -78,7 +78,7 @@ export function clientBody({ client }: Desired, actual?: Client): ClientBody {
   return {
     name,
     description,
-    // What the file does not say of a client that people log in with, too, stays as it is.
+    // Fields that the file leaves out stay as they are: people may also log in with this client.
     allowedGrantTypes: client.allowedGrantTypes ?? implied,
     allowedScopes: scopes,
     redirectUris: client.redirectUris ?? actual?.redirectUris ?? [],
@@ -94,7 +94,7 @@ function clientStep(desired: Desired, { client }: Actual): Step {
   const body = clientBody(desired, client);
   const fields = FIELDS.flatMap((field): FieldChange[] => {
     const [from, to] = [client[field], body[field]];
-    // A field that IAM does not show cannot be compared, and a change every time would not be one.
+    // A field that IAM does not show cannot be compared; it must not look changed in every run.
     return from === undefined || isEqual(from, to) ? [] : [{ field, from, to }];
   });
   const named = `${name} (${client.clientId})`;
@@ -106,9 +106,9 @@ function clientStep(desired: Desired, { client }: Actual): Step {
 function secretStep({ secret }: Desired, { secret: { kind, known }, nowMs }: Actual): Step {
   const step = { what: 'secret', name: secret.file } as const;
   if (kind === 'missing') return { ...step, change: 'create' };
-  if (kind === 'unfinished') return { ...step, change: 'create', note: 'begun before, goes on' };
+  if (kind === 'unfinished') return { ...step, change: 'create', note: 'started earlier, continues' };
   const notes = [
-    kind === 'unproven' && 'no token could be had with it just now',
+    kind === 'unproven' && 'could not be tested: no token right now',
     known?.expiresAt !== undefined && expiryNote(known.expiresAt, nowMs),
   ].filter((note) => note !== false && note !== '');
   return { ...step, change: 'none', ...(notes.length > 0 && { note: notes.join('; ') }) };
@@ -121,7 +121,7 @@ function expiryNote(expiresAt: number, nowMs: number): string {
 }
 
 function left(what: 'secret' | 'policy', name: string): Step {
-  return { change: 'leave', what, name, note: 'not in the file, left alone' };
+  return { change: 'leave', what, name, note: 'not in the file, left unchanged' };
 }
 
 type Tuple = Pick<Policy, 'scope' | 'action'>;
@@ -129,7 +129,7 @@ type Tuple = Pick<Policy, 'scope' | 'action'>;
 const isSame = (a: Tuple, b: Tuple) => a.scope === b.scope && a.action === b.action;
 const policyName = ({ scope, action }: Tuple) => `${action} on ${scope}`;
 
-/** Lists are sets here: IAM is free to sort them. */
+/** Compares lists as sets: IAM may sort them. */
 function isEqual(a: FieldChange['from'], b: FieldChange['to']): boolean {
   if (typeof a === 'string' || typeof b === 'string') return a === b;
   const [one, other] = [new Set(a), new Set(b)];
@@ -138,6 +138,7 @@ function isEqual(a: FieldChange['from'], b: FieldChange['to']): boolean {
 
 const SIGNS: Readonly<Record<Step['change'], string>> = { create: '+', update: '~', none: ' ', leave: '·' };
 
+/** Returns a step as text for people and as data for JSON lines. */
 export function planLine(step: Step): Line {
   const { change, what, name, fields = [], policy, note } = step;
   const head = `${SIGNS[change]} ${what.padEnd(6)} ${name}${note === undefined ? '' : `   ${note}`}`;

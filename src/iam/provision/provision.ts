@@ -1,6 +1,6 @@
 /**
- * Provisioning from the file to the exit code: look, plan, show, ask, apply, print the sidecar's configuration, and try it.
- * Holds the secret's lock from the first look to the last write, so that what was shown is what is done.
+ * Provisioning from the file to the exit code: read IAM, plan, show, ask, apply, print the sidecar's configuration,
+ * check it. Holds the secret's lock from the first read to the last write, so that it does exactly what it showed.
  */
 import { stringify } from 'yaml';
 import type { Doc } from '../../config/layers.ts';
@@ -20,21 +20,24 @@ import { sidecarDocument } from './sidecar-config.ts';
 export interface ProvisionOptions extends Looking {
   readonly report: Report;
   readonly clock: Applying['clock'];
-  /** Only say what would be done; touches no file. */
+  /** Only show the plan; change no file and nothing in IAM. */
   readonly dryRun: boolean;
-  /** Asked when there is something to do; absent = nobody needs to be asked. */
+  /** Asks a person when there is something to do; absent = do not ask. */
   readonly confirm?: (() => Promise<boolean>) | undefined;
-  /** Tries the configuration that comes out of it and returns an exit code. */
+  /** Checks the resulting sidecar configuration and returns an exit code. */
   readonly check: (document: Doc) => Promise<number>;
-  /** By default a file and its journal. */
+  /** Default: the secret's file with its journal. */
   readonly store?: SecretStore;
 }
 
 const DONE = 0;
 
 /**
- * The exit code: that of `check` when all is done. @throws SidecarError what `lookAround` and `applyProvision` throw; run again
- * after any of them, it goes on where it stopped
+ * Returns the exit code: that of `check` after provisioning, 0 after a dry run or a "no".
+ * @throws SidecarError what `lookAround` and `applyProvision` throw; run it again after any of them and it continues
+ * @example
+ * const desired = loadDesired('erp.yaml', { cwd: process.cwd(), environment: 'dev' });
+ * const code = await runProvision(desired, { iam, verify, clock, report, dryRun: true, check: async () => 0 });
  */
 export async function runProvision(desired: Desired, options: ProvisionOptions): Promise<number> {
   const { report, dryRun, store = createFileStore(desired.secret.file) } = options;
@@ -55,7 +58,7 @@ export async function runProvision(desired: Desired, options: ProvisionOptions):
   return options.check(document);
 }
 
-/** Undefined when nothing was done because somebody said no. */
+/** Returns the client's id; undefined when the person said no, so nothing was done. */
 async function underLock(desired: Desired, store: OpenStore, options: ProvisionOptions): Promise<string | undefined> {
   const { report, confirm } = options;
   try {
@@ -68,7 +71,9 @@ async function underLock(desired: Desired, store: OpenStore, options: ProvisionO
       return undefined;
     }
     const clientId = await applyAgain(desired, { planned, look }, { ...options, store });
-    report.line(says(todo.length > 0 ? 'everything is as the file says' : 'nothing to do: all is as the file says'));
+    report.line(
+      says(todo.length > 0 ? 'done: everything matches the file' : 'nothing to do: everything matches the file'),
+    );
     return clientId;
   } finally {
     await store.close();
@@ -76,14 +81,15 @@ async function underLock(desired: Desired, store: OpenStore, options: ProvisionO
 }
 
 interface Views {
-  /** What was shown and agreed to. */
+  /** The plan that was shown and confirmed. */
   readonly planned: Planned;
   readonly look: () => Promise<Planned>;
 }
 
 /**
- * The client's id; as often as a failure may be over in a moment. Each time from what there is then: a step whose response was lost may have
- * been done, and is left out; nothing comes in that was not agreed to, because it only grows smaller.
+ * Applies the plan and returns the client's id; retries after a temporary failure. Each retry plans anew from what IAM
+ * has then: a step whose response was lost may be done and drops out. No unconfirmed step appears: a plan only gets
+ * smaller.
  */
 function applyAgain(desired: Desired, views: Views, applying: Omit<Applying, 'onDone'> & { report: Report }) {
   const { report, clock } = applying;
@@ -91,7 +97,7 @@ function applyAgain(desired: Desired, views: Views, applying: Omit<Applying, 'on
   const onDone: Applying['onDone'] = ({ change, what, name }) =>
     report.line({ text: `done: ${change} ${what} ${name}`, data: { done: change, what, name } });
   const onProgress = ({ step, fields }: Progress) =>
-    report.line({ text: `${step}: ${fields['code']}, in ${fields['inS']} s`, data: { step, ...fields } });
+    report.line({ text: `${fields['code']}: ${step} in ${fields['inS']} s`, data: { step, ...fields } });
   return retry({ clock, onProgress }, async () => {
     const current = planned ?? (await views.look());
     planned = undefined;
@@ -109,10 +115,10 @@ async function planFor(desired: Desired, place: Place, options: ProvisionOptions
   return { plan: planProvision(desired, actual), actual, memory: place.memory };
 }
 
-/** Two that both change what is in the file would each take the other's secret for a stranger. */
+/** Provisioning and rotation both change the file: each would take the other's secret for a foreign one. */
 function refuseDuringRotation({ secret: { file } }: Desired, { memory }: Place): void {
   if (memory.journal?.attempt === undefined || memory.journal.provision === undefined) return;
-  const message = 'is being rotated; run `aritma-sidecar rotate` to its end first';
+  const message = 'is being rotated; finish that first with `aritma-sidecar rotate`';
   throw new SidecarError('IAM_CONFLICT', { problems: [{ where: file, path: '', message }] });
 }
 

@@ -1,5 +1,6 @@
 /**
- * The configuration file of a sidecar that uses a provisioned client. Promises that `loadConfig` takes what has no problems.
+ * Builds the configuration of a sidecar that uses a provisioned client. `loadConfig` accepts a document without
+ * problems.
  */
 
 import { wording } from '../../config/issues.ts';
@@ -10,24 +11,24 @@ import { allowedKeys } from '../../config/schema-path.ts';
 
 export interface SidecarDocument {
   readonly document: Doc;
-  /** What would have to be said under `sidecar`, by path below it. */
+  /** What to correct under `sidecar`, by path below it. */
   readonly problems: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
 }
 
-/** What of a provisioned client its sidecar has to know. */
+/** The part of a provisioned client that its sidecar needs. */
 interface Provisioned {
   readonly client: { readonly scopes: readonly string[] };
   readonly secret: { readonly file: string };
   readonly sidecar: Doc;
 }
 
-/** What the file says under `sidecar`, with this client as credential `default`. */
+/** Returns the options under `sidecar`, with this client as credential `default`. */
 export function sidecarDocument({ client, secret, sidecar }: Provisioned, clientId: string): SidecarDocument {
   const credentials = asDoc(sidecar['credentials']);
   const own = {
     clientId,
     secrets: [{ file: secret.file }],
-    // One token for both APIs, and no more rights in it than they ask for.
+    // One token for both APIs, with no more rights than they need.
     scope: client.scopes.includes('api') ? 'api' : client.scopes.join(' '),
   };
   const document = {
@@ -40,7 +41,7 @@ export function sidecarDocument({ client, secret, sidecar }: Provisioned, client
   return { document, problems };
 }
 
-/** These two are what provisioning is for. */
+/** Provisioning sets these two itself, whatever the file says. */
 const identityOf = ({ clientId, secrets }: { clientId: string; secrets: readonly object[] }) => ({ clientId, secrets });
 
 type Issue = NonNullable<ReturnType<typeof ConfigSchema.safeParse>['error']>['issues'][number];

@@ -1,18 +1,21 @@
 /**
- * A client's subject, which policies are about. Found by listing, never put together from the client's id; one that was
- * created a moment ago may not be listed yet.
+ * Finds a client's subject, the one that policies name. Searches the list and never builds the id from the client's id.
+ * A client created a moment ago may not be listed yet.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { Client, IamApi, Subject } from '../api.ts';
 
-/** Undefined when none is listed that is certainly this client's. */
+/**
+ * Returns the subject's id; undefined when none in the list certainly belongs to this client.
+ * @throws SidecarError IAM_*
+ */
 export async function findSubject(
   iam: Pick<IamApi, 'subjects' | 'client'>,
   client: Client,
 ): Promise<string | undefined> {
   const { clientId, name } = client;
   const seen = new Map<string, Subject>();
-  // A search is the short way; names at IAM's other end may be late to change, so the whole list is the long one.
+  // First search by name, which is fast; then the whole list, because the search may still know an old name.
   for (const search of name === undefined ? [undefined] : [name, undefined]) {
     for await (const subject of iam.subjects(search)) {
       if (subject.id === clientId) return subject.subjectId;
@@ -24,7 +27,7 @@ export async function findSubject(
   return (await isOfAnother(iam, namesake)) ? undefined : namesake.subjectId;
 }
 
-/** Rights given to a client that only has the same name would be somebody else's. */
+/** Whether the subject belongs to another client with the same name: that client must not get the rights. */
 async function isOfAnother(iam: Pick<IamApi, 'client'>, { id }: Subject): Promise<boolean> {
   if (id === undefined) return false;
   try {

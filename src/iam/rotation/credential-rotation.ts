@@ -1,6 +1,6 @@
 /**
- * A rotation of one credential as the configuration says: its store, Aritma IAM, and real token requests to prove a secret
- * with.
+ * Rotates the secret of one configured credential: opens its store, connects to Aritma IAM, and verifies the new secret
+ * with real token requests.
  */
 
 import { RotationSchema } from '../../config/iam-schema.ts';
@@ -11,7 +11,7 @@ import { SidecarError } from '../../core/errors.ts';
 import type { Secret } from '../../core/secret.ts';
 import { createIdentity, tokenKey } from '../../oauth/credentials.ts';
 import { createIamApi } from '../api.ts';
-import { connectIam } from '../connection.ts';
+import { connectIam, sourceOf } from '../connection.ts';
 import { beginJournal, parseJournal } from './journal.ts';
 import { openSecretStore } from './open-store.ts';
 import { type Outcome, type RotationOptions, rotate } from './rotate.ts';
@@ -21,18 +21,22 @@ import type { RotationClock, TrySecret } from './verification.ts';
 
 export interface RotateOptions {
   readonly loaded: LoadedConfig;
-  /** Name of the credential whose secret is replaced. */
+  /** Name of the credential. */
   readonly credential: string;
   readonly clock: RotationClock;
   readonly onProgress?: RotationOptions['onProgress'];
   readonly onlyGoOn?: RotationOptions['onlyGoOn'];
-  /** Epoch ms; when the secret in the store expires as far as IAM says. */
+  /** Expiry of the stored secret in IAM, epoch ms. */
   readonly listedExpiry?: number | undefined;
 }
 
 /**
- * Rotates, or goes on with a rotation under way.
+ * Begins a rotation or continues the unfinished one.
  * @throws SidecarError what `rotate` throws; CONFIG_INVALID when the configuration is not enough for it
+ * @example
+ * const clock = { now: Date.now, sleep };
+ * const outcome = await rotateCredential({ loaded: loadConfig(), credential: 'default', clock });
+ * if (outcome.kind === 'waiting') console.log('call again at', new Date(outcome.until));
  */
 export async function rotateCredential(options: RotateOptions): Promise<Outcome> {
   const store = await storeOf(options.loaded, options.credential).open();
@@ -44,8 +48,8 @@ export async function rotateCredential(options: RotateOptions): Promise<Outcome>
 }
 
 /**
- * The same, if it is due once nobody else can change that any more; undefined if not. A store without a journal gets one,
- * so that the time until the first rotation counts from now on.
+ * Like `rotateCredential`, but only if a rotation is due, which it decides while it holds the store; else returns
+ * undefined. A store without a journal gets one, so that the time to the first rotation counts from now.
  */
 export async function rotateIfDue(options: RotateOptions): Promise<Outcome | undefined> {
   const { loaded, credential, clock, listedExpiry } = options;
@@ -83,28 +87,30 @@ async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Out
   });
 }
 
-/** Where a credential's first secret lives. @throws SidecarError CONFIG_INVALID */
+/** Returns the store of a credential's first secret. @throws SidecarError CONFIG_INVALID */
 export function storeOf(loaded: LoadedConfig, credential: string): SecretStore {
   const { rotation, secrets, clientId } = credentialOf(loaded, credential);
   const inUse = loaded.secrets.get(credential)?.[0]?.value;
   const { resolve, cluster } = loaded;
   const clock = { now: Date.now, sleep, startTimer: systemClock.startTimer };
-  return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve, cluster, clock });
+  const source = { where: sourceOf(loaded), path: `credentials.${credential}.rotation` };
+  return openSecretStore({ rotation, file: secrets[0]?.file, inUse, clientId, resolve, cluster, clock, source });
 }
 
 type Rotated = CredentialConfig & { readonly rotation: NonNullable<CredentialConfig['rotation']> };
 
-function credentialOf({ config }: LoadedConfig, name: string): Rotated {
-  const settings = Object.hasOwn(config.credentials, name) ? config.credentials[name] : undefined;
+function credentialOf(loaded: LoadedConfig, name: string): Rotated {
+  const { credentials } = loaded.config;
+  const settings = Object.hasOwn(credentials, name) ? credentials[name] : undefined;
   const rotation = settings?.rotation ?? RotationSchema.parse({});
   if (settings && rotation && settings.auth !== 'private_key_jwt') return { ...settings, rotation };
-  const message = settings ? 'authenticates with keys; replace their files' : 'is no credential of this configuration';
+  const message = settings ? 'authenticates with a key; replace the key file instead' : 'is not configured';
   throw new SidecarError('CONFIG_INVALID', {
-    problems: [{ where: 'configuration', path: `credentials.${name}`, message }],
+    problems: [{ where: sourceOf(loaded), path: `credentials.${name}`, message }],
   });
 }
 
-/** Asks for the very token that callers’ requests need, through the same code, with this one secret. */
+/** Requests the same token as callers' requests, with the same code, but with this one secret. */
 function secretTrier(loaded: LoadedConfig, name: string): TrySecret {
   const { config } = loaded;
   const route = config.routes.find(({ credential }) => credential === name);

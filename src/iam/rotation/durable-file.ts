@@ -1,6 +1,6 @@
 /**
- * Files that survive a power cut: after a write either the old content is there or the new one, whole, and once the
- * promise resolves it is the new one. Keeps the mode and owner a file has, and follows symbolic links to the file they mean.
+ * Writes files that survive a power cut: the file has either the whole old content or the whole new one, and the new
+ * one once the promise resolves. Keeps a file's mode and owner, and follows symbolic links.
  */
 import { constants } from 'node:fs';
 import { chmod, chown, type FileHandle, open, readFile, readlink, realpath, rm, stat } from 'node:fs/promises';
@@ -9,10 +9,10 @@ import { FLUSHED, flush, renameWithRetry } from '../../core/durable-fs.ts';
 import { SidecarError } from '../../core/errors.ts';
 import { writeFailure } from '../../core/file-errors.ts';
 
-/** For its owner's eyes only. */
+/** Only the owner may read and write. */
 const PRIVATE = 0o600;
 
-/** The content, or undefined when there is no such file. @throws SidecarError ROTATION_STORE_FAILED */
+/** Returns the content; undefined when the file does not exist. @throws SidecarError ROTATION_STORE_FAILED */
 export async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
@@ -23,8 +23,9 @@ export async function readText(path: string): Promise<string | undefined> {
 }
 
 /**
- * Replaces a file's content. A new file gets mode 0600 and the owner of `like`. One writer at a time: the temporary file
- * beside it has one name, so that one left behind by a crash, which may hold a secret, is replaced and not forgotten.
+ * Replaces a file's content. A new file gets mode 0600 and the owner of `like`. One writer at a time: the temporary
+ * file next to it has a fixed name, so that the next write replaces one that a crash left behind, which may hold a
+ * secret.
  * @throws SidecarError ROTATION_STORE_FAILED
  */
 export async function replaceFile(path: string, text: string, like = path): Promise<void> {
@@ -45,8 +46,8 @@ export async function replaceFile(path: string, text: string, like = path): Prom
 }
 
 /**
- * Finds out whether `replaceFile` could do its work, before anything depends on it, and removes what a crash in the middle
- * of it left behind. @throws SidecarError ROTATION_STORE_FAILED
+ * Checks in advance that `replaceFile` can work, and removes what an interrupted one left behind.
+ * @throws SidecarError ROTATION_STORE_FAILED
  */
 export async function prepareReplace(path: string): Promise<void> {
   try {
@@ -62,7 +63,7 @@ export async function prepareReplace(path: string): Promise<void> {
 }
 
 interface Places {
-  /** What a symbolic link means. */
+  /** The file behind symbolic links. */
   readonly target: string;
   readonly temporary: string;
 }
@@ -72,7 +73,7 @@ async function pathsOf(path: string): Promise<Places> {
   return { target, temporary: join(dirname(target), `.${basename(target)}.aritma-new`) };
 }
 
-/** Also of a link whose file is not there: a volume that is not mounted must not be replaced by a file of our own. */
+/** Also follows a link to a missing file: a file of our own must not replace a link into an unmounted volume. */
 async function targetOf(path: string): Promise<string> {
   try {
     return await realpath(path);
@@ -83,13 +84,15 @@ async function targetOf(path: string): Promise<string> {
   }
 }
 
-/** Empty, with mode and owner as they shall be: nobody may read the new content who could not read the old. */
+/**
+ * Creates it empty, with its final mode and owner: whoever could not read the old content must not read the new one.
+ */
 async function createBeside({ target, temporary, like }: Places & { readonly like: string }): Promise<FileHandle> {
   await rm(temporary, { force: true });
   const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | FLUSHED, PRIVATE);
   if (process.platform === 'win32') return file;
   try {
-    // By name and not by handle, which Node's permission model refuses; the name is this process's own since O_EXCL.
+    // By name, because Node's permission model refuses fchown and fchmod; O_EXCL makes the name this process's own.
     const old = await stat(target).catch(() => undefined);
     const model = old ?? (await stat(like).catch(() => undefined));
     const own = await file.stat();

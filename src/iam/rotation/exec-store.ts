@@ -1,6 +1,6 @@
 /**
- * Hands a new secret to a program of the operator's, for every place that is neither a file nor a Kubernetes Secret: a
- * vault, a configuration service, an ERP's own settings.
+ * Gives a new secret to the operator's own program, for places other than a file or a Kubernetes Secret: a vault, a
+ * configuration service, an ERP's own settings.
  */
 import { spawn } from 'node:child_process';
 import { SidecarError } from '../../core/errors.ts';
@@ -14,9 +14,9 @@ export interface ExecHook {
 }
 
 /**
- * Runs the program with `{"clientId":…,"secret":…}` on standard input, never on its command line, where `ps` shows it to
- * everyone. It must keep the secret for good before it ends with 0, and may get the same one twice.
- * @throws SidecarError ROTATION_STORE_FAILED with how it ended; its output may hold the secret and is not kept
+ * Runs the program with `{"clientId":…,"secret":…}` on standard input, never on its command line, which `ps` shows to
+ * everyone. The program must store the secret durably before it exits with 0, and may get the same one twice.
+ * @throws SidecarError ROTATION_STORE_FAILED with how it ended; its output may hold the secret and is discarded
  */
 export async function execStore({ command, clientId, timeoutMs }: ExecHook, value: Secret): Promise<void> {
   const [program = '', ...args] = command;
@@ -28,13 +28,13 @@ export async function execStore({ command, clientId, timeoutMs }: ExecHook, valu
   if (!child) return await promise;
   child.on('error', failed);
   child.on('close', (code, signal) => (code === 0 ? resolve() : fail({ ended: signal ?? `exit ${code}` })));
-  // A program that does not read all of it may still have done its work; its exit code says so.
+  // A program that does not read all input may still succeed: its exit code decides.
   child.stdin.on('error', () => undefined);
   child.stdin.end(`${JSON.stringify({ clientId, secret: value.reveal() })}\n`);
   await promise;
 }
 
-/** Under Node's permission model without --allow-child-process this throws at once; everything else comes as an event. */
+/** Without --allow-child-process, Node's permission model throws at once; every other failure is an event. */
 function startProgram(program: string, args: readonly string[], timeout: number, failed: (error: unknown) => void) {
   try {
     return spawn(program, args, { stdio: ['pipe', 'ignore', 'ignore'], timeout, killSignal: 'SIGKILL' });

@@ -1,6 +1,6 @@
 /**
- * A secret in a file, its journal in another beside it, and a lock. With `run` the new secret is not written but handed
- * to a program of the operator's, which puts it where it belongs.
+ * Stores a secret in a file, its journal in a second file next to it, and a lock in a third. `createJournaledStore`
+ * keeps only journal and lock in files and lets the caller write the secret.
  */
 import { Secret } from '../../core/secret.ts';
 import { prepareReplace, readText, replaceFile } from './durable-file.ts';
@@ -9,27 +9,38 @@ import type { OpenStore, SecretStore } from './store.ts';
 
 export interface FileStoreOptions {
   readonly journal: string;
-  /** Reads the secret that is in use; undefined when there is none. */
+  /** Reads the current secret; undefined when there is none. */
   readonly read: () => Promise<Secret | undefined>;
   readonly write: (value: Secret) => Promise<void>;
   readonly name: string;
-  /** Files that `write` replaces: what a crash leaves beside them is removed, and they must be replaceable at all. */
+  /** Files that `write` replaces. `open` checks that it can replace them and removes what a crash left next to them. */
   readonly written: readonly string[];
 }
 
-/** @param path of the file that holds the secret @param journal by default its name and `.rotation` */
+/**
+ * Creates the store for a secret in a file.
+ * @param path file that holds the secret
+ * @param journal default: `path` plus `.rotation`
+ * @example
+ * const store = await createFileStore('/run/secrets/aritma').open();
+ * try {
+ *   await store.writeSecret(new Secret('new-value'));
+ * } finally {
+ *   await store.close();
+ * }
+ */
 export function createFileStore(path: string, journal = `${path}.rotation`): SecretStore {
   return createJournaledStore({
     name: `file ${path}`,
     journal,
     written: [path],
     read: async () => asSecret(await readText(path)),
-    // Programs that read the file with `cat` and people who open it expect a line.
+    // Scripts that `cat` the file and people who open it expect a line.
     write: (value) => replaceFile(path, `${value.reveal()}\n`),
   });
 }
 
-/** Any place for the secret, with journal and lock in files. */
+/** Creates a store for a secret in any place, with journal and lock in files. */
 export function createJournaledStore({ name, journal, read, write, written }: FileStoreOptions): SecretStore {
   return {
     name,
@@ -50,7 +61,7 @@ export function createJournaledStore({ name, journal, read, write, written }: Fi
         readSecret: () => held(read),
         writeSecret: (value) => held(() => write(value)),
         readJournal: () => held(() => readText(journal)),
-        // Whoever may read the secret goes on with what somebody else, root perhaps, has begun.
+        // With the secret's owner: the sidecar's user must be able to continue what root has begun.
         writeJournal: (text) => held(() => replaceFile(journal, text, written[0])),
         close: () => lock.release().catch(() => undefined),
       };
@@ -58,7 +69,7 @@ export function createJournaledStore({ name, journal, read, write, written }: Fi
   };
 }
 
-/** As the configuration reads it: one line break at the end and a byte order mark do not count. */
+/** Reads a secret like the configuration does: ignores a byte order mark and one line break at the end. */
 export function asSecret(text: string | undefined): Secret | undefined {
   const value = text?.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
   return value === undefined || value === '' ? undefined : new Secret(value);

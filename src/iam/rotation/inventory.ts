@@ -1,15 +1,15 @@
 /**
- * What is to become of the secrets a client has when a rotation begins. Pure. Promises never to name one for deletion that
- * is not known to be ours: IAM does not tell values, so whose a secret is follows from what this place remembers.
+ * Decides what happens to a client's secrets when a rotation begins. Pure. Never marks a secret for deletion unless it
+ * is known to be ours: IAM does not show values, so the journal decides whose a secret is.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { ClientSecret } from '../api.ts';
 import { descriptionPrefix, type Journal } from './journal.ts';
 
 export interface Inventory {
-  /** Left by earlier attempts of this place: nobody uses them. */
+  /** Secrets left by earlier attempts of this journal: nobody uses them. */
   readonly strays: readonly string[];
-  /** What the new secret replaces: none, or the one in use. */
+  /** The secret that the new one replaces: none, or the current one. */
   readonly retire: readonly string[];
 }
 
@@ -21,13 +21,13 @@ export interface Known {
 }
 
 /**
- * Two secrets at most are ever live, so only a client with one can get another. @throws SidecarError
- * ROTATION_TOO_MANY_SECRETS
+ * Sorts the client's secrets. At most two are ever live, so only a client with one can get another.
+ * @throws SidecarError ROTATION_TOO_MANY_SECRETS; IAM_CONFLICT while provisioning is not finished
  */
 export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs, inUseWorks }: Known): Inventory {
-  // It would be taken for a stray, and the journal is the only place its value is kept.
+  // The first secret would count as a stray, and only the journal has its value.
   if (journal.provision) {
-    const message = 'is not finished; run `aritma-sidecar iam provision` to its end first';
+    const message = 'is not finished; run `aritma-sidecar iam provision` again first';
     throw new SidecarError('IAM_CONFLICT', { problems: [{ where: 'provisioning', path: '', message }] });
   }
   const prefix = descriptionPrefix(journal);
@@ -38,7 +38,8 @@ export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs
     secrets.filter(({ expiresAt = Infinity }) => expiresAt > nowMs),
     (secret) => (isOwn(secret) ? 'own' : 'other'),
   );
-  // What works is listed. Where nothing else can be it, it is one of ours, and this journal is older than it: restored.
+  // The working secret is in the list. If it can only be one of ours, this journal is older than it: restored from a
+  // backup.
   const live = inUseWorks && other.length === 0 ? own : other;
   const [only, another] = live;
   if (another) {
@@ -47,7 +48,7 @@ export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs
       fields: { clientId: journal.clientId, secrets: listed.slice(0, 10).join(', ') },
     });
   }
-  // The only one there is must be the one that works; one that we have not made and that does not work is somebody else's.
+  // The only secret must be the one that works. One that we did not create and that does not work is somebody else's.
   const isOurs = only && (only.clientSecretId === current || inUseWorks);
   return {
     strays: secrets

@@ -1,15 +1,15 @@
 /**
- * What a rotation must not forget: which secret of the client is ours, and how far an attempt to replace it has come. Every
- * step is written down before it has an effect outside, and again once it is known to have had it.
+ * The journal of a rotation: which secret of the client is ours, and how far an attempt to replace it got. Each step is
+ * written before it has an effect outside, and again when the effect is known.
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { SidecarError } from '../../core/errors.ts';
 
 /**
- * `creating`: the new secret may or may not exist at IAM. `created`: it does, not known to work. `verified`: it works, and
- * may or may not be in the store. `promoted`: it is; the old one is to be deleted at `retireAt`. `abandoned`: it did not
- * work and is to be deleted.
+ * `creating`: the new secret may or may not exist in IAM. `created`: it exists, but is not verified. `verified`: it
+ * works, and may or may not be in the store. `promoted`: it is in the store; the old one is deleted at `retireAt`.
+ * `abandoned`: it did not work and will be deleted.
  */
 const PHASES = ['creating', 'created', 'verified', 'promoted', 'abandoned'] as const;
 
@@ -33,7 +33,10 @@ const ATTEMPT = z.strictObject({
   retireAt: z.number().optional(),
 });
 
-/** The client's first secret on its way. Its value is kept from before IAM hears of it until it is in the store. */
+/**
+ * The client's first secret while it is created. Its value is here from before the request to IAM until it is in the
+ * store.
+ */
 const FIRST_SECRET = z.strictObject({
   description: z.string().min(1),
   value: z.string().min(8).max(32),
@@ -43,37 +46,38 @@ const FIRST_SECRET = z.strictObject({
 
 const JOURNAL = z.strictObject({
   version: z.literal(1),
-  /** Of this place for a secret: tells its secrets at IAM from those of another. */
+  /** Id of this journal: tells its secrets in IAM from those of others. */
   id: z.string().min(8),
   clientId: z.string().min(1),
   /** When this journal was begun, epoch ms. */
   since: z.number(),
   rotatedAt: z.number().optional(),
-  /** The secret in the store, as IAM knows it. */
+  /** The stored secret, with its data in IAM. */
   current: KNOWN_SECRET.optional(),
   attempt: ATTEMPT.optional(),
-  /** Provisioning is under way: it has to be finished before a rotation begins. */
+  /** Provisioning is under way and must finish before a rotation begins. */
   provision: FIRST_SECRET.optional(),
 });
 
 export type Attempt = z.infer<typeof ATTEMPT>;
 export type Journal = z.infer<typeof JOURNAL>;
 
-/** @throws SidecarError ROTATION_JOURNAL_INVALID */
+/** Parses a journal. @throws SidecarError ROTATION_JOURNAL_INVALID */
 export function parseJournal(text: string): Journal {
   try {
     return JOURNAL.parse(JSON.parse(text));
   } catch {
-    // What is wrong with it may quote the secret in it.
+    // No details: they may quote the secret in it.
     throw new SidecarError('ROTATION_JOURNAL_INVALID');
   }
 }
 
+/** Creates an empty journal with a new id. */
 export function beginJournal(clientId: string, nowMs: number): Journal {
   return { version: 1, id: randomUUID().slice(0, 13), clientId, since: nowMs };
 }
 
-/** What the secrets of a journal have in common at IAM. */
+/** Returns how the descriptions of this journal's secrets begin in IAM. */
 export function descriptionPrefix({ id }: Pick<Journal, 'id'>): string {
   return `aritma-sidecar ${id} `;
 }

@@ -1,6 +1,6 @@
 /**
- * One Kubernetes Secret through the API server, as the pod's service account: one request, judged. Hides where token and CA
- * come from, deadlines and size bounds; promises that neither a token nor anything of a Secret comes back in an error.
+ * Reads and changes one Kubernetes Secret through the API server, as the pod's service account. Hides where token and
+ * CA come from, deadlines and size bounds. Promises that no error holds a token or any content of a Secret.
  */
 import { join } from 'node:path';
 import { buildConnector, type Dispatcher, Pool } from 'undici';
@@ -12,58 +12,58 @@ import { readText } from './durable-file.ts';
 
 export interface KubernetesApiOptions {
   readonly secret: string;
-  /** Absent = the pod's own. */
+  /** Default: the pod's namespace. */
   readonly namespace?: string | undefined;
   /** `https://10.96.0.1:443`. */
   readonly apiServer: string;
   /** Holds `token`, `ca.crt` and `namespace`. */
   readonly serviceAccountDir: string;
-  /** For one request, from connecting to the last byte. */
+  /** ms for one request, from connecting to the last byte. */
   readonly deadlineMs: number;
 }
 
 export interface KubernetesSecret {
-  /** Changes with every change of the object, whoever makes it. */
+  /** Different after every change of the object. */
   readonly resourceVersion: string;
   readonly immutable: boolean;
   readonly annotations: Readonly<Record<string, unknown>>;
   /** Base64. */
   readonly data: Readonly<Record<string, unknown>>;
-  /** When the API server said so, by its clock, epoch ms; NaN when it did not tell. */
+  /** Time of the response by the API server's clock, epoch ms; NaN without a `Date` header. */
   readonly saidAt: number;
 }
 
-/** What is not named stays as it is; null removes. */
+/** Keys that are not named stay unchanged; null removes a key. */
 export interface SecretChange {
   readonly annotations?: Readonly<Record<string, string | null>>;
   readonly data?: Readonly<Record<string, string>>;
 }
 
-/** `unavailable`: a change may or may not have happened. */
+/** `unavailable`: the change may or may not have happened. */
 export type ApiResponse =
   | { readonly kind: 'done'; readonly secret: KubernetesSecret }
   | { readonly kind: 'conflict' }
   | { readonly kind: 'unavailable'; readonly retryAfterMs: number; readonly error: SidecarError };
 
-/** Both throw SidecarError ROTATION_STORE_FAILED for what another try does not change. */
+/** `get` and `patch` throw SidecarError ROTATION_STORE_FAILED for failures that a retry does not solve. */
 export interface KubernetesApi {
   get(): Promise<ApiResponse>;
-  /** Only if the object still has that version, else `conflict`. */
+  /** Changes the object only if it still has that version; else returns `conflict`. */
   patch(resourceVersion: string, change: SecretChange): Promise<ApiResponse>;
   close(): Promise<void>;
 }
 
-/** A Secret is 1 MiB at most, a third more as base64; the rest is for metadata. */
+/** A Secret has at most 1 MiB, a third more in base64; the rest is for metadata. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
 
 /**
- * PATCH and not PUT: a merge patch (RFC 7396) carries only what is ours, so the values of other keys never travel back and
- * cannot be undone, and fields of later API versions survive. With `metadata.resourceVersion` in it the server refuses it
- * unless the object is the one that was read; without, it would be applied to whatever is there.
+ * Creates the client. It uses PATCH, not PUT: a merge patch (RFC 7396) holds only our keys, so it cannot overwrite
+ * other keys with old values, and fields of later API versions survive. `metadata.resourceVersion` in the patch makes
+ * the server refuse it if the object has changed since it was read.
  */
 export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
   const inDir = (name: string) => join(options.serviceAccountDir, name);
-  // Straight to the API server: a proxy for the way out of the cluster has no business with it.
+  // No proxy: HTTPS_PROXY is for traffic that leaves the cluster.
   const pool = new Pool(options.apiServer, {
     connections: 2,
     allowH2: false,
@@ -73,7 +73,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
   const send = async (request: Pick<ApiRequest, 'verb' | 'body'>) => {
     const namespace = options.namespace ?? (await readMounted(inDir('namespace'))).trim();
     const whole = { ...request, namespace, secret: options.secret, deadlineMs: options.deadlineMs };
-    // Read for each request: the kubelet replaces it long before it expires.
+    // Read for each request: the kubelet replaces the token long before it expires.
     const token = await readToken(inDir('token'));
     const response = await exchange(pool, whole, token);
     if (response.status !== 401) return judge(whole, response);
@@ -81,7 +81,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
     return judge(whole, other.fingerprint() === token.fingerprint() ? response : await exchange(pool, whole, other));
   };
   return {
-    // Without a resourceVersion in the query, a read gives the newest there is and not what some cache has.
+    // Without a resourceVersion in the query, a read returns the newest object, not one from a cache.
     get: () => send({ verb: 'get' }),
     patch: (resourceVersion, { annotations, data }) =>
       send({
@@ -93,7 +93,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
 }
 
 interface ApiRequest {
-  /** As RBAC calls it. */
+  /** The verb in RBAC rules. */
   readonly verb: 'get' | 'patch';
   readonly body?: unknown;
   readonly namespace: string;
@@ -101,7 +101,7 @@ interface ApiRequest {
   readonly deadlineMs: number;
 }
 
-/** The CA is read for each connection, so that one that is replaced takes effect. */
+/** Reads the CA for each connection, so that a replaced CA takes effect. */
 function trusting(caFile: string, timeout: number): buildConnector.connector {
   return (options, done) => {
     readCa(caFile).then(
@@ -124,22 +124,24 @@ async function readCa(file: string): Promise<string> {
 async function readMounted(file: string): Promise<string> {
   const text = await readText(file);
   if (text !== undefined) return text;
-  const reason = 'no service account is mounted: run in a pod, without automountServiceAccountToken: false';
+  const reason = 'no service account is mounted: run in a pod, and without automountServiceAccountToken: false';
   throw new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'read', file, errno: 'ENOENT', reason } });
 }
 
 async function readToken(file: string): Promise<Secret> {
   const text = (await readMounted(file)).trim();
-  // Anything else would be refused by the HTTP client in words that are not ours.
+  // The HTTP client would refuse anything else with an unclear error.
   if (/^[\w.~+/=-]+$/.test(text)) return new Secret(text);
-  throw new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'read', file, reason: 'holds no token' } });
+  throw new SidecarError('ROTATION_STORE_FAILED', {
+    fields: { doing: 'read', file, reason: 'the file holds no token' },
+  });
 }
 
 interface RawResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
-  /** Instead of a response. */
+  /** Set when there is no response. */
   readonly failure?: SidecarError;
 }
 
@@ -147,12 +149,12 @@ async function exchange(pool: Dispatcher, request: ApiRequest, token: Secret): P
   const outcome = await sendBounded(pool, httpRequest(request, token));
   if (outcome.response) {
     const { status, headers, body: text } = outcome.response;
-    if (outcome.tooLarge) throw failed(request, { status, reason: 'larger than any Secret' });
+    if (outcome.tooLarge) throw failed(request, { status, reason: 'the response is larger than any Secret' });
     return { status, headers, text };
   }
   if (outcome.failed instanceof SidecarError) throw outcome.failed;
   const errno = outcome.isLate ? 'timeout' : String(outcome.failed.code);
-  // A certificate does not become valid by asking again.
+  // A retry does not make a certificate valid.
   if (/CERT|VERIFY|ERR_TLS/.test(errno)) throw failed(request, { errno }, outcome.failed);
   return broken(request, errno, outcome.failed);
 }
@@ -161,7 +163,7 @@ function httpRequest({ verb, namespace, secret, body, deadlineMs }: ApiRequest, 
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(secret)}`;
   return {
     method: verb === 'get' ? 'GET' : 'PATCH',
-    // The name under which managedFields keep who changed what.
+    // Kubernetes records in managedFields who changed what, by this name.
     path: verb === 'get' ? path : `${path}?fieldManager=aritma-sidecar`,
     headers: {
       authorization: `Bearer ${token.reveal()}`,
@@ -181,25 +183,26 @@ function judge(request: ApiRequest, { status, headers, text, failure }: RawRespo
     const saidAt = Date.parse(String(headers['date']));
     const secret = json && asKubernetesSecret(json, saidAt);
     if (secret) return { kind: 'done', secret };
-    throw failed(request, { status, reason: 'the response is no Secret; it is not from the API server' });
+    throw failed(request, { status, reason: 'the response is not a Secret, so it is not from the API server' });
   }
-  // Of a Status only the reason: its message may quote what was sent.
+  // Use only the reason of a Status: its message may quote what was sent.
   const { reason } = json ?? {};
   const said = typeof reason === 'string' && /^[A-Za-z]{1,40}$/.test(reason) ? reason : '';
   if (status === 409) return { kind: 'conflict' };
   if (status === 408 || status === 429 || status >= 500) {
-    const error = failed(request, { status, reason: said || 'the API server is busy or in trouble' });
+    const error = failed(request, { status, reason: said || 'the API server is overloaded or fails' });
     return { kind: 'unavailable', retryAfterMs: retryAfterMs(headers['retry-after']), error };
   }
   throw failed(request, { status, reason: explain(request, status) ?? said });
 }
 
 function explain({ verb, namespace, secret }: ApiRequest, status: number): string | undefined {
-  if (status === 401) return 'the API server does not accept the token of the service account';
+  if (status === 401) return 'the API server refuses the token of the service account';
   if (status === 403) return `RBAC must allow ${verb} on secrets, resourceNames [${secret}], in namespace ${namespace}`;
-  if (status === 404) return 'there is no such Secret: create it, with the client secret that is in use';
-  if (status === 422) return 'the API server finds the change invalid: is the Secret immutable, or larger than 1 MiB?';
-  return status < 400 ? 'a redirect, which is never followed' : undefined;
+  if (status === 404) return 'the Secret does not exist: create it with the current client secret';
+  if (status === 422)
+    return 'the API server refuses the change as invalid: is the Secret immutable, or larger than 1 MiB?';
+  return status < 400 ? 'a redirect; redirects are not followed' : undefined;
 }
 
 function asKubernetesSecret(json: Readonly<Record<string, unknown>>, saidAt: number): KubernetesSecret | undefined {
@@ -217,7 +220,7 @@ function broken(request: ApiRequest, errno: string, cause?: unknown): RawRespons
   return { status: 0, headers: {}, text: '', failure: failed(request, { errno }, cause) };
 }
 
-/** `verb`, `resource`, `namespace` and `secret` are what a Role has to name. */
+/** Includes `verb`, `resource`, `namespace` and `secret`: a Role has to name them. */
 function failed(
   { verb, namespace, secret }: ApiRequest,
   evidence: Readonly<Record<string, string | number>>,
@@ -227,7 +230,7 @@ function failed(
   return new SidecarError('ROTATION_STORE_FAILED', { fields: { ...fields, ...evidence }, cause });
 }
 
-/** In seconds, as the API server writes it. */
+/** The API server sends `Retry-After` in seconds. */
 function retryAfterMs(value: string | string[] | undefined): number {
   return typeof value === 'string' && /^\d{1,6}$/.test(value) ? Number(value) * 1000 : 0;
 }

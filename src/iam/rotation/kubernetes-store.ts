@@ -1,7 +1,7 @@
 /**
- * A client secret under one key of a Kubernetes Secret, its journal under `KEY.rotation` of the same, and a lease as an
- * annotation. Because all three are one object, each write also proves that the lease is still ours: the API server
- * compares and swaps.
+ * Stores a client secret under one key of a Kubernetes Secret, its journal under `KEY.rotation` of the same Secret, and
+ * a lease as an annotation. All three are in one object, so each write (compare-and-swap) also proves that the lease is
+ * ours.
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../core/clock.ts';
@@ -18,17 +18,20 @@ export interface KubernetesStoreOptions
   extends Pick<KubernetesApiOptions, 'secret' | 'namespace' | 'apiServer'>,
     Partial<Pick<KubernetesApiOptions, 'serviceAccountDir' | 'deadlineMs'>> {
   readonly key: string;
-  /** Who we are, for those who find it locked: the pod's name. */
+  /** The pod's name: shown to others while we hold the lease. */
   readonly pod: string;
   readonly clock: RotationClock & Pick<Clock, 'startTimer'>;
 }
 
-/** Where the kubelet mounts it. */
+/** Where the kubelet mounts the service account. */
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 const DEADLINE_MS = 10_000;
 const RENEW_MS = 15_000;
 
-/** Needs RBAC for `get` and `patch` on this one Secret, which must exist: `create` cannot be limited to a name. */
+/**
+ * Creates the store. The Secret must exist, and RBAC must allow `get` and `patch` on it: `create` cannot be limited to
+ * a name.
+ */
 export function createKubernetesStore(options: KubernetesStoreOptions): SecretStore {
   const { namespace, secret, key, clock } = options;
   const connect = () => {
@@ -59,7 +62,7 @@ export function createKubernetesStore(options: KubernetesStoreOptions): SecretSt
 
 const journalKey = (key: string) => `${key}.rotation`;
 
-/** The object while the lease on it is ours. */
+/** The Secret while we hold its lease. */
 interface Held {
   readonly key: string;
   readonly clock: KubernetesStoreOptions['clock'];
@@ -74,20 +77,20 @@ function openObject(held: Held, disconnect: () => Promise<void>): OpenStore {
   const stopRenewing = repeat(held.renew, held.clock);
   return {
     readSecret: async () => asSecret(textOf(await held.read(), key)),
-    // No line break at the end: others read it into environment variables.
+    // No line break at the end: pods read the value into environment variables.
     writeSecret: (value: Secret) => held.write(key, value.reveal()),
     readJournal: async () => textOf(await held.read(), journalKey(key)),
     writeJournal: (text) => held.write(journalKey(key), text),
     async close() {
       stopRenewing();
-      // What could not be given back is taken for dead soon.
+      // A lease that cannot be released expires soon.
       await held.release().catch(() => undefined);
       await disconnect().catch(() => undefined);
     },
   };
 }
 
-/** @throws SidecarError ROTATION_LOCKED with the holder in `fields`, ROTATION_STORE_FAILED */
+/** Takes the lease. @throws SidecarError ROTATION_LOCKED with the holder in `fields`, ROTATION_STORE_FAILED */
 async function acquire(object: SharedObject, options: KubernetesStoreOptions): Promise<Held> {
   const holder = createHolder(options);
   let released = false;
@@ -121,7 +124,7 @@ async function acquire(object: SharedObject, options: KubernetesStoreOptions): P
   };
 }
 
-/** What one holder puts on an object and finds there; `confirm`, `renewed` and `removed` throw ROTATION_LOCKED. */
+/** Writes and checks one holder's lease. `confirm`, `renewed` and `removed` throw ROTATION_LOCKED when it is lost. */
 function createHolder({ key, pod }: KubernetesStoreOptions) {
   const name = leaseName(key);
   const nonce = randomUUID();
@@ -137,10 +140,10 @@ function createHolder({ key, pod }: KubernetesStoreOptions) {
     if (lease?.nonce !== nonce) throw locked(lease);
   };
   const take: Plan = (current) => {
-    // Its metadata could still be changed, and the rotation would fail half-way.
-    if (current.immutable) throw unusable('the Secret is immutable: delete it and create it without that');
+    // Its metadata can still change, so the rotation would start and fail half-way.
+    if (current.immutable) throw unusable('the Secret is immutable: delete it and create it again without `immutable`');
     const lease = leaseOf(current);
-    // An earlier try of ours may have succeeded without our hearing of it.
+    // An earlier try of ours may have succeeded although its response was lost.
     if (lease?.nonce === nonce) return undefined;
     if (lease && !isDead(lease, current.saidAt)) throw locked(lease);
     return { annotations: stamp(current) };
@@ -160,7 +163,9 @@ function createHolder({ key, pod }: KubernetesStoreOptions) {
   };
 }
 
-/** Until stopped. One that fails is followed by the next; a lost lease is noticed by whoever needs it. */
+/**
+ * Repeats `work` until stopped. A failure is ignored: the next one follows, and each read and write checks the lease.
+ */
 function repeat(work: () => Promise<void>, clock: Pick<Clock, 'startTimer'>): () => void {
   let stopped = false;
   const again = () => {

@@ -1,7 +1,7 @@
 /**
- * A Secret that several programs change: reads it, and changes it only as it was read. Hides conflicts with others and
- * API servers in trouble. A change is planned anew from what is there before each try, so one whose response was lost
- * is found done and not done twice, and one that arrives late is refused because the object has moved on.
+ * Reads and changes a Secret that several programs change. Hides conflicts and temporary API server failures. Each try
+ * plans the change anew from the current object: a change whose response was lost is found done and not repeated, and
+ * one that arrives late is refused, because the object has a newer version.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { ApiResponse, KubernetesApi, KubernetesSecret, SecretChange } from './kubernetes-api.ts';
@@ -9,25 +9,25 @@ import type { RotationClock } from './verification.ts';
 
 export interface SharedObject {
   read(): Promise<KubernetesSecret>;
-  /** @param plan what to change, or undefined when it is done already; may throw, which ends it */
+  /** @param plan returns what to change, or undefined when it is already done; if it throws, the change ends */
   change(plan: Plan, limit?: RetryLimit): Promise<void>;
 }
 
 export type Plan = (current: KubernetesSecret) => SecretChange | undefined;
 
-/** `brief`: for what is tried again anyway, or no longer matters much. */
+/** `brief`: for changes that are repeated anyway, or hardly matter any more. */
 export type RetryLimit = 'long' | 'brief';
 
-/** Pauses after no response, a 429 or a 5xx. */
+/** ms to wait after no response, a 408, a 429 or a 5xx. */
 const PAUSES_MS: Readonly<Record<RetryLimit, readonly number[]>> = { long: [500, 1500, 4000, 8000], brief: [500] };
-/** A server that wants to be left alone for longer is left alone, and the operation fails. */
+/** If the server asks for a longer wait, the operation fails. */
 const LONGEST_WAIT_MS = 60_000;
 
-/** Somebody else's change came in between: one of us always gets through, so a short pause is enough. */
+/** After another program's change in between. One of the programs always succeeds, so a short pause is enough. */
 const MAX_CONFLICTS = 8;
 const CONFLICT_PAUSE_MS = 50;
 
-/** Both functions throw SidecarError ROTATION_STORE_FAILED. */
+/** Adds retries to the API. Both functions throw SidecarError ROTATION_STORE_FAILED. */
 export function shareObject(api: KubernetesApi, clock: RotationClock): SharedObject {
   return {
     read: () => retry(() => api.get(), 'long', clock),
@@ -65,13 +65,13 @@ async function retry(
   }
 }
 
-/** Go's HTTP server always sends `Date`; should something between remove it, our own clock must do. */
+/** Go's HTTP server always sends `Date`; if something in between removes it, use this machine's clock. */
 function withTime(secret: KubernetesSecret, clock: RotationClock): KubernetesSecret {
   return Number.isNaN(secret.saidAt) ? { ...secret, saidAt: clock.now() } : secret;
 }
 
 function contended(): SidecarError {
-  const reason = 'other programs change the Secret faster than it can be read and changed';
+  const reason = 'other programs keep changing the Secret between reading and writing it';
   return new SidecarError('ROTATION_STORE_FAILED', { fields: { doing: 'change', status: 409, reason } });
 }
 

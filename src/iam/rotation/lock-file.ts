@@ -1,6 +1,6 @@
 /**
- * One at a time: a lock file that says who holds it. A holder that was killed is recognised at once on its own machine, and
- * elsewhere by no longer renewing the lock.
+ * A lock file that names its holder. On the same machine, a killed holder is detected at once; on another, because it
+ * no longer renews the lock.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { SidecarError } from '../../core/errors.ts';
 import { writeFailure } from '../../core/file-errors.ts';
 
 export interface Lock {
-  /** @throws SidecarError ROTATION_LOCKED when somebody has taken it over */
+  /** Checks that the lock is still ours. @throws SidecarError ROTATION_LOCKED when somebody took it over */
   confirm(): Promise<void>;
   release(): Promise<void>;
 }
@@ -20,7 +20,7 @@ export interface Lock {
 interface Owner {
   readonly host: string;
   readonly pid: number;
-  /** Tells a process from a later one with the same pid; empty where the system does not say. */
+  /** Tells a process from a later one with the same pid; empty where the system does not show it. */
   readonly startedAt: string;
   /** Tells two locks of one process apart. */
   readonly nonce: string;
@@ -32,7 +32,10 @@ interface Owner {
 const RENEW_MS = 10_000;
 const DEAD_AFTER_MS = 60_000;
 
-/** @throws SidecarError ROTATION_LOCKED with the holder in `fields`, ROTATION_STORE_FAILED */
+/**
+ * Takes the lock and renews it until `release`.
+ * @throws SidecarError ROTATION_LOCKED with the holder in `fields`, ROTATION_STORE_FAILED
+ */
 export async function acquireLock(path: string): Promise<Lock> {
   const owner: Owner = {
     host: hostname(),
@@ -41,7 +44,7 @@ export async function acquireLock(path: string): Promise<Lock> {
     nonce: randomUUID(),
     since: new Date().toISOString(),
   };
-  // Twice: the first try may find a dead holder's lock and move it out of the way.
+  // Twice: after the first try, a dead holder's lock may be moved out of the way.
   if (!(await tryCreate(path, owner)) && !((await breakStaleLock(path)) && (await tryCreate(path, owner)))) {
     throw locked(await readSettled(path));
   }
@@ -60,18 +63,18 @@ export async function acquireLock(path: string): Promise<Lock> {
   };
 }
 
-/** A lock that cannot be renewed is missed by `confirm` when somebody takes it. */
+/** Ignores failures: if somebody takes a lock that was not renewed, `confirm` finds out. */
 async function renew(path: string): Promise<void> {
   const now = new Date();
   await utimes(path, now, now).catch(() => undefined);
 }
 
-/** What file systems say that know no second name for a file: FAT, some network shares. */
+/** Error codes of file systems without hard links: FAT, some network shares. */
 const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 const codeOf = (error: unknown) => String((error as NodeJS.ErrnoException).code);
 
-/** Written aside and linked into place, so that a lock never exists without its owner's name in it. */
+/** Writes a draft and links it into place, so that a lock file always names its owner. */
 async function tryCreate(path: string, owner: Owner): Promise<boolean> {
   const draft = `${path}.${owner.nonce}`;
   let isDrafted = false;
@@ -87,7 +90,7 @@ async function tryCreate(path: string, owner: Owner): Promise<boolean> {
     return true;
   } catch (error) {
     const errno = codeOf(error);
-    // Held; or the holder of the lock has just removed the draft.
+    // Somebody holds the lock, or its holder has just removed our draft.
     if (errno === 'EEXIST' || (isDrafted && errno === 'ENOENT')) return false;
     throw new SidecarError('ROTATION_STORE_FAILED', {
       cause: error,
@@ -95,21 +98,21 @@ async function tryCreate(path: string, owner: Owner): Promise<boolean> {
       failure: writeFailure(errno, path),
     });
   } finally {
-    // The next holder removes a draft that stays behind; whether we have the lock does not depend on it.
+    // If this fails, the next holder removes the draft; the lock does not depend on it.
     await rm(draft, { force: true }).catch(() => undefined);
   }
 }
 
-/** True when the way is free. */
+/** Removes the lock of a dead holder. True when it is removed. */
 async function breakStaleLock(path: string): Promise<boolean> {
   const owner = await readOwner(path);
   if (!(await isDead(path, owner))) return false;
   const aside = `${path}.${randomUUID()}`;
-  // Only one of several can move it; the others find nothing to move.
+  // Only one process can move it; the others find nothing to move.
   if (!(await moved(path, aside))) return false;
   const movedOwner = await readOwner(aside);
   if (movedOwner?.nonce !== owner?.nonce) {
-    // Between looking and moving, somebody else broke the stale lock and took a new one: it is alive, so it goes back.
+    // Between reading and moving, somebody else broke the stale lock and took a new one: put that one back.
     await link(aside, path).catch(() => undefined);
     await rm(aside, { force: true });
     return false;
@@ -118,10 +121,10 @@ async function breakStaleLock(path: string): Promise<boolean> {
   return true;
 }
 
-/** Drafts, and locks moved aside, of processes that were killed. Its own lock may be among them: see `readSettled`. */
+/** Removes drafts and moved locks of killed processes, but not our own lock, which may be moved: see `readSettled`. */
 async function removeLeftovers(path: string, { nonce }: Owner): Promise<void> {
   const folder = dirname(path);
-  // A folder that may be written and not be listed keeps them.
+  // If the folder cannot be listed, they stay.
   for (const name of await readdir(folder).catch(() => [])) {
     const aside = join(folder, name);
     if (!name.startsWith(`${basename(path)}.`) || (await readOwner(aside))?.nonce === nonce) continue;
@@ -140,44 +143,47 @@ async function isDead(path: string, owner: Owner | undefined): Promise<boolean> 
   if (owner?.host === hostname()) {
     const state = stateOf(owner);
     if (state === 'dead') return true;
-    // This very process renews what it holds; what it could not remove when it let go is held by nobody.
+    // A lock of this very process may be one it could not remove on release: then nobody renews it, and its age
+    // decides.
     if (state === 'alive' && owner.pid !== process.pid) return false;
   }
   const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: 0 }));
-  // A stamp far in the future is of a clock that was set back since, and would hold everybody up until then.
+  // A stamp far in the future also counts as dead: the clock was set back since, and nobody could take the lock until
+  // then.
   return Math.abs(Date.now() - mtimeMs) > DEAD_AFTER_MS;
 }
 
-/** Unknown: some process has that pid, and the system does not tell which (Windows; /proc out of reach). */
+/** `unknown`: a process has that pid, but the system does not show which one (Windows; no access to /proc). */
 function stateOf({ pid, startedAt }: Owner): 'alive' | 'dead' | 'unknown' {
   try {
     process.kill(pid, 0);
   } catch (error) {
-    // EPERM: it is there, and somebody else's.
+    // EPERM: the process exists and belongs to another user.
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return 'dead';
   }
   const current = startOf(pid);
   if (current === '' || startedAt === '') return 'unknown';
-  // A restarted container has the same pid and is another process.
+  // After a restart of a container, another process has the same pid.
   return current === startedAt ? 'alive' : 'dead';
 }
 
-/** When a process that runs was started, as Linux counts it (proc(5), fields 3 and 22); empty elsewhere. */
+/** Returns the start time of a running process as Linux shows it (proc(5), fields 3 and 22); empty on other systems. */
 function startOf(pid: number): string {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    // A zombie has ended, and signals still find it until its parent asks; where that is a program in a container, never.
+    // A zombie has ended, but signals find it until its parent waits for it; in a container, the parent may never do
+    // so.
     return state === 'Z' || state === 'X' ? 'ended' : (fields[18] ?? '');
   } catch {
     return '';
   }
 }
 
-/** While one of several takes the place of a dead holder there is no lock for a moment, or a living one is aside. */
+/** While a process replaces a dead holder, for a moment no lock exists or a live one is moved aside. */
 const SETTLED_AFTER_MS = 300;
 
-/** As `readOwner`, once nobody is about to put a lock there. */
+/** Like `readOwner`, but waits up to 300 ms for a lock to appear. */
 async function readSettled(path: string): Promise<Owner | undefined> {
   for (const deadline = Date.now() + SETTLED_AFTER_MS; ; await setTimeout(10)) {
     const owner = await readOwner(path);
@@ -185,7 +191,7 @@ async function readSettled(path: string): Promise<Owner | undefined> {
   }
 }
 
-/** Undefined when there is none, or none that can be read. */
+/** Returns the owner in the file; undefined when there is no readable lock. */
 async function readOwner(path: string): Promise<Owner | undefined> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as Owner;

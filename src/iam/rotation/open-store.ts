@@ -1,6 +1,7 @@
 /**
- * From the options of a rotation to the store they mean.
+ * Creates the secret store that the options of a rotation describe.
  */
+import type { Problem } from '../../config/problems.ts';
 import { SidecarError } from '../../core/errors.ts';
 import type { Secret } from '../../core/secret.ts';
 import { execStore } from './exec-store.ts';
@@ -14,27 +15,33 @@ export interface StoreOptions {
     readonly exec?: readonly string[] | undefined;
     readonly kubernetes?: Pick<KubernetesStoreOptions, 'secret' | 'key' | 'namespace'> | undefined;
   };
-  /** The file the credential reads its first secret from. */
+  /** The file of the credential's first secret. */
   readonly file: string | undefined;
-  /** That secret. */
+  /** The value of that secret. */
   readonly inUse: Secret | undefined;
   readonly clientId: string;
-  /** From a configured file name to its path. */
+  /** Resolves a configured file name to its path. */
   readonly resolve: (file: string) => string;
-  /** The cluster this runs in. */
+  /** The cluster this runs in, if any. */
   readonly cluster: Pick<KubernetesStoreOptions, 'apiServer' | 'pod'> | undefined;
   readonly clock: KubernetesStoreOptions['clock'];
+  /** Where the `rotation` options are, for a configuration problem. */
+  readonly source: Pick<Problem, 'where' | 'path'>;
 }
 
-/** Vaults respond in seconds; a program that takes longer hangs. */
+/** Vaults respond within seconds; a program that takes longer hangs. */
 const EXEC_TIMEOUT_MS = 60_000;
 
-/** @throws SidecarError CONFIG_INVALID for a secret that is in no store */
+/**
+ * Creates the store; opens nothing yet.
+ * @throws SidecarError CONFIG_INVALID when the secret is in no store that can be written
+ */
 export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...rest }: StoreOptions): SecretStore {
   const { kubernetes, exec, journal } = rotation;
   if (kubernetes) {
     const { cluster, clock } = rest;
-    if (!cluster) throw unusable('has kubernetes, and this is no Kubernetes pod: KUBERNETES_SERVICE_HOST is not set');
+    if (!cluster)
+      throw unusable(rest, 'has kubernetes, but this is no Kubernetes pod: KUBERNETES_SERVICE_HOST is not set');
     return createKubernetesStore({ ...kubernetes, ...cluster, clock });
   }
   if (exec && journal) {
@@ -42,17 +49,18 @@ export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...r
       name: `program ${exec[0]}`,
       journal: resolve(journal),
       written: [],
-      // What it stored is read by whoever the operator wants to read it; here only the configured secret is known.
+      // The program stores the secret where we cannot read it; we know only the configured one.
       read: async () => inUse,
       write: (value) => execStore({ command: exec, clientId, timeoutMs: EXEC_TIMEOUT_MS }, value),
     });
   }
   if (file !== undefined) return createFileStore(resolve(file), journal && resolve(journal));
   throw unusable(
-    'needs the first of secrets to be a file, or kubernetes or exec: an environment variable cannot be changed',
+    rest,
+    'needs a file as the first of secrets, or kubernetes, or exec: an environment variable cannot be changed',
   );
 }
 
-function unusable(message: string): SidecarError {
-  return new SidecarError('CONFIG_INVALID', { problems: [{ where: 'configuration', path: 'rotation', message }] });
+function unusable({ source }: Pick<StoreOptions, 'source'>, message: string): SidecarError {
+  return new SidecarError('CONFIG_INVALID', { problems: [{ ...source, message }] });
 }

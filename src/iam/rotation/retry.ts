@@ -1,20 +1,24 @@
 /**
- * Calls to Aritma IAM that are tried again when they fail in a way that may be over in a moment.
+ * Retries calls to Aritma IAM after failures that may be temporary.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { Attempt } from './journal.ts';
 import type { RotationClock } from './verification.ts';
 
-/** What a rotation has done, or waits for. */
+/** A step that a rotation has done, or what it waits for. */
 export interface Progress {
   readonly step: Attempt['phase'] | 'started' | 'refused' | 'retrying' | 'retired' | 'cleaned';
   readonly fields: Readonly<Record<string, string | number>>;
 }
 
-/** Pauses between tries of one call to IAM, ms. */
+/** ms between the tries of one call. */
 const PAUSES_MS = [1000, 3000, 10_000];
 
-/** What may be over in a moment is tried again; `work` finds out by itself what has happened already. */
+/**
+ * Calls `work` up to four times while it fails with IAM_UNAVAILABLE or IAM_INVALID; waits for `Retry-After` if longer.
+ * `work` itself must check what an earlier try has already done.
+ * @throws what `work` throws last
+ */
 export async function retry<T>(
   { clock, onProgress }: { readonly clock: RotationClock; readonly onProgress?: (progress: Progress) => void },
   work: () => Promise<T>,

@@ -1,8 +1,7 @@
 /**
- * Replaces a client secret without a moment in which none works: create the new one, prove it, put it in its place, wait
- * until everybody uses it, delete the old one. Can be killed between any two steps, or in the middle of one, and called
- * again: it goes on where the journal says, and each step finds out first whether it has happened already.
- * Source: seed "OIDC Clients", secret rotation.
+ * Replaces a client secret without a gap: create the new one, verify it, store it, wait until everybody uses it, delete
+ * the old one. The process may be killed between two steps or within one. The next call continues where the journal
+ * says, and each step first checks whether it has already happened. Source: seed "OIDC Clients", secret rotation.
  */
 import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../../core/errors.ts';
@@ -21,9 +20,9 @@ export interface RotationOptions {
   readonly trySecret: TrySecret;
   readonly policy: RotationPolicy;
   readonly clock: RotationClock;
-  /** Begins none: one that somebody else has ended meanwhile is ended. */
+  /** Only continue a rotation, never begin one: if somebody else finished it meanwhile, that is the result. */
   readonly onlyGoOn?: boolean;
-  /** Told what has been done and what is being waited for. */
+  /** Called after each step and before each wait. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -34,7 +33,7 @@ export interface RotationPolicy {
   readonly verifyFor: number;
 }
 
-/** `waiting`: the new secret is in its place; call again at `until` (epoch ms) to retire the old one. */
+/** `waiting`: the new secret is stored; call again at `until` (epoch ms) to delete the old one. */
 export type Outcome =
   | { readonly kind: 'rotated'; readonly expiresAt: number }
   | { readonly kind: 'waiting'; readonly until: number };
@@ -42,7 +41,8 @@ export type Outcome =
 type WithAttempt = Journal & { readonly attempt: Attempt };
 
 /**
- * Begins a rotation, or goes on with the one under way.
+ * Begins a rotation or continues the unfinished one. `expiresAt` in epoch ms. For a whole example see
+ * `rotateCredential`.
  * @throws SidecarError ROTATION_NOT_VERIFIED, ROTATION_NOT_RETIRED, ROTATION_TOO_MANY_SECRETS, ROTATION_LOCKED,
  * ROTATION_STORE_FAILED, ROTATION_JOURNAL_INVALID, IAM_*, TOKEN_UNAVAILABLE; after each of them it can be called again
  */
@@ -78,7 +78,7 @@ async function readJournal({ store, clientId, clock }: RotationOptions): Promise
   const text = await store.readJournal();
   const journal = text === undefined ? undefined : parseJournal(text);
   if (journal?.clientId === clientId) return journal;
-  // Of another client nothing is known here, but what has been begun for it must not be forgotten.
+  // A journal of another client may be replaced, but not if something unfinished is in it.
   if (journal?.attempt || journal?.provision) {
     throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { clientId: journal.clientId } });
   }
@@ -114,7 +114,7 @@ async function begin(journal: Journal, options: RotationOptions): Promise<Journa
   return keep({ ...journal, attempt }, options);
 }
 
-/** What was proven before a run that could not store it may be long gone; once it is in the store, it is past that. */
+/** Verifies again a secret that an earlier run verified but did not store: it may have been deleted since. */
 async function reconsider(journal: WithAttempt, { store }: RotationOptions): Promise<WithAttempt> {
   const { attempt } = journal;
   if (attempt.phase !== 'verified') return journal;
@@ -129,24 +129,25 @@ async function create(journal: WithAttempt, options: RotationOptions): Promise<J
   const find = async () => (await listOnce(options)).filter((secret) => secret.description === description);
   let created = false;
   const clientSecretId = await retry(options, async () => {
-    // An earlier try may have succeeded without our hearing of it.
+    // An earlier try may have succeeded although its response was lost.
     const [found, ...twins] = await find();
     for (const twin of twins) await iam.deleteSecret(clientId, twin.clientSecretId);
     if (found) return found.clientSecretId;
-    // Where the list lags behind, another one would be one too many.
+    // The list may lag: do not create another one.
     const id = created
       ? undefined
       : await iam.createSecret(clientId, { value: newValue(attempt), description, expiresAt });
     created = true;
     const [made] = id === undefined ? await find() : [];
     const known = id ?? made?.clientSecretId;
-    if (known === undefined) throw new SidecarError('IAM_INVALID', { fields: { reason: 'created, and not listed' } });
+    if (known === undefined)
+      throw new SidecarError('IAM_INVALID', { fields: { reason: 'created, but IAM does not list it' } });
     return known;
   });
   return keep({ ...journal, attempt: { ...attempt, phase: 'created', clientSecretId } }, options);
 }
 
-/** An attempt that could not even begin for long would ask for a secret that has expired. */
+/** Renews the expiry of an attempt that could not begin for an hour or more: it would create an expired secret. */
 async function renewed(journal: WithAttempt, options: RotationOptions): Promise<Attempt> {
   const { attempt } = journal;
   const nowMs = options.clock.now();
@@ -182,26 +183,25 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
   const { attempt } = journal;
   const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
   const inStore = await store.readSecret();
-  // Somebody may have gone back to the old one by hand, for reasons we must not overrule.
-  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint())
-    throw kept('the store holds another secret');
-  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token at the moment');
+  // Somebody may have put the old one back by hand; do not overrule that.
+  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint()) throw kept('the store has another secret');
+  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token right now');
   const secrets = await list(options);
-  // Twins have one value: the longest-lived stays, whatever id the response to a creation named.
+  // Twins have the same value: keep the one that lives longest, whatever id the response named.
   const [listed, ...twins] = secrets
     .filter(({ description }) => description === attempt.description)
     .toSorted((one, other) => (other.expiresAt ?? Infinity) - (one.expiresAt ?? Infinity));
   if (!listed) throw kept('IAM does not list the new secret');
-  // A request given up long ago may have been carried out after all.
+  // A request that timed out long ago may have created a twin.
   await remove([...attempt.retire, ...twins.map(({ clientSecretId }) => clientSecretId)], 'retired', options);
   const { attempt: _done, ...rest } = journal;
-  // IAM has the last word on its life: an earlier try may have made it, or IAM may grant less than it was asked for.
+  // IAM decides the expiry: an earlier try may have created it, or IAM may grant less than requested.
   const { clientSecretId, description, expiresAt = attempt.expiresAt } = listed;
   const known = { clientSecretId, description, expiresAt };
   return keep({ ...rest, current: known, rotatedAt: clock.now() }, options);
 }
 
-/** Only ever of a secret that has never been in the store. */
+/** Deletes the new secret. Only called for one that was never in the store. */
 async function abandon(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { attempt, ...rest } = journal;
   const made = (await list(options)).filter(({ description }) => description === attempt.description);
@@ -215,7 +215,8 @@ async function abandon(journal: WithAttempt, options: RotationOptions): Promise<
 }
 
 function newValue({ value }: Attempt): Secret {
-  if (value === undefined) throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'no value' } });
+  if (value === undefined)
+    throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'the new secret has no value' } });
   return new Secret(value);
 }
 
@@ -229,13 +230,14 @@ async function listOnce({ iam, clientId }: RotationOptions): Promise<ClientSecre
   return secrets;
 }
 
-/** Deleted is what is no longer listed: a proxy in between may say 200 to anything. */
+/** A secret is deleted when IAM no longer lists it: a proxy in between may respond with 200 to anything. */
 async function remove(ids: readonly string[], step: 'cleaned' | 'retired', options: RotationOptions): Promise<void> {
   if (ids.length === 0) return;
   await retry(options, async () => {
     for (const id of ids) await options.iam.deleteSecret(options.clientId, id);
     const left = (await listOnce(options)).filter(({ clientSecretId }) => ids.includes(clientSecretId));
-    if (left.length > 0) throw new SidecarError('IAM_INVALID', { fields: { reason: 'deleted, and still listed' } });
+    if (left.length > 0)
+      throw new SidecarError('IAM_INVALID', { fields: { reason: 'deleted, but IAM still lists it' } });
   });
   for (const secret of ids) options.onProgress?.({ step, fields: { secret } });
 }

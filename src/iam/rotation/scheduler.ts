@@ -1,6 +1,6 @@
 /**
- * Looks after the client secrets of a running sidecar: rotates them when they are due, and asks Aritma IAM when they expire.
- * Never in the way of a request: everything happens behind, and what fails is said, counted and tried again later.
+ * Rotates the client secrets of a running sidecar when they are due, and asks Aritma IAM when they expire. Runs in the
+ * background and never delays a request. Failures are logged, counted and retried later.
  */
 import type { LoadedConfig } from '../../config/load.ts';
 import { SidecarError } from '../../core/errors.ts';
@@ -19,14 +19,14 @@ export interface RotationSchedulerOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly clock: RotationClock;
-  /** Calls `run` about every so often until what it returns is called. */
+  /** Calls `run` about every `ms` until the returned function is called. */
   readonly every: (ms: number, run: () => void) => () => void;
 }
 
 export interface RotationScheduler {
-  /** What is known of a credential's secrets. */
+  /** Returns what is known of a credential's secrets. */
   view(credential: string): SecretsView | undefined;
-  /** Begins nothing any more. What is under way stops at its next pause, and goes on from there at the next start. */
+  /** Begins nothing new. A rotation under way stops at its next pause and continues from there at the next start. */
   close(): Promise<void>;
 }
 
@@ -36,7 +36,7 @@ export interface SecretsView {
   readonly rotation: RotationView | undefined;
 }
 
-/** Epoch ms. */
+/** Times in epoch ms. */
 export interface RotationView {
   readonly state: 'idle' | 'overlap' | 'failing';
   readonly rotatedAt: number | undefined;
@@ -45,17 +45,17 @@ export interface RotationView {
 }
 
 const LOOK_MS = 10_000;
-/** IAM and the journal are asked again at least this often: others may have changed what they say. */
+/** IAM and the journal are read again at least this often: others may have changed them. */
 const REFRESH_MS = 3_600_000;
 const FIRST_RETRY_MS = 60_000;
 const LOCKED_RETRY_MS = 60_000;
-/** A request to IAM that is under way gets this long; its effect is found out at the next start. */
+/** ms for a request to IAM that is under way at `close`; the next start finds out its effect. */
 const CLOSE_MS = 2000;
 
 interface CredentialState {
   ticking: Promise<void> | undefined;
   expiries: ReadonlyMap<string, number>;
-  /** What the expiries were read for: other secrets want another look. */
+  /** Fingerprints of the secrets the expiries belong to: other secrets need another look. */
   secrets: string;
   readAgainAt: number;
   rotateAt: number;
@@ -64,7 +64,7 @@ interface CredentialState {
   lastError: { readonly code: string; readonly at: number } | undefined;
 }
 
-/** Begins with a look at once. */
+/** Starts the scheduler; the first look is at once. */
 export function createRotationScheduler(given: RotationSchedulerOptions): RotationScheduler {
   const { current, every } = given;
   const closing = Promise.withResolvers<never>();
@@ -100,7 +100,7 @@ export function createRotationScheduler(given: RotationSchedulerOptions): Rotati
   };
 }
 
-/** Why a pause ended early. */
+/** A pause ended early because of `close`. */
 class Closed extends Error {}
 
 function newState(): CredentialState {
@@ -108,14 +108,14 @@ function newState(): CredentialState {
   return { ...none, secrets: '', readAgainAt: 0, rotateAt: 0, failures: 0 };
 }
 
-/** One look at one credential. Never throws. */
+/** Looks at one credential once. Never throws. */
 async function tick(name: string, state: CredentialState, options: RotationSchedulerOptions): Promise<void> {
   try {
     await rotateWhenDue(name, state, options);
     await readExpiries(name, state, options);
   } catch (error) {
     if (error instanceof Closed) return;
-    options.log.error('unexpected error in the care for secrets', {
+    options.log.error('unexpected error in the rotation scheduler', {
       credential: name,
       reason: String((error as Error).name),
     });
@@ -152,7 +152,7 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
     state.lastError = { code: error.code, at: now };
     state.rotateAt = now + Math.min(FIRST_RETRY_MS * 2 ** (state.failures - 1), REFRESH_MS);
     metrics.count('rotations_total', { credential: name, result: error.code });
-    log.error('rotation stopped, it is resumed later', { credential: name, code: error.code, ...error.extras.fields });
+    log.error('rotation failed, it will resume later', { credential: name, code: error.code, ...error.extras.fields });
   }
 }
 
@@ -175,7 +175,10 @@ function dueOf(name: string, state: CredentialState, loaded: LoadedConfig): numb
   return state.journal && dueAt(state.journal, { every, secretLifetime }, listedExpiry(name, state, loaded));
 }
 
-/** Of the secret that a rotation replaces; what IAM said before somebody changed it is of another one. */
+/**
+ * Expiry of the secret that a rotation replaces. Undefined after a change of secrets: the known expiry belongs to
+ * another.
+ */
 function listedExpiry(name: string, state: CredentialState, loaded: LoadedConfig): number | undefined {
   const [first] = loaded.secrets.get(name) ?? [];
   return first && state.secrets === identityOf(name, loaded) ? state.expiries.get(first.name) : undefined;
@@ -185,7 +188,7 @@ function identityOf(name: string, { secrets }: LoadedConfig): string {
   return (secrets.get(name) ?? []).map(({ value }) => value.fingerprint()).join();
 }
 
-/** No pause is longer than this, so a later end of one comes from a clock that has been set back since. */
+/** No pause is longer than REFRESH_MS: a later time means that the clock was set back since. */
 function isAhead(at: number, now: number): boolean {
   return now < at && at - now <= REFRESH_MS;
 }
@@ -213,7 +216,7 @@ async function readExpiries(
     if (due < before && !state.lastError) state.rotateAt = Math.min(state.rotateAt, due);
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
-    log.warn('Aritma IAM does not tell when secrets expire', {
+    log.warn('cannot read the expiry of secrets from Aritma IAM', {
       credential: name,
       code: error.code,
       ...error.extras.fields,

@@ -1,28 +1,28 @@
 /**
- * Where a client secret lives and where its rotation remembers how far it has come: the two things that must survive a
- * crash. Each kind of store promises that what it has been told to keep is kept when the promise resolves.
+ * Where a client secret and the journal of its rotation are stored: both must survive a crash. Every store promises
+ * that a write is durable when its promise resolves.
  */
 import type { Secret } from '../../core/secret.ts';
 
 export interface SecretStore {
   /** For people: `file /etc/aritma/secret`. */
   readonly name: string;
-  /** For as long as it is open, nobody else has it. @throws SidecarError ROTATION_LOCKED | ROTATION_STORE_FAILED */
+  /** Opens it exclusively, until `close`. @throws SidecarError ROTATION_LOCKED | ROTATION_STORE_FAILED */
   open(): Promise<OpenStore>;
-  /** The journal without holding the store, for those who only look. @throws SidecarError ROTATION_STORE_FAILED */
+  /** Reads the journal without opening the store. @throws SidecarError ROTATION_STORE_FAILED */
   peek(): Promise<string | undefined>;
 }
 
-/** Every function but `close` throws SidecarError ROTATION_LOCKED when the store has been lost to somebody else, and
+/** Every function but `close` throws SidecarError ROTATION_LOCKED when somebody else took the store over, and
  * ROTATION_STORE_FAILED. */
 export interface OpenStore {
-  /** The secret that is in use; undefined when there is none yet. */
+  /** Reads the current secret; undefined when there is none yet. */
   readSecret(): Promise<Secret | undefined>;
-  /** Replaces it, whole, for everybody who reads it. */
+  /** Replaces the secret atomically. */
   writeSecret(value: Secret): Promise<void>;
-  /** What `writeJournal` was given last. It holds a secret while a rotation is under way. */
+  /** Reads the text of the last `writeJournal`. It holds a secret while a rotation is under way. */
   readJournal(): Promise<string | undefined>;
   writeJournal(text: string): Promise<void>;
-  /** Gives it back. Never throws. */
+  /** Releases the store. Never throws. */
   close(): Promise<void>;
 }

@@ -1,22 +1,22 @@
 /**
- * Does a secret get a token? Servers may keep what they know of a client for a quarter of an hour, each of them by itself,
- * so one "no" is not the last word and one "yes" not enough.
+ * Verifies that a secret gets a token. Each server may cache a client for 15 minutes, so one refusal is not final and
+ * one success is not enough.
  */
 import { SidecarError } from '../../core/errors.ts';
 import type { Secret } from '../../core/secret.ts';
 
-/** `unavailable`: nobody has said yes or no. */
+/** `unavailable`: the identity server gave no verdict. */
 export type Verdict = 'accepted' | 'refused' | 'unavailable';
 
-/** One real token request with the secret and nothing else. Never throws. */
+/** Sends one real token request with only this secret. Never throws. */
 export type TrySecret = (secret: Secret) => Promise<Verdict>;
 
 export interface VerificationOptions {
   readonly trySecret: TrySecret;
-  /** Give up after this long. */
+  /** ms after which it gives up. */
   readonly forMs: number;
   readonly clock: RotationClock;
-  /** Told of every try that was not accepted. */
+  /** Called after each try that was not accepted. */
   readonly onRefusal?: (verdict: Verdict, remainingMs: number) => void;
 }
 
@@ -26,14 +26,14 @@ export interface RotationClock {
   sleep(ms: number): Promise<void>;
 }
 
-/** Behind one address there may be several servers; this many in a row must agree. */
+/** Accepted tries in a row that are required: several servers may share one address. */
 const IN_A_ROW = 3;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 
 /**
- * True when the secret works, false when it was still refused at the end of the time.
- * @throws SidecarError TOKEN_UNAVAILABLE when at the end nobody could be asked
+ * Returns true when the secret works, false when the last try within the time was refused.
+ * @throws SidecarError TOKEN_UNAVAILABLE when the last try got no verdict
  */
 export async function verify(secret: Secret, options: VerificationOptions): Promise<boolean> {
   const { trySecret, forMs, clock, onRefusal } = options;

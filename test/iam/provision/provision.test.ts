@@ -98,7 +98,7 @@ describe('provision/run', () => {
     const twin = { ...BODY, name: 'My ERP' };
     world.double.clients.push({ ...twin, clientId: 'a' }, { ...twin, clientId: 'b' });
     expect(await refusal(world.run())).toMatch(
-      /^IAM_CONFLICT Aritma IAM: has 2 clients of this name.*client\.id: a, b$/,
+      /^IAM_CONFLICT Aritma IAM: has 2 clients with this name.*client\.id to the right one: a, b$/,
     );
     expect(await world.run({}, SERVICE_CLIENT.replace('name: My', 'id: b\n  name: My'))).toBe(0);
     expect(world.double.secrets).toMatchObject([{ clientId: 'b' }]);
@@ -114,9 +114,11 @@ describe('provision/run', () => {
 
   it('never overwrites a secret: of no client, of another one, or written by somebody in between', async () => {
     world.folder.write('secret', 'somebody-elses-secret\n');
-    expect(await refusal(world.run())).toContain('secret: has a secret already, but there is no such client yet');
+    expect(await refusal(world.run())).toContain('secret: already has a secret, but the client does not exist yet');
     world.double.clients.push({ ...BODY, clientId: 'c' });
-    expect(await refusal(world.run())).toContain('secret: has a secret that gets no token as c; nothing was changed');
+    expect(await refusal(world.run())).toContain(
+      'secret: has a secret that gets no token for client c; nothing was changed',
+    );
     expect(world.stored()).toBe('somebody-elses-secret');
     rmSync(join(world.folder.path, 'secret'));
     const meddling = createFileStore(join(world.folder.path, 'secret'));
@@ -132,9 +134,9 @@ describe('provision/run', () => {
         return { ...open, readSecret };
       },
     };
-    expect(await refusal(world.run({ store }))).toContain('has been written by somebody else');
+    expect(await refusal(world.run({ store }))).toContain('was changed by somebody else');
     expect(world.stored()).toBe('written-in-between');
-    expect(await refusal(world.run())).toContain('has been written by somebody else');
+    expect(await refusal(world.run())).toContain('was changed by somebody else');
     expect(writes().filter((call) => call.endsWith('/secrets'))).toHaveLength(1);
   });
 
@@ -142,7 +144,7 @@ describe('provision/run', () => {
     await world.run();
     const away = { verify: async () => 'unavailable' as const };
     expect(await world.run(away)).toBe(0);
-    expect(world.output.join('')).toContain('no token could be had with it just now');
+    expect(world.output.join('')).toContain('could not be tested: no token right now');
     rmSync(join(world.folder.path, 'secret.rotation'));
     expect(await refusal(world.run(away))).toContain('TOKEN_UNAVAILABLE');
     expect(writes()).toHaveLength(5);
@@ -166,7 +168,7 @@ describe('provision/run', () => {
     expect(await world.run()).toBe(0);
     expect(world.double.secrets).toHaveLength(2);
     expect(world.double.works(at(world.double.clients, 0).clientId, world.stored())).toBe(true);
-    expect(world.output.join('')).toMatch(/· secret secret-\d+ .*not in the file, left alone/);
+    expect(world.output.join('')).toMatch(/· secret secret-\d+ .*not in the file, left unchanged/);
   });
 
   it('waits for a subject that is listed late, and takes one without an id by its unique name', async () => {
@@ -184,7 +186,7 @@ describe('provision/run', () => {
 
   it('gives up on a subject that is never listed, and gives no rights to a namesake', async () => {
     world.double.subjectsAfter = 10_000;
-    expect(await refusal(world.run())).toContain('not listed as a subject');
+    expect(await refusal(world.run())).toContain('does not list the client as a subject');
     world.renew();
     world.double.subjectsAfter = 0;
     const namesake = { subjectId: 'client-x', id: 'other', displayName: 'My ERP' };
@@ -192,7 +194,9 @@ describe('provision/run', () => {
     const subjects: typeof world.iam.subjects = async function* () {
       yield namesake;
     };
-    expect(await refusal(world.run({ iam: { ...world.iam, subjects } }))).toContain('not listed as a subject');
+    expect(await refusal(world.run({ iam: { ...world.iam, subjects } }))).toContain(
+      'does not list the client as a subject',
+    );
     expect(world.double.policies).toEqual([]);
   });
 
@@ -226,9 +230,7 @@ describe('provision/run', () => {
     world.output.length = 0;
     world.double.fault = { at: 2, fault: 'lost' };
     expect(await world.run()).toBe(0);
-    expect(world.output.filter((line) => line.startsWith('retrying: '))).toEqual([
-      'retrying: IAM_UNAVAILABLE, in 1 s\n',
-    ]);
+    expect(world.output.filter((line) => line.includes(': retrying '))).toEqual(['IAM_UNAVAILABLE: retrying in 1 s\n']);
     expect(writes().filter((call) => call === 'POST /v1/clients')).toHaveLength(1);
     expect(world.faultsOfResult()).toEqual([]);
   });

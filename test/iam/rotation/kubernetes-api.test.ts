@@ -120,7 +120,7 @@ describeWithOpenssl('rotation/kubernetes-api.ts', () => {
     ])('with a token that is %s: nothing is sent', async (_name, text) => {
       await using world = await start();
       world.mount('token', text);
-      expect(await fieldsOf(world.store().peek())).toMatchObject({ reason: 'holds no token' });
+      expect(await fieldsOf(world.store().peek())).toMatchObject({ reason: 'the file holds no token' });
       expect(world.api.calls).toHaveLength(0);
     });
   });
@@ -166,7 +166,7 @@ describeWithOpenssl('rotation/kubernetes-api.ts', () => {
     });
 
     it.each([
-      [301, 'a redirect, which is never followed'],
+      [301, 'a redirect; redirects are not followed'],
       [400, 'BadRequest'],
       [405, 'MethodNotAllowed'],
       [415, 'UnsupportedMediaType'],
@@ -186,7 +186,7 @@ describeWithOpenssl('rotation/kubernetes-api.ts', () => {
     ])('of an answer that is %s', async (_name, body) => {
       await using world = await start();
       world.api.impostor = (res) => void res.end(body);
-      expect(String((await fieldsOf(world.store().peek()))?.['reason'])).toContain('no Secret');
+      expect(String((await fieldsOf(world.store().peek()))?.['reason'])).toContain('not a Secret');
     });
 
     it('of an answer larger than any Secret, without keeping it', async () => {
@@ -195,7 +195,7 @@ describeWithOpenssl('rotation/kubernetes-api.ts', () => {
         res.on('error', () => undefined);
         res.end(Buffer.alloc(8 * 1024 * 1024, 'x'));
       };
-      expect(await fieldsOf(world.store().peek())).toMatchObject({ reason: 'larger than any Secret' });
+      expect(await fieldsOf(world.store().peek())).toMatchObject({ reason: 'the response is larger than any Secret' });
     });
   });
 

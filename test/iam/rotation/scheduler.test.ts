@@ -1,4 +1,4 @@
-// The care for secrets in a running sidecar, with a clock of the test's own: rotation on schedule, expiry, failures.
+// The rotation scheduler of a running sidecar, with a clock of the test's own: rotation on schedule, expiry, failures.
 import { writeFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
@@ -64,7 +64,7 @@ async function replaceByHand(world: RotationWorld, expiresAt: number): Promise<v
   writeFileSync(world.file, 'made-by-hand\n');
 }
 
-describe('the care for secrets', () => {
+describe('the rotation scheduler', () => {
   it('counts from its first look, rotates after `every`, retires after the overlap, and says so', async () => {
     using world = await server.world();
     const running = await startCare(world);
