@@ -181,7 +181,11 @@ const IDENTITY: readonly BrokenSetup[] = [
   {
     what: 'the identity server’s certificate has expired',
     harm: identityTls(() => certificates().expired, true),
-    ...{ cause: 'tls_expired', says: /certificate of 127.* expired/, fix: /renewed at the server/ },
+    ...{
+      cause: 'tls_expired',
+      says: /certificate of 127.* expired/,
+      fix: /renewed at the server|operator of the server to renew it/,
+    },
   },
   {
     what: 'the identity server’s certificate is self-signed',
