@@ -29,7 +29,7 @@ export function refusal(reason: string, presented: Presented): Words {
     return {
       cause: 'tls_name_mismatch',
       message: `the certificate shown for ${host} is for other names: ${names(certificate)}`,
-      fix: 'use one of these names in the URL, or install a certificate for this name on the server',
+      fix: 'use one of these names in the URL, or ask the operator of the server for a certificate with this name',
     };
   }
   if (reason === 'CERT_HAS_EXPIRED') return outOfDate(presented, 'expired');
@@ -38,14 +38,14 @@ export function refusal(reason: string, presented: Presented): Words {
     return {
       cause: 'tls_self_signed',
       message: `the certificate of ${host} is self-signed by ${nameOf(certificate.subject)} (${reason})`,
-      fix: 'if the server is yours, set tls.ca to its certificate (PEM file); if not, another server responds at this address',
+      fix: 'if it is your own server, set tls.ca to its certificate as a PEM file; if not, another server responds there',
     };
   }
   if (UNKNOWN_CA.test(reason)) return unknownCa(reason, presented);
   return {
     cause: 'tls_not_accepted',
     message: `the certificate of ${host}, issued by ${nameOf(certificate.issuer)}, is not accepted (${shown(reason)})`,
-    fix: 'tell the server’s operator the reason in brackets: the certificate is not for servers, has a weak key, or is damaged',
+    fix: 'tell the operator of the server the reason in brackets: it is not a server certificate, uses weak keys, or is damaged',
   };
 }
 
@@ -58,7 +58,7 @@ export function expiry({ certificate, host, now }: Presented): Words | undefined
   return {
     cause: 'tls_expires_soon',
     message: `the certificate of ${host} expires in ${days} days, on ${day(certificate.valid_to)}`,
-    fix: 'ask the server’s operator whether it is being renewed: after that day every connection fails',
+    fix: 'ask the operator of the server whether it is being renewed: after that day every connection fails',
   };
 }
 
@@ -75,7 +75,7 @@ function unknownCa(reason: string, { certificate, host, hasOwnCa }: Presented): 
     message: `the certificate of ${host} is not trusted: its chain ends with the CA ${issuer}, which ${trusted} (${reason})`,
     fix: hasOwnCa
       ? `add the PEM certificate of ${issuer} to tls.ca, or remove tls.ca if the server has a public certificate`
-      : `if ${issuer} is your company's CA (its proxy inspects TLS, or the server is internal), set NODE_EXTRA_CA_CERTS to its PEM file, or tls.ca of this credential or route; else the server must send its intermediate certificates`,
+      : `if ${issuer} is your company's CA (a proxy inspects TLS, or the server is internal), set NODE_EXTRA_CA_CERTS to its PEM file, or tls.ca of this credential or route; else ask the operator to send the intermediate certificates`,
   };
 }
 
@@ -91,8 +91,8 @@ function outOfDate({ certificate, host, now }: Presented, how: 'expired' | 'not_
     ? `${whose} is not valid before ${day(bad.valid_from)}`
     : `${whose} expired on ${day(bad.valid_to)}`;
   const fix = early
-    ? `check this machine's clock first: it shows ${clock} UTC; if that is right, ask the server's operator`
-    : `renew it on the server; if it should be valid, check this machine's clock: it shows ${clock} UTC`;
+    ? `check this machine's clock first: it shows ${clock} UTC; if that is right, ask the operator of the server`
+    : `ask the operator of the server to renew it; if it should be valid, check this machine's clock: it shows ${clock} UTC`;
   return { cause: `tls_${how}`, message, fix };
 }
 

@@ -145,8 +145,8 @@ function forbidden(subject: string, challenge: string): Finding {
   }
   return FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', {
     cause: 'upstream_403',
-    message: 'the API accepts the token but does not let this client call its root path (HTTP 403)',
-    fix: 'give the client a policy in Aritma IAM for what it does; if it has one, the API may accept only known IP addresses',
+    message: 'the API accepts the token but does not allow this client to call its root path (HTTP 403)',
+    fix: 'give the client a policy in Aritma IAM for what it does; if it has one, the API may allow only certain IP addresses',
   });
 }
 

@@ -72,7 +72,7 @@ const SETUPS: readonly Setup[] = [
       () => ({ cert: certificates().authority.ca, key: readFileSync(join(certificates().folder.path, 'ca.key')) }),
       () => undefined,
     ),
-    ...{ ...NO_TOKEN, cause: 'tls_not_accepted', message: /by "ca", is not accepted/, fix: /not for servers/ },
+    ...{ ...NO_TOKEN, cause: 'tls_not_accepted', message: /by "ca", is not accepted/, fix: /not a server certificate/ },
   },
   {
     what: 'a certificate for another name',
@@ -87,7 +87,7 @@ const SETUPS: readonly Setup[] = [
       ...NO_TOKEN,
       cause: 'tls_expired',
       message: /expired on \d{4}-\d\d-\d\d/,
-      fix: /renew it.*clock: it shows 20/,
+      fix: /to renew it.*clock: it shows 20/,
     },
   },
   {

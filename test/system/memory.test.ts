@@ -53,7 +53,7 @@ describe('a sidecar with a heap of 64 MiB', () => {
 describe('a sidecar that is started without any option of Node', () => {
   const ANSWER = `HTTP/1.1 200 OK\r\nContent-Length: 686\r\n\r\n${'a'.repeat(686)}`;
 
-  it('keeps its nursery small under load, as with --max-semi-space-size=4', async () => {
+  it('keeps its nursery small under load, as with --max-semi-space-size=8', async () => {
     const folder = join(import.meta.dirname, '../../node_modules/.cache/aritma-sidecar-memory');
     execFileSync(process.execPath, [join(import.meta.dirname, '../../deploy/package/build.ts'), folder]);
     await using upstream = await startUpstream(() => ANSWER);

@@ -72,7 +72,7 @@ sidecars: {}
       'erp.yaml:4 client.scopes must be at least 1 entries long',
       'erp.yaml:6 client.owner unknown option; allowed here: id, name, description, scopes, allowedGrantTypes, redirectUris',
       'erp.yaml:5 client.allowedGrantTypes must include client_credentials: a service gets its tokens with this grant',
-      'erp.yaml:9 secret.lifetime must be a whole number with a unit: 10s, 15m, 1h or 60d; at most 3650d; or never',
+      'erp.yaml:9 secret.lifetime must be a whole number with a unit: 10s, 15m, 1h or 60d, at most 3650d; or never',
       'erp.yaml:11 policies.0.scope must be a path such as /subscriptions/123, or / for everything',
       'erp.yaml:11 policies.0.action must be the name of an action, such as banking.pis.create',
       'erp.yaml:16 sidecars unknown option; allowed here: client, secret, policies, sidecar',
