@@ -12,6 +12,12 @@ import { listenWords } from './listen-errors.ts';
 /** Owner and group may connect; grant access by group (`chgrp erp /run/aritma.sock`). */
 const SOCKET_MODE = 0o660;
 
+/**
+ * Connections that may wait to be accepted; the system may allow fewer (`net.core.somaxconn`). With Node's own 511, callers
+ * that all connect in one moment lose their first packet, and wait a second until it is sent again.
+ */
+const BACKLOG = 4096;
+
 /** An address with a listener; `port` is the real one when 0 was configured. */
 export interface Bound {
   readonly address: Address;
@@ -47,8 +53,10 @@ export async function bind(
       server.off('error', failed).on('error', () => undefined);
       resolve();
     };
-    if (address.kind === 'tcp') server.listen({ host: address.host, port: address.port, exclusive: true }, listening);
-    else if (isFile) listenUnix(server, address.path, listening);
+    if (address.kind === 'tcp') {
+      const { host, port } = address;
+      server.listen({ host, port, backlog: BACKLOG, exclusive: true }, listening);
+    } else if (isFile) listenUnix(server, address.path, listening);
     else server.listen({ path: address.path }, listening);
   });
   const actual = server.address();
@@ -84,7 +92,7 @@ function formatHost(address: Address): string {
 function listenUnix(server: Server, path: string, listening: () => void): void {
   const before = process.umask(0o117);
   try {
-    server.listen({ path }, () => {
+    server.listen({ path, backlog: BACKLOG }, () => {
       chmodSync(path, SOCKET_MODE);
       listening();
     });

@@ -1,7 +1,7 @@
 // Binding to addresses: what is taken over, what is left alone, and who may connect.
 import { existsSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { createServer as createSocketServer } from 'node:net';
+import { connect, createServer as createSocketServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../../src/config/parsers.ts';
@@ -20,6 +20,12 @@ function createListener(): Server & AsyncDisposable {
 const unix = (path: string): Address => ({ kind: 'unix', path });
 const anyPort: Address = { kind: 'tcp', host: '127.0.0.1', port: 0 };
 
+/** The most that this system allows; 0 where it does not tell. */
+function longestQueue(): number {
+  const file = '/proc/sys/net/core/somaxconn';
+  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
+}
+
 describe('listen', () => {
   it('tells the real port where any free one was asked for', async () => {
     await using server = createListener();
@@ -27,6 +33,26 @@ describe('listen', () => {
     const port = address.kind === 'tcp' ? address.port : 0;
     expect(port).toBeGreaterThan(0);
     expect(text).toBe(`http://127.0.0.1:${port}`);
+  });
+
+  it.runIf(longestQueue() >= 1024)('lets 700 callers connect in one moment, without a second try', async () => {
+    await using server = createListener();
+    const { address } = await bind(server, anyPort);
+    const port = address.kind === 'tcp' ? address.port : 0;
+    const callers = Array.from({ length: 700 }, () => connect({ host: '127.0.0.1', port }));
+    for (const caller of callers) caller.on('error', () => caller.destroy());
+    // The system has done its part by then, and the server has accepted none yet.
+    await new Promise((resolve) => process.nextTick(resolve));
+    const states = readFileSync('/proc/net/tcp', 'utf8')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/));
+    const target = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+    const [established, all] = ['01', '.*'].map(
+      (state) =>
+        states.filter(([, , remote, own = '']) => remote === target && new RegExp(`^${state}$`).test(own)).length,
+    );
+    for (const caller of callers) caller.destroy();
+    expect([all, established]).toEqual([700, 700]);
   });
 
   it('rejects with SIDECAR_LISTEN_FAILED, address and reason where the port is taken', async () => {
