@@ -105,7 +105,7 @@ function ofAudit({ allow, history }: Route, { audit }: StatusInput): RouteVerdic
   const refuses = audit.whenFailing === 'refuse';
   const consequence = refuses
     ? `calls that change something get 503${changes ? '' : ', but this route allows none'}`
-    : 'calls go on without it';
+    : 'calls continue without it';
   const { message: problem, fix } = tableWords(code);
   const message = `${problem} (${audit.failing}): ${consequence}`;
   const met = { from: 'audit', code, cause: 'audit_failing', message, fix } as const;

@@ -59,7 +59,7 @@ const FIXES: Advice = [
     'name a regular file; write what a program prints to a file first',
   ],
   [
-    /block \d+ |no certificate|no private key|cannot be used together|holds no PEM|is binary|is UTF-16|^\S+ .*is empty$/,
+    /block \d+ |no certificate|no private key|cannot be used together|is binary|is UTF-16|^\S+ .*is empty$/,
     'use PEM files (they begin with -----BEGIN): CA, certificate chain, and its unencrypted key',
   ],
   [/unknown option/, 'correct its spelling, or remove it'],

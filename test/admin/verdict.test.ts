@@ -222,7 +222,7 @@ const ROWS: readonly (readonly [what: string, known: Known, expected: Partial<Ro
   [
     'an audit log that fails and reports',
     { rest: audit('report') },
-    { state: 'warning', from: 'audit', message: expect.stringMatching(/calls go on without it$/) },
+    { state: 'warning', from: 'audit', message: expect.stringMatching(/calls continue without it$/) },
   ],
   [
     'a call that the failing audit log stopped',
