@@ -23,7 +23,7 @@ export function headline(status: Status): Headline {
     return {
       word: 'Draining',
       look: 'wait',
-      because: 'The sidecar is stopping: running calls finish, then it accepts no more.',
+      because: 'The sidecar is stopping: running calls finish, and soon it accepts no new ones.',
     };
   if (!listening) return { word: 'No', look: 'bad', because: 'The sidecar is starting and does not accept calls yet.' };
   const because = [of('fails', status), of('warning', status), working(status)];

@@ -59,7 +59,7 @@ function ofProcess(_route: Route, { draining, listening }: StatusInput): RouteVe
     return {
       ...fails,
       cause: 'draining',
-      message: 'the sidecar is stopping and accepts no new calls',
+      message: 'the sidecar is stopping and soon accepts no new calls',
       fix: 'start it again if nobody meant to stop it',
     };
   const starting = { cause: 'starting', message: 'the sidecar is starting', fix: 'wait until it listens' };

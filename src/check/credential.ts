@@ -157,7 +157,7 @@ function refusedOnes(name: string, attempts: readonly Attempt[], working: Attemp
     FINDING.warning(`secret ${name} ${secret.name}`, 'CREDENTIALS_REJECTED', {
       cause: 'secret_refused',
       message: `secret ${labelOf(secret)} is refused (invalid_client) although secret ${labelOf(working.secret)} works`,
-      fix: 'replace it with a current one, or remove it from `secrets`: with only one that works, rotation has a gap',
+      fix: 'replace it with a current one, or remove it from `secrets`: if the only other one expires, calls fail',
     }),
   );
 }

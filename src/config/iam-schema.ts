@@ -87,11 +87,11 @@ export const RotationSchema = z
     path: ['journal'],
   })
   .refine(({ every = 0, overlap, secretLifetime }) => every + overlap < secretLifetime, {
-    message: 'must be longer than every + overlap, or a secret expires before it is replaced',
+    message: 'must be longer than `every` plus `overlap`, or a secret expires before it is replaced',
     path: ['secretLifetime'],
   })
   .refine(({ kubernetes, overlap }) => kubernetes === undefined || overlap >= LEAST_KUBERNETES_OVERLAP_MS, {
-    message: 'must be at least 5m with kubernetes: a mounted Secret follows up to two minutes later',
+    message: 'must be at least 5m with kubernetes: a mounted Secret changes up to two minutes later',
     path: ['overlap'],
   })
   .refine(({ every, overlap }) => every === undefined || overlap < every, {

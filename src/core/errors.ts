@@ -248,7 +248,8 @@ export const ERRORS = {
     status: 503,
     exit: 9,
     title: 'The old secret was not deleted',
-    detail: 'The new one may not be in use yet; the last working one is never deleted. Find the cause, run it again.',
+    detail:
+      'The new one may not be in use yet; the last working one is never deleted. Find the cause, then rotate again.',
   },
   ROTATION_TOO_MANY_SECRETS: {
     status: 503,
@@ -266,7 +267,8 @@ export const ERRORS = {
     status: 503,
     exit: 8,
     title: 'The rotation journal is not valid',
-    detail: 'It was edited, or a later version wrote it. Restore it: without it, the secrets it created remain.',
+    detail:
+      'It was edited, or a later version wrote it. Restore it from a backup: without it, secrets that it created are not deleted.',
   },
 } as const satisfies Record<string, ErrorRow>;
 

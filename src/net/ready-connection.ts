@@ -14,7 +14,7 @@ const EARLIER = 0.8;
 const LATER = 1.1;
 
 export interface ReadyConnection {
-  /** The connector it is made of, at once where the open connection is still good; that one belongs to the user then. */
+  /** The connector. Returns the open connection at once if it still works; the caller then owns it. */
   readonly connect: buildConnector.connector;
   /** Opens one, unless there is one or one is being opened. Never throws; failures are tried again later, quietly. */
   prepare(): void;

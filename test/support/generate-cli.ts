@@ -24,7 +24,11 @@ aritma-sidecar status --json     # one JSON object: verdict, routes, credentials
 /** Exit codes without a row in the error table. */
 const OTHER_EXITS: readonly (readonly [code: number, meaning: string])[] = [
   [0, 'success; for `status`: calls work on every route, possibly with a warning'],
-  [10, '`wait`, `shutdown`, `status`: no sidecar responds, or not in time, or it is starting or stopping'],
+  [2, 'a flag or an argument is wrong, or Node is too old'],
+  [
+    10,
+    '`wait`: not ready in time · `shutdown`: no sidecar responds, or it refuses · `status`: no sidecar serves calls there',
+  ],
   [11, '`audit verify`: the chain is broken'],
 ];
 
@@ -97,8 +101,8 @@ function exitCodes(): string {
     .map(([exit, meaning]) => `| ${exit} | ${meaning} |\n`);
   return `## Exit codes
 
-\`check\` and \`status\` exit with the smallest code of all failures: configuration before credentials before token endpoint before API. An
-error response of the API itself counts as 7.
+\`check\` and \`status\` exit with the smallest code of all failures, in this order: configuration, credentials, token endpoint, API. An error
+response of the API itself counts as 7.
 
 | exit code | meaning |
 | --- | --- |

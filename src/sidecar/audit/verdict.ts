@@ -40,7 +40,7 @@ function verdictOn(findings: Findings, hash: string | undefined): Verdict {
   const unchecked = uncheckedIn(findings);
   const found = { lines, firstSeq, lastSeq: head?.seq, hash: head?.hash, closed };
   if (broken) {
-    const text = `BROKEN at ${broken.file} line ${broken.line}: it ${broken.problem}; ${lines} lines before it are in order\n`;
+    const text = `BROKEN at ${broken.file} line ${broken.line}: it ${broken.problem}; ${lines} lines before it are intact\n`;
     return { exit: BROKEN, text, data: { result: 'broken', ...broken, ...found } };
   }
   if (hash !== undefined && provenSeq === undefined) {
