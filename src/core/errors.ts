@@ -248,8 +248,7 @@ export const ERRORS = {
     status: 503,
     exit: 9,
     title: 'The old secret was not deleted',
-    detail:
-      'The new one may not be in use yet; the last working one is never deleted. Find the cause, then rotate again.',
+    detail: 'The new one may not be in use yet; the last working one is never deleted. Find the cause, then try again.',
   },
   ROTATION_TOO_MANY_SECRETS: {
     status: 503,
@@ -267,8 +266,7 @@ export const ERRORS = {
     status: 503,
     exit: 8,
     title: 'The rotation journal is not valid',
-    detail:
-      'It was edited, or a later version wrote it. Restore it from a backup: without it, secrets that it created are not deleted.',
+    detail: 'It was edited, or a later version wrote it. Restore a backup: without it, secrets it created remain.',
   },
 } as const satisfies Record<string, ErrorRow>;
 

@@ -71,7 +71,7 @@ describe('check as a program', () => {
     const setup = { exit: 0, level: 'warning', code: 'CREDENTIALS_REJECTED' } as const;
     const message =
       /secret 1 \(fingerprint [0-9a-f]{8}\) is refused .* although secret 2 \(fingerprint [0-9a-f]{8}\) works/;
-    expect(misjudged({ ...setup, cause: 'secret_refused', message, fix: /rotation/ }, told)).toEqual([]);
+    expect(misjudged({ ...setup, cause: 'secret_refused', message, fix: /calls fail/ }, told)).toEqual([]);
     const asked = patient.identity.calls.map(({ form }) => [form.get('client_secret') === OTHER, form.get('scope')]);
     expect(asked).toEqual([
       [true, 'api'],
