@@ -8,7 +8,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
 import { createReadyConnection, type ReadyConnection } from './ready-connection.ts';
-import { tolerate } from './upstream-socket.ts';
+import { countAsUsed, tolerate } from './upstream-socket.ts';
 
 const BUSY_MS = 10;
 
@@ -25,8 +25,9 @@ export interface Egress {
   readonly dispatcher: Dispatcher;
   readonly direct: Direct;
   /**
-   * True for the error of a reused connection that received nothing since the last request: the server may have closed
-   * it just as the request was sent, so the request can be sent again (RFC 9112 §9.3.1).
+   * True for the error of a connection that was reused, or open before its first request, and received nothing since the
+   * last request: the server may have closed it just as the request was sent, so the request can be sent again (RFC 9112
+   * §9.3.1).
    */
   wasReused(error: Error): boolean;
   /** True while requests wait for a free connection. */
@@ -77,6 +78,7 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     target: targetOf(base),
     keepMs: config.limits.keepAlive,
     isNeeded: () => pool.stats.connected === 0,
+    onTaken: countAsUsed,
   });
   const pool = new Pool(base.origin, {
     connections: options.connections,

@@ -25,8 +25,10 @@ export interface ReadyConnection {
 export interface ReadyOptions {
   readonly connector: buildConnector.connector;
   readonly target: buildConnector.Options;
-  /** An unused connection is replaced by a new one after this, ms. */
+  /** An unused connection is replaced by a new one after this, ms; never after less than a second. */
   readonly keepMs: number;
+  /** Called with a connection that was open before `connect` was called. */
+  readonly onTaken?: (socket: Socket) => void;
   /** Asked when it is due for that. False = nobody needs one now: it is closed, until `prepare`. */
   readonly isNeeded: () => boolean;
 }
@@ -56,13 +58,14 @@ class Ready {
 
   constructor(options: ReadyOptions) {
     this.#options = options;
-    this.#keepMs = options.keepMs;
+    this.#keepMs = Math.max(FIRST_PAUSE_MS, options.keepMs);
   }
 
   take(): Socket | undefined {
     const socket = this.#letGo();
     if (!socket || socket.destroyed) return undefined;
     this.#pauseMs = FIRST_PAUSE_MS;
+    this.#options.onTaken?.(socket);
     return socket.ref();
   }
 
@@ -82,14 +85,20 @@ class Ready {
     this.#isOpening = true;
     this.#options.connector(this.#options.target, (error, socket) => {
       this.#isOpening = false;
-      if (error) this.#openLater();
+      if (error) this.#giveUp();
       else if (this.#hasEnded) socket?.destroy();
       else if (socket) this.#hold(socket);
     });
   }
 
+  /** One that is overdue is closed, too: if its server cannot be reached, a request on it may never get a response. */
+  #giveUp(): void {
+    this.#letGo()?.destroy();
+    this.#openLater();
+  }
+
   #openLater(): void {
-    if (this.#hasEnded) return;
+    if (this.#hasEnded || this.#isOpening) return;
     this.#timer = setTimeout(() => this.#open(), this.#pauseMs).unref();
     this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
   }
@@ -99,8 +108,7 @@ class Ready {
     // Whatever comes before a request, an end included, makes it unfit for one.
     const onLost = () => {
       this.#keepMs = Math.max(FIRST_PAUSE_MS, EARLIER * (performance.now() - since));
-      this.#letGo()?.destroy();
-      this.#openLater();
+      this.#giveUp();
     };
     const events = ['readable', 'end', 'error', 'close'];
     for (const event of events) socket.on(event, onLost);
@@ -116,7 +124,7 @@ class Ready {
 
   #renew(): void {
     this.#pauseMs = FIRST_PAUSE_MS;
-    this.#keepMs = Math.min(LATER * this.#keepMs, this.#options.keepMs);
+    this.#keepMs = Math.max(FIRST_PAUSE_MS, Math.min(LATER * this.#keepMs, this.#options.keepMs));
     if (this.#options.isNeeded()) this.#open();
     else this.#letGo()?.destroy();
   }

@@ -57,6 +57,14 @@ export function tolerate(socket: Socket, onStale: (error: Error) => void): void 
   });
 }
 
+/**
+ * Treats the next request as if it was not the first: this connection was idle before, so the server may close it just as
+ * the request is sent. Does nothing without `tolerate`.
+ */
+export function countAsUsed(socket: Socket): void {
+  (socket as Partial<Tolerated>)[TOLERANCE]?.countAsUsed();
+}
+
 class Tolerance {
   readonly #socket: Socket;
   readonly #push: Socket['push'];
@@ -75,6 +83,10 @@ class Tolerance {
     this.#push = socket.push;
     this.#write = socket._write;
     this.#writeMany = socket._writev;
+  }
+
+  countAsUsed(): void {
+    this.#requests += 1;
   }
 
   get isStale(): boolean {

@@ -2,11 +2,11 @@
  * One cached token. At most one fetch runs at a time, however many callers ask. The token is refreshed in the background
  * while it is valid, stays in use until it expires even when the identity server is down, and is never used after that.
  */
-import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
+import { type Clock, elapsedSince } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
-import { type Lifespan, planLifespan } from './refresh-policy.ts';
+import { planLifespan } from './refresh-policy.ts';
 import { RequestPace } from './request-pace.ts';
-import type { Phase, Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
+import { type Phase, phaseOf, type Token, type TokenEvents, type TokenKey, type TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
 import { Waiters } from './waiters.ts';
 
@@ -102,6 +102,12 @@ export class TokenSource {
     if (this.#token !== stale) return this.get();
     this.#token = undefined;
     return this.#wait(true);
+  }
+
+  /** Like `renew`, but nobody waits: `stale` stays in use until there is a new token. Fetches only if allowed now. */
+  renewLater(stale: Token): void {
+    if (this.#closed || this.#token !== stale || this.#retryInMs() > 0 || this.#pace.pauseMs(true) > 0) return;
+    void this.#fetchShared(true);
   }
 
   /** Drops the token and fetches a new one now; ignores the back-off. Rejects like `get`. */
@@ -240,11 +246,4 @@ function unwrap(outcome: Outcome): Token {
 
 function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
   return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
-}
-
-/** Returns the phase of a token by both clocks; see refresh-policy.ts. */
-export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
-  const age = elapsedSince(lifespan.since, now);
-  if (age >= lifespan.usableForMs) return 'expired';
-  return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }

@@ -1,4 +1,6 @@
 /** A cached token: its key, its lifetime, and the snapshot and events that other parts may see. */
+
+import { elapsedSince, type Instant } from '../core/clock.ts';
 import type { SidecarError } from '../core/errors.ts';
 import type { Failure } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
@@ -52,4 +54,11 @@ export interface TokenSnapshot {
   readonly consecutiveFailures: number;
   /** Tokens obtained so far. */
   readonly generation: number;
+}
+
+/** Returns the phase of a token by both clocks; see refresh-policy.ts. */
+export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
+  const age = elapsedSince(lifespan.since, now);
+  if (age >= lifespan.usableForMs) return 'expired';
+  return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }

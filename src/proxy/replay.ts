@@ -14,7 +14,8 @@ import type { Route } from './route.ts';
 
 /**
  * Returns the token for a second try after a 401, if the response blames the token and the same body can be sent again;
- * undefined when the caller gets the 401. A blamed token is renewed in either case, for later calls.
+ * undefined when the caller gets the 401. A blamed token is then renewed for later calls, which may use it until there is
+ * a new one: a call that is refused again and again does not make the others wait.
  */
 export function renewedToken(
   { body, replayed, methods }: Exchange,
@@ -22,10 +23,8 @@ export function renewedToken(
   { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
   if (replayed || !blamesToken(challenges, methods.every(isSafe))) return undefined;
-  const renewed = renew(route, stale);
-  if (route.replayOn401 === 'once' && body.kind !== 'stream') return renewed;
-  // A failure is reported to the next call.
-  renewed.catch(() => undefined);
+  if (route.replayOn401 === 'once' && body.kind !== 'stream') return renew(route, stale);
+  route.tokens.renewLater(stale);
   return undefined;
 }
 

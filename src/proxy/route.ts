@@ -13,11 +13,12 @@ import type { RoutePattern } from './admission.ts';
 import type { QuotaLimits } from './rate-limits.ts';
 import type { Rewrite } from './rewrite.ts';
 
-/** The token source of a route; `TokenSource` has the contract of `get` and `renew`. */
+/** The token source of a route; `TokenSource` has the contract of its methods. */
 export interface RouteTokens {
   readonly key: TokenKey;
   get(): Token | Promise<Token>;
   renew(stale: Token): Token | Promise<Token>;
+  renewLater(stale: Token): void;
 }
 
 export interface Route extends RoutePattern {

@@ -24,9 +24,10 @@ class FakeSocket extends Duplex {
   }
 }
 
-function createWorld() {
+function createWorld({ keepMs = KEEP_MS } = {}) {
   const opened: FakeSocket[] = [];
   let isDown = false;
+  let openMs = 0;
   let attempts = 0;
   let isNeeded = true;
   const connector: buildConnector.connector = (_options, done) => {
@@ -35,16 +36,21 @@ function createWorld() {
     if (isDown) queueMicrotask(() => done(new Error('refused'), null));
     else {
       opened.push(socket);
-      queueMicrotask(() => done(null, socket as unknown as Socket));
+      const opens = () => done(null, socket as unknown as Socket);
+      if (openMs > 0) setTimeout(opens, openMs);
+      else queueMicrotask(opens);
     }
   };
-  const ready = createReadyConnection({ connector, target: TARGET, keepMs: KEEP_MS, isNeeded: () => isNeeded });
+  const ready = createReadyConnection({ connector, target: TARGET, keepMs, isNeeded: () => isNeeded });
   onTestFinished(ready.end);
   return {
     ...{ opened, ready },
     attempts: () => attempts,
     down: (value: boolean) => {
       isDown = value;
+    },
+    slow: (ms: number) => {
+      openMs = ms;
     },
     needed: (value: boolean) => {
       isNeeded = value;
@@ -94,13 +100,36 @@ describe('createReadyConnection', () => {
     expect(await take()).toBe(opened[1]);
   });
 
-  it('keeps the old one while no new one can be had', async () => {
+  it('keeps an overdue one no longer than it takes to learn that the server cannot be reached', async () => {
     const { opened, ready, pass, down, take } = createWorld();
     ready.prepare();
     await pass(0);
     down(true);
     await pass(KEEP_MS + 1);
-    expect(await take()).toBe(opened[0]);
+    // Its peer may have been lost without a word: a payment on it would get no response, and nobody would know its outcome.
+    expect(opened[0]?.destroyed).toBe(true);
+    await expect(take()).rejects.toThrow('refused');
+    down(false);
+    await pass(2000);
+    expect(await take()).toBe(opened[1]);
+  });
+
+  it('opens one, not two, when the old one is lost while the new one is being opened', async () => {
+    const { opened, ready, pass, slow } = createWorld();
+    ready.prepare();
+    await pass(0);
+    slow(500);
+    await pass(KEEP_MS + 1);
+    opened[0]?.push(null);
+    await pass(5000);
+    expect(opened.map(({ destroyed }) => destroyed)).toEqual([true, false]);
+  });
+
+  it('renews no more than once a second, however short the time', async () => {
+    const { ready, pass, attempts } = createWorld({ keepMs: 1 });
+    ready.prepare();
+    await pass(10_500);
+    expect(attempts()).toBe(11);
   });
 
   it('closes it when it is due and others are in use, until it is told to prepare', async () => {

@@ -1,16 +1,17 @@
 /** `routes[].warm`: a connection to the API is open before the first call, and gone with the sidecar. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { ok } from '../support/raw.ts';
 import { startTestSidecar } from '../support/sidecar.ts';
 import { startTokenServer } from '../support/token-server.ts';
 import { until } from '../support/until.ts';
-import { startUpstream } from '../support/upstream.ts';
+import { type Answerer, startUpstream } from '../support/upstream.ts';
 
-async function createWorld(routes: (upstream: string) => readonly object[]) {
-  const upstream = await startUpstream(() => ok('fine'));
+async function createWorld(routes: (upstream: string) => readonly object[], answer: Answerer = () => ok('fine')) {
+  const upstream = await startUpstream(answer);
   const tokens = await startTokenServer();
   const sidecar = await startTestSidecar({
     upstream: upstream.url,
@@ -67,3 +68,26 @@ it('says nothing about an API that is down, and does not count it as a failure o
   expect(status.routes.map(({ verdict }) => verdict.state)).toEqual(['works']);
   expect(sidecar.rawLogs.filter((line) => line.includes('ECONNREFUSED'))).toEqual([]);
 });
+
+it.each([
+  ['GET', 200],
+  ['POST', 502],
+])(
+  'gives the caller of a %s %i when the API closes the ready connection just as the call is sent',
+  async (method, status) => {
+    const closing: Answerer = ({ socket }, index) => {
+      if (index > 0) return ok('fine');
+      socket.destroy();
+      return undefined;
+    };
+    await using world = await createWorld((upstream) => [{ path: '/a', upstream, warm: true }], closing);
+    const { upstream, sidecar } = world;
+    await until('a connection is open', () => upstream.connections === 1);
+    // Its end of the handshake may come later than the API's.
+    await setTimeout(50);
+    const answer = await fetch(`${sidecar.url}/a/x`, { method });
+    expect(answer.status).toBe(status);
+    if (status === 502) expect(await answer.json()).toMatchObject({ code: 'UPSTREAM_RESET', mayHaveExecuted: true });
+    expect(upstream.requests).toHaveLength(status === 200 ? 2 : 1);
+  },
+);

@@ -76,11 +76,20 @@ function egressFor(
   known: Map<string, { origin: string; egress: Egress }>,
 ): Egress {
   const { origin } = route.upstream;
-  const owner = `route ${route.path}`;
-  const id = loaded.tls.has(owner) ? `${origin} ${route.path}` : origin;
+  const owner = ownerOf(route);
+  const id = poolOf(route, loaded);
   const connections = loaded.config.limits.upstreamConnections;
-  const warm = loaded.config.routes.some((other) => other.warm && other.upstream.origin === origin);
+  const warm = loaded.config.routes.some((other) => other.warm && poolOf(other, loaded) === id);
   const entry = known.get(id) ?? { origin, egress: createEgress(route.upstream, { loaded, connections, owner, warm }) };
   known.set(id, entry);
   return entry.egress;
+}
+
+function poolOf(route: RouteConfig, { tls }: DataPlaneSettings): string {
+  const { origin } = route.upstream;
+  return tls.has(ownerOf(route)) ? `${origin} ${route.path}` : origin;
+}
+
+function ownerOf({ path }: RouteConfig): string {
+  return `route ${path}`;
 }
