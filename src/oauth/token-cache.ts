@@ -2,9 +2,9 @@
  * Token sources by key (credential, scope, audience, resource). Routes with the same key share one source; sources with
  * different keys share nothing.
  */
-import type { Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
+import type { SourceOptions, Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
-import { type SourceOptions, TokenSource } from './token-source.ts';
+import { TokenSource } from './token-source.ts';
 
 export interface TokenCache {
   /** Returns the source for a key; the first call for a key starts the first fetch. */

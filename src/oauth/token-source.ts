@@ -2,26 +2,13 @@
  * One cached token. At most one fetch runs at a time, however many callers ask. The token is refreshed in the background
  * while it is valid, stays in use until it expires even when the identity server is down, and is never used after that.
  */
-import { type Clock, elapsedSince } from '../core/clock.ts';
+import { elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
-import { planLifespan } from './refresh-policy.ts';
+import { type Lifespan, planLifespan } from './refresh-policy.ts';
 import { RequestPace } from './request-pace.ts';
-import { type Phase, phaseOf, type Token, type TokenEvents, type TokenKey, type TokenSnapshot } from './token.ts';
+import type { Phase, SourceOptions, Token, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
 import { Waiters } from './waiters.ts';
-
-export interface SourceOptions {
-  readonly fetchToken: () => Promise<TokenResponse>;
-  readonly events: TokenEvents;
-  readonly refreshBeforeMs: number;
-  /** How long one caller waits for a token, ms. */
-  readonly waitMs: number;
-  readonly clock: Clock;
-  /** In [0, 1). */
-  readonly random: () => number;
-  /** A token from before a reload: used until this source has its own. */
-  readonly seed?: Token | undefined;
-}
 
 type Outcome = { readonly token: Token } | { readonly error: SidecarError };
 
@@ -246,4 +233,11 @@ function unwrap(outcome: Outcome): Token {
 
 function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
   return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
+}
+
+/** Returns the phase of a token by both clocks; see refresh-policy.ts. */
+export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
+  const age = elapsedSince(lifespan.since, now);
+  if (age >= lifespan.usableForMs) return 'expired';
+  return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }

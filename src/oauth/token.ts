@@ -1,11 +1,11 @@
 /** A cached token: its key, its lifetime, and the snapshot and events that other parts may see. */
-
-import { elapsedSince, type Instant } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { SidecarError } from '../core/errors.ts';
 import type { Failure } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
 import type { TokenTarget } from './credential.ts';
 import type { Lifespan } from './refresh-policy.ts';
+import type { TokenResponse } from './token-response.ts';
 
 /** `fresh`: use it · `early`: use it and refresh in the background · `expired`: never send it. */
 export type Phase = 'fresh' | 'early' | 'expired';
@@ -56,9 +56,15 @@ export interface TokenSnapshot {
   readonly generation: number;
 }
 
-/** Returns the phase of a token by both clocks; see refresh-policy.ts. */
-export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
-  const age = elapsedSince(lifespan.since, now);
-  if (age >= lifespan.usableForMs) return 'expired';
-  return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
+export interface SourceOptions {
+  readonly fetchToken: () => Promise<TokenResponse>;
+  readonly events: TokenEvents;
+  readonly refreshBeforeMs: number;
+  /** How long one caller waits for a token, ms. */
+  readonly waitMs: number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** A token from before a reload: used until this source has its own. */
+  readonly seed?: Token | undefined;
 }
