@@ -76,7 +76,11 @@ describe('check/rotation', () => {
     folder.write('secret.rotation', JSON.stringify(journal));
     expect(await levels()).toMatchObject([warning]);
     folder.write('secret.rotation', 'no journal');
-    const broken = { level: 'warning', code: 'ROTATION_JOURNAL_INVALID', fix: expect.stringContaining('Restore a backup') };
+    const broken = {
+      level: 'warning',
+      code: 'ROTATION_JOURNAL_INVALID',
+      fix: expect.stringContaining('Restore a backup'),
+    };
     expect(await levels()).toMatchObject([broken]);
   });
 
