@@ -7,7 +7,7 @@ import { visible, visibleLines } from './core/terminal.ts';
 
 const CRASHED = 1;
 const USAGE = 2;
-/** The first release of the 24 line with the TLS and response-queue fixes of June 2026; package.json says the same. */
+/** The first release of the 24 line with the TLS and response-queue fixes of June 2026; the same as in package.json. */
 const OLDEST_NODE = [24, 17] as const;
 
 process.on('uncaughtException', (error) => crash('unexpected error', error));

@@ -125,7 +125,7 @@ function claimedLifetime(token: string, nowS: number): { lifetimeS: number; roun
   const { exp, iat } = claimsOf(token);
   if (!isTime(exp)) return undefined;
   if (!isTime(iat)) return { lifetimeS: Math.floor(exp - nowS), roundedOffS: 0 };
-  // When both clocks agree to the second, ours knows the fraction that `iat` cuts off.
+  // When both clocks agree to the second, the local one has the fraction that `iat` lacks.
   const agoS = nowS - iat;
   const roundedOffS = Number.isInteger(exp) ? (agoS >= 0 && agoS < 1 ? agoS : 1) : 0;
   return { lifetimeS: Math.floor(exp - iat), roundedOffS };

@@ -63,7 +63,7 @@ export class Waiters {
     for (const waiter of this.#leave(Number.POSITIVE_INFINITY)) waiter.resolve(token);
   }
 
-  /** Rejects callers whose time ends before the next try, `retryInMs` from now; the others go on waiting. */
+  /** Rejects callers whose time ends before the next try, `retryInMs` from now; the others continue to wait. */
   fail(error: SidecarError, retryInMs: number): void {
     const nextMs = this.#options.clock.now().monotonicMs + retryInMs;
     for (const waiter of this.#leave(nextMs)) waiter.reject(error);

@@ -1,6 +1,6 @@
 /**
  * Allows one writer per audit log among all processes and machines that share its disk. It is a lock of the operating
- * system: it ends with its process, however that ends, and works between containers. Node has no such locks, SQLite has them
+ * system: it ends with its process, even after a kill, and works between containers. Node has no file locks, SQLite has them
  * (on Windows, too): so the lock is a small database beside the log, which stores only the name of its process.
  */
 import { lstatSync } from 'node:fs';
