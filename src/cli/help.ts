@@ -104,7 +104,7 @@ const TEXTS: Readonly<Record<string, Text>> = {
   rotate: {
     more: [
       'Creates a new secret, verifies it, stores it, waits for the overlap and deletes the old secret.',
-      'Exit codes: 0 done, 8 IAM refused, 9 the new secret did not work; the old one stays valid.',
+      'Exit codes: 0 done, 6 IAM unreachable, 8 refused, 9 new secret not verified or old one not deleted.',
     ],
     examples: ['aritma-sidecar rotate --config my.yaml', 'aritma-sidecar rotate --no-wait --json   # from a timer'],
   },

@@ -129,10 +129,8 @@ function addCompletion(program: Command, exit: Cli['exit']): void {
     .allowExcessArguments(false)
     .addArgument(new Argument('<shell>', 'the shell that reads it').choices(['bash', 'zsh', 'fish', 'powershell']))
     .action(async (shell: string) => {
-      const { completionScript } = await import('./completion/script.ts');
-      const { promise: written, resolve } = Promise.withResolvers<void>();
-      process.stdout.write(completionScript(program, shell), () => resolve());
-      await written;
+      const { printCompletion } = await import('./completion/script.ts');
+      await printCompletion(program, shell);
       exit(0);
     });
 }

@@ -50,18 +50,31 @@ const INPUT_FLAGS = new Set(INPUTS.map(({ flag }) => flag));
 const CONNECTION = 'Connection and output:';
 const takesInputs = (command: Command) => command.options.some(({ long }) => long === '--client-secret-file');
 
-/** Name, description, examples and a table of flags, without those that many commands share. */
+/** Name, description and a table of flags, without the flags that many commands share. */
 function section(command: Command): string {
   const help = command.createHelp();
   const isShared = ({ long, helpGroupHeading }: Option) =>
     helpGroupHeading === CONNECTION || long === '--json' || (takesInputs(command) && INPUT_FLAGS.has(long ?? ''));
   const usage = [pathOf(command), ...command.registeredArguments.map((each) => `<${each.name()}>`)].join(' ');
   const rows = [
-    ...command.registeredArguments.map((each) => row(`<${each.name()}>`, help.argumentDescription(each))),
+    ...command.registeredArguments
+      .filter(({ description }) => description !== '')
+      .map((each) => row(`<${each.name()}>`, help.argumentDescription(each))),
     ...command.options.filter((each) => !isShared(each)).map((each) => row(each.flags, help.optionDescription(each))),
   ];
   const table = rows.length > 0 ? `\n| flag | what it does |\n| --- | --- |\n${rows.join('')}` : '';
-  return `### ${usage.replaceAll('<', '\\<')}\n\n${help.commandDescription(command).replaceAll('\n', ' ')}\n${table}`;
+  return `### ${usage.replaceAll('<', '\\<')}\n\n${help.commandDescription(command)}\n${installation(command)}${table}`;
+}
+
+/** How to install what the command prints, from the end of its help. */
+function installation(command: Command): string {
+  let text = '';
+  const writeOut = (piece: string) => {
+    text += piece;
+  };
+  command.configureOutput({ writeOut, getOutHasColors: () => false }).outputHelp();
+  const [, lines] = text.split('\nInstallation:\n');
+  return lines === undefined ? '' : `\n\`\`\`\n${lines.replaceAll(/^ {2}/gm, '').trimEnd()}\n\`\`\`\n`;
 }
 
 function row(name: string, about: string): string {

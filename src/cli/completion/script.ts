@@ -23,8 +23,14 @@ const INSTALL: Readonly<Record<string, string>> = {
   powershell: 'add to $PROFILE: aritma-sidecar completion powershell | Out-String | Invoke-Expression',
 };
 
-/** The script for a shell that the command accepts, ready to be sourced. */
-export function completionScript(program: Command, shell: string): string {
+/** Writes the script for a shell to standard output. Resolves once it is written. */
+export async function printCompletion(program: Command, shell: string): Promise<void> {
+  const { promise: written, resolve } = Promise.withResolvers<void>();
+  process.stdout.write(completionScript(program, shell), () => resolve());
+  await written;
+}
+
+function completionScript(program: Command, shell: string): string {
   const write = SCRIPTS[shell];
   if (!write) throw new Error(`no completion for ${shell}`);
   const note = `# Completion of aritma-sidecar for ${shell}. To install it, ${INSTALL[shell]}\n`;
