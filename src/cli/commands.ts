@@ -35,8 +35,10 @@ async function serve(flags: Flags): Promise<number> {
     log,
     async stop() {
       stopping = true;
-      supervisor.stopping();
-      return (await starting).stop();
+      const told = supervisor.stopping();
+      const drained = await (await starting).stop();
+      await told;
+      return drained;
     },
     requested: asked.promise,
     onHangup: () =>

@@ -4,6 +4,10 @@
  */
 import { execFile } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout } from 'node:timers/promises';
+
+/** How long the end of the process waits for the last message. */
+const LAST_MESSAGE_MS = 1000;
 
 export interface SupervisorSettings {
   /** From NOTIFY_SOCKET. */
@@ -15,8 +19,8 @@ export interface SupervisorSettings {
 export interface Supervisor {
   ready(status: string): void;
   reloading(): void;
-  /** Also ends the watchdog: draining may take longer than its interval. */
-  stopping(): void;
+  /** Also ends the watchdog: draining may take longer than its interval. Resolves when sent, or after one second. */
+  stopping(): Promise<void>;
 }
 
 /** @param onFailure called once, with the error code of the system, when systemd cannot be notified */
@@ -24,22 +28,23 @@ export function createSupervisor(
   settings: SupervisorSettings | undefined,
   onFailure: (errno: string) => void,
 ): Supervisor {
-  if (!settings) return { ready: nothing, reloading: nothing, stopping: nothing };
+  if (!settings) return { ready: nothing, reloading: nothing, stopping: async () => undefined };
   const notify = notifier(settings.socket, onFailure);
   let stopWatching = nothing;
   return {
     ready(status) {
-      notify(['READY=1', `STATUS=${status}`]);
+      void notify(['READY=1', `STATUS=${status}`]);
       stopWatching();
       stopWatching = watch(settings.watchdogMs, notify);
     },
     reloading() {
       // CLOCK_MONOTONIC, as Type=notify-reload wants it.
-      notify(['RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`]);
+      void notify(['RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`]);
     },
-    stopping() {
+    async stopping() {
       stopWatching();
-      notify(['STOPPING=1', 'STATUS=draining']);
+      const limit = setTimeout(LAST_MESSAGE_MS, undefined, { ref: false });
+      await Promise.race([notify(['STOPPING=1', 'STATUS=draining']), limit]);
     },
   };
 }
@@ -48,11 +53,12 @@ function nothing(): void {
   // No supervisor.
 }
 
-type Notify = (lines: readonly string[]) => void;
+/** Resolves when the message is sent or has failed. */
+type Notify = (lines: readonly string[]) => Promise<void>;
 
 /** Sends one message after the other: `READY` must arrive after `RELOADING`. */
 function notifier(socket: string, onFailure: (errno: string) => void): Notify {
-  let last: Promise<unknown> = Promise.resolve();
+  let last = Promise.resolve();
   let failed = false;
   return (lines) => {
     last = last.then(
@@ -74,18 +80,26 @@ function notifier(socket: string, onFailure: (errno: string) => void): Notify {
           }
         }),
     );
+    return last;
   };
 }
 
-/** Sends no sign of life while the event loop is too slow to serve, so that systemd restarts the process. */
+/**
+ * Sends no sign of life while the event loop is too slow to serve, so that systemd restarts the process. On a busy machine one
+ * message may take longer than the interval: the next one is left out, so that no other message waits behind a queue of them.
+ */
 function watch(watchdogMs: number | undefined, notify: Notify): () => void {
   if (watchdogMs === undefined) return nothing;
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
-  const timer = setInterval(() => {
+  let isSending = false;
+  const timer = setInterval(async () => {
     const worstMs = delay.max / 1e6;
     delay.reset();
-    if (worstMs < watchdogMs / 2) notify(['WATCHDOG=1']);
+    if (isSending || worstMs >= watchdogMs / 2) return;
+    isSending = true;
+    await notify(['WATCHDOG=1']);
+    isSending = false;
   }, watchdogMs / 3).unref();
   return () => {
     clearInterval(timer);

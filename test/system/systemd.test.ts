@@ -8,13 +8,17 @@ import { startTokenServer } from '../support/token-server.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const installed = ['systemd-notify', 'python3'].every((tool) => spawnSync(tool, ['--version']).status === 0);
+/** systemd-notify waits until the file descriptor it sends with BARRIER=1 is closed. */
 const RECEIVER = `
-import socket, sys
+import os, socket, sys, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
 print("bound", flush=True)
 while True:
-    print(s.recv(4096).decode().replace("\\n", " "), flush=True)
+    data, fds, _, _ = socket.recv_fds(s, 4096, 8)
+    print(data.decode().replace("\\n", " "), flush=True)
+    if fds: time.sleep(float(sys.argv[2]))
+    for fd in fds: os.close(fd)
 `;
 
 function endWithTest(child: ChildProcess): void {
@@ -25,10 +29,10 @@ function endWithTest(child: ChildProcess): void {
   });
 }
 
-/** Listens where systemd would; what it heard, one line a message. */
-async function startReceiver(folder: Folder): Promise<{ path: string; heard: string[] }> {
+/** Listens where systemd would; what it heard, one line a message. @param seconds it takes for each */
+async function startReceiver(folder: Folder, seconds: number): Promise<{ path: string; heard: string[] }> {
   const path = join(folder.path, 'notify');
-  const child = spawn('python3', ['-c', RECEIVER, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('python3', ['-c', RECEIVER, path, `${seconds}`], { stdio: ['ignore', 'pipe', 'inherit'] });
   endWithTest(child);
   const heard: string[] = [];
   child.stdout.setEncoding('utf8').on('data', (text: string) => heard.push(...text.split('\n').filter(Boolean)));
@@ -38,12 +42,15 @@ async function startReceiver(folder: Folder): Promise<{ path: string; heard: str
 }
 
 describe.skipIf(!installed && !process.env['CI'])('systemd', () => {
-  it('hears when the sidecar is ready, alive, reloading and stopping', async () => {
+  it.each([
+    { when: 'it reads at once', seconds: 0 },
+    { when: 'it takes twice as long as the watchdog is quick', seconds: 0.4 },
+  ])('hears when the sidecar is ready, alive, reloading and stopping, when $when', async ({ seconds }) => {
     const folder = createFolder();
     onTestFinished(() => folder[Symbol.dispose]());
     const tokens = await startTokenServer();
     onTestFinished(tokens.close);
-    const { path, heard } = await startReceiver(folder);
+    const { path, heard } = await startReceiver(folder, seconds);
     const secret = folder.write('secret', 'a-client-secret');
     const file = folder.write(
       'config.yaml',
@@ -66,7 +73,7 @@ describe.skipIf(!installed && !process.env['CI'])('systemd', () => {
         .poll(() => heard.filter((line) => message.test(line)).length, { timeout: 8000 })
         .toBeGreaterThanOrEqual(count);
     await hears(/^READY=1 STATUS=serving$/);
-    await hears(/^WATCHDOG=1$/, 2);
+    await hears(/^WATCHDOG=1$/, 4);
     child.kill('SIGHUP');
     await hears(/^READY=1/, 2);
     const order = heard.filter((line) => !/^(?:WATCHDOG|BARRIER)=/.test(line));
