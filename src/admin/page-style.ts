@@ -56,7 +56,7 @@ thead th { border-top: 0; color: var(--soft); font-size: .875rem; }
 .local { font-variant-numeric: tabular-nums; white-space: nowrap; color: var(--soft); }
 .verdict .local { color: inherit; }
 .utc .local { display: none; }
-@media (scripting: enabled) { .local { display: inline-block; min-width: 11em; padding-left: .5em; } }
+@media (scripting: enabled) { .local { display: inline-block; min-width: 18ch; padding-left: .5em; } }
 figure { margin: .5rem 0 0; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 26rem)); gap: .25rem 2rem; }
 figcaption { font-size: .875rem; overflow-wrap: anywhere; }
