@@ -156,11 +156,12 @@ describe('an upload to an API', () => {
     const child = fork(script, [`http://127.0.0.1:${port}`], { execArgv: [], stdio: 'ignore' });
     onTestFinished(() => void child.kill());
     const [own] = (await once(child, 'message')) as [number];
-    const seen: string[] = [];
-    for (let round = 0; round < ROUNDS && child.exitCode === null; round += 1) {
-      seen.push(await call(`http://127.0.0.1:${own}/api/up`, 'POST', 'x'.repeat(SIZE)));
+    // Which of its two events comes first is the system's choice: it is asked until it is wrong.
+    let seen = '413 too large';
+    for (let round = 0; round < 30 * ROUNDS && seen === '413 too large' && child.exitCode === null; round += 1) {
+      seen = await call(`http://127.0.0.1:${own}/api/up`, 'POST', 'x'.repeat(SIZE));
     }
-    expect(seen).not.toEqual(Array(ROUNDS).fill('413 too large'));
+    expect(seen).not.toBe('413 too large');
   });
 });
 
