@@ -1,7 +1,7 @@
 /** Attacks by one connection, one API, one file or one header, each at three sizes. */
 import type { Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import { type Api, type Attack, type BudgetWorld, FINE, takenOf } from './budget-world.ts';
+import { type Api, type Attack, type BudgetWorld, FINE, send, takenOf } from './budget-world.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -19,12 +19,6 @@ async function untilStill(sockets: readonly Socket[], limitMs = 8000): Promise<v
     before = now;
     await setTimeout(60);
   }
-}
-
-/** Sends in pieces, so that the amount accepted is visible. */
-function send(socket: Socket, text: string): void {
-  const bytes = Buffer.from(text, 'latin1');
-  for (let at = 0; at < bytes.length; at += 64 * KIB) socket.write(bytes.subarray(at, at + 64 * KIB));
 }
 
 /** All connections send the same. */
