@@ -41,8 +41,20 @@ export interface Connections {
   unfinished(socket?: Duplex): readonly ServerResponse[];
 }
 
-/** State of a connection. Mutable, so that a request does not change the map of connections. */
+/**
+ * The open connections, in a plain list, and each found by its socket. Not a map: one that changes with every connection
+ * leaves old tables behind, which keep closed connections in memory until a full collection.
+ */
+type Open = Connection[];
+
+const CONNECTION = Symbol('connection');
+
+type Known = Duplex & { [CONNECTION]?: Connection | undefined };
+
 interface Connection {
+  readonly socket: Socket;
+  /** Its place in the list. */
+  at: number;
   readonly running: ServerResponse[];
   latest: ServerResponse | undefined;
   idleSince: number;
@@ -60,7 +72,7 @@ const NOTHING: readonly ServerResponse[] = [];
  */
 export function createConnections(options: ConnectionsOptions): Connections {
   const { limit, onRefused, now = () => performance.now() } = options;
-  const open = new Map<Duplex, Connection>();
+  const open: Open = [];
   const endWith = createLingeringClose();
   const response = rawResponse(new SidecarError('SIDECAR_OVERLOADED', { retryAfterS: RETRY_AFTER_S }));
   const makeRoom = createRoom(open, now);
@@ -70,27 +82,30 @@ export function createConnections(options: ConnectionsOptions): Connections {
   return {
     admit(socket) {
       // Already counted: it came back after an upgrade that was not accepted.
-      if (open.has(socket)) return true;
-      if (open.size >= limit && !makeRoom()) {
+      if (connectionOf(socket)) return true;
+      if (open.length >= limit && !makeRoom()) {
         onRefused();
         endWith(socket, response);
         return false;
       }
-      open.set(socket, { running: [], latest: undefined, idleSince: now(), quietAt: socket.bytesRead });
-      socket.once('close', () => open.delete(socket));
+      add(open, {
+        socket,
+        at: open.length,
+        running: [],
+        latest: undefined,
+        idleSince: now(),
+        quietAt: socket.bytesRead,
+      });
       return true;
     },
     began(res) {
       inFlight += 1;
-      const connection = open.get(res.req.socket);
-      const before = connection?.latest;
-      connection?.running.push(res);
-      if (connection) connection.latest = res;
-      return before;
+      const connection = connectionOf(res.req.socket);
+      return connection && begin(connection, res);
     },
     ended(res) {
       inFlight -= 1;
-      const connection = open.get(res.req.socket);
+      const connection = connectionOf(res.req.socket);
       if (connection) finish(connection, res, now());
       if (inFlight === 0) onNone?.();
     },
@@ -100,14 +115,40 @@ export function createConnections(options: ConnectionsOptions): Connections {
         onNone = resolve;
         if (inFlight === 0) resolve();
       }),
-    idle: () => [...open].filter(isIdle).map(([socket]) => socket),
+    idle: () => open.filter(isIdle).map(({ socket }) => socket),
     unfinished: (socket) =>
-      socket ? (open.get(socket)?.running ?? NOTHING) : [...open.values()].flatMap(({ running }) => running),
+      socket ? (connectionOf(socket)?.running ?? NOTHING) : open.flatMap(({ running }) => running),
   };
 }
 
-function isIdle([socket, { running, quietAt }]: [Duplex, Connection]): boolean {
-  return running.length === 0 && (socket as Socket).bytesRead === quietAt;
+function connectionOf(socket: Duplex): Connection | undefined {
+  return (socket as Known)[CONNECTION];
+}
+
+function add(open: Open, connection: Connection): void {
+  const { socket } = connection;
+  open.push(connection);
+  (socket as Known)[CONNECTION] = connection;
+  socket.once('close', () => {
+    (socket as Known)[CONNECTION] = undefined;
+    const last = open.pop();
+    if (last === undefined || last === connection) return;
+    // The last one takes its place, so that nothing has to move up.
+    open[connection.at] = last;
+    last.at = connection.at;
+  });
+}
+
+function isIdle({ socket, running, quietAt }: Connection): boolean {
+  return running.length === 0 && socket.bytesRead === quietAt;
+}
+
+/** @returns the response before this one */
+function begin(connection: Connection, res: ServerResponse): ServerResponse | undefined {
+  const { latest } = connection;
+  connection.running.push(res);
+  connection.latest = res;
+  return latest;
 }
 
 function finish(connection: Connection, res: ServerResponse, at: number): void {
@@ -122,21 +163,21 @@ function finish(connection: Connection, res: ServerResponse, at: number): void {
 }
 
 /** Closes the connection that has been idle longest; returns false when none has been idle long enough. */
-function createRoom(open: ReadonlyMap<Duplex, Connection>, now: () => number): () => boolean {
+function createRoom(open: Open, now: () => number): () => boolean {
   /** Before this time no connection can have been idle long enough. */
   let nextAt = Number.NEGATIVE_INFINITY;
   return () => {
     if (now() < nextAt) return false;
-    let oldest: [Duplex, Connection] | undefined;
-    for (const entry of open)
-      if (entry[1].running.length === 0 && entry[1].idleSince < (oldest?.[1].idleSince ?? Number.POSITIVE_INFINITY))
-        oldest = entry;
-    const idleSince = oldest?.[1].idleSince ?? now();
+    let oldest: Connection | undefined;
+    for (const connection of open)
+      if (connection.running.length === 0 && connection.idleSince < (oldest?.idleSince ?? Number.POSITIVE_INFINITY))
+        oldest = connection;
+    const idleSince = oldest?.idleSince ?? now();
     if (oldest === undefined || now() - idleSince < MIN_IDLE_MS) {
       nextAt = idleSince + MIN_IDLE_MS;
       return false;
     }
-    oldest[0].destroy();
+    oldest.socket.destroy();
     return true;
   };
 }

@@ -49,7 +49,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   #responded = false;
   /** The head was written to the caller. */
   #responding = false;
-  #queued: NodeJS.Timeout | undefined;
+  #leaveQueue: (() => void) | undefined;
   #givenUp = false;
   #sentAt = 0;
   /** When the body was sent, too. */
@@ -67,9 +67,9 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 
   send(): void {
     const { res, error } = this.#exchange;
-    const { waiting, maxWaiting } = this.#route;
+    const { queue } = this.#route;
     if (error || res.destroyed || res.headersSent) this.#giveUp(new SidecarError('CALLER_ABORTED'));
-    else if (waiting.size >= maxWaiting) this.#giveUp(busy());
+    else if (queue.count >= queue.most) this.#giveUp(busy());
     else this.#dispatch();
   }
 
@@ -82,12 +82,10 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
       headers: this.#headers(),
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
     };
-    const { direct, dispatcher, waiting } = this.#route;
+    const { direct, dispatcher, queue } = this.#route;
     const isTaken = (upgrade ? createUpgrade(direct, req.socket) : dispatcher).dispatch(options, this);
-    // A request that has a connection waits only for the connect, which has its own time limit.
     if (isTaken || this.#controller !== undefined || this.#exchange.attempt !== this) return;
-    waiting.add(this);
-    if (this.#route.isBusy()) this.#queued = setTimeout(() => this.#giveUp(busy()), this.#route.queueMs);
+    this.#leaveQueue = queue.enter(() => this.#giveUp(busy()));
   }
 
   #headers(): string[] {
@@ -99,17 +97,16 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#route.waiting.delete(this);
+    this.#leaveQueue?.();
     this.#controller = controller;
     this.#sentAt = performance.now();
-    clearTimeout(this.#queued);
     // The caller may have gone while the request waited for a connection.
     if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
     else this.#exchange.countSent();
   }
 
   onRequestSent(): void {
-    this.#allSentAt = performance.now();
+    this.#allSentAt = this.#exchange.body.kind === 'none' ? this.#sentAt : performance.now();
   }
 
   /** Called only for a request that offered an upgrade; any other 101 is a failure. */
@@ -179,7 +176,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#route.waiting.delete(this);
+    this.#leaveQueue?.();
     if (this.#discarded !== undefined || this.#givenUp) return;
     this.#release();
     // undici does not destroy the body of a request that it never started.
@@ -214,6 +211,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 
   /** Ends a request that waits for a connection: undici cannot cancel it, `onRequestStart` aborts it before any byte. */
   #giveUp(error: SidecarError): void {
+    if (this.#givenUp) return;
     this.#givenUp = true;
     this.#release();
     if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
@@ -222,7 +220,6 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 
   #release(): void {
     this.#exchange.attempt = undefined;
-    clearTimeout(this.#queued);
     clearTimeout(this.#final);
     this.stopWaiting();
   }

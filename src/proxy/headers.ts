@@ -1,8 +1,8 @@
 /**
- * Header policy in both directions, on raw header lines, so order, case and repetition stay. Hop-by-hop fields (RFC 9110
- * §7.6.1) and fields that could imitate the sidecar's are removed before the sidecar adds its own: so a `Connection` option
- * cannot remove the injected token.
+ * Header policy in both directions, in one pass over raw header lines, so order, case and repetition stay. What must not be
+ * forwarded is removed before the sidecar adds its own fields: so a `Connection` option cannot remove the injected token.
  */
+import { ofRequest, ofResponse, type Treatment } from './header-treatments.ts';
 
 /** The parts of a request's headers that the gate and the forwarder need, read in one pass. */
 export interface RequestHead {
@@ -37,85 +37,74 @@ export interface RequestHead {
 }
 
 const VIA_US = /(?:^|[\s,])aritma-sidecar(?:$|[\s,])/i;
-const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
+/** Names beyond this are judged each time: callers and APIs choose how many there are. */
+const MAX_NAMES = 512;
+const MAX_NAME_CHARS = 64;
+const isLoggable = (id: string) => /^[A-Za-z0-9._:/+=-]{1,128}$/.test(id);
 
-/** `drop`: never forwarded · `note`: read by the sidecar, not forwarded · the others: read and forwarded. */
-type Treatment = 'drop' | 'note' | 'both' | 'origin' | 'site' | 'forwarded' | 'method' | 'target';
-
-const TREATMENTS = new Map<string, Treatment>([
-  ...names('note', 'host', 'connection', 'expect', 'content-length', 'transfer-encoding', 'x-request-id'),
-  ...names('note', 'authorization', 'x-sidecar-key', 'upgrade'),
-  // Hop-by-hop fields (RFC 9110 §7.6.1).
-  ...names('drop', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'http2-settings'),
-  // Only the sidecar may send these, to the API or to the caller.
-  ...names('drop', 'proxy-authorization', 'proxy-authenticate', 'x-sidecar-error'),
-  ...names('forwarded', 'via', 'forwarded'),
-  ...names('method', 'x-http-method-override', 'x-http-method', 'x-method-override'),
-  ...names('target', 'x-original-url', 'x-rewrite-url', 'x-original-uri'),
-  ...names('both', 'traceparent', 'referer', 'sec-fetch-mode', 'upgrade-insecure-requests'),
-  ['origin', 'origin'],
-  ['sec-fetch-site', 'site'],
-]);
-
-function names(treatment: Treatment, ...list: readonly string[]): [string, Treatment][] {
-  return list.map((name) => [name, treatment]);
-}
-
-/** Reads `IncomingMessage.rawHeaders`. Node has already refused lines that are no header fields. */
-export function readRequestHead(raw: readonly string[]): RequestHead {
-  const sorted: Sorted = { noted: new Map(), forward: [], fromBrowser: false, forwarded: false };
-  for (let index = 0; index < raw.length; index += 2) sort(sorted, raw[index] ?? '', raw[index + 1] ?? '');
-  const { noted, forward, fromBrowser, forwarded } = sorted;
-  const named = connectionOptions(noted.get('connection'));
-  const requestId = noted.get('x-request-id')?.[0];
-  return {
-    forward: named ? without(forward, named) : forward,
-    hosts: noted.get('host') ?? [],
-    fromBrowser: fromBrowser || isPagesOwn(noted),
-    navigates: isNavigation(noted),
-    referers: noted.get('referer'),
-    forwarded,
-    looped: forwarded && isLoop(forward),
-    expect: noted.get('expect')?.join(', '),
-    transferEncoding: noted.get('transfer-encoding')?.join(', '),
-    contentLength: noted.get('content-length')?.[0],
-    offersUpgrade: noted.has('upgrade') && /\bupgrade\b/i.test(noted.get('connection')?.join() ?? ''),
-    methodOverrides: noted.get('method'),
-    targetOverrides: noted.get('target'),
-    traceparent: noted.get('traceparent')?.[0],
-    keys: noted.get('x-sidecar-key') ?? [],
-    authorizations: noted.get('authorization') ?? [],
-    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : undefined,
+/** Programs send the same few names again and again, in the same spelling: the treatment of each is looked up once. */
+function remembered(treatmentOf: (line: string) => Treatment): (line: string) => Treatment {
+  const known = new Map<string, Treatment>();
+  return (line) => {
+    const found = known.get(line);
+    if (found !== undefined) return found;
+    const treatment = treatmentOf(line);
+    // A copy: the name may be a part of a string that would stay in memory.
+    if (known.size < MAX_NAMES && line.length <= MAX_NAME_CHARS) known.set(Buffer.from(line).toString(), treatment);
+    return treatment;
   };
 }
 
-interface Sorted {
-  readonly noted: Map<string, string[]>;
-  readonly forward: string[];
-  fromBrowser: boolean;
-  forwarded: boolean;
-}
+const requestTreatment = remembered(ofRequest);
+const responseTreatment = remembered(ofResponse);
 
-function sort(into: Sorted, line: string, value: string): void {
-  const name = plainName(line);
-  const treatment = TREATMENTS.get(name);
-  if (treatment === 'drop') return;
-  if (treatment === 'note') {
-    // `Content_Length` and the like are neither used nor forwarded.
-    if (!ODD_NAME.test(line)) note(into.noted, name, value);
-    return;
+/** Reads `IncomingMessage.rawHeaders`. Node has already refused lines that are no header fields. */
+export function readRequestHead(raw: readonly string[]): RequestHead {
+  const noted: Noted = [];
+  const forward: string[] = [];
+  for (let index = 0; index < raw.length; index += 2) {
+    const line = raw[index] ?? '';
+    const value = raw[index + 1] ?? '';
+    const { noteAs, isForwarded } = requestTreatment(line);
+    if (noteAs !== undefined) noted.push(noteAs, value);
+    if (isForwarded) forward.push(line, value);
   }
-  if (treatment === 'both') note(into.noted, name, value);
-  if (treatment === 'method' || treatment === 'target' || treatment === 'site') note(into.noted, treatment, value);
-  if (treatment === 'origin' || (treatment === 'site' && !isHarmless(value))) into.fromBrowser = true;
-  if (treatment === 'forwarded' || name.startsWith('x-forwarded')) into.forwarded = true;
-  into.forward.push(line, value);
+  const connection = valuesOf(noted, 'connection');
+  const named = connectionOptions(connection);
+  const forwarded = valuesOf(noted, 'proxy') !== undefined;
+  return {
+    forward: named ? without(forward, named) : forward,
+    hosts: valuesOf(noted, 'host') ?? [],
+    fromBrowser: valuesOf(noted, 'origin') !== undefined || isFromPage(noted),
+    navigates: isNavigation(noted),
+    referers: valuesOf(noted, 'referer'),
+    forwarded,
+    looped: forwarded && isLoop(forward),
+    expect: valuesOf(noted, 'expect')?.join(', '),
+    transferEncoding: valuesOf(noted, 'transfer-encoding')?.join(', '),
+    contentLength: valuesOf(noted, 'content-length')?.[0],
+    offersUpgrade:
+      connection !== undefined && valuesOf(noted, 'upgrade') !== undefined && /\bupgrade\b/i.test(connection.join()),
+    methodOverrides: valuesOf(noted, 'method'),
+    targetOverrides: valuesOf(noted, 'target'),
+    traceparent: valuesOf(noted, 'traceparent')?.[0],
+    keys: valuesOf(noted, 'x-sidecar-key') ?? [],
+    authorizations: valuesOf(noted, 'authorization') ?? [],
+    requestId: valuesOf(noted, 'x-request-id')?.slice(0, 1).find(isLoggable),
+  };
 }
 
-function note(noted: Map<string, string[]>, name: string, value: string): void {
-  const values = noted.get(name);
-  if (values) values.push(value);
-  else noted.set(name, [value]);
+/** Flat name, value, …: a list is faster to read than a map when it has two entries, as it usually has. */
+type Noted = string[];
+
+function valuesOf(noted: Noted, name: string): readonly string[] | undefined {
+  let values: string[] | undefined;
+  for (let index = 0; index < noted.length; index += 2) {
+    if (noted[index] !== name) continue;
+    values ??= [];
+    values.push(noted[index + 1] ?? '');
+  }
+  return values;
 }
 
 /** RFC 9110 §7.6.3: `Via` shows loops. */
@@ -125,30 +114,21 @@ function isLoop(forward: readonly string[]): boolean {
   );
 }
 
-/** A user's own navigation (`none`) is not a cross-site request. */
-function isHarmless(site: string): boolean {
-  return site === 'none' || site === 'same-origin';
-}
-
-const ODD_NAME = /[^A-Za-z0-9-]/;
-
 /** Browsers send Fetch Metadata only to localhost and https; elsewhere they still send `Upgrade-Insecure-Requests`. */
-function isNavigation(noted: Sorted['noted']): boolean {
-  return noted.has('upgrade-insecure-requests') || noted.get('sec-fetch-mode')?.includes('navigate') === true;
-}
-
-/** The sidecar has no pages, so a same-origin request that is no navigation comes from a page of the API. */
-function isPagesOwn(noted: Sorted['noted']): boolean {
-  return noted.get('site')?.includes('same-origin') === true && noted.has('sec-fetch-mode') && !isNavigation(noted);
+function isNavigation(noted: Noted): boolean {
+  if (valuesOf(noted, 'upgrade-insecure-requests')) return true;
+  return valuesOf(noted, 'sec-fetch-mode')?.includes('navigate') === true;
 }
 
 /**
- * Lower case, with odd characters as `-`: CGI-style servers treat `Authorization_` or `X.Name` like the plain names. Linear
- * time, because the caller chooses the length of a name.
+ * A user's own navigation (`none`) is not a cross-site request. The sidecar has no pages, so a same-origin request that is no
+ * navigation comes from a page of the API.
  */
-function plainName(line: string): string {
-  const name = line.toLowerCase();
-  return ODD_NAME.test(name) ? name.replace(/[^a-z0-9-]/g, '-').replace(/(?<!-)-+$/, '') : name;
+function isFromPage(noted: Noted): boolean {
+  const sites = valuesOf(noted, 'sec-fetch-site');
+  if (sites === undefined) return false;
+  if (sites.some((site) => site !== 'none' && site !== 'same-origin')) return true;
+  return sites.includes('same-origin') && valuesOf(noted, 'sec-fetch-mode') !== undefined && !isNavigation(noted);
 }
 
 /** Returns the header names that `Connection` lists; undefined when it lists only `close` or `keep-alive`. */
@@ -174,14 +154,6 @@ function without(flat: readonly string[], names: ReadonlySet<string>): string[] 
   return kept;
 }
 
-/** Never forwarded to a caller. */
-const DROPPED_FROM_RESPONSE: ReadonlySet<string> = new Set([
-  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-connection', 'te'],
-  ...['trailer', 'transfer-encoding', 'upgrade', 'x-sidecar-error'],
-]);
-
-const NOTED_IN_RESPONSE: ReadonlySet<string> = new Set(['connection', 'www-authenticate', 'x-request-id']);
-
 export interface ResponseHead {
   /** Flat name, value, … for `writeHead`. */
   readonly headers: string[];
@@ -195,22 +167,24 @@ export interface ResponseHead {
  * @param token removed from names and values, in case the upstream repeats it
  */
 export function readResponseHead(raw: readonly (Buffer | string)[], status: number, token: string): ResponseHead {
+  const lines = textsOf(raw);
   const headers: string[] = [];
-  const noted = new Map<string, string[]>();
-  for (let index = 0; index < raw.length; index += 2) {
-    const line = text(raw[index]);
-    const value = text(raw[index + 1]);
-    const name = line.toLowerCase();
-    if (NOTED_IN_RESPONSE.has(name)) note(noted, name, value);
-    // With a length, the caller would read the next response as the content of this one (RFC 9110 §8.6).
-    if (DROPPED_FROM_RESPONSE.has(name) || (name === 'content-length' && (status === 204 || status < 200))) continue;
+  const noted: Noted = [];
+  // With a length, the caller would read the next response as the content of this one (RFC 9110 §8.6).
+  const hasNoLength = status === 204 || status < 200;
+  for (let index = 0; index < lines.length; index += 2) {
+    const line = lines[index] ?? '';
+    const value = lines[index + 1] ?? '';
+    const { noteAs, isForwarded } = responseTreatment(line);
+    if (noteAs !== undefined) noted.push(noteAs, value);
+    if (!isForwarded || (hasNoLength && noteAs === 'content-length')) continue;
     headers.push(nameWithout(token, line), valueWithout(token, value));
   }
-  const named = connectionOptions(noted.get('connection'));
+  const named = connectionOptions(valuesOf(noted, 'connection'));
   return {
     headers: named ? without(headers, named) : headers,
-    challenges: noted.get('www-authenticate') ?? [],
-    hasRequestId: noted.has('x-request-id'),
+    challenges: valuesOf(noted, 'www-authenticate') ?? [],
+    hasRequestId: valuesOf(noted, 'x-request-id') !== undefined,
   };
 }
 
@@ -223,7 +197,7 @@ function nameWithout(token: string, name: string): string {
 
 /** Removes the token, plain or percent-encoded as in a URL. */
 function valueWithout(token: string, value: string): string {
-  if (value.length < token.length) return value;
+  if (value.length < token.length || !(value.includes(token) || value.includes('%'))) return value;
   const hidden = value.replaceAll(token, '[token]');
   if (!hidden.includes('%')) return hidden;
   const plain = hidden.replace(/%([0-9a-f]{2})/gi, (_all, hex: string) =>
@@ -232,8 +206,28 @@ function valueWithout(token: string, value: string): string {
   return plain.includes(token) ? '[token]' : hidden;
 }
 
-function text(bytes: Buffer | string = ''): string {
-  return typeof bytes === 'string' ? bytes : bytes.toString('latin1');
+/** Decodes all at once where they are slices of the same received bytes, as they usually are. */
+function textsOf(raw: readonly (Buffer | string)[]): readonly string[] {
+  const first = raw[0];
+  const last = raw[raw.length - 1];
+  if (typeof first !== 'object' || typeof last !== 'object') return raw.map(text);
+  const { buffer, byteOffset: from } = first;
+  const end = last.byteOffset + last.length;
+  if (last.buffer !== buffer || end < from) return raw.map(text);
+  const whole = Buffer.from(buffer, from, end - from).toString('latin1');
+  const texts: string[] = [];
+  for (let index = 0; index < raw.length; index += 1) {
+    const part = raw[index];
+    if (typeof part !== 'object' || part.buffer !== buffer) return raw.map(text);
+    const at = part.byteOffset - from;
+    if (at < 0 || at + part.length > whole.length) return raw.map(text);
+    texts.push(whole.substring(at, at + part.length));
+  }
+  return texts;
+}
+
+function text(part: Buffer | string): string {
+  return typeof part === 'string' ? part : part.toString('latin1');
 }
 
 /** Returns the headers with `Max-Forwards` reduced by one; `ends here` when it was 0 (RFC 9110 §7.6.2). */

@@ -10,6 +10,7 @@ import type { Direct } from '../net/egress.ts';
 import type { Place } from '../net/place.ts';
 import type { Token, TokenKey } from '../oauth/token.ts';
 import type { RoutePattern } from './admission.ts';
+import type { Queue } from './queue.ts';
 import type { QuotaLimits } from './rate-limits.ts';
 import type { Rewrite } from './rewrite.ts';
 
@@ -27,8 +28,6 @@ export interface Route extends RoutePattern {
   readonly direct: Direct;
   /** Whether this error is of a connection that had carried a response before. */
   readonly wasReused: (error: Error) => boolean;
-  /** Whether requests wait for a free connection. */
-  readonly isBusy: () => boolean;
   /** Names the API in failure messages. */
   readonly place: Place;
   readonly tokens: RouteTokens;
@@ -39,11 +38,8 @@ export interface Route extends RoutePattern {
   readonly upgrade: boolean;
   /** Undefined = headers are not rewritten. */
   readonly rewrite: Rewrite | undefined;
-  /** Requests without a connection yet, including abandoned ones; and their largest number. */
-  readonly waiting: Set<object>;
-  readonly maxWaiting: number;
-  /** Longest wait for a connection, ms. */
-  readonly queueMs: number;
+  /** Requests that wait for a connection. */
+  readonly queue: Queue;
   /** For metrics. */
   readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
 }

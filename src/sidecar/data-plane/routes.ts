@@ -4,6 +4,7 @@ import type { Config, RouteConfig } from '../../config/schema.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { createEgress, type Egress, type Outbound } from '../../net/egress.ts';
 import { placeOf } from '../../net/place.ts';
+import { createQueue } from '../../proxy/queue.ts';
 import { createRewrite } from '../../proxy/rewrite.ts';
 import type { Route, RouteTokens } from '../../proxy/route.ts';
 
@@ -46,7 +47,7 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
     const { path, upstream, allow, limits, replayOn401, upgrade } = route;
     return {
       ...{ path, basePath: upstream.basePath, allow, limits, replayOn401, upgrade },
-      ...{ dispatcher, direct, wasReused, isBusy },
+      ...{ dispatcher, direct, wasReused },
       place: {
         ...placeOf({ base: upstream, owner: `route ${path}`, option: 'upstream' }, settings, timeouts.connect),
         responseSeconds: timeouts.firstByte / 1000,
@@ -54,11 +55,9 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
       tokens: tokensFor(route),
       metrics: metrics.forRoute(path),
       rewrite: createRewrite(route),
-      queueMs: timeouts.queue,
       onReplay: metrics.replay,
       // Each caller's connection has at most one waiting request; undici also keeps abandoned ones, hence twice that.
-      maxWaiting: 2 * settings.config.limits.connections,
-      waiting: new Set(),
+      queue: createQueue({ most: 2 * settings.config.limits.connections, longestMs: timeouts.queue, isBusy }),
     };
   });
   const all = () => [...egresses.values()];
