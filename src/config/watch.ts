@@ -47,31 +47,35 @@ export function watchFiles(
   let report = onNoEvents;
   let quiet = 0;
   let quietEnough = QUIET_LOOKS;
-  let stop: () => void;
+  let stop = () => undefined as unknown;
   const lookOften = () => {
+    stop();
     quiet = 0;
     stop = system.every(QUICK_MS, () => {
       quiet = look() ? quiet + 1 : 0;
       if (quiet >= quietEnough) relyOnEvents();
     });
   };
+  const onEvent = () => {
+    lookOften();
+    look();
+  };
+  const lookSeldom = () => {
+    // Never two looks in a row at what has changed: half a second has to pass between them.
+    if (!look()) lookOften();
+  };
   const relyOnEvents = () => {
     try {
-      const wake = () => {
-        stop();
-        lookOften();
-        look();
-      };
-      const unsubscribe = system.subscribe(files(), wake);
+      const unsubscribe = system.subscribe(files(), onEvent);
       stop();
-      const stopLooking = system.every(SLOW_MS, () => look() || wake());
+      const stopLooking = system.every(SLOW_MS, lookSeldom);
       stop = () => {
         unsubscribe();
         stopLooking();
       };
       quietEnough = QUIET_LOOKS;
       // What changed before the subscription.
-      if (!look()) wake();
+      lookSeldom();
     } catch (error) {
       quiet = 0;
       quietEnough = RETRY_LOOKS;
