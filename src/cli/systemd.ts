@@ -90,7 +90,8 @@ function notifier(socket: string, onFailure: (errno: string) => void): Notify {
  */
 function watch(watchdogMs: number | undefined, notify: Notify): () => void {
   if (watchdogMs === undefined) return nothing;
-  const delay = monitorEventLoopDelay({ resolution: 20 });
+  // It wakes an idle process that often, and finds every delay longer than this.
+  const delay = monitorEventLoopDelay({ resolution: Math.max(20, Math.floor(watchdogMs / 20)) });
   delay.enable();
   let isSending = false;
   const timer = setInterval(async () => {

@@ -10,6 +10,7 @@ import {
   Registry,
   type RegistryContentType,
 } from 'prom-client';
+import { createEventLoopLag, type EventLoopLag, type LagReading, systemLag } from './event-loop-lag.ts';
 import { createHistogram, type Histogram } from './histogram.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -37,6 +38,8 @@ export interface MetricRegistry {
   family(type: 'counter' | 'gauge', options: FamilyOptions): Family;
   /** Creates a histogram with exactly one label. @param buckets upper bounds, ascending, in seconds */
   histogram(options: FamilyOptions, buckets: readonly number[]): Histogram;
+  /** Tell it of every request. */
+  readonly eventLoopLag: Pick<EventLoopLag, 'isNoted' | 'noteRequest'>;
   /** Renders all metrics and prom-client's process metrics, as of now. */
   render(format: 'text' | 'openMetrics'): Promise<string>;
 }
@@ -50,9 +53,12 @@ const CONTENT_TYPE: { readonly text: RegistryContentType; readonly openMetrics: 
 export function createMetricRegistry(): MetricRegistry {
   const registry = new Registry();
   const histograms: Histogram[] = [];
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: NEVER_MS });
+  const eventLoopLag = createEventLoopLag(systemLag());
+  replaceLagGauges(registry, eventLoopLag);
   return {
     contentType: CONTENT_TYPE,
+    eventLoopLag,
     family: (type, options) => createFamily(type, options, registry),
     histogram({ labels: [label = ''], ...options }, buckets) {
       const histogram = createHistogram({ ...options, label, buckets });
@@ -64,6 +70,35 @@ export function createMetricRegistry(): MetricRegistry {
       const own = histograms.map((histogram) => histogram.read());
       return reading.then((others) => renderReading([...others, ...own], format));
     },
+  };
+}
+
+/** Makes the event loop monitor of prom-client, which cannot be turned off, wake the process every 24 days. */
+const NEVER_MS = 2 ** 31 - 1;
+
+const LAG_HELP: Readonly<Record<keyof LagReading, string>> = {
+  min: 'The minimum recorded event loop delay.',
+  max: 'The maximum recorded event loop delay.',
+  mean: 'The mean of the recorded event loop delays.',
+  stddev: 'The standard deviation of the recorded event loop delays.',
+  p50: 'The 50th percentile of the recorded event loop delays.',
+  p90: 'The 90th percentile of the recorded event loop delays.',
+  p99: 'The 99th percentile of the recorded event loop delays.',
+};
+
+/** Replaces the gauges of that monitor by our own of the same names. */
+function replaceLagGauges(registry: Registry, lag: EventLoopLag): void {
+  const measures = Object.keys(LAG_HELP) as (keyof LagReading)[];
+  const gauges = measures.map((measure) => {
+    const name = `nodejs_eventloop_lag_${measure}_seconds`;
+    registry.removeSingleMetric(name);
+    // The first one fills them all: reading starts the next measurement.
+    const collect = measure === measures[0] ? { collect: () => fill() } : {};
+    return [measure, new Gauge({ name, help: LAG_HELP[measure], registers: [registry], ...collect })] as const;
+  });
+  const fill = () => {
+    const reading = lag.read();
+    for (const [measure, gauge] of gauges) gauge.set(reading[measure]);
   };
 }
 

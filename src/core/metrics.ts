@@ -170,6 +170,7 @@ interface Present {
 /** Creates one registry with all metrics and prom-client's process metrics. */
 export function createMetrics(version: string): Metrics {
   const registry = createMetricRegistry();
+  const { eventLoopLag } = registry;
   const families = buildFamilies(registry);
   const durations = buildHistograms(registry);
   const count = (name: keyof Families, labels: Labels = {}) => {
@@ -191,6 +192,7 @@ export function createMetrics(version: string): Metrics {
     forRoute: (route) => routeMetrics(families.requests_total, durations.request_duration_seconds, route),
     inFlight(delta) {
       inFlight.value += delta;
+      if (!eventLoopLag.isNoted) eventLoopLag.noteRequest();
     },
     authorizationDropped: () => count('caller_authorization_dropped_total'),
     auditFailing(failing) {

@@ -86,7 +86,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   );
   Object.assign(state, { listening: true, listen: proxies.map(({ bound }) => bound.text) });
   announce({ admins, proxies }, options);
-  const stopWatching = watch(reloader);
+  const stopWatching = watch(reloader, log);
   const stop = async () => {
     state.draining = true;
     admin.drain();
@@ -105,9 +105,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   };
 }
 
-function watch(reloader: Reloader): () => void {
+function watch(reloader: Reloader, log: Log): () => void {
   const onChange = () => void reloader.reload('file change', false);
-  return watchFiles(() => reloader.current().loaded.files, onChange);
+  const onNoEvents = (errno: string) => log.debug('files are checked twice a second: no events of changes', { errno });
+  return watchFiles(() => reloader.current().loaded.files, onChange, { onNoEvents });
 }
 
 function scheduleRotations(reloader: Reloader, log: Log, metrics: Metrics): RotationScheduler {

@@ -7,6 +7,8 @@ export interface Options {
   readonly seconds: number;
   /** Requests of the workload `memory`. */
   readonly requests: number;
+  /** Length of the workload `idle`. */
+  readonly idleSeconds: number;
   /** Names; absent = all. */
   readonly subjects: readonly string[] | undefined;
   readonly workloads: readonly string[] | undefined;
@@ -37,6 +39,7 @@ export const USAGE = `npm run bench -- [options]
   --subjects a,b      measure only these subjects
   --workloads x,y     run only these workloads
   --requests N        requests of the workload memory (1000000)
+  --idle-seconds S    length of the workload idle (60)
   --json FILE         write everything measured
   --svg FILE          write a chart
   --profile FOLDER    write a CPU profile of every sidecar
@@ -55,6 +58,7 @@ export function readOptions(args: readonly string[]): Options {
       rounds: { type: 'string' },
       seconds: { type: 'string' },
       requests: { type: 'string' },
+      'idle-seconds': { type: 'string' },
       subjects: { type: 'string' },
       workloads: { type: 'string' },
       json: { type: 'string' },
@@ -73,6 +77,7 @@ export function readOptions(args: readonly string[]): Options {
     rounds: positive('rounds', values.rounds ?? (smoke ? '1' : '5')),
     seconds: positive('seconds', values.seconds ?? (smoke ? '0.15' : '2')),
     requests: positive('requests', values.requests ?? (smoke ? '2000' : '1000000')),
+    idleSeconds: positive('idle-seconds', values['idle-seconds'] ?? (smoke ? '0.5' : '60')),
     subjects: values.subjects?.split(',') ?? (values.flags ? ['sidecar', 'floor'] : undefined),
     workloads: values.workloads?.split(',') ?? (values.flags ? FLAG_WORKLOADS : undefined),
     json: values.json,

@@ -10,6 +10,7 @@ import { FLAG_SETS } from './subjects/flag-sets.ts';
 import { BEFORE, sidecarFrom } from './subjects/sidecar.ts';
 import type { Subject } from './subjects/subject.ts';
 import { type ColdResult, runCold } from './workloads/cold.ts';
+import { type IdleResult, measureIdle } from './workloads/idle.ts';
 import { loads } from './workloads/load.ts';
 import { type MemoryResult, watchMemory } from './workloads/memory.ts';
 import { runSparse, type SparseOptions, type SparseResult } from './workloads/sparse.ts';
@@ -32,9 +33,11 @@ const SPARSE = [
   { pauseS: 90, count: 2 },
 ];
 const APART_MS = 550;
+/** For the garbage of the start, and whatever goes on for a while after a call. */
+const IDLE_SETTLE_S = 15;
 const SPARSE_SMOKE = [{ pauseS: 0.1, count: 1 }];
 
-const APART = ['sparse', 'cold', 'start', 'memory', 'package'];
+const APART = ['sparse', 'idle', 'cold', 'start', 'memory', 'package'];
 
 /** @throws Error that lists the known names, for an unknown one */
 export function checkNames({ subjects = [], workloads = [] }: Options): void {
@@ -100,10 +103,11 @@ export async function runWorkloads(
   }
   const sparse =
     wanted('sparse') && world.upstream.tlsPort !== undefined ? await runAllSparse(world, subjects, options) : [];
+  const idle = wanted('idle') && world.upstream.tlsPort !== undefined ? await idleAll(world, subjects, options) : [];
   const starts = wanted('start') && withSidecar ? await timeStarts(world, options.rounds) : [];
   const memory = wanted('memory') ? await watchAll(world, lanes, subjects, options) : [];
   const size = wanted('package') && options.from === 'dist' ? await measurePackage() : undefined;
-  return { rounds, sparse, cold, memory, starts, package: size };
+  return { rounds, sparse, idle, cold, memory, starts, package: size };
 }
 
 function lanesOf({ variants = [PLAIN], sidecarOnly, direct }: Workload, subjects: readonly Subject[]): Lane[] {
@@ -134,6 +138,15 @@ async function runAllSparse(world: World, subjects: readonly Subject[], { smoke 
   // Not in the same moment, or each waits for the others' handshakes.
   const runs = takers.map((taker, index) => pause(index * apartMs).then(() => runSparse(world, taker)));
   return (await Promise.all(runs)).flat();
+}
+
+/** All at once: they do nothing. */
+async function idleAll(world: World, subjects: readonly Subject[], options: Options): Promise<IdleResult[]> {
+  say('nobody calls');
+  const measured = subjects.filter(({ name }) => !options.smoke || name === 'sidecar');
+  const settleS = options.smoke ? 0 : IDLE_SETTLE_S;
+  const seconds = options.idleSeconds;
+  return await Promise.all(measured.map((subject) => measureIdle(world, { subject, settleS, seconds })));
 }
 
 async function watchAll(

@@ -33,6 +33,7 @@ export interface SidecarProcessOptions {
   readonly main?: string | undefined;
   /** JavaScript that runs in the process before the program. */
   readonly before?: string;
+  readonly env?: Readonly<Record<string, string>>;
   /** Program that starts Node, with its arguments; default: Node itself. */
   readonly launcher?: readonly string[];
 }
@@ -45,11 +46,11 @@ export async function startSidecarProcess(options: SidecarProcessOptions): Promi
   writeFileSync(join(folder, 'secret'), 'secret-of-the-test', { mode: 0o600 });
   const file = join(folder, 'config.json');
   writeFileSync(file, JSON.stringify(configOf(options, join(folder, 'secret'))));
-  const { launcher = [], nodeArgs = [], main = MAIN, before } = options;
+  const { launcher = [], nodeArgs = [], main = MAIN, before, env } = options;
   const program = before === undefined ? main : join(folder, 'before.mjs');
   if (before !== undefined) writeFileSync(program, `${before}\nawait import(${JSON.stringify(main)});\n`);
   const [command = '', ...args] = [...launcher, process.execPath, ...nodeArgs, program, 'serve', '--config', file];
-  const child = spawn(command, args, { cwd: folder, env: COMPILED, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { cwd: folder, env: { ...COMPILED, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   const output = { stdout: '', stderr: '' };
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -33,11 +33,13 @@ describe('npm run bench -- --smoke', () => {
       expect(values.p99Ms?.median).toBeGreaterThanOrEqual(values.p50Ms?.median ?? Infinity);
       expect(values.cpuUs?.median ?? 0).toBeGreaterThanOrEqual(lane === 'direct' ? 0 : 1);
     }
-    const { sparse, cold, starts, memory } = report.findings;
+    const { sparse, idle, cold, starts, memory } = report.findings;
     expect(sparse).toMatchObject([
       { subject: 'sidecar', errors: 0 },
       { subject: 'sidecar, warm', errors: 0 },
     ]);
+    expect(idle).toMatchObject([{ subject: 'sidecar' }]);
+    expect(idle[0]?.seconds).toBeGreaterThanOrEqual(0.5);
     expect(cold).toMatchObject([{ tokenRequests: 1, result: { errors: {} } }]);
     expect(cold[0]?.result.requests).toBe(cold[0]?.callers);
     expect(starts[0]).toBeGreaterThan(10);

@@ -1,4 +1,4 @@
-/** Reads CPU time and resident memory of a process and its children from Linux. */
+/** Reads CPU time, wake-ups and resident memory of a process and its children from Linux. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 /** Unit of /proc/PID/stat; the same on every Linux that Node runs on. */
@@ -12,6 +12,13 @@ export function treeOf(pids: readonly number[]): number[] {
 /** Returns the CPU seconds (user and system) of exactly these processes so far, in nanoseconds if the kernel counts them. */
 export function cpuSeconds(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + (scheduledSeconds(pid) ?? statSeconds(pid)), 0);
+}
+
+/** Returns how often all their threads have waited for something and gone on, so far. Misses threads that have ended. */
+export function wakeUps(pids: readonly number[]): number {
+  const tasks = pids.flatMap((pid) => tasksOf(pid).map((task) => `/proc/${pid}/task/${task}/status`));
+  const counts = tasks.map((file) => /^voluntary_ctxt_switches:\s+(\d+)$/m.exec(read(file) ?? '')?.[1]);
+  return counts.reduce((sum, count) => sum + Number(count ?? 0), 0);
 }
 
 /** Returns bytes; shared memory counts for each process. */

@@ -4,6 +4,7 @@ import type { Options } from '../options.ts';
 import type { Round } from '../rounds.ts';
 import { SUBJECTS } from '../subjects/all.ts';
 import type { ColdResult } from '../workloads/cold.ts';
+import type { IdleResult } from '../workloads/idle.ts';
 import type { MemoryResult } from '../workloads/memory.ts';
 import type { SparseResult } from '../workloads/sparse.ts';
 import type { PackageSize } from '../workloads/start.ts';
@@ -14,6 +15,7 @@ import { judge, type Verdict } from './targets.ts';
 export interface Findings {
   readonly rounds: readonly Round[];
   readonly sparse: readonly SparseResult[];
+  readonly idle: readonly IdleResult[];
   readonly cold: readonly ColdResult[];
   readonly memory: readonly MemoryResult[];
   /** ms of each start. */

@@ -36,6 +36,11 @@ const growth =
   ({ figures }: Measured) =>
     find(figures, workload, 'sidecar')?.values.grownMiB;
 
+const idle =
+  (measure: 'cpuPercent' | 'wakeUpsPerMinute') =>
+  ({ findings }: Measured) =>
+    spreadOf(findings.idle.filter(({ subject }) => subject === 'sidecar').map((result) => result[measure]));
+
 const TARGETS: readonly Target[] = [
   { target: 'CPU of a small GET / floor', atMost: 1.05, reached: ratio('get-32', 'cpuUs', 'floor') },
   { target: 'CPU of a small GET / nginx', atMost: 2.8, reached: ratio('get-32', 'cpuUs', 'nginx') },
@@ -63,6 +68,8 @@ const TARGETS: readonly Target[] = [
     reached: ({ findings }) => inMiB(Math.max(...(memoryOf(findings)?.loadedBytes ?? []))),
   },
   { target: 'memory at the end / in the middle', atMost: 1.05, reached: ({ findings }) => drift(findings) },
+  { target: 'CPU while idle, % of a core', atMost: 0.1, reached: idle('cpuPercent') },
+  { target: 'wake-ups a minute while idle', atMost: 150, reached: idle('wakeUpsPerMinute') },
   { target: 'start to ready, ms', atMost: 350, reached: ({ findings }) => spreadOf(findings.starts) },
   {
     target: 'token requests of all cold callers',

@@ -16,6 +16,7 @@ export function renderReport(report: Report): string {
     ...workloads(report),
     memory(report),
     sparse(report),
+    idle(report),
     cold(report),
     others(report),
     against(report),
@@ -125,6 +126,17 @@ function sparse({ findings }: Report): string {
     ]);
   const header = ['subject', 's between calls', 'ms of a call', 'new TLS connections', 'errors'];
   return `calls with pauses, over TLS, 40 ms there and back (sparse)\n\n${renderTable(header, rows)}`;
+}
+
+function idle({ findings }: Report): string {
+  if (findings.idle.length === 0) return '';
+  const rows = findings.idle.map(({ subject, seconds, cpuPercent, wakeUpsPerMinute }) => [
+    subject,
+    number(seconds),
+    number(cpuPercent),
+    number(wakeUpsPerMinute),
+  ]);
+  return `nobody calls (idle)\n\n${renderTable(['subject', 's', '% of a core', 'wake-ups/min'], rows)}`;
 }
 
 function cold({ findings }: Report): string {
