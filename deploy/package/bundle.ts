@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { type OutputChunk, type Plugin, type RolldownOutput, rolldown } from 'rolldown';
 import { leaveOut } from './left-out.ts';
+import { nodeModules } from './node-modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -30,7 +31,7 @@ export async function bundle(pieces: 'one' | 'many', { whole = false } = {}): Pr
     cwd: ROOT,
     platform: 'node',
     tsconfig: false,
-    plugins: [versionInside(), leftOut.plugin],
+    plugins: [versionInside(), nodeModules(), leftOut.plugin],
   });
   const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many' } as const;
   const { output } = await build.generate(settings).finally(() => build.close());

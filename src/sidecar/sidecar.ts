@@ -19,7 +19,7 @@ import { createRotationScheduler, type RotationScheduler } from '../iam/rotation
 import { within } from '../net/bounded-request.ts';
 import type { Bound } from '../net/listen.ts';
 import { type Listener, openListeners } from '../net/listen.ts';
-import { openAuditor } from './audit/auditor.ts';
+import type { Auditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
 import type { Generation } from './generation.ts';
 import { requirePreconditions } from './preconditions.ts';
@@ -62,7 +62,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const { config } = loaded;
   const metrics = createMetrics(VERSION);
-  const auditor = await requirePreconditions(loaded, log).then(() => openAuditor(config, log, metrics));
+  const auditor = await requirePreconditions(loaded, log).then(() => openAudit(options, metrics));
   const reloader = createReloader({ loaded, log, metrics, clock, random, use: (next) => plane.use(next) });
   const state = { listening: false, listen: [] as readonly string[], draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
@@ -103,6 +103,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       reloader.reload(reason, true);
     },
   };
+}
+
+/** Its code is loaded only where an audit log is configured. */
+async function openAudit({ loaded: { config }, log }: SidecarOptions, metrics: Metrics): Promise<Auditor | undefined> {
+  if (!config.audit) return undefined;
+  const { openAuditor } = await import('./audit/auditor.ts');
+  return openAuditor(config, log, metrics);
 }
 
 function watch(reloader: Reloader): () => void {
