@@ -36,12 +36,11 @@ export interface Quiet {
   readonly collect: () => void;
 }
 
-const LOOK_MS = 500;
-/** About a call every 20 ms. */
-const BUSY_SHARE = 0.05;
+const LOOK_MS = 400;
+const BUSY_SHARE = 0.1;
 
 /**
- * Collects once, in the first half second in which the process has next to nothing to do. All that is loaded at the start
+ * Collects once, in the first moment in which the process has next to nothing to do. All that is loaded at the start
  * survives its first collections, so V8 lets the nursery grow to 8 MiB, and keeps that while nothing happens. The collection
  * stops the process for some ten milliseconds; under load V8 does without it.
  */
