@@ -11,8 +11,16 @@ import { nodeModules } from './node-modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
+/**
+ * V8's compiled code, kept beside the program from one start to the next: whoever may write there may replace the program
+ * too, which is not so in a folder for temporary files. Where the process may not write, Node goes without. An executable
+ * brings this code. A Node that is too old has neither function, and main.ts says what is needed.
+ */
+const COMPILE_CACHE =
+  'process.getBuiltinModule?.("node:module").enableCompileCache?.(import.meta.dirname + "/compile-cache");';
+
 export interface Bundle {
-  readonly chunks: readonly Pick<OutputChunk, 'fileName' | 'code'>[];
+  readonly chunks: readonly Pick<OutputChunk, 'fileName' | 'code' | 'moduleIds'>[];
   /** Files that are in it, and no stub. */
   readonly modules: readonly string[];
   /** Folders of the packages of which at least one module is in it. */
@@ -33,7 +41,8 @@ export async function bundle(pieces: 'one' | 'many', { whole = false } = {}): Pr
     tsconfig: false,
     plugins: [versionInside(), nodeModules(), leftOut.plugin],
   });
-  const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many' } as const;
+  const banner = ({ isEntry }: { readonly isEntry: boolean }) => (isEntry && pieces === 'many' ? COMPILE_CACHE : '');
+  const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many', banner } as const;
   const { output } = await build.generate(settings).finally(() => build.close());
   const chunks = output.filter((part) => part.type === 'chunk');
   const outside = missing(output);
@@ -42,7 +51,7 @@ export async function bundle(pieces: 'one' | 'many', { whole = false } = {}): Pr
   if (unused.length > 0) throw new Error(`nothing to leave out any more: ${unused.join(', ')}`);
   const modules = chunks.flatMap(({ moduleIds }) => moduleIds).filter((id) => isAbsolute(id) && !leftOut.has(id));
   return {
-    chunks: chunks.map(({ fileName, code }) => ({ fileName, code: asciiOnly(code) })),
+    chunks: chunks.map(({ fileName, code, moduleIds }) => ({ fileName, code: asciiOnly(code), moduleIds })),
     modules,
     packages: packagesOf(modules),
   };

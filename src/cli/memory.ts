@@ -2,6 +2,7 @@
  * Limits the memory of a serving process, however it was started: V8's nursery while it runs, and what the start leaves behind.
  * What is set here with flags of V8 needs no flags of Node.
  */
+import { flushCompileCache } from 'node:module';
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -64,6 +65,8 @@ function createQuiet(): Quiet {
     },
     after: (ms, run) => void setTimeout(run, ms).unref(),
     collect() {
+      // Before a flag changes: V8 uses cached code only under the flags it was compiled with.
+      flushCompileCache();
       // Only contexts created after this flag have the function.
       setFlagsFromString('--expose-gc');
       const gc = globalThis.gc ?? (runInNewContext('gc') as NonNullable<typeof globalThis.gc>);

@@ -4,7 +4,7 @@
  */
 import type { Server as HttpServer } from 'node:http';
 import { createHistory } from '../admin/history.ts';
-import { type Admin, createAdmin } from '../admin/server.ts';
+import type { Admin } from '../admin/server.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { type Address, isLoopback } from '../config/parsers.ts';
 import type { Config } from '../config/schema.ts';
@@ -70,10 +70,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
   const link = { log, metrics, onFinished: history.record, auditor };
   const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
-  const scheduler = scheduleRotations(reloader, log, metrics);
   const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
+  const scheduler = scheduleRotations(reloader, log, metrics);
   const close = () => Promise.all([abandon(), scheduler.close()]).then(() => auditor?.close());
-  const admin = createAdmin({
+  // The token requests are on their way: what callers do not wait for is loaded meanwhile.
+  const admin = (await import('../admin/server.ts')).createAdmin({
     snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor, log }) }),
     metrics,
     refreshTokens: (credential) => refreshTokens(reloader.current(), credential),
