@@ -1,6 +1,6 @@
 /** A sidecar from the bundle that tells what it has loaded: modules of Node, packages, folders of ours. */
 import { readFileSync } from 'node:fs';
-import { builtinModules } from 'node:module';
+import { isBuiltin } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { type Bundle, bundle } from '../../deploy/package/bundle.ts';
 import { createFolder } from './folder.ts';
@@ -60,7 +60,7 @@ function listing(file: string): string {
 
 function publicNames(entries: readonly string[]): string[] {
   const names = entries.filter((entry) => entry.startsWith('NativeModule ')).map((entry) => entry.slice(13));
-  return names.filter((name) => builtinModules.includes(name) || name.startsWith('internal/deps/')).sort();
+  return names.filter((name) => isBuiltin(`node:${name}`) || name.startsWith('internal/deps/')).sort();
 }
 
 function partsOf({ chunks, modules }: Bundle, loaded: readonly string[]): Omit<Loaded, 'node'> {
