@@ -6,18 +6,11 @@
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { type OutputChunk, type Plugin, type RolldownOutput, rolldown } from 'rolldown';
+import { KEEP_COMPILED_CODE } from './compile-cache.ts';
 import { leaveOut } from './left-out.ts';
 import { nodeModules } from './node-modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-
-/**
- * V8's compiled code, kept beside the program from one start to the next: whoever may write there may replace the program
- * too, which is not so in a folder for temporary files. Where the process may not write, Node goes without. An executable
- * brings this code. A Node that is too old has neither function, and main.ts says what is needed.
- */
-const COMPILE_CACHE =
-  'process.getBuiltinModule?.("node:module").enableCompileCache?.(import.meta.dirname + "/compile-cache");';
 
 export interface Bundle {
   readonly chunks: readonly Pick<OutputChunk, 'fileName' | 'code' | 'moduleIds'>[];
@@ -41,7 +34,8 @@ export async function bundle(pieces: 'one' | 'many', { whole = false } = {}): Pr
     tsconfig: false,
     plugins: [versionInside(), nodeModules(), leftOut.plugin],
   });
-  const banner = ({ isEntry }: { readonly isEntry: boolean }) => (isEntry && pieces === 'many' ? COMPILE_CACHE : '');
+  const banner = ({ isEntry }: { readonly isEntry: boolean }) =>
+    isEntry && pieces === 'many' ? KEEP_COMPILED_CODE : '';
   const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many', banner } as const;
   const { output } = await build.generate(settings).finally(() => build.close());
   const chunks = output.filter((part) => part.type === 'chunk');
