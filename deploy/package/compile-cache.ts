@@ -1,5 +1,5 @@
 /**
- * V8's compiled code, kept beside the program from one start to the next: a start takes 0.8 of the time. Whoever may write
+ * V8's compiled code, kept beside the program from one start to the next: a start takes 0.8 to 0.9 of the CPU time. Whoever may write
  * there may replace the program too, which is not so in the folder for temporary files that Node would take. Where the
  * process may not write, it goes without. An executable brings this code.
  */
