@@ -30,6 +30,8 @@ function manifestText(): string {
   const { name, version, description, license, type, engines } = JSON.parse(
     readFileSync(join(ROOT, 'package.json'), 'utf8'),
   ) as Record<string, unknown>;
-  const manifest = { name, version, description, license, type, bin: { 'aritma-sidecar': 'main.js' }, engines };
+  // Without the compile cache of a build that has run.
+  const files = ['*.js', '*.json', '*.md', '*.txt'];
+  const manifest = { name, version, description, license, type, bin: { 'aritma-sidecar': 'main.js' }, files, engines };
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }

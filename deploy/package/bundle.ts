@@ -6,12 +6,14 @@
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { type OutputChunk, type Plugin, type RolldownOutput, rolldown } from 'rolldown';
+import { KEEP_COMPILED_CODE } from './compile-cache.ts';
 import { leaveOut } from './left-out.ts';
+import { nodeModules } from './node-modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
 export interface Bundle {
-  readonly chunks: readonly Pick<OutputChunk, 'fileName' | 'code'>[];
+  readonly chunks: readonly Pick<OutputChunk, 'fileName' | 'code' | 'moduleIds'>[];
   /** Files that are in it, and no stub. */
   readonly modules: readonly string[];
   /** Folders of the packages of which at least one module is in it. */
@@ -30,9 +32,11 @@ export async function bundle(pieces: 'one' | 'many', { whole = false } = {}): Pr
     cwd: ROOT,
     platform: 'node',
     tsconfig: false,
-    plugins: [versionInside(), leftOut.plugin],
+    plugins: [versionInside(), nodeModules(), leftOut.plugin],
   });
-  const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many' } as const;
+  const banner = ({ isEntry }: { readonly isEntry: boolean }) =>
+    isEntry && pieces === 'many' ? KEEP_COMPILED_CODE : '';
+  const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many', banner } as const;
   const { output } = await build.generate(settings).finally(() => build.close());
   const chunks = output.filter((part) => part.type === 'chunk');
   const outside = missing(output);
@@ -41,7 +45,7 @@ export async function bundle(pieces: 'one' | 'many', { whole = false } = {}): Pr
   if (unused.length > 0) throw new Error(`nothing to leave out any more: ${unused.join(', ')}`);
   const modules = chunks.flatMap(({ moduleIds }) => moduleIds).filter((id) => isAbsolute(id) && !leftOut.has(id));
   return {
-    chunks: chunks.map(({ fileName, code }) => ({ fileName, code: asciiOnly(code) })),
+    chunks: chunks.map(({ fileName, code, moduleIds }) => ({ fileName, code: asciiOnly(code), moduleIds })),
     modules,
     packages: packagesOf(modules),
   };

@@ -9,9 +9,11 @@
  *     npm run build -- --whole /tmp/whole && npm run build -- /tmp/less
  *     npm run bench:compare -- --rounds 15 /tmp/whole /tmp/less
  */
+import { isBuiltin } from 'node:module';
 import type { Plugin } from 'rolldown';
 
 interface Row {
+  /** Or a module of Node as packages ask for it: `node:http2`. */
   readonly package: string;
   /** Folder or file in the package; all of it without. */
   readonly part?: string;
@@ -32,10 +34,21 @@ const ROWS: readonly Row[] = [
   { package: 'undici', part: 'lib/interceptor/', stub: NOTHING },
   // Another parser, an experiment that an environment variable would switch on.
   { package: 'undici', part: 'lib/dispatcher/parser-h1.js', stub: 'exports.getMiloEnabled = () => false;' },
+  // HTTP/1.1 only, and no SOCKS.
+  { package: 'node:http2', stub: NOTHING },
+  { package: 'undici', part: 'lib/dispatcher/client-h2.js', stub: NOTHING },
+  { package: 'undici', part: 'lib/dispatcher/socks5-proxy-agent.js', stub: NOTHING },
   { package: '@fastify/ajv-compiler', stub: NO_COMPILER },
   { package: '@fastify/fast-json-stringify-compiler', stub: NO_COMPILER },
   { package: 'light-my-request', stub: NOTHING },
   { package: 'pino', stub: NOTHING },
+  // For plugins that ask for a version of Fastify, and for an address behind a proxy that is trusted.
+  { package: 'semver', stub: NOTHING },
+  { package: '@fastify/proxy-addr', stub: NOTHING },
+  // Prometheus asks.
+  { package: 'prom-client', part: 'lib/pushgateway.js', stub: NOTHING },
+  // For exemplars of prom-client's own process metrics.
+  { package: '@opentelemetry/api', stub: NOTHING },
 ];
 
 export interface LeftOut {
@@ -57,6 +70,11 @@ export function leaveOut(rows = ROWS): LeftOut {
     unused: () => [...unused].map(placeOf),
     plugin: {
       name: 'left-out',
+      resolveId(specifier, _importer, { kind }) {
+        const isLeftOut =
+          kind === 'require-call' && rows.some((row) => row.package === specifier && isBuiltin(specifier));
+        return isLeftOut ? `\0${placeOf({ package: specifier })}` : null;
+      },
       load(moduleId) {
         const row = rowFor(moduleId);
         if (row === undefined) return null;
@@ -67,6 +85,6 @@ export function leaveOut(rows = ROWS): LeftOut {
   };
 }
 
-function placeOf({ package: name, part = '' }: Row): string {
+function placeOf({ package: name, part = '' }: Pick<Row, 'package' | 'part'>): string {
   return `/node_modules/${name}/${part}`;
 }

@@ -5,6 +5,9 @@
 import { z } from 'zod';
 import { parsePositiveDurationMs } from './parsers.ts';
 
+// Zod would generate and compile code for each object, which takes longer than a start needs to check one configuration.
+z.config({ jitless: true });
+
 type Meta = { readonly description: string; readonly examples?: readonly string[] };
 
 /** The description of an option, as zod metadata. */

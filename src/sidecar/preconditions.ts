@@ -8,8 +8,6 @@ import { type ErrorCode, SidecarError } from '../core/errors.ts';
 import type { Words } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import { formatAddress } from '../net/listen.ts';
-import { auditObstacle, fullDisk } from './audit/preconditions.ts';
-import { WAIT_MS } from './audit/writer-lock.ts';
 
 /** A precondition that is not met. */
 export interface Shortfall extends Words {
@@ -37,7 +35,9 @@ export async function shortfalls({ config }: Pick<LoadedConfig, 'config'>, waitM
  * @throws SidecarError SIDECAR_LISTEN_FAILED | SIDECAR_AUDIT_FAILED with all problems that have the code of the first one
  */
 export async function requirePreconditions(loaded: LoadedConfig, log: Log): Promise<void> {
-  const found = await shortfalls(loaded, WAIT_MS);
+  // The code of the audit log is loaded only where one is configured.
+  const waitMs = loaded.config.audit ? (await import('./audit/writer-lock.ts')).WAIT_MS : 0;
+  const found = await shortfalls(loaded, waitMs);
   const [first] = found.filter(({ stops }) => stops);
   if (first) {
     const same = found.filter(({ stops, code }) => stops && code === first.code);
@@ -76,6 +76,7 @@ function usedTwice({ listen, admin }: Config): Shortfall[] {
 
 async function ofAudit({ audit }: Config, waitMs: number): Promise<Shortfall[]> {
   if (!audit) return [];
+  const { auditObstacle, fullDisk } = await import('./audit/preconditions.ts');
   const about = { subject: `audit ${audit.file}`, code: 'SIDECAR_AUDIT_FAILED' } as const;
   const obstacle = await auditObstacle(audit.file, waitMs);
   if (obstacle) return [{ level: 'error', ...about, stops: true, ...obstacle }];

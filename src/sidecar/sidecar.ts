@@ -4,7 +4,7 @@
  */
 import type { Server as HttpServer } from 'node:http';
 import { createHistory } from '../admin/history.ts';
-import { type Admin, createAdmin } from '../admin/server.ts';
+import type { Admin } from '../admin/server.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { type Address, isLoopback } from '../config/parsers.ts';
 import type { Config } from '../config/schema.ts';
@@ -19,7 +19,7 @@ import { createRotationScheduler, type RotationScheduler } from '../iam/rotation
 import { within } from '../net/bounded-request.ts';
 import type { Bound } from '../net/listen.ts';
 import { type Listener, openListeners } from '../net/listen.ts';
-import { openAuditor } from './audit/auditor.ts';
+import type { Auditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
 import type { Generation } from './generation.ts';
 import { requirePreconditions } from './preconditions.ts';
@@ -62,7 +62,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const { config } = loaded;
   const metrics = createMetrics(VERSION);
-  const auditor = await requirePreconditions(loaded, log).then(() => openAuditor(config, log, metrics));
+  const auditor = await requirePreconditions(loaded, log).then(() => openAudit(options, metrics));
   const reloader = createReloader({ loaded, log, metrics, clock, random, use: (next) => plane.use(next) });
   const state = { listening: false, listen: [] as readonly string[], draining: false, startedAt: Date.now() };
   const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
@@ -70,10 +70,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
   const link = { log, metrics, onFinished: history.record, auditor };
   const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
-  const scheduler = scheduleRotations(reloader, log, metrics);
   const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
+  const scheduler = scheduleRotations(reloader, log, metrics);
   const close = () => Promise.all([abandon(), scheduler.close()]).then(() => auditor?.close());
-  const admin = createAdmin({
+  // The token requests are on their way: what callers do not wait for is loaded meanwhile.
+  const admin = (await import('../admin/server.ts')).createAdmin({
     snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor, log }) }),
     metrics,
     refreshTokens: (credential) => refreshTokens(reloader.current(), credential),
@@ -103,6 +104,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       reloader.reload(reason, true);
     },
   };
+}
+
+/** Its code is loaded only where an audit log is configured. */
+async function openAudit({ loaded: { config }, log }: SidecarOptions, metrics: Metrics): Promise<Auditor | undefined> {
+  if (!config.audit) return undefined;
+  const { openAuditor } = await import('./audit/auditor.ts');
+  return openAuditor(config, log, metrics);
 }
 
 function watch(reloader: Reloader, log: Log): () => void {

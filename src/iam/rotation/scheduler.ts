@@ -8,7 +8,6 @@ import type { Log } from '../../core/log.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { createIamApi } from '../api.ts';
 import { connectIam } from '../connection.ts';
-import { rotateIfDue, storeOf } from './credential-rotation.ts';
 import { type Journal, parseJournal } from './journal.ts';
 import type { Progress } from './retry.ts';
 import { dueAt, expiries } from './schedule.ts';
@@ -128,6 +127,8 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
   if (loaded.config.credentials[name]?.rotation?.every === undefined || isAhead(state.rotateAt, clock.now())) return;
   try {
     const onProgress = (progress: Progress) => logProgress(name, progress, log);
+    // Loaded only where secrets are rotated: a good part of the program.
+    const { rotateIfDue } = await import('./credential-rotation.ts');
     const outcome = await rotateIfDue({
       ...{ loaded, credential: name, clock, onProgress, listedExpiry: listedExpiry(name, state, loaded) },
     });
@@ -157,6 +158,7 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
 }
 
 async function journalOf(loaded: LoadedConfig, name: string): Promise<Journal | undefined> {
+  const { storeOf } = await import('./credential-rotation.ts');
   const text = await storeOf(loaded, name).peek();
   return text === undefined ? undefined : parseJournal(text);
 }
