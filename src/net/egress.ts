@@ -3,12 +3,11 @@
  * proxy where one applies (only by CONNECT, so the proxy gets neither secret nor token), and the configured CA and
  * client certificate.
  */
-import type { SocketConstructorOpts } from 'node:net';
 import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
-import { createReadBuffers } from './read-buffers.ts';
+import { createReadOptions, type ReadOptions } from './read-buffers.ts';
 import { createReadyConnection, type ReadyConnection } from './ready-connection.ts';
 import { countAsUsed, tolerate } from './upstream-socket.ts';
 
@@ -66,7 +65,7 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   const { config, proxy, tls } = options.loaded;
   const connectMs = config.timeouts.connect;
   const own = base.secure ? tls.get(options.owner) : undefined;
-  const directly = buildConnector({ ...own, ...readBuffers(base), timeout: connectMs, allowH2: false });
+  const directly = buildConnector({ ...own, ...readOptions(base), timeout: connectMs, allowH2: false });
   const via = proxyFor(base, proxy);
   const tunnels = via && createTunnels(via, directly, connectMs);
   const stale = new WeakSet<Error>();
@@ -114,8 +113,8 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
 }
 
 /** TLS hands over decrypted bytes, in pieces of at most 16 KiB. */
-function readBuffers({ secure }: BaseUrl): Pick<SocketConstructorOpts, 'onread'> {
-  return secure ? {} : { onread: createReadBuffers() };
+function readOptions({ secure }: BaseUrl): Partial<ReadOptions> {
+  return secure ? {} : createReadOptions();
 }
 
 /** Prepares a connection whenever the pool has none. */

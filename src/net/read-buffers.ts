@@ -22,8 +22,19 @@ interface Loan {
 
 type Lent = ArrayBufferLike & { [LOAN]?: Loan };
 
-/** Returns the option `onread` for connections that share their free buffers. */
-export function createReadBuffers(): OnReadOpts {
+/** Options of `net.connect`. */
+export interface ReadOptions {
+  readonly onread: OnReadOpts;
+  readonly highWaterMark: number;
+}
+
+/** Returns the options for connections that share their free buffers. */
+export function createReadOptions(): ReadOptions {
+  // One byte more than a read: otherwise each full one would stop the connection until it is taken.
+  return { onread: createReader(), highWaterMark: READ_BYTES + 1 };
+}
+
+function createReader(): OnReadOpts {
   const shared = Buffer.allocUnsafeSlow(READ_BYTES);
   const free: Loan[] = [];
   let next: Buffer = shared;
