@@ -7,9 +7,8 @@ import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
-import { createReadOptions, type ReadOptions } from './read-buffers.ts';
 import { createReadyConnection, type ReadyConnection } from './ready-connection.ts';
-import { countAsUsed, tolerate } from './upstream-socket.ts';
+import { countAsUsed, createReadOptions, type ReadOptions, tolerate } from './upstream-socket.ts';
 
 const BUSY_MS = 10;
 

@@ -1,19 +1,14 @@
 /**
- * Memory that connections to APIs read into. By itself Node allocates 64 KiB outside the heap for each read, and a large
- * transfer spends a third of its time in the allocator and the garbage collector. Here small reads share one buffer and are
- * copied out of it; large ones get a buffer of their own, which is used again when its bytes are written.
+ * Memory for large reads from APIs, used again as soon as its bytes are written. By itself Node allocates 64 KiB outside
+ * the heap for each read, and a large transfer spends a third of its time in the allocator and the garbage collector.
  */
-import type { OnReadOpts, Socket } from 'node:net';
 
-const READ_BYTES = 64 * 1024;
-/** Less is copied: that costs less than a buffer of which most is empty. */
-const LARGE_BYTES = READ_BYTES / 2;
 /** Unused buffers that are kept. */
 const MAX_FREE = 8;
 
 const LOAN = Symbol('loan');
 
-/** A buffer for large reads; `filled` bytes of it are lent to the reader, 0 when it is not lent. */
+/** A buffer; `filled` bytes of it are lent to the reader, 0 when it is not lent. */
 interface Loan {
   readonly buffer: Buffer;
   readonly free: Loan[];
@@ -22,48 +17,25 @@ interface Loan {
 
 type Lent = ArrayBufferLike & { [LOAN]?: Loan };
 
-/** Options of `net.connect`. */
-export interface ReadOptions {
-  readonly onread: OnReadOpts;
-  readonly highWaterMark: number;
+/** Buffers that connections share. */
+export interface ReadBuffers {
+  /** Returns a buffer for the next read. */
+  next(): Buffer;
+  /** Lends the first `length` bytes of such a buffer, until they are recycled. */
+  lend(buffer: Buffer, length: number): Buffer;
 }
 
-/** Returns the options for connections that share their free buffers. */
-export function createReadOptions(): ReadOptions {
-  // One byte more than a read: otherwise each full one would stop the connection until it is taken.
-  return { onread: createReader(), highWaterMark: READ_BYTES + 1 };
-}
-
-function createReader(): OnReadOpts {
-  const shared = Buffer.allocUnsafeSlow(READ_BYTES);
+/** @param size of each buffer, bytes */
+export function createReadBuffers(size: number): ReadBuffers {
   const free: Loan[] = [];
-  let next: Buffer = shared;
   return {
-    // Node asks once before the first read, and directly after each call of `callback`.
-    buffer() {
-      const buffer = next;
-      next = shared;
-      return buffer;
-    },
-    callback(this: Socket, length: number, buffer: Uint8Array) {
-      const hasRoom = this.push(take(buffer as Buffer, length));
-      // More will come. Idle connections have no buffer of their own.
-      if (length >= LARGE_BYTES) next = (free.pop() ?? createLoan(free)).buffer;
-      return hasRoom;
+    next: () => (free.pop() ?? createLoan(size, free)).buffer,
+    lend(buffer, length) {
+      const loan = (buffer.buffer as Lent)[LOAN];
+      if (loan) loan.filled = length;
+      return buffer.subarray(0, length);
     },
   };
-}
-
-/** Returns what was read, in a form that later reads do not change. */
-function take(buffer: Buffer, length: number): Buffer {
-  const loan = (buffer.buffer as Lent)[LOAN];
-  const bytes = buffer.subarray(0, length);
-  if (loan === undefined) return Buffer.from(bytes);
-  loan.filled = length;
-  if (length >= LARGE_BYTES) return bytes;
-  const copy = Buffer.from(bytes);
-  recycle(bytes);
-  return copy;
 }
 
 /**
@@ -79,8 +51,8 @@ export function recycle(bytes: Buffer): boolean {
   return true;
 }
 
-function createLoan(free: Loan[]): Loan {
-  const loan = { buffer: Buffer.allocUnsafeSlow(READ_BYTES), free, filled: 0 };
+function createLoan(size: number, free: Loan[]): Loan {
+  const loan = { buffer: Buffer.allocUnsafeSlow(size), free, filled: 0 };
   (loan.buffer.buffer as Lent)[LOAN] = loan;
   return loan;
 }

@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createReadOptions, recycle } from '../../src/net/read-buffers.ts';
+import { recycle } from '../../src/net/read-buffers.ts';
+import { createReadOptions } from '../../src/net/upstream-socket.ts';
 
 const FULL = 64 * 1024;
 
