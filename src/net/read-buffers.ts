@@ -1,6 +1,6 @@
 /**
  * Memory for large reads from APIs, used again as soon as its bytes are written. By itself Node allocates 64 KiB outside
- * the heap for each read, and a large transfer spends a third of its time in the allocator and the garbage collector.
+ * the heap for each read, and a large transfer keeps the allocator and the garbage collector busy.
  */
 
 /** Unused buffers that are kept. */
