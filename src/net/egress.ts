@@ -8,7 +8,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { BaseUrl } from '../config/parsers.ts';
 import { createTunnels, proxyFor } from './outbound-proxy.ts';
 import { createReadyConnection, type ReadyConnection } from './ready-connection.ts';
-import { countAsUsed, tolerate } from './upstream-socket.ts';
+import { countAsUsed, createReadOptions, type ReadOptions, tolerate } from './upstream-socket.ts';
 
 const BUSY_MS = 10;
 
@@ -64,7 +64,7 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
   const { config, proxy, tls } = options.loaded;
   const connectMs = config.timeouts.connect;
   const own = base.secure ? tls.get(options.owner) : undefined;
-  const directly = buildConnector({ ...own, timeout: connectMs, allowH2: false });
+  const directly = buildConnector({ ...own, ...readOptions(base), timeout: connectMs, allowH2: false });
   const via = proxyFor(base, proxy);
   const tunnels = via && createTunnels(via, directly, connectMs);
   const stale = new WeakSet<Error>();
@@ -109,6 +109,11 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     close: () => end('close'),
     destroy: () => end('destroy'),
   };
+}
+
+/** TLS hands over decrypted bytes, in pieces of at most 16 KiB. */
+function readOptions({ secure }: BaseUrl): Partial<ReadOptions> {
+  return secure ? {} : createReadOptions();
 }
 
 /** Prepares a connection whenever the pool has none. */

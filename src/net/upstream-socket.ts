@@ -1,11 +1,12 @@
 /**
  * Filters the bytes between a socket and the HTTP client. HTTP allows two things that undici treats as a broken
  * connection: a server may respond to an upload and close before it has all of it, and it may send interim responses
- * that nobody asked for. Hides both from undici.
+ * that nobody asked for. Hides both from undici. Also selects the memory that sockets read into.
  */
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { SidecarError } from '../core/errors.ts';
+import { createReadBuffers, recycle } from './read-buffers.ts';
 
 /** With more interim responses to one request, the server is faulty. */
 const MAX_INTERIM = 16;
@@ -13,6 +14,10 @@ const MAX_INTERIM = 16;
 const MAX_HEAD_BYTES = 16 * 1024;
 /** Time to read the final response after sending became impossible, ms. */
 const LAST_WORDS_MS = 1000;
+
+const READ_BYTES = 64 * 1024;
+/** Less is copied: that costs less than a buffer of which most is empty. */
+const LARGE_BYTES = READ_BYTES / 2;
 
 const INTERIM = 'HTTP/1.1 1';
 const ONE = '1'.charCodeAt(0);
@@ -63,6 +68,41 @@ export function tolerate(socket: Socket, onStale: (error: Error) => void): void 
  */
 export function countAsUsed(socket: Socket): void {
   (socket as Partial<Tolerated>)[TOLERANCE]?.countAsUsed();
+}
+
+/** Options of `net.connect`. */
+export interface ReadOptions {
+  readonly onread: OnReadOpts;
+  readonly highWaterMark: number;
+}
+
+/**
+ * Returns the options for connections that share their memory for reads. All share one buffer for small reads, which are
+ * copied out of it; only a connection in a large transfer has a buffer of its own.
+ */
+export function createReadOptions(): ReadOptions {
+  const shared = Buffer.allocUnsafeSlow(READ_BYTES);
+  const large = createReadBuffers(READ_BYTES);
+  let next: Buffer | undefined;
+  const onread: OnReadOpts = {
+    // Node asks before the first read, and directly after each call of `callback`.
+    buffer() {
+      const buffer = next ?? shared;
+      next = undefined;
+      return buffer;
+    },
+    callback(this: Socket, length: number, buffer: Uint8Array) {
+      const isLarge = length >= LARGE_BYTES;
+      const lent = buffer === shared ? undefined : large.lend(buffer as Buffer, length);
+      const bytes = isLarge && lent ? lent : Buffer.from(buffer.subarray(0, length));
+      if (lent && !isLarge) recycle(lent);
+      const hasRoom = this.push(bytes);
+      if (isLarge) next = large.next();
+      return hasRoom;
+    },
+  };
+  // One byte more than a read: otherwise each full one would stop the connection until it is taken.
+  return { onread, highWaterMark: READ_BYTES + 1 };
 }
 
 class Tolerance {

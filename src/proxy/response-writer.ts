@@ -6,6 +6,7 @@
  */
 import type { Dispatcher } from 'undici';
 import { SidecarError } from '../core/errors.ts';
+import { recycle } from '../net/read-buffers.ts';
 import { conclude } from './audit-trail.ts';
 import type { Ending, Exchange, WriteBatch } from './exchange.ts';
 
@@ -16,6 +17,8 @@ const SMALL_BYTES = 1024;
 const BLOCK_BYTES = 16 * 1024;
 /** At most this many writes wait for a caller, however short they are: each needs its own objects. */
 const MAX_WAITING_WRITES = 64;
+/** At most this many bytes wait for a caller; not less than the `highWaterMark` of sockets, which decides about `drain`. */
+const MAX_WAITING_BYTES = 64 * 1024;
 /** At most this many pieces are read in one turn of the event loop; then other connections get their turn. */
 const MAX_PIECES = 512;
 
@@ -95,17 +98,19 @@ export class ResponseWriter {
       this.#held.push(chunk);
       return;
     }
+    // undici passes an empty piece on after each pause.
+    if (chunk.length === 0) return;
     this.#exchange.bytesOut += chunk.length;
     if (chunk.length <= MAX_WHOLE_BYTES && this.#length === String(chunk.length)) {
       this.#whole = chunk;
       return;
     }
-    this.#exchange.context.onForwarded(chunk.length);
     if (chunk.length > SMALL_BYTES) {
       this.#writeBlock();
-      this.#send(chunk);
+      this.#sendAtOnce(chunk);
       return;
     }
+    this.#exchange.context.onForwarded(chunk.length);
     this.#pieces += 1;
     if (this.#pieces === 1) {
       process.nextTick(this.#endTurn);
@@ -145,8 +150,25 @@ export class ResponseWriter {
     this.#writes = res.writableLength > 0 ? this.#writes + 1 : 1;
     const areMany = this.#writes >= MAX_WAITING_WRITES;
     const isFull = !res.write(chunk, areMany ? this.#onDrain : undefined);
-    if (!areMany && isFull) res.once('drain', this.#onDrain);
-    if (!(areMany || isFull) || this.#stall !== undefined) return;
+    if (areMany || isFull) this.#wait(areMany);
+  }
+
+  /** Without waiting for the end of the turn, as node:http does: then the system's buffers tell whether there is room. */
+  #sendAtOnce(chunk: Buffer): void {
+    const { res } = this.#exchange;
+    const { socket } = res;
+    socket?.cork();
+    res.write(chunk);
+    socket?.uncork();
+    if (res.writableLength === 0 && recycle(chunk)) return;
+    this.#exchange.context.onForwarded(chunk.length);
+    if (res.writableLength >= MAX_WAITING_BYTES) this.#wait(false);
+  }
+
+  /** Reads no more until the caller has read everything. */
+  #wait(hasCallback: boolean): void {
+    if (this.#stall !== undefined) return;
+    if (!hasCallback) this.#exchange.res.once('drain', this.#onDrain);
     this.#upstream?.pause();
     const tooLate = () => this.#upstream?.abort(new SidecarError('CALLER_TIMEOUT'));
     this.#stall = setTimeout(tooLate, this.#exchange.idleMs);

@@ -28,6 +28,7 @@ function createWorld() {
         return true;
       },
       end: note('end'),
+      once: () => note('once')(),
       off: note('off'),
     };
     const exchange = {
@@ -116,6 +117,24 @@ describe('src/proxy/response-writer.ts', () => {
     expect(passed).toEqual([]);
     for (const size of [65_536, 1000]) open('b').write(Buffer.alloc(size));
     expect(passed).toEqual([65_536, 1000]);
+  });
+
+  it('ignores empty pieces', () => {
+    const { steps, open } = createWorld();
+    open('a').write(Buffer.alloc(0));
+    expect(steps).toEqual([]);
+  });
+
+  it('pauses the API for a large piece only when the caller is behind', () => {
+    const { steps, open } = createWorld();
+    const reader = { unread: 0 };
+    const answer = open('a', undefined, 'none', reader);
+    answer.write(Buffer.alloc(65_536));
+    reader.unread = 65_536;
+    answer.write(Buffer.alloc(65_536));
+    answer.write(Buffer.alloc(65_536));
+    expect(steps.map(([, what]) => what)).toEqual(['write', 'write', 'once', 'pause', 'write']);
+    answer.stopWaiting();
   });
 
   it('writes content at once that is too large to be worth a copy', () => {
