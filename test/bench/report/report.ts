@@ -7,6 +7,7 @@ import type { ColdResult } from '../workloads/cold.ts';
 import type { MemoryResult } from '../workloads/memory.ts';
 import type { SparseResult } from '../workloads/sparse.ts';
 import type { PackageSize } from '../workloads/start.ts';
+import type { Compared } from './comparison.ts';
 import { type Figures, figuresOf } from './figures.ts';
 import { judge, type Verdict } from './targets.ts';
 
@@ -19,6 +20,8 @@ export interface Findings {
   /** ms of each start. */
   readonly starts: readonly number[];
   readonly package?: PackageSize | undefined;
+  /** Only with another tree to compare with. */
+  readonly comparison?: readonly Compared[];
 }
 
 export interface Machine {
