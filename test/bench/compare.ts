@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { createLanes, type Lane, type World } from './lanes.ts';
 import { cpuSeconds, residentBytes } from './load/processes.ts';
 import type { Options } from './options.ts';
-import { type Compared, compareReadings, type Reading } from './report/comparison.ts';
+import { compareReadings, type Reading } from './report/comparison.ts';
 import { figuresOf } from './report/figures.ts';
 import type { Findings } from './report/report.ts';
 import { type Round, runRounds } from './rounds.ts';
@@ -43,7 +43,9 @@ export function programOf(folder: string, out: string): string {
   return join(out, 'main.js');
 }
 
-/** Measures the workloads, and start and idle memory if `isWanted` says so, on this tree and on the program of another. */
+/**
+ * Measures the workloads on this tree and on the program of another; also `start` and `memory`, if the options name them.
+ */
 export async function runComparison(
   world: World,
   program: string,
@@ -53,24 +55,21 @@ export async function runComparison(
   const lanes = [SIDECAR, sidecarFrom(program)].map((subject) => ({ subject, variant: PLAIN }));
   const rounds: Round[] = [];
   const starts: Reading[] = [];
-  let comparison: Compared[] = [];
+  const compare = () => compareReadings([...rounds.flatMap(readingOf), ...starts]);
   let left = workloads;
   for (let round = 0; round < MOST_TIMES * options.rounds; round += 1) {
+    if (round > 0 && round % options.rounds === 0) {
+      const open = compare().filter(({ verdict }) => verdict === 'undecided');
+      if (open.length === 0 || options.smoke) break;
+      left = workloads.filter(({ name }) => open.some(({ workload }) => workload === name));
+    }
     process.stderr.write(`${new Date().toISOString().slice(11, 19)} round ${round + 1}\n`);
-    const done = await runRound(
-      world,
-      { lanes: round % 2 === 0 ? lanes : lanes.toReversed(), workloads: left, round },
-      options,
-    );
+    const order = round % 2 === 0 ? lanes : lanes.toReversed();
+    const done = await runRound(world, { lanes: order, workloads: left, round }, options);
     rounds.push(...done.rounds);
     starts.push(...done.starts.filter(({ workload }) => options.workloads?.includes(workload) ?? true));
-    if ((round + 1) % options.rounds !== 0) continue;
-    comparison = compareReadings([...rounds.flatMap(readingOf), ...starts]);
-    const undecided = comparison.filter(({ verdict }) => verdict === 'undecided').map(({ workload }) => workload);
-    if (undecided.length === 0 || options.smoke) break;
-    left = workloads.filter(({ name }) => undecided.includes(name));
   }
-  return { rounds, comparison, sparse: [], cold: [], memory: [], starts: [] };
+  return { rounds, comparison: compare(), sparse: [], cold: [], memory: [], starts: [] };
 }
 
 interface Turn {
@@ -91,7 +90,10 @@ async function runRound(
   });
   const rounds: Round[] = [];
   try {
-    for (const lane of lanes) await running.get(lane);
+    for (const lane of lanes) {
+      if (workloads.length > 0) await running.get(lane);
+      else await (await running.fresh(lane)).stop();
+    }
     const pace = { rounds: 1, warmMs: smoke ? 20 : 300, measureMs: seconds * 1000 };
     for (const workload of workloads) {
       const done = await runRounds(world, running, { workload, lanes }, pace);

@@ -39,7 +39,7 @@ export interface Lanes {
 /** Token lifetime: longer than any run. */
 const LIFETIME_S = 7 * 3600;
 
-/** @param onStarted gets each subject of `get` that has started, before it is warmed up */
+/** @param onStarted gets each subject that has started, before it is warmed up */
 export function createLanes(
   world: World,
   onStarted: (lane: Lane, started: Running) => Promise<void> = async () => undefined,
@@ -48,17 +48,17 @@ export function createLanes(
   const start = async (lane: Lane) => {
     const subject = await open(world, lane);
     await onStarted(lane, subject);
-    return warm(world, subject);
+    return subject;
   };
   const get = (lane: Lane) => {
     const key = `${lane.subject.name} ${lane.variant.name}`;
-    const known = running.get(key) ?? start(lane);
+    const known = running.get(key) ?? start(lane).then((subject) => warm(world, subject));
     running.set(key, known);
     return known;
   };
   return {
     get,
-    fresh: (lane) => open(world, lane),
+    fresh: start,
     async close() {
       const all = await Promise.allSettled(running.values());
       await Promise.all(all.map((one) => one.status === 'fulfilled' && one.value.stop()));
