@@ -20,6 +20,8 @@ import { PLAIN, type Workload } from './workloads/workload.ts';
 
 /** What is still undecided is measured in more rounds, up to this many times as many. */
 const MOST_TIMES = 3;
+/** Each measurement is cut into so many, in turns: the shorter a turn, the more alike what else the machine does in both. */
+const TURNS = 5;
 /** Time to collect the garbage of a start. */
 const SETTLE_MS = 1000;
 const MIB = 1024 ** 2;
@@ -55,7 +57,7 @@ export async function runComparison(
   const lanes = [SIDECAR, sidecarFrom(program)].map((subject) => ({ subject, variant: PLAIN }));
   const rounds: Round[] = [];
   const starts: Reading[] = [];
-  const compare = () => compareReadings([...rounds.flatMap(readingOf), ...starts]);
+  const compare = () => compareReadings([...readingsOf(rounds), ...starts]);
   let left = workloads;
   for (let round = 0; round < MOST_TIMES * options.rounds; round += 1) {
     if (round > 0 && round % options.rounds === 0) {
@@ -72,7 +74,7 @@ export async function runComparison(
   return { rounds, comparison: compare(), sparse: [], cold: [], memory: [], starts: [] };
 }
 
-interface Turn {
+interface RoundPlan {
   readonly lanes: readonly Lane[];
   readonly workloads: readonly Workload[];
   readonly round: number;
@@ -80,7 +82,7 @@ interface Turn {
 
 async function runRound(
   world: World,
-  { lanes, workloads, round }: Turn,
+  { lanes, workloads, round }: RoundPlan,
   { smoke, seconds }: Options,
 ): Promise<{ readonly rounds: Round[]; readonly starts: Reading[] }> {
   const starts: Reading[] = [];
@@ -94,7 +96,9 @@ async function runRound(
       if (workloads.length > 0) await running.get(lane);
       else await (await running.fresh(lane)).stop();
     }
-    const pace = { rounds: 1, warmMs: smoke ? 20 : 300, measureMs: seconds * 1000 };
+    const pace = smoke
+      ? { rounds: 1, warmMs: 20, measureMs: seconds * 1000 }
+      : { rounds: TURNS, warmMs: 100, measureMs: (seconds * 1000) / TURNS };
     for (const workload of workloads) {
       const done = await runRounds(world, running, { workload, lanes }, pace);
       rounds.push(...done.map((one) => ({ ...one, round })));
@@ -113,8 +117,11 @@ function readStart({ readyMs = Number.NaN, pids }: Running): Pick<Reading, 'work
   ];
 }
 
-/** Empty for an invalid round. */
-function readingOf(round: Round): Reading[] {
-  const value = figuresOf([round])[0]?.values.cpuUs?.median;
-  return value === undefined ? [] : [{ ...round, measure: 'CPU µs/request', value }];
+/** The median over the valid turns of each round. */
+function readingsOf(rounds: readonly Round[]): Reading[] {
+  return [...Map.groupBy(rounds, ({ round }) => round)].flatMap(([round, turns]) =>
+    figuresOf(turns).flatMap(({ workload, lane, values: { cpuUs } }) =>
+      cpuUs ? [{ workload, lane, round, measure: 'CPU µs/request', value: cpuUs.median }] : [],
+    ),
+  );
 }

@@ -68,8 +68,10 @@ export function readOptions(args: readonly string[]): Options {
   });
   const { smoke, from, compare, flags } = values;
   if (from !== 'dist' && from !== 'src') throw new Error('--from must be dist or src');
+  const rounds = positive('rounds', values.rounds ?? (smoke ? '1' : compare ? '7' : '5'));
+  if (compare !== undefined && !smoke && rounds < 6) throw new Error('--compare needs --rounds of 6 at least');
   return {
-    rounds: positive('rounds', values.rounds ?? (smoke ? '1' : compare ? '7' : '5')),
+    rounds,
     seconds: positive('seconds', values.seconds ?? (smoke ? '0.15' : compare ? '1' : '2')),
     requests: positive('requests', values.requests ?? (smoke ? '2000' : '1000000')),
     subjects: compare ? ['sidecar'] : (values.subjects?.split(',') ?? (flags ? ['sidecar', 'floor'] : undefined)),

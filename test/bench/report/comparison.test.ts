@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compareReadings, type Reading } from './comparison.ts';
+import { compareReadings, passes, type Reading } from './comparison.ts';
 
 /** Rounds in which both programs need much more in a busy one, and this tree needs `ratio` times as much. */
 function readings(ratios: readonly number[], workload = 'get-32'): Reading[] {
@@ -45,5 +45,17 @@ describe('comparison', () => {
       ['get-1', 'slower'],
       ['get-32', 'not slower'],
     ]);
+  });
+
+  it('passes unless something is slower, a response was wrong or nothing could be compared', () => {
+    const comparedAt = (ratio: number, rounds = 7) => compareReadings(readings(around(ratio, 0.03, rounds)));
+    const right = { result: { errors: {} } };
+    expect(passes(comparedAt(1), [right])).toBe(true);
+    expect(passes(comparedAt(1.03), [right])).toBe(true);
+    expect(passes(comparedAt(1.1), [right])).toBe(false);
+    expect(passes([...comparedAt(1), ...comparedAt(1.1)], [right])).toBe(false);
+    expect(passes(comparedAt(1), [right, { result: { errors: { 'status 502': 1 } } }])).toBe(false);
+    expect(passes(comparedAt(1), [right, { result: undefined }])).toBe(false);
+    expect(passes(comparedAt(1, 5), [right])).toBe(false);
   });
 });

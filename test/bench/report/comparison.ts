@@ -1,4 +1,5 @@
 /** Whether this tree is slower than another, from readings of both in the same rounds. */
+import type { LoadResult } from '../load/job.ts';
 import { BEFORE, SIDECAR } from '../subjects/sidecar.ts';
 import { intervalOf, type Spread, spreadOf } from './statistics.ts';
 
@@ -42,6 +43,20 @@ export function compareReadings(readings: readonly Reading[]): Compared[] {
     const spread = (some: readonly Reading[]) => spreadOf(some.map(({ value }) => value));
     return { workload, measure, own: spread(own), before: spread(before), ratio, verdict: verdictOn(ratio) };
   });
+}
+
+/**
+ * Whether nothing is slower, every response was right, and everything could be compared. A round without a response in time
+ * is only left out: a busy machine causes it, too.
+ */
+export function passes(
+  compared: readonly Compared[],
+  rounds: readonly { readonly result: Pick<LoadResult, 'errors'> | undefined }[],
+): boolean {
+  return (
+    rounds.every(({ result }) => result && Object.keys(result.errors).length === 0) &&
+    compared.every(({ verdict, ratio }) => ratio !== undefined && verdict !== 'slower')
+  );
 }
 
 function verdictOn(ratio: Spread | undefined): Compared['verdict'] {
