@@ -1,7 +1,6 @@
 /**
- * Compares this tree with another, as a guard. Every round starts both anew, because a process keeps for its whole life what
- * the compiler decided in its first seconds: two processes of one build differ by some per cent, two rounds of one process
- * do not show it.
+ * Compares this tree with another, as a guard. Every round starts both anew: a process keeps for its whole life what the
+ * compiler decided in its first seconds, so rounds of one process do not show by how much two of one build differ.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
