@@ -6,8 +6,8 @@
  * CPU time (564 ms beside 611 ms), an idle process 0.96 of the resident memory (83.7 MiB beside 86.8 MiB); the package has
  * 2.4 MB instead of 3.7 MB, and 33 packages inside instead of 54.
  *
- *     npm run build -- --whole /tmp/whole && npm run build -- /tmp/less
- *     npm run bench:compare -- --rounds 15 /tmp/whole /tmp/less
+ *     npm run build -- --whole /tmp/whole
+ *     npm run bench -- --workloads start,memory --compare /tmp/whole
  */
 import { isBuiltin } from 'node:module';
 import type { Plugin } from 'rolldown';

@@ -34,6 +34,8 @@ export interface Egress {
   isBusy(): boolean;
   /** Current connections, running and waiting requests. */
   stats(): { connected: number; running: number; queued: number };
+  /** Opens one connection for a request that follows soon, unless there is one. Fails quietly. */
+  prepare(): void;
   /** Closes after running requests have finished. */
   close(): Promise<void>;
   destroy(): Promise<void>;
@@ -77,7 +79,7 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     connector,
     target: targetOf(base),
     keepMs: config.limits.keepAlive,
-    isNeeded: () => pool.stats.connected === 0,
+    isNeeded: () => options.warm === true && pool.stats.connected === 0,
     onTaken: countAsUsed,
   });
   const pool = new Pool(base.origin, {
@@ -95,7 +97,6 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     ...(options.maxBytes && { maxRequestsPerClient: 10 }),
     connect: ready.connect,
   });
-  if (options.warm) keepWarm(pool, ready);
   const end = (how: 'close' | 'destroy') => {
     ready.end();
     return pool[how]().finally(tunnels?.destroy);
@@ -105,6 +106,7 @@ export function createEgress(base: BaseUrl, options: EgressOptions): Egress {
     direct: directTo(base, connector, config.timeouts),
     wasReused: (error) => stale.has(error),
     isBusy: remembered(() => pool.stats.queued > 0),
+    prepare: preparer(pool, ready, options.warm),
     stats: () => ({ connected: pool.stats.connected, running: pool.stats.running, queued: pool.stats.queued }),
     close: () => end('close'),
     destroy: () => end('destroy'),
@@ -116,12 +118,16 @@ function readOptions({ secure }: BaseUrl): Partial<ReadOptions> {
   return secure ? {} : createReadOptions();
 }
 
-/** Prepares a connection whenever the pool has none. */
-function keepWarm(pool: Pool, ready: ReadyConnection): void {
-  pool.on('disconnect', () => {
+/** Returns the function that prepares a connection if the pool has none. @param warm call it whenever that is so */
+function preparer(pool: Pool, ready: ReadyConnection, warm = false): () => void {
+  const prepare = () => {
     if (pool.stats.connected === 0) ready.prepare();
-  });
-  ready.prepare();
+  };
+  if (warm) {
+    pool.on('disconnect', prepare);
+    prepare();
+  }
+  return prepare;
 }
 
 /** Caches true for some ms: the pool iterates over all connections, and every waiting request asks. */

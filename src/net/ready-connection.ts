@@ -16,7 +16,7 @@ const LATER = 1.1;
 export interface ReadyConnection {
   /** The connector. Returns the open connection at once if it still works; the caller then owns it. */
   readonly connect: buildConnector.connector;
-  /** Opens one, unless there is one or one is being opened. Never throws; failures are tried again later, quietly. */
+  /** Opens one, unless there is one or one is being opened. Never throws; failures are quiet, see `isNeeded`. */
   prepare(): void;
   /** Closes it for good. */
   end(): void;
@@ -29,7 +29,7 @@ export interface ReadyOptions {
   readonly keepMs: number;
   /** Called with a connection that was open before `connect` was called. */
   readonly onTaken?: (socket: Socket) => void;
-  /** Asked when it is due for that. False = nobody needs one now: it is closed, until `prepare`. */
+  /** Asked when it is due for that, lost or could not be opened. False = there is none until the next `prepare`. */
   readonly isNeeded: () => boolean;
 }
 
@@ -98,7 +98,7 @@ class Ready {
   }
 
   #openLater(): void {
-    if (this.#hasEnded || this.#isOpening) return;
+    if (this.#hasEnded || this.#isOpening || !this.#options.isNeeded()) return;
     this.#timer = setTimeout(() => this.#open(), this.#pauseMs).unref();
     this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
   }

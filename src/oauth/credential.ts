@@ -13,6 +13,8 @@ import type { Verify } from './token-verifier.ts';
 export interface Endpoint {
   readonly dispatcher: Dispatcher;
   readonly path: string;
+  /** Opens a connection for a request that follows soon; fails quietly. */
+  readonly prepare?: () => void;
   /** See `assertionAudience`. */
   readonly audience: string;
   /** Names the server in failure messages. */
@@ -55,6 +57,8 @@ export interface Credential {
    * from their sources, so a secret that was just replaced is tried, too. Never throws.
    */
   fetchToken(target: TokenTarget): Promise<TokenResponse>;
+  /** Opens a connection, so that the next `fetchToken` is one round trip. Sends no token request; fails quietly. */
+  prepare(): void;
   /** The client secret that the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
   /** For `/status`: fingerprints only. */
@@ -118,15 +122,20 @@ export function createCredential(options: CredentialOptions): Credential {
 
   return {
     name: options.name,
+    prepare: () => void prepareAt(options).catch(() => undefined),
     fetchToken: async (target) => withFailure(await fetchToken(target).catch(() => INTERNAL), undefined, options.host),
     accepted: clientSecrets.accepted,
     secretsInUse: () =>
       clientSecrets.all().map((clientSecret) => ({
-        name: clientSecret.name,
-        fingerprint: clientSecret.fingerprint,
+        ...{ name: clientSecret.name, fingerprint: clientSecret.fingerprint },
         inUse: clientSecret === clientSecrets.accepted(),
       })),
   };
+}
+
+async function prepareAt({ locate }: CredentialOptions): Promise<void> {
+  const endpoint = await locate();
+  if ('path' in endpoint) endpoint.prepare?.();
 }
 
 async function sendOne(

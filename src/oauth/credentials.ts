@@ -2,7 +2,6 @@
  * Creates the credentials of a configuration. Each has its own connections for discovery, token requests and key sets;
  * they never share connections with callers' requests.
  */
-import type { Dispatcher } from 'undici';
 import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, isLoopback, parseBaseUrl } from '../config/parsers.ts';
 import type { Config, CredentialConfig, RouteConfig } from '../config/schema.ts';
@@ -65,7 +64,7 @@ export function createIdentity(options: IdentityOptions): Identity {
         owner,
       });
       egresses.push(egress);
-      return egress.dispatcher;
+      return egress;
     };
     const placeAt = (base: BaseUrl, option: string) =>
       placeOf({ base, owner, option }, loaded, loaded.config.timeouts.connect);
@@ -95,7 +94,7 @@ export function tokenKey(route: RouteConfig, config: Config): TokenKey {
 
 interface Context extends IdentityOptions {
   readonly settings: CredentialConfig;
-  readonly connect: (base: BaseUrl) => Dispatcher;
+  readonly connect: (base: BaseUrl) => Egress;
   readonly placeAt: (base: BaseUrl, option: string) => Place;
 }
 
@@ -142,7 +141,7 @@ function discover(issuer: BaseUrl, { loaded: { config }, connect, placeAt }: Con
     issuer: issuer.text,
     basePath: issuer.basePath,
     place: placeAt(issuer, 'issuer'),
-    dispatcher: connect(issuer),
+    dispatcher: connect(issuer).dispatcher,
     deadlineMs: config.token.attemptTimeout,
     isAcceptable: (url) => isAcceptable(url, config),
   });
@@ -172,21 +171,22 @@ function buildVerifier(
       const outcome = await discovery.find();
       return 'found' in outcome ? outcome.found.jwksUri : undefined;
     },
-    dispatcherFor: (url) => connect(parseBaseUrl(new URL(url).origin)),
+    dispatcherFor: (url) => connect(parseBaseUrl(new URL(url).origin)).dispatcher,
     deadlineMs: loaded.config.token.attemptTimeout,
     clock,
   });
 }
 
-/** Returns a function that finds the token endpoint, configured or discovered; keeps one dispatcher per origin. */
+/** Returns a function that finds the token endpoint, configured or discovered; keeps one egress per origin. */
 function locator({ settings, connect, placeAt }: Context, discovery: Discovery | undefined) {
   const { tokenEndpoint } = settings;
   const audience = assertionAudience(settings);
-  const dispatchers = new Map<string, Dispatcher>();
+  const egresses = new Map<string, Egress>();
   const endpoint = (base: BaseUrl): Endpoint => {
-    const dispatcher = dispatchers.get(base.origin) ?? connect(base);
-    dispatchers.set(base.origin, dispatcher);
-    return { dispatcher, path: base.basePath || '/', audience, place: placeAt(base, 'tokenEndpoint') };
+    const egress = egresses.get(base.origin) ?? connect(base);
+    egresses.set(base.origin, egress);
+    const { dispatcher, prepare } = egress;
+    return { dispatcher, prepare, path: base.basePath || '/', audience, place: placeAt(base, 'tokenEndpoint') };
   };
   if (tokenEndpoint) {
     const fixed = endpoint(tokenEndpoint);

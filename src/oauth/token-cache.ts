@@ -16,8 +16,10 @@ export interface TokenCache {
   close(how?: 'close' | 'destroy'): void;
 }
 
-export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'events' | 'seed'> {
+export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'prepare' | 'events' | 'seed'> {
   readonly fetchToken: (key: TokenKey) => Promise<TokenResponse>;
+  /** Called shortly before a fetch in the background. */
+  readonly prepare?: (key: TokenKey) => void;
   readonly eventsFor: (key: TokenKey) => TokenEvents;
   /** A token to use until the first one is fetched, for example from before a reload. */
   readonly seedFor?: ((key: TokenKey) => Token | undefined) | undefined;
@@ -29,7 +31,7 @@ export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'e
  * const token = await createTokenCache(options).open({ credential: 'default', ...target }).get();
  */
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
-  const { fetchToken, eventsFor, seedFor, ...rest } = options;
+  const { fetchToken, prepare, eventsFor, seedFor, ...rest } = options;
   /** Bounded: all keys come from the configuration. */
   const sources = new Map<string, TokenSource>();
   const list = (credential?: string) =>
@@ -40,8 +42,13 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
       const id = JSON.stringify([key.credential, key.scope ?? null, key.audience ?? null, key.resource ?? null]);
       let source = sources.get(id);
       if (!source) {
-        const own = { events: eventsFor(key), fetchToken: () => fetchToken(key), seed: seedFor?.(key) };
-        source = new TokenSource(key, { ...rest, ...own });
+        source = new TokenSource(key, {
+          ...rest,
+          events: eventsFor(key),
+          fetchToken: () => fetchToken(key),
+          prepare: () => prepare?.(key),
+          seed: seedFor?.(key),
+        });
         sources.set(id, source);
       }
       return source;

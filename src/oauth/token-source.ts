@@ -23,6 +23,9 @@ interface Failure {
 /** Timers longer than 2^31 ms fire at once, so long waits are split into steps of this length. */
 const MAX_TIMER_MS = 3_600_000;
 
+/** Enough to connect, also through a proxy; servers end a connection without a request after five seconds at the earliest. */
+const PREPARE_MS = 3000;
+
 /**
  * Fetches and refreshes the token for one key.
  * @example
@@ -206,17 +209,20 @@ export class TokenSource {
     return { error };
   }
 
-  /** Sets the timer for the next refresh or the end of the back-off, with or without waiting callers. */
+  /** Sets the timer for the next refresh, first for its connection, or the end of the back-off. */
   #schedule(): void {
     this.#cancelTimer?.();
     // Waiting callers get a token even after a reload has replaced this source.
     if (this.#closed && this.#waiters.count === 0) return;
-    const { clock } = this.#options;
+    const { clock, prepare } = this.#options;
     const token = this.#phase() === 'fresh' ? this.#token : undefined;
     const dueMs = token ? token.refreshAfterMs - elapsedSince(token.since, clock.now()) : 0;
     const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), this.#pace.pauseMs(), 1));
     this.#dueAt = clock.now().wallMs + delayMs;
-    this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, delayMs), () => this.#wake());
+    const prepareInMs = token ? delayMs - PREPARE_MS : 0;
+    if (token && prepareInMs <= 0) prepare?.();
+    const wakeInMs = prepareInMs > 0 ? prepareInMs : delayMs;
+    this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, wakeInMs), () => this.#wake());
   }
 
   #wake(): void {

@@ -58,6 +58,8 @@ export interface TokenSnapshot {
 
 export interface SourceOptions {
   readonly fetchToken: () => Promise<TokenResponse>;
+  /** Called shortly before a fetch in the background. */
+  readonly prepare?: (() => void) | undefined;
   readonly events: TokenEvents;
   readonly refreshBeforeMs: number;
   /** How long one caller waits for a token, ms. */

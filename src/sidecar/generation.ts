@@ -44,6 +44,7 @@ export function createGeneration(options: GenerationOptions): Generation {
   const identity = connectIdentity(options);
   const tokens = createTokenCache({
     fetchToken: (key) => identity.credential(key.credential).fetchToken(key),
+    prepare: (key) => identity.credential(key.credential).prepare(),
     eventsFor: (key) => tokenEvents(key, options),
     seedFor: (key) => previous && inherited(key, loaded, previous),
     refreshBeforeMs: loaded.config.token.refreshBefore,

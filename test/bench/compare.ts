@@ -1,94 +1,126 @@
 /**
- * Compares builds of the sidecar, start by start: `node test/bench/compare.ts [--rounds 7] FOLDER FOLDER…`, with folders
- * made by `npm run build -- FOLDER`. The order changes from round to round, and each build is compared with the first one
- * of the same round, so that a busy minute affects all builds.
+ * Compares this tree with another, as a guard. Every round starts both anew: a process keeps for its whole life what the
+ * compiler decided in its first seconds, so rounds of one process do not show by how much two of one build differ.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { endWithBench } from './children.ts';
-import { anonymousBytes, cpuSeconds, residentBytes } from './load/processes.ts';
-import { spreadOf } from './report/statistics.ts';
-import { number, renderTable } from './report/table.ts';
-import { SIDECAR } from './subjects/sidecar.ts';
-import { startUpstream, type Upstream } from './upstream.ts';
+import { createLanes, type Lane, type World } from './lanes.ts';
+import { cpuSeconds, residentBytes } from './load/processes.ts';
+import type { Options } from './options.ts';
+import { compareReadings, type Reading } from './report/comparison.ts';
+import { figuresOf } from './report/figures.ts';
+import type { Findings } from './report/report.ts';
+import { type Round, runRounds } from './rounds.ts';
+import { SIDECAR, sidecarFrom } from './subjects/sidecar.ts';
+import type { Running } from './subjects/subject.ts';
+import { PLAIN, type Workload } from './workloads/workload.ts';
 
-interface Start {
-  readonly readyMs: number;
-  /** Of the start and the next second. */
-  readonly cpuMs: number;
-  readonly residentMiB: number;
-  readonly anonymousMiB: number;
-}
-
+/** What is still undecided is measured in more rounds, up to this many times as many. */
+const MOST_TIMES = 3;
+/** Each measurement is cut into so many, in turns: the shorter a turn, the more alike what else the machine does in both. */
+const TURNS = 5;
 /** Time to collect the garbage of a start. */
 const SETTLE_MS = 1000;
 const MIB = 1024 ** 2;
-const FIGURES = ['readyMs', 'cpuMs', 'residentMiB', 'anonymousMiB'] as const;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { rounds: { type: 'string', default: '7' } },
-});
-const rounds = Number(values.rounds);
-if (positionals.length < 2 || !(rounds > 0)) {
-  process.stderr.write(
-    'npm run bench:compare -- [--rounds 7] FOLDER FOLDER…   (folders made by npm run build -- FOLDER)\n',
-  );
-  process.exit(2);
-}
-endWithBench();
-const folder = mkdtempSync(join(tmpdir(), 'aritma-bench-'));
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-const upstream = await startUpstream();
-const starts = await compare(positionals, upstream);
-await upstream.stop();
-process.stdout.write(`${render(positionals, starts)}\n`);
-process.exit();
-
-/** Returns the starts of each program, by round. */
-async function compare(programs: readonly string[], upstream: Upstream): Promise<Start[][]> {
-  const starts: Start[][] = programs.map(() => []);
-  // The first start of each fills the disk cache.
-  for (const program of programs) await startOnce(program, upstream);
-  for (let round = 0; round < rounds; round += 1) {
-    const order = [...programs.keys()];
-    for (const index of round % 2 === 0 ? order : order.reverse()) {
-      starts[index]?.push(await startOnce(programs[index] ?? '', upstream));
-    }
+/**
+ * Returns the main.js of a build, or of a checkout, which it builds first.
+ * @param out folder for that build
+ * @throws Error when the folder is neither, or does not build
+ */
+export function programOf(folder: string, out: string): string {
+  const built = resolve(folder, 'main.js');
+  if (existsSync(built)) return built;
+  if (!existsSync(resolve(folder, 'package.json')) || !existsSync(resolve(folder, 'src'))) {
+    throw new Error(`${folder} is neither a build (with main.js) nor a checkout (with package.json and src).`);
   }
-  return starts;
+  const { status } = spawnSync('npm', ['run', '--silent', 'build', '--', out], {
+    cwd: resolve(folder),
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  if (status !== 0) throw new Error(`${folder} does not build. Run npm ci there first.`);
+  return join(out, 'main.js');
 }
 
-async function startOnce(program: string, upstream: Upstream): Promise<Start> {
-  const own = mkdtempSync(join(folder, 'start-'));
-  const running = await SIDECAR.start({
-    ...{ scheme: 'http', upstreamPort: upstream.port, caFile: undefined, folder: own },
-    tokenEndpoint: `http://127.0.0.1:${upstream.port}/connect/3600`,
-    sidecar: { main: join(resolve(program), 'main.js'), nodeFlags: [], anyCore: true },
-  });
-  await pause(SETTLE_MS);
-  const { readyMs = Number.NaN, pids } = running;
-  const start = {
-    ...{ readyMs, cpuMs: cpuSeconds(pids) * 1000 },
-    ...{ residentMiB: residentBytes(pids) / MIB, anonymousMiB: anonymousBytes(pids) / MIB },
-  };
-  await running.stop();
-  return start;
+/**
+ * Measures the workloads on this tree and on the program of another; also `start` and `memory`, if the options name them.
+ */
+export async function runComparison(
+  world: World,
+  program: string,
+  workloads: readonly Workload[],
+  options: Options,
+): Promise<Findings> {
+  const lanes = [SIDECAR, sidecarFrom(program)].map((subject) => ({ subject, variant: PLAIN }));
+  const rounds: Round[] = [];
+  const starts: Reading[] = [];
+  const compare = () => compareReadings([...readingsOf(rounds), ...starts]);
+  let left = workloads;
+  for (let round = 0; round < MOST_TIMES * options.rounds; round += 1) {
+    if (round > 0 && round % options.rounds === 0) {
+      const open = compare().filter(({ verdict }) => verdict === 'undecided');
+      if (open.length === 0 || options.smoke) break;
+      left = workloads.filter(({ name }) => open.some(({ workload }) => workload === name));
+    }
+    process.stderr.write(`${new Date().toISOString().slice(11, 19)} round ${round + 1}\n`);
+    const order = round % 2 === 0 ? lanes : lanes.toReversed();
+    const done = await runRound(world, { lanes: order, workloads: left, round }, options);
+    rounds.push(...done.rounds);
+    starts.push(...done.starts.filter(({ workload }) => options.workloads?.includes(workload) ?? true));
+  }
+  return { rounds, comparison: compare(), sparse: [], idle: [], cold: [], memory: [], starts: [] };
 }
 
-function render(programs: readonly string[], starts: readonly Start[][]): string {
-  const [first = []] = starts;
-  const rows = programs.flatMap((program, index) => {
-    const own = starts[index] ?? [];
-    return FIGURES.map((figure) => {
-      const ratios = own.map((start, round) => start[figure] / (first[round]?.[figure] ?? Number.NaN));
-      const [value, ratio] = [spreadOf(own.map((start) => start[figure])), spreadOf(ratios)];
-      const spread = `${number(ratio?.low)}–${number(ratio?.high)}`;
-      return [program, figure, number(value?.median), number(ratio?.median), spread];
-    });
+interface RoundPlan {
+  readonly lanes: readonly Lane[];
+  readonly workloads: readonly Workload[];
+  readonly round: number;
+}
+
+async function runRound(
+  world: World,
+  { lanes, workloads, round }: RoundPlan,
+  { smoke, seconds }: Options,
+): Promise<{ readonly rounds: Round[]; readonly starts: Reading[] }> {
+  const starts: Reading[] = [];
+  const running = createLanes(world, async ({ subject }, started) => {
+    if (!smoke) await pause(SETTLE_MS);
+    starts.push(...readStart(started).map((one) => ({ ...one, lane: subject.name, round })));
   });
-  return renderTable(['program', 'figure', 'median', 'to the first', 'quartiles'], rows);
+  const rounds: Round[] = [];
+  try {
+    for (const lane of lanes) {
+      if (workloads.length > 0) await running.get(lane);
+      else await (await running.fresh(lane)).stop();
+    }
+    const pace = smoke
+      ? { rounds: 1, warmMs: 20, measureMs: seconds * 1000 }
+      : { rounds: TURNS, warmMs: 100, measureMs: (seconds * 1000) / TURNS };
+    for (const workload of workloads) {
+      const done = await runRounds(world, running, { workload, lanes }, pace);
+      rounds.push(...done.map((one) => ({ ...one, round })));
+    }
+  } finally {
+    await running.close();
+  }
+  return { rounds, starts };
+}
+
+function readStart({ readyMs = Number.NaN, pids }: Running): Pick<Reading, 'workload' | 'measure' | 'value'>[] {
+  return [
+    { workload: 'start', measure: 'ms until ready', value: readyMs },
+    { workload: 'start', measure: 'CPU ms', value: cpuSeconds(pids) * 1000 },
+    { workload: 'memory', measure: 'idle, MiB', value: residentBytes(pids) / MIB },
+  ];
+}
+
+/** The median over the valid turns of each round. */
+function readingsOf(rounds: readonly Round[]): Reading[] {
+  return [...Map.groupBy(rounds, ({ round }) => round)].flatMap(([round, turns]) =>
+    figuresOf(turns).flatMap(({ workload, lane, values: { cpuUs } }) =>
+      cpuUs ? [{ workload, lane, round, measure: 'CPU µs/request', value: cpuUs.median }] : [],
+    ),
+  );
 }

@@ -39,17 +39,26 @@ export interface Lanes {
 /** Token lifetime: longer than any run. */
 const LIFETIME_S = 7 * 3600;
 
-export function createLanes(world: World): Lanes {
+/** @param onStarted gets each subject that has started, before it is warmed up */
+export function createLanes(
+  world: World,
+  onStarted: (lane: Lane, started: Running) => Promise<void> = async () => undefined,
+): Lanes {
   const running = new Map<string, Promise<Running>>();
+  const start = async (lane: Lane) => {
+    const subject = await open(world, lane);
+    await onStarted(lane, subject);
+    return subject;
+  };
   const get = (lane: Lane) => {
     const key = `${lane.subject.name} ${lane.variant.name}`;
-    const known = running.get(key) ?? open(world, lane).then((subject) => warm(world, subject));
+    const known = running.get(key) ?? start(lane).then((subject) => warm(world, subject));
     running.set(key, known);
     return known;
   };
   return {
     get,
-    fresh: (lane) => open(world, lane),
+    fresh: start,
     async close() {
       const all = await Promise.allSettled(running.values());
       await Promise.all(all.map((one) => one.status === 'fulfilled' && one.value.stop()));

@@ -3,10 +3,12 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { endWithBench, pinChildren } from './children.ts';
+import { programOf, runComparison } from './compare.ts';
 import { startGenerator } from './generator.ts';
-import { createLanes, type World } from './lanes.ts';
+import type { World } from './lanes.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
 import { renderChart } from './report/chart.ts';
+import { passes } from './report/comparison.ts';
 import { buildReport, readMachine } from './report/report.ts';
 import { renderReport } from './report/terminal.ts';
 import { checkNames, planWorkloads, runWorkloads } from './run.ts';
@@ -14,7 +16,8 @@ import { startUpstream } from './upstream.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-async function bench(options: Options): Promise<void> {
+/** Returns false for a comparison that does not pass. */
+async function bench(options: Options): Promise<boolean> {
   const main = join(ROOT, options.from === 'dist' ? 'dist/main.js' : 'src/main.ts');
   if (!existsSync(main)) throw new Error('Cannot find dist/main.js. Run npm run build.');
   endWithBench();
@@ -26,16 +29,18 @@ async function bench(options: Options): Promise<void> {
   const [upstream, generator] = await Promise.all([startUpstream(folder), startGenerator()]);
   const nodeFlags = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${resolve(options.profile)}`] : [];
   const world: World = { folder, upstream, generator, main, nodeFlags, warmRequests: options.smoke ? 40 : 20_000 };
-  const lanes = createLanes(world);
   const workloads = planWorkloads(options, upstream.tlsPort !== undefined);
-  const findings = await runWorkloads(world, lanes, workloads, options);
-  await lanes.close();
+  const findings = await (options.compare === undefined
+    ? runWorkloads(world, workloads, options)
+    : runComparison(world, programOf(options.compare, join(folder, 'before')), workloads, options));
   await Promise.all([generator.stop(), upstream.stop()]);
   const titles = Object.fromEntries(workloads.map(({ name, title }) => [name, title]));
   const report = buildReport(findings, options, machine, titles);
   process.stdout.write(renderReport(report));
   if (options.json) writeFileSync(options.json, `${JSON.stringify(report)}\n`);
   if (options.svg) writeFileSync(options.svg, renderChart(report));
+  const { comparison, rounds } = findings;
+  return options.smoke || comparison === undefined || passes(comparison, rounds);
 }
 
 const args = process.argv.slice(2);
@@ -45,8 +50,7 @@ if (args.includes('--help')) {
 }
 const options = readChecked();
 try {
-  await bench(options);
-  process.exit();
+  process.exit((await bench(options)) ? 0 : 1);
 } catch (error) {
   process.stderr.write(`${(error as Error).stack}\n`);
   process.exit(1);

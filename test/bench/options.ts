@@ -21,16 +21,16 @@ export interface Options {
   readonly smoke: boolean;
   /** Where the sidecar runs from. */
   readonly from: 'dist' | 'src';
-  /** Folder of another build, measured beside it as `before`. */
-  readonly against: string | undefined;
-  /** Options of Node for that build. */
-  readonly againstFlags: readonly string[];
+  /** Folder of another checkout or build: only the sidecar is measured, beside that one as `before`. */
+  readonly compare: string | undefined;
   /** The sidecar under each of many sets of Node's flags, beside the floor. */
   readonly flags: boolean;
 }
 
 /** What flags are judged by: one caller, several, many, a steady pace, and memory. */
 const FLAG_WORKLOADS = ['get-1', 'get-32', 'get-512', 'open-200', 'memory'];
+/** The same, large bodies, and the start. */
+const COMPARE_WORKLOADS = [...FLAG_WORKLOADS, 'get-1m', 'start'];
 
 export const USAGE = `npm run bench -- [options]
 
@@ -45,8 +45,8 @@ export const USAGE = `npm run bench -- [options]
   --profile FOLDER    write a CPU profile of every sidecar
   --smoke             only check that everything works
   --from dist|src     where the sidecar runs from (dist)
-  --against FOLDER    measure another build beside it, as "before" (npm run build -- FOLDER makes one)
-  --against-flags F   further options of Node for that build
+  --compare FOLDER    the sidecar beside another checkout or build of it, "before": fails if this one is over 3 % slower;
+                      7 rounds of 1 s, up to 21 for what is undecided (npm run build -- FOLDER makes a build)
   --flags             run the sidecar under many sets of Node's flags beside the floor, and name the worst ratio
 `;
 
@@ -66,28 +66,28 @@ export function readOptions(args: readonly string[]): Options {
       profile: { type: 'string' },
       smoke: { type: 'boolean', default: false },
       from: { type: 'string', default: 'dist' },
-      against: { type: 'string' },
-      'against-flags': { type: 'string', default: '' },
+      compare: { type: 'string' },
       flags: { type: 'boolean', default: false },
     },
   });
-  const { smoke, from } = values;
+  const { smoke, from, compare, flags } = values;
   if (from !== 'dist' && from !== 'src') throw new Error('--from must be dist or src');
+  const rounds = positive('rounds', values.rounds ?? (smoke ? '1' : compare ? '7' : '5'));
+  if (compare !== undefined && !smoke && rounds < 6) throw new Error('--compare needs --rounds of 6 at least');
   return {
-    rounds: positive('rounds', values.rounds ?? (smoke ? '1' : '5')),
-    seconds: positive('seconds', values.seconds ?? (smoke ? '0.15' : '2')),
+    rounds,
+    seconds: positive('seconds', values.seconds ?? (smoke ? '0.15' : compare ? '1' : '2')),
     requests: positive('requests', values.requests ?? (smoke ? '2000' : '1000000')),
     idleSeconds: positive('idle-seconds', values['idle-seconds'] ?? (smoke ? '0.5' : '60')),
-    subjects: values.subjects?.split(',') ?? (values.flags ? ['sidecar', 'floor'] : undefined),
-    workloads: values.workloads?.split(',') ?? (values.flags ? FLAG_WORKLOADS : undefined),
+    subjects: compare ? ['sidecar'] : (values.subjects?.split(',') ?? (flags ? ['sidecar', 'floor'] : undefined)),
+    workloads: values.workloads?.split(',') ?? (compare ? COMPARE_WORKLOADS : flags ? FLAG_WORKLOADS : undefined),
     json: values.json,
     svg: values.svg,
     profile: values.profile,
     smoke,
     from,
-    against: values.against,
-    againstFlags: values['against-flags'].split(' ').filter(Boolean),
-    flags: values.flags,
+    compare,
+    flags,
   };
 }
 

@@ -1,13 +1,12 @@
 /** Runs the chosen workloads over the chosen subjects, one after the other. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Lane, Lanes, World } from './lanes.ts';
+import { createLanes, type Lane, type Lanes, type World } from './lanes.ts';
 import type { Options } from './options.ts';
 import type { Findings } from './report/report.ts';
 import { type Contest, type Pace, type Round, runRounds } from './rounds.ts';
 import { SUBJECTS } from './subjects/all.ts';
 import { DIRECT } from './subjects/direct.ts';
 import { FLAG_SETS } from './subjects/flag-sets.ts';
-import { BEFORE, sidecarFrom } from './subjects/sidecar.ts';
 import type { Subject } from './subjects/subject.ts';
 import { type ColdResult, runCold } from './workloads/cold.ts';
 import { type IdleResult, measureIdle } from './workloads/idle.ts';
@@ -20,7 +19,7 @@ import { PLAIN, type Workload } from './workloads/workload.ts';
 const MIB = 1024 * 1024;
 const COLD_CALLERS = 10_000;
 /** Memory is measured under load too, which takes long; for all other subjects only when idle. */
-const WATCHED = ['sidecar', BEFORE, 'floor', 'nginx'];
+const WATCHED = ['sidecar', 'floor', 'nginx'];
 /** Rounds of the long workloads. */
 const FEW_ROUNDS = 3;
 /** For a smoke run: every connection gets its turn, however slow the machine. */
@@ -66,20 +65,12 @@ function tiny(workload: Workload): Workload {
   return { ...workload, fresh: false, job: timed ? job : { ...job, requests: SMOKE.requests } };
 }
 
-export async function runWorkloads(
-  world: World,
-  lanes: Lanes,
-  workloads: readonly Workload[],
-  options: Options,
-): Promise<Findings> {
-  const others = [
-    ...(options.against === undefined ? [] : [sidecarFrom(options.against, options.againstFlags)]),
-    ...(options.flags ? FLAG_SETS : []),
-  ];
+export async function runWorkloads(world: World, workloads: readonly Workload[], options: Options): Promise<Findings> {
+  const lanes = createLanes(world);
   const installed = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true).filter(
     (subject) => subject.version() !== undefined,
   );
-  const subjects = [...installed, ...others];
+  const subjects = [...installed, ...(options.flags ? FLAG_SETS : [])];
   const wanted = (name: string) => options.workloads?.includes(name) ?? true;
   const withSidecar = subjects.some(({ name }) => name === 'sidecar');
   const fewRounds = Math.min(FEW_ROUNDS, options.rounds);
@@ -107,6 +98,7 @@ export async function runWorkloads(
   const starts = wanted('start') && withSidecar ? await timeStarts(world, options.rounds) : [];
   const memory = wanted('memory') ? await watchAll(world, lanes, subjects, options) : [];
   const size = wanted('package') && options.from === 'dist' ? await measurePackage() : undefined;
+  await lanes.close();
   return { rounds, sparse, idle, cold, memory, starts, package: size };
 }
 

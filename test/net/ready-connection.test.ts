@@ -199,6 +199,21 @@ describe('createReadyConnection', () => {
     expect(opened).toHaveLength(1);
   });
 
+  it('tries a server that is down once when nobody needs one later', async () => {
+    const { ready, pass, down, needed, attempts, opened } = createWorld();
+    down(true);
+    needed(false);
+    ready.prepare();
+    await pass(600_000);
+    expect(attempts()).toBe(1);
+    down(false);
+    ready.prepare();
+    await pass(0);
+    opened[0]?.push(null);
+    await pass(600_000);
+    expect(attempts()).toBe(2);
+  });
+
   it('does not open one after another to a server that ends each at once', async () => {
     const { ready, pass, opened } = createWorld();
     ready.prepare();

@@ -16,8 +16,11 @@ function setUp({ random = (): number => 0, waitMs = 10_000 } = {}) {
   const waiting: ((answer: TokenResponse) => void)[] = [];
   const lookups: LookupResult[] = [];
   const failures: number[] = [];
+  const prepared: number[] = [];
+  const startedMs = clock.now().monotonicMs;
   let fetches = 0;
   const source = new TokenSource(KEY, {
+    prepare: () => void prepared.push(clock.now().monotonicMs - startedMs),
     fetchToken() {
       fetches += 1;
       return new Promise((resolve) => waiting.push(resolve));
@@ -36,7 +39,7 @@ function setUp({ random = (): number => 0, waitMs = 10_000 } = {}) {
     for (const resolve of waiting.splice(0)) resolve(value);
     await clock.advance(0);
   };
-  return { clock, source, lookups, failures, answer, fetches: () => fetches };
+  return { clock, source, lookups, failures, prepared, answer, fetches: () => fetches };
 }
 
 function token(name: string, lifetimeS = 3600): TokenResponse {
@@ -66,6 +69,40 @@ describe('src/oauth/token-source.ts', () => {
     await answer(token('one'));
     expect(source.get()).not.toBeInstanceOf(Promise);
     expect(lookups).toEqual(['hit']);
+  });
+
+  it('prepares three seconds before it refreshes, once, and not before it tries again after a failure', async () => {
+    const { clock, source, answer, fetches, prepared } = setUp();
+    await answer(token('one'));
+    expect(clock.timers).toBe(1);
+    await clock.advance(3_296_999);
+    expect(prepared).toEqual([]);
+    await clock.advance(1);
+    expect(prepared).toEqual([3_297_000]);
+    expect(source.snapshot().refreshAt).toBe(clock.now().wallMs + 3000);
+    await clock.advance(3000);
+    expect(fetches()).toBe(2);
+    await answer(DOWN);
+    await clock.advance(60_000);
+    expect(fetches()).toBe(3);
+    expect(prepared).toHaveLength(1);
+  });
+
+  it('prepares for a refresh that is due in less than three seconds at once', async () => {
+    const { clock, answer, prepared } = setUp();
+    await answer(token('short', 4));
+    expect(prepared).toEqual([0]);
+    await clock.advance(2000);
+    await answer(token('short', 4));
+    expect(prepared).toEqual([0, 2000]);
+  });
+
+  it('prepares nothing after it was closed', async () => {
+    const { clock, source, answer, prepared } = setUp();
+    await answer(token('one'));
+    source.close();
+    await clock.advance(3_600_000);
+    expect(prepared).toEqual([]);
   });
 
   it('refreshes by itself when the token turns early, while callers go on with the old one', async () => {

@@ -8,6 +8,7 @@ import type { Report } from '../bench/report/report.ts';
 import { createFolder } from '../support/folder.ts';
 
 const MAIN = join(import.meta.dirname, '../bench/main.ts');
+const ROOT = join(import.meta.dirname, '../..');
 const NPM_ONLY = ['floor', 'http-proxy-3', 'http-proxy-middleware', 'fastify-http-proxy', 'fast-proxy', 'httpxy'];
 
 describe('npm run bench -- --smoke', () => {
@@ -45,5 +46,29 @@ describe('npm run bench -- --smoke', () => {
     expect(starts[0]).toBeGreaterThan(10);
     expect(memory[0]?.loadedBytes).toHaveLength(10);
     expect(readFileSync(svg, 'utf8')).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
+  }, 120_000);
+});
+
+describe('npm run bench -- --compare', () => {
+  it('measures this tree beside a checkout that it builds first, and does not fail for what a smoke run cannot decide', async () => {
+    const folder = createFolder();
+    onTestFinished(() => folder[Symbol.dispose]());
+    const json = join(folder.path, 'bench.json');
+    const args = [MAIN, '--smoke', '--from', 'src', '--compare', ROOT, '--json', json];
+    await promisify(execFile)(process.execPath, args, { timeout: 110_000 });
+    const { findings } = JSON.parse(readFileSync(json, 'utf8')) as Report;
+    expect(findings.comparison).toMatchObject([
+      ...['get-32', 'get-1', 'get-512', 'get-1m', 'open-200'].map((workload) => ({ workload, own: { count: 1 } })),
+      ...['ms until ready', 'CPU ms'].map((measure) => ({ workload: 'start', measure, before: { count: 1 } })),
+      { workload: 'memory', measure: 'idle, MiB', verdict: 'undecided' },
+    ]);
+  }, 120_000);
+
+  it('fails for a folder that is neither a checkout nor a build', async () => {
+    const folder = createFolder();
+    onTestFinished(() => folder[Symbol.dispose]());
+    const args = [MAIN, '--smoke', '--from', 'src', '--compare', folder.path];
+    const failed = promisify(execFile)(process.execPath, args, { timeout: 110_000 });
+    await expect(failed).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('neither a build') });
   }, 120_000);
 });

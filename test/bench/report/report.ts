@@ -8,6 +8,7 @@ import type { IdleResult } from '../workloads/idle.ts';
 import type { MemoryResult } from '../workloads/memory.ts';
 import type { SparseResult } from '../workloads/sparse.ts';
 import type { PackageSize } from '../workloads/start.ts';
+import type { Compared } from './comparison.ts';
 import { type Figures, figuresOf } from './figures.ts';
 import { judge, type Verdict } from './targets.ts';
 
@@ -21,6 +22,8 @@ export interface Findings {
   /** ms of each start. */
   readonly starts: readonly number[];
   readonly package?: PackageSize | undefined;
+  /** Only with another tree to compare with. */
+  readonly comparison?: readonly Compared[];
 }
 
 export interface Machine {

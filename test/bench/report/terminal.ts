@@ -1,5 +1,4 @@
 /** The report as text with Markdown tables, to paste into a document. */
-import { BEFORE } from '../subjects/sidecar.ts';
 import { type Figures, pairedRatio } from './figures.ts';
 import type { Report } from './report.ts';
 import { type Spread, spreadOf } from './statistics.ts';
@@ -19,7 +18,7 @@ export function renderReport(report: Report): string {
     idle(report),
     cold(report),
     others(report),
-    against(report),
+    comparison(report),
     flags(report),
     targets(report),
   ]
@@ -165,16 +164,15 @@ function others({ findings: { starts, package: size } }: Report): string {
 }
 
 /** Compares round by round, so that a busy minute affects both. */
-function against({ findings: { rounds } }: Report): string {
-  if (!rounds.some(({ lane }) => lane === BEFORE)) return '';
-  const names = [...new Set(rounds.map(({ workload }) => workload))];
-  const rows = names.map((workload) => [
-    workload,
-    ...(['cpuUs', 'p50Ms', 'p99Ms'] as const).map((measure) =>
-      spread(pairedRatio(rounds, { workload, measure }, 'sidecar', BEFORE)),
-    ),
+function comparison({ findings }: Report): string {
+  if (!findings.comparison) return '';
+  const rows = findings.comparison.map(({ workload, measure, own, before, ratio, verdict }) => [
+    ...[workload, measure, spread(own), spread(before)],
+    ...[ratio?.median, ratio?.low, ratio?.high].map((value) => value?.toFixed(3) ?? '–'),
+    ...[String(ratio?.count ?? 0), verdict],
   ]);
-  return `this build / the one before, paired\n\n${renderTable(['workload', 'CPU', 'p50', 'p99'], rows)}`;
+  const header = ['workload', 'measure', 'this tree', 'before', 'ratio', 'from', 'to', 'rounds', 'this tree is'];
+  return `this tree / the one before, paired, with the 95 % interval\n\n${renderTable(header, rows)}`;
 }
 
 /** A set that is good in one workload and bad in another is a bad set: the worst ratio counts. */
@@ -193,6 +191,7 @@ function flags({ findings: { rounds }, options }: Report): string {
 }
 
 function targets({ verdicts, options }: Report): string {
+  if (options.compare !== undefined) return '';
   if (options.smoke) return 'smoke run: too short for figures\n';
   const rows = verdicts.map(({ target, atMost, atLeast, reached, holds }: Verdict) => [
     target,

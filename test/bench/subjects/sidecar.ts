@@ -1,7 +1,7 @@
 /** The sidecar as operators run it: default options, access log into a file, metrics, the Node flags of the image. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { NODE_FLAGS } from '../../../deploy/executable/targets.ts';
 import { COMPILED } from '../../support/compiled.ts';
 import { freePort } from '../../support/free-port.ts';
@@ -25,30 +25,30 @@ export const SIDECAR: Subject = {
   start: startSidecar,
 };
 
-/** Returns another build as a subject, from a folder made by `npm run build -- FOLDER`. */
-export function sidecarFrom(folder: string, flags: readonly string[]): Subject {
-  return sidecarWith({ name: BEFORE, version: folder, main: join(resolve(folder), 'main.js'), flags });
+/** Returns another build as a subject. @param main its program file */
+export function sidecarFrom(main: string): Subject {
+  return {
+    ...SIDECAR,
+    name: BEFORE,
+    start: (setup) => startSidecar({ ...setup, sidecar: { ...setup.sidecar, main } }),
+  };
 }
 
 export interface SidecarWith {
   readonly name: string;
-  readonly version?: string;
-  /** Program file; that of the run by default. */
-  readonly main?: string;
   /** Of Node, beside the usual ones. */
   readonly flags: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The sidecar, started in another way. */
-export function sidecarWith({ name, version, main, flags, env }: SidecarWith): Subject {
+export function sidecarWith({ name, flags, env }: SidecarWith): Subject {
   return {
     ...SIDECAR,
     name,
-    version: () => version ?? SIDECAR.version(),
     start: (setup) => {
       const nodeFlags = [...setup.sidecar.nodeFlags, ...flags];
-      const sidecar = { ...setup.sidecar, nodeFlags, ...(main !== undefined && { main }), ...(env && { env }) };
+      const sidecar = { ...setup.sidecar, nodeFlags, ...(env && { env }) };
       return startSidecar({ ...setup, sidecar });
     },
   };
