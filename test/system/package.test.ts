@@ -74,6 +74,8 @@ describe('the npm package', () => {
     expect(JSON.parse(readFileSync(join(built, 'package.json'), 'utf8'))).toEqual({
       ...{ name, version, description, license, type, engines },
       bin: { 'aritma-sidecar': 'main.js' },
+      // Without the folder of compiled code that running it leaves beside it.
+      files: ['*.js', '*.json', '*.md', '*.txt'],
     });
   });
 });
