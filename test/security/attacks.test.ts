@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AttackRow, playAttack } from '../support/attack-row.ts';
 import {
   baselineOf,
-  descriptorsOf,
   HAS_PROC,
   type Subject,
   startNaiveSubject,
   startSidecarSubject,
 } from '../support/attack-subject.ts';
+import { descriptorsOf } from '../support/flood.ts';
 import { BROKEN_ANSWER_ROWS } from './rows/broken-answers.ts';
 import { FAULT_ROWS } from './rows/faults.ts';
 import { FIELD_ROWS } from './rows/fields.ts';

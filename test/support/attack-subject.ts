@@ -1,9 +1,10 @@
 /** The subject of an attack: the sidecar or the naive control, each in its own process, before a recording API. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { type AttackUpstream, startAttackUpstream } from './attack-upstream.ts';
+import { descriptorsOf } from './flood.ts';
 import { grant } from './token-server.ts';
 import { createWorld } from './world.ts';
 
@@ -100,11 +101,6 @@ export async function startNaiveSubject(): Promise<Subject> {
       await foreign[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Descriptors of a process now. Only where `HAS_PROC`. */
-export function descriptorsOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
 }
 
 /** The smallest of several counts: a watched file is open for a moment while it is checked. */

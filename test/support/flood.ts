@@ -1,5 +1,5 @@
 /** Many connections at once, and the times of a well-behaved caller meanwhile. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { type Caller, openCaller } from './caller.ts';
 
 export interface Flood extends Disposable {
@@ -40,9 +40,18 @@ export function p99(sorted: readonly number[]): number {
   return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN;
 }
 
-/** Open file descriptors of a process; only where there is /proc. */
+/** Open file descriptors of a process, without the one for file events, which comes and goes; only where there is /proc. */
 export function descriptorsOf(pid: number | 'self'): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => !isForFileEvents(`/proc/${pid}/fd/${fd}`)).length;
+}
+
+function isForFileEvents(link: string): boolean {
+  try {
+    return readlinkSync(link) === 'anon_inode:inotify';
+  } catch {
+    // Closed meanwhile.
+    return false;
+  }
 }
 
 /** The next descriptor of the process: as its limit, it leaves the process none. */
