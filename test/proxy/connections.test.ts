@@ -118,4 +118,17 @@ describe('connections', () => {
     expect(refused.filter(({ destroyed }) => !destroyed).length).toBeLessThanOrEqual(16);
     for (const socket of refused) socket.destroy();
   });
+
+  it('keeps the right ones when some close, in any order', () => {
+    const connections = createConnections({ limit: 10, onRefused: () => undefined });
+    const sockets = Array.from({ length: 4 }, () => new FakeSocket());
+    for (const socket of sockets) connections.admit(socket as unknown as Socket);
+    const open = new Set(sockets);
+    for (const index of [0, 3, 2, 1]) {
+      const socket = sockets[index] as FakeSocket;
+      open.delete(socket);
+      socket.destroy();
+      expect(new Set(connections.idle())).toEqual(open);
+    }
+  });
 });

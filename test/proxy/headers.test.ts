@@ -245,3 +245,30 @@ describe('src/proxy/headers.ts answers', () => {
     expect(answer(lines).headers).toEqual(lines);
   });
 });
+
+describe('the head of a response that arrived in several pieces', () => {
+  // Memory of their own, with the middle one at a place that exists in the other, too.
+  const ownMemory = (text: string) => {
+    const bytes = Buffer.allocUnsafeSlow(text.length);
+    bytes.write(text);
+    return bytes;
+  };
+  const whole = ownMemory('Date: now, Content-Type: text/plain');
+  const [date, now, type, plain] = [
+    whole.subarray(0, 4),
+    whole.subarray(6, 9),
+    whole.subarray(11, 23),
+    whole.subarray(25),
+  ];
+  const apart = ownMemory('......X-Apart: alone').subarray(6);
+
+  it.each([
+    ['one buffer', [date, now, type, plain]],
+    ['another buffer in the middle', [date, now, apart.subarray(0, 7), apart.subarray(9), type, plain]],
+    ['another buffer first', [apart.subarray(0, 7), apart.subarray(9), date, now]],
+    ['another buffer last', [date, now, apart.subarray(0, 7), apart.subarray(9)]],
+    ['one buffer, in another order', [type, plain, date, now]],
+  ])('is read as it was sent: %s', (_name, raw) => {
+    expect(readResponseHead(raw, 200, 'a-token').headers).toEqual(raw.map((part) => part.toString('latin1')));
+  });
+});

@@ -56,4 +56,17 @@ describe('timeouts.queue', () => {
     expect((await connecting).json()).toMatchObject({ code: 'UPSTREAM_UNREACHABLE', mayHaveExecuted: false });
     await silent.close();
   });
+
+  it('has room again for as many as before, once those that waited are served', async () => {
+    await using world = await createProxyWorld({
+      config: { limits: { connections: 20, upstreamConnections: 1 } },
+      answer: () => ok('fine'),
+    });
+    const statuses: number[] = [];
+    for (let round = 0; round < 20; round += 1) {
+      const calls = Array.from({ length: 4 }, () => world.call('GET /api/x HTTP/1.1'));
+      statuses.push(...(await Promise.all(calls)).map(({ status }) => status));
+    }
+    expect(statuses).toEqual(Array(80).fill(200));
+  });
 });
