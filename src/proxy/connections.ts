@@ -10,6 +10,8 @@ import { SidecarError } from '../core/errors.ts';
 import { rawResponse } from '../core/problem.ts';
 import { createLingeringClose } from './lingering-close.ts';
 
+/** Requests started in a turn of the event loop that accepts a connection: few, so that the next turn comes soon. */
+const FEW_AT_ONCE = 4;
 /** Only connections idle for this long are closed: in a burst all are idle for a moment, and 503 is clearer than a close. */
 const MIN_IDLE_MS = 1000;
 const RETRY_AFTER_S = 1;
@@ -23,6 +25,14 @@ export interface ConnectionsOptions {
 }
 
 export interface Connections {
+  /** Call for every accepted connection, with TLS before the handshake. */
+  accepted(): void;
+  /**
+   * Starts the work on a request: at once, or, while connections wait to be accepted, in order a few turns later. Node accepts
+   * one per turn of the event loop: behind a turn with hundreds of requests, each waiting connection would cost a new caller
+   * that long.
+   */
+  start(work: () => void): void;
   /** True: serve it. False: it got 503 and is being closed. */
   admit(socket: Socket): boolean;
   /**
@@ -80,6 +90,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   let onNone: (() => void) | undefined;
 
   return {
+    ...createPace(),
     admit(socket) {
       // Already counted: it came back after an upgrade that was not accepted.
       if (connectionOf(socket)) return true;
@@ -118,6 +129,30 @@ export function createConnections(options: ConnectionsOptions): Connections {
     idle: () => open.filter(isIdle).map(({ socket }) => socket),
     unfinished: (socket) =>
       socket ? (connectionOf(socket)?.running ?? NOTHING) : open.flatMap(({ running }) => running),
+  };
+}
+
+function createPace(): Pick<Connections, 'accepted' | 'start'> {
+  const waiting: (() => void)[] = [];
+  let hasAccepted = false;
+  let isAccepting = false;
+  const endTurn = () => {
+    // A turn that accepted none has found no other waiting.
+    isAccepting = hasAccepted;
+    hasAccepted = false;
+    for (const work of waiting.splice(0, isAccepting ? FEW_AT_ONCE : waiting.length)) work();
+    if (isAccepting) setImmediate(endTurn);
+  };
+  return {
+    accepted() {
+      hasAccepted = true;
+      if (!isAccepting) setImmediate(endTurn);
+      isAccepting = true;
+    },
+    start(work) {
+      if (isAccepting) waiting.push(work);
+      else work();
+    },
   };
 }
 

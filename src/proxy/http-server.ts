@@ -84,6 +84,7 @@ export function createListener(settings: ListenerOptions): Listener {
     malformed(socket, unfinished(socket), reported(new SidecarError('CALLER_METHOD_REFUSED'), settings)),
   );
   guardConnections(server, tls ? 'secureConnection' : 'connection', connections);
+  server.prependListener('connection', connections.accepted);
   server.on('clientError', (error, socket) => onClientError(error, socket, settings));
   // `close()` calls this. Node's own version also closes connections whose caller has not read the end of its response.
   server.closeIdleConnections = () => {

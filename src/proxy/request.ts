@@ -43,7 +43,9 @@ export function serveRequests(context: ProxyContext): Begin {
     if (isLast || context.draining) res.shouldKeepAlive = false;
     if (hasBody(exchange)) lingerForBody(req, res);
     res.on('close', () => close(exchange));
-    inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown));
+    context.connections.start(() =>
+      inTurn(exchange, before, expectsContinue).catch((thrown: unknown) => fail(exchange, thrown)),
+    );
   };
 }
 

@@ -131,4 +131,31 @@ describe('connections', () => {
       expect(new Set(connections.idle())).toEqual(open);
     }
   });
+
+  it('starts a request at once while no connection is accepted, and a few per turn while some are', async () => {
+    const { accepted, start } = createConnections({ limit: 10, onRefused: () => undefined });
+    const started: number[] = [];
+    const startMany = (from: number, count: number) => {
+      for (let n = from; n < from + count; n += 1) start(() => started.push(n));
+    };
+    startMany(0, 3);
+    expect(started).toEqual([0, 1, 2]);
+    const perTurn: number[] = [];
+    accepted();
+    startMany(3, 20);
+    for (let turn = 0; turn < 4; turn += 1) {
+      const before = started.length;
+      await turnOfLoop();
+      perTurn.push(started.length - before);
+      // The third turn accepts none: nobody waits any longer.
+      if (turn < 1) accepted();
+    }
+    expect(perTurn).toEqual([4, 4, 12, 0]);
+    expect(started).toEqual(Array.from({ length: 23 }, (_, n) => n));
+    start(() => started.push(23));
+    expect(started.at(-1)).toBe(23);
+  });
 });
+
+/** Ends after everything that this turn of the event loop had to do. */
+const turnOfLoop = () => new Promise((resolve) => setImmediate(resolve));
