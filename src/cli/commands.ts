@@ -59,6 +59,9 @@ async function serve(flags: Flags): Promise<number> {
     throw error;
   }
   supervisor.ready('serving');
+  // Else V8 drops the code of functions that are not called for some garbage collections, and the first call after a pause of
+  // a minute compiles it again. Only now: Node rejects cached code that was compiled under other flags.
+  setFlagsFromString('--no-flush-bytecode');
   return finish(log, stopped);
 }
 

@@ -4,6 +4,7 @@
  */
 import { get } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import { setupFor, type World } from '../lanes.ts';
 import { startDelayedWay } from '../load/delay.ts';
 import { originOf, type Subject } from '../subjects/subject.ts';
@@ -36,6 +37,8 @@ export async function runSparse(
   world: World,
   { subject, warm = false, calls }: SparseOptions,
 ): Promise<SparseResult[]> {
+  // After a pause, this process must not have to compile its own code again: that would count for the subject.
+  setFlagsFromString('--no-flush-bytecode');
   const setup = setupFor(world, { name: 'tls' });
   const way = await startDelayedWay(setup.upstreamPort, ONE_WAY_MS);
   const delayed = { ...setup, upstreamPort: way.port };
