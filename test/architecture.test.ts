@@ -57,7 +57,11 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   sidecar: {
     charter: 'Composition root: a loaded configuration becomes running objects, is reloaded, drained, stopped.',
-    mayImport: ['iam', 'proxy', 'oauth', 'net', 'config', 'admin', 'core'],
+    mayImport: ['fleet', 'iam', 'proxy', 'oauth', 'net', 'config', 'admin', 'core'],
+  },
+  fleet: {
+    charter: 'What sidecars with the same client share through a store: tokens, verdicts, who is there.',
+    mayImport: ['oauth', 'net', 'config', 'core'],
   },
   iam: {
     charter: 'Aritma IAM as a client: provisioning, and rotation of secrets without downtime.',

@@ -14,14 +14,16 @@ export interface Sample {
     | 'secret_expiry_timestamp_seconds'
     | 'config_generation'
     | 'route_working'
-    | 'log_lines_lost_total';
+    | 'log_lines_lost_total'
+    | 'fleet_up'
+    | 'fleet_members';
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
 /** Returns the gauges. If several tokens share labels, the worst one counts: first to expire, most failures. */
 export function gauges(input: StatusInput): Sample[] {
-  const { credentials, tokens, generation, routes, logLinesLost } = input;
+  const { credentials, tokens, generation, routes, logLinesLost, fleet } = input;
   return [
     ...routes.map(
       (route): Sample => ({
@@ -32,6 +34,7 @@ export function gauges(input: StatusInput): Sample[] {
     ),
     { name: 'config_generation', labels: {}, value: generation },
     { name: 'log_lines_lost_total', labels: {}, value: logLinesLost },
+    ...(fleet ? ofFleet(fleet) : []),
     ...credentials.flatMap(({ name: credential, secrets }) => [
       ...ofTokens(
         credential,
@@ -45,6 +48,11 @@ export function gauges(input: StatusInput): Sample[] {
       }),
     ]),
   ];
+}
+
+function ofFleet({ up, members }: NonNullable<StatusInput['fleet']>): Sample[] {
+  const state: Sample = { name: 'fleet_up', labels: {}, value: up ? 1 : 0 };
+  return members === undefined ? [state] : [state, { name: 'fleet_members', labels: {}, value: members }];
 }
 
 function ofTokens(credential: string, tokens: readonly TokenView[]): Sample[] {

@@ -56,6 +56,22 @@ export interface StatusInput {
         readonly whenFailing: 'refuse' | 'report';
       }
     | undefined;
+  /** Undefined: this sidecar shares nothing. */
+  readonly fleet?:
+    | {
+        /** Address of the store. */
+        readonly store: string;
+        readonly up: boolean;
+        /** Why it is not. */
+        readonly problem: string | undefined;
+        /** Of the last change of `up`, epoch ms. */
+        readonly since: number;
+        readonly member: string;
+        /** Live ones, this one included. */
+        readonly members: number | undefined;
+        readonly keyId: string;
+      }
+    | undefined;
   /** Names of the options that turn off a protection. */
   readonly unsafe: readonly string[];
   /** Number of the configuration, from 1. */

@@ -18,7 +18,14 @@ import type { Address } from './parsers.ts';
 import { locate, type Problem } from './problems.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema } from './schema.ts';
-import { type LoadedSecret, loadCallerKeys, loadSecrets, warnOfAccess } from './secret-files.ts';
+import {
+  type FleetSecrets,
+  type LoadedSecret,
+  loadCallerKeys,
+  loadFleetSecrets,
+  loadSecrets,
+  warnOfAccess,
+} from './secret-files.ts';
 import { checkExtraCa, loadTls, type TlsFiles } from './tls-files.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -53,8 +60,10 @@ export interface LoadedConfig {
   readonly warnings: readonly string[];
   /** By caller name; empty = callers need no key. */
   readonly callerKeys: ReadonlyMap<string, readonly Secret[]>;
-  /** TLS files by owner, `credential NAME`, `route PATH` or `callers`. */
+  /** TLS files by owner, `credential NAME`, `route PATH`, `callers` or `fleet`. */
   readonly tls: ReadonlyMap<string, TlsFiles>;
+  /** Password and keys of the fleet store; undefined without one. */
+  readonly fleetSecrets: FleetSecrets | undefined;
   /** From HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
   readonly proxy: ProxySettings | undefined;
   /** Socket to notify, when systemd started this process. */
@@ -91,6 +100,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const context = { env, cwd, report, warnings, files };
   const secrets = loadSecrets(parts.credentials, context);
   const callerKeys = loadCallerKeys(parts.callers, context);
+  const fleetSecrets = loadFleetSecrets(parts.fleet, context);
   const tls = loadTls(parts, { ...context, onKey: (path) => warnOfAccess(path, context) });
   checkExtraCa(env['NODE_EXTRA_CA_CERTS'], problems);
   const proxy = readProxy(env, problems);
@@ -99,11 +109,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     throw new SidecarError('CONFIG_INVALID', { problems: [...problems, ...ignored] });
   const config = result.data;
   return {
-    config,
-    secrets,
-    callerKeys,
-    tls,
-    proxy,
+    ...{ config, secrets, callerKeys, fleetSecrets, tls, proxy },
     ...readSurroundings(env),
     file: file.name,
     resolve: (name) => resolve(cwd, name),

@@ -21,6 +21,7 @@ export interface ValidParts {
   readonly unsafe: Config['unsafe'];
   readonly callers: Config['callers'] | undefined;
   readonly iam: Config['iam'];
+  readonly fleet: Config['fleet'];
   /** Every name under `credentials`, valid or not. */
   readonly credentialNames: readonly string[];
 }
@@ -29,6 +30,8 @@ export interface ValidParts {
 export type Report = (path: readonly PropertyKey[], message: string) => void;
 
 const PLAIN = 'is http:// to another machine: use https://, or set unsafe.plainTextHttp: true';
+const PLAIN_STORE =
+  'is another machine without TLS: use rediss:// (with nodes or sentinel: set fleet.tls), or set unsafe.plainTextHttp: true';
 const EXPOSED =
   'is not a loopback address: every machine that reaches it could make payments. Use 127.0.0.1, [::1] or unix:/path, or set unsafe.nonLoopbackListen: true together with callers.keys or callers.tls.ca';
 
@@ -53,6 +56,7 @@ export function validParts(doc: Doc): ValidParts {
     unsafe: unsafe.data ?? { plainTextHttp: false, nonLoopbackListen: false },
     callers: ConfigSchema.shape.callers.safeParse(doc['callers']).data,
     iam: ConfigSchema.shape.iam.safeParse(doc['iam']).data,
+    fleet: ConfigSchema.shape.fleet.safeParse(doc['fleet']).data,
     credentialNames: credentials.map(([name]) => name),
   };
 }
@@ -99,7 +103,7 @@ function checkListeners({ listen, unsafe, callers }: ValidParts, report: Report)
 }
 
 /** RFC 6750 §5.3: no secret and no token over a network without TLS, unless explicitly allowed. */
-function checkTransport({ credentials, routes, iam, unsafe }: ValidParts, report: Report): void {
+function checkTransport({ credentials, routes, iam, fleet, unsafe }: ValidParts, report: Report): void {
   const check = (path: readonly PropertyKey[], url: BaseUrl | undefined) => {
     if (url && !url.secure && !isLoopback(url.hostname) && !unsafe.plainTextHttp) report(path, PLAIN);
   };
@@ -109,6 +113,16 @@ function checkTransport({ credentials, routes, iam, unsafe }: ValidParts, report
   }
   check(['iam', 'url'], iam?.url);
   for (const [index, { upstream }] of routes) check(['routes', index, 'upstream'], upstream);
+  for (const [path, host] of plainStores(fleet))
+    if (!isLoopback(host) && !unsafe.plainTextHttp) report(['fleet', ...path], PLAIN_STORE);
+}
+
+/** The servers of the fleet store that are spoken to without TLS, by their option. */
+function plainStores(fleet: Config['fleet']): (readonly [path: readonly PropertyKey[], host: string])[] {
+  if (fleet?.url) return fleet.url.secure ? [] : [[['url'], fleet.url.host]];
+  if (!fleet || fleet.tls) return [];
+  const nodes = (fleet.nodes ?? []).map(({ host }, index) => [['nodes', index], host] as const);
+  return [...nodes, ...(fleet.sentinel?.nodes ?? []).map(({ host }, at) => [['sentinel', 'nodes', at], host] as const)];
 }
 
 /** Returns warnings about settings that work but should change. */

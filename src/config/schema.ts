@@ -5,9 +5,11 @@
 import { z } from 'zod';
 import { addresses } from './address-option.ts';
 import { callerSchema, quota } from './caller-schema.ts';
+import { FleetSchema } from './fleet-schema.ts';
 import { IamSchema, RotationSchema } from './iam-schema.ts';
 import { duration, meta, parsed } from './option.ts';
 import { parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
+import { file, secretSource, tls, visible } from './sources.ts';
 
 const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
 
@@ -17,38 +19,6 @@ const name = z.string().regex(NAME, 'must be 1 to 32 of a-z 0-9 _ -, and start w
 /** RFC 6749 §3.3: scope tokens separated by single spaces. */
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 const scope = z.string().regex(SCOPE, 'must be scope names separated by single spaces (RFC 6749 §3.3)');
-const VISIBLE = /^[\x20-\x7e]+$/;
-const visible = z.string().regex(VISIBLE, 'must be printable ASCII, not empty');
-
-const secretSource = z
-  .strictObject({
-    file: z.string().min(1).optional().meta(meta('File with the secret; one trailing newline is ignored')),
-    env: z
-      .string()
-      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
-      .optional()
-      .meta(meta('Environment variable with the secret')),
-    kid: visible.optional().meta(meta('Key id, for private_key_jwt; default: `kid` of the JWK')),
-    alg: z
-      .enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'])
-      .optional()
-      .meta(meta('Signature algorithm, for private_key_jwt; default: from the JWK or key')),
-  })
-  .refine((source) => (source.file === undefined) !== (source.env === undefined), {
-    message: 'must have exactly one of: file, env',
-  });
-
-const file = (description: string) => z.string().min(1).optional().meta(meta(description));
-
-const tls = z
-  .strictObject({
-    ca: file('PEM file with the CAs to trust, instead of the public ones'),
-    cert: file('PEM file with a client certificate (mTLS, RFC 8705)'),
-    key: file('PEM file with its private key'),
-  })
-  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), 'must have both cert and key, or neither')
-  .optional();
-
 /** Parameters of the token request that the sidecar sets itself. */
 const RESERVED = /^(?:grant_type|scope|audience|resource|client_(?:id|secret|assertion|assertion_type))$/;
 const parameter = visible.refine((key) => !RESERVED.test(key), 'is set by the sidecar itself');
@@ -196,6 +166,7 @@ export const ConfigSchema = z.strictObject({
     })
     .prefault({}),
   iam: IamSchema,
+  fleet: FleetSchema,
   token: z
     .strictObject({
       attemptTimeout: duration('5s', 'Total time for one token request, from connect to the last byte'),

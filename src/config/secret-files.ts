@@ -88,6 +88,32 @@ export function loadCallerKeys(callers: ValidParts['callers'], context: SecretCo
   return keys;
 }
 
+/** What a member of a fleet needs for the store. */
+export interface FleetSecrets {
+  readonly password: Secret | undefined;
+  /** The first one seals, all open. */
+  readonly keys: readonly Secret[];
+}
+
+/** 256 bits in base64url, as `fleet key` prints them. */
+const FLEET_KEY = /^[A-Za-z0-9_-]{43}$/;
+
+/** Reads password and keys of the fleet store; undefined without one. Reports what is not usable. */
+export function loadFleetSecrets(fleet: ValidParts['fleet'], context: SecretContext): FleetSecrets | undefined {
+  if (!fleet) return undefined;
+  const read = ({ file, env = '' }: { file?: string | undefined; env?: string | undefined }, at: PropertyKey[]) => {
+    const { value, problem } = asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
+    if (!value) context.report(['fleet', ...at], problem);
+    return value;
+  };
+  const keys = fleet.keys.flatMap((source, index) => {
+    const key = read(source, ['keys', index]);
+    if (key && !key.matches(FLEET_KEY)) context.report(['fleet', 'keys', index], 'must be a key from `fleet key`');
+    return key ?? [];
+  });
+  return { password: fleet.password && read(fleet.password, ['password']), keys };
+}
+
 type Text =
   | { readonly text: string; readonly what: string; problem?: never }
   | { readonly problem: string; text?: never };

@@ -28,8 +28,9 @@ export interface TlsContext {
 
 type TlsSettings = Readonly<Partial<Record<keyof TlsFiles, string | undefined>>>;
 
-/** Reads all TLS files, by owner: `credential NAME`, `route PATH` or `callers`. Reports what is not usable. */
-export function loadTls({ credentials, routes, callers }: ValidParts, context: TlsContext): Map<string, TlsFiles> {
+/** Reads all TLS files, by owner: `credential NAME`, `route PATH`, `callers` or `fleet`. Reports what is not usable. */
+export function loadTls(parts: ValidParts, context: TlsContext): Map<string, TlsFiles> {
+  const { credentials, routes, callers, fleet } = parts;
   const loaded = new Map<string, TlsFiles>();
   for (const [name, { tls }] of credentials) {
     if (tls) loaded.set(`credential ${name}`, readTls(['credentials', name, 'tls'], tls, context));
@@ -38,6 +39,7 @@ export function loadTls({ credentials, routes, callers }: ValidParts, context: T
     if (tls) loaded.set(`route ${path}`, readTls(['routes', index, 'tls'], tls, context));
   }
   if (callers?.tls) loaded.set('callers', readTls(['callers', 'tls'], callers.tls, context));
+  if (fleet?.tls) loaded.set('fleet', readTls(['fleet', 'tls'], fleet.tls, context));
   return loaded;
 }
 

@@ -84,6 +84,29 @@ export const METRICS = {
     help: 'Secret rotations by the sidecar: ok, or the error code that stopped one (it resumes)',
     labels: ['credential', 'result'],
   },
+  fleet_up: { type: 'gauge', help: '1 while the fleet store is usable, else 0', labels: [] },
+  fleet_members: { type: 'gauge', help: 'Live sidecars that share the fleet store', labels: [] },
+  fleet_operations_total: {
+    type: 'counter',
+    help: 'Commands to the fleet store, by result: ok, or why it cannot be used',
+    labels: ['operation', 'result'],
+  },
+  fleet_operation_duration_seconds: {
+    type: 'histogram',
+    help: 'Duration of commands to the fleet store',
+    labels: ['operation'],
+    buckets: REQUEST_BUCKETS,
+  },
+  fleet_tokens_total: {
+    type: 'counter',
+    help: 'Tokens obtained in fleet mode: fetched from the identity server, or shared by another sidecar',
+    labels: ['source'],
+  },
+  fleet_rejected_total: {
+    type: 'counter',
+    help: 'Values in the fleet store that were refused, by reason',
+    labels: ['reason'],
+  },
   config_reloads_total: {
     type: 'counter',
     help: 'Configuration reloads: ok, unchanged, or invalid (the last valid one stays active)',
@@ -131,7 +154,7 @@ export interface Metrics {
   authorizationDropped(): void;
   auditFailing(failing: boolean): void;
   replay(reason: 'unauthorized' | 'stale_connection'): void;
-  count(name: 'token_requests_total' | 'config_reloads_total' | 'rotations_total', labels: Labels): void;
+  count(name: CountedByLabels, labels: Labels): void;
   /**
    * Returns a function that counts one under the given value of `label`. The values must be few.
    * @param rest.values series to show from the start @param rest.labels all other labels
@@ -141,8 +164,21 @@ export interface Metrics {
     label: string,
     rest: { readonly values?: readonly string[]; readonly labels?: Labels },
   ): (value: string) => void;
-  observe(name: 'token_request_duration_seconds', labels: Labels, seconds: number): void;
+  /** @param label value of the only label */
+  observe(
+    name: 'token_request_duration_seconds' | 'fleet_operation_duration_seconds',
+    label: string,
+    seconds: number,
+  ): void;
 }
+
+type CountedByLabels =
+  | 'token_requests_total'
+  | 'config_reloads_total'
+  | 'rotations_total'
+  | 'fleet_operations_total'
+  | 'fleet_tokens_total'
+  | 'fleet_rejected_total';
 
 /** The metrics that caller requests record. */
 export type CallerMetrics = Pick<
@@ -159,6 +195,8 @@ const PRESENT = [
   'config_generation',
   'route_working',
   'log_lines_lost_total',
+  'fleet_up',
+  'fleet_members',
 ] as const;
 
 interface Present {
@@ -211,7 +249,7 @@ export function createMetrics(version: string): Metrics {
         series.value += 1;
       };
     },
-    observe: (name, { credential = '' }, seconds) => durations[name].series(credential)(seconds),
+    observe: (name, label, seconds) => durations[name].series(label)(seconds),
   };
 }
 

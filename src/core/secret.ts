@@ -38,6 +38,11 @@ export class Secret {
     return createHash('sha256').update(this.#value).digest();
   }
 
+  /** Whether the value has this form; says nothing else about it. */
+  matches(form: RegExp): boolean {
+    return form.test(this.#value);
+  }
+
   /** In characters. */
   get length(): number {
     return this.#value.length;

@@ -1,9 +1,11 @@
 /**
- * Pure arithmetic: when to refresh a token, when to stop using it, and how long to wait after a failed request. A token's
- * age is measured by the monotonic and the wall clock, and the larger age counts: neither a clock set back nor a suspended
- * machine makes an expired token look fresh. Back-off protects an identity server in trouble from its clients.
+ * Pure arithmetic: when to refresh a token and when to stop using it. A token's age is measured by the monotonic and the wall
+ * clock, and the larger age counts: neither a clock set back nor a suspended machine makes an expired token look fresh.
  */
-import type { Instant } from '../core/clock.ts';
+import { elapsedSince, type Instant } from '../core/clock.ts';
+
+/** `fresh`: use it · `early`: use it and refresh in the background · `expired`: never send it. */
+export type Phase = 'fresh' | 'early' | 'expired';
 
 export interface Lifespan {
   /** Taken before the request is sent, so the token never looks younger than it is for the server. */
@@ -39,19 +41,9 @@ export function planLifespan(
   return { since, usableForMs, refreshAfterMs: earliest + jitterMs * policy.random };
 }
 
-/** Longest wait after a temporary failure. */
-const MAX_BACKOFF_MS = 60_000;
-
-/** Shortest wait between two attempts, whatever servers or tokens ask for. */
-const MIN_BACKOFF_MS = 1000;
-
-/** Returns a random wait between 1 s and a bound that doubles from 2 s to 60 s, in ms. @param failures in a row, from 1 */
-export function backoffMs(failures: number, random: number): number {
-  const bound = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** Math.min(failures, 16));
-  return MIN_BACKOFF_MS + (bound - MIN_BACKOFF_MS) * random;
-}
-
-/** Returns the wait after the server refused the client, 60 to 90 s, in ms: servers lock out clients that retry fast. */
-export function rejectionBackoffMs(random: number): number {
-  return MAX_BACKOFF_MS * (1 + random / 2);
+/** Returns the phase of a token by both clocks. */
+export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
+  const age = elapsedSince(lifespan.since, now);
+  if (age >= lifespan.usableForMs) return 'expired';
+  return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }

@@ -1,10 +1,9 @@
 /**
  * Decides when the next request for one token may start: one per second, plus one extra at once for a token that an upstream
  * refuses. After a failure it waits longer, but less while callers wait. Uses both clocks, so a machine that was suspended
- * during a back-off does not wait any longer.
+ * during a back-off does not wait any longer. Back-off protects an identity server in trouble from its clients.
  */
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
-import { backoffMs, rejectionBackoffMs } from './refresh-policy.ts';
 import type { TokenResponse } from './token-response.ts';
 
 export interface PaceOptions {
@@ -99,4 +98,21 @@ export class RequestPace {
   #sinceMs(): number {
     return this.#lastStart ? elapsedSince(this.#lastStart, this.#options.clock.now()) : Number.POSITIVE_INFINITY;
   }
+}
+
+/** Longest wait after a temporary failure. */
+const MAX_BACKOFF_MS = 60_000;
+
+/** Shortest wait between two attempts, whatever servers or tokens ask for. */
+const MIN_BACKOFF_MS = 1000;
+
+/** Returns a random wait between 1 s and a bound that doubles from 2 s to 60 s, in ms. @param failures in a row, from 1 */
+export function backoffMs(failures: number, random: number): number {
+  const bound = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** Math.min(failures, 16));
+  return MIN_BACKOFF_MS + (bound - MIN_BACKOFF_MS) * random;
+}
+
+/** Returns the wait after the server refused the client, 60 to 90 s, in ms: servers lock out clients that retry fast. */
+export function rejectionBackoffMs(random: number): number {
+  return MAX_BACKOFF_MS * (1 + random / 2);
 }

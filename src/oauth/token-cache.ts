@@ -2,7 +2,7 @@
  * Token sources by key (credential, scope, audience, resource). Routes with the same key share one source; sources with
  * different keys share nothing.
  */
-import type { SourceOptions, Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
+import type { ObtainedToken, SourceOptions, Token, TokenEvents, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
 import { TokenSource } from './token-source.ts';
 
@@ -16,8 +16,11 @@ export interface TokenCache {
   close(how?: 'close' | 'destroy'): void;
 }
 
-export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'prepare' | 'events' | 'seed'> {
-  readonly fetchToken: (key: TokenKey) => Promise<TokenResponse>;
+export interface TokenCacheOptions
+  extends Omit<SourceOptions, 'fetchToken' | 'subscribe' | 'prepare' | 'events' | 'seed'> {
+  readonly fetchToken: (key: TokenKey, ...more: Parameters<SourceOptions['fetchToken']>) => Promise<TokenResponse>;
+  /** See `SourceOptions`. */
+  readonly subscribe?: (key: TokenKey, take: (newer: ObtainedToken) => void) => () => void;
   /** Called shortly before a fetch in the background. */
   readonly prepare?: (key: TokenKey) => void;
   readonly eventsFor: (key: TokenKey) => TokenEvents;
@@ -31,7 +34,7 @@ export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'p
  * const token = await createTokenCache(options).open({ credential: 'default', ...target }).get();
  */
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
-  const { fetchToken, prepare, eventsFor, seedFor, ...rest } = options;
+  const { fetchToken, subscribe, prepare, eventsFor, seedFor, ...rest } = options;
   /** Bounded: all keys come from the configuration. */
   const sources = new Map<string, TokenSource>();
   const list = (credential?: string) =>
@@ -45,7 +48,8 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
         source = new TokenSource(key, {
           ...rest,
           events: eventsFor(key),
-          fetchToken: () => fetchToken(key),
+          fetchToken: (untilAwaited) => fetchToken(key, untilAwaited),
+          subscribe: subscribe && ((take) => subscribe(key, take)),
           prepare: () => prepare?.(key),
           seed: seedFor?.(key),
         });

@@ -1,5 +1,6 @@
 /** Interprets the response of a token endpoint, as a pure function. */
 import { decodeJwt } from 'jose/jwt/decode';
+import type { Instant } from '../core/clock.ts';
 import type { Failure } from '../core/failure.ts';
 import { Secret } from '../core/secret.ts';
 import { parseObject } from '../net/bounded-request.ts';
@@ -15,6 +16,8 @@ export type TokenResponse =
       readonly roundedOffS?: number | undefined;
       /** True when the response names no lifetime. */
       readonly assumedLifetime: boolean;
+      /** When `lifetimeS` began; absent = before the request was sent. */
+      readonly since?: Instant | undefined;
     }
   /** The server refused the request; a retry changes nothing. `result` is the OAuth error code. */
   | ({ readonly kind: 'rejected' } & Failed)

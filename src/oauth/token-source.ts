@@ -4,9 +4,9 @@
  */
 import { elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
-import { type Lifespan, planLifespan } from './refresh-policy.ts';
+import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import { RequestPace } from './request-pace.ts';
-import type { Phase, SourceOptions, Token, TokenKey, TokenSnapshot } from './token.ts';
+import type { ObtainedToken, SourceOptions, Token, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
 import { Waiters } from './waiters.ts';
 
@@ -44,6 +44,7 @@ export class TokenSource {
   #closed = false;
   #cancelTimer: (() => void) | undefined;
   #dueAt: number | undefined;
+  readonly #unsubscribe: (() => void) | undefined;
 
   /** Starts the first fetch at once. */
   constructor(key: TokenKey, options: SourceOptions) {
@@ -55,6 +56,7 @@ export class TokenSource {
     this.#pace = new RequestPace(options);
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;
+    this.#unsubscribe = options.subscribe?.((newer) => this.#take(newer));
     void this.#fetchShared();
   }
 
@@ -129,6 +131,7 @@ export class TokenSource {
   /** Ends fetching. `close` still serves waiting callers; `destroy` rejects them with SIDECAR_STOPPED. */
   close(how: 'close' | 'destroy' = 'close'): void {
     this.#closed = true;
+    this.#unsubscribe?.();
     if (how === 'destroy') this.#waiters.fail(new SidecarError('SIDECAR_STOPPED'), Number.POSITIVE_INFINITY);
     if (this.#waiters.count === 0) this.#cancelTimer?.();
   }
@@ -174,17 +177,21 @@ export class TokenSource {
   }
 
   async #fetch(isRenewal: boolean): Promise<Outcome> {
-    const { clock, events, random, refreshBeforeMs, fetchToken } = this.#options;
+    const { clock, fetchToken } = this.#options;
     const pauseMs = this.#pace.pauseMs(isRenewal);
     if (pauseMs > 0) await new Promise<void>((resolve) => void clock.startTimer(pauseMs, resolve));
     const since = this.#pace.start();
-    const response = await fetchToken();
+    const response = await fetchToken(() => this.#waiters.untilAny());
     if (response.kind !== 'token') return this.#fail(response);
-    const { authorization, lifetimeS, roundedOffS = 0 } = response;
+    return this.#keep(response, since) ?? this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
+  }
+
+  /** @returns undefined for one that is already too old: the machine may have been suspended while it was on its way */
+  #keep(response: ObtainedToken, asked: Instant): { token: Token } | undefined {
+    const { clock, events, random, refreshBeforeMs } = this.#options;
+    const { authorization, lifetimeS, roundedOffS = 0, since = asked } = response;
     const lifespan = planLifespan(since, lifetimeS - roundedOffS, { refreshBeforeMs, random: random() });
-    // The machine may have been suspended while the response was on its way.
-    if (phaseOf(lifespan, clock.now()) === 'expired')
-      return this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
+    if (phaseOf(lifespan, clock.now()) === 'expired') return undefined;
     const token: Token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
     this.#token = token;
     this.#generation += 1;
@@ -193,6 +200,14 @@ export class TokenSource {
     this.#lastSuccessAt = clock.now().wallMs;
     events.obtained(token, response.assumedLifetime);
     return { token };
+  }
+
+  /** Uses a token that somebody else has fetched. */
+  #take(newer: ObtainedToken): void {
+    const kept = this.#keep(newer, this.#options.clock.now());
+    if (!kept) return;
+    this.#waiters.serve(kept.token);
+    if (this.#flight === undefined) this.#schedule();
   }
 
   #fail(response: Exclude<TokenResponse, { kind: 'token' }>): Outcome {
@@ -239,11 +254,4 @@ function unwrap(outcome: Outcome): Token {
 
 function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
   return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
-}
-
-/** Returns the phase of a token by both clocks; see refresh-policy.ts. */
-export function phaseOf(lifespan: Lifespan, now: Instant): Phase {
-  const age = elapsedSince(lifespan.since, now);
-  if (age >= lifespan.usableForMs) return 'expired';
-  return age >= lifespan.refreshAfterMs ? 'early' : 'fresh';
 }

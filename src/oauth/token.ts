@@ -4,11 +4,8 @@ import type { SidecarError } from '../core/errors.ts';
 import type { Failure } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
 import type { TokenTarget } from './credential.ts';
-import type { Lifespan } from './refresh-policy.ts';
+import type { Lifespan, Phase } from './refresh-policy.ts';
 import type { TokenResponse } from './token-response.ts';
-
-/** `fresh`: use it · `early`: use it and refresh in the background · `expired`: never send it. */
-export type Phase = 'fresh' | 'early' | 'expired';
 
 export interface Token extends Lifespan {
   /** The whole header value, `Bearer …`. */
@@ -56,8 +53,13 @@ export interface TokenSnapshot {
   readonly generation: number;
 }
 
+export type ObtainedToken = Extract<TokenResponse, { kind: 'token' }>;
+
 export interface SourceOptions {
-  readonly fetchToken: () => Promise<TokenResponse>;
+  /** @param untilAwaited resolves when a caller waits for the token; a fetch that nobody waits for may be put off */
+  readonly fetchToken: (untilAwaited: () => Promise<void>) => Promise<TokenResponse>;
+  /** Calls `take` when somebody else has fetched a newer token. Returns the function that ends this. */
+  readonly subscribe?: ((take: (newer: ObtainedToken) => void) => () => void) | undefined;
   /** Called shortly before a fetch in the background. */
   readonly prepare?: (() => void) | undefined;
   readonly events: TokenEvents;

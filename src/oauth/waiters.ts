@@ -32,6 +32,8 @@ interface Waiter {
 export class Waiters {
   readonly #options: WaitersOptions;
   readonly #waiting = new Set<Waiter>();
+  /** Called when the next caller waits. */
+  readonly #onWaiting: (() => void)[] = [];
 
   constructor(options: WaitersOptions) {
     this.#options = options;
@@ -56,7 +58,13 @@ export class Waiters {
     const cancel = clock.startTimer(waitMs, giveUp);
     const waiter = { resolve, reject, cancel, untilMs: clock.now().monotonicMs + waitMs };
     this.#waiting.add(waiter);
+    for (const tell of this.#onWaiting.splice(0)) tell();
     return promise;
+  }
+
+  /** Resolves when at least one caller waits. */
+  untilAny(): Promise<void> {
+    return this.count > 0 ? Promise.resolve() : new Promise((resolve) => this.#onWaiting.push(resolve));
   }
 
   serve(token: Token): void {

@@ -8,11 +8,13 @@ import { ERRORS } from '../core/errors.ts';
 import { failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
+import type { Sharing } from '../fleet/fleet.ts';
 import type { Credential } from '../oauth/credential.ts';
 import { createIdentity, type Identity, tokenKey } from '../oauth/credentials.ts';
 import type { Token, TokenEvents, TokenKey } from '../oauth/token.ts';
 import { createTokenCache, type TokenCache } from '../oauth/token-cache.ts';
 import type { Serving } from './data-plane/routes.ts';
+import type { FleetLink } from './fleet-link.ts';
 import type { Retirable } from './generations.ts';
 
 export interface Generation extends Retirable, Serving {
@@ -30,6 +32,7 @@ export interface GenerationOptions {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
+  readonly fleet: Pick<FleetLink, 'token'>;
   /** The replaced generation: its tokens are used until there are new ones. */
   readonly previous?: Generation | undefined;
 }
@@ -42,8 +45,11 @@ export interface GenerationOptions {
 export function createGeneration(options: GenerationOptions): Generation {
   const { loaded, clock, random, previous } = options;
   const identity = connectIdentity(options);
+  const origin = (key: TokenKey) => options.fleet.token(sharingOf(key, loaded, identity));
   const tokens = createTokenCache({
-    fetchToken: (key) => identity.credential(key.credential).fetchToken(key),
+    fetchToken: (key, untilAwaited) =>
+      origin(key).fetch(() => identity.credential(key.credential).fetchToken(key), untilAwaited),
+    subscribe: (key, take) => origin(key).subscribe(take),
     prepare: (key) => identity.credential(key.credential).prepare(),
     eventsFor: (key) => tokenEvents(key, options),
     seedFor: (key) => previous && inherited(key, loaded, previous),
@@ -72,6 +78,19 @@ export function createGeneration(options: GenerationOptions): Generation {
   };
 }
 
+/** Sidecars whose requests for a token would be the same share it. */
+function sharingOf(key: TokenKey, { config }: LoadedConfig, identity: Identity): Sharing {
+  const { tokenEndpoint, issuer, clientId, parameters } = config.credentials[key.credential] ?? {};
+  const { scope, audience, resource } = key;
+  const server = (tokenEndpoint ?? issuer)?.text;
+  const { secretsInUse } = identity.credential(key.credential);
+  return {
+    parts: [server, clientId, scope, audience, resource, JSON.stringify(parameters)],
+    secrets: () => secretsInUse().map(({ fingerprint }) => fingerprint),
+    host: server && new URL(server).host,
+  };
+}
+
 function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOptions): Identity {
   return createIdentity({
     loaded,
@@ -87,7 +106,7 @@ function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOp
         : undefined,
     onRequest(credential, result, seconds) {
       metrics.count('token_requests_total', { credential, result });
-      metrics.observe('token_request_duration_seconds', { credential }, seconds);
+      metrics.observe('token_request_duration_seconds', credential, seconds);
     },
   });
 }

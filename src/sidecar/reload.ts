@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { LoadedConfig } from '../config/load.ts';
 import { SidecarError } from '../core/errors.ts';
+import type { FleetLink } from './fleet-link.ts';
 import { createGeneration, type Generation, type GenerationOptions } from './generation.ts';
 import { createGenerations, type Generations } from './generations.ts';
 
@@ -26,6 +27,7 @@ export interface Reloader extends Pick<Generations<Generation>, 'current' | 'des
 }
 
 export interface ReloaderOptions extends Omit<GenerationOptions, 'previous'> {
+  readonly fleet: Pick<FleetLink, 'token' | 'use'>;
   /** Serves new requests with this generation. Resolves when no request of the previous one is left. */
   readonly use: (next: Generation) => Promise<void>;
 }
@@ -49,6 +51,7 @@ export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
 
   const swap = (loaded: LoadedConfig) => {
     const previous = generations.current();
+    options.fleet.use(loaded);
     const next = createGeneration({ ...options, loaded, previous });
     snapshot = { ...snapshot, generation: snapshot.generation + 1 };
     const failed = (error: unknown) =>
@@ -86,11 +89,12 @@ export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
 }
 
 /** Hashes everything that affects behaviour; secrets by their fingerprint. */
-function configFingerprint({ document, secrets, callerKeys, tls }: LoadedConfig): string {
+function configFingerprint({ document, secrets, callerKeys, fleetSecrets, tls }: LoadedConfig): string {
   const hash = createHash('sha256').update(JSON.stringify(document));
   for (const { value, kid, alg } of [...secrets.values()].flat())
     hash.update(JSON.stringify([value.fingerprint(), kid, alg]));
   for (const key of [...callerKeys.values()].flat()) hash.update(key.digest());
+  for (const key of fleetSecrets ? [...fleetSecrets.keys, fleetSecrets.password] : []) hash.update(key?.digest() ?? '');
   for (const files of tls.values()) for (const file of Object.values(files)) hash.update(file);
   return hash.digest('hex');
 }

@@ -21,6 +21,7 @@ import type { Bound } from '../net/listen.ts';
 import { type Listener, openListeners } from '../net/listen.ts';
 import type { Auditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
+import { openFleetLink } from './fleet-link.ts';
 import type { Generation } from './generation.ts';
 import { requirePreconditions } from './preconditions.ts';
 import { createReloader, type Reloader } from './reload.ts';
@@ -63,19 +64,19 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { config } = loaded;
   const metrics = createMetrics(VERSION);
   const auditor = await requirePreconditions(loaded, log).then(() => openAudit(options, metrics));
-  const reloader = createReloader({ loaded, log, metrics, clock, random, use: (next) => plane.use(next) });
+  const fleet = await openFleetLink({ loaded, log, metrics, clock, random });
+  const reloader = createReloader({ loaded, log, metrics, clock, random, fleet, use: (next) => plane.use(next) });
   const state = { listening: false, listen: [] as readonly string[], draining: false, startedAt: Date.now() };
-  const hosts = new Set(config.callers.hosts.map((host) => host.toLowerCase()));
-  const adminHosts = new Set<string>();
+  const [hosts, adminHosts] = [new Set(config.callers.hosts.map((host) => host.toLowerCase())), new Set<string>()];
   const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
   const link = { log, metrics, onFinished: history.record, auditor };
   const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
   const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
   const scheduler = scheduleRotations(reloader, log, metrics);
-  const close = () => Promise.all([abandon(), scheduler.close()]).then(() => auditor?.close());
+  const close = () => Promise.all([abandon(), scheduler.close(), fleet.close()]).then(() => auditor?.close());
   // The token requests are on their way: what callers do not wait for is loaded meanwhile.
   const admin = (await import('../admin/server.ts')).createAdmin({
-    snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor, log }) }),
+    snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor, log, fleet }) }),
     metrics,
     refreshTokens: (credential) => refreshTokens(reloader.current(), credential),
     shutdown: options.onShutdownRequest ?? (() => undefined),

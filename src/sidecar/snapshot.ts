@@ -7,6 +7,7 @@ import type { RotationScheduler } from '../iam/rotation/scheduler.ts';
 import { tokenKey } from '../oauth/credentials.ts';
 import type { Auditor } from './audit/auditor.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
+import type { FleetLink } from './fleet-link.ts';
 import type { Reloader } from './reload.ts';
 
 interface Described {
@@ -16,10 +17,11 @@ interface Described {
   readonly plane: Pick<DataPlane, 'upstreams' | 'inFlight'>;
   readonly auditor: Pick<Auditor, 'snapshot'> | undefined;
   readonly log: Pick<Log, 'lost'>;
+  readonly fleet: Pick<FleetLink, 'snapshot'>;
 }
 
 /** Returns the snapshot, without the state that startSidecar adds: listeners and draining. */
-export function describe({ reloader, history, scheduler, plane, auditor, log }: Described) {
+export function describe({ reloader, history, scheduler, plane, auditor, log, fleet }: Described) {
   const { loaded, tokens, credentials } = reloader.current();
   const { config, warnings } = loaded;
   return {
@@ -56,6 +58,7 @@ export function describe({ reloader, history, scheduler, plane, auditor, log }: 
     upstreams: plane.upstreams(),
     inFlight: plane.inFlight(),
     audit: auditor?.snapshot(),
+    fleet: fleet.snapshot(),
     now: Date.now(),
   } satisfies Partial<StatusInput>;
 }

@@ -26,7 +26,11 @@ function record(metrics: Metrics): void {
   metrics.replay('unauthorized');
   metrics.count('token_requests_total', { credential: 'default', result: 'ok' });
   metrics.counterBy('token_lookups_total', 'result', { labels: { credential: 'default' } })('hit');
-  metrics.observe('token_request_duration_seconds', { credential: 'default' }, 0.1);
+  metrics.observe('token_request_duration_seconds', 'default', 0.1);
+  metrics.count('fleet_operations_total', { operation: 'acquire', result: 'ok' });
+  metrics.observe('fleet_operation_duration_seconds', 'acquire', 0.001);
+  metrics.count('fleet_tokens_total', { source: 'shared' });
+  metrics.count('fleet_rejected_total', { reason: 'key' });
   metrics.count('config_reloads_total', { result: 'ok' });
   metrics.count('rotations_total', { credential: 'default', result: 'ok' });
 }

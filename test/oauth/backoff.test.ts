@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { backoffMs, rejectionBackoffMs } from '../../src/oauth/refresh-policy.ts';
+import { backoffMs, rejectionBackoffMs } from '../../src/oauth/request-pace.ts';
 
 describe('src/oauth/backoff.ts', () => {
   it('backs off from at most two seconds to at most sixty with full jitter, and never less than one', () => {

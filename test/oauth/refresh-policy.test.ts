@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { elapsedSince } from '../../src/core/clock.ts';
-import { planLifespan } from '../../src/oauth/refresh-policy.ts';
-import { phaseOf } from '../../src/oauth/token-source.ts';
+import { phaseOf, planLifespan } from '../../src/oauth/refresh-policy.ts';
 
 const START = { wallMs: 1_700_000_000_000, monotonicMs: 5000 };
 const REFRESH_BEFORE_MS = 300_000;

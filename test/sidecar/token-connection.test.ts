@@ -5,6 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { createLog } from '../../src/core/log.ts';
 import { createMetrics } from '../../src/core/metrics.ts';
+import { openFleetLink } from '../../src/sidecar/fleet-link.ts';
 import { createGeneration } from '../../src/sidecar/generation.ts';
 import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { createFakeClock } from '../support/clock.ts';
@@ -71,11 +72,12 @@ async function startWorld(endpointOf: (url: string) => Readonly<Record<string, s
   const logs: string[] = [];
   const clock = createFakeClock();
   const metrics = createMetrics('1.0.0');
-  const generation = createGeneration({
+  const options = {
     loaded: load(folder, { yaml: JSON.stringify({ credentials: { default: credential }, routes }) }),
     log: createLog({ level: 'debug', format: 'json', write: (line) => logs.push(line) }),
     ...{ metrics, clock, random: () => 0 },
-  });
+  };
+  const generation = createGeneration({ ...options, fleet: await openFleetLink(options) });
   onTestFinished(generation.destroy);
   const source = generation.tokens.open(KEY);
   await source.get();

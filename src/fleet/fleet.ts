@@ -1,0 +1,171 @@
+/**
+ * Fleet mode: many sidecars with the same client share tokens through a store that operators already run. The store is a help
+ * and never needed: without it each member does what a single sidecar does.
+ */
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Log } from '../core/log.ts';
+import type { Metrics } from '../core/metrics.ts';
+import { VERSION } from '../core/version.ts';
+import type { ObtainedToken } from '../oauth/token.ts';
+import type { TokenResponse } from '../oauth/token-response.ts';
+import { connectStore } from './client.ts';
+import { createSealer, type Sealer } from './seal.ts';
+import { SharedToken, type SharedTokenOptions } from './shared-token.ts';
+import { createStore, type Store, type StoreClient } from './store.ts';
+import type { StoreFault } from './store-fault.ts';
+
+export interface FleetOptions {
+  readonly loaded: LoadedConfig;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Replaces the connection, for tests. */
+  readonly connect?: typeof connectStore;
+}
+
+export interface Sharing extends Pick<SharedTokenOptions, 'parts' | 'host'> {
+  /** Fingerprints of the client secrets, in the order they are tried. */
+  readonly secrets: () => readonly string[];
+}
+
+/** Where the token of one key comes from. */
+export interface TokenOrigin {
+  fetch(own: () => Promise<TokenResponse>, untilAwaited: () => Promise<void>): Promise<TokenResponse>;
+  subscribe(take: (newer: ObtainedToken) => void): () => void;
+}
+
+export interface FleetSnapshot {
+  /** Of the store, as configured. */
+  readonly store: string;
+  readonly up: boolean;
+  /** Why it is not up. */
+  readonly problem: string | undefined;
+  /** Epoch ms of the last change of `up`. */
+  readonly since: number;
+  readonly member: string;
+  /** Live members at the last heartbeat, this one included; undefined before the first. */
+  readonly members: number | undefined;
+  readonly keyId: string;
+}
+
+export interface Fleet {
+  /** Equal `parts` are one token. */
+  token(sharing: Sharing): TokenOrigin;
+  snapshot(): FleetSnapshot;
+  close(): void;
+}
+
+type FleetConfig = NonNullable<LoadedConfig['config']['fleet']>;
+
+/** A member that has not been heard of for this long counts as gone. */
+const GONE_MS = 30_000;
+
+/** Connects in the background; `loaded` must have `fleet`. */
+export function createFleet(options: FleetOptions): Fleet {
+  return new Member(options);
+}
+
+class Member implements Fleet {
+  readonly #options: FleetOptions;
+  readonly #settings: FleetConfig;
+  readonly #sealer: Sealer;
+  readonly #store: Store;
+  readonly #id = randomBytes(8).toString('hex');
+  /** By name; bounded by the configuration. */
+  readonly #tokens = new Map<string, SharedToken>();
+  #members: number | undefined;
+  #since: number;
+
+  constructor(options: FleetOptions) {
+    const { loaded, clock, random, metrics, connect = connectStore } = options;
+    const { fleetSecrets: secrets } = loaded;
+    const { fleet } = loaded.config;
+    if (!fleet || !secrets) throw new Error('there is no fleet in this configuration');
+    this.#options = options;
+    this.#settings = fleet;
+    this.#sealer = createSealer(secrets.keys);
+    this.#since = clock.now().wallMs;
+    const settings = { fleet, secrets, tls: loaded.tls.get('fleet'), channel: this.#channel, random };
+    this.#store = createStore({
+      connect: (events) => connect(settings, events),
+      timeoutMs: fleet.timeout,
+      ...{ clock, random },
+      beat: (run) => this.#beat(run),
+      onNews: (name) => this.#tokens.get(name)?.onNews(),
+      onSubscribed: () => {
+        for (const token of this.#tokens.values()) token.onNews();
+      },
+      onOperation(operation, result, seconds) {
+        metrics.count('fleet_operations_total', { operation, result });
+        metrics.observe('fleet_operation_duration_seconds', operation, seconds);
+      },
+      onChange: (fault) => this.#tell(fault),
+    });
+  }
+
+  token({ secrets, ...sharing }: Sharing): TokenOrigin {
+    const { loaded, clock, random, metrics } = this.#options;
+    const token = new SharedToken({
+      ...{ ...sharing, clock, random, store: this.#store, sealer: this.#sealer },
+      ...{ member: this.#id, channel: this.#channel, prefix: this.#settings.prefix },
+      attemptMs: loaded.config.token.attemptTimeout,
+      onToken: (source) => metrics.count('fleet_tokens_total', { source }),
+      onRejected: (reason) => metrics.count('fleet_rejected_total', { reason }),
+    });
+    const known = this.#tokens.get(token.name) ?? token;
+    this.#tokens.set(token.name, known);
+    known.secrets = secrets;
+    return known;
+  }
+
+  snapshot(): FleetSnapshot {
+    const fault = this.#store.fault();
+    return {
+      store: this.#address,
+      up: fault === undefined && this.#members !== undefined,
+      problem: fault?.message,
+      since: this.#since,
+      member: this.#id,
+      members: this.#members,
+      keyId: this.#sealer.keyId,
+    };
+  }
+
+  close(): void {
+    this.#store.close();
+  }
+
+  get #channel(): string {
+    return `${this.#settings.prefix}:news`;
+  }
+
+  get #address(): string {
+    const { url, nodes, sentinel } = this.#settings;
+    const all = url ? [url] : (nodes ?? sentinel?.nodes ?? []);
+    return all.map(({ host, port }) => `${host}:${port}`).join(', ');
+  }
+
+  async #beat(run: StoreClient['run']): Promise<void> {
+    const secrets = [...this.#tokens.values()].flatMap((token) => token.secrets());
+    const content = { version: VERSION, host: hostname(), secrets };
+    const sealed = await this.#sealer.seal({ name: `member ${this.#id}`, generation: '0' }, content);
+    const keys = ['times', 'details'].map((what) => `${this.#settings.prefix}:{members}:${what}`);
+    this.#members = Number(await run('beat', keys, [this.#id, `${this.#sealer.keyId}:${sealed}`, String(GONE_MS)]));
+  }
+
+  #tell(fault: StoreFault | undefined): void {
+    const { clock, log } = this.#options;
+    this.#since = clock.now().wallMs;
+    const host = this.#address;
+    if (!fault) log.info('fleet store usable', { host });
+    else
+      log.warn('fleet store not usable, each sidecar fetches its own tokens', {
+        ...{ host, cause: fault.cause, problem: fault.message },
+      });
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The store as the fleet uses it: each command ends within `fleet.timeout`, and after a failure nothing is asked until a
+ * heartbeat has succeeded again. So a store that is down, slow or frozen costs one caller that time, once.
+ */
+import type { Clock } from '../core/clock.ts';
+import type { ScriptName } from './scripts.ts';
+import { faultOf, type StoreCause, type StoreFault, StoreTimeout } from './store-fault.ts';
+
+/** A connection to the store that reconnects by itself. */
+export interface StoreClient {
+  /** Runs a script; rejects at once while there is no connection. */
+  run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
+  close(): void;
+}
+
+export interface ClientEvents {
+  /** A message on the channel. */
+  readonly onNews: (message: string) => void;
+  /** The subscription is there, for the first time or again: messages may have been missed. */
+  readonly onSubscribed: () => void;
+  /** The connection failed; it is tried again. */
+  readonly onError: (error: unknown) => void;
+}
+
+export interface StoreOptions {
+  readonly connect: (events: ClientEvents) => StoreClient;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly onNews: (message: string) => void;
+  readonly onSubscribed: () => void;
+  /** Says that this member lives; throws like `run` of the client. */
+  readonly beat: (run: StoreClient['run']) => Promise<void>;
+  readonly onOperation: (operation: ScriptName, result: StoreCause | 'ok', seconds: number) => void;
+  /** Called when the store becomes usable, or unusable for another reason than before. */
+  readonly onChange: (fault: StoreFault | undefined) => void;
+}
+
+export interface Store {
+  /** Runs a script. Resolves with undefined when the store cannot be used now; never rejects. */
+  run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
+  /** Undefined: it is usable. */
+  fault(): StoreFault | undefined;
+  close(): void;
+}
+
+const BEAT_MS = 10_000;
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30_000;
+
+/** Connects; the first heartbeat decides whether the store is usable, and `run` waits for it. */
+export function createStore(options: StoreOptions): Store {
+  return new BrokenOrNot(options);
+}
+
+class BrokenOrNot implements Store {
+  readonly #options: StoreOptions;
+  readonly #client: StoreClient;
+  #fault: StoreFault | undefined;
+  /** What the connection said last; a command only knows that there is none. */
+  #connectionFault: StoreFault | undefined;
+  #pauseMs = FIRST_PAUSE_MS;
+  #closed = false;
+  #cancel: () => void = () => undefined;
+  /** Until the first heartbeat is over. */
+  #starting: Promise<void> | undefined;
+
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    this.#client = options.connect({
+      onNews: options.onNews,
+      onSubscribed: () => this.#subscribed(),
+      onError: (error) => {
+        this.#connectionFault = faultOf(error);
+      },
+    });
+    this.#starting = this.#beat().finally(() => {
+      this.#starting = undefined;
+    });
+  }
+
+  fault(): StoreFault | undefined {
+    return this.#fault;
+  }
+
+  async run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    await this.#starting;
+    if (this.#fault || this.#closed) return undefined;
+    try {
+      return await this.#inTime(script, keys, args);
+    } catch (error) {
+      this.#fail(error);
+      return undefined;
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancel();
+    this.#client.close();
+  }
+
+  #subscribed(): void {
+    this.#connectionFault = undefined;
+    // Sooner than the pause says.
+    if (this.#fault && !this.#starting) void this.#beat();
+    this.#options.onSubscribed();
+  }
+
+  async #beat(): Promise<void> {
+    this.#cancel();
+    try {
+      await this.#options.beat((script, keys, args) => this.#inTime(script, keys, args));
+      this.#succeed();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #succeed(): void {
+    this.#pauseMs = FIRST_PAUSE_MS;
+    this.#connectionFault = undefined;
+    const wasBroken = this.#fault !== undefined || this.#starting !== undefined;
+    this.#fault = undefined;
+    this.#beatIn(BEAT_MS);
+    if (wasBroken) this.#options.onChange(undefined);
+  }
+
+  #fail(error: unknown): void {
+    const fault = this.#connectionFault ?? faultOf(error);
+    const isNews = fault.cause !== this.#fault?.cause;
+    this.#fault = fault;
+    this.#beatIn(this.#pauseMs * (1 - this.#options.random() / 4));
+    this.#pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * this.#pauseMs);
+    if (isNews && !this.#closed) this.#options.onChange(fault);
+  }
+
+  #beatIn(ms: number): void {
+    this.#cancel();
+    if (!this.#closed) this.#cancel = this.#options.clock.startTimer(ms, () => void this.#beat());
+  }
+
+  async #inTime(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    const { clock, timeoutMs, onOperation } = this.#options;
+    const startedAt = clock.now().monotonicMs;
+    const late = Promise.withResolvers<never>();
+    const cancel = clock.startTimer(timeoutMs, () => late.reject(new StoreTimeout()));
+    let result: StoreCause | 'ok' = 'ok';
+    try {
+      return await Promise.race([this.#client.run(script, keys, args), late.promise]);
+    } catch (error) {
+      result = faultOf(error).cause;
+      throw error;
+    } finally {
+      cancel();
+      onOperation(script, result, (clock.now().monotonicMs - startedAt) / 1000);
+    }
+  }
+}
