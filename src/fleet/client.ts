@@ -43,6 +43,8 @@ class Connection implements StoreClient {
   readonly #redis: Redis | Cluster;
   /** The connection that has the subscription. */
   #listening: Redis | Cluster | undefined;
+  /** Settled when the first try to connect has succeeded or failed. */
+  readonly #first = Promise.withResolvers<void>();
   #silent = 0;
   #tries = 0;
   #closed = false;
@@ -58,8 +60,10 @@ class Connection implements StoreClient {
       if (error.command?.name === 'select') this.#drop();
     });
     this.#redis.on('node error', events.onError);
+    this.#redis.on('close', this.#first.resolve);
     this.#redis.on('ready', () => {
       this.#tries = 0;
+      this.#first.resolve();
       void this.#subscribe();
     });
     // With Sentinel, the library's own pause is a timer that nothing ends.
@@ -68,6 +72,7 @@ class Connection implements StoreClient {
   }
 
   async run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    await this.#first.promise;
     if (this.#redis.status !== 'ready') throw new Error('not connected');
     const lua = SCRIPTS[script];
     const all = [...keys, ...args];

@@ -67,7 +67,9 @@ export class SharedToken {
   readonly #holder: string;
   /** Generation of the newest token taken, given or refused. */
   #known = 0;
-  #isCold = true;
+  /** There was a token, or this member has already waited for its turn without the store. */
+  #isSpread = false;
+  #hasToken = false;
   #wake: (() => void)[] = [];
   #take: ((newer: ObtainedToken) => void) | undefined;
   #cancelLook: (() => void) | undefined;
@@ -109,7 +111,8 @@ export class SharedToken {
       case 'claimed':
         return this.#fetchForAll(own, found.generation);
       default:
-        return this.#fetchAlone(own, untilAwaited);
+        // The store may have come back meanwhile.
+        return (await this.#spread(untilAwaited)) ? undefined : this.#counted(await own(), 'fetched');
     }
   }
 
@@ -130,7 +133,7 @@ export class SharedToken {
       for (const wake of this.#wake.splice(0)) wake();
       return;
     }
-    if (!this.#take || this.#isCold) return;
+    if (!this.#take || !this.#hasToken) return;
     this.#cancelLook ??= this.#options.clock.startTimer(LOOK_EVERY_MS, () => {
       this.#cancelLook = undefined;
       void this.#takeNewer();
@@ -173,20 +176,22 @@ export class SharedToken {
     await store.run('giveUp', [this.#key('lock'), this.#refusedKey()], args);
   }
 
-  async #fetchAlone(own: Own, untilAwaited: () => Promise<void>): Promise<TokenResponse> {
+  /** Waits a little before the first fetch without the store, unless a caller waits. @returns whether it did */
+  async #spread(untilAwaited: () => Promise<void>): Promise<boolean> {
     const { clock, random } = this.#options;
-    if (this.#isCold) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const cancel = clock.startTimer(HERD_MS * random(), resolve);
-      await Promise.race([promise, untilAwaited()]);
-      cancel();
-    }
-    return this.#counted(await own(), 'fetched');
+    if (this.#isSpread) return false;
+    this.#isSpread = true;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.startTimer(HERD_MS * random(), resolve);
+    await Promise.race([promise, untilAwaited()]);
+    cancel();
+    return true;
   }
 
   #counted<Response extends TokenResponse>(response: Response, source: 'fetched' | 'shared'): Response {
     if (response.kind !== 'token') return response;
-    this.#isCold = false;
+    this.#isSpread = true;
+    this.#hasToken = true;
     this.#options.onToken(source);
     return response;
   }

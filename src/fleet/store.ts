@@ -8,7 +8,7 @@ import { faultOf, type StoreCause, type StoreFault, StoreTimeout } from './store
 
 /** A connection to the store that reconnects by itself. */
 export interface StoreClient {
-  /** Runs a script; rejects at once while there is no connection. */
+  /** Runs a script; waits for the first try to connect, later rejects at once while there is no connection. */
   run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
   close(): void;
 }
