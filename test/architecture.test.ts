@@ -121,7 +121,7 @@ function floors(room: string): number {
 describe('the house', () => {
   const rooms = [...new Set(SOURCES.map(({ path }) => roomOf(path)))];
 
-  it('has at most twelve rooms, eight floors, forty-five arrows and no circle, type-only imports included', () => {
+  it('has at most thirteen rooms, eight floors, forty-five arrows and no circle, type-only imports included', () => {
     const inCircles = circles(rooms, importsOfRoom);
     const filesInCircles = circles([...known.keys()], (path) => known.get(path)?.imports ?? []);
     process.stdout.write(
@@ -129,7 +129,7 @@ describe('the house', () => {
         `files in circles ${filesInCircles.length}, files ${SOURCES.length}\n`,
     );
     expect([inCircles, filesInCircles]).toEqual([[], []]);
-    expect(rooms.length).toBeLessThanOrEqual(12);
+    expect(rooms.length).toBeLessThanOrEqual(13);
     expect(floors('main.ts')).toBeLessThanOrEqual(8);
     expect(ARROWS.size).toBeLessThanOrEqual(45);
   });
@@ -206,6 +206,9 @@ describe('where the outside is touched', () => {
       'cli/iam/secret-file.ts',
       'cli/iam/secrets.ts',
       'core/private-key.ts',
+      'fleet/client.ts',
+      'fleet/seal.ts',
+      'fleet/token-content.ts',
       'iam/api.ts',
       'iam/problem-text.ts',
       'iam/provision/journal.ts',

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { duration, meta, parsed } from './option.ts';
 import { parseAddress } from './parsers.ts';
-import { plainSource, tls, visible } from './sources.ts';
+import { secretSource, tls } from './sources.ts';
 
 export interface StoreAddress {
   readonly host: string;
@@ -36,6 +36,8 @@ export function parseStoreAddress(text: string): StoreAddress {
   return { host: address.host, port: address.port };
 }
 
+const name = z.string().regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces');
+
 const nodes = (description: string) =>
   z
     .array(parsed(parseStoreAddress, meta('`host:port`')))
@@ -54,14 +56,14 @@ export const FleetSchema = z
     nodes: nodes('Nodes of a cluster; it names the others').optional(),
     sentinel: z
       .strictObject({
-        name: visible.meta(meta('Name of the primary, as the sentinels know it')),
+        name: name.meta(meta('Name of the primary, as the sentinels know it')),
         nodes: nodes('Sentinels'),
       })
       .optional(),
-    user: visible.optional().meta(meta('ACL user, with `nodes` or `sentinel`; with `url` it is part of the URL')),
-    password: plainSource.optional().meta(meta('Password of the store')),
+    user: name.optional().meta(meta('ACL user, with `nodes` or `sentinel`; with `url` it is part of the URL')),
+    password: secretSource.optional().meta(meta('Password of the store')),
     keys: z
-      .array(plainSource)
+      .array(secretSource)
       .min(1)
       .max(5)
       .meta(meta('Keys that seal everything in the store, from `fleet key`; the first one seals, all open')),

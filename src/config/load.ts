@@ -10,22 +10,17 @@ import type { Secret } from '../core/secret.ts';
 import { INPUTS } from './env-and-flags.ts';
 import { type ProxySettings, readProxy, readSurroundings, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
+import { type FleetSecrets, loadFleetSecrets } from './fleet-secrets.ts';
 import { IamPartSchema, type IamUse, iamPart } from './iam-subset.ts';
 import { reportIssue, wording } from './issues.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
 import { overlooked } from './overlooked.ts';
 import type { Address } from './parsers.ts';
 import { locate, type Problem } from './problems.ts';
+import { warnOfAccess } from './regular-file.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema } from './schema.ts';
-import {
-  type FleetSecrets,
-  type LoadedSecret,
-  loadCallerKeys,
-  loadFleetSecrets,
-  loadSecrets,
-  warnOfAccess,
-} from './secret-files.ts';
+import { type LoadedSecret, loadCallerKeys, loadSecrets } from './secret-files.ts';
 import { checkExtraCa, loadTls, type TlsFiles } from './tls-files.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -138,3 +138,16 @@ function foldersAbove(path: string): string[] {
   const folder = dirname(path);
   return folder === path ? [] : [folder, ...foldersAbove(folder)];
 }
+
+interface Access {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly warnings: string[];
+  readonly platform?: NodeJS.Platform;
+}
+
+/** Warns about every other user who can read or replace a file with a secret. */
+export function warnOfAccess(path: string, { env, warnings, platform = process.platform }: Access): void {
+  // In a pod, only containers that mount the Secret can read it, and its mode must admit a user other than root.
+  const modeCounts = platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
+  for (const { message, fix } of accessDoubts(path, modeCounts)) warnings.push(`secret file ${message}; ${fix}`);
+}

@@ -9,7 +9,7 @@ import { FleetSchema } from './fleet-schema.ts';
 import { IamSchema, RotationSchema } from './iam-schema.ts';
 import { duration, meta, parsed } from './option.ts';
 import { parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
-import { file, secretSource, tls, visible } from './sources.ts';
+import { file, secretSource, tls } from './sources.ts';
 
 const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
 
@@ -19,6 +19,9 @@ const name = z.string().regex(NAME, 'must be 1 to 32 of a-z 0-9 _ -, and start w
 /** RFC 6749 §3.3: scope tokens separated by single spaces. */
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 const scope = z.string().regex(SCOPE, 'must be scope names separated by single spaces (RFC 6749 §3.3)');
+const VISIBLE = /^[\x20-\x7e]+$/;
+const visible = z.string().regex(VISIBLE, 'must be printable ASCII, not empty');
+
 /** Parameters of the token request that the sidecar sets itself. */
 const RESERVED = /^(?:grant_type|scope|audience|resource|client_(?:id|secret|assertion|assertion_type))$/;
 const parameter = visible.refine((key) => !RESERVED.test(key), 'is set by the sidecar itself');

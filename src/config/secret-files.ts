@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { parsePrivateKey } from '../core/private-key.ts';
 import { Secret } from '../core/secret.ts';
-import { accessDoubts, readRegularFile } from './regular-file.ts';
+import { readRegularFile, warnOfAccess } from './regular-file.ts';
 import type { Report, ValidParts } from './rules.ts';
 import { shapeOf } from './secret-shape.ts';
 
@@ -65,10 +65,10 @@ export function loadCallerKeys(callers: ValidParts['callers'], context: SecretCo
   const keys = new Map<string, Secret[]>();
   for (const [caller, { secrets: sources }] of Object.entries(callers?.keys ?? {})) {
     const loaded: Secret[] = [];
-    sources.forEach(({ file, env = '' }, index) => {
+    sources.forEach((source, index) => {
       const place = ['callers', 'keys', caller, index];
       const report = (problem: string) => context.report(place, problem);
-      const read = asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
+      const read = readSecret(source, context);
       const { value, problem } = read;
       warnOfShape(place, read, context);
       if (!value) {
@@ -88,35 +88,14 @@ export function loadCallerKeys(callers: ValidParts['callers'], context: SecretCo
   return keys;
 }
 
-/** What a member of a fleet needs for the store. */
-export interface FleetSecrets {
-  readonly password: Secret | undefined;
-  /** The first one seals, all open. */
-  readonly keys: readonly Secret[];
-}
-
-/** 256 bits in base64url, as `fleet key` prints them. */
-const FLEET_KEY = /^[A-Za-z0-9_-]{43}$/;
-
-/** Reads password and keys of the fleet store; undefined without one. Reports what is not usable. */
-export function loadFleetSecrets(fleet: ValidParts['fleet'], context: SecretContext): FleetSecrets | undefined {
-  if (!fleet) return undefined;
-  const read = ({ file, env = '' }: { file?: string | undefined; env?: string | undefined }, at: PropertyKey[]) => {
-    const { value, problem } = asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
-    if (!value) context.report(['fleet', ...at], problem);
-    return value;
-  };
-  const keys = fleet.keys.flatMap((source, index) => {
-    const key = read(source, ['keys', index]);
-    if (key && !key.matches(FLEET_KEY)) context.report(['fleet', 'keys', index], 'must be a key from `fleet key`');
-    return key ?? [];
-  });
-  return { password: fleet.password && read(fleet.password, ['password']), keys };
-}
-
 type Text =
   | { readonly text: string; readonly what: string; problem?: never }
   | { readonly problem: string; text?: never };
+interface Source {
+  readonly file?: string | undefined;
+  readonly env?: string | undefined;
+}
+
 type Read =
   | { readonly value: Secret; readonly shape?: string | undefined; problem?: never }
   | { readonly problem: string; value?: never; shape?: never };
@@ -141,15 +120,13 @@ function fromFile(file: string, context: SecretContext): Text {
   }
 }
 
-/** Warns about every other user who can read or replace a file with a secret. */
-export function warnOfAccess(path: string, { env, warnings, platform = process.platform }: SecretContext): void {
-  // In a pod, only containers that mount the Secret can read it, and its mode must admit a user other than root.
-  const modeCounts = platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
-  for (const { message, fix } of accessDoubts(path, modeCounts)) warnings.push(`secret file ${message}; ${fix}`);
-}
-
 function warnOfShape(place: readonly PropertyKey[], { shape }: Read, { warnings }: SecretContext): void {
   if (shape !== undefined) warnings.push(`the secret of ${place.join('.')} ${shape}`);
+}
+
+/** Reads one secret that is not a key with an algorithm. */
+export function readSecret({ file, env = '' }: Source, context: SecretContext): Read {
+  return asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
 }
 
 /** Removes the newline that editors add and the byte order mark that Windows editors add. */

@@ -2,36 +2,29 @@
 import { z } from 'zod';
 import { meta } from './option.ts';
 
-export const visible = z.string().regex(/^[\x20-\x7e]+$/, 'must be printable ASCII, not empty');
-
 export const file = (description: string) => z.string().min(1).optional().meta(meta(description));
-
-const places = {
-  file: file('File with the secret; one trailing newline is ignored'),
-  env: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
-    .optional()
-    .meta(meta('Environment variable with the secret')),
-};
-
-const isOne = (source: { readonly file?: string | undefined; readonly env?: string | undefined }) =>
-  (source.file === undefined) !== (source.env === undefined);
-const ONE = { message: 'must have exactly one of: file, env' };
-
-/** A secret that has no algorithm: a password, the key of a fleet. */
-export const plainSource = z.strictObject(places).refine(isOne, ONE);
 
 export const secretSource = z
   .strictObject({
-    ...places,
-    kid: visible.optional().meta(meta('Key id, for private_key_jwt; default: `kid` of the JWK')),
+    file: file('File with the secret; one trailing newline is ignored'),
+    env: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+      .optional()
+      .meta(meta('Environment variable with the secret')),
+    kid: z
+      .string()
+      .regex(/^[\x20-\x7e]+$/, 'must be printable ASCII, not empty')
+      .optional()
+      .meta(meta('Key id, for private_key_jwt; default: `kid` of the JWK')),
     alg: z
       .enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'])
       .optional()
       .meta(meta('Signature algorithm, for private_key_jwt; default: from the JWK or key')),
   })
-  .refine(isOne, ONE);
+  .refine((source) => (source.file === undefined) !== (source.env === undefined), {
+    message: 'must have exactly one of: file, env',
+  });
 
 export const tls = z
   .strictObject({

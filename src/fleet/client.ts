@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { FleetSecrets } from '../config/fleet-secrets.ts';
 import type { Config } from '../config/schema.ts';
-import type { FleetSecrets } from '../config/secret-files.ts';
 import { SCRIPTS, type ScriptName } from './scripts.ts';
 import type { ClientEvents, StoreClient } from './store.ts';
 

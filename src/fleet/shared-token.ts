@@ -3,12 +3,12 @@
  * by the others. Without the store each member fetches its own.
  */
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
-import { Secret } from '../core/secret.ts';
 import type { ObtainedToken } from '../oauth/token.ts';
 import { withFailure } from '../oauth/token-endpoint.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
 import type { Refusal, Sealer } from './seal.ts';
 import type { Store } from './store.ts';
+import { contentOf, readToken } from './token-content.ts';
 
 export interface SharedTokenOptions {
   readonly store: Pick<Store, 'run'>;
@@ -41,13 +41,10 @@ type Found =
 
 /** Far more than a sealed token of the largest accepted size. */
 const MAX_BYTES = 32 * 1024;
-const MAX_LIFETIME_S = 24 * 3600;
-/** As in a token response: anything else could end the header line (RFC 6750 §2.1). */
-const AUTHORIZATION = /^Bearer [A-Za-z0-9\-._~+/]{1,12288}=*$/;
 /** Beyond one token request: for the commands, and so that two members do not fetch for a slow server. */
 const LOCK_MARGIN_MS = 500;
 /** Waiting for another member ends so long after its token request must have ended. */
-const PATIENCE_MS = 1000;
+const BEYOND_MS = 1000;
 /** A member that waits for a lock to expire looks again up to this much later, so that not all do at once. */
 const SPREAD_MS = 200;
 /** Without the store, members that start together fetch within this time. */
@@ -88,10 +85,9 @@ export class SharedToken {
       const found = await this.#acquire(attemptMs + LOCK_MARGIN_MS);
       const response = await this.#use(found, own, untilAwaited);
       if (response) return response;
-      const patienceMs = attemptMs + PATIENCE_MS - elapsedSince(begun, clock.now());
-      if (patienceMs <= 0) return this.#counted(await own(), 'fetched');
-      if (found?.kind === 'busy')
-        await this.#news(Math.min(patienceMs, Math.max(1, found.leftMs) + SPREAD_MS * random()));
+      const leftMs = attemptMs + BEYOND_MS - elapsedSince(begun, clock.now());
+      if (leftMs <= 0) return this.#counted(await own(), 'fetched');
+      if (found?.kind === 'busy') await this.#news(Math.min(leftMs, Math.max(1, found.leftMs) + SPREAD_MS * random()));
     }
   }
 
@@ -162,7 +158,7 @@ export class SharedToken {
     const leftMs = Math.floor(lifetimeS * 1000 - elapsedSince(since, clock.now()));
     if (leftMs <= 0) return;
     const place = { name: this.name, generation: String(generation) };
-    const sealed = await sealer.seal(place, { authorization: token.authorization.reveal(), lifetimeS });
+    const sealed = await sealer.seal(place, contentOf(token.authorization, lifetimeS));
     const args = [this.#holder, place.generation, `${place.generation}:${sealed}`, String(leftMs), channel, this.name];
     const isStored = await store.run('put', [this.#key('token'), this.#key('lock')], args);
     if (isStored === 1) this.#known = Math.max(this.#known, generation);
@@ -243,15 +239,4 @@ export class SharedToken {
   #refusedKey(): string {
     return this.#key(`refused:${this.#options.sealer.name(['secrets', ...this.secrets()])}`);
   }
-}
-
-function readToken(
-  { authorization, lifetimeS }: Readonly<Record<string, unknown>>,
-  leftMs: number,
-): { authorization: Secret; lifetimeS: number } | Refusal {
-  if (typeof authorization !== 'string' || !AUTHORIZATION.test(authorization)) return 'content';
-  if (typeof lifetimeS !== 'number' || !(lifetimeS > 0 && lifetimeS <= MAX_LIFETIME_S) || !(leftMs > 0))
-    return 'content';
-  // The store counts down; it cannot make a token live longer than the identity server said.
-  return { authorization: new Secret(authorization), lifetimeS: Math.min(lifetimeS, leftMs / 1000) };
 }

@@ -16,10 +16,9 @@ export interface TokenCache {
   close(how?: 'close' | 'destroy'): void;
 }
 
-export interface TokenCacheOptions
-  extends Omit<SourceOptions, 'fetchToken' | 'subscribe' | 'prepare' | 'events' | 'seed'> {
+export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'prepare' | 'events' | 'seed'> {
   readonly fetchToken: (key: TokenKey, ...more: Parameters<SourceOptions['fetchToken']>) => Promise<TokenResponse>;
-  /** See `SourceOptions`. */
+  /** Calls `take` with each newer token that another sidecar has fetched. Returns the function that ends this. */
   readonly subscribe?: (key: TokenKey, take: (newer: ObtainedToken) => void) => () => void;
   /** Called shortly before a fetch in the background. */
   readonly prepare?: (key: TokenKey) => void;
@@ -37,6 +36,7 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
   const { fetchToken, subscribe, prepare, eventsFor, seedFor, ...rest } = options;
   /** Bounded: all keys come from the configuration. */
   const sources = new Map<string, TokenSource>();
+  const ends: ((() => void) | undefined)[] = [];
   const list = (credential?: string) =>
     [...sources.values()].filter((source) => credential === undefined || source.key.credential === credential);
   return {
@@ -49,11 +49,12 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
           ...rest,
           events: eventsFor(key),
           fetchToken: (untilAwaited) => fetchToken(key, untilAwaited),
-          subscribe: subscribe && ((take) => subscribe(key, take)),
           prepare: () => prepare?.(key),
           seed: seedFor?.(key),
         });
         sources.set(id, source);
+        const created = source;
+        ends.push(subscribe?.(key, (newer) => created.take(newer)));
       }
       return source;
     },
@@ -61,6 +62,7 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
     snapshots: () => list().map((source) => source.snapshot()),
     close(how) {
       for (const source of sources.values()) source.close(how);
+      for (const end of ends.splice(0)) end?.();
       sources.clear();
     },
   };

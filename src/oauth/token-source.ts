@@ -22,8 +22,7 @@ interface Failure {
 
 /** Timers longer than 2^31 ms fire at once, so long waits are split into steps of this length. */
 const MAX_TIMER_MS = 3_600_000;
-
-/** Enough to connect, also through a proxy; servers end a connection without a request after five seconds at the earliest. */
+/** Enough to connect, also through a proxy; servers end a connection without a request after five seconds or later. */
 const PREPARE_MS = 3000;
 
 /**
@@ -44,19 +43,17 @@ export class TokenSource {
   #closed = false;
   #cancelTimer: (() => void) | undefined;
   #dueAt: number | undefined;
-  readonly #unsubscribe: (() => void) | undefined;
 
   /** Starts the first fetch at once. */
   constructor(key: TokenKey, options: SourceOptions) {
     this.key = key;
     this.#options = options;
     const { waitMs, clock } = options;
-    const lastFailure = () => this.#failure?.error.extras.failure;
-    this.#waiters = new Waiters({ credential: key.credential, waitMs, clock, lastFailure });
+    const about = { credential: key.credential, lastFailure: () => this.#failure?.error.extras.failure };
+    this.#waiters = new Waiters({ ...about, waitMs, clock });
     this.#pace = new RequestPace(options);
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;
-    this.#unsubscribe = options.subscribe?.((newer) => this.#take(newer));
     void this.#fetchShared();
   }
 
@@ -131,7 +128,6 @@ export class TokenSource {
   /** Ends fetching. `close` still serves waiting callers; `destroy` rejects them with SIDECAR_STOPPED. */
   close(how: 'close' | 'destroy' = 'close'): void {
     this.#closed = true;
-    this.#unsubscribe?.();
     if (how === 'destroy') this.#waiters.fail(new SidecarError('SIDECAR_STOPPED'), Number.POSITIVE_INFINITY);
     if (this.#waiters.count === 0) this.#cancelTimer?.();
   }
@@ -186,13 +182,13 @@ export class TokenSource {
     return this.#keep(response, since) ?? this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
   }
 
-  /** @returns undefined for one that is already too old: the machine may have been suspended while it was on its way */
+  /** @returns undefined for one that is too old: the machine may have been suspended while it was on its way */
   #keep(response: ObtainedToken, asked: Instant): { token: Token } | undefined {
     const { clock, events, random, refreshBeforeMs } = this.#options;
     const { authorization, lifetimeS, roundedOffS = 0, since = asked } = response;
     const lifespan = planLifespan(since, lifetimeS - roundedOffS, { refreshBeforeMs, random: random() });
     if (phaseOf(lifespan, clock.now()) === 'expired') return undefined;
-    const token: Token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
+    const token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
     this.#token = token;
     this.#generation += 1;
     this.#failure = undefined;
@@ -202,12 +198,11 @@ export class TokenSource {
     return { token };
   }
 
-  /** Uses a token that somebody else has fetched. */
-  #take(newer: ObtainedToken): void {
+  /** Uses a token that another sidecar has fetched. */
+  take(newer: ObtainedToken): void {
     const kept = this.#keep(newer, this.#options.clock.now());
-    if (!kept) return;
-    this.#waiters.serve(kept.token);
-    if (this.#flight === undefined) this.#schedule();
+    if (kept) this.#waiters.serve(kept.token);
+    if (kept && this.#flight === undefined) this.#schedule();
   }
 
   #fail(response: Exclude<TokenResponse, { kind: 'token' }>): Outcome {

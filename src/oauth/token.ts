@@ -58,8 +58,6 @@ export type ObtainedToken = Extract<TokenResponse, { kind: 'token' }>;
 export interface SourceOptions {
   /** @param untilAwaited resolves when a caller waits for the token; a fetch that nobody waits for may be put off */
   readonly fetchToken: (untilAwaited: () => Promise<void>) => Promise<TokenResponse>;
-  /** Calls `take` when somebody else has fetched a newer token. Returns the function that ends this. */
-  readonly subscribe?: ((take: (newer: ObtainedToken) => void) => () => void) | undefined;
   /** Called shortly before a fetch in the background. */
   readonly prepare?: (() => void) | undefined;
   readonly events: TokenEvents;
