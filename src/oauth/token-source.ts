@@ -22,7 +22,6 @@ interface Failure {
 
 /** Timers longer than 2^31 ms fire at once, so long waits are split into steps of this length. */
 const MAX_TIMER_MS = 3_600_000;
-
 /** Enough to connect, also through a proxy; servers end a connection without a request after five seconds at the earliest. */
 const PREPARE_MS = 3000;
 
@@ -51,7 +50,8 @@ export class TokenSource {
     this.#options = options;
     const { waitMs, clock } = options;
     const lastFailure = () => this.#failure?.error.extras.failure;
-    this.#waiters = new Waiters({ credential: key.credential, waitMs, clock, lastFailure });
+    const onNone = () => this.#closed && this.#cancelTimer?.();
+    this.#waiters = new Waiters({ credential: key.credential, waitMs, clock, lastFailure, onNone });
     this.#pace = new RequestPace(options);
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;

@@ -18,6 +18,8 @@ export interface WaitersOptions {
   readonly clock: Clock;
   /** Failure of the last try, for callers whose time ends before the next try does. */
   readonly lastFailure?: () => Failure | undefined;
+  /** Called when the last one has given up. */
+  readonly onNone?: () => void;
 }
 
 interface Waiter {
@@ -51,6 +53,7 @@ export class Waiters {
     const giveUp = () => {
       this.#waiting.delete(waiter);
       reject(this.#unavailable('wait_timeout'));
+      if (this.#waiting.size === 0) this.#options.onNone?.();
     };
     const { clock, waitMs } = this.#options;
     const cancel = clock.startTimer(waitMs, giveUp);
