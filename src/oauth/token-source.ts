@@ -8,7 +8,7 @@ import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import { RequestPace } from './request-pace.ts';
 import type { ObtainedToken, SourceOptions, Token, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
-import { Waiters } from './waiters.ts';
+import { Waiters, withRetryAfter } from './waiters.ts';
 
 type Outcome = { readonly token: Token } | { readonly error: SidecarError };
 
@@ -49,8 +49,9 @@ export class TokenSource {
     this.key = key;
     this.#options = options;
     const { waitMs, clock } = options;
-    const about = { credential: key.credential, lastFailure: () => this.#failure?.error.extras.failure };
-    this.#waiters = new Waiters({ ...about, waitMs, clock });
+    const lastFailure = () => this.#failure?.error.extras.failure;
+    const onNone = () => this.#closed && this.#cancelTimer?.();
+    this.#waiters = new Waiters({ credential: key.credential, waitMs, clock, lastFailure, onNone });
     this.#pace = new RequestPace(options);
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;
@@ -245,8 +246,4 @@ export class TokenSource {
 function unwrap(outcome: Outcome): Token {
   if ('error' in outcome) throw outcome.error;
   return outcome.token;
-}
-
-function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
-  return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
 }

@@ -18,6 +18,8 @@ export interface WaitersOptions {
   readonly clock: Clock;
   /** Failure of the last try, for callers whose time ends before the next try does. */
   readonly lastFailure?: () => Failure | undefined;
+  /** Called when the last one has given up. */
+  readonly onNone?: () => void;
 }
 
 interface Waiter {
@@ -53,6 +55,7 @@ export class Waiters {
     const giveUp = () => {
       this.#waiting.delete(waiter);
       reject(this.#unavailable('wait_timeout'));
+      if (this.#waiting.size === 0) this.#options.onNone?.();
     };
     const { clock, waitMs } = this.#options;
     const cancel = clock.startTimer(waitMs, giveUp);
@@ -96,4 +99,9 @@ export class Waiters {
       failure: this.#options.lastFailure?.(),
     });
   }
+}
+
+/** Returns the error with the time after which a caller may try again. */
+export function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
+  return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
 }

@@ -131,6 +131,21 @@ describe('the token engine under any interleaving', () => {
     expect(unhandled).toEqual([]);
   });
 
+  it('leaves no timer behind when the last caller that waited for a replaced configuration gives up', async () => {
+    const world = new TokenWorld(realEngine, 0);
+    const [, , , key] = KEYS as [TokenKey, TokenKey, TokenKey, TokenKey];
+    await world.settle();
+    await world.answer(3, { kind: 'token', lifetimeS: 30 });
+    // Expired for a moment: the caller waits for a request, which fails when the token is good again.
+    world.clock.jumpWall(10 * DAY_MS);
+    world.ask(key);
+    world.clock.jumpWall(-10 * DAY_MS);
+    await world.answer(3, { kind: 'malformed', result: 'not_json' });
+    world.reload('a', 'secret');
+    await world.finish();
+    forbidden(world);
+  });
+
   it('leaves a second between two requests for one key unless an operator asks', async () => {
     await fc.assert(histories(realEngine, stepsWithoutClocks(2), /^hurried/), { numRuns: 300 });
   });
