@@ -18,7 +18,7 @@ export interface Inspection extends Disposable {
   ask(command: string, ...args: readonly string[]): Promise<unknown>;
   /** Runs a script by its text, so that the right to do that is tried. */
   run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
-  /** Subscribes to the channel of the fleet, and ends the subscription. */
+  /** Subscribes to the channel of the fleet. */
   subscribe(): Promise<void>;
   /** Number of tokens in the store, by SCAN; undefined beyond what is looked at. */
   countTokens(): Promise<number | undefined>;
@@ -95,7 +95,6 @@ class Connection implements Inspection {
 
   async subscribe(): Promise<void> {
     await within<unknown>(ASK_MS, this.#redis.subscribe(this.#channel), late);
-    await within<unknown>(ASK_MS, this.#redis.unsubscribe(this.#channel), late);
   }
 
   async countTokens(): Promise<number | undefined> {
