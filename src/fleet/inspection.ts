@@ -69,8 +69,10 @@ class Connection implements Inspection {
   }
 
   async connect(): Promise<void> {
+    // A cluster refuses commands until a moment after its `connect` has resolved.
+    const ready = new Promise<void>((resolve) => void this.#redis.once('ready', () => resolve()));
     try {
-      await within(CONNECT_MS, this.#redis.connect(), late);
+      await within(CONNECT_MS, Promise.all([this.#redis.connect(), ready]), () => late());
       await this.ask('TIME');
     } catch (error) {
       throw this.#said ?? error;

@@ -159,7 +159,9 @@ describe.skipIf(missing.length > 0)(`check of a store${lacks}`, () => {
   });
 
   it('works with a cluster, with the right that the page names for it', async () => {
-    await using redis = await startRedis({ args: ['--cluster-enabled', 'yes'] });
+    // A node that has met no other does not know its own address.
+    const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'];
+    await using redis = await startRedis({ args });
     await redis.ask('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
     await until('the cluster is up', async () => (await redis.ask('CLUSTER', 'INFO')).includes('cluster_state:ok'));
     await redis.ask('ACL', 'SETUSER', 'aritma', ...documentedRights([...documentedExtras(), '+cluster|slots']));
