@@ -52,6 +52,8 @@ export function createProgram({ exit, json = false }: Cli): Command {
   program.commandsGroup('Secrets and IAM:');
   addRotation(add);
   addIamCommands(program, exit);
+  program.commandsGroup('Many sidecars with one client:');
+  addFleet(program, exit);
   program.commandsGroup('Configuration:');
   addConfiguration(program, add);
   addCompletion(program, exit);
@@ -112,6 +114,25 @@ function addRotation(add: Add): void {
     .option(...CONFIG_OPTION)
     .option(...JSON_OPTION);
   withSettings(rotate);
+}
+
+function addFleet(program: Command, exit: Cli['exit']): void {
+  const fleet = program.command('fleet').description('make a key for a fleet, and show its members').helpCommand(false);
+  fleet
+    .command('key')
+    .description('print a new key, for fleet.keys of all members')
+    .allowExcessArguments(false)
+    .action(async () => exit((await import('./fleet-command.ts')).printFleetKey(process.stdout)));
+  fleet
+    .command('status')
+    .description('show the members, who has another key or other secrets, and what they share')
+    .allowExcessArguments(false)
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION)
+    .action(async (flags: Flags) => {
+      const { showFleet } = await import('./fleet-command.ts');
+      exit(await showFleet(flags, process.stdout));
+    });
 }
 
 function addConfiguration(program: Command, add: Add): void {

@@ -53,7 +53,7 @@ class Connection implements StoreClient {
   constructor(settings: StoreSettings, events: ClientEvents) {
     this.#settings = settings;
     this.#events = events;
-    this.#redis = open(settings, (tries) => this.#pause(tries));
+    this.#redis = openConnection(settings, (tries) => this.#pause(tries));
     this.#redis.on('error', (error: Error & { command?: { name?: string } }) => {
       events.onError(error);
       // The library would go on in the first database.
@@ -142,7 +142,8 @@ class Connection implements StoreClient {
   }
 }
 
-function open(settings: StoreSettings, pause: (tries: number) => number): Redis | Cluster {
+/** Creates a connection that `connect()` opens. @param pause ms before a further try; null = none */
+export function openConnection(settings: StoreSettings, pause: (tries: number) => number | null): Redis | Cluster {
   const { url, nodes = [], sentinel } = settings.fleet;
   const common = optionsOf(settings);
   const one: Options = { ...common, enableOfflineQueue: false, retryStrategy: pause };

@@ -35,6 +35,8 @@ export interface Sharing extends Pick<SharedTokenOptions, 'parts' | 'host'> {
 
 /** Where the token of one key comes from. */
 export interface TokenOrigin {
+  /** Of the newest token; undefined before the first, and without a fleet. */
+  readonly source: 'fetched' | 'shared' | undefined;
   fetch(own: () => Promise<TokenResponse>, untilAwaited: () => Promise<void>): Promise<TokenResponse>;
   subscribe(take: (newer: ObtainedToken) => void): () => void;
 }

@@ -61,12 +61,13 @@ export class SharedToken {
   readonly name: string;
   /** Fingerprints of the client secrets, in the order they are tried; replaced by a reload. */
   secrets: () => readonly string[] = () => [];
+  /** Where the newest token came from; undefined before the first. */
+  source: 'fetched' | 'shared' | undefined;
   readonly #holder: string;
   /** Generation of the newest token taken, given or refused. */
   #known = 0;
   /** There was a token, or this member has already waited for its turn without the store. */
   #isSpread = false;
-  #hasToken = false;
   #wake: (() => void)[] = [];
   #take: ((newer: ObtainedToken) => void) | undefined;
   #cancelLook: (() => void) | undefined;
@@ -129,7 +130,7 @@ export class SharedToken {
       for (const wake of this.#wake.splice(0)) wake();
       return;
     }
-    if (!this.#take || !this.#hasToken) return;
+    if (!this.#take || !this.source) return;
     this.#cancelLook ??= this.#options.clock.startTimer(LOOK_EVERY_MS, () => {
       this.#cancelLook = undefined;
       void this.#takeNewer();
@@ -187,7 +188,7 @@ export class SharedToken {
   #counted<Response extends TokenResponse>(response: Response, source: 'fetched' | 'shared'): Response {
     if (response.kind !== 'token') return response;
     this.#isSpread = true;
-    this.#hasToken = true;
+    this.source = source;
     this.#options.onToken(source);
     return response;
   }

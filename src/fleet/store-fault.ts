@@ -14,14 +14,16 @@ export type StoreCause =
 
 export interface StoreFault {
   readonly cause: StoreCause;
-  /** For people. */
+  /** For people: `problem; fix`. */
   readonly message: string;
+  readonly problem: string;
+  readonly fix: string;
 }
 
 /** By the begin of the store's error reply, or the code of the connection's error. */
 const CAUSES: readonly (readonly [pattern: RegExp, cause: StoreCause])[] = [
   [/^(WRONGPASS|NOAUTH|ERR (AUTH|invalid (password|username)|Client sent AUTH))/i, 'password'],
-  [/^NOPERM/, 'denied'],
+  [/^NOPERM|user executing the script can't|ACL failure in script/, 'denied'],
   [/^OOM/, 'full'],
   [/^(READONLY|NOREPLICAS)/, 'read_only'],
   [/^(LOADING|CLUSTERDOWN|MASTERDOWN|BUSY|TRYAGAIN|UNKILLABLE|MISCONF)/, 'not_ready'],
@@ -29,16 +31,16 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: StoreCause])[] = [
   [/^(ECONN|EHOST|ENET|ENOTFOUND|EAI_|EPIPE|ETIMEDOUT|ENETUNREACH)|closed|connect/i, 'unreachable'],
 ];
 
-const MESSAGES: Readonly<Record<StoreCause, string>> = {
-  timeout: 'does not respond in time; look at its load, or set a longer fleet.timeout',
-  unreachable: 'cannot be reached; check that it runs, the address, and firewalls between',
-  tls: 'has a certificate that is not trusted, or speaks no TLS; check fleet.tls.ca, and rediss:// in the URL',
-  password: 'refuses user or password; check fleet.password and the user in fleet.url',
-  denied: 'refuses a command to this user; give it the rights in docs/tokens.md, section Fleet',
-  full: 'has no memory left; raise maxmemory',
-  read_only: 'is a read-only replica; name the primary, or use fleet.sentinel',
-  not_ready: 'is not ready; look at its log',
-  other: 'responds with an error; look at its log',
+const TEXTS: Readonly<Record<StoreCause, readonly [problem: string, fix: string]>> = {
+  timeout: ['does not respond in time', 'look at its load, or set a longer fleet.timeout'],
+  unreachable: ['cannot be reached', 'check that it runs, the address, and firewalls between'],
+  tls: ['has a certificate that is not trusted, or speaks no TLS', 'check fleet.tls.ca, and rediss:// in the URL'],
+  password: ['refuses user or password', 'check fleet.password and the user in fleet.url'],
+  denied: ['refuses a command to this user', 'give it the rights in docs/tokens.md, section Fleet'],
+  full: ['has no memory left', 'raise maxmemory'],
+  read_only: ['is a read-only replica', 'name the primary, or use fleet.sentinel'],
+  not_ready: ['is not ready', 'look at its log'],
+  other: ['responds with an error', 'look at its log'],
 };
 
 /** Thrown for a command without a reply in time. */
@@ -47,7 +49,9 @@ export class StoreTimeout extends Error {}
 /** @param error from the store's client: a reply with an error, or a failure of the connection */
 export function faultOf(error: unknown): StoreFault {
   const cause = causeOf(error);
-  return { cause, message: `the fleet store ${MESSAGES[cause]}` };
+  const [text, fix] = TEXTS[cause];
+  const problem = `the fleet store ${text}`;
+  return { cause, message: `${problem}; ${fix}`, problem, fix };
 }
 
 function causeOf(error: unknown): StoreCause {

@@ -21,6 +21,8 @@ export interface Generation extends Retirable, Serving {
   readonly loaded: LoadedConfig;
   readonly tokens: TokenCache;
   readonly credentials: readonly Credential[];
+  /** Whether this sidecar or another member of its fleet fetched the token; undefined without a fleet. */
+  sourceOf(key: TokenKey): 'fetched' | 'shared' | undefined;
   /** After `retire` it refreshes no more tokens in the background, and closes when this promise has resolved. */
   usedUntil(over: Promise<void>): void;
 }
@@ -63,6 +65,7 @@ export function createGeneration(options: GenerationOptions): Generation {
     loaded,
     tokens,
     credentials: identity.credentials,
+    sourceOf: (key) => origin(key).source,
     settings: loaded,
     tokensFor: (route) => tokens.open(tokenKey(route, loaded.config)),
     usedUntil: (over) => void uses.push(over),
