@@ -77,6 +77,8 @@ function memberConfig(origin: string, options: FleetDemoOptions, member: { index
     url: `redis://127.0.0.1:${store.port}`,
     password: { env: 'ARITMA_FLEET_PASSWORD' },
     keys: [{ env: 'ARITMA_FLEET_KEY' }],
+    // All of this starts at once on one machine: a slow start is no store that is down.
+    timeout: '5s',
   };
   return {
     document: { ...document, fleet },

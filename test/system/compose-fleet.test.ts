@@ -55,11 +55,15 @@ function makeKeys(folder: Folder): void {
 
 /** The configuration of the sidecars, with this machine's places. */
 function configIn(folder: Folder, { emulator = 'http://emulator:7100', store = 'valkey:6379' } = {}): string {
-  return readText('compose/fleet-sidecar.yaml')
-    .replaceAll('http://emulator:7100', emulator)
-    .replaceAll('valkey:6379', store)
-    .replaceAll('/etc/aritma-sidecar/client-secret', join(folder.path, 'client-secret'))
-    .replaceAll('/run/secrets', folder.path);
+  return (
+    readText('compose/fleet-sidecar.yaml')
+      // Longer than a busy machine takes: a store that is slow would be left out.
+      .replace('fleet:\n', 'fleet:\n  timeout: 10s\n')
+      .replaceAll('http://emulator:7100', emulator)
+      .replaceAll('valkey:6379', store)
+      .replaceAll('/etc/aritma-sidecar/client-secret', join(folder.path, 'client-secret'))
+      .replaceAll('/run/secrets', folder.path)
+  );
 }
 
 describe('deploy/compose/fleet.yaml', () => {
