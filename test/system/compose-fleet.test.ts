@@ -153,6 +153,14 @@ describe('deploy/compose/fleet-keys.sh', () => {
   });
 });
 
+describe('the user of the store', () => {
+  it('has the same rights in every example', () => {
+    const rightsIn = (file: string) => /^user aritma on >.*( resetchannels .*)$/m.exec(readText(file))?.[1];
+    expect(rightsIn('compose/fleet-keys.sh')).toMatch(/^ resetchannels ~aritma:\* &aritma:\*( \+[a-z]+)+$/);
+    expect(rightsIn('kubernetes/README.md')).toBe(rightsIn('compose/fleet-keys.sh'));
+  });
+});
+
 describe.skipIf(SERVER === undefined && !process.env['CI'])('three sidecars with that configuration', () => {
   async function startStore(folder: Folder): Promise<{ port: number; child: ChildProcess }> {
     const port = await freePort();
