@@ -70,12 +70,14 @@ function settings({ port, password, folder }: { port: number; password: string; 
   return `${lines.join('\n')}\n`;
 }
 
-/** @returns false when there is no such program */
+/** @returns false when there is no such program, or none that this user may run */
 async function isReady(child: ChildProcess, config: string): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   const late = setTimeout(() => reject(new Error('the store is not ready in time')), READY_MS);
   let output = '';
-  child.once('error', (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? resolve(false) : reject(error)));
+  // EACCES also where a folder of the PATH is closed to this user and no other one has the program.
+  const isMissing = ({ code = '' }: NodeJS.ErrnoException) => ['ENOENT', 'EACCES'].includes(code);
+  child.once('error', (error) => (isMissing(error) ? resolve(false) : reject(error)));
   child.once('exit', () => reject(new Error('the store has ended at once')));
   child.stdin?.on('error', () => undefined).end(config);
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
