@@ -95,6 +95,9 @@ describe.skipIf(!hasStore && !process.env['CI'])('demo --fleet', () => {
     expect(readdirSync(other.path)).toEqual([]);
     expect(readdirSync(folder.path).length).toBe(1);
     expect(await isServing(`http://127.0.0.1:${port - 1}`)).toBe(false);
+    // By a signal that it sees: its store is a process of its own.
+    demo.kill('SIGTERM');
+    expect((await demo.ended).code).toBe(0);
   });
 
   it('takes the store with it when a second signal ends it at once', async () => {
