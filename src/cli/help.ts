@@ -174,6 +174,9 @@ const TEXTS: Readonly<Record<string, Text>> = {
       "PowerShell  'aritma-sidecar completion powershell | Out-String | Invoke-Expression' >> $PROFILE",
     ],
   },
-  demo: { examples: ['aritma-sidecar demo', 'aritma-sidecar demo --once'] },
+  demo: {
+    more: ['With --fleet, each further sidecar has the next port; exit code 1 where no store is installed.'],
+    examples: ['aritma-sidecar demo', 'aritma-sidecar demo --once', 'aritma-sidecar demo --fleet 3'],
+  },
   emulate: { examples: ['aritma-sidecar emulate --state aritma.json --token-lifetime 5m'] },
 };

@@ -159,6 +159,10 @@ function addCompletion(program: Command, exit: Cli['exit']): void {
 function addLocalAritma(add: Add): void {
   add('demo', 'run a local Aritma and a sidecar in front of it, without any configuration')
     .option('--once', 'make one request, print the response and stop')
+    .option(
+      '--fleet <number>',
+      'run so many sidecars that share their token through a store (needs valkey-server or redis-server)',
+    )
     .option('--listen <address>', settingText('--listen', 'address callers connect to'))
     .option('--admin <address>', settingText('--admin', 'address of health and metrics'))
     .addOption(new Option('--emulator <address>', 'address of the local Aritma').default('127.0.0.1:7100'))
