@@ -32,6 +32,8 @@ export type Sharing = Pick<SharedTokenOptions, 'parts' | 'host' | 'secrets'>;
 
 /** Where the token of one token source comes from. */
 export interface TokenOrigin {
+  /** Of the newest token; undefined before the first, and without a fleet. */
+  readonly source: 'fetched' | 'shared' | undefined;
   fetch(
     own: () => Promise<TokenResponse>,
     untilAwaited: () => Promise<void>,
@@ -127,6 +129,9 @@ class Member implements Fleet {
     });
     this.#tokens.set(token, sharing);
     return {
+      get source() {
+        return token.source;
+      },
       fetch: (...ask) => token.fetch(...ask),
       subscribe: (take) => {
         const end = token.subscribe(take);

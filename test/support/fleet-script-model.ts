@@ -164,6 +164,11 @@ export class ScriptModel {
       times.set(member, String(this.#now()));
       all.set(member, details);
     }
+    if (times.size === 0) {
+      // A store keeps nothing empty.
+      for (const key of keys) this.delete(key);
+      return 0;
+    }
     this.set(keys[0], times, 2 * Number(goneMs));
     this.set(keys[1], all, 2 * Number(goneMs));
     return times.size;
