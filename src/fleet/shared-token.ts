@@ -54,6 +54,8 @@ const LOOK_EVERY_MS = 200;
 export class SharedToken {
   readonly #options: SharedTokenOptions;
   readonly #slot: TokenSlot;
+  /** In news. */
+  readonly name: string;
   /** Where the newest token came from; undefined before the first. */
   source: 'fetched' | 'shared' | undefined;
   /** Generation of the token that the source has from the store, or has put there. */
@@ -72,11 +74,7 @@ export class SharedToken {
     const { attemptMs, timeoutMs } = options;
     const claimMs = Math.max(LEAST_CLAIM_MS, 4 * timeoutMs);
     this.#slot = new TokenSlot({ ...options, claimMs, lockMs: attemptMs + LOCK_MARGIN_MS });
-  }
-
-  /** In news. */
-  get name(): string {
-    return this.#slot.name;
+    this.name = this.#slot.name;
   }
 
   /** Where the token in use came from is told to `onToken`. @param own fetches from the identity server */
