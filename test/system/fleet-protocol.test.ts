@@ -23,11 +23,15 @@ interface World {
 }
 
 async function createWorld(redis: RedisServer): Promise<World> {
-  const [tokens, upstream, folder] = [await startTokenServer(), await startUpstream(), createFolder()];
+  const [tokens, upstream, folder] = [
+    await startTokenServer(),
+    await startUpstream(() => 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'),
+    createFolder(),
+  ];
   const sidecars: TestSidecar[] = [];
   onTestFinished(async () => {
     await Promise.all(sidecars.map((sidecar) => sidecar.stop()));
-    await Promise.all([tokens.close(), upstream.close()]);
+    await Promise.all([tokens.close(), upstream[Symbol.asyncDispose]()]);
     folder[Symbol.dispose]();
   });
   const files = new Map<string, string>();
@@ -51,7 +55,9 @@ async function createWorld(redis: RedisServer): Promise<World> {
 
 /** Statuses of one call through each. */
 async function callAll(sidecars: readonly TestSidecar[]): Promise<number[]> {
-  const responses = await Promise.all(sidecars.map(({ url }) => fetch(`${url}/api/x`)));
+  const responses = await Promise.all(
+    sidecars.map(({ url }) => fetch(`${url}/api/x`, { signal: AbortSignal.timeout(20_000) })),
+  );
   return Promise.all(responses.map(async (response) => response.arrayBuffer().then(() => response.status)));
 }
 
@@ -161,7 +167,16 @@ async function recordOf(redis: RedisServer, folder: Folder) {
 describeWithRedis('the store', () => {
   it('never shows token, secret, client id, scope or host: not in a dump, in MONITOR or in its append-only file', async () => {
     await using redis = await startRedis({
-      args: ['--appendonly', 'yes', '--appendfsync', 'always', '--rdbcompression', 'no'],
+      args: [
+        '--appendonly',
+        'yes',
+        '--appendfsync',
+        'always',
+        '--rdbcompression',
+        'no',
+        '--repl-diskless-sync-delay',
+        '0',
+      ],
     });
     const world = await createWorld(redis);
     const read = await recordOf(redis, world.folder);
