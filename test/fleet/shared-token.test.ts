@@ -52,6 +52,16 @@ describe('members that start together', () => {
     { requests: 1, without: 0 },
   );
 
+  it('that hear no news look every second, however long the lock is', async () => {
+    const world = new FleetWorld();
+    world.endpointMs = 500;
+    world.start(1);
+    await world.advance(10);
+    const deaf = world.start(20, () => ({ state: { hears: false } }));
+    await world.advance(1500);
+    expect(world.tokens(deaf)).not.toContain(undefined);
+  });
+
   it('without a store, members that nobody waits for spread their fetches over two seconds', async () => {
     const world = new FleetWorld();
     world.start(200, () => ({ state: { store: 'down' } }));
@@ -189,6 +199,20 @@ describe('a token that an upstream refuses', () => {
     },
     { requests: 3, tokens: 1, isStale: false },
   );
+
+  it('is not given to a member that has it from before a reload, and so knows no generation of it', async () => {
+    const world = new FleetWorld();
+    const [first] = await world.startWarm(1);
+    const [member] = await world.startWarm(1, () => ({ state: { store: 'down' } }));
+    const refused = first?.source.token;
+    if (!member || !refused) throw new Error('no token');
+    member.store = 'up';
+    const own = async () => ({ kind: 'unavailable', result: 'own' }) as const;
+    const replaced = { authorization: refused.authorization, isRefused: true };
+    const response = member.shared.fetch(own, async () => undefined, replaced);
+    await world.advance(1000);
+    expect(await response).toEqual({ kind: 'unavailable', result: 'own' });
+  });
 
   it('is renewed for all while another member renews it: the second waits, and asks nobody', async () => {
     const world = new FleetWorld();
