@@ -40,24 +40,28 @@ type Names = ReturnType<typeof namesUnder>;
 function namesUnder(begin: string) {
   const name = (what: string) => `${begin}:${what}`;
   return {
-    ...{ token: name('token'), lock: name('lock'), generation: name('generation'), refused: name('refused') },
+    ...{ token: name('token'), lock: name('lock'), generation: name('generation'), verdict: name('verdict') },
     ...{ times: name('times'), details: name('details') },
   };
 }
 
 /** In the order of a token's life: claimed, stored, looked up, claimed again, given up. */
 function steps(store: Inspection, names: Names): readonly (readonly [what: string, run: () => Promise<void>])[] {
-  const { token, lock, generation, refused, times, details } = names;
+  const { token, lock, generation, verdict, times, details } = names;
   const channel = `${store.prefix}:news`;
   const acquire = async (known: string, wanted: string) => {
-    const reply = await store.run('acquire', [token, lock, generation, refused], [known, '1024', 'check', LIFE_MS]);
-    if (!Array.isArray(reply) || reply[0] !== wanted) throw new Unexpected();
+    const args = [known, 'check', LIFE_MS, LIFE_MS, '', ''];
+    const reply = (await store.run('acquire', [token, lock, generation, verdict], args)) as
+      | readonly unknown[]
+      | undefined;
+    const isWhole = wanted !== 'busy' || reply?.[2] === 'check';
+    if (reply?.[0] !== wanted || !isWhole) throw new Unexpected();
     return String(reply[1]);
   };
   const done = async (reply: Promise<unknown>, wanted: number) => {
     if ((await reply) !== wanted) throw new Unexpected();
   };
-  let claimed = '0';
+  let [claimed, next] = ['0', '0'];
   return [
     [
       'claim a token',
@@ -65,6 +69,8 @@ function steps(store: Inspection, names: Names): readonly (readonly [what: strin
         claimed = await acquire('0', 'claimed');
       },
     ],
+    ['see that another member fetches', async () => void (await acquire('0', 'busy'))],
+    ['hold a claim', () => done(store.run('hold', [lock], ['check', LIFE_MS]), 1)],
     [
       'store a token',
       () => {
@@ -73,23 +79,29 @@ function steps(store: Inspection, names: Names): readonly (readonly [what: strin
       },
     ],
     ['look up a token', async () => void (await acquire('0', 'token'))],
-    ['claim the next token', async () => void (await acquire(claimed, 'claimed'))],
-    ['delay the next claim', () => done(giveUp('0'), 1)],
-    ['give a claim up', () => done(giveUp(LIFE_MS), 1)],
-    ['look up a refusal', async () => void (await acquire(claimed, 'refused'))],
+    [
+      'claim the next token',
+      async () => {
+        next = await acquire(claimed, 'claimed');
+      },
+    ],
+    ['delay the next claim', () => done(giveUp(''), 1)],
+    ['give a claim up', () => done(giveUp(`${next}:check`), 1)],
+    ['look up a refusal', async () => void (await acquire(claimed, 'verdict'))],
     ['say that a member lives', () => done(store.run('beat', [times, details], ['check', '', LIFE_MS]), 1)],
     // A negative time: all are gone.
     ['remove a member', () => done(store.run('beat', [times, details], ['', '', `-${LIFE_MS}`]), 0)],
-    ['run a script by its hash', () => runByHash()],
+    ['run a script by its hash', () => runByHash(store, token)],
     ['subscribe', () => store.subscribe()],
   ];
-  function giveUp(refusedMs: string) {
-    return store.run('giveUp', [lock, refused], ['check', refusedMs, LIFE_MS, channel, 'check']);
+  function giveUp(sealed: string) {
+    return store.run('giveUp', [lock, verdict], ['check', sealed, LIFE_MS, LIFE_MS, channel, 'check']);
   }
-  async function runByHash() {
-    const unknown = '0'.repeat(40);
-    const error = await store.ask('EVALSHA', unknown, '1', token).catch((reason: unknown) => reason);
-    if (error instanceof Error && error.message.startsWith('NOSCRIPT')) return;
-    throw error;
-  }
+}
+
+async function runByHash(store: Inspection, token: string): Promise<void> {
+  const unknown = '0'.repeat(40);
+  const error = await store.ask('EVALSHA', unknown, '1', token).catch((reason: unknown) => reason);
+  if (error instanceof Error && error.message.startsWith('NOSCRIPT')) return;
+  throw error;
 }
