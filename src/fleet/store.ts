@@ -113,6 +113,7 @@ class BrokenOrNot implements Store {
   }
 
   #subscribed(): void {
+    if (this.#closed) return;
     this.#connectionFault = undefined;
     // Sooner than the pause says.
     if (this.#fault && this.#starting === undefined) void this.#beat();
@@ -121,7 +122,7 @@ class BrokenOrNot implements Store {
 
   #disconnected(error: unknown): void {
     this.#connectionFault = faultOf(error);
-    if (this.#starting !== undefined) return;
+    if (this.#closed || this.#starting !== undefined) return;
     // The connection is tried again by itself: that does not put off the next heartbeat.
     if (this.#fault) this.#break(this.#connectionFault);
     else this.#fail(error);
