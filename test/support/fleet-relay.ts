@@ -4,6 +4,8 @@ import { listenApart } from './free-port.ts';
 
 export interface StoreRelay extends AsyncDisposable {
   readonly port: number;
+  /** Port of the store for new connections. */
+  target: number;
   /** From now on: bytes pass, vanish while connections stay open, or each connection is reset. */
   mode: 'pass' | 'swallow' | 'reset';
   /** Of each byte from the store. */
@@ -16,7 +18,7 @@ export async function startStoreRelay(target: number): Promise<StoreRelay> {
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     if (relay.mode === 'reset') return void near.resetAndDestroy();
-    const far = connect(target, '127.0.0.1');
+    const far = connect(relay.target, '127.0.0.1');
     for (const socket of [near, far]) {
       sockets.add(socket);
       socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
@@ -32,6 +34,7 @@ export async function startStoreRelay(target: number): Promise<StoreRelay> {
   });
   const relay: StoreRelay = {
     port: await listenApart(server),
+    target,
     mode: 'pass',
     delayMs: 0,
     reset() {

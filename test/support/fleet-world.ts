@@ -1,5 +1,6 @@
 /** Sidecars that share one store, in front of the same API and token endpoint, and time that passes when a test says so. */
 import { randomBytes } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../src/core/clock.ts';
 import { createFolder, type Folder } from './folder.ts';
 import { PATIENCE_MS, startOwnTime } from './own-time.ts';
@@ -11,8 +12,8 @@ export interface FleetWorldOptions {
   readonly port: number;
   /** Default 1. */
   readonly members?: number;
-  /** Further fields of `fleet`; functions get the folder for their files. */
-  readonly fleet?: (folder: Folder) => Readonly<Record<string, unknown>>;
+  /** Further fields of `fleet`, with a folder for their files and the port above. */
+  readonly fleet?: (folder: Folder, port: number) => Readonly<Record<string, unknown>>;
 }
 
 export interface Asked {
@@ -27,6 +28,10 @@ export interface FleetWorld extends Pick<ProxyWorld, 'tokens' | 'upstream'>, Asy
   readonly alone: TestSidecar;
   /** Lets every token expire, in the sidecars and not in the store. */
   expire(): void;
+  /** The first one. */
+  readonly member: TestSidecar;
+  /** Starts another member; resolves when it listens. */
+  join(): Promise<TestSidecar>;
   /** The sum of all series of a metric whose labels match; undefined without one. */
   metric(member: TestSidecar, name: string, labels?: string): Promise<number | undefined>;
   /** Warnings about the store, by their cause, in order. */
@@ -38,20 +43,24 @@ export async function createFleetWorld({ port, members = 1, fleet }: FleetWorldO
   const folder = createFolder();
   const clock = createMovableClock();
   const key = folder.write('fleet-key', randomBytes(32).toString('base64url'));
-  const settings = { url: `redis://127.0.0.1:${port}`, keys: [{ file: key }], ...fleet?.(folder) };
+  const settings = { url: `redis://127.0.0.1:${port}`, keys: [{ file: key }], ...fleet?.(folder, port) };
   const world = await createProxyWorld({ clock, config: { fleet: settings } });
   const more = { upstream: world.upstream.url, tokenEndpoint: world.tokens.url, clock };
-  const others = await Promise.all(
-    Array.from({ length: members - 1 }, () => startTestSidecar({ ...more, config: { fleet: settings } })),
-  );
+  const all = [world.sidecar];
+  const join = async () => {
+    const sidecar = await startTestSidecar({ ...more, config: { fleet: settings } });
+    all.push(sidecar);
+    return sidecar;
+  };
+  for (let left = members - 1; left > 0; left -= 1) await join();
   const alone = await startTestSidecar(more);
-  const all = [world.sidecar, ...others];
   await Promise.all([...all, alone].map((sidecar) => ask(sidecar)));
   return {
     tokens: world.tokens,
     upstream: world.upstream,
     members: all,
-    alone,
+    member: world.sidecar,
+    ...{ alone, join },
     expire: () => clock.move(3_600_000),
     async metric(member, name, labels = '') {
       const text = await (await fetch(`${member.adminUrl}/metrics`)).text();
@@ -64,7 +73,7 @@ export async function createFleetWorld({ port, members = 1, fleet }: FleetWorldO
         .filter(({ message }) => /^fleet store not usable/.test(String(message)))
         .map((line) => String(line['cause'])),
     async [Symbol.asyncDispose]() {
-      await Promise.all([alone, ...others].map((sidecar) => sidecar.stop()));
+      await Promise.all([alone, ...all.slice(1)].map((sidecar) => sidecar.stop()));
       await world[Symbol.asyncDispose]();
       folder[Symbol.dispose]();
     },
@@ -81,6 +90,37 @@ export async function ask({ url }: Pick<TestSidecar, 'url'>, limitMs = PATIENCE_
   } catch {
     return { status: 0, ms: time.ms };
   }
+}
+
+export interface Callers {
+  /** Calls so far without a 2xx response in time. */
+  readonly failed: number;
+  readonly served: number;
+  /** Own time of the slowest response, ms. */
+  readonly slowestMs: number;
+  stop(): Promise<void>;
+}
+
+/** Callers who ask one after the other, each as soon as the response before is there. */
+export function startCallers(sidecar: Pick<TestSidecar, 'url'>, { callers = 4, limitMs = 5000 } = {}): Callers {
+  const seen = { failed: 0, served: 0, slowestMs: 0 };
+  let goesOn = true;
+  const call = async () => {
+    while (goesOn) {
+      const { status, ms } = await ask(sidecar, limitMs);
+      if (status === 200) seen.served += 1;
+      else seen.failed += 1;
+      seen.slowestMs = Math.max(seen.slowestMs, ms);
+      await setTimeout(20);
+    }
+  };
+  const running = Promise.all(Array.from({ length: callers }, call));
+  return Object.assign(seen, {
+    async stop() {
+      goesOn = false;
+      await running;
+    },
+  });
 }
 
 /** The real clock, whose wall time a test can move forwards: timers stay real. */
