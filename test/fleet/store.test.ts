@@ -19,11 +19,13 @@ function createWorld({ behaviour = 'ok' as Behaviour, random = 0 } = {}) {
     results: [] as string[],
     subscribed: 0,
     isClosed: false,
+    reply: undefined as Promise<unknown> | undefined,
     events: undefined as ClientEvents | undefined,
   };
   const client: StoreClient = {
     async run(script) {
       world.asked.push({ script, at: clock.now().monotonicMs });
+      if (world.reply !== undefined) return await world.reply;
       if (world.behaviour === 'silent') return await new Promise(() => undefined);
       if (world.behaviour instanceof Error) throw world.behaviour;
       return script === 'beat' ? 1 : ['none'];
@@ -86,6 +88,19 @@ describe('a store that stops responding', () => {
     for (let caller = 0; caller < 100; caller += 1) expect(await world.acquire()).toBeUndefined();
     expect(world.asked.length).toBe(asked);
     expect(world.results.at(-1)).toBe('acquire timeout');
+  });
+
+  it('is not late when its reply came while this process was busy with something else', async () => {
+    const world = createWorld();
+    await world.acquire();
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    world.reply = promise;
+    const found = world.acquire();
+    const passed = world.clock.advance(250);
+    // What the system has received is read after the timers that are due.
+    setImmediate(() => resolve(['token']));
+    await passed;
+    expect([await found, world.store.fault()]).toEqual([['token'], undefined]);
   });
 
   it('costs a caller 250 ms in all when it is silent from the start, the heartbeat included', async () => {
