@@ -61,6 +61,9 @@ function steps(store: Inspection, names: Names): readonly (readonly [what: strin
   const done = async (reply: Promise<unknown>, wanted: number) => {
     if ((await reply) !== wanted) throw new Unexpected();
   };
+  const giveUp = (sealed: string) =>
+    store.run('giveUp', [lock, verdict], ['check', sealed, LIFE_MS, LIFE_MS, channel, 'check']);
+  const put = () => store.run('put', [token, lock], ['check', claimed, `${claimed}:check`, LIFE_MS, channel, 'check']);
   let [claimed, next] = ['0', '0'];
   return [
     [
@@ -71,13 +74,7 @@ function steps(store: Inspection, names: Names): readonly (readonly [what: strin
     ],
     ['see that another member fetches', async () => void (await acquire('0', 'busy'))],
     ['hold a claim', () => done(store.run('hold', [lock], ['check', LIFE_MS]), 1)],
-    [
-      'store a token',
-      () => {
-        const args = ['check', claimed, `${claimed}:check`, LIFE_MS, channel, 'check'];
-        return done(store.run('put', [token, lock], args), 1);
-      },
-    ],
+    ['store a token', () => done(put(), 1)],
     ['look up a token', async () => void (await acquire('0', 'token'))],
     [
       'claim the next token',
@@ -94,9 +91,6 @@ function steps(store: Inspection, names: Names): readonly (readonly [what: strin
     ['run a script by its hash', () => runByHash(store, token)],
     ['subscribe', () => store.subscribe()],
   ];
-  function giveUp(sealed: string) {
-    return store.run('giveUp', [lock, verdict], ['check', sealed, LIFE_MS, LIFE_MS, channel, 'check']);
-  }
 }
 
 async function runByHash(store: Inspection, token: string): Promise<void> {

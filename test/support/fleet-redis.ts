@@ -29,11 +29,13 @@ export interface RedisOptions {
   /** Further options as redis-server takes them, `['--maxmemory', '1mb']`. */
   readonly args?: readonly string[];
   readonly port?: number;
+  /** Configuration file: it is a sentinel. */
+  readonly sentinel?: string;
   /** Options of redis-cli, for a server that wants TLS or a password. */
   readonly cli?: readonly string[];
 }
 
-export async function startRedis({ args = [], port, cli = [] }: RedisOptions = {}): Promise<RedisServer> {
+export async function startRedis({ args = [], port, sentinel, cli = [] }: RedisOptions = {}): Promise<RedisServer> {
   const folder = createFolder();
   const at = port ?? (await freePort());
   let child: ChildProcess | undefined;
@@ -44,7 +46,8 @@ export async function startRedis({ args = [], port, cli = [] }: RedisOptions = {
     await ended;
   };
   const start = async () => {
-    const fixed = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder.path];
+    const plain = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder.path];
+    const fixed = sentinel === undefined ? plain : [sentinel, '--sentinel', '--bind', '127.0.0.1'];
     const ports = args.includes('--tls-port') ? ['--port', '0'] : ['--port', String(at)];
     const filled = args.map((word) => word.replaceAll('PORT', String(at)));
     child = spawn('redis-server', [...fixed, ...ports, ...filled], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -77,7 +80,7 @@ async function ready(child: ChildProcess): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     output.on('line', (line) => {
       lines.push(line);
-      if (line.includes('Ready to accept connections')) resolve();
+      if (/Ready to accept connections|\+monitor master/.test(line)) resolve();
     });
     child.once('exit', () => reject(new Error(`redis-server did not start: ${lines.slice(-5).join('\n')}`)));
   });
