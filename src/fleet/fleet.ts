@@ -98,6 +98,8 @@ class Member implements Fleet {
       beat: (run) => this.#beat(run),
       onNews: (name) => this.#tokens.get(name)?.onNews(),
       onSubscribed: () => {
+        // Before the first heartbeat nobody can have asked, so there was nothing to miss.
+        if (this.#members === undefined) return;
         for (const token of this.#tokens.values()) token.onNews();
       },
       onOperation(operation, result, seconds) {

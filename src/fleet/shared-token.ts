@@ -68,6 +68,8 @@ export class SharedToken {
   #isSpread = false;
   #hasToken = false;
   #wake: (() => void)[] = [];
+  /** News so far: those that come while a reply is on its way count too. */
+  #heard = 0;
   #take: ((newer: ObtainedToken) => void) | undefined;
   #cancelLook: (() => void) | undefined;
 
@@ -82,12 +84,14 @@ export class SharedToken {
     const { clock, attemptMs, random } = this.#options;
     const begun = clock.now();
     for (;;) {
+      const heard = this.#heard;
       const found = await this.#acquire(attemptMs + LOCK_MARGIN_MS);
       const response = await this.#use(found, own, untilAwaited);
       if (response) return response;
       const leftMs = attemptMs + BEYOND_MS - elapsedSince(begun, clock.now());
       if (leftMs <= 0) return this.#counted(await own(), 'fetched');
-      if (found?.kind === 'busy') await this.#news(Math.min(leftMs, Math.max(1, found.leftMs) + SPREAD_MS * random()));
+      if (found?.kind !== 'busy' || heard !== this.#heard) continue;
+      await this.#news(Math.min(leftMs, Math.max(1, found.leftMs) + SPREAD_MS * random()));
     }
   }
 
@@ -125,6 +129,7 @@ export class SharedToken {
 
   /** Another member has stored a token or given up, or messages may have been missed. */
   onNews(): void {
+    this.#heard += 1;
     if (this.#wake.length > 0) {
       for (const wake of this.#wake.splice(0)) wake();
       return;

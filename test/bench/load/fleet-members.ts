@@ -28,7 +28,7 @@ process.on('message', (message: FleetJob | FleetOrder) => {
 /** Loads everything, but connects nothing: members that start cold connect and ask at once. */
 function prepare(job: FleetJob): void {
   const { mode, members, tokenEndpoint, storePort, key } = job;
-  const fleet = mode === 'fleet' ? { url: `redis://127.0.0.1:${storePort}` } : undefined;
+  const fleet = mode === 'fleet' ? { url: `redis://127.0.0.1:${storePort}`, timeout: '5s' } : undefined;
   const loaded = memberConfig({ tokenEndpoint, fleet }, key || newFleetKey());
   const metrics = createMetrics('bench');
   open = async () => {
