@@ -28,8 +28,6 @@ export interface FleetServed {
   readonly lastAt: number;
   /** Members, or callers, without a token. */
   readonly failed: number;
-  /** Different tokens. */
-  readonly tokens: readonly string[];
 }
 
 /** Sent when all members exist. */

@@ -7,10 +7,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { newFleetKey } from '../../support/redis-member.ts';
-import { askRedis } from '../../support/redis-server.ts';
-import { countCommands, type StoreCounts } from '../../support/redis-stats.ts';
 import { type Child, messageFrom, startNode } from '../children.ts';
+import type { Lanes, World } from '../lanes.ts';
 import type { FleetJob, FleetMode, FleetOrder, FleetServed } from '../load/fleet-job.ts';
+import type { Store } from '../store.ts';
+import { SIDECAR } from '../subjects/sidecar.ts';
+import { FLEET, SMALL_BYTES } from './workload.ts';
 
 /** What one event has cost. */
 export interface FleetPhase {
@@ -43,25 +45,33 @@ export interface FleetSize {
   readonly dead: { readonly members: number; readonly callers: number };
 }
 
+export interface WarmCommands {
+  readonly requests: number;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly commands: number;
+  /** Not among the commands. */
+  readonly beats: number;
+}
+
 const MEMBERS = join(import.meta.dirname, '../load/fleet-members.ts');
 /** What the identity server needs for a response. */
 const TOKEN_MS = 300;
 /** The store counts a command when it is done; the last ones of a phase are not waited for by any member. */
 const SETTLE_MS = 300;
 
-/** @param storePort of a store that only this uses: its content and its counters are cleared */
-export async function runFleet(storePort: number, mode: FleetMode, size: FleetSize): Promise<FleetResult> {
+/** @param store that only this uses: its content is removed */
+export async function runFleet(store: Store, mode: FleetMode, size: FleetSize): Promise<FleetResult> {
   const { members, processes } = size;
-  const herd = await openHerd({ storePort, mode, members, processes, lifetimeS: size.lifetimeS });
+  const herd = await openHerd({ store, mode, members, processes, lifetimeS: size.lifetimeS });
   let first: Pick<FleetResult, 'cold' | 'refresh' | 'storeBytes'>;
   try {
     const cold = await herd.run({ kind: 'cold' });
-    const storeBytes = await bytesIn(storePort);
+    const storeBytes = await bytesIn(store);
     first = { cold, refresh: await herd.run({ kind: 'refresh' }), storeBytes };
   } finally {
     await herd.close();
   }
-  const few = await openHerd({ storePort, mode, members: size.dead.members, processes: 2, lifetimeS: 3600 });
+  const few = await openHerd({ store, mode, members: size.dead.members, processes: 2, lifetimeS: 3600 });
   try {
     await few.run({ kind: 'cold' });
     const dead = await few.run({ kind: 'renew', callers: size.dead.callers });
@@ -71,8 +81,26 @@ export async function runFleet(storePort: number, mode: FleetMode, size: FleetSi
   }
 }
 
+/** Returns the commands of the store for each request of a sidecar that has its token, heartbeats aside. */
+export async function countWarmCommands(
+  { generator, store }: World,
+  lanes: Lanes,
+  requests: number,
+): Promise<WarmCommands | undefined> {
+  if (!store) return undefined;
+  const { port, pids } = await lanes.get({ subject: SIDECAR, variant: FLEET });
+  const before = await store.counts();
+  const { errors } = await generator.run({
+    ...{ port, method: 'GET', path: '/api/small', sendBytes: 0, expectBytes: SMALL_BYTES, shape: 'closed' },
+    ...{ connections: 32, warmMs: 0, measureMs: 0, requests, pids, measuringPids: [] },
+  });
+  const after = await store.counts();
+  const beats = after.beats - before.beats;
+  return { requests, errors, beats, commands: after.commands - before.commands - beats };
+}
+
 interface HerdOptions {
-  readonly storePort: number;
+  readonly store: Store;
   readonly mode: FleetMode;
   readonly members: number;
   readonly processes: number;
@@ -85,15 +113,14 @@ interface Herd {
 }
 
 async function openHerd(options: HerdOptions): Promise<Herd> {
-  const { storePort, mode, members, processes } = options;
-  await askRedis(storePort, ['FLUSHALL']);
+  const { store, mode, members, processes } = options;
+  await store.ask('FLUSHALL');
   const identity = await startIdentity(options.lifetimeS);
   const children = Array.from({ length: processes }, () => startNode(MEMBERS, []));
-  const job = { mode, storePort, members: Math.ceil(members / processes), tokenEndpoint: identity.url };
+  const job = { mode, storePort: store.port, members: Math.ceil(members / processes), tokenEndpoint: identity.url };
   const key = newFleetKey();
   await Promise.all(children.map((child) => ask(child, { ...job, key })));
-  const counts = async (): Promise<StoreCounts> =>
-    countCommands(await askRedis(storePort, ['INFO', 'commandstats']), mode === 'fleet');
+  const counts = () => store.counts(mode === 'fleet');
   return {
     async run(order) {
       const before = identity.begin();
@@ -123,9 +150,9 @@ async function ask<Reply>(child: Child, message: FleetJob | FleetOrder): Promise
   return await reply;
 }
 
-async function bytesIn(storePort: number): Promise<number> {
-  const keys = (await askRedis(storePort, ['KEYS', '*'])).split('\n').filter(Boolean);
-  const sizes = await Promise.all(keys.map((key) => askRedis(storePort, ['MEMORY', 'USAGE', key, 'SAMPLES', '0'])));
+async function bytesIn(store: Store): Promise<number> {
+  const keys = (await store.ask('KEYS', '*')).split('\n').filter(Boolean);
+  const sizes = await Promise.all(keys.map((key) => store.ask('MEMORY', 'USAGE', key, 'SAMPLES', '0')));
   return sizes.reduce((sum, text) => sum + Number(/\d+/.exec(text)?.[0] ?? 0), 0);
 }
 
