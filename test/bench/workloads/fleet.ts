@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { COMPILED } from '../../support/compiled.ts';
 import { newFleetKey } from '../../support/redis-member.ts';
 import { type Child, messageFrom, startNode } from '../children.ts';
 import type { Lanes, World } from '../lanes.ts';
@@ -71,7 +72,13 @@ export async function runFleet(store: Store, mode: FleetMode, size: FleetSize): 
   } finally {
     await herd.close();
   }
-  const few = await openHerd({ store, mode, members: size.dead.members, processes: 2, lifetimeS: 3600 });
+  const few = await openHerd({
+    store,
+    mode,
+    members: size.dead.members,
+    processes: Math.min(2, processes),
+    lifetimeS: 3600,
+  });
   try {
     await few.run({ kind: 'cold' });
     const dead = await few.run({ kind: 'renew', callers: size.dead.callers });
@@ -116,7 +123,7 @@ async function openHerd(options: HerdOptions): Promise<Herd> {
   const { store, mode, members, processes } = options;
   await store.ask('FLUSHALL');
   const identity = await startIdentity(options.lifetimeS);
-  const children = Array.from({ length: processes }, () => startNode(MEMBERS, []));
+  const children = Array.from({ length: processes }, () => startNode(MEMBERS, [], { env: COMPILED }));
   const job = { mode, storePort: store.port, members: Math.ceil(members / processes), tokenEndpoint: identity.url };
   const key = newFleetKey();
   await Promise.all(children.map((child) => ask(child, { ...job, key })));
