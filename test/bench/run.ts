@@ -45,7 +45,7 @@ const FLEET_SIZE: FleetSize = {
   lifetimeS: 24,
   dead: { members: 50, callers: 200 },
 };
-const FLEET_SMOKE: FleetSize = { members: 8, processes: 1, lifetimeS: 2, dead: { members: 4, callers: 5 } };
+const FLEET_SMOKE: FleetSize = { members: 8, processes: 1, lifetimeS: 4, dead: { members: 4, callers: 5 } };
 const FLEET_MODES: readonly FleetMode[] = ['fleet', 'naive', 'alone'];
 const WARM_REQUESTS = 20_000;
 

@@ -104,7 +104,10 @@ export async function startRedis({ args = [], tls, sentinel }: RedisOptions = {}
 /** A sentinel notes in its file what it has found out. */
 function writeSentinel(folder: string, args: readonly string[], lines: readonly string[]): string {
   const file = join(folder, 'sentinel.conf');
-  const own = args.join(' ').replaceAll(/(^| )--(?=[a-z])/g, '\n').split('\n');
+  const own = args
+    .join(' ')
+    .replaceAll(/(^| )--(?=[a-z])/g, '\n')
+    .split('\n');
   const listen = own.filter((line) => /^(port|bind|tls-)/.test(line));
   writeFileSync(file, `${[...listen, ...lines].join('\n')}\n`);
   return file;

@@ -28,7 +28,9 @@ export async function startSentinels(secure: boolean): Promise<SentinelWorld> {
   const { tls, fleet } = certificatesIn(stack, secure);
   const start = async (options: RedisOptions) => stack.use(await startRedis({ ...options, tls }));
   const primary = await start({});
-  const replica = await start({ args: ['--replicaof', '127.0.0.1', String(primary.port), '--repl-diskless-sync-delay', '0'] });
+  const replica = await start({
+    args: ['--replicaof', '127.0.0.1', String(primary.port), '--repl-diskless-sync-delay', '0'],
+  });
   const lines = [
     `sentinel monitor main 127.0.0.1 ${primary.port} 2`,
     `sentinel down-after-milliseconds main ${DOWN_MS}`,

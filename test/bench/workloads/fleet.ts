@@ -128,21 +128,24 @@ async function openHerd(options: HerdOptions): Promise<Herd> {
   const key = newFleetKey();
   await Promise.all(children.map((child) => ask(child, { ...job, key })));
   const counts = () => store.counts(mode === 'fleet');
+  // A phase begins where the one before ends: a refresh does not wait until it is asked for.
+  let [requests, counted] = [0, await counts()];
   return {
     async run(order) {
-      const before = identity.begin();
-      const counted = await counts();
       const replies = await Promise.all(children.map((child) => ask<FleetServed>(child, order)));
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       const now = await counts();
       const lastAt = Math.max(...replies.map((reply) => reply.lastAt));
-      return {
-        tokenRequests: identity.requests() - before,
+      const phase: FleetPhase = {
+        tokenRequests: identity.requests() - requests,
         servedMs: lastAt - identity.firstResponseAt(),
         commands: (now.commands - counted.commands) / members,
         beats: (now.beats - counted.beats) / members,
         failed: replies.reduce((sum, reply) => sum + reply.failed, 0),
       };
+      [requests, counted] = [identity.requests(), now];
+      identity.begin();
+      return phase;
     },
     async close() {
       await Promise.all(children.map((child) => child.stop()));
@@ -166,8 +169,8 @@ async function bytesIn(store: Store): Promise<number> {
 interface Identity {
   readonly url: string;
   requests(): number;
-  /** Begins a phase; returns the requests so far. */
-  begin(): number;
+  /** Begins a phase. */
+  begin(): void;
   /** Epoch ms, of this phase. */
   firstResponseAt(): number;
   close(): Promise<void>;
@@ -192,7 +195,6 @@ async function startIdentity(lifetimeS: number): Promise<Identity> {
     requests: () => requests,
     begin() {
       firstAt = undefined;
-      return requests;
     },
     firstResponseAt: () => firstAt ?? Number.NaN,
     async close() {
