@@ -45,10 +45,15 @@ export interface GenerationOptions {
 export function createGeneration(options: GenerationOptions): Generation {
   const { loaded, clock, random, previous } = options;
   const identity = connectIdentity(options);
-  const origin = (key: TokenKey) => options.fleet.token(sharingOf(key, loaded, identity));
+  const origins = new Map<string, ReturnType<FleetLink['token']>>();
+  const origin = (key: TokenKey) => {
+    const id = JSON.stringify([key.credential, key.scope, key.audience, key.resource]);
+    const known = origins.get(id) ?? options.fleet.token(sharingOf(key, loaded, identity));
+    origins.set(id, known);
+    return known;
+  };
   const tokens = createTokenCache({
-    fetchToken: (key, untilAwaited) =>
-      origin(key).fetch(() => identity.credential(key.credential).fetchToken(key), untilAwaited),
+    fetchToken: (key, ...ask) => origin(key).fetch(() => identity.credential(key.credential).fetchToken(key), ...ask),
     subscribe: (key, take) => origin(key).subscribe(take),
     prepare: (key) => identity.credential(key.credential).prepare(),
     eventsFor: (key) => tokenEvents(key, options),
