@@ -102,13 +102,9 @@ class Member implements Fleet {
         for (const token of this.#tokens.keys()) if (token.name === name) token.onNews();
       },
       onSubscribed: () => {
-<<<<<<< HEAD
         // Before the first heartbeat nobody can have asked, so there was nothing to miss.
         if (this.#members === undefined) return;
-        for (const token of this.#tokens.values()) token.onNews();
-=======
         for (const token of this.#tokens.keys()) token.onNews();
->>>>>>> fproto
       },
       onOperation(operation, result, seconds) {
         metrics.count('fleet_operations_total', { operation, result });

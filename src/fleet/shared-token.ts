@@ -54,12 +54,16 @@ const LOOK_EVERY_MS = 200;
 export class SharedToken {
   readonly #options: SharedTokenOptions;
   readonly #slot: TokenSlot;
+  /** Where the newest token came from; undefined before the first. */
+  source: 'fetched' | 'shared' | undefined;
   /** Generation of the token that the source has from the store, or has put there. */
   #known = 0;
   /** There was a token, or this member has already waited for its turn without the store. */
   #isSpread = false;
   #isFetching = false;
   #wake: (() => void) | undefined;
+  /** News so far: some may come in the same packet as the reply that says to wait for them. */
+  #heard = 0;
   #take: ((newer: ObtainedToken) => void) | undefined;
   #cancelLook: (() => void) | undefined;
 
@@ -97,6 +101,7 @@ export class SharedToken {
 
   /** Another member has stored a token or given up, or messages may have been missed. */
   onNews(): void {
+    this.#heard += 1;
     this.#wake?.();
     if (!this.#take || this.#isFetching) return;
     this.#cancelLook ??= this.#options.clock.startTimer(LOOK_EVERY_MS, () => {
@@ -106,24 +111,31 @@ export class SharedToken {
   }
 
   async #obtain(ask: Ask): Promise<TokenResponse> {
-    const { clock, attemptMs, random, newHolder, secrets } = this.#options;
+    const { clock, attemptMs, newHolder, secrets } = this.#options;
     const begun = clock.now();
     const seen = new Set<string>();
     for (let unusable = 0; unusable < MAX_UNUSABLE; ) {
+      const heard = this.#heard;
       const found = await this.#slot.acquire(this.#known, newHolder(), secrets());
       const response = await this.#use(found, ask);
       if (response) return response;
       const leftMs = attemptMs + BEYOND_MS - elapsedSince(begun, clock.now());
-      if (found?.kind === 'busy') {
-        seen.add(found.holder);
-        // Others have tried and failed, and the next one tries now: the members together ask as often as one would.
-        if (leftMs <= 0 && seen.size > 1) return this.#failed('unavailable', 'timeout');
-        const dueMs = Math.min(POLL_MS, Math.max(LEAST_POLL_MS, found.leftMs)) + SPREAD_MS * random();
-        await this.#news(Math.min(Math.max(0, leftMs), dueMs));
-      } else if (found) unusable += 1;
-      if (leftMs <= 0) break;
+      if (found?.kind === 'busy') seen.add(found.holder);
+      else if (found) unusable += 1;
+      // When others have tried and failed, the next one tries now: the members together ask as often as one would.
+      if (leftMs <= 0) return seen.size > 1 ? this.#failed('unavailable', 'timeout') : this.#alone(ask);
+      if (found?.kind === 'busy') await this.#news(Math.min(leftMs, this.#pollMs(found.leftMs)), heard);
     }
-    return this.#counted(await ask.own(), 'fetched');
+    return this.#alone(ask);
+  }
+
+  async #alone({ own }: Ask): Promise<TokenResponse> {
+    return this.#counted(await own(), 'fetched');
+  }
+
+  /** Time after which one that waits for a lock looks again without news. */
+  #pollMs(leftMs: number): number {
+    return Math.min(POLL_MS, Math.max(LEAST_POLL_MS, leftMs)) + SPREAD_MS * this.#options.random();
   }
 
   /** @returns undefined when another member fetches, or what is there cannot be used */
@@ -141,7 +153,7 @@ export class SharedToken {
         return this.#failed('rejected', found.kind);
       case undefined:
         // The store may have come back meanwhile.
-        return (await this.#spread(ask.untilAwaited)) ? undefined : this.#counted(await ask.own(), 'fetched');
+        return (await this.#spread(ask.untilAwaited)) ? undefined : this.#alone(ask);
       default:
         return undefined;
     }
@@ -210,6 +222,7 @@ export class SharedToken {
   #counted<Response extends TokenResponse>(response: Response, source: 'fetched' | 'shared'): Response {
     if (response.kind !== 'token') return response;
     this.#isSpread = true;
+    this.source = source;
     this.#options.onToken(source);
     return response;
   }
@@ -218,17 +231,18 @@ export class SharedToken {
     return withFailure({ kind, result }, undefined, this.#options.host);
   }
 
-  /** Resolves when there are news of this token, at the latest after `ms`. */
-  async #news(ms: number): Promise<void> {
+  /** Resolves when there are news of this token, at the latest after `ms`. @param heard news when the last look began */
+  async #news(ms: number, heard: number): Promise<void> {
     const { clock } = this.#options;
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = clock.startTimer(ms, resolve);
     const from = clock.now();
     this.#wake = resolve;
+    if (heard !== this.#heard) resolve();
     await promise;
     this.#wake = undefined;
     cancel();
-    const pauseMs = Math.min(ms, LEAST_POLL_MS) - elapsedSince(from, clock.now());
+    const pauseMs = LEAST_POLL_MS - elapsedSince(from, clock.now());
     if (pauseMs > 0) await new Promise<void>((done) => void clock.startTimer(pauseMs, done));
   }
 }

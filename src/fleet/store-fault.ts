@@ -19,7 +19,7 @@ export interface StoreFault {
   readonly message: string;
 }
 
-/** By the begin of the store's error reply, or the code of the connection's error. */
+/** By the begin of the store's error reply, or the code of the connection's error; that has no other cause: `unreachable`. */
 const CAUSES: readonly (readonly [pattern: RegExp, cause: StoreCause])[] = [
   [/^(WRONGPASS|NOAUTH|ERR (AUTH|invalid (password|username)|Client sent AUTH))/i, 'password'],
   [/^(NOPERM|ERR ACL failure in script|ERR The user executing the script)/, 'denied'],
@@ -29,10 +29,6 @@ const CAUSES: readonly (readonly [pattern: RegExp, cause: StoreCause])[] = [
   [/^(LOADING|CLUSTERDOWN|MASTERDOWN|BUSY|TRYAGAIN|UNKILLABLE|MISCONF|ERR max number of clients)/, 'not_ready'],
   [/^(CERT|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME)|certificate/i, 'tls'],
   [/^(Socket timeout|Command timed out)/, 'timeout'],
-  [
-    /^(ECONN|EHOST|ENET|ENOTFOUND|EAI_|EPIPE|ETIMEDOUT|All sentinels|Stream isn't writeable)|closed|connect/i,
-    'unreachable',
-  ],
 ];
 
 /** Before the store's seventh version, an error within a script stood behind this. */
@@ -62,7 +58,8 @@ export function faultOf(error: unknown): StoreFault {
 
 function causeOf(error: unknown): StoreCause {
   if (error instanceof StoreTimeout) return 'timeout';
-  const { code, message = '' } = (error ?? {}) as { code?: unknown; message?: string };
+  const { code, name, message = '' } = (error ?? {}) as { code?: unknown; name?: string; message?: string };
   const texts = [typeof code === 'string' ? code : '', message.replace(IN_SCRIPT, '')];
-  return CAUSES.find(([pattern]) => texts.some((text) => pattern.test(text)))?.[1] ?? 'other';
+  const known = CAUSES.find(([pattern]) => texts.some((text) => pattern.test(text)))?.[1];
+  return known ?? (name === 'ReplyError' ? 'other' : 'unreachable');
 }

@@ -92,13 +92,10 @@ class BrokenOrNot implements Store {
   }
 
   async run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    const { clock, timeoutMs } = this.#options;
-    const startedAt = clock.now().monotonicMs;
     await this.#starting;
     if (this.#fault || this.#closed) return undefined;
-    const leftMs = startedAt + timeoutMs - clock.now().monotonicMs;
     try {
-      return await this.#inTime(script, () => this.#client.run(script, keys, args), leftMs);
+      return await this.#inTime(script, keys, args);
     } catch (error) {
       this.#fail(error);
       return undefined;
@@ -113,6 +110,7 @@ class BrokenOrNot implements Store {
   }
 
   #subscribed(): void {
+    if (this.#closed) return;
     this.#connectionFault = undefined;
     // Sooner than the pause says.
     if (this.#fault && this.#starting === undefined) void this.#beat();
@@ -121,7 +119,7 @@ class BrokenOrNot implements Store {
 
   #disconnected(error: unknown): void {
     this.#connectionFault = faultOf(error);
-    if (this.#starting !== undefined) return;
+    if (this.#closed || this.#starting !== undefined) return;
     // The connection is tried again by itself: that does not put off the next heartbeat.
     if (this.#fault) this.#break(this.#connectionFault);
     else this.#fail(error);
@@ -131,9 +129,8 @@ class BrokenOrNot implements Store {
     this.#cancelBeat();
     this.#beats += 1;
     const mine = this.#beats;
-    const { beat, timeoutMs } = this.#options;
     try {
-      await beat((script, keys, args) => this.#inTime(script, () => this.#client.run(script, keys, args), timeoutMs));
+      await this.#options.beat((script, keys, args) => this.#inTime(script, keys, args));
       if (mine === this.#beats) this.#succeed();
     } catch (error) {
       if (mine === this.#beats) this.#fail(error);
@@ -171,17 +168,18 @@ class BrokenOrNot implements Store {
     if (!this.#closed) this.#cancelBeat = this.#options.clock.startTimer(ms, () => void this.#beat());
   }
 
-  /** @throws StoreTimeout, or what `send` throws */
-  async #inTime(script: ScriptName, send: () => Promise<unknown>, limitMs: number): Promise<unknown> {
-    const { clock, onOperation } = this.#options;
+  /** @throws StoreTimeout, or what the client throws */
+  async #inTime(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    const { clock, timeoutMs, onOperation } = this.#options;
     const startedAt = clock.now().monotonicMs;
     const late = Promise.withResolvers<never>();
     const giveUp = () => late.reject(new StoreTimeout());
-    const cancel = clock.startTimer(limitMs, giveUp);
+    // A reply that has arrived while this process was busy is read first.
+    const cancel = clock.startTimer(timeoutMs, () => setImmediate(giveUp));
     this.#running.add(giveUp);
     let result: StoreCause | 'ok' = 'ok';
     try {
-      return await Promise.race([send(), late.promise]);
+      return await Promise.race([this.#client.run(script, keys, args), late.promise]);
     } catch (error) {
       result = this.#faultOf(error).cause;
       throw error;
