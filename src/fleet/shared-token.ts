@@ -52,6 +52,8 @@ const LOOK_EVERY_MS = 200;
 
 /** The token of one token source. Never rejects; the store's failures are not its callers'. One fetch at a time. */
 export class SharedToken {
+  /** In news. */
+  readonly name: string;
   readonly #options: SharedTokenOptions;
   readonly #slot: TokenSlot;
   /** Where the newest token came from; undefined before the first. */
@@ -72,21 +74,15 @@ export class SharedToken {
     const { attemptMs, timeoutMs } = options;
     const claimMs = Math.max(LEAST_CLAIM_MS, 4 * timeoutMs);
     this.#slot = new TokenSlot({ ...options, claimMs, lockMs: attemptMs + LOCK_MARGIN_MS });
-  }
-
-  /** In news. */
-  get name(): string {
-    return this.#slot.name;
+    this.name = this.#slot.name;
   }
 
   /** Where the token in use came from is told to `onToken`. @param own fetches from the identity server */
   async fetch(own: Ask['own'], untilAwaited: Ask['untilAwaited'], replaced?: Replaced): Promise<TokenResponse> {
     this.#isFetching = true;
-    try {
-      return await this.#obtain({ own, untilAwaited, replaced });
-    } finally {
+    return await this.#obtain({ own, untilAwaited, replaced }).finally(() => {
       this.#isFetching = false;
-    }
+    });
   }
 
   /** Calls `take` with each newer token that another member has fetched. Returns the function that ends this. */
@@ -130,7 +126,10 @@ export class SharedToken {
   }
 
   async #alone({ own }: Ask): Promise<TokenResponse> {
-    return this.#counted(await own(), 'fetched');
+    const asked = this.#options.clock.now();
+    const response = await own();
+    if (response.kind === 'token') this.#slot.aloneSince = response.since ?? asked;
+    return this.#counted(response, 'fetched');
   }
 
   /** Time after which one that waits for a lock looks again without news. */
@@ -184,10 +183,8 @@ export class SharedToken {
     return this.#counted(response, 'fetched');
   }
 
-  async #put(
-    claim: Claim,
-    { authorization, lifetimeS, roundedOffS = 0, since }: ObtainedToken & Pick<FoundToken, 'since'>,
-  ) {
+  async #put(claim: Claim, token: ObtainedToken & Pick<FoundToken, 'since'>) {
+    const { authorization, lifetimeS, roundedOffS = 0, since } = token;
     const wholeS = lifetimeS - roundedOffS;
     const isStored = await this.#slot.put(claim, { authorization, lifetimeS: wholeS, leftMs: wholeS * 1000, since });
     // This member was stopped for longer than its lock: another one's token is in use by all.
