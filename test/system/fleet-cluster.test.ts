@@ -9,7 +9,10 @@ import { until } from '../support/until.ts';
 const SCOPES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 /** Always the same, so that the names of the entries are, and the slots. */
 const KEY = 'A'.repeat(43);
-const TIMEOUT = '2s';
+/** Longer than on a quiet network: the machine may be busy. */
+const TIMEOUT = '5s';
+/** The longest pause of a member between two looks whether the store is back, and some. */
+const BACK_MS = 60_000;
 
 describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
   { connection: 'plain', secure: false },
@@ -24,6 +27,7 @@ describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
     const fleet = { ...world.fleet, timeout: TIMEOUT };
     const loaded = memberConfig({ tokenEndpoint: identity.url, fleet, scopes: SCOPES }, KEY);
     members = await Promise.all([openMember({ loaded }), openMember({ loaded }), openMember({ loaded })]);
+    await until('all members use the store', areUp);
   });
   afterAll(async () => {
     await Promise.all(members.map((member) => member.close()));
@@ -31,6 +35,7 @@ describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
     await world?.[Symbol.asyncDispose]();
   });
 
+  const areUp = () => members.every(({ fleet }) => fleet?.up === true);
   const tokensOf = async (route: number) => {
     const got = await Promise.all(members.map((member) => member.source(route).get()));
     return new Set(got.map(({ authorization }) => authorization.reveal()));
@@ -70,12 +75,16 @@ describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
   it('shares again when the node is back', async () => {
     await world.servers[0].restart();
     await Promise.all(world.servers.map(untilWhole));
-    await until('all members use the store', () => members.every(({ fleet }) => fleet?.up === true));
+    await until('all members use the store', areUp, BACK_MS);
     // A member learns only from a command for its slots that the node is back.
-    await until('one token request serves all members, for each scope', async () => {
-      const before = identity.calls.length;
-      const renewed = await Promise.all(routes.map(renewAll));
-      return renewed.every(({ size }) => size === 1) && identity.calls.length - before === SCOPES.length;
-    });
+    await until(
+      'one token request serves all members, for each scope',
+      async () => {
+        const before = identity.calls.length;
+        const renewed = await Promise.all(routes.map(renewAll));
+        return renewed.every(({ size }) => size === 1) && identity.calls.length - before === SCOPES.length;
+      },
+      BACK_MS,
+    );
   });
 });

@@ -9,6 +9,8 @@ import { until } from '../support/until.ts';
 const MEMBERS = 3;
 /** Longer than on a quiet network: the machine may be busy. */
 const TIMEOUT = '2s';
+/** The longest pause of a member between two looks whether the store is back, and some. */
+const BACK_MS = 60_000;
 
 describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
   { connection: 'plain', secure: false },
@@ -23,6 +25,7 @@ describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
     const fleet = { ...world.fleet, timeout: TIMEOUT };
     const loaded = memberConfig({ tokenEndpoint: identity.url, fleet }, newFleetKey());
     members = await Promise.all(Array.from({ length: MEMBERS }, () => openMember({ loaded })));
+    await until('all members use the store', () => members.every(isUp));
   });
   afterAll(async () => {
     await Promise.all(members.map((member) => member.close()));
@@ -66,7 +69,7 @@ describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
       'the replica is the primary',
       async () => (await replica?.ask('INFO', 'replication'))?.includes('role:master') === true,
     );
-    await until('all members use the new primary', () => members.every(isUp));
+    await until('all members use the new primary', () => members.every(isUp), BACK_MS);
     const before = identity.calls.length;
     const renewed = await renewAll();
     expect(new Set(renewed).size).toBe(1);
