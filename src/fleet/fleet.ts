@@ -104,6 +104,8 @@ class Member implements Fleet {
         for (const token of this.#tokens.keys()) if (token.name === name) token.onNews();
       },
       onSubscribed: () => {
+        // Before the first heartbeat nobody can have asked, so there was nothing to miss.
+        if (this.#members === undefined) return;
         for (const token of this.#tokens.keys()) token.onNews();
       },
       onOperation(operation, result, seconds) {

@@ -52,10 +52,10 @@ const LOOK_EVERY_MS = 200;
 
 /** The token of one token source. Never rejects; the store's failures are not its callers'. One fetch at a time. */
 export class SharedToken {
-  readonly #options: SharedTokenOptions;
-  readonly #slot: TokenSlot;
   /** In news. */
   readonly name: string;
+  readonly #options: SharedTokenOptions;
+  readonly #slot: TokenSlot;
   /** Where the newest token came from; undefined before the first. */
   source: 'fetched' | 'shared' | undefined;
   /** Generation of the token that the source has from the store, or has put there. */
@@ -80,11 +80,9 @@ export class SharedToken {
   /** Where the token in use came from is told to `onToken`. @param own fetches from the identity server */
   async fetch(own: Ask['own'], untilAwaited: Ask['untilAwaited'], replaced?: Replaced): Promise<TokenResponse> {
     this.#isFetching = true;
-    try {
-      return await this.#obtain({ own, untilAwaited, replaced });
-    } finally {
+    return await this.#obtain({ own, untilAwaited, replaced }).finally(() => {
       this.#isFetching = false;
-    }
+    });
   }
 
   /** Calls `take` with each newer token that another member has fetched. Returns the function that ends this. */
@@ -128,7 +126,10 @@ export class SharedToken {
   }
 
   async #alone({ own }: Ask): Promise<TokenResponse> {
-    return this.#counted(await own(), 'fetched');
+    const asked = this.#options.clock.now();
+    const response = await own();
+    if (response.kind === 'token') this.#slot.aloneSince = response.since ?? asked;
+    return this.#counted(response, 'fetched');
   }
 
   /** Time after which one that waits for a lock looks again without news. */
@@ -182,10 +183,8 @@ export class SharedToken {
     return this.#counted(response, 'fetched');
   }
 
-  async #put(
-    claim: Claim,
-    { authorization, lifetimeS, roundedOffS = 0, since }: ObtainedToken & Pick<FoundToken, 'since'>,
-  ) {
+  async #put(claim: Claim, token: ObtainedToken & Pick<FoundToken, 'since'>) {
+    const { authorization, lifetimeS, roundedOffS = 0, since } = token;
     const wholeS = lifetimeS - roundedOffS;
     const isStored = await this.#slot.put(claim, { authorization, lifetimeS: wholeS, leftMs: wholeS * 1000, since });
     // This member was stopped for longer than its lock: another one's token is in use by all.

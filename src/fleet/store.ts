@@ -97,7 +97,8 @@ class BrokenOrNot implements Store {
     try {
       return await this.#inTime(script, keys, args);
     } catch (error) {
-      this.#fail(error);
+      // Commands that fail together are one failure: each of them would double the pause.
+      if (!this.#fault) this.#fail(error);
       return undefined;
     }
   }

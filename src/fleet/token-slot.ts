@@ -42,7 +42,7 @@ export type Found =
   | { readonly kind: 'token'; readonly token: FoundToken }
   | { readonly kind: 'claimed'; readonly claim: Claim }
   | { readonly kind: 'busy'; readonly leftMs: number; readonly holder: string }
-  /** `late`: there is one that ends too soon. */
+  /** `late`: there is one that ends too soon, or is older than what this member has fetched alone. */
   | { readonly kind: 'late'; readonly generation: number }
   | { readonly kind: 'refused' | 'invalid_client' | 'none' };
 
@@ -53,6 +53,8 @@ const FAILED_MS = 1000;
 
 export class TokenSlot {
   readonly name: string;
+  /** When this member last fetched one without a claim. What has ended that one may have ended older ones too. */
+  aloneSince: Instant | undefined;
   readonly #options: SlotOptions;
   readonly #parts: readonly (string | undefined)[];
   /** SHA-1 of what was refused last. */
@@ -136,10 +138,16 @@ export class TokenSlot {
     const { generation, content } = await this.#open(name, value);
     const token = typeof content === 'string' ? content : readToken(content, leftMs);
     if (token === 'late') return { kind: 'late', generation };
+    if (typeof token !== 'string' && this.#isOlder(token, since)) return { kind: 'late', generation };
     if (typeof token !== 'string') return { kind: 'token', token: { ...token, generation, since } };
     if (name === this.name) this.#badToken = sha1(value);
     this.#options.onRejected(token);
     return { kind: 'refused' };
+  }
+
+  /** By the store's countdown, not by another member's clock. */
+  #isOlder({ lifetimeS, leftMs }: TokenContent, since: Instant): boolean {
+    return this.aloneSince !== undefined && lifetimeS * 1000 - leftMs > elapsedSince(this.aloneSince, since);
   }
 
   async #verdict(name: string, value: string): Promise<Found> {

@@ -1,7 +1,7 @@
 /** A Redis server of the machine on a port of its own, that keeps nothing on the disk, with what can happen to a store. */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -30,6 +30,8 @@ export interface RedisOptions {
   readonly tls?: RedisTls | undefined;
   /** A configuration file, which the server may rewrite; absent = the defaults. */
   readonly configFile?: string;
+  /** Lines of the configuration of a sentinel, which this then is. */
+  readonly sentinel?: readonly string[];
 }
 
 export interface RedisTls {
@@ -62,11 +64,13 @@ export async function askRedis(port: number, command: readonly string[], tls?: R
 }
 
 /** Resolves when it responds. */
-export async function startRedis({ args = [], tls, configFile }: RedisOptions = {}): Promise<RedisServer> {
+export async function startRedis({ args = [], tls, configFile, sentinel }: RedisOptions = {}): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), 'aritma-redis-'));
   const port = await freePort();
   const ask = (...command: readonly string[]) => askRedis(port, command, tls);
-  const whole = [...(configFile === undefined ? [] : [configFile]), ...redisArgs(port, tls), ...args];
+  const whole = sentinel
+    ? [writeSentinel(folder, [...redisArgs(port, tls)], sentinel), '--sentinel']
+    : [...(configFile === undefined ? [] : [configFile]), ...redisArgs(port, tls), ...args];
   let child: ChildProcess | undefined;
   const kill = async () => {
     if (!child || isGone(child)) return;
@@ -97,6 +101,18 @@ export async function startRedis({ args = [], tls, configFile }: RedisOptions = 
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A sentinel notes in its file what it has found out. */
+function writeSentinel(folder: string, args: readonly string[], lines: readonly string[]): string {
+  const file = join(folder, 'sentinel.conf');
+  const own = args
+    .join(' ')
+    .replaceAll(/(^| )--(?=[a-z])/g, '\n')
+    .split('\n');
+  const listen = own.filter((line) => /^(port|bind|tls-)/.test(line));
+  writeFileSync(file, `${[...listen, ...lines].join('\n')}\n`);
+  return file;
 }
 
 function isGone({ exitCode, signalCode }: ChildProcess): boolean {
