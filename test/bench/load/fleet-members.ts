@@ -103,6 +103,7 @@ function naiveLink(port: number): FleetLink {
   const redis = new Redis({ host: '127.0.0.1', port });
   return {
     token: () => ({
+      source: undefined,
       async fetch(own) {
         const known = await redis.get(NAIVE_KEY);
         if (known !== null) return fromCache(known);
