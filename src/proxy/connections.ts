@@ -28,9 +28,9 @@ export interface Connections {
   /** Call for every accepted connection, with TLS before the handshake. */
   accepted(): void;
   /**
-   * Starts the work on a request: at once, or, while connections wait to be accepted, in order a few turns later. Node accepts
-   * one per turn of the event loop: behind a turn with hundreds of requests, each waiting connection would cost a new caller
-   * that long.
+   * Starts the work on a request: at once, or, while connections are accepted and for more than a few requests, in order a few
+   * turns later. Node accepts one connection per turn of the event loop: behind a turn with hundreds of requests, each waiting
+   * connection would cost a new caller that long.
    */
   start(work: () => void): void;
   /** True: serve it. False: it got 503 and is being closed. */
@@ -136,10 +136,12 @@ function createPace(): Pick<Connections, 'accepted' | 'start'> {
   const waiting: (() => void)[] = [];
   let hasAccepted = false;
   let isAccepting = false;
+  let started = 0;
   const endTurn = () => {
     // A turn that accepted none has found no other waiting.
     isAccepting = hasAccepted;
     hasAccepted = false;
+    started = 0;
     for (const work of waiting.splice(0, isAccepting ? FEW_AT_ONCE : waiting.length)) work();
     if (isAccepting) setImmediate(endTurn);
   };
@@ -150,7 +152,9 @@ function createPace(): Pick<Connections, 'accepted' | 'start'> {
       isAccepting = true;
     },
     start(work) {
-      if (isAccepting) waiting.push(work);
+      if (isAccepting) started += 1;
+      // Nobody overtakes those that wait.
+      if (isAccepting && (started > FEW_AT_ONCE || waiting.length > 0)) waiting.push(work);
       else work();
     },
   };

@@ -142,7 +142,8 @@ describe('connections', () => {
     expect(started).toEqual([0, 1, 2]);
     const perTurn: number[] = [];
     accepted();
-    startMany(3, 20);
+    startMany(3, 24);
+    expect(started.length).toBe(7);
     for (let turn = 0; turn < 4; turn += 1) {
       const before = started.length;
       await turnOfLoop();
@@ -151,9 +152,9 @@ describe('connections', () => {
       if (turn < 1) accepted();
     }
     expect(perTurn).toEqual([4, 4, 12, 0]);
-    expect(started).toEqual(Array.from({ length: 23 }, (_, n) => n));
-    start(() => started.push(23));
-    expect(started.at(-1)).toBe(23);
+    expect(started).toEqual(Array.from({ length: 27 }, (_, n) => n));
+    start(() => started.push(27));
+    expect(started.at(-1)).toBe(27);
   });
 });
 
