@@ -48,6 +48,8 @@ export interface Store {
 }
 
 const BEAT_MS = 10_000;
+/** Limit for the first heartbeat, which also connects: a thousand members may start at once. Callers do not wait for it. */
+const FIRST_BEAT_MS = 2000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -55,6 +57,8 @@ const LONGEST_PAUSE_MS = 30_000;
 export function createStore(options: StoreOptions): Store {
   return new BrokenOrNot(options);
 }
+
+type Command = Parameters<StoreClient['run']>;
 
 class BrokenOrNot implements Store {
   readonly #options: StoreOptions;
@@ -92,10 +96,9 @@ class BrokenOrNot implements Store {
   }
 
   async run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    await this.#starting;
-    if (this.#fault || this.#closed) return undefined;
+    if (!(await this.#hasStarted()) || this.#fault || this.#closed) return undefined;
     try {
-      return await this.#inTime(script, keys, args);
+      return await this.#inTime(script, keys, args, this.#options.timeoutMs);
     } catch (error) {
       // Commands that fail together are one failure: each of them would double the pause.
       if (!this.#fault) this.#fail(error);
@@ -126,12 +129,23 @@ class BrokenOrNot implements Store {
     else this.#fail(error);
   }
 
+  /** Waits for the first heartbeat, but not longer than for a command. */
+  async #hasStarted(): Promise<boolean> {
+    const { clock, timeoutMs } = this.#options;
+    if (this.#starting === undefined) return true;
+    const late = Promise.withResolvers<boolean>();
+    const cancel = clock.startTimer(timeoutMs, () => late.resolve(false));
+    return Promise.race([this.#starting.then(() => true), late.promise]).finally(cancel);
+  }
+
   async #beat(): Promise<void> {
+    const { timeoutMs } = this.#options;
+    const limitMs = this.#beats === 0 ? Math.max(FIRST_BEAT_MS, timeoutMs) : timeoutMs;
     this.#cancelBeat();
     this.#beats += 1;
     const mine = this.#beats;
     try {
-      await this.#options.beat((script, keys, args) => this.#inTime(script, keys, args));
+      await this.#options.beat((script, keys, args) => this.#inTime(script, keys, args, limitMs));
       if (mine === this.#beats) this.#succeed();
     } catch (error) {
       if (mine === this.#beats) this.#fail(error);
@@ -170,13 +184,13 @@ class BrokenOrNot implements Store {
   }
 
   /** @throws StoreTimeout, or what the client throws */
-  async #inTime(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    const { clock, timeoutMs, onOperation } = this.#options;
+  async #inTime(...[script, keys, args, limitMs]: [...Command, number]): Promise<unknown> {
+    const { clock, onOperation } = this.#options;
     const startedAt = clock.now().monotonicMs;
     const late = Promise.withResolvers<never>();
     const giveUp = () => late.reject(new StoreTimeout());
     // A reply that has arrived while this process was busy is read first.
-    const cancel = clock.startTimer(timeoutMs, () => setImmediate(giveUp));
+    const cancel = clock.startTimer(limitMs, () => setImmediate(giveUp));
     this.#running.add(giveUp);
     let result: StoreCause | 'ok' = 'ok';
     try {
