@@ -194,7 +194,7 @@ describe('a store whose connection fails', () => {
       world.events?.onError(refused);
       await world.clock.advance(100);
     }
-    expect(world.asked.length - before).toBe(3);
+    expect(world.asked.length - before).toBe(2);
   });
 
   it('is back when the connection is, whatever the pause says', async () => {
