@@ -125,7 +125,7 @@ describe.skipIf(missing.length > 0)(`check of a store${lacks}`, () => {
       (await diagnoseFleet(...args)).map((finding) => finding.replace(/:.*/, ''));
     expect(await causes({ url: urlOf(redis), password: 'CANARY-wrong' })).toEqual(['fleet_password']);
     expect(await causes({ url: `${urlOf(redis)}/99` })).toEqual(['fleet_denied']);
-    expect(await causes({ url: `redis://127.0.0.1:${redis.port}/99`, password: '' })).toEqual(['fleet_other']);
+    expect(await causes({ url: `redis://127.0.0.1:${redis.port}/99`, password: '' })).toEqual(['fleet_database']);
     expect(await causes({ url: urlOf(redis).replace('redis:', 'rediss:') })).toEqual([
       expect.stringMatching(/^fleet_(tls|unreachable|timeout)$/),
     ]);
@@ -137,7 +137,7 @@ describe.skipIf(missing.length > 0)(`check of a store${lacks}`, () => {
     const { certFile, keyFile } = authority.issue('valkey', 'IP:127.0.0.1');
     await using redis = await startRedis({ tls: { certFile, keyFile, caFile: authority.caFile } });
     const url = `rediss://127.0.0.1:${redis.port}`;
-    expect((await diagnoseFleet({ url, password: '' })).join()).toMatch(/^fleet_tls: .*fleet\.tls\.ca/);
+    expect((await diagnoseFleet({ url, password: '' })).join()).toMatch(/^fleet_tls: .*fleet\.tls/);
     const found = await diagnoseFleet({ url, password: '', more: { tls: { ca: authority.caFile } } });
     expect(found[0]).toMatch(/reached, with TLS/);
   });
