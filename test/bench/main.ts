@@ -70,7 +70,9 @@ const options = readChecked();
 try {
   process.exit((await bench(options)) ? 0 : 1);
 } catch (error) {
-  process.stderr.write(`${(error as Error).stack}\n`);
+  // Our own messages say what to do; any other error needs its place.
+  const { name, message, stack } = error as Error;
+  process.stderr.write(`${name === 'Error' ? message : stack}\n`);
   process.exit(1);
 }
 
