@@ -55,28 +55,25 @@ byte known[MEMBERS];     /* #known of the program */
 byte used[MEMBERS];      /* the newest generation used */
 bool isOver[MEMBERS];    /* the token of that generation was refused by an API, or replaced by one without generation */
 bit secret[MEMBERS];
-bit asked[MEMBERS];      /* the secret of the look, then of the token request that is on its way */
+bit asked[MEMBERS];      /* the secret of the token request that is on its way */
 byte claim[MEMBERS];     /* the generation of that request */
 byte waitsFor[MEMBERS];  /* generation of the lock, NOBODY = look at once */
 bool hasWaited[MEMBERS]; /* for an earlier lock in the same flight */
 bool isSpread[MEMBERS];
-mtype reply[MEMBERS];    /* to the look of the flight */
-byte found[MEMBERS];
-mtype peekReply[MEMBERS];
-byte peekFound[MEMBERS];
+byte found[MEMBERS];     /* generation in the reply to the look of the flight, until it is opened */
+byte peeked[MEMBERS];    /* the same for the look without a caller */
 
-/* The command of a write on its way to the store, its generation (0 = none), and the reply (0 = none). */
+/* The command of a write on its way to the store. */
+mtype = { nothing, store_token, note_failure, note_refusal };
 mtype sent[MEMBERS];
 byte sentClaim[MEMBERS];
-bool isVerdict[MEMBERS];
-bit verdictOn[MEMBERS];
-mtype wrote[MEMBERS];
+bit sentSecret[MEMBERS];
 
 byte faults = FAULTS;
 byte renewals = RENEWALS;
-/* No lock has expired early, nothing was lost, nobody died. */
+/* No lock has expired early, nothing was lost, nobody died; and the newest generation obtained while that is so. */
 bool isCalm = true;
-byte newest; /* generation obtained */
+byte newest;
 byte i;
 
 #ifdef SHOW_STEPS
@@ -126,12 +123,43 @@ inline peeks(what) {
   fi
 }
 
+inline copyStore(to, from) {
+  to.token = from.token; to.unreadable = from.unreadable;
+  to.lock = from.lock; to.holder = from.holder; to.paused = from.paused;
+  to.last = from.last;
+  to.refused[0] = from.refused[0]; to.refused[1] = from.refused[1]
+}
+
+inline wipe(what) {
+  what.token = 0; what.unreadable = false;
+  what.lock = 0; what.holder = NOBODY; what.paused = false;
+  what.last = 0;
+  what.refused[0] = false; what.refused[1] = false
+}
+
 /* Before each write of the store: the replica gets what was written before. */
 inline replicate() {
-  replica.token = store.token; replica.unreadable = store.unreadable;
-  replica.lock = store.lock; replica.holder = store.holder; replica.paused = store.paused;
-  replica.last = store.last;
-  replica.refused[0] = store.refused[0]; replica.refused[1] = store.refused[1]
+  if
+  :: faults > 0 -> copyStore(replica, store)
+  :: else
+  fi
+}
+
+inline disturb() {
+  isCalm = false; newest = 0
+}
+
+inline fault() {
+  faults--; disturb();
+  /* Not needed any more: fewer states. */
+  if
+  :: faults == 0 -> wipe(replica)
+  :: else
+  fi
+}
+
+inline free() {
+  store.lock = 0; store.holder = NOBODY; store.paused = false
 }
 
 #ifdef MISTAKE_ONE_VERDICT
@@ -146,79 +174,7 @@ inline replicate() {
 #define IS_MINE (store.lock == sentClaim[m] && store.holder == m)
 #endif
 
-inline free() {
-  store.lock = 0; store.holder = NOBODY; store.paused = false
-}
-
-/* ACQUIRE of scripts.ts. */
-inline acquire() {
-  if
-  :: store.token > known[m] ->
-    found[m] = store.token;
-    reply[m] = (store.unreadable -> e_unreadable : e_token)
-  :: store.token <= known[m] && store.refused[VERDICT(secret[m])] -> reply[m] = e_refused
-  :: store.token <= known[m] && !store.refused[VERDICT(secret[m])] && store.lock != 0 ->
-    found[m] = store.lock;
-    reply[m] = e_busy
-  :: store.token <= known[m] && !store.refused[VERDICT(secret[m])] && store.lock == 0 ->
-    replicate();
-    store.last = (store.last > known[m] -> store.last : known[m]);
-    store.last = (!isBehind && clock > store.last -> clock : store.last) + 1;
-    clock = (clock > store.last -> clock : store.last);
-    store.lock = store.last; store.holder = m; store.paused = false;
-    found[m] = store.last;
-    reply[m] = e_claimed
-  fi
-}
-
-/* The look of a flight: its command or its reply may be lost. */
-inline look() {
-  asked[m] = secret[m];
-  if
-  :: acquire()
-  :: faults > 0 -> faults--; isCalm = false; reply[m] = e_unanswered
-  :: faults > 0 -> faults--; isCalm = false; acquire(); found[m] = 0; reply[m] = e_unanswered
-  fi
-}
-
-/* PUT of scripts.ts. */
-inline put() {
-#ifdef MISTAKE_NO_FENCING
-  if
-  :: true ->
-    replicate();
-    if :: store.holder == m -> free() :: else fi;
-    assert(sentClaim[m] > store.token);
-    store.token = sentClaim[m]; store.unreadable = false; wrote[m] = e_stored
-  fi
-#else
-  if
-  :: IS_MINE ->
-    replicate();
-    free();
-    if
-    :: sentClaim[m] > store.token ->
-      store.token = sentClaim[m]; store.unreadable = false; wrote[m] = e_stored
-    :: else -> wrote[m] = e_superseded
-    fi
-  :: else -> wrote[m] = e_superseded
-  fi
-#endif
-}
-
-/* GIVE_UP of scripts.ts. */
-inline giveUp() {
-  if
-  :: IS_MINE ->
-    replicate();
-    if
-    :: isVerdict[m] -> store.refused[VERDICT(verdictOn[m])] = true; free()
-    :: else -> store.paused = true
-    fi;
-    wrote[m] = e_released
-  :: else -> wrote[m] = e_releasedBefore
-  fi
-}
+#define larger(a, b) (a > b -> a : b)
 
 /* A member sends requests with this token from now on. */
 inline use(generation) {
@@ -227,10 +183,9 @@ inline use(generation) {
   hasToken[m] = true; wants[m] = false
 }
 
-/* A token that was found: replies may come in another order than that of the looks. */
-inline useFound(generation) {
-  known[m] = (generation > known[m] -> generation : known[m]);
-#ifdef MISTAKE_LATE_REPLY
+/* A token that was found or obtained: meanwhile another look may have brought a newer one, which stays in use. */
+inline useNewest(generation) {
+#ifdef MISTAKE_LATE_TOKEN
   use(generation)
 #else
   if
@@ -238,15 +193,6 @@ inline useFound(generation) {
   :: else -> hasToken[m] = true; wants[m] = false
   fi
 #endif
-}
-
-/* The write of this member leaves for the store; one that is still on its way is lost. */
-inline send(what) {
-  sent[m] = what; sentClaim[m] = claim[m]; wrote[m] = 0
-}
-
-inline endLook() {
-  asked[m] = 0; found[m] = 0; reply[m] = 0
 }
 
 /* While nothing has gone wrong, one member asks, and only for what nobody has obtained yet. */
@@ -260,99 +206,155 @@ inline checkTheOnlyRequest() {
   fi
 }
 
+/* ACQUIRE of scripts.ts: gives the generation to the lock. */
+inline takeLock() {
+  replicate();
+  store.last = larger(store.last, known[m]);
+  store.last = (!isBehind && clock > store.last -> clock : store.last) + 1;
+  clock = larger(clock, store.last);
+  store.lock = store.last; store.holder = m; store.paused = false
+}
+
+#define IS_REFUSED store.refused[VERDICT(secret[m])]
+
+/* A look of a flight, and what the member does with the reply. Only a token can wait meanwhile: it must be opened. */
+inline look() {
+  if
+  :: store.token > known[m] && !store.unreadable -> found[m] = store.token
+  :: store.token > known[m] && store.unreadable -> fly(e_unreadable); known[m] = store.token; waitsFor[m] = NOBODY
+  :: store.token <= known[m] && IS_REFUSED ->
+    /* Told no because of a secret that the identity server would take: somebody else's. */
+    assert(secret[m] == WRONG);
+    fly(e_refused); wasToldNo[m] = true; hasWaited[m] = false
+  :: store.token <= known[m] && !IS_REFUSED && store.lock != 0 ->
+    fly(e_busy); waitsFor[m] = store.lock
+  :: store.token <= known[m] && !IS_REFUSED && store.lock == 0 ->
+    takeLock();
+    fly(e_claimed); claim[m] = store.lock; asked[m] = secret[m]; hasWaited[m] = false;
+    checkTheOnlyRequest()
+  /* The command is lost, or its reply. */
+  :: faults > 0 -> fault(); fly(e_unanswered)
+  :: faults > 0 && store.lock == 0 -> takeLock(); fault(); fly(e_unanswered)
+  fi
+}
+
+/* PUT of scripts.ts; sets `isStored`. */
+inline put() {
+#ifdef MISTAKE_NO_FENCING
+  isStored = true; replicate();
+  if :: store.holder == m -> free() :: else fi;
+#else
+  isStored = IS_MINE;
+  if :: isStored -> replicate(); free(); isStored = (sentClaim[m] > store.token) :: else fi;
+#endif
+  if
+  :: isStored ->
+    assert(sentClaim[m] > store.token);
+    store.token = sentClaim[m]; store.unreadable = false
+  :: else
+  fi
+}
+
+/* GIVE_UP of scripts.ts; sets `isStored`. */
+inline giveUp() {
+  isStored = IS_MINE;
+  if
+  :: isStored && sent[m] == note_refusal ->
+    replicate(); store.refused[VERDICT(sentSecret[m])] = true; free()
+  :: isStored && sent[m] == note_failure -> replicate(); store.paused = true
+  :: else
+  fi
+}
+
+inline endWrite() {
+  sent[m] = nothing; sentClaim[m] = 0; sentSecret[m] = 0
+}
+
 proctype Member(byte m) {
+  bool isStored;
 end:
   do
-  /* Flight. */
-  :: atomic { flight[m] == s_rest && wants[m] && !wasToldNo[m] ->
-      fly(e_want); look() }
-  :: atomic { flight[m] == s_looking && reply[m] == e_token ->
-      fly(e_token); useFound(found[m]); endLook(); hasWaited[m] = false }
-  :: atomic { flight[m] == s_looking && reply[m] == e_unreadable ->
-      fly(e_unreadable); known[m] = (found[m] > known[m] -> found[m] : known[m]);
-      waitsFor[m] = NOBODY; endLook() }
-  :: atomic { flight[m] == s_looking && reply[m] == e_refused ->
-      /* Told no because of a secret that the identity server would take: somebody else's. */
-      assert(asked[m] == WRONG);
-      fly(e_refused); wasToldNo[m] = true; endLook(); hasWaited[m] = false }
-  :: atomic { flight[m] == s_looking && reply[m] == e_claimed ->
-      fly(e_claimed); claim[m] = found[m]; endLook(); hasWaited[m] = false; asked[m] = secret[m];
-      checkTheOnlyRequest() }
-  :: atomic { flight[m] == s_looking && reply[m] == e_busy ->
-      fly(e_busy); waitsFor[m] = found[m]; endLook() }
-  :: atomic { flight[m] == s_looking && reply[m] == e_unanswered ->
-      fly(e_unanswered); endLook() }
+  :: atomic { flight[m] == s_rest && wants[m] && !wasToldNo[m] -> fly(e_want); look() }
+  :: atomic { flight[m] == s_looking ->
+      fly(e_token); known[m] = larger(found[m], known[m]); useNewest(found[m]); found[m] = 0; hasWaited[m] = false }
   /* By news, or by the timer: the lock has gone. */
   :: atomic { flight[m] == s_waiting && waitsFor[m] != store.lock ->
       fly(e_look); hasWaited[m] = hasWaited[m] || waitsFor[m] != NOBODY; waitsFor[m] = 0; look() }
   /* The deadline is beyond the life of one lock. */
   :: atomic { flight[m] == s_waiting && waitsFor[m] == store.lock && (hasWaited[m] || store.paused) ->
-      isCalm = false; fly(e_alone); hasWaited[m] = false; waitsFor[m] = 0 }
+      disturb(); fly(e_alone); hasWaited[m] = false; waitsFor[m] = 0 }
   :: atomic { flight[m] == s_down && !isSpread[m] -> isSpread[m] = true; fly(e_look); look() }
   :: atomic { flight[m] == s_down && isSpread[m] -> fly(e_alone); hasWaited[m] = false }
 
-  /* The identity server. */
+  /* The identity server responds. */
   :: atomic { flight[m] == s_fetching && write[m] == s_rest && asked[m] == RIGHT ->
       fly(e_obtained); writes(e_obtained);
-      use(claim[m]); isSpread[m] = true;
-      newest = (claim[m] > newest -> claim[m] : newest);
+      useNewest(claim[m]); isSpread[m] = true;
+      newest = (isCalm && claim[m] > newest -> claim[m] : newest);
 #ifndef MISTAKE_KNOWN_LATE
-      known[m] = (claim[m] > known[m] -> claim[m] : known[m]);
+      known[m] = larger(claim[m], known[m]);
 #endif
-      writes(e_put); send(e_put); claim[m] = 0; asked[m] = 0 }
+      writes(e_put); sent[m] = store_token; sentClaim[m] = claim[m]; claim[m] = 0; asked[m] = 0 }
   :: atomic { flight[m] == s_fetching && write[m] == s_rest && (asked[m] == WRONG || faults > 0) ->
-      fly(e_failed); writes(e_failed);
-      isVerdict[m] = (asked[m] == WRONG);
-      faults = (asked[m] == WRONG -> faults : faults - 1);
+      fly(e_failed); writes(e_failed); writes(e_giveUp);
+      sentClaim[m] = claim[m];
+      if
+      :: asked[m] == WRONG ->
+        sent[m] = note_refusal;
 #ifdef MISTAKE_LATER_SECRET
-      verdictOn[m] = secret[m];
+        sentSecret[m] = secret[m]
 #else
-      verdictOn[m] = asked[m];
+        sentSecret[m] = asked[m]
 #endif
-      writes(e_giveUp); send(e_giveUp); claim[m] = 0; asked[m] = 0 }
+      :: else -> faults--; sent[m] = note_failure
+      fi;
+      claim[m] = 0; asked[m] = 0 }
   :: atomic { flight[m] == s_fetchingAlone && secret[m] == RIGHT ->
       fly(e_obtainedAlone); isOver[m] = true; isSpread[m] = true; hasToken[m] = true; wants[m] = false }
   :: atomic { flight[m] == s_fetchingAlone && secret[m] == WRONG -> fly(e_failedAlone); wasToldNo[m] = true }
 
-  /* What follows a request. */
-  :: atomic { write[m] == s_putting && wrote[m] == e_stored ->
-      writes(e_stored); known[m] = (sentClaim[m] > known[m] -> sentClaim[m] : known[m]); sentClaim[m] = 0; wrote[m] = 0 }
-  :: atomic { write[m] == s_putting && wrote[m] == e_superseded && peek[m] == s_rest ->
-      writes(e_superseded); peeks(e_superseded); sentClaim[m] = 0; wrote[m] = 0 }
-  :: atomic { write[m] == s_givingUp && wrote[m] != 0 ->
+  /* The store carries out a write; nobody may wait for the reply any more. */
+  :: atomic { sent[m] == store_token && (write[m] == s_rest || peek[m] == s_rest) ->
+      put();
       if
-      :: wrote[m] == e_released -> writes(e_released)
-      :: else -> writes(e_releasedBefore)
+      :: write[m] == s_rest
+      :: write[m] == s_putting && isStored -> writes(e_stored); known[m] = larger(sentClaim[m], known[m])
+      :: write[m] == s_putting && !isStored -> writes(e_superseded); peeks(e_superseded)
+      :: write[m] == s_putting && faults > 0 -> fault(); writes(e_putUnanswered)
       fi;
-      sentClaim[m] = 0; isVerdict[m] = false; verdictOn[m] = 0; wrote[m] = 0 }
-  /* The command may still be on its way. */
+      endWrite(); isStored = false }
+  :: atomic { sent[m] == note_failure || sent[m] == note_refusal ->
+      giveUp();
+      if
+      :: write[m] == s_rest
+      :: write[m] == s_givingUp && isStored -> writes(e_released)
+      :: write[m] == s_givingUp && !isStored -> writes(e_releasedBefore)
+      :: write[m] == s_givingUp && faults > 0 -> fault(); writes(e_giveUpUnanswered)
+      fi;
+      endWrite(); isStored = false }
+  /* Late, or lost. */
   :: atomic { faults > 0 && (write[m] == s_putting || write[m] == s_givingUp) ->
-      faults--; isCalm = false;
+      fault();
       if
       :: write[m] == s_putting -> writes(e_putUnanswered)
       :: else -> writes(e_giveUpUnanswered)
       fi;
-      if :: sent[m] == 0 -> sentClaim[m] = 0 :: else fi;
-      wrote[m] = 0 }
+      if :: endWrite() :: skip fi }
 
   /* A look without a caller. */
-  :: atomic { (peek[m] == s_behind || (peek[m] == s_rest && hasToken[m] && store.token > known[m])) ->
+  :: atomic { peek[m] == s_behind || (peek[m] == s_rest && hasToken[m] && store.token > known[m]) ->
       peeks(e_peek);
       if
-      :: store.token > known[m] -> peekFound[m] = store.token; peekReply[m] = (store.unreadable -> e_peekUnreadable : e_taken)
-      :: else -> peekReply[m] = e_nothing
+      :: store.token > known[m] && !store.unreadable -> peeked[m] = store.token
+      :: store.token > known[m] && store.unreadable -> peeks(e_peekUnreadable); known[m] = store.token
+      :: store.token <= known[m] -> peeks(e_nothing)
+      :: faults > 0 -> fault(); peeks(e_peekUnanswered)
       fi }
-  :: atomic { peek[m] == s_peeking && peekReply[m] == e_taken ->
+  :: atomic { peek[m] == s_peeking ->
       peeks(e_taken);
       /* News were lost, or it would be the flight that takes it. */
-      if :: flight[m] == s_rest || flight[m] == s_fetchingAlone :: else -> isCalm = false fi;
-      useFound(peekFound[m]); peekFound[m] = 0; peekReply[m] = 0 }
-  :: atomic { peek[m] == s_peeking && peekReply[m] == e_nothing -> peeks(e_nothing); peekReply[m] = 0 }
-  :: atomic { peek[m] == s_peeking && peekReply[m] == e_peekUnreadable ->
-      peeks(e_peekUnreadable); known[m] = (peekFound[m] > known[m] -> peekFound[m] : known[m]);
-      peekFound[m] = 0; peekReply[m] = 0 }
-  :: atomic { peek[m] == s_peeking && faults > 0 ->
-      faults--; isCalm = false; peeks(e_peekUnanswered); peekFound[m] = 0; peekReply[m] = 0 }
+      if :: flight[m] == s_waiting -> disturb() :: else fi;
+      known[m] = larger(peeked[m], known[m]); useNewest(peeked[m]); peeked[m] = 0 }
   od
 }
 
@@ -362,84 +364,72 @@ end:
 #define CAN_EXPIRE true
 #endif
 
-/* The lock is still of use to this member, or will be. */
-#define isAlive(m) (m != NOBODY && (flight[m] == s_fetching && claim[m] == store.lock || \
-  flight[m] == s_looking && reply[m] == e_claimed && found[m] == store.lock || \
-  sent[m] != 0 && sentClaim[m] == store.lock))
+/* The lock is still of use to this member. */
+#define isHeldBy(m) (m != NOBODY && \
+  (flight[m] == s_fetching && claim[m] == store.lock || sent[m] != nothing && sentClaim[m] == store.lock))
 
 inline expire() {
-  if :: replica.lock == store.lock && replica.holder == store.holder -> replica.lock = 0; replica.holder = NOBODY; replica.paused = false :: else fi;
+  if
+  :: replica.lock == store.lock && replica.holder == store.holder ->
+    replica.lock = 0; replica.holder = NOBODY; replica.paused = false
+  :: else
+  fi;
   free()
 }
 
-/* Carries the writes; and locks expire. Neither is a fault. */
-active proctype Network() {
-  byte m;
+/* No fault: the holder of the lock has given up, or will never come back to it. */
+proctype Time() {
 end:
   do
-  :: atomic { sent[0] != 0 -> m = 0; goto deliver }
-  :: atomic { sent[1] != 0 -> m = 1; goto deliver }
-  :: atomic { sent[2] != 0 -> m = 2;
-deliver:
-      if
-      :: sent[m] == e_put -> put()
-      :: else -> giveUp()
-      fi;
-      sent[m] = 0;
-      /* Nobody waits for the reply any more. */
-      if :: write[m] == s_rest -> wrote[m] = 0; sentClaim[m] = 0 :: else fi;
-      m = 0 }
-  /* Its holder has given up, or will never come back to it. */
-  :: atomic { store.lock != 0 && (store.paused || CAN_EXPIRE && !isAlive(store.holder)) ->
-      isCalm = isCalm && store.paused; expire() }
+  :: atomic { store.lock != 0 && store.paused -> expire() }
+  :: atomic { store.lock != 0 && !store.paused && CAN_EXPIRE && !isHeldBy(store.holder) -> disturb(); expire() }
   od
 }
 
+inline restart() {
+  fly(e_crash); write[m] = s_rest; peek[m] = s_rest;
+  wants[m] = true; wasToldNo[m] = false; hasToken[m] = false;
+  known[m] = 0; used[m] = 0; isOver[m] = false;
+  claim[m] = 0; asked[m] = 0; waitsFor[m] = 0; hasWaited[m] = false; isSpread[m] = false; found[m] = 0; peeked[m] = 0;
+  endWrite();
+  /* It is another holder now. */
+  if :: store.holder == m -> store.holder = NOBODY :: else fi;
+  if :: replica.holder == m -> replica.holder = NOBODY :: else fi
+}
+
+#define canRenew(m) (flight[m] == s_rest && hasToken[m])
+
 /* What goes wrong, until it ends: at the latest when the faults are used up. */
-active proctype World() {
+proctype World() {
   byte m;
   do
   /* An API refuses the token of a member. */
-  :: atomic { renewals > 0 ->
-      select (m : 0 .. MEMBERS - 1);
+  :: atomic { renewals > 0 && (canRenew(0) || canRenew(1) || canRenew(2)) ->
       if
-      :: flight[m] == s_rest && hasToken[m] ->
-        renewals--; isOver[m] = true; hasToken[m] = false; wants[m] = true
-      :: else
-      fi; m = 0 }
-  :: atomic { faults > 0 -> faults--; isCalm = false;
-      if
-      /* A member dies, and starts again. */
-      :: select (m : 0 .. MEMBERS - 1);
-        fly(e_crash); write[m] = s_rest; peek[m] = s_rest;
-        wants[m] = true; wasToldNo[m] = false; hasToken[m] = false; known[m] = 0; used[m] = 0; isOver[m] = false;
-        isSpread[m] = false; hasWaited[m] = false; waitsFor[m] = 0; claim[m] = 0; endLook(); peekFound[m] = 0; peekReply[m] = 0;
-        sent[m] = 0; sentClaim[m] = 0; isVerdict[m] = false; verdictOn[m] = 0; wrote[m] = 0;
-        if :: store.holder == m -> store.holder = NOBODY :: else fi;
-        if :: replica.holder == m -> replica.holder = NOBODY :: else fi
-      /* The store is wiped. */
-      :: replicate(); store.token = 0; store.unreadable = false; free(); store.last = 0;
-        store.refused[0] = false; store.refused[1] = false
-      /* The replica becomes the store; its clock may be behind. */
-      :: store.token = replica.token; store.unreadable = replica.unreadable;
-        store.lock = replica.lock; store.holder = replica.holder; store.paused = replica.paused;
-        store.last = replica.last; store.refused[0] = replica.refused[0]; store.refused[1] = replica.refused[1];
-        if :: isBehind = true :: skip fi
-      /* Somebody spoils the value. */
-      :: store.token != 0 -> store.unreadable = true
-      /* A lock expires under its holder, which sleeps or takes too long. */
-      :: store.lock != 0 && CAN_EXPIRE && isAlive(store.holder) -> expire()
-      /* A verdict expires. */
-      :: store.refused[WRONG] -> store.refused[WRONG] = false
-      /* The member with the wrong secret gets the right one. */
-      :: secret[2] == WRONG -> secret[2] = RIGHT; if :: wasToldNo[2] -> wasToldNo[2] = false :: else fi
-      fi; m = 0 }
+      :: canRenew(0) -> m = 0
+      :: canRenew(1) -> m = 1
+      :: canRenew(2) -> m = 2
+      fi;
+      renewals--; isOver[m] = true; hasToken[m] = false; wants[m] = true;
+      m = 0 }
+  /* A member dies, and starts again. */
+  :: atomic { faults > 0 -> select (m : 0 .. MEMBERS - 1); fault(); restart(); m = 0 }
+  /* The store is wiped, or its replica takes its place, maybe with a clock that is behind. */
+  :: atomic { faults > 0 -> replicate(); wipe(store); fault() }
+  :: atomic { faults > 0 -> copyStore(store, replica); fault(); if :: isBehind = true :: skip fi }
+  /* Somebody spoils the value. */
+  :: atomic { faults > 0 && store.token != 0 && !store.unreadable -> store.unreadable = true; fault() }
+  /* A lock expires under its holder, which sleeps or takes too long. */
+  :: atomic { faults > 0 && store.lock != 0 && CAN_EXPIRE && isHeldBy(store.holder) -> expire(); fault() }
+  :: atomic { faults > 0 && store.refused[WRONG] -> store.refused[WRONG] = false; fault() }
+  /* The member with the wrong secret gets the right one. */
+  :: atomic { faults > 0 && secret[2] == WRONG -> secret[2] = RIGHT; wasToldNo[2] = false; fault() }
   :: break
   od
 }
 
 /* When nothing more can happen, each member has a token, or was told that its secret is wrong. */
-active proctype Rest() {
+proctype Rest() {
   timeout ->
   for (i : 0 .. MEMBERS - 1) {
     assert(flight[i] == s_rest && write[i] == s_rest && peek[i] == s_rest);
@@ -450,11 +440,11 @@ active proctype Rest() {
 init {
   atomic {
     for (i : 0 .. MEMBERS - 1) {
-      flight[i] = s_rest; write[i] = s_rest; peek[i] = s_rest;
+      flight[i] = s_rest; write[i] = s_rest; peek[i] = s_rest; sent[i] = nothing;
       wants[i] = true; secret[i] = (i == 2 -> WRONG : RIGHT)
     }
     i = 0;
     store.holder = NOBODY; replica.holder = NOBODY;
-    run Member(0); run Member(1); run Member(2)
+    run Member(0); run Member(1); run Member(2); run Time(); run World(); run Rest()
   }
 }
