@@ -16,12 +16,9 @@
 #define RENEWALS 2
 #endif
 
-/* States and events of member-steps.h. */
+/* The states in member-steps.h. */
 mtype = { s_rest, s_looking, s_waiting, s_down, s_fetching, s_fetchingAlone, s_obtaining, s_putting, s_failing, s_givingUp,
   s_behind, s_peeking };
-mtype = { e_want, e_token, e_unreadable, e_refused, e_claimed, e_busy, e_unanswered, e_look, e_alone, e_obtained, e_failed,
-  e_obtainedAlone, e_failedAlone, e_put, e_stored, e_superseded, e_putUnanswered, e_giveUp, e_released, e_releasedBefore,
-  e_giveUpUnanswered, e_peek, e_taken, e_nothing, e_peekUnreadable, e_peekUnanswered, e_crash };
 
 #define WRONG 0
 #define RIGHT 1
@@ -78,50 +75,18 @@ byte i;
 
 #ifdef SHOW_STEPS
 /* Each row that is taken, once: the test wants all of them. */
-c_decl { static unsigned char shown[64]; }
+c_decl { static unsigned char shown[256]; }
 #define SHOW(row, text) c_code { if (!shown[row]) { shown[row] = 1; printf("row %s\n", text); } }
 #else
 #define SHOW(row, text) skip
 #endif
 
-/* Moves a part by a row of the table; an event without a row from here is an error of the model. */
-#define MOVE(part, from, event, to) \
-  :: part[m] == s_##from && what == e_##event -> SHOW(__COUNTER__, #part " " #from " " #event " " #to); part[m] = s_##to
-#define MOVE_flight(from, event, to)
-#define MOVE_write(from, event, to)
-#define MOVE_peek(from, event, to)
-#define STEP(part, from, event, to) MOVE_##part(from, event, to)
-
-inline fly(what) {
-  if
-#undef MOVE_flight
-#define MOVE_flight(from, event, to) MOVE(flight, from, event, to)
 #include "member-steps.h"
-#undef MOVE_flight
-#define MOVE_flight(from, event, to)
-  :: else -> assert(false)
-  fi
-}
-
-inline writes(what) {
-  if
-#undef MOVE_write
-#define MOVE_write(from, event, to) MOVE(write, from, event, to)
-#include "member-steps.h"
-#undef MOVE_write
-#define MOVE_write(from, event, to)
-  :: else -> assert(false)
-  fi
-}
-
-inline peeks(what) {
-  if
-#undef MOVE_peek
-#define MOVE_peek(from, event, to) MOVE(peek, from, event, to)
-#include "member-steps.h"
-  :: else -> assert(false)
-  fi
-}
+#define NAME_(to) s_##to
+#define NAME(to) NAME_(to)
+/* Moves a part by a row of the table; a row that is not there is not defined, which spin refuses. */
+#define go(part, from, event) \
+  SHOW(__COUNTER__, #part "_" #from "_" #event); assert(part[m] == s_##from); part[m] = NAME(part##_##from##_##event)
 
 inline copyStore(to, from) {
   to.token = from.token; to.unreadable = from.unreadable;
@@ -183,16 +148,19 @@ inline use(generation) {
   hasToken[m] = true; wants[m] = false
 }
 
-/* A token that was found or obtained: meanwhile another look may have brought a newer one, which stays in use. */
-inline useNewest(generation) {
+/* Meanwhile another look may have brought a newer token than this one; then that stays in use. */
 #ifdef MISTAKE_LATE_TOKEN
-  use(generation)
+#define IS_NEWEST(generation) true
+#define USE_PEEKED true
 #else
-  if
-  :: generation > used[m] -> use(generation)
-  :: else -> hasToken[m] = true; wants[m] = false
-  fi
+#define IS_NEWEST(generation) (generation > used[m] || !hasToken[m])
+#define USE_PEEKED (peeked[m] > used[m])
 #endif
+inline useNewest(generation) {
+  if
+  :: IS_NEWEST(generation) -> use(generation)
+  :: else -> wants[m] = false
+  fi
 }
 
 /* While nothing has gone wrong, one member asks, and only for what nobody has obtained yet. */
@@ -221,21 +189,26 @@ inline takeLock() {
 inline look() {
   if
   :: store.token > known[m] && !store.unreadable -> found[m] = store.token
-  :: store.token > known[m] && store.unreadable -> fly(e_unreadable); known[m] = store.token; waitsFor[m] = NOBODY
+  :: store.token > known[m] && store.unreadable -> go(flight, looking, unreadable); known[m] = store.token; waitsFor[m] = NOBODY
   :: store.token <= known[m] && IS_REFUSED ->
     /* Told no because of a secret that the identity server would take: somebody else's. */
     assert(secret[m] == WRONG);
-    fly(e_refused); wasToldNo[m] = true; hasWaited[m] = false
+    go(flight, looking, refused); wasToldNo[m] = true; hasWaited[m] = false
   :: store.token <= known[m] && !IS_REFUSED && store.lock != 0 ->
-    fly(e_busy); waitsFor[m] = store.lock
+    go(flight, looking, busy); waitsFor[m] = store.lock
   :: store.token <= known[m] && !IS_REFUSED && store.lock == 0 ->
     takeLock();
-    fly(e_claimed); claim[m] = store.lock; asked[m] = secret[m]; hasWaited[m] = false;
+    go(flight, looking, claimed); claim[m] = store.lock; asked[m] = secret[m]; hasWaited[m] = false;
     checkTheOnlyRequest()
   /* The command is lost, or its reply. */
-  :: faults > 0 -> fault(); fly(e_unanswered)
-  :: faults > 0 && store.lock == 0 -> takeLock(); fault(); fly(e_unanswered)
+  :: faults > 0 -> fault(); go(flight, looking, unanswered)
+  :: faults > 0 && store.lock == 0 -> takeLock(); fault(); go(flight, looking, unanswered)
   fi
+}
+
+/* A write that comes late never ends the lock of another request. */
+inline checkItsOwnLock() {
+  assert(store.lock == sentClaim[m] && store.holder == m)
 }
 
 /* PUT of scripts.ts; sets `isStored`. */
@@ -245,7 +218,7 @@ inline put() {
   if :: store.holder == m -> free() :: else fi;
 #else
   isStored = IS_MINE;
-  if :: isStored -> replicate(); free(); isStored = (sentClaim[m] > store.token) :: else fi;
+  if :: isStored -> replicate(); checkItsOwnLock(); free(); isStored = (sentClaim[m] > store.token) :: else fi;
 #endif
   if
   :: isStored ->
@@ -258,6 +231,7 @@ inline put() {
 /* GIVE_UP of scripts.ts; sets `isStored`. */
 inline giveUp() {
   isStored = IS_MINE;
+  if :: isStored -> checkItsOwnLock() :: else fi;
   if
   :: isStored && sent[m] == note_refusal ->
     replicate(); store.refused[VERDICT(sentSecret[m])] = true; free()
@@ -274,29 +248,30 @@ proctype Member(byte m) {
   bool isStored;
 end:
   do
-  :: atomic { flight[m] == s_rest && wants[m] && !wasToldNo[m] -> fly(e_want); look() }
+  :: atomic { flight[m] == s_rest && wants[m] && !wasToldNo[m] -> go(flight, rest, want);
+ask:  look() }
   :: atomic { flight[m] == s_looking ->
-      fly(e_token); known[m] = larger(found[m], known[m]); useNewest(found[m]); found[m] = 0; hasWaited[m] = false }
+      go(flight, looking, token); known[m] = larger(found[m], known[m]); useNewest(found[m]); found[m] = 0; hasWaited[m] = false }
   /* By news, or by the timer: the lock has gone. */
   :: atomic { flight[m] == s_waiting && waitsFor[m] != store.lock ->
-      fly(e_look); hasWaited[m] = hasWaited[m] || waitsFor[m] != NOBODY; waitsFor[m] = 0; look() }
+      go(flight, waiting, look); hasWaited[m] = hasWaited[m] || waitsFor[m] != NOBODY; waitsFor[m] = 0; goto ask }
   /* The deadline is beyond the life of one lock. */
   :: atomic { flight[m] == s_waiting && waitsFor[m] == store.lock && (hasWaited[m] || store.paused) ->
-      disturb(); fly(e_alone); hasWaited[m] = false; waitsFor[m] = 0 }
-  :: atomic { flight[m] == s_down && !isSpread[m] -> isSpread[m] = true; fly(e_look); look() }
-  :: atomic { flight[m] == s_down && isSpread[m] -> fly(e_alone); hasWaited[m] = false }
+      disturb(); go(flight, waiting, alone); hasWaited[m] = false; waitsFor[m] = 0 }
+  :: atomic { flight[m] == s_down && !isSpread[m] -> isSpread[m] = true; go(flight, down, look); goto ask }
+  :: atomic { flight[m] == s_down && isSpread[m] -> go(flight, down, alone); hasWaited[m] = false }
 
   /* The identity server responds. */
   :: atomic { flight[m] == s_fetching && write[m] == s_rest && asked[m] == RIGHT ->
-      fly(e_obtained); writes(e_obtained);
+      go(flight, fetching, obtained); go(write, rest, obtained);
       useNewest(claim[m]); isSpread[m] = true;
       newest = (isCalm && claim[m] > newest -> claim[m] : newest);
 #ifndef MISTAKE_KNOWN_LATE
       known[m] = larger(claim[m], known[m]);
 #endif
-      writes(e_put); sent[m] = store_token; sentClaim[m] = claim[m]; claim[m] = 0; asked[m] = 0 }
+      go(write, obtaining, put); sent[m] = store_token; sentClaim[m] = claim[m]; claim[m] = 0; asked[m] = 0 }
   :: atomic { flight[m] == s_fetching && write[m] == s_rest && (asked[m] == WRONG || faults > 0) ->
-      fly(e_failed); writes(e_failed); writes(e_giveUp);
+      go(flight, fetching, failed); go(write, rest, failed); go(write, failing, giveUp);
       sentClaim[m] = claim[m];
       if
       :: asked[m] == WRONG ->
@@ -310,51 +285,56 @@ end:
       fi;
       claim[m] = 0; asked[m] = 0 }
   :: atomic { flight[m] == s_fetchingAlone && secret[m] == RIGHT ->
-      fly(e_obtainedAlone); isOver[m] = true; isSpread[m] = true; hasToken[m] = true; wants[m] = false }
-  :: atomic { flight[m] == s_fetchingAlone && secret[m] == WRONG -> fly(e_failedAlone); wasToldNo[m] = true }
+      go(flight, fetchingAlone, obtainedAlone); isOver[m] = true; isSpread[m] = true; hasToken[m] = true; wants[m] = false }
+  :: atomic { flight[m] == s_fetchingAlone && secret[m] == WRONG -> go(flight, fetchingAlone, failedAlone); wasToldNo[m] = true }
 
   /* The store carries out a write; nobody may wait for the reply any more. */
   :: atomic { sent[m] == store_token && (write[m] == s_rest || peek[m] == s_rest) ->
       put();
       if
       :: write[m] == s_rest
-      :: write[m] == s_putting && isStored -> writes(e_stored); known[m] = larger(sentClaim[m], known[m])
-      :: write[m] == s_putting && !isStored -> writes(e_superseded); peeks(e_superseded)
-      :: write[m] == s_putting && faults > 0 -> fault(); writes(e_putUnanswered)
+      :: write[m] == s_putting && isStored -> go(write, putting, stored); known[m] = larger(sentClaim[m], known[m])
+      :: write[m] == s_putting && !isStored -> go(write, putting, superseded); go(peek, rest, superseded)
+      :: write[m] == s_putting && faults > 0 -> fault(); go(write, putting, putUnanswered)
       fi;
       endWrite(); isStored = false }
   :: atomic { sent[m] == note_failure || sent[m] == note_refusal ->
       giveUp();
       if
       :: write[m] == s_rest
-      :: write[m] == s_givingUp && isStored -> writes(e_released)
-      :: write[m] == s_givingUp && !isStored -> writes(e_releasedBefore)
-      :: write[m] == s_givingUp && faults > 0 -> fault(); writes(e_giveUpUnanswered)
+      :: write[m] == s_givingUp && isStored -> go(write, givingUp, released)
+      :: write[m] == s_givingUp && !isStored -> go(write, givingUp, releasedBefore)
+      :: write[m] == s_givingUp && faults > 0 -> fault(); go(write, givingUp, giveUpUnanswered)
       fi;
       endWrite(); isStored = false }
   /* Late, or lost. */
   :: atomic { faults > 0 && (write[m] == s_putting || write[m] == s_givingUp) ->
       fault();
       if
-      :: write[m] == s_putting -> writes(e_putUnanswered)
-      :: else -> writes(e_giveUpUnanswered)
+      :: write[m] == s_putting -> go(write, putting, putUnanswered)
+      :: else -> go(write, givingUp, giveUpUnanswered)
       fi;
       if :: endWrite() :: skip fi }
 
   /* A look without a caller. */
   :: atomic { peek[m] == s_behind || (peek[m] == s_rest && hasToken[m] && store.token > known[m]) ->
-      peeks(e_peek);
+      if
+      :: peek[m] == s_behind -> go(peek, behind, peek)
+      :: else -> go(peek, rest, peek)
+      fi;
       if
       :: store.token > known[m] && !store.unreadable -> peeked[m] = store.token
-      :: store.token > known[m] && store.unreadable -> peeks(e_peekUnreadable); known[m] = store.token
-      :: store.token <= known[m] -> peeks(e_nothing)
-      :: faults > 0 -> fault(); peeks(e_peekUnanswered)
+      :: store.token > known[m] && store.unreadable -> go(peek, peeking, unusable); known[m] = store.token
+      :: store.token <= known[m] -> go(peek, peeking, nothing)
+      :: faults > 0 -> fault(); go(peek, peeking, peekUnanswered)
       fi }
-  :: atomic { peek[m] == s_peeking ->
-      peeks(e_taken);
+  :: atomic { peek[m] == s_peeking && USE_PEEKED ->
+      go(peek, peeking, taken);
       /* News were lost, or it would be the flight that takes it. */
       if :: flight[m] == s_waiting -> disturb() :: else fi;
-      known[m] = larger(peeked[m], known[m]); useNewest(peeked[m]); peeked[m] = 0 }
+      known[m] = larger(peeked[m], known[m]); use(peeked[m]); peeked[m] = 0 }
+  :: atomic { peek[m] == s_peeking && !USE_PEEKED ->
+      go(peek, peeking, unusable); peeked[m] = 0 }
   od
 }
 
@@ -387,7 +367,15 @@ end:
 }
 
 inline restart() {
-  fly(e_crash); write[m] = s_rest; peek[m] = s_rest;
+  if
+  :: flight[m] == s_rest -> go(flight, rest, crash)
+  :: flight[m] == s_looking -> go(flight, looking, crash)
+  :: flight[m] == s_waiting -> go(flight, waiting, crash)
+  :: flight[m] == s_down -> go(flight, down, crash)
+  :: flight[m] == s_fetching -> go(flight, fetching, crash)
+  :: flight[m] == s_fetchingAlone -> go(flight, fetchingAlone, crash)
+  fi;
+  write[m] = s_rest; peek[m] = s_rest;
   wants[m] = true; wasToldNo[m] = false; hasToken[m] = false;
   known[m] = 0; used[m] = 0; isOver[m] = false;
   claim[m] = 0; asked[m] = 0; waitsFor[m] = 0; hasWaited[m] = false; isSpread[m] = false; found[m] = 0; peeked[m] = 0;

@@ -1,53 +1,53 @@
 /*
- * The steps of one member, STEP(part, from, event, to): the model's members move only by these rows (fleet-tokens.pml), and
+ * The steps of one member, each as `part_from_event to`: the model's members move only by these rows (fleet-tokens.pml), and
  * the steps of the program are checked against the same rows (test/support/fleet-trace.ts).
  *
  * flight: one call of SharedToken.fetch. write: what follows a token request under a lock. peek: a look for a newer token
  * that nobody waits for. A part begins in `rest` and ends there. An event that stands in several parts moves all of them.
  */
-STEP(flight, rest, want, looking)
+#define flight_rest_want looking
 
-STEP(flight, looking, token, rest)
-STEP(flight, looking, unreadable, waiting)
-STEP(flight, looking, refused, rest)
-STEP(flight, looking, claimed, fetching)
-STEP(flight, looking, busy, waiting)
-STEP(flight, looking, unanswered, down)
+#define flight_looking_token rest
+#define flight_looking_unreadable waiting
+#define flight_looking_refused rest
+#define flight_looking_claimed fetching
+#define flight_looking_busy waiting
+#define flight_looking_unanswered down
 
-STEP(flight, waiting, look, looking)
-STEP(flight, waiting, alone, fetchingAlone)
-STEP(flight, down, look, looking)
-STEP(flight, down, alone, fetchingAlone)
+#define flight_waiting_look looking
+#define flight_waiting_alone fetchingAlone
+#define flight_down_look looking
+#define flight_down_alone fetchingAlone
 
-STEP(flight, fetching, obtained, rest)
-STEP(flight, fetching, failed, rest)
-STEP(flight, fetchingAlone, obtainedAlone, rest)
-STEP(flight, fetchingAlone, failedAlone, rest)
+#define flight_fetching_obtained rest
+#define flight_fetching_failed rest
+#define flight_fetchingAlone_obtainedAlone rest
+#define flight_fetchingAlone_failedAlone rest
 
-STEP(write, rest, obtained, obtaining)
-STEP(write, obtaining, put, putting)
-STEP(write, putting, stored, rest)
-STEP(write, putting, superseded, rest)
-STEP(write, putting, putUnanswered, rest)
+#define write_rest_obtained obtaining
+#define write_obtaining_put putting
+#define write_putting_stored rest
+#define write_putting_superseded rest
+#define write_putting_putUnanswered rest
 
-STEP(write, rest, failed, failing)
-STEP(write, failing, giveUp, givingUp)
-STEP(write, givingUp, released, rest)
-STEP(write, givingUp, releasedBefore, rest)
-STEP(write, givingUp, giveUpUnanswered, rest)
+#define write_rest_failed failing
+#define write_failing_giveUp givingUp
+#define write_givingUp_released rest
+#define write_givingUp_releasedBefore rest
+#define write_givingUp_giveUpUnanswered rest
 
-STEP(peek, rest, superseded, behind)
-STEP(peek, rest, peek, peeking)
-STEP(peek, behind, peek, peeking)
-STEP(peek, peeking, taken, rest)
-STEP(peek, peeking, nothing, rest)
-STEP(peek, peeking, peekUnreadable, rest)
-STEP(peek, peeking, peekUnanswered, rest)
+#define peek_rest_superseded behind
+#define peek_rest_peek peeking
+#define peek_behind_peek peeking
+#define peek_peeking_taken rest
+#define peek_peeking_nothing rest
+#define peek_peeking_unusable rest
+#define peek_peeking_peekUnanswered rest
 
 /* A process that dies and starts again, at any step; then all of its parts are at rest. */
-STEP(flight, looking, crash, rest)
-STEP(flight, waiting, crash, rest)
-STEP(flight, down, crash, rest)
-STEP(flight, fetching, crash, rest)
-STEP(flight, fetchingAlone, crash, rest)
-STEP(flight, rest, crash, rest)
+#define flight_looking_crash rest
+#define flight_waiting_crash rest
+#define flight_down_crash rest
+#define flight_fetching_crash rest
+#define flight_fetchingAlone_crash rest
+#define flight_rest_crash rest
