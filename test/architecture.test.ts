@@ -49,11 +49,11 @@ const ROOMS: Readonly<Record<string, Room>> = {
   'main.ts': { charter: 'From argv to exit code.', mayImport: ['cli', 'core'] },
   cli: {
     charter: 'What the user types and what the process answers with: flags, help, signals, exit codes.',
-    mayImport: ['check', 'sidecar', 'emulator', 'iam', 'oauth', 'net', 'config', 'core'],
+    mayImport: ['check', 'sidecar', 'emulator', 'fleet', 'iam', 'oauth', 'net', 'config', 'core'],
   },
   check: {
     charter: 'Tries everything the sidecar will do and says what to fix.',
-    mayImport: ['iam', 'oauth', 'net', 'config', 'core'],
+    mayImport: ['fleet', 'iam', 'oauth', 'net', 'config', 'core'],
   },
   sidecar: {
     charter: 'Composition root: a loaded configuration becomes running objects, is reloaded, drained, stopped.',

@@ -47,6 +47,8 @@ const ROWS: readonly Row[] = [
   { package: '@fastify/proxy-addr', stub: NOTHING },
   // Prometheus asks.
   { package: 'prom-client', part: 'lib/pushgateway.js', stub: NOTHING },
+  // With DEBUG set it would print each command, with the password of the store among them.
+  { package: 'ioredis', part: 'built/utils/debug.js', stub: 'exports.default = () => () => {};' },
   // For exemplars of prom-client's own process metrics.
   { package: '@opentelemetry/api', stub: NOTHING },
 ];

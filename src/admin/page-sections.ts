@@ -1,6 +1,7 @@
 /**
  * The sections of the status page below the summary; this file has credentials and configuration.
  */
+import { sentence } from '../core/failure.ts';
 import { explain } from './error-text.ts';
 import { type Html, html, type Part } from './html.ts';
 import { errors, unknownOutcomes } from './page-errors.ts';
@@ -27,6 +28,7 @@ export function sections(status: Status, options: { readonly actions: boolean })
     unknownOutcomes(status),
     errors(status),
     credentials(status, options),
+    fleet(status),
     configuration(status),
   ]}`;
 }
@@ -102,6 +104,28 @@ function stateOf({ state, consecutiveFailures: failures }: Token): Html {
   if (state === 'early') return html`${badge(failures > 0 ? 'wait' : 'good', 'valid, due for refresh')}${failed}`;
   const look = failures > 0 ? 'bad' : 'wait';
   return html`${badge(look, state === 'expired' ? 'expired' : 'no token')}${failed}`;
+}
+
+const SOURCES = { fetched: 'fetched by this sidecar', shared: 'fetched by another member' } as const;
+
+/** The store that this sidecar shares with others. */
+function fleet({ fleet: shared, credentials: all, now }: Status): Html {
+  if (!shared) return html``;
+  const { store, up, problem, since, members, keyId } = shared;
+  const tokens = all.flatMap(({ name, tokens: own }) =>
+    own.flatMap(({ scope, source }) =>
+      source ? [`${name}${scope === undefined ? '' : ` (${scope})`}: ${SOURCES[source]}`] : [],
+    ),
+  );
+  const state = up ? badge('good', 'in use') : badge('wait', problem ? 'not used' : 'connecting');
+  const why = problem && html`<p>${sentence(problem)} Calls go on: this sidecar fetches its own tokens.</p>`;
+  const content = html`<dl>
+<dt>Store</dt><dd><code class="long">${store}</code></dd>
+<dt>State</dt><dd>${state} since ${moment(since ?? now, now)}${why}</dd>
+<dt>Live members</dt><dd>${members ?? 'not known'}</dd>
+<dt>Tokens</dt><dd>${list(tokens, 'none yet')}</dd>
+<dt>Key id</dt><dd><code>${keyId}</code></dd></dl>`;
+  return section('fleet', 'Fleet', content);
 }
 
 /** The current configuration, and what to review in it. */

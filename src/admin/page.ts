@@ -59,7 +59,7 @@ export function renderPage(status: Status, options: PageOptions): string {
 <span id="live" role="status"></span></header>
 <nav aria-label="Sections"><ul>
 <li><a href="#routes">Routes</a></li><li><a href="#unknown">Unknown outcomes</a></li><li><a href="#errors">Errors</a></li>
-<li><a href="#credentials">Credentials</a></li><li><a href="#configuration">Configuration</a></li>
+<li><a href="#credentials">Credentials</a></li>${status.fleet && html`<li><a href="#fleet">Fleet</a></li>`}<li><a href="#configuration">Configuration</a></li>
 </ul></nav>
 <main data-now="${Date.parse(status.now)}">${verbatim(renderMain(status, options))}</main>
 <footer>Loaded at <time datetime="${status.now}">${status.now.slice(0, 19).replace('T', ' ')} UTC</time>.

@@ -29,6 +29,8 @@ export interface TokenView {
     | undefined;
   readonly consecutiveFailures: number;
   readonly generation: number;
+  /** In a fleet: whether this sidecar fetched the newest token, or another member did. */
+  readonly source?: 'fetched' | 'shared' | undefined;
 }
 
 export interface StatusInput {

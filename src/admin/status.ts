@@ -120,6 +120,7 @@ function describe(token: TokenView, now: number) {
     },
     consecutiveFailures: token.consecutiveFailures,
     generation: token.generation,
+    source: token.source,
   };
 }
 

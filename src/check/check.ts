@@ -1,7 +1,8 @@
 /**
  * The doctor: tries what the sidecar will do, and reports for each step what is wrong and how to fix it. Checks targets
  * in parallel and reports findings in the order of the configuration. Uses only the token endpoint, the addresses to
- * listen on and, read-only, the root of each API and the list of secrets in Aritma IAM.
+ * listen on and, read-only, the root of each API and the list of secrets in Aritma IAM; in a fleet, names of its own in the
+ * store.
  */
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
@@ -59,11 +60,14 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
     startFindings(loaded, options),
     ...[...credentials.values()].map(async (examined) => (await examined).findings),
     ...rotationFindings(loaded),
+    ...(loaded.config.fleet ? [fleetStep(loaded)] : []),
     ...(options.upstream ? upstreamSteps({ loaded, connect, keys, credentials }) : []),
   ];
   // A bug in a later step must not hide the findings of earlier ones: its rejection waits for its turn.
   for (const step of steps) step.catch(() => undefined);
-  const secrets = [...loaded.secrets.values()].flat().map(({ value }) => value);
+  const { password, keys: fleetKeys = [] } = loaded.fleetSecrets ?? {};
+  const ofFleet = password ? [password, ...fleetKeys] : fleetKeys;
+  const secrets = [...[...loaded.secrets.values()].flat().map(({ value }) => value), ...ofFleet];
   const findings = new Map<string, Finding>();
   for (const step of steps) {
     const told = await step;
@@ -87,6 +91,12 @@ async function startFindings(loaded: LoadedConfig, { preconditions }: CheckOptio
     ({ cause }) => cause !== 'audit_in_use' || !running.some(({ audit }) => audit === loaded.config.audit?.file),
   );
   return [...(await listenerFindings(loaded, running)), ...unmet];
+}
+
+/** Loads the client of the store only where there is one. */
+async function fleetStep(loaded: LoadedConfig): Promise<Finding[]> {
+  const { fleetFindings } = await import('./fleet.ts');
+  return fleetFindings(loaded);
 }
 
 /** Limits the time of one credential: many slow steps, each within its own limit, can still add up. */

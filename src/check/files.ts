@@ -32,7 +32,7 @@ export function fileFindings({ config, tls }: LoadedConfig): Finding[] {
   return [...secrets, ...certificates];
 }
 
-function secretFiles({ credentials, routes, callers }: Config): SecretFile[] {
+function secretFiles({ credentials, routes, callers, fleet }: Config): SecretFile[] {
   const found: { subject: string; path: string | undefined }[] = [];
   for (const [name, { secrets, tls }] of Object.entries(credentials)) {
     secrets.forEach(({ file }, index) => void found.push({ subject: `secret ${name} ${index + 1}`, path: file }));
@@ -43,6 +43,9 @@ function secretFiles({ credentials, routes, callers }: Config): SecretFile[] {
     secrets.forEach(({ file }, index) => void found.push({ subject: `caller key ${name} ${index + 1}`, path: file }));
   }
   found.push({ subject: 'key of callers', path: callers.tls?.key });
+  found.push({ subject: 'password of the fleet store', path: fleet?.password?.file });
+  fleet?.keys.forEach(({ file }, index) => void found.push({ subject: `fleet key ${index + 1}`, path: file }));
+  found.push({ subject: 'TLS key of the fleet', path: fleet?.tls?.key });
   return found.flatMap(({ subject, path }) => (path === undefined ? [] : [{ subject, path }]));
 }
 

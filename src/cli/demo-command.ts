@@ -10,8 +10,9 @@ import { finish, openLog, untilStopped } from './signals.ts';
 
 const OK = 0;
 
-/** Returns the exit codes of `serve`. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
+/** Returns the exit codes of `serve`; with --fleet, 1 without a store. @throws SidecarError CONFIG_INVALID | SIDECAR_LISTEN_FAILED */
 export async function demo(flags: Flags): Promise<number> {
+  if (flags['fleet'] !== undefined) return (await import('./demo-fleet-command.ts')).demoFleet(flags);
   const { startDemo } = await import('./demo.ts');
   const once = flags['once'] === true;
   const emulator = tcpAddress(flags['emulator'], '--emulator');

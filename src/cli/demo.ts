@@ -74,7 +74,10 @@ function explain(cause: unknown, address: TcpAddress): SidecarError {
  * Returns the two routes of every environment, and the echo of the local Aritma for what those routes do not offer: any
  * method, bodies of any length, WebSockets. Ignores the process environment: a demo must never send real credentials.
  */
-function demoConfig(origin: string, flags: DemoOptions['flags']): Pick<LoadOptions, 'document' | 'env'> {
+export function demoConfig(
+  origin: string,
+  flags: DemoOptions['flags'],
+): Required<Pick<LoadOptions, 'document' | 'env'>> {
   const preset = emulatorPreset(origin);
   const [secret] = DEMO_CLIENT.secrets;
   const { listen, admin } = { listen: flags['--listen'], admin: flags['--admin'] };

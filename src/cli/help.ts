@@ -147,6 +147,20 @@ const TEXTS: Readonly<Record<string, Text>> = {
     ],
     examples: ['aritma-sidecar iam provision -f service-client.yaml --dry-run'],
   },
+  fleet: {
+    examples: ['aritma-sidecar fleet key > fleet-key', 'aritma-sidecar fleet status --config my.yaml'],
+  },
+  'fleet key': {
+    more: ['256 random bits in base64url: 43 characters. Give the same key to all members, and to nobody else.'],
+    examples: ['(umask 077; aritma-sidecar fleet key > fleet-key)'],
+  },
+  'fleet status': {
+    more: [
+      'Connects to the store of the configuration and joins nothing. Never shows a value of the store.',
+      'Exit codes: 0 done, 2 bad configuration or no fleet in it, 6 the store cannot be used.',
+    ],
+    examples: ['aritma-sidecar fleet status --config my.yaml', 'aritma-sidecar fleet status --json'],
+  },
   config: { examples: ['aritma-sidecar config print --config my.yaml'] },
   'config print': { examples: ['aritma-sidecar config print --environment dev --client-id my-erp'] },
   'config schema': { examples: ['aritma-sidecar config schema > aritma-sidecar.schema.json'] },
@@ -160,6 +174,9 @@ const TEXTS: Readonly<Record<string, Text>> = {
       "PowerShell  'aritma-sidecar completion powershell | Out-String | Invoke-Expression' >> $PROFILE",
     ],
   },
-  demo: { examples: ['aritma-sidecar demo', 'aritma-sidecar demo --once'] },
+  demo: {
+    more: ['With --fleet, each further sidecar has the next port; exit code 1 where no store is installed.'],
+    examples: ['aritma-sidecar demo', 'aritma-sidecar demo --once', 'aritma-sidecar demo --fleet 3'],
+  },
   emulate: { examples: ['aritma-sidecar emulate --state aritma.json --token-lifetime 5m'] },
 };

@@ -52,6 +52,8 @@ export function createProgram({ exit, json = false }: Cli): Command {
   program.commandsGroup('Secrets and IAM:');
   addRotation(add);
   addIamCommands(program, exit);
+  program.commandsGroup('Many sidecars with one client:');
+  addFleet(program, exit);
   program.commandsGroup('Configuration:');
   addConfiguration(program, add);
   addCompletion(program, exit);
@@ -114,6 +116,25 @@ function addRotation(add: Add): void {
   withSettings(rotate);
 }
 
+function addFleet(program: Command, exit: Cli['exit']): void {
+  const fleet = program.command('fleet').description('make a key for a fleet, and show its members').helpCommand(false);
+  fleet
+    .command('key')
+    .description('print a new key, for fleet.keys of all members')
+    .allowExcessArguments(false)
+    .action(async () => exit((await import('./fleet-command.ts')).printFleetKey(process.stdout)));
+  fleet
+    .command('status')
+    .description('show the members, who has another key or other secrets, and what they share')
+    .allowExcessArguments(false)
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION)
+    .action(async (flags: Flags) => {
+      const { showFleet } = await import('./fleet-command.ts');
+      exit(await showFleet(flags, process.stdout));
+    });
+}
+
 function addConfiguration(program: Command, add: Add): void {
   const config = program.command('config').description('show the configuration, its schema and its variables');
   const print = add('print', 'print the effective configuration as YAML; a secret appears only as its source', config);
@@ -138,6 +159,10 @@ function addCompletion(program: Command, exit: Cli['exit']): void {
 function addLocalAritma(add: Add): void {
   add('demo', 'run a local Aritma and a sidecar in front of it, without any configuration')
     .option('--once', 'make one request, print the response and stop')
+    .option(
+      '--fleet <number>',
+      'run so many sidecars that share their token through a store (needs valkey-server or redis-server)',
+    )
     .option('--listen <address>', settingText('--listen', 'address callers connect to'))
     .option('--admin <address>', settingText('--admin', 'address of health and metrics'))
     .addOption(new Option('--emulator <address>', 'address of the local Aritma').default('127.0.0.1:7100'))

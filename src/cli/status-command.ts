@@ -34,10 +34,27 @@ const Status = z.object({
   credentials: z.array(
     z.object({
       name: z.string(),
-      tokens: z.array(z.object({ scope: z.string().optional(), state: z.string(), expiresAt: z.string().optional() })),
+      tokens: z.array(
+        z.object({
+          scope: z.string().optional(),
+          state: z.string(),
+          expiresAt: z.string().optional(),
+          source: z.string().optional(),
+        }),
+      ),
     }),
   ),
   audit: z.object({ file: z.string(), failing: z.string().optional(), whenFailing: z.string() }).optional(),
+  fleet: z
+    .object({
+      store: z.string(),
+      up: z.boolean(),
+      problem: z.string().optional(),
+      since: z.string().optional(),
+      members: z.number().optional(),
+      keyId: z.string(),
+    })
+    .optional(),
   unsafe: z.array(z.string()),
   listening: z.boolean(),
   draining: z.boolean(),
@@ -116,7 +133,7 @@ const WORDS = { works: 'works', warning: 'works, with a warning', fails: 'fails'
 const COLOURS = { works: 'green', warning: 'yellow', fails: 'red' } as const;
 
 function linesOf(status: Status, stream: NodeJS.WritableStream): string[] {
-  const { routes, credentials, audit, unsafe, version, uptimeS, verdict } = status;
+  const { routes, credentials, audit, fleet, unsafe, version, uptimeS, verdict } = status;
   const paint = (state: keyof typeof COLOURS, text: string) => styleText(COLOURS[state], text, { stream });
   const width = Math.max(0, ...routes.map(({ path }) => visible(path).length));
   return [
@@ -128,6 +145,7 @@ function linesOf(status: Status, stream: NodeJS.WritableStream): string[] {
     }),
     ...credentials.flatMap(({ name, tokens }) => tokens.map((token) => tokenLine(name, token, status.now))),
     ...(audit ? [`audit log ${visible(audit.file)}: ${auditState(audit)}`] : []),
+    ...(fleet ? [fleet.problem ? paint('warning', fleetLine(fleet, status.now)) : fleetLine(fleet, status.now)] : []),
     ...(unsafe.length > 0 ? [paint('warning', `protection switched off: ${visible(unsafe.join(', '))}`)] : []),
     `version ${visible(version)}, running for ${roughly(uptimeS)}`,
   ];
@@ -143,12 +161,23 @@ function headline({ verdict: { state, failing }, routes, listening, draining }: 
 
 function tokenLine(
   name: string,
-  { scope, state, expiresAt }: Status['credentials'][number]['tokens'][number],
+  { scope, state, expiresAt, source }: Status['credentials'][number]['tokens'][number],
   now: string,
 ): string {
   const isValid = (state === 'fresh' || state === 'early') && expiresAt !== undefined;
   const what = isValid ? `valid until ${clockTime(expiresAt, now)}` : state === 'expired' ? 'expired' : 'none';
-  return `token of ${visible(name)}${scope === undefined ? '' : ` (${visible(scope)})`}: ${what}`;
+  const from = isValid && source === 'shared' ? ', fetched by another member of the fleet' : '';
+  return `token of ${visible(name)}${scope === undefined ? '' : ` (${visible(scope)})`}: ${what}${from}`;
+}
+
+function fleetLine({ store, up, problem, since, members, keyId }: NonNullable<Status['fleet']>, now: string): string {
+  const when = since === undefined ? '' : ` (since ${clockTime(since, now)})`;
+  const state = problem
+    ? `not used${when}: ${visible(problem)}`
+    : up
+      ? `in use, live members: ${members ?? 'not known'}`
+      : 'connecting';
+  return `fleet store ${visible(store)}: ${state}; key ${visible(keyId)}`;
 }
 
 function auditState({ failing, whenFailing }: NonNullable<Status['audit']>): string {

@@ -125,10 +125,11 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
  * Removes variables with secrets from the process, so that children and crash reports do not get them. The initial
  * environment stays readable in /proc/PID/environ, so files are the better source.
  */
-export function forgetSecretVariables({ credentials, callers }: Config): void {
+export function forgetSecretVariables({ credentials, callers, fleet }: Config): void {
   const secrets = Object.values(credentials).map((credential) => credential.secrets);
   const keys = Object.values(callers.keys).map((caller) => caller.secrets);
-  for (const { env } of [...secrets, ...keys].flat()) {
+  const ofFleet = fleet ? [...fleet.keys, ...(fleet.password ? [fleet.password] : [])] : [];
+  for (const { env } of [...secrets, ...keys, ofFleet].flat()) {
     // biome-ignore lint/style/noProcessEnv: removes, never reads
     if (env !== undefined) delete process.env[env];
   }

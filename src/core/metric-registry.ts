@@ -29,7 +29,7 @@ export interface Series {
 export interface Family {
   /** Returns the series with these labels; creates it with 0 and shows it from now on. */
   series(labels: Labels): Series;
-  /** Removes all series. */
+  /** Removes all series; from now on a family without any shows none. */
   clear(): void;
 }
 
@@ -122,6 +122,7 @@ function renderReading(reading: readonly Reading[], format: 'text' | 'openMetric
 
 function createFamily(type: 'counter' | 'gauge', { name, help, labels }: FamilyOptions, registry: Registry): Family {
   const all = new Map<string, Series & { readonly labels: Labels }>();
+  let isCleared = false;
   const options = { name, help, labelNames: [...labels], registers: [registry] };
   if (type === 'counter') {
     const collect = function (this: Counter) {
@@ -132,6 +133,8 @@ function createFamily(type: 'counter' | 'gauge', { name, help, labels }: FamilyO
   } else {
     const collect = function (this: Gauge) {
       this.reset();
+      // Without labels, prom-client has reset it to 0, which would be a value.
+      if (isCleared && all.size === 0) this.remove({});
       for (const series of all.values()) this.set(series.labels, series.value);
     };
     new Gauge({ ...options, collect });
@@ -143,6 +146,9 @@ function createFamily(type: 'counter' | 'gauge', { name, help, labels }: FamilyO
       all.set(id, series);
       return series;
     },
-    clear: () => all.clear(),
+    clear() {
+      all.clear();
+      isCleared = true;
+    },
   };
 }

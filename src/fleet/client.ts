@@ -23,10 +23,10 @@ export interface StoreSettings {
 type Options = Omit<RedisOptions, 'replyMapping'>;
 
 const CONNECT_MS = 2000;
+/** A connection that owes a reply for this long is dead, whatever the system says of it; a slow store must stay below. */
+const SILENT_MS = 5000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
-/** So many commands without a reply: the connection is dead, whatever the system says of it. */
-const MAX_SILENT = 3;
 
 const SHAS = new Map(
   Object.entries(SCRIPTS).map(([name, lua]) => [name, createHash('sha1').update(lua).digest('hex')] as const),
@@ -41,11 +41,15 @@ class Connection implements StoreClient {
   readonly #settings: StoreSettings;
   readonly #events: ClientEvents;
   readonly #redis: Redis | Cluster;
-  /** The connection that has the subscription. */
-  #listening: Redis | Cluster | undefined;
-  /** Settled when the first try to connect has succeeded or failed. */
+  /** The connection that has the subscription, or gets it. */
+  #listener: Redis | Cluster | undefined;
+  /** Without news a member would wait for locks to expire, so there are no commands without the subscription. */
+  #isSubscribed = false;
+  /** Being closed, although the library calls it ready. */
+  #isDropped = false;
+  /** Settled when the first try to connect and subscribe has succeeded or failed. */
   readonly #first = Promise.withResolvers<void>();
-  #silent = 0;
+  /** Pauses since the last success. */
   #tries = 0;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -53,42 +57,40 @@ class Connection implements StoreClient {
   constructor(settings: StoreSettings, events: ClientEvents) {
     this.#settings = settings;
     this.#events = events;
-    this.#redis = open(settings, (tries) => this.#pause(tries));
+    this.#redis = openConnection(settings, () => this.#pause());
     this.#redis.on('error', (error: Error & { command?: { name?: string } }) => {
-      events.onError(error);
+      this.#events.onError(error);
       // The library would go on in the first database.
       if (error.command?.name === 'select') this.#drop();
     });
-    this.#redis.on('node error', events.onError);
-    this.#redis.on('close', this.#first.resolve);
-    this.#redis.on('ready', () => {
-      this.#tries = 0;
+    this.#redis.on('node error', events.onNodeError);
+    this.#redis.on('close', () => {
+      this.#isSubscribed = false;
+      this.#isDropped = false;
       this.#first.resolve();
-      void this.#subscribe();
     });
-    // With Sentinel, the library's own pause is a timer that nothing ends.
-    if (settings.fleet.sentinel) this.#redis.on('end', () => this.#later(() => this.#connect()));
+    this.#redis.on('ready', () => void this.#subscribe());
+    this.#redis.on('end', () => {
+      this.#first.resolve();
+      // With Sentinel, the library's own pause is a timer that nothing ends.
+      if (settings.fleet.sentinel) this.#later(() => this.#connect());
+    });
     this.#connect();
   }
 
   async run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     await this.#first.promise;
-    if (this.#redis.status !== 'ready') throw new Error('not connected');
-    const lua = SCRIPTS[script];
-    const all = [...keys, ...args];
-    this.#silent += 1;
-    if (this.#silent > MAX_SILENT) this.#drop();
+    if (!this.#isSubscribed) throw new Error('not connected');
+    // The subscription of a cluster may be on another node than the heartbeat: this asks whether that node lives.
+    if (script === 'beat' && this.#listener !== this.#redis) await this.#listener?.subscribe(this.#settings.channel);
     try {
-      return await this.#redis.evalsha(SHAS.get(script) ?? '', keys.length, ...all).catch((error: Error) => {
-        if (error.message.startsWith('NOSCRIPT')) return this.#redis.eval(lua, keys.length, ...all);
-        throw error;
-      });
+      const reply = await this.#evaluate(script, keys.length, [...keys, ...args]);
+      this.#tries = 0;
+      return reply;
     } catch (error) {
       // A primary that has become a replica: Sentinel knows the new one.
       if (this.#settings.fleet.sentinel && (error as Error).message.startsWith('READONLY')) this.#drop();
       throw error;
-    } finally {
-      this.#silent = 0;
     }
   }
 
@@ -98,51 +100,75 @@ class Connection implements StoreClient {
     this.#redis.disconnect();
   }
 
+  async #evaluate(script: ScriptName, keys: number, all: readonly string[]): Promise<unknown> {
+    try {
+      return await this.#redis.evalsha(SHAS.get(script) ?? '', keys, ...all);
+    } catch (error) {
+      if (!(error as Error).message.startsWith('NOSCRIPT')) throw error;
+      return await this.#redis.eval(SCRIPTS[script], keys, ...all);
+    }
+  }
+
   #connect(): void {
     this.#redis.connect().catch(() => undefined);
   }
 
   #drop(): void {
-    this.#silent = 0;
-    if (!this.#closed && this.#redis.status !== 'reconnecting') this.#redis.disconnect(true);
+    if (this.#closed || this.#redis.status === 'reconnecting') return;
+    this.#isDropped = true;
+    this.#isSubscribed = false;
+    this.#redis.disconnect(true);
   }
 
-  #pause(tries: number): number {
-    const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.max(0, tries - 1));
+  /** The library's own count starts again with each connection, even one that is of no use. */
+  #pause(): number {
+    const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#tries, 10));
+    this.#tries += 1;
     return longest * (1 - this.#settings.random() / 2);
   }
 
   #later(run: () => void): void {
     if (this.#closed) return;
-    this.#tries += 1;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(run, this.#pause(this.#tries)).unref();
+    this.#timer = setTimeout(run, this.#pause()).unref();
   }
 
   async #subscribe(): Promise<void> {
-    if (this.#closed || this.#redis.status !== 'ready') return;
-    // The nodes of a cluster pass messages on to each other: one of them is enough.
-    const on = this.#redis instanceof Cluster ? this.#redis.nodes('master')[0] : this.#redis;
-    if (!on) return;
-    const { channel } = this.#settings;
+    if (this.#closed || this.#isDropped || this.#redis.status !== 'ready') return;
     try {
-      if (this.#listening !== on) {
-        this.#listening = on;
-        on.on('message', (from: string, message: string) => {
-          if (from === channel) this.#events.onNews(message);
-        });
-        if (on !== this.#redis) on.once('end', () => this.#later(() => void this.#subscribe()));
-      }
-      await on.subscribe(channel);
+      // The nodes of a cluster pass messages on to each other: one of them is enough.
+      const on = this.#redis instanceof Cluster ? this.#redis.nodes('master')[0] : this.#redis;
+      if (!on) throw new Error('not connected');
+      if (this.#listener !== on) this.#listen(on);
+      await on.subscribe(this.#settings.channel);
+      this.#isSubscribed = true;
       this.#events.onSubscribed();
     } catch (error) {
-      this.#events.onError(error);
-      this.#later(() => void this.#subscribe());
+      // Else the next connection subscribes.
+      if (this.#redis.status === 'ready' && !this.#isDropped) {
+        this.#events.onError(error);
+        this.#later(() => void this.#subscribe());
+      }
+    } finally {
+      this.#first.resolve();
     }
+  }
+
+  #listen(on: Redis | Cluster): void {
+    this.#listener = on;
+    on.on('message', (from: string, message: string) => {
+      if (from === this.#settings.channel) this.#events.onNews(message);
+    });
+    if (on === this.#redis) return;
+    on.once('end', () => {
+      this.#isSubscribed = false;
+      void this.#subscribe();
+    });
   }
 }
 
-function open(settings: StoreSettings, pause: (tries: number) => number): Redis | Cluster {
+/** Creates a connection that `connect()` opens. @param pause ms before a further try; null = none */
+export function openConnection(settings: StoreSettings, pause: () => number | null): Redis | Cluster {
   const { url, nodes = [], sentinel } = settings.fleet;
   const common = optionsOf(settings);
   const one: Options = { ...common, enableOfflineQueue: false, retryStrategy: pause };
@@ -190,6 +216,8 @@ function optionsOf({ fleet, secrets, tls }: StoreSettings) {
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_MS,
+    socketTimeout: SILENT_MS,
+    disconnectTimeout: 100,
     keepAlive: 10_000,
   };
 }

@@ -9,7 +9,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
-import type { ObtainedToken } from '../oauth/token.ts';
+import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
 import { connectStore } from './client.ts';
 import { createSealer, type Sealer } from './seal.ts';
@@ -28,14 +28,17 @@ export interface FleetOptions {
   readonly connect?: typeof connectStore;
 }
 
-export interface Sharing extends Pick<SharedTokenOptions, 'parts' | 'host'> {
-  /** Fingerprints of the client secrets, in the order they are tried. */
-  readonly secrets: () => readonly string[];
-}
+export type Sharing = Pick<SharedTokenOptions, 'parts' | 'host' | 'secrets'>;
 
-/** Where the token of one key comes from. */
+/** Where the token of one token source comes from. */
 export interface TokenOrigin {
-  fetch(own: () => Promise<TokenResponse>, untilAwaited: () => Promise<void>): Promise<TokenResponse>;
+  /** Of the newest token; undefined before the first, and without a fleet. */
+  readonly source: 'fetched' | 'shared' | undefined;
+  fetch(
+    own: () => Promise<TokenResponse>,
+    untilAwaited: () => Promise<void>,
+    replaced?: Replaced,
+  ): Promise<TokenResponse>;
   subscribe(take: (newer: ObtainedToken) => void): () => void;
 }
 
@@ -54,7 +57,7 @@ export interface FleetSnapshot {
 }
 
 export interface Fleet {
-  /** Equal `parts` are one token. */
+  /** Equal `parts` are one token. Call it once for each token source. */
   token(sharing: Sharing): TokenOrigin;
   snapshot(): FleetSnapshot;
   close(): void;
@@ -76,8 +79,9 @@ class Member implements Fleet {
   readonly #sealer: Sealer;
   readonly #store: Store;
   readonly #id = randomBytes(8).toString('hex');
-  /** By name; bounded by the configuration. */
-  readonly #tokens = new Map<string, SharedToken>();
+  /** Of the token sources; bounded by the configuration. */
+  readonly #tokens = new Map<SharedToken, Sharing>();
+  #claims = 0;
   #members: number | undefined;
   #since: number;
 
@@ -96,9 +100,13 @@ class Member implements Fleet {
       timeoutMs: fleet.timeout,
       ...{ clock, random },
       beat: (run) => this.#beat(run),
-      onNews: (name) => this.#tokens.get(name)?.onNews(),
+      onNews: (name) => {
+        for (const token of this.#tokens.keys()) if (token.name === name) token.onNews();
+      },
       onSubscribed: () => {
-        for (const token of this.#tokens.values()) token.onNews();
+        // Before the first heartbeat nobody can have asked, so there was nothing to miss.
+        if (this.#members === undefined) return;
+        for (const token of this.#tokens.keys()) token.onNews();
       },
       onOperation(operation, result, seconds) {
         metrics.count('fleet_operations_total', { operation, result });
@@ -108,19 +116,33 @@ class Member implements Fleet {
     });
   }
 
-  token({ secrets, ...sharing }: Sharing): TokenOrigin {
+  token(sharing: Sharing): TokenOrigin {
     const { loaded, clock, random, metrics } = this.#options;
     const token = new SharedToken({
       ...{ ...sharing, clock, random, store: this.#store, sealer: this.#sealer },
-      ...{ member: this.#id, channel: this.#channel, prefix: this.#settings.prefix },
+      ...{ channel: this.#channel, prefix: this.#settings.prefix, timeoutMs: this.#settings.timeout },
       attemptMs: loaded.config.token.attemptTimeout,
+      newHolder: () => {
+        this.#claims += 1;
+        return `${this.#id}:${this.#claims}`;
+      },
       onToken: (source) => metrics.count('fleet_tokens_total', { source }),
       onRejected: (reason) => metrics.count('fleet_rejected_total', { reason }),
     });
-    const known = this.#tokens.get(token.name) ?? token;
-    this.#tokens.set(token.name, known);
-    known.secrets = secrets;
-    return known;
+    this.#tokens.set(token, sharing);
+    return {
+      get source() {
+        return token.source;
+      },
+      fetch: (...ask) => token.fetch(...ask),
+      subscribe: (take) => {
+        const end = token.subscribe(take);
+        return () => {
+          end();
+          this.#tokens.delete(token);
+        };
+      },
+    };
   }
 
   snapshot(): FleetSnapshot {
@@ -151,7 +173,7 @@ class Member implements Fleet {
   }
 
   async #beat(run: StoreClient['run']): Promise<void> {
-    const secrets = [...this.#tokens.values()].flatMap((token) => token.secrets());
+    const secrets = [...this.#tokens.values()].flatMap((sharing) => sharing.secrets());
     const content = { version: VERSION, host: hostname(), secrets };
     const sealed = await this.#sealer.seal({ name: `member ${this.#id}`, generation: '0' }, content);
     const keys = ['times', 'details'].map((what) => `${this.#settings.prefix}:{members}:${what}`);

@@ -4,41 +4,67 @@
  */
 
 /**
- * A stored token is `GENERATION:SEALED`. Generations come from the store's clock, so that they keep growing when the store
- * has lost everything. One that is absurdly large was not written by a member.
+ * A stored value is `GENERATION:SEALED`. Generations come from the store's clock, so that they keep growing when the store has
+ * lost everything. One that is far in the future was not written by a member.
+ * `stored` returns generation, value, and what is wrong: 0 nothing, 1 not of this form, 2 the value that the member refused.
  */
 const STORED = `
-local function stored(key, most)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local latest = now + 86400000
+local function stored(key, refused)
   local length = redis.pcall('STRLEN', key)
-  if type(length) ~= 'number' or length == 0 or length > most then return nil, nil, length ~= 0 end
+  if length == 0 then return nil, nil, 0 end
+  if type(length) ~= 'number' or length > 32768 then return nil, nil, 1 end
   local value = redis.call('GET', key)
   local generation = tonumber(string.match(value, '^(%d+):') or '')
-  if generation == nil or generation >= 1e15 then return nil, nil, true end
-  return generation, value, false
+  if generation == nil or generation > latest then return nil, nil, 1 end
+  if refused ~= '' and redis.sha1hex(value) == refused then return nil, nil, 2 end
+  return generation, value, 0
 end
 `;
 
 /**
- * Looks for a token that is newer than the one known; takes the lock where there is none and `lockMs` is not 0.
- * KEYS: token, lock, generation, refused; ARGV: known generation, most bytes, name of the lock's holder, lockMs.
- * Returns one of: `token` value remaining-ms · `refused` · `claimed` generation odd · `busy` remaining-ms · `none`;
- * odd: 1 when the value there cannot be one of a member.
+ * Looks for a token that is newer than the one known; takes the lock where there is none and `lockMs` is not 0. The lock is
+ * short at first, and `hold` makes it longer: a member that has given this command up leaves nothing for long.
+ * KEYS: token, lock, generation, verdict; ARGV: known generation, holder, claimMs, lockMs, SHA-1 of a token and of a verdict that
+ * were refused. Returns one of: `token` value remaining-ms · `verdict` value · `claimed` generation odd · `busy` remaining-ms
+ * holder · `none`; odd: what `stored` says is wrong with the token.
  */
 const ACQUIRE = `${STORED}
 local known = tonumber(ARGV[1])
-local generation, value, odd = stored(KEYS[1], tonumber(ARGV[2]))
+if known > latest then known = 0 end
+local generation, value, odd = stored(KEYS[1], ARGV[5])
 if generation and generation > known then return {'token', value, redis.call('PTTL', KEYS[1])} end
-if ARGV[4] == '0' then return {'none'} end
-if redis.pcall('EXISTS', KEYS[4]) == 1 then return {'refused'} end
-if not redis.call('SET', KEYS[2], ARGV[3], 'NX', 'PX', ARGV[4]) then return {'busy', redis.call('PTTL', KEYS[2])} end
-local time = redis.call('TIME')
-local last = redis.pcall('GET', KEYS[3])
-last = type(last) == 'string' and tonumber(last) or 0
-if last >= 1e15 then last = 0 end
-local next = math.max(time[1] * 1000 + math.floor(time[2] / 1000), known + 1, last + 1)
-next = string.format('%.0f', next)
+local lockMs = tonumber(ARGV[4])
+if lockMs == 0 then return {'none'} end
+local refusedAt, verdict = stored(KEYS[4], ARGV[6])
+if refusedAt and refusedAt > known then
+  local left = redis.call('PTTL', KEYS[4])
+  if left > 0 and left <= 30000 then return {'verdict', verdict} end
+end
+if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
+  local left = redis.call('PTTL', KEYS[2])
+  if left < 0 or left > math.max(60000, lockMs) then
+    left = lockMs
+    redis.call('PEXPIRE', KEYS[2], left)
+  end
+  local holder = redis.pcall('GETRANGE', KEYS[2], 0, 63)
+  return {'busy', left, type(holder) == 'string' and holder or ''}
+end
+if odd > 0 then redis.call('DEL', KEYS[1]) end
+local last = redis.pcall('GETRANGE', KEYS[3], 0, 15)
+last = type(last) == 'string' and string.match(last, '^%d+$') and tonumber(last) or 0
+if last > latest then last = 0 end
+local next = string.format('%.0f', math.max(now, known + 1, last + 1))
 redis.call('SET', KEYS[3], next, 'PX', 172800000)
-return {'claimed', next, odd and 1 or 0}
+return {'claimed', next, odd}
+`;
+
+/** Makes the lock longer, if it is still the caller's. KEYS: lock; ARGV: holder, lockMs. Returns 1 when it is. */
+const HOLD = `
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `;
 
 /**
@@ -49,7 +75,7 @@ return {'claimed', next, odd and 1 or 0}
 const PUT = `${STORED}
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
-local generation = stored(KEYS[1], 1048576)
+local generation = stored(KEYS[1], '')
 if generation and generation >= tonumber(ARGV[2]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 redis.call('PUBLISH', ARGV[5], ARGV[6])
@@ -59,17 +85,14 @@ return 1
 /**
  * Gives the lock up after a failure: at once when the identity server refused the secret, which is noted for those that have
  * the same; else a little later, so that the members together do not ask a server in trouble more often than one would.
- * KEYS: lock, refused; ARGV: holder, refused-ms or 0, pause-ms, channel, news.
+ * KEYS: lock, verdict; ARGV: holder, sealed verdict or nothing, its ms, pause-ms, channel, news. Returns 1 when it was the caller's.
  */
 const GIVE_UP = `
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return 1
-end
-redis.call('SET', KEYS[2], '1', 'PX', ARGV[2])
+if ARGV[2] == '' then return redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('DEL', KEYS[1])
-redis.call('PUBLISH', ARGV[4], ARGV[5])
+redis.call('PUBLISH', ARGV[5], ARGV[6])
 return 1
 `;
 
@@ -93,6 +116,6 @@ for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[3] * 2) end
 return redis.call('ZCARD', KEYS[1])
 `;
 
-export const SCRIPTS = { acquire: ACQUIRE, put: PUT, giveUp: GIVE_UP, beat: BEAT } as const;
+export const SCRIPTS = { acquire: ACQUIRE, hold: HOLD, put: PUT, giveUp: GIVE_UP, beat: BEAT } as const;
 
 export type ScriptName = keyof typeof SCRIPTS;

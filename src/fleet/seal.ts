@@ -23,6 +23,8 @@ export interface Sealer {
   readonly keyId: string;
   /** Returns the name of an entry, by the first key. @param parts what the entry is about */
   name(parts: readonly (string | undefined)[]): string;
+  /** Returns the names that the entry has for members whose first key is one of the others. */
+  olderNames(parts: readonly (string | undefined)[]): string[];
   seal(place: Place, content: object): Promise<string>;
   /** @returns what was sealed, an object of any form, or why the value cannot be used */
   open(place: Place, sealed: string): Promise<{ readonly content: Readonly<Record<string, unknown>> } | Refusal>;
@@ -42,9 +44,11 @@ interface Key {
 export function createSealer(keys: readonly Secret[]): Sealer {
   const own = keys.map(keyOf);
   const [first] = own as [Key, ...Key[]];
+  const older = own.filter(({ id }) => id !== first.id);
   return {
     keyId: first.id,
-    name: (parts) => hmac(first.bytes, `name ${JSON.stringify(parts.map((part) => part ?? null))}`).slice(0, 32),
+    name: (parts) => nameBy(first, parts),
+    olderNames: (parts) => older.map((key) => nameBy(key, parts)),
     seal: ({ name, generation }, content) =>
       new CompactEncrypt(Buffer.from(JSON.stringify(content)))
         .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', kid: first.id, entry: name, generation })
@@ -72,6 +76,10 @@ const NO_KEY = new Error('sealed with an unknown key');
 function keyOf(secret: Secret): Key {
   const bytes = Buffer.from(secret.reveal(), 'base64url');
   return { bytes, id: hmac(bytes, 'id').slice(0, 8) };
+}
+
+function nameBy(key: Key, parts: readonly (string | undefined)[]): string {
+  return hmac(key.bytes, `name ${JSON.stringify(parts.map((part) => part ?? null))}`).slice(0, 32);
 }
 
 function hmac(key: Uint8Array, text: string): string {

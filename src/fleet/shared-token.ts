@@ -2,121 +2,93 @@
  * One token that all members of a fleet use: looked up in the store, fetched by the one member that gets the lock, taken over
  * by the others. Without the store each member fetches its own.
  */
-import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
-import type { ObtainedToken } from '../oauth/token.ts';
+import { elapsedSince } from '../core/clock.ts';
+import type { Secret } from '../core/secret.ts';
+import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import { withFailure } from '../oauth/token-endpoint.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
-import type { Refusal, Sealer } from './seal.ts';
-import type { Store } from './store.ts';
-import { contentOf, readToken } from './token-content.ts';
+import { type Claim, type Found, type FoundToken, type SlotOptions, TokenSlot } from './token-slot.ts';
 
-export interface SharedTokenOptions {
-  readonly store: Pick<Store, 'run'>;
-  readonly sealer: Sealer;
-  readonly clock: Clock;
+export interface SharedTokenOptions extends Omit<SlotOptions, 'claimMs' | 'lockMs'> {
   /** In [0, 1). */
   readonly random: () => number;
-  readonly prefix: string;
-  /** Of the store's channel. */
-  readonly channel: string;
-  /** What tells this token from others: token endpoint, client id, scope and so on. */
-  readonly parts: readonly (string | undefined)[];
-  /** Unique to this process. */
-  readonly member: string;
+  /** Fingerprints of the client secrets that are tried. */
+  readonly secrets: () => readonly string[];
+  /** Returns what no other claim of any member has. */
+  readonly newHolder: () => string;
   /** Longest time for one token request, ms. */
   readonly attemptMs: number;
+  /** Longest time for one command of the store, ms. */
+  readonly timeoutMs: number;
   /** Of the identity server, for failure messages. */
   readonly host: string | undefined;
   readonly onToken: (source: 'fetched' | 'shared') => void;
-  readonly onRejected: (refusal: Refusal) => void;
 }
 
-type Own = () => Promise<TokenResponse>;
+interface Ask {
+  readonly own: () => Promise<TokenResponse>;
+  /** Resolves when a caller waits. */
+  readonly untilAwaited: () => Promise<void>;
+  /** The token that the new one takes the place of. */
+  readonly replaced: Replaced | undefined;
+}
 
-type Found =
-  | { readonly kind: 'token'; readonly value: string; readonly leftMs: number; readonly since: Instant }
-  | { readonly kind: 'claimed'; readonly generation: number }
-  | { readonly kind: 'busy'; readonly leftMs: number }
-  | { readonly kind: 'refused' | 'none' };
-
-/** Far more than a sealed token of the largest accepted size. */
-const MAX_BYTES = 32 * 1024;
 /** Beyond one token request: for the commands, and so that two members do not fetch for a slow server. */
 const LOCK_MARGIN_MS = 500;
+const LEAST_CLAIM_MS = 1000;
 /** Waiting for another member ends so long after its token request must have ended. */
 const BEYOND_MS = 1000;
-/** A member that waits for a lock to expire looks again up to this much later, so that not all do at once. */
+/** Without news, a member that waits looks again after this time, and up to `SPREAD_MS` later, so that not all do at once. */
+const POLL_MS = 1000;
 const SPREAD_MS = 200;
+/** However many news there are. */
+const LEAST_POLL_MS = 20;
+/** After so many values that cannot be used, a member goes on without the store. */
+const MAX_UNUSABLE = 3;
 /** Without the store, members that start together fetch within this time. */
 const HERD_MS = 2000;
-/** After a failure nobody fetches for this long. */
-const FAILED_MS = 1000;
-const REFUSED_MS = 30_000;
 /** News that come faster are looked at together. */
 const LOOK_EVERY_MS = 200;
 
-/** The token of one key, as one member sees it. Never rejects; the store's failures are not its callers'. */
+/** The token of one token source. Never rejects; the store's failures are not its callers'. One fetch at a time. */
 export class SharedToken {
-  readonly #options: SharedTokenOptions;
+  /** In news. */
   readonly name: string;
-  /** Fingerprints of the client secrets, in the order they are tried; replaced by a reload. */
-  secrets: () => readonly string[] = () => [];
-  readonly #holder: string;
-  /** Generation of the newest token taken, given or refused. */
+  readonly #options: SharedTokenOptions;
+  readonly #slot: TokenSlot;
+  /** Where the newest token came from; undefined before the first. */
+  source: 'fetched' | 'shared' | undefined;
+  /** Generation of the token that the source has from the store, or has put there. */
   #known = 0;
   /** There was a token, or this member has already waited for its turn without the store. */
   #isSpread = false;
-  #hasToken = false;
-  #wake: (() => void)[] = [];
+  #isFetching = false;
+  #wake: (() => void) | undefined;
+  /** News so far: some may come in the same packet as the reply that says to wait for them. */
+  #heard = 0;
   #take: ((newer: ObtainedToken) => void) | undefined;
   #cancelLook: (() => void) | undefined;
 
   constructor(options: SharedTokenOptions) {
     this.#options = options;
-    this.name = options.sealer.name(['token', ...options.parts]);
-    this.#holder = `${options.member}:${this.name.slice(0, 8)}`;
+    const { attemptMs, timeoutMs } = options;
+    const claimMs = Math.max(LEAST_CLAIM_MS, 4 * timeoutMs);
+    this.#slot = new TokenSlot({ ...options, claimMs, lockMs: attemptMs + LOCK_MARGIN_MS });
+    this.name = this.#slot.name;
   }
 
   /** Where the token in use came from is told to `onToken`. @param own fetches from the identity server */
-  async fetch(own: Own, untilAwaited: () => Promise<void>): Promise<TokenResponse> {
-    const { clock, attemptMs, random } = this.#options;
-    const begun = clock.now();
-    for (;;) {
-      const found = await this.#acquire(attemptMs + LOCK_MARGIN_MS);
-      const response = await this.#use(found, own, untilAwaited);
-      if (response) return response;
-      const leftMs = attemptMs + BEYOND_MS - elapsedSince(begun, clock.now());
-      if (leftMs <= 0) return this.#counted(await own(), 'fetched');
-      if (found?.kind === 'busy') await this.#news(Math.min(leftMs, Math.max(1, found.leftMs) + SPREAD_MS * random()));
-    }
-  }
-
-  /** @returns undefined when another member fetches, or has stored what cannot be used */
-  async #use(
-    found: Found | undefined,
-    own: Own,
-    untilAwaited: () => Promise<void>,
-  ): Promise<TokenResponse | undefined> {
-    switch (found?.kind) {
-      case 'token':
-        return this.#open(found);
-      case 'busy':
-        return undefined;
-      case 'refused':
-        return withFailure({ kind: 'rejected', result: 'invalid_client' }, undefined, this.#options.host);
-      case 'claimed':
-        return this.#fetchForAll(own, found.generation);
-      default:
-        // The store may have come back meanwhile.
-        return (await this.#spread(untilAwaited)) ? undefined : this.#counted(await own(), 'fetched');
-    }
+  async fetch(own: Ask['own'], untilAwaited: Ask['untilAwaited'], replaced?: Replaced): Promise<TokenResponse> {
+    this.#isFetching = true;
+    return await this.#obtain({ own, untilAwaited, replaced }).finally(() => {
+      this.#isFetching = false;
+    });
   }
 
   /** Calls `take` with each newer token that another member has fetched. Returns the function that ends this. */
   subscribe(take: (newer: ObtainedToken) => void): () => void {
     this.#take = take;
     return () => {
-      if (this.#take !== take) return;
       this.#take = undefined;
       this.#cancelLook?.();
       this.#cancelLook = undefined;
@@ -125,51 +97,106 @@ export class SharedToken {
 
   /** Another member has stored a token or given up, or messages may have been missed. */
   onNews(): void {
-    if (this.#wake.length > 0) {
-      for (const wake of this.#wake.splice(0)) wake();
-      return;
-    }
-    if (!this.#take || !this.#hasToken) return;
+    this.#heard += 1;
+    this.#wake?.();
+    if (!this.#take || this.#isFetching) return;
     this.#cancelLook ??= this.#options.clock.startTimer(LOOK_EVERY_MS, () => {
       this.#cancelLook = undefined;
       void this.#takeNewer();
     });
   }
 
-  async #takeNewer(): Promise<void> {
-    const found = await this.#acquire(0);
-    const token = found?.kind === 'token' ? await this.#open(found) : undefined;
-    if (token) this.#take?.(token);
+  async #obtain(ask: Ask): Promise<TokenResponse> {
+    const { clock, attemptMs, newHolder, secrets } = this.#options;
+    const begun = clock.now();
+    const seen = new Set<string>();
+    for (let unusable = 0; unusable < MAX_UNUSABLE; ) {
+      const heard = this.#heard;
+      const found = await this.#slot.acquire(this.#known, newHolder(), secrets());
+      const response = await this.#use(found, ask);
+      if (response) return response;
+      const leftMs = attemptMs + BEYOND_MS - elapsedSince(begun, clock.now());
+      if (found?.kind === 'busy') seen.add(found.holder);
+      else if (found) unusable += 1;
+      // When others have tried and failed, the next one tries now: the members together ask as often as one would.
+      if (leftMs <= 0) return seen.size > 1 ? this.#failed('unavailable', 'timeout') : this.#alone(ask);
+      if (found?.kind === 'busy') await this.#news(Math.min(leftMs, this.#pollMs(found.leftMs)), heard);
+    }
+    return this.#alone(ask);
   }
 
-  async #fetchForAll(own: Own, generation: number): Promise<TokenResponse> {
-    const { clock } = this.#options;
-    const since = clock.now();
+  async #alone({ own }: Ask): Promise<TokenResponse> {
+    const asked = this.#options.clock.now();
     const response = await own();
-    // Nobody waits for the store any more.
-    if (response.kind === 'token') void this.#put(response, response.since ?? since, generation);
-    else void this.#giveUp(response.kind === 'rejected' && response.result === 'invalid_client');
+    if (response.kind === 'token') this.#slot.aloneSince = response.since ?? asked;
     return this.#counted(response, 'fetched');
   }
 
-  async #put(token: ObtainedToken, since: Instant, generation: number): Promise<void> {
-    const { store, sealer, clock, channel } = this.#options;
-    const lifetimeS = token.lifetimeS - (token.roundedOffS ?? 0);
-    const leftMs = Math.floor(lifetimeS * 1000 - elapsedSince(since, clock.now()));
-    if (leftMs <= 0) return;
-    const place = { name: this.name, generation: String(generation) };
-    const sealed = await sealer.seal(place, contentOf(token.authorization, lifetimeS));
-    const args = [this.#holder, place.generation, `${place.generation}:${sealed}`, String(leftMs), channel, this.name];
-    const isStored = await store.run('put', [this.#key('token'), this.#key('lock')], args);
-    if (isStored === 1) this.#known = Math.max(this.#known, generation);
-    // This member was stopped for longer than its lock: another one's token is in use by all.
-    else if (isStored === 0) await this.#takeNewer();
+  /** Time after which one that waits for a lock looks again without news. */
+  #pollMs(leftMs: number): number {
+    return Math.min(POLL_MS, Math.max(LEAST_POLL_MS, leftMs)) + SPREAD_MS * this.#options.random();
   }
 
-  async #giveUp(isRefused: boolean): Promise<void> {
-    const { store, channel } = this.#options;
-    const args = [this.#holder, String(isRefused ? REFUSED_MS : 0), String(FAILED_MS), channel, this.name];
-    await store.run('giveUp', [this.#key('lock'), this.#refusedKey()], args);
+  /** @returns undefined when another member fetches, or what is there cannot be used */
+  async #use(found: Found | undefined, ask: Ask): Promise<TokenResponse | undefined> {
+    switch (found?.kind) {
+      case 'token':
+        this.#known = found.token.generation;
+        return isSame(found.token, ask.replaced) ? undefined : this.#shared(found.token);
+      case 'late':
+        this.#known = found.generation;
+        return undefined;
+      case 'claimed':
+        return (await this.#takeOver(found.claim, ask.replaced)) ?? this.#fetchForAll(ask.own, found.claim);
+      case 'invalid_client':
+        return this.#failed('rejected', found.kind);
+      case undefined:
+        // The store may have come back meanwhile.
+        return (await this.#spread(ask.untilAwaited)) ? undefined : this.#alone(ask);
+      default:
+        return undefined;
+    }
+  }
+
+  /** Moves a token that members with another first key have to this one's name: they and this one share it. */
+  async #takeOver(claim: Claim, replaced: Replaced | undefined): Promise<TokenResponse | undefined> {
+    if (replaced?.isRefused) return undefined;
+    const token = await this.#slot.lookElsewhere();
+    if (!token || isSame(token, replaced)) return undefined;
+    // In place of one that is still valid, only one that is new.
+    if (replaced && token.leftMs < (token.lifetimeS * 1000) / 2) return undefined;
+    void this.#slot.put(claim, token);
+    this.#known = claim.generation;
+    return this.#shared(token);
+  }
+
+  async #fetchForAll(own: Ask['own'], claim: Claim): Promise<TokenResponse> {
+    const asked = this.#options.clock.now();
+    const response = await own();
+    // Nobody waits for the store any more.
+    if (response.kind !== 'token') {
+      void this.#slot.giveUp(claim, response.kind === 'rejected' && response.result === 'invalid_client');
+      return response;
+    }
+    this.#known = claim.generation;
+    void this.#put(claim, { ...response, since: response.since ?? asked });
+    return this.#counted(response, 'fetched');
+  }
+
+  async #put(claim: Claim, token: ObtainedToken & Pick<FoundToken, 'since'>) {
+    const { authorization, lifetimeS, roundedOffS = 0, since } = token;
+    const wholeS = lifetimeS - roundedOffS;
+    const isStored = await this.#slot.put(claim, { authorization, lifetimeS: wholeS, leftMs: wholeS * 1000, since });
+    // This member was stopped for longer than its lock: another one's token is in use by all.
+    if (isStored === false) await this.#takeNewer();
+  }
+
+  async #takeNewer(): Promise<void> {
+    const found = await this.#slot.look(this.#known);
+    // A fetch that has begun meanwhile finds it by itself.
+    if (found?.kind !== 'token' || !this.#take || this.#isFetching || found.token.generation <= this.#known) return;
+    this.#known = found.token.generation;
+    this.#take(this.#shared(found.token));
   }
 
   /** Waits a little before the first fetch without the store, unless a caller waits. @returns whether it did */
@@ -184,59 +211,39 @@ export class SharedToken {
     return true;
   }
 
+  #shared({ authorization, leftMs, since }: FoundToken): ObtainedToken {
+    const token = { kind: 'token', authorization, lifetimeS: leftMs / 1000, since, assumedLifetime: false } as const;
+    return this.#counted(token, 'shared');
+  }
+
   #counted<Response extends TokenResponse>(response: Response, source: 'fetched' | 'shared'): Response {
     if (response.kind !== 'token') return response;
     this.#isSpread = true;
-    this.#hasToken = true;
+    this.source = source;
     this.#options.onToken(source);
     return response;
   }
 
-  /** Resolves when there are news of this token, at the latest after `ms`. */
-  #news(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.startTimer(ms, resolve);
-      this.#wake.push(() => {
-        cancel();
-        resolve();
-      });
-    });
+  #failed(kind: 'rejected' | 'unavailable', result: string): TokenResponse {
+    return withFailure({ kind, result }, undefined, this.#options.host);
   }
 
-  /** @param lockMs 0 = only look @returns undefined when the store cannot be used */
-  async #acquire(lockMs: number): Promise<Found | undefined> {
-    const since = this.#options.clock.now();
-    const keys = [this.#key('token'), this.#key('lock'), this.#key('generation'), this.#refusedKey()];
-    const args = [String(this.#known), String(MAX_BYTES), this.#holder, String(lockMs)];
-    const reply = await this.#options.store.run('acquire', keys, args);
-    if (!Array.isArray(reply)) return undefined;
-    const [kind, first, second] = reply as readonly unknown[];
-    if (kind === 'claimed' && second === 1) this.#options.onRejected('format');
-    if (kind === 'token') return { kind, value: String(first), leftMs: Number(second), since };
-    if (kind === 'claimed') return { kind, generation: Number(first) };
-    if (kind === 'busy') return { kind, leftMs: Number(first) };
-    return kind === 'refused' || kind === 'none' ? { kind } : undefined;
+  /** Resolves when there are news of this token, at the latest after `ms`. @param heard news when the last look began */
+  async #news(ms: number, heard: number): Promise<void> {
+    const { clock } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.startTimer(ms, resolve);
+    const from = clock.now();
+    this.#wake = resolve;
+    if (heard !== this.#heard) resolve();
+    await promise;
+    this.#wake = undefined;
+    cancel();
+    const pauseMs = LEAST_POLL_MS - elapsedSince(from, clock.now());
+    if (pauseMs > 0) await new Promise<void>((done) => void clock.startTimer(pauseMs, done));
   }
+}
 
-  /** @returns undefined for a value that is refused; it then counts as absent */
-  async #open({ value, leftMs, since }: Found & { kind: 'token' }): Promise<ObtainedToken | undefined> {
-    const [generation = '', ...rest] = value.split(':');
-    const opened = await this.#options.sealer.open({ name: this.name, generation }, rest.join(':'));
-    this.#known = Math.max(this.#known, Number(generation));
-    const token = typeof opened === 'string' ? opened : readToken(opened.content, leftMs);
-    if (typeof token === 'string') {
-      this.#options.onRejected(token);
-      return undefined;
-    }
-    return this.#counted({ kind: 'token' as const, ...token, assumedLifetime: false, since }, 'shared');
-  }
-
-  #key(what: string): string {
-    return `${this.#options.prefix}:{${this.name}}:${what}`;
-  }
-
-  /** Of the secrets of this member: one with other secrets is not told no. */
-  #refusedKey(): string {
-    return this.#key(`refused:${this.#options.sealer.name(['secrets', ...this.secrets()])}`);
-  }
+function isSame({ authorization }: { authorization: Secret }, replaced: Replaced | undefined): boolean {
+  return replaced?.authorization.digest().equals(authorization.digest()) ?? false;
 }

@@ -18,8 +18,10 @@ export interface ClientEvents {
   readonly onNews: (message: string) => void;
   /** The subscription is there, for the first time or again: messages may have been missed. */
   readonly onSubscribed: () => void;
-  /** The connection failed; it is tried again. */
+  /** The connection failed, or has no subscription; both are tried again. */
   readonly onError: (error: unknown) => void;
+  /** One node of a cluster failed; the others may do. */
+  readonly onNodeError: (error: unknown) => void;
 }
 
 export interface StoreOptions {
@@ -62,16 +64,21 @@ class BrokenOrNot implements Store {
   #connectionFault: StoreFault | undefined;
   #pauseMs = FIRST_PAUSE_MS;
   #closed = false;
-  #cancel: () => void = () => undefined;
+  #cancelBeat: () => void = () => undefined;
+  /** Counts heartbeats: only the last one decides. */
+  #beats = 0;
   /** Until the first heartbeat is over. */
   #starting: Promise<void> | undefined;
+  /** Give up the running commands. */
+  readonly #running = new Set<() => void>();
 
   constructor(options: StoreOptions) {
     this.#options = options;
     this.#client = options.connect({
       onNews: options.onNews,
       onSubscribed: () => this.#subscribed(),
-      onError: (error) => {
+      onError: (error) => this.#disconnected(error),
+      onNodeError: (error) => {
         this.#connectionFault = faultOf(error);
       },
     });
@@ -90,70 +97,96 @@ class BrokenOrNot implements Store {
     try {
       return await this.#inTime(script, keys, args);
     } catch (error) {
-      this.#fail(error);
+      // Commands that fail together are one failure: each of them would double the pause.
+      if (!this.#fault) this.#fail(error);
       return undefined;
     }
   }
 
   close(): void {
     this.#closed = true;
-    this.#cancel();
+    this.#cancelBeat();
     this.#client.close();
+    for (const giveUp of this.#running) giveUp();
   }
 
   #subscribed(): void {
+    if (this.#closed) return;
     this.#connectionFault = undefined;
     // Sooner than the pause says.
-    if (this.#fault && !this.#starting) void this.#beat();
+    if (this.#fault && this.#starting === undefined) void this.#beat();
     this.#options.onSubscribed();
   }
 
+  #disconnected(error: unknown): void {
+    this.#connectionFault = faultOf(error);
+    if (this.#closed || this.#starting !== undefined) return;
+    // The connection is tried again by itself: that does not put off the next heartbeat.
+    if (this.#fault) this.#break(this.#connectionFault);
+    else this.#fail(error);
+  }
+
   async #beat(): Promise<void> {
-    this.#cancel();
+    this.#cancelBeat();
+    this.#beats += 1;
+    const mine = this.#beats;
     try {
       await this.#options.beat((script, keys, args) => this.#inTime(script, keys, args));
-      this.#succeed();
+      if (mine === this.#beats) this.#succeed();
     } catch (error) {
-      this.#fail(error);
+      if (mine === this.#beats) this.#fail(error);
     }
   }
 
   #succeed(): void {
     this.#pauseMs = FIRST_PAUSE_MS;
     this.#connectionFault = undefined;
-    const wasBroken = this.#fault !== undefined || this.#starting !== undefined;
+    const isNews = this.#fault !== undefined || this.#starting !== undefined;
     this.#fault = undefined;
     this.#beatIn(BEAT_MS);
-    if (wasBroken) this.#options.onChange(undefined);
+    if (isNews && !this.#closed) this.#options.onChange(undefined);
   }
 
   #fail(error: unknown): void {
-    const fault = this.#connectionFault ?? faultOf(error);
-    const isNews = fault.cause !== this.#fault?.cause;
-    this.#fault = fault;
+    this.#break(this.#faultOf(error));
     this.#beatIn(this.#pauseMs * (1 - this.#options.random() / 4));
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * this.#pauseMs);
+  }
+
+  #faultOf(error: unknown): StoreFault {
+    const fault = faultOf(error);
+    return fault.cause === 'unreachable' ? (this.#connectionFault ?? fault) : fault;
+  }
+
+  #break(fault: StoreFault): void {
+    const isNews = fault.cause !== this.#fault?.cause;
+    this.#fault = fault;
     if (isNews && !this.#closed) this.#options.onChange(fault);
   }
 
   #beatIn(ms: number): void {
-    this.#cancel();
-    if (!this.#closed) this.#cancel = this.#options.clock.startTimer(ms, () => void this.#beat());
+    this.#cancelBeat();
+    if (!this.#closed) this.#cancelBeat = this.#options.clock.startTimer(ms, () => void this.#beat());
   }
 
+  /** @throws StoreTimeout, or what the client throws */
   async #inTime(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     const { clock, timeoutMs, onOperation } = this.#options;
     const startedAt = clock.now().monotonicMs;
     const late = Promise.withResolvers<never>();
-    const cancel = clock.startTimer(timeoutMs, () => late.reject(new StoreTimeout()));
+    const giveUp = () => late.reject(new StoreTimeout());
+    // A reply that has arrived while this process was busy is read first.
+    const cancel = clock.startTimer(timeoutMs, () => setImmediate(giveUp));
+    this.#running.add(giveUp);
     let result: StoreCause | 'ok' = 'ok';
     try {
       return await Promise.race([this.#client.run(script, keys, args), late.promise]);
     } catch (error) {
-      result = faultOf(error).cause;
+      result = this.#faultOf(error).cause;
       throw error;
     } finally {
       cancel();
+      this.#running.delete(giveUp);
       onOperation(script, result, (clock.now().monotonicMs - startedAt) / 1000);
     }
   }

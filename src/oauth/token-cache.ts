@@ -48,7 +48,7 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
         source = new TokenSource(key, {
           ...rest,
           events: eventsFor(key),
-          fetchToken: (untilAwaited) => fetchToken(key, untilAwaited),
+          fetchToken: (...ask) => fetchToken(key, ...ask),
           prepare: () => prepare?.(key),
           seed: seedFor?.(key),
         });

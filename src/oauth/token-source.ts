@@ -6,19 +6,11 @@ import { elapsedSince, type Instant } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import { RequestPace } from './request-pace.ts';
-import type { ObtainedToken, SourceOptions, Token, TokenKey, TokenSnapshot } from './token.ts';
+import type { FailedFetch, ObtainedToken, SourceOptions, Token, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
 import { Waiters, withRetryAfter } from './waiters.ts';
 
 type Outcome = { readonly token: Token } | { readonly error: SidecarError };
-
-interface Failure {
-  readonly error: SidecarError;
-  readonly result: string;
-  /** Epoch ms; `since` is the time of the first failure in a row. */
-  readonly at: number;
-  readonly since: number;
-}
 
 /** Timers longer than 2^31 ms fire at once, so long waits are split into steps of this length. */
 const MAX_TIMER_MS = 3_600_000;
@@ -36,8 +28,10 @@ export class TokenSource {
   readonly #waiters: Waiters;
   readonly #pace: RequestPace;
   #token: Token | undefined;
+  /** Of no use to an upstream or an operator; until there is a new one. */
+  #refused: Token | undefined;
   #flight: Promise<Outcome> | undefined;
-  #failure: Failure | undefined;
+  #failure: FailedFetch | undefined;
   #lastSuccessAt: number | undefined;
   #generation = 0;
   #closed = false;
@@ -90,6 +84,7 @@ export class TokenSource {
    */
   renew(stale: Token): Token | Promise<Token> {
     if (this.#token !== stale) return this.get();
+    this.#refused = stale;
     this.#token = undefined;
     return this.#wait(true);
   }
@@ -97,11 +92,13 @@ export class TokenSource {
   /** Like `renew`, but nobody waits: `stale` stays in use until there is a new token. Fetches only if allowed now. */
   renewLater(stale: Token): void {
     if (this.#closed || this.#token !== stale || this.#retryInMs() > 0 || this.#pace.pauseMs(true) > 0) return;
+    this.#refused = stale;
     void this.#fetchShared(true);
   }
 
   /** Drops the token and fetches a new one now; ignores the back-off. Rejects like `get`. */
   refresh(): Promise<Token> {
+    this.#refused = this.#token ?? this.#refused;
     this.#token = undefined;
     this.#failure = undefined;
     // A running fetch is joined.
@@ -174,11 +171,14 @@ export class TokenSource {
   }
 
   async #fetch(isRenewal: boolean): Promise<Outcome> {
-    const { clock, fetchToken } = this.#options;
+    const { clock, fetchToken, seed } = this.#options;
     const pauseMs = this.#pace.pauseMs(isRenewal);
     if (pauseMs > 0) await new Promise<void>((resolve) => void clock.startTimer(pauseMs, resolve));
     const since = this.#pace.start();
-    const response = await fetchToken(() => this.#waiters.untilAny());
+    // After a reload, the token from before is as good as any.
+    const old = this.#refused ?? (this.#token === seed ? undefined : this.#token);
+    const replaced = old && { authorization: old.authorization, isRefused: old === this.#refused };
+    const response = await fetchToken(() => this.#waiters.untilAny(), replaced);
     if (response.kind !== 'token') return this.#fail(response);
     return this.#keep(response, since) ?? this.#fail({ kind: 'unavailable', result: 'expired_on_arrival' });
   }
@@ -191,6 +191,7 @@ export class TokenSource {
     if (phaseOf(lifespan, clock.now()) === 'expired') return undefined;
     const token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
     this.#token = token;
+    this.#refused = undefined;
     this.#generation += 1;
     this.#failure = undefined;
     this.#pace.succeed();

@@ -55,9 +55,27 @@ export interface TokenSnapshot {
 
 export type ObtainedToken = Extract<TokenResponse, { kind: 'token' }>;
 
+export interface FailedFetch {
+  readonly error: SidecarError;
+  readonly result: string;
+  /** Epoch ms; `since` is the time of the first failure in a row. */
+  readonly at: number;
+  readonly since: number;
+}
+
+/** A token that a new one takes the place of. */
+export interface Replaced {
+  readonly authorization: Secret;
+  /** An upstream refused it, or an operator wants another one. */
+  readonly isRefused: boolean;
+}
+
 export interface SourceOptions {
-  /** @param untilAwaited resolves when a caller waits for the token; a fetch that nobody waits for may be put off */
-  readonly fetchToken: (untilAwaited: () => Promise<void>) => Promise<TokenResponse>;
+  /**
+   * @param untilAwaited resolves when a caller waits for the token; a fetch that nobody waits for may be put off
+   * @param replaced a token that equals it is of no use; undefined = any is
+   */
+  readonly fetchToken: (untilAwaited: () => Promise<void>, replaced?: Replaced) => Promise<TokenResponse>;
   /** Called shortly before a fetch in the background. */
   readonly prepare?: (() => void) | undefined;
   readonly events: TokenEvents;

@@ -15,6 +15,7 @@ export interface FleetLink {
 }
 
 const ALONE: TokenOrigin = {
+  source: undefined,
   fetch: (own) => own(),
   subscribe: () => () => undefined,
 };

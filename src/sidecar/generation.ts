@@ -21,6 +21,8 @@ export interface Generation extends Retirable, Serving {
   readonly loaded: LoadedConfig;
   readonly tokens: TokenCache;
   readonly credentials: readonly Credential[];
+  /** Whether this sidecar or another member of its fleet fetched the token; undefined without a fleet. */
+  sourceOf(key: TokenKey): 'fetched' | 'shared' | undefined;
   /** After `retire` it refreshes no more tokens in the background, and closes when this promise has resolved. */
   usedUntil(over: Promise<void>): void;
 }
@@ -45,10 +47,15 @@ export interface GenerationOptions {
 export function createGeneration(options: GenerationOptions): Generation {
   const { loaded, clock, random, previous } = options;
   const identity = connectIdentity(options);
-  const origin = (key: TokenKey) => options.fleet.token(sharingOf(key, loaded, identity));
+  const origins = new Map<string, ReturnType<FleetLink['token']>>();
+  const origin = (key: TokenKey) => {
+    const id = JSON.stringify([key.credential, key.scope, key.audience, key.resource]);
+    const known = origins.get(id) ?? options.fleet.token(sharingOf(key, loaded, identity));
+    origins.set(id, known);
+    return known;
+  };
   const tokens = createTokenCache({
-    fetchToken: (key, untilAwaited) =>
-      origin(key).fetch(() => identity.credential(key.credential).fetchToken(key), untilAwaited),
+    fetchToken: (key, ...ask) => origin(key).fetch(() => identity.credential(key.credential).fetchToken(key), ...ask),
     subscribe: (key, take) => origin(key).subscribe(take),
     prepare: (key) => identity.credential(key.credential).prepare(),
     eventsFor: (key) => tokenEvents(key, options),
@@ -63,6 +70,7 @@ export function createGeneration(options: GenerationOptions): Generation {
     loaded,
     tokens,
     credentials: identity.credentials,
+    sourceOf: (key) => origin(key).source,
     settings: loaded,
     tokensFor: (route) => tokens.open(tokenKey(route, loaded.config)),
     usedUntil: (over) => void uses.push(over),

@@ -22,7 +22,7 @@ interface Described {
 
 /** Returns the snapshot, without the state that startSidecar adds: listeners and draining. */
 export function describe({ reloader, history, scheduler, plane, auditor, log, fleet }: Described) {
-  const { loaded, tokens, credentials } = reloader.current();
+  const { loaded, tokens, credentials, sourceOf } = reloader.current();
   const { config, warnings } = loaded;
   return {
     ...reloader.snapshot(),
@@ -54,7 +54,7 @@ export function describe({ reloader, history, scheduler, plane, auditor, log, fl
       })),
       rotation: scheduler.view(name)?.rotation,
     })),
-    tokens: tokens.snapshots(),
+    tokens: tokens.snapshots().map((token) => ({ ...token, source: sourceOf(token.key) })),
     upstreams: plane.upstreams(),
     inFlight: plane.inFlight(),
     audit: auditor?.snapshot(),

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import type { Generator } from './generator.ts';
 import type { LoadJob } from './load/job.ts';
+import type { Store } from './store.ts';
 import { LOG_FILE, type Running, type Setup, type Subject } from './subjects/subject.ts';
 import { startUpstream, type Upstream } from './upstream.ts';
 import { SMALL_BYTES, type Variant } from './workloads/workload.ts';
@@ -15,6 +16,8 @@ export interface World {
   readonly folder: string;
   readonly upstream: Upstream;
   readonly generator: Generator;
+  /** Of fleets; undefined when it is not installed, or no workload needs it. */
+  readonly store?: Store | undefined;
   /** The sidecar's program file. */
   readonly main: string;
   /** Options of Node for the sidecar, in addition to the usual ones. */
@@ -81,9 +84,15 @@ export function setupFor(world: World, variant: Variant, identityPort = world.up
     sidecar: {
       ...{ main, nodeFlags },
       ...(variant.config && { config: variant.config }),
+      ...(variant.name === 'fleet' && { config: fleetConfig(world) }),
       ...(variant.anyCore && { anyCore: true }),
     },
   };
+}
+
+function fleetConfig({ store }: World): Readonly<Record<string, unknown>> {
+  if (!store) throw new Error('no fleet without redis-server');
+  return { fleet: { url: `redis://127.0.0.1:${store.port}`, keys: [{ file: store.keyFile }] } };
 }
 
 function makeFolder({ folder }: World): string {

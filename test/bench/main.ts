@@ -12,6 +12,7 @@ import { passes } from './report/comparison.ts';
 import { buildReport, readMachine } from './report/report.ts';
 import { renderReport } from './report/terminal.ts';
 import { checkNames, planWorkloads, runWorkloads } from './run.ts';
+import { startStore } from './store.ts';
 import { startUpstream } from './upstream.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -26,16 +27,33 @@ async function bench(options: Options): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), 'aritma-bench-'));
   // After the children are dead: they have files open in this folder.
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const [upstream, generator] = await Promise.all([startUpstream(folder), startGenerator()]);
+  const isFleetWanted = options.compare === undefined && (options.workloads?.includes('fleet') ?? true);
+  const [upstream, generator, store] = await Promise.all([
+    startUpstream(folder),
+    startGenerator(),
+    isFleetWanted ? startStore(folder) : undefined,
+  ]);
   const nodeFlags = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${resolve(options.profile)}`] : [];
-  const world: World = { folder, upstream, generator, main, nodeFlags, warmRequests: options.smoke ? 40 : 20_000 };
-  const workloads = planWorkloads(options, upstream.tlsPort !== undefined);
+  const world: World = {
+    folder,
+    upstream,
+    generator,
+    store,
+    main,
+    nodeFlags,
+    warmRequests: options.smoke ? 40 : 20_000,
+  };
+  const workloads = planWorkloads(options, {
+    tls: upstream.tlsPort !== undefined,
+    store: store !== undefined || !isFleetWanted,
+  });
   const findings = await (options.compare === undefined
     ? runWorkloads(world, workloads, options)
     : runComparison(world, programOf(options.compare, join(folder, 'before')), workloads, options));
-  await Promise.all([generator.stop(), upstream.stop()]);
+  await Promise.all([generator.stop(), upstream.stop(), store?.stop()]);
   const titles = Object.fromEntries(workloads.map(({ name, title }) => [name, title]));
-  const report = buildReport(findings, options, machine, titles);
+  const missing = isFleetWanted && !store ? ['redis-server'] : [];
+  const report = buildReport({ findings, options, machine, titles, missing });
   process.stdout.write(renderReport(report));
   if (options.json) writeFileSync(options.json, `${JSON.stringify(report)}\n`);
   if (options.svg) writeFileSync(options.svg, renderChart(report));

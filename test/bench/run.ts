@@ -1,14 +1,17 @@
 /** Runs the chosen workloads over the chosen subjects, one after the other. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { createLanes, type Lane, type Lanes, type World } from './lanes.ts';
+import type { FleetMode } from './load/fleet-job.ts';
 import type { Options } from './options.ts';
 import type { Findings } from './report/report.ts';
 import { type Contest, type Pace, type Round, runRounds } from './rounds.ts';
+import { startStore } from './store.ts';
 import { SUBJECTS } from './subjects/all.ts';
 import { DIRECT } from './subjects/direct.ts';
 import { FLAG_SETS } from './subjects/flag-sets.ts';
 import type { Subject } from './subjects/subject.ts';
 import { type ColdResult, runCold } from './workloads/cold.ts';
+import { countWarmCommands, type FleetResult, type FleetSize, runFleet, type WarmCommands } from './workloads/fleet.ts';
 import { type IdleResult, measureIdle } from './workloads/idle.ts';
 import { loads } from './workloads/load.ts';
 import { type MemoryResult, watchMemory } from './workloads/memory.ts';
@@ -36,7 +39,23 @@ const APART_MS = 550;
 const IDLE_SETTLE_S = 15;
 const SPARSE_SMOKE = [{ pauseS: 0.1, count: 1 }];
 
+const FLEET_SIZE: FleetSize = {
+  members: 1000,
+  processes: 4,
+  lifetimeS: 24,
+  dead: { members: 50, callers: 200 },
+};
+const FLEET_SMOKE: FleetSize = { members: 8, processes: 1, lifetimeS: 4, dead: { members: 4, callers: 5 } };
+const FLEET_MODES: readonly FleetMode[] = ['fleet', 'naive', 'alone'];
+const WARM_REQUESTS = 20_000;
+
 const APART = ['sparse', 'idle', 'cold', 'start', 'memory', 'package'];
+
+/** What workloads need beside npm. */
+export interface Installed {
+  readonly tls: boolean;
+  readonly store: boolean;
+}
 
 /** @throws Error that lists the known names, for an unknown one */
 export function checkNames({ subjects = [], workloads = [] }: Options): void {
@@ -50,11 +69,12 @@ export function checkNames({ subjects = [], workloads = [] }: Options): void {
   }
 }
 
-export function planWorkloads({ smoke, workloads }: Options, tls: boolean): Workload[] {
+export function planWorkloads({ smoke, workloads }: Options, { tls, store }: Installed): Workload[] {
   const all = loads(smoke ? 4 * MIB : 1024 * MIB);
   if (!tls) process.stderr.write('No openssl program: the workload tls is left out.\n');
+  if (!store) process.stderr.write('No redis-server program: the workload fleet is left out.\n');
   return all
-    .filter(({ name }) => (workloads?.includes(name) ?? true) && (tls || name !== 'tls'))
+    .filter(({ name }) => (workloads?.includes(name) ?? true) && (tls || name !== 'tls') && (store || name !== 'fleet'))
     .map((workload) => (smoke ? tiny(workload) : workload));
 }
 
@@ -95,11 +115,12 @@ export async function runWorkloads(world: World, workloads: readonly Workload[],
   const sparse =
     wanted('sparse') && world.upstream.tlsPort !== undefined ? await runAllSparse(world, subjects, options) : [];
   const idle = wanted('idle') && world.upstream.tlsPort !== undefined ? await idleAll(world, subjects, options) : [];
+  const fleet = world.store && wanted('fleet') ? await runFleets(world, lanes, options) : undefined;
   const starts = wanted('start') && withSidecar ? await timeStarts(world, options.rounds) : [];
   const memory = wanted('memory') ? await watchAll(world, lanes, subjects, options) : [];
   const size = wanted('package') && options.from === 'dist' ? await measurePackage() : undefined;
   await lanes.close();
-  return { rounds, sparse, idle, cold, memory, starts, package: size };
+  return { rounds, sparse, idle, cold, ...(fleet && { fleet }), memory, starts, package: size };
 }
 
 function lanesOf({ variants = [PLAIN], sidecarOnly, direct }: Workload, subjects: readonly Subject[]): Lane[] {
@@ -139,6 +160,25 @@ async function idleAll(world: World, subjects: readonly Subject[], options: Opti
   const settleS = options.smoke ? 0 : IDLE_SETTLE_S;
   const seconds = options.idleSeconds;
   return await Promise.all(measured.map((subject) => measureIdle(world, { subject, settleS, seconds })));
+}
+
+export interface FleetFindings {
+  readonly results: readonly FleetResult[];
+  readonly warm: WarmCommands | undefined;
+}
+
+async function runFleets(world: World, lanes: Lanes, { smoke, rounds }: Options): Promise<FleetFindings> {
+  say('members of a fleet');
+  const warm = await countWarmCommands(world, lanes, smoke ? 40 : WARM_REQUESTS);
+  const results: FleetResult[] = [];
+  const store = await startStore(world.folder);
+  if (!store) return { results, warm };
+  for (let round = 0; round < Math.min(FEW_ROUNDS, rounds); round += 1) {
+    for (const mode of smoke ? FLEET_MODES.slice(0, 1) : FLEET_MODES)
+      results.push(await runFleet(store, mode, smoke ? FLEET_SMOKE : FLEET_SIZE));
+  }
+  await store.stop();
+  return { results, warm };
 }
 
 async function watchAll(

@@ -1,6 +1,7 @@
 // The first minute of a newcomer: the demo prints what it promises and ends when told.
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { addressesOf, jsonLines, run, start } from '../support/cli.ts';
@@ -66,6 +67,24 @@ describe('demo', () => {
       ARITMA_CONFIG: '/nonexistent',
     };
     expect(await run(['demo', '--once', ...ANY_PORTS], { env })).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('with --fleet says how to get a store where none is installed, exits 1 and leaves nothing behind', async () => {
+    using folder = createFolder();
+    const env = { PATH: join(folder.path, 'empty'), TMPDIR: folder.path };
+    const ended = await run(['demo', '--fleet', '3', ...ANY_PORTS], { env });
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    for (const way of ['apt-get install valkey-server', 'apt-get install redis-server', 'docker compose']) {
+      expect(ended.stderr).toContain(way);
+    }
+    const [, file = ''] = /docker compose -f (\S+)/.exec(ended.stderr) ?? [];
+    expect(existsSync(join(import.meta.dirname, '../..', file))).toBe(true);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it.each(['1', '11', 'many', '-3', '2.5'])('exits 2 where --fleet is %s: no number from 2 to 10', async (number) => {
+    const ended = await run(['demo', `--fleet=${number}`, ...ANY_PORTS]);
+    expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/--fleet: .*from 2 to 10/) });
   });
 
   it('exits 3 and names the address where a port is taken', async () => {

@@ -83,6 +83,7 @@ describe('the help', () => {
       'Run:',
       'Diagnose:',
       'Secrets and IAM:',
+      'Many sidecars with one client:',
       'Configuration:',
       'Local Aritma, for development and tests:',
       'Examples:',

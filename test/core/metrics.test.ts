@@ -14,6 +14,9 @@ const PRESENT = [
   { name: 'secret_expiry_timestamp_seconds', labels: { credential: 'default', secret: '1' }, value: 1 },
   { name: 'config_generation', labels: {}, value: 1 },
   { name: 'route_working', labels: { route: '/banking' }, value: 1 },
+  { name: 'log_lines_lost_total', labels: {}, value: 0 },
+  { name: 'fleet_up', labels: {}, value: 1 },
+  { name: 'fleet_members', labels: {}, value: 3 },
 ] as const;
 
 /** Everything recorded once, so that every family has a sample. */
@@ -136,6 +139,16 @@ describe('metrics', () => {
       'aritma_sidecar_token_expiry_timestamp_seconds{credential="other",scope=""} 1',
     ]);
     expect(samplesOf(text, 'secret_in_use')).toEqual([]);
+  });
+
+  it('has no sample of the fleet without a fleet: 0 would be a store that is down', async () => {
+    const metrics = createMetrics('1.0.0');
+    for (const format of ['text', 'openMetrics'] as const) {
+      const text = await metrics.render(format, []);
+      expect([...samplesOf(text, 'fleet_up'), ...samplesOf(text, 'fleet_members')]).toEqual([]);
+    }
+    const text = await metrics.render('text', PRESENT);
+    expect(samplesOf(text, 'fleet_up')).toEqual(['aritma_sidecar_fleet_up 1']);
   });
 
   it('shares nothing between two registries', async () => {

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { get } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createFolder } from '../support/folder.ts';
 import { type Loaded, startWatched, type Watched } from '../support/loaded-modules.ts';
 import { startTokenServer, type TokenServer } from '../support/token-server.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
@@ -48,6 +49,11 @@ const FOLDERS = [
   ...['sidecar', 'sidecar/data-plane'],
 ];
 
+const PACKAGES_OF_FLEET = [
+  ...['@ioredis/commands', 'cluster-key-slot', 'denque', 'ioredis', 'redis-errors', 'standard-as-callback'],
+];
+const NODE_OF_FLEET: readonly string[] = [];
+
 const REVIEWED: Loaded = {
   node: Object.values(NODE).flat().sort(),
   packages: Object.values(PACKAGES).flat().sort(),
@@ -81,6 +87,17 @@ describe('modules that serve loads', () => {
     const { node, folders } = await watched.loaded();
     expect(added(node, REVIEWED.node)).toEqual(['fs/promises', 'sqlite', 'zlib']);
     expect(added(folders, REVIEWED.folders)).toEqual(['sidecar/audit']);
+  });
+
+  it('include the client of the store when a fleet is configured, and the encryption of what is in it', async () => {
+    using folder = createFolder();
+    const key = folder.write('fleet-key', Buffer.alloc(32, 'key').toString('base64url'));
+    // Nobody listens there: a fleet without its store works as one sidecar does.
+    await using watched = await start({ fleet: { url: 'redis://127.0.0.1:1', keys: [{ file: key }] } });
+    const { node, packages, folders } = await watched.loaded();
+    expect(added(folders, REVIEWED.folders)).toEqual(['fleet']);
+    expect(added(packages, REVIEWED.packages)).toEqual(PACKAGES_OF_FLEET);
+    expect(added(node, REVIEWED.node)).toEqual(NODE_OF_FLEET);
   });
 });
 

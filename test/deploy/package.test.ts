@@ -1,7 +1,7 @@
 /** The manifest tells the truth: what the source imports, what package.json states, what the bundle holds and what its SBOM lists. */
 import { globSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
-import { join, matchesGlob } from 'node:path';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Bundle, bundle } from '../../deploy/package/bundle.ts';
 import { leaveOut } from '../../deploy/package/left-out.ts';
@@ -84,10 +84,12 @@ describe('package.json', () => {
       const name = packageOf(specifier) ?? '';
       const { exports = {} } = JSON.parse(read(`node_modules/${name}/package.json`)) as { exports?: object };
       const path = `.${specifier.slice(name.length)}`;
-      expect([specifier, Object.keys(exports).some((exported) => matchesGlob(path, exported))]).toEqual([
-        specifier,
-        true,
-      ]);
+      const isExported = Object.keys(exports).some((exported) => {
+        // Unlike in a glob, the star also stands for slashes.
+        const [begin = '', end] = exported.split('*');
+        return end === undefined ? path === exported : path.startsWith(begin) && path.endsWith(end);
+      });
+      expect([specifier, isExported]).toEqual([specifier, true]);
     }
     expect(sources.filter((text) => /\.prototype\b|setPrototypeOf/.test(text))).toEqual([]);
   });
@@ -180,6 +182,29 @@ describe('the bundle', () => {
     const text = thirdPartyText(made.packages);
     for (const path of inside) expect(text).toContain(`\n- ${nameOf(path)} ${lock[path]?.version} (`);
     expect(text.split(/^={100}$/m).length).toBe(2 * inside.size + 1);
+  });
+
+  it('has the client of the fleet store in a chunk that nothing loads before a fleet is configured', () => {
+    const isOfFleet = (moduleId: string) => /node_modules\/(@?ioredis)\/|\/src\/fleet\//.test(moduleId);
+    const ofFleet = made.chunks.filter(({ moduleIds }) => moduleIds.some(isOfFleet));
+    expect(ofFleet.length).toBeGreaterThan(0);
+    const packages = ofFleet.flatMap(({ moduleIds }) => moduleIds.map((id) => nameOf(folderOf(id) ?? '')));
+    for (const name of [
+      'ioredis',
+      '@ioredis/commands',
+      'cluster-key-slot',
+      'denque',
+      'redis-errors',
+      'standard-as-callback',
+    ])
+      expect(packages).toContain(name);
+    const names = new Set(ofFleet.map(({ fileName }) => fileName));
+    for (const { fileName, code } of made.chunks.filter((chunk) => !names.has(chunk.fileName))) {
+      const atOnce = [...code.matchAll(/^(?:import|export)\b[^;]*?["']\.\/([^"']+)["'];$/gm)].map(
+        ([, file = '']) => file,
+      );
+      expect([fileName, atOnce.filter((file) => names.has(file))]).toEqual([fileName, []]);
+    }
   });
 
   it('makes the same SBOM each time', () => {

@@ -25,6 +25,7 @@ aritma-sidecar status --json     # one JSON object: verdict, routes, credentials
 const OTHER_EXITS: readonly (readonly [code: number, meaning: string])[] = [
   [0, 'success; for `status`: calls work on every route, possibly with a warning'],
   [2, 'a flag or an argument is wrong, or Node is too old'],
+  [6, '`fleet status`: the store cannot be used'],
   [
     10,
     '`wait`: not ready in time · `shutdown`: no sidecar responds, or it refuses · `status`: no sidecar serves calls there',

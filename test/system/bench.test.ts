@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Report } from '../bench/report/report.ts';
 import { createFolder } from '../support/folder.ts';
+import { missingRedis } from '../support/redis-server.ts';
 
 const MAIN = join(import.meta.dirname, '../bench/main.ts');
 const ROOT = join(import.meta.dirname, '../..');
@@ -34,7 +35,7 @@ describe('npm run bench -- --smoke', () => {
       expect(values.p99Ms?.median).toBeGreaterThanOrEqual(values.p50Ms?.median ?? Infinity);
       expect(values.cpuUs?.median ?? 0).toBeGreaterThanOrEqual(lane === 'direct' ? 0 : 1);
     }
-    const { sparse, idle, cold, starts, memory } = report.findings;
+    const { sparse, idle, cold, fleet, starts, memory } = report.findings;
     expect(sparse).toMatchObject([
       { subject: 'sidecar', errors: 0 },
       { subject: 'sidecar, warm', errors: 0 },
@@ -43,6 +44,13 @@ describe('npm run bench -- --smoke', () => {
     expect(idle[0]?.seconds).toBeGreaterThanOrEqual(0.5);
     expect(cold).toMatchObject([{ tokenRequests: 1, result: { errors: {} } }]);
     expect(cold[0]?.result.requests).toBe(cold[0]?.callers);
+    if (missingRedis().length === 0) {
+      const once = { tokenRequests: 1, failed: 0 };
+      expect(fleet).toMatchObject({
+        results: [{ mode: 'fleet', cold: once, refresh: once, dead: once }],
+        warm: { commands: 0, requests: 40, errors: {} },
+      });
+    } else expect(report.skipped).toContain('redis-server');
     expect(starts[0]).toBeGreaterThan(10);
     expect(memory[0]?.loadedBytes).toHaveLength(10);
     expect(readFileSync(svg, 'utf8')).toMatch(/^<svg [\s\S]*<\/svg>\n$/);

@@ -1,5 +1,5 @@
 /** The executable as an operator has it: one file on a machine without Node, run by a user without rights. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,6 +12,7 @@ import { createFolder } from '../support/folder.ts';
 import { loadWithGets } from '../support/keep-alive-load.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
+const hasStore = ['valkey-server', 'redis-server'].some((program) => spawnSync(program, ['--version']).status === 0);
 const NOBODY = 65534;
 const REQUESTS = 100_000;
 const ANY_PORTS = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
@@ -48,6 +49,13 @@ describe('the executable, alone in an empty folder with an empty environment', (
     expect([code, stderr]).toEqual([0, '']);
     expect((JSON.parse(stdout) as { data: unknown[] }).data.length).toBeGreaterThan(0);
     expect(readdirSync(dirname(file))).toEqual(['aritma-sidecar']);
+  });
+
+  it.skipIf(!hasStore && !process.env['CI'])('shares one token between sidecars through a store', async () => {
+    const args = ['demo', '--fleet', '2', '--once', ...ANY_PORTS, '--emulator', '127.0.0.1:0'];
+    const { code, stdout, stderr } = await run(args, { ...options, env: { PATH: process.env['PATH'] ?? '' } });
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^(\{"url":"[^"]+","status":200\}\n){2}\{"tokenRequests":1\}\n$/);
   });
 
   it('knows its version', async () => {

@@ -1,5 +1,6 @@
 // Every way to add the sidecar to a pod: renders, fits the published types of the oldest and newest Kubernetes, and means what
 // the sidecar's own contract and configuration say.
+import { rootCertificates } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { createFolder, load } from '../support/folder.ts';
@@ -17,7 +18,7 @@ import {
   schemaFault,
 } from '../support/kustomize.ts';
 
-const NATIVE = ['deployment', 'job', 'socket', 'statefulset'];
+const NATIVE = ['deployment', 'fleet', 'job', 'socket', 'statefulset'];
 const OLDER = ['older-deployment', 'older-job'];
 const SECRET = '/etc/aritma-sidecar/secret/client-secret';
 const CONFIG = '/etc/aritma-sidecar/config/config.yaml';
@@ -65,10 +66,15 @@ function configOf(example: string, pod: Pod) {
     only(example, ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === name).data?.['config.yaml'] ?? '';
   using folder = createFolder();
   const file = folder.write('client-secret', 'a-client-secret');
+  folder.write('fleet-key', 'k'.repeat(43));
+  folder.write('valkey-password', 'a-password');
+  folder.write('ca.crt', rootCertificates[0] ?? '');
   const env = envOf(sidecarOf(pod));
   const listen = env['ARITMA_LISTEN'];
   const loaded = load(folder, {
-    yaml: text.replaceAll(/\/etc\/aritma-sidecar\/(?:secret|admin)\/client-secret/g, file),
+    yaml: text
+      .replaceAll(/\/etc\/aritma-sidecar\/(?:secret|admin)\/client-secret/g, file)
+      .replaceAll(/\/etc\/aritma-sidecar\/fleet(?:-ca)?(?=\/)/g, folder.path),
     env: listen === undefined ? {} : { ARITMA_LISTEN: listen },
   });
   return { ...loaded, raw: parse(text) as { credentials: Record<string, { secrets: { file: string }[] }> } };
@@ -78,7 +84,7 @@ describe.skipIf(!canKustomize && !process.env['CI'])('deploy/kubernetes', () => 
   it('has an example of every kind and way', () => {
     expect(EXAMPLES).toEqual([...NATIVE, ...OLDER].sort());
     const kinds = EXAMPLES.map((example) => only(example, ({ metadata }) => metadata.name === 'erp').kind);
-    expect(kinds).toEqual(['Deployment', 'Job', 'Deployment', 'Job', 'Deployment', 'StatefulSet']);
+    expect(kinds).toEqual(['Deployment', 'Deployment', 'Job', 'Deployment', 'Job', 'Deployment', 'StatefulSet']);
   });
 
   it.each([
@@ -219,6 +225,73 @@ describe.skipIf(!canKustomize && !process.env['CI'])('deploy/kubernetes', () => 
 
   it.each(EXAMPLES.filter((name) => name !== 'socket'))('%s: callers only from within the pod', (example) => {
     expect(configOf(example, erpPod(example)).config.listen).toEqual([{ kind: 'tcp', host: '127.0.0.1', port: 7080 }]);
+  });
+
+  it('gives the sidecars of a fleet key, password and CA, and not what is the store’s own', () => {
+    const pod = erpPod('fleet');
+    const { config, fleetSecrets } = configOf('fleet', pod);
+    expect(config.fleet?.url).toMatchObject({ host: 'aritma-valkey', port: 6379, secure: true, user: 'aritma' });
+    expect(config.unsafe.plainTextHttp).toBe(false);
+    expect([fleetSecrets?.keys.length, fleetSecrets?.password === undefined]).toEqual([1, false]);
+    const mounted = new Map(sidecarOf(pod).volumeMounts?.map(({ name, mountPath }) => [name, mountPath]));
+    const files = pod.volumes.flatMap(({ name, secret }) =>
+      (secret?.items ?? []).map(({ path }) => `${mounted.get(name)}/${String(path)}`),
+    );
+    expect(files.sort()).toEqual([
+      '/etc/aritma-sidecar/fleet-ca/ca.crt',
+      '/etc/aritma-sidecar/fleet/fleet-key',
+      '/etc/aritma-sidecar/fleet/valkey-password',
+      SECRET,
+    ]);
+    for (const container of pod.containers) expect(container.volumeMounts ?? []).toEqual([]);
+  });
+
+  it('has one store for them, which its Service finds, which only sidecars reach and which reaches nothing', () => {
+    const store = only('fleet', ({ kind }) => kind === 'StatefulSet');
+    const { template } = store['spec'] as { template: { metadata: { labels: object } } };
+    const labels = { app: 'aritma-valkey' };
+    expect(template.metadata.labels).toEqual(labels);
+    const service = only('fleet', ({ kind }) => kind === 'Service');
+    expect(service.metadata.name).toBe(configOf('fleet', erpPod('fleet')).config.fleet?.url?.host);
+    expect(service['spec']).toMatchObject({ selector: labels, ports: [{ port: 6379, targetPort: 'valkey' }] });
+    const policy = only('fleet', ({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'aritma-valkey');
+    expect(policy['spec']).toEqual({
+      podSelector: { matchLabels: labels },
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [
+        {
+          from: [
+            {
+              podSelector: {
+                matchExpressions: [{ key: 'aritma.io/sidecar', operator: 'In', values: ['native', 'older'] }],
+              },
+            },
+          ],
+          ports: [{ protocol: 'TCP', port: 6379 }],
+        },
+      ],
+      egress: [],
+    });
+    const erp = only('fleet', ({ metadata }) => metadata.name === 'erp')['spec'] as {
+      template: { metadata: { labels: Record<string, string> } };
+    };
+    expect(erp.template.metadata.labels['aritma.io/sidecar']).toBe('native');
+  });
+
+  it('lets the store keep its values in less memory than it has, and nowhere else', () => {
+    const pod = podOf(only('fleet', ({ kind }) => kind === 'StatefulSet'));
+    if (!pod) throw new Error('no pod');
+    expect(sidecarOf(pod).resources?.limits).toEqual({ memory: '128Mi' });
+    const isSettings = ({ kind, metadata }: Resource) =>
+      kind === 'ConfigMap' && metadata.name === pod.volumes.find(({ configMap }) => configMap)?.configMap?.name;
+    const settings = only('fleet', isSettings).data?.['valkey.conf'] ?? '';
+    expect(settings.split('\n')).toEqual(
+      expect.arrayContaining(['port 0', 'save ""', 'appendonly no', 'maxmemory 64mb', 'maxmemory-policy noeviction']),
+    );
+    const mounts = sidecarOf(pod).volumeMounts?.map(({ mountPath }) => mountPath) ?? [];
+    const paths = [...settings.matchAll(/ (\/etc\S+)/g)].map(([, path = '']) => path);
+    expect(paths.length).toBe(3);
+    for (const path of paths) expect(mounts.some((mount) => path.startsWith(`${mount}/`))).toBe(true);
   });
 
   it('lets only monitoring reach the admin port, and leaves the ERP its own ports', () => {

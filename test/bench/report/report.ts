@@ -2,6 +2,7 @@
 import { cpus, loadavg, release } from 'node:os';
 import type { Options } from '../options.ts';
 import type { Round } from '../rounds.ts';
+import type { FleetFindings } from '../run.ts';
 import { SUBJECTS } from '../subjects/all.ts';
 import type { ColdResult } from '../workloads/cold.ts';
 import type { IdleResult } from '../workloads/idle.ts';
@@ -18,6 +19,8 @@ export interface Findings {
   readonly sparse: readonly SparseResult[];
   readonly idle: readonly IdleResult[];
   readonly cold: readonly ColdResult[];
+  /** Undefined also without redis-server. */
+  readonly fleet?: FleetFindings;
   readonly memory: readonly MemoryResult[];
   /** ms of each start. */
   readonly starts: readonly number[];
@@ -64,7 +67,11 @@ export function readMachine(pinned: boolean): Machine {
   };
 }
 
-export function buildReport(findings: Findings, options: Options, machine: Machine, titles: Report['titles']): Report {
+/** @param parts.missing programs that workloads need, beside the subjects */
+export function buildReport(
+  parts: Pick<Report, 'findings' | 'options' | 'machine' | 'titles'> & { readonly missing: readonly string[] },
+): Report {
+  const { findings, options, machine, titles, missing } = parts;
   const chosen = SUBJECTS.filter(({ name }) => options.subjects?.includes(name) ?? true);
   const installed = chosen.map((subject) => ({ ...subject, version: subject.version() }));
   const figures = figuresOf(findings.rounds).toSorted(byPlace);
@@ -76,7 +83,7 @@ export function buildReport(findings: Findings, options: Options, machine: Machi
     subjects: installed.flatMap(({ name, version, does, logs }) =>
       version === undefined ? [] : [{ name, version, does, logs }],
     ),
-    skipped: installed.filter(({ version }) => version === undefined).map(({ name }) => name),
+    skipped: [...installed.filter(({ version }) => version === undefined).map(({ name }) => name), ...missing],
     titles,
     figures,
     findings,

@@ -1,4 +1,6 @@
 /** The targets of the sidecar, as a table, and what it reaches. */
+
+import type { FleetResult } from '../workloads/fleet.ts';
 import { driftOf } from '../workloads/memory.ts';
 import { type Figures, type Measure, pairedRatio } from './figures.ts';
 import type { Findings } from './report.ts';
@@ -41,6 +43,37 @@ const idle =
   ({ findings }: Measured) =>
     spreadOf(findings.idle.filter(({ subject }) => subject === 'sidecar').map((result) => result[measure]));
 
+const fleet =
+  (value: (result: FleetResult) => number) =>
+  ({ findings }: Measured) =>
+    spreadOf((findings.fleet?.results ?? []).filter(({ mode }) => mode === 'fleet').map(value));
+
+/** Of members of a fleet; all of them together where nothing else is said. */
+const FLEET_TARGETS: readonly Target[] = [
+  { target: 'token requests of a fleet, cold', atMost: 1, reached: fleet(({ cold }) => cold.tokenRequests) },
+  { target: 'token requests of a fleet, refresh', atMost: 1, reached: fleet(({ refresh }) => refresh.tokenRequests) },
+  { target: 'token requests of a fleet, dead token', atMost: 1, reached: fleet(({ dead }) => dead.tokenRequests) },
+  {
+    target: 'members and callers of a fleet without a token',
+    atMost: 0,
+    reached: fleet(({ cold, refresh, dead }) => cold.failed + refresh.failed + dead.failed),
+  },
+  { target: 'cold fleet served after the response, ms', atMost: 1500, reached: fleet(({ cold }) => cold.servedMs) },
+  { target: 'fleet refreshed after the response, ms', atMost: 1500, reached: fleet(({ refresh }) => refresh.servedMs) },
+  { target: 'store commands a member, cold', atMost: 6, reached: fleet(({ cold }) => cold.commands) },
+  { target: 'store commands a member, refresh', atMost: 6, reached: fleet(({ refresh }) => refresh.commands) },
+  {
+    target: 'CPU of a small GET in a fleet / alone',
+    atMost: 1.01,
+    reached: ratio('fleet', 'cpuUs', 'sidecar, plain', 'sidecar, fleet'),
+  },
+  {
+    target: 'store commands of all warm requests',
+    atMost: 0,
+    reached: ({ findings }) => spreadOf([findings.fleet?.warm?.commands].filter((count) => count !== undefined)),
+  },
+];
+
 const TARGETS: readonly Target[] = [
   { target: 'CPU of a small GET / floor', atMost: 1.05, reached: ratio('get-32', 'cpuUs', 'floor') },
   { target: 'CPU of a small GET / nginx', atMost: 2.8, reached: ratio('get-32', 'cpuUs', 'nginx') },
@@ -81,6 +114,7 @@ const TARGETS: readonly Target[] = [
     atMost: 0,
     reached: ({ findings }) => spreadOf(findings.cold.map(({ callers, result }) => callers - result.requests)),
   },
+  ...FLEET_TARGETS,
 ];
 
 export function judge(findings: Findings, figures: readonly Figures[]): Verdict[] {

@@ -17,6 +17,7 @@ export function renderReport(report: Report): string {
     sparse(report),
     idle(report),
     cold(report),
+    ...fleet(report),
     others(report),
     comparison(report),
     flags(report),
@@ -149,6 +150,29 @@ function cold({ findings }: Report): string {
   ]);
   const header = ['callers at once', 'token requests', 'failures', 's until all had their response', 'errors'];
   return `callers before there is a token (cold)\n\n${renderTable(header, rows)}`;
+}
+
+const FLEET_MODES = { fleet: 'a fleet', naive: 'a shared cache that nobody claims', alone: 'each alone' } as const;
+
+function fleet({ findings }: Report): string[] {
+  if (!findings.fleet) return [];
+  const { results, warm } = findings.fleet;
+  const rows = results.flatMap(({ mode, members, storeBytes, ...phases }) =>
+    (['cold', 'refresh', 'dead'] as const).map((phase) => {
+      const { tokenRequests, servedMs, commands, beats, failed } = phases[phase];
+      const { dead } = phases;
+      const who = phase === 'dead' ? `${dead.members}, each with ${dead.callers} callers` : String(members);
+      const costs = [number(servedMs), number(commands), number(beats), phase === 'cold' ? number(storeBytes) : '–'];
+      return [FLEET_MODES[mode], phase, who, String(tokenRequests), String(failed), ...costs];
+    }),
+  );
+  const header = [
+    ...['members are', 'event', 'members', 'token requests', 'without a token', 'ms until all have it'],
+    ...['commands a member', 'of it heartbeats', 'bytes in the store'],
+  ];
+  const count =
+    warm && `${warm.commands} commands for ${number(warm.requests)} warm requests, ${warm.beats} heartbeats\n`;
+  return [`members of a fleet at once (fleet)\n\n${renderTable(header, rows)}`, count ?? ''];
 }
 
 function others({ findings: { starts, package: size } }: Report): string {

@@ -1,5 +1,5 @@
 /** The table of workloads that put load on a subject. */
-import { PLAIN, type Shape, SMALL_BYTES, type Workload } from './workload.ts';
+import { FLEET, PLAIN, type Shape, SMALL_BYTES, type Workload } from './workload.ts';
 
 const GET: Shape = {
   method: 'GET',
@@ -56,6 +56,13 @@ export function loads(transferBytes: number): readonly Workload[] {
       title: 'GET, 32 connections, identity server down and up',
       job: GET,
       variants: [PLAIN, OUTAGE],
+      sidecarOnly: true,
+    },
+    {
+      name: 'fleet',
+      title: 'GET, 32 connections, as a member of a fleet and alone',
+      job: GET,
+      variants: [PLAIN, FLEET],
       sidecarOnly: true,
     },
   ];

@@ -4,7 +4,7 @@ import type { SidecarSetup } from '../subjects/subject.ts';
 
 /** Set-up of a subject for a workload; lanes with the same subject and variant share a process. */
 export interface Variant {
-  readonly name: 'plain' | 'tls' | 'refresh' | 'outage';
+  readonly name: 'plain' | 'tls' | 'refresh' | 'outage' | 'fleet';
   /** Lifetime of tokens in seconds. */
   readonly tokenLifetimeS?: number;
   /** Has its own identity server, which ends when the token is there. */
@@ -39,3 +39,5 @@ export interface Workload {
 /** Body size of the small response. */
 export const SMALL_BYTES = 686;
 export const PLAIN: Variant = { name: 'plain' };
+/** A member of a fleet; needs a store. */
+export const FLEET: Variant = { name: 'fleet' };

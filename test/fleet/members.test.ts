@@ -1,0 +1,93 @@
+// The list of members: from what the store holds, which may be false, to what is shown.
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { Secret } from '../../src/core/secret.ts';
+import type { Inspection } from '../../src/fleet/inspection.ts';
+import { type MemberView, outliers, readMembers } from '../../src/fleet/members.ts';
+import { createSealer } from '../../src/fleet/seal.ts';
+
+const newSealer = () => createSealer([new Secret(randomBytes(32).toString('base64url'))]);
+const [ONE, TWO] = ['1111111111111111', '2222222222222222'] as const;
+const NOW_S = 1_700_000_000;
+
+/** A store with these entries; `ages` in seconds. */
+function storeOf(details: Readonly<Record<string, string>>, ages: Readonly<Record<string, number>>): Inspection {
+  const replies: Readonly<Record<string, unknown>> = {
+    HGETALL: Object.entries(details).flat(),
+    ZRANGE: Object.entries(ages).map(([id, age]) => [id, String((NOW_S - age) * 1000)]),
+    TIME: [String(NOW_S), '0'],
+  };
+  const unused = () => Promise.reject(new Error('not expected'));
+  return {
+    prefix: 'aritma',
+    ask: async (command) => replies[command],
+    ...{ server: unused, run: unused, subscribe: unused, countTokens: unused },
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+const sealedBy = async (sealer: ReturnType<typeof newSealer>, id: string, content: object) =>
+  `${sealer.keyId}:${await sealer.seal({ name: `member ${id}`, generation: '0' }, content)}`;
+
+const CONTENT = { host: 'erp-1', version: '1.0.0', secrets: ['bbbbbbbb', 'aaaaaaaa', 'bbbbbbbb'] };
+
+describe('the members of a fleet', () => {
+  it('are listed with host, version, age by the clock of the store, and each secret once', async () => {
+    const sealer = newSealer();
+    const store = storeOf({ [ONE]: await sealedBy(sealer, ONE, CONTENT) }, { [ONE]: 7 });
+    expect(await readMembers(store, sealer)).toEqual([
+      {
+        ...{ id: ONE, keyId: sealer.keyId, ageS: 7 },
+        details: { host: 'erp-1', version: '1.0.0', secrets: ['aaaaaaaa', 'bbbbbbbb'] },
+      },
+    ]);
+  });
+
+  it('are listed by the ones heard of last, without those that are gone or have no time', async () => {
+    const sealer = newSealer();
+    const ids = [ONE, TWO, '3333333333333333', '4444444444444444'];
+    const details = await Promise.all(ids.map(async (id) => [id, await sealedBy(sealer, id, CONTENT)] as const));
+    const store = storeOf(Object.fromEntries(details), { [ONE]: 9, [TWO]: 1, 3333333333333333: 31 });
+    expect((await readMembers(store, sealer)).map(({ id }) => id)).toEqual([TWO, ONE]);
+  });
+
+  it.each<[string, (sealer: ReturnType<typeof newSealer>) => Promise<string>]>([
+    ['sealed with another key', () => sealedBy(newSealer(), ONE, CONTENT)],
+    ['of another member', (sealer) => sealedBy(sealer, TWO, CONTENT)],
+    ['of another form', (sealer) => sealedBy(sealer, ONE, { host: 5, version: '1', secrets: [] })],
+    ['too long for a host name', (sealer) => sealedBy(sealer, ONE, { ...CONTENT, host: 'x'.repeat(256) })],
+    ['not sealed', async () => 'aaaaaaaa:erp-1'],
+  ])('show nothing of details that are %s, but that there is a member', async (_what, make) => {
+    const sealer = newSealer();
+    const [member] = await readMembers(storeOf({ [ONE]: await make(sealer) }, { [ONE]: 1 }), sealer);
+    expect(member).toEqual({ id: ONE, keyId: expect.stringMatching(/^[0-9a-f]{8}$/), ageS: 1, details: undefined });
+  });
+
+  it('leave out what cannot be of a member', async () => {
+    const sealer = newSealer();
+    const good = await sealedBy(sealer, ONE, CONTENT);
+    const store = storeOf(
+      { '\u001b[2J': good, [ONE]: 'no colon', [TWO]: `${sealer.keyId}:${'x'.repeat(20_000)}` },
+      { '\u001b[2J': 1, [ONE]: 1, [TWO]: 1 },
+    );
+    expect(await readMembers(store, sealer)).toEqual([]);
+  });
+
+  it('show only fingerprints where secrets are said to be', async () => {
+    const sealer = newSealer();
+    const said = { ...CONTENT, secrets: ['aaaaaaaa', 'a whole secret', 5, null] };
+    const [member] = await readMembers(storeOf({ [ONE]: await sealedBy(sealer, ONE, said) }, { [ONE]: 1 }), sealer);
+    expect(member?.details?.secrets).toEqual(['aaaaaaaa']);
+  });
+});
+
+describe('those that differ from most', () => {
+  const member = (id: string, keyId: string): MemberView => ({ id, keyId, ageS: 0, details: undefined });
+
+  it('are the ones outside the largest group; where there is no value, nothing is compared', () => {
+    const members = [member('1', 'a'), member('2', 'b'), member('3', 'b'), member('4', 'c'), member('5', '')];
+    expect(outliers(members, ({ keyId }) => keyId || undefined).map(({ id }) => id)).toEqual(['1', '4']);
+    expect(outliers([], ({ keyId }) => keyId)).toEqual([]);
+    expect(outliers([member('1', 'a')], () => undefined)).toEqual([]);
+  });
+});

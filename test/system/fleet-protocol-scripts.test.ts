@@ -1,0 +1,167 @@
+/** The scripts in a real store, and the model of them that other tests use, do the same on random steps. */
+import { createHash } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { expect, it, onTestFinished } from 'vitest';
+import { SCRIPTS, type ScriptName } from '../../src/fleet/scripts.ts';
+import { describeWithRedis, startRedis } from '../support/fleet-redis.ts';
+import { ScriptModel } from '../support/fleet-script-model.ts';
+import { type Chance, chance } from '../support/seeded.ts';
+import { until } from '../support/until.ts';
+
+const STEPS = 1500;
+const KEYS = { token: '{n}:token', lock: '{n}:lock', last: '{n}:generation', verdict: '{n}:verdict' } as const;
+const MEMBERS = ['{m}:times', '{m}:details'] as const;
+/** Both run on the clock of this machine, one after the other. */
+const LATE_MS = 3000;
+
+interface Pair {
+  readonly redis: Redis;
+  readonly model: ScriptModel;
+}
+
+/** Replies with the times and generations that are near enough made equal. */
+function alike(real: unknown, modelled: unknown): unknown {
+  if (Array.isArray(real) && Array.isArray(modelled)) return real.map((one, index) => alike(one, modelled[index]));
+  const isNear = Math.abs(Number(real) - Number(modelled)) <= LATE_MS;
+  return isNear && Number(real) > 1000 ? modelled : real;
+}
+
+async function sameReply({ redis, model }: Pair, script: ScriptName, keys: readonly string[], args: readonly string[]) {
+  const real = await redis.eval(SCRIPTS[script], keys.length, ...keys, ...args).catch(() => 'error');
+  let modelled: unknown;
+  try {
+    modelled = model.run(script, keys, args);
+  } catch {
+    modelled = 'error';
+  }
+  expect(alike(real, modelled), `${script} ${keys.join(' ')} ${args.join(' ').slice(0, 200)}`).toEqual(modelled);
+  return real;
+}
+
+async function sameState({ redis, model }: Pair): Promise<void> {
+  for (const key of [...Object.values(KEYS), ...MEMBERS]) {
+    const [type, left] = [await redis.type(key), await redis.pttl(key)];
+    const value = model.get(key);
+    expect([key, type === 'none', type === 'string'], key).toEqual([
+      key,
+      value === undefined,
+      typeof value === 'string',
+    ]);
+    expect(Math.abs(left - model.pttl(key)), `life of ${key}`).toBeLessThanOrEqual(LATE_MS);
+    if (type === 'string' && key !== KEYS.last) expect(await redis.get(key), key).toBe(value);
+  }
+}
+
+/** What somebody else may put there. */
+async function disturb({ redis, model }: Pair, dice: Chance): Promise<void> {
+  const key = dice.pick([KEYS.token, KEYS.lock, KEYS.last, KEYS.verdict]);
+  const now = Date.now();
+  const value = dice.pick([
+    '',
+    'garbage',
+    `${now}:x`,
+    `${now + 3_600_000}:y`,
+    `${now + 1e9}:z`,
+    '999999999999999',
+    '1e300',
+    '12:old',
+    'x'.repeat(40_000),
+  ]);
+  const px = dice.pick([0, 25_000, 90_000_000]);
+  switch (dice.pick(['delete', 'set', 'type'])) {
+    case 'delete':
+      await redis.del(key);
+      return model.delete(key);
+    case 'type':
+      await redis.del(key);
+      await redis.hset(key, 'a', 'b');
+      return model.set(key, new Map([['a', 'b']]));
+    default:
+      await (px ? redis.set(key, value, 'PX', px) : redis.set(key, value));
+      return model.set(key, value, px || undefined);
+  }
+}
+
+class Steps {
+  readonly #pair: Pair;
+  readonly #dice: Chance;
+  #generation = 0;
+  #holder = 'nobody';
+
+  constructor(pair: Pair, dice: Chance) {
+    this.#pair = pair;
+    this.#dice = dice;
+  }
+
+  async one(step: number): Promise<void> {
+    const dice = this.#dice;
+    const holder = dice.happens(0.7) ? this.#holder : 'somebody:9';
+    switch (dice.pick(['acquire', 'acquire', 'acquire', 'hold', 'put', 'put', 'giveUp', 'beat', 'disturb'])) {
+      case 'acquire':
+        return this.#acquire(step);
+      case 'hold':
+        return void (await sameReply(this.#pair, 'hold', [KEYS.lock], [holder, '35000']));
+      case 'put': {
+        const generation = String(this.#generation + dice.pick([0, 0, 0, -5, 5]));
+        const args = [holder, generation, `${generation}:sealed-${step}`, '45000', 'news', `put-${step}`];
+        return void (await sameReply(this.#pair, 'put', [KEYS.token, KEYS.lock], args));
+      }
+      case 'giveUp': {
+        const verdict = dice.happens(0.5) ? `${this.#generation}:refused-${step}` : '';
+        const args = [holder, verdict, '20000', '15000', 'news', `gave-up-${step}`];
+        return void (await sameReply(this.#pair, 'giveUp', [KEYS.lock, KEYS.verdict], args));
+      }
+      case 'beat': {
+        const args = [dice.pick(['a', 'b', 'c', '']), 'details', '30000'];
+        return void (await sameReply(this.#pair, 'beat', MEMBERS, args));
+      }
+      default:
+        return disturb(this.#pair, dice);
+    }
+  }
+
+  async #acquire(step: number): Promise<void> {
+    const { redis, model } = this.#pair;
+    const dice = this.#dice;
+    const known = dice.pick([0, this.#generation, this.#generation - 1, this.#generation + 1, 1e16]);
+    const bad = (key: string) => {
+      const value = model.get(key);
+      return typeof value === 'string' && dice.happens(0.3) ? createHash('sha1').update(value).digest('hex') : '';
+    };
+    const lockMs = dice.pick(['0', '50000', '50000']);
+    const args = [String(known), `member:${step}`, '40000', lockMs, bad(KEYS.token), bad(KEYS.verdict)];
+    const reply = await sameReply(this.#pair, 'acquire', Object.values(KEYS), args);
+    if (!Array.isArray(reply) || reply[0] !== 'claimed') return;
+    this.#holder = `member:${step}`;
+    this.#generation = Number(reply[1]);
+    // The clocks were read one after the other.
+    model.set(KEYS.last, (await redis.get(KEYS.last)) ?? '', 172_800_000);
+  }
+}
+
+describeWithRedis('the scripts and their model', () => {
+  it(`reply the same and leave the same, ${STEPS} random steps of each of four seeds`, async () => {
+    await using server = await startRedis();
+    const redis = new Redis(server.port, '127.0.0.1');
+    const listener = new Redis(server.port, '127.0.0.1');
+    onTestFinished(() => {
+      redis.disconnect();
+      listener.disconnect();
+    });
+    const [heard, published]: [string[], string[]] = [[], []];
+    await listener.subscribe('news');
+    listener.on('message', (_, message) => heard.push(message));
+    for (const seed of [1, 2, 3, 4]) {
+      await redis.flushall();
+      const model = new ScriptModel(Date.now, (message) => published.push(message));
+      const steps = new Steps({ redis, model }, chance(seed, 'scripts'));
+      for (let step = 0; step < STEPS; step += 1) {
+        await steps.one(step);
+        await sameState({ redis, model });
+      }
+    }
+    await until('all messages', () => heard.length >= published.length);
+    expect(heard).toEqual(published);
+    expect(published.length).toBeGreaterThan(100);
+  });
+});

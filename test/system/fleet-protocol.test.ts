@@ -1,0 +1,203 @@
+/** Sidecars that share a real store: who asks the identity server, and what somebody who reads the store can see. */
+
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { describeWithRedis, type RedisServer, startRedis } from '../support/fleet-redis.ts';
+import { createFolder, type Folder } from '../support/folder.ts';
+import { startTestSidecar, type TestSidecar, type TestSidecarOptions } from '../support/sidecar.ts';
+import { grant, json, startTokenServer, type TokenServer } from '../support/token-server.ts';
+import { until } from '../support/until.ts';
+import { startUpstream } from '../support/upstream.ts';
+
+interface World {
+  readonly redis: RedisServer;
+  readonly tokens: TokenServer;
+  readonly folder: Folder;
+  /** Starts sidecars at once. @param keys names of their keys, in order */
+  start(count: number, options?: Partial<TestSidecarOptions>, keys?: readonly string[]): Promise<TestSidecar[]>;
+}
+
+async function createWorld(redis: RedisServer): Promise<World> {
+  const [tokens, upstream, folder] = [
+    await startTokenServer(),
+    await startUpstream(() => 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'),
+    createFolder(),
+  ];
+  const sidecars: TestSidecar[] = [];
+  onTestFinished(async () => {
+    await Promise.all(sidecars.map((sidecar) => sidecar.stop()));
+    await Promise.all([tokens.close(), upstream[Symbol.asyncDispose]()]);
+    folder[Symbol.dispose]();
+  });
+  const files = new Map<string, string>();
+  const fileOf = (name: string) => {
+    const file = files.get(name) ?? folder.write(`key-${name}`, randomBytes(32).toString('base64url'));
+    files.set(name, file);
+    return { file };
+  };
+  return {
+    ...{ redis, tokens, folder },
+    async start(count, options = {}, keys = ['one']) {
+      const fleet = { url: `redis://127.0.0.1:${redis.port}`, keys: keys.map(fileOf) };
+      const one = { upstream: upstream.url, tokenEndpoint: tokens.url, ...options };
+      const config = { token: { attemptTimeout: '1s' }, ...one.config, fleet };
+      const started = await Promise.all(Array.from({ length: count }, () => startTestSidecar({ ...one, config })));
+      sidecars.push(...started);
+      return started;
+    },
+  };
+}
+
+/** Statuses of one call through each. */
+async function callAll(sidecars: readonly TestSidecar[]): Promise<number[]> {
+  const responses = await Promise.all(
+    sidecars.map(({ url }) => fetch(`${url}/api/x`, { signal: AbortSignal.timeout(20_000) })),
+  );
+  return Promise.all(responses.map(async (response) => response.arrayBuffer().then(() => response.status)));
+}
+
+const allFine = (sidecars: readonly TestSidecar[]) => sidecars.map(() => 200);
+
+describeWithRedis('sidecars that share a store', () => {
+  it('that start together send one token request, and later ones none, also after FLUSHALL of what others hold', async () => {
+    await using redis = await startRedis();
+    const world = await createWorld(redis);
+    const sidecars = await world.start(12);
+    expect(await callAll(sidecars)).toEqual(allFine(sidecars));
+    const more = await world.start(2);
+    expect(await callAll(more)).toEqual(allFine(more));
+    expect(world.tokens.calls).toHaveLength(1);
+    await redis.command('FLUSHALL');
+    expect(await callAll(sidecars)).toEqual(allFine(sidecars));
+    expect(world.tokens.calls).toHaveLength(1);
+  });
+
+  it('wait for a lock whose holder was killed, and one of them fetches', async () => {
+    await using redis = await startRedis();
+    const world = await createWorld(redis);
+    await world.start(1).then(callAll);
+    const keys = (await redis.command('KEYS', '*:token')).split('\n');
+    const [token = ''] = keys;
+    await redis.command('DEL', token);
+    await redis.command('SET', token.replace(':token', ':lock'), 'killed:1', 'PX', '1500');
+    const sidecars = await world.start(6);
+    expect(await callAll(sidecars)).toEqual(allFine(sidecars));
+    expect(world.tokens.calls).toHaveLength(2);
+  });
+
+  it('refuse what somebody else puts there, use their own, and overwrite it', async () => {
+    await using redis = await startRedis();
+    const world = await createWorld(redis);
+    await world.start(1).then(callAll);
+    const [token = ''] = (await redis.command('KEYS', '*:token')).split('\n');
+    const planted = `${Date.now() + 60_000}:eyJhbGciOiJkaXIifQ..a.b.c`;
+    await redis.command('SET', token, planted, 'PX', '60000');
+    const [second] = await world.start(1);
+    expect(await callAll([second as TestSidecar])).toEqual([200]);
+    expect(world.tokens.calls).toHaveLength(2);
+    await until('overwritten', async () => (await redis.command('GET', token)) !== planted);
+    const third = await world.start(1);
+    expect(await callAll(third)).toEqual([200]);
+    expect(world.tokens.calls).toHaveLength(2);
+  });
+
+  it('with keys [old], [new, old] and [new] in a row send one token request', async () => {
+    await using redis = await startRedis();
+    const world = await createWorld(redis);
+    for (const keys of [['old'], ['new', 'old'], ['old'], ['new', 'old'], ['new'], ['new']]) {
+      const sidecars = await world.start(1, {}, keys);
+      expect(await callAll(sidecars)).toEqual([200]);
+    }
+    expect(world.tokens.calls).toHaveLength(1);
+  });
+});
+
+const PLANTED = {
+  token: 'planted-token-which-nobody-may-read',
+  secret: 'planted-secret-which-nobody-may-read',
+  client: 'planted-client-id',
+  scope: 'planted-scope',
+  host: hostname(),
+  path: '/connect/token',
+} as const;
+
+/** What is found, as it is or in base64. */
+function found(bytes: Buffer): string[] {
+  const text = bytes.toString('latin1');
+  const parts = (text.match(/[A-Za-z0-9_+/-]{16,}/g) ?? []).map((part) =>
+    Buffer.from(part, 'base64').toString('latin1'),
+  );
+  const all = [text, ...parts].join('\n');
+  return Object.entries(PLANTED).flatMap(([what, value]) => {
+    const forms = [value, Buffer.from(value).toString('hex'), Buffer.from(value).toString('base64url')];
+    return forms.some((form) => all.includes(form)) ? [what] : [];
+  });
+}
+
+const filesIn = (folder: string) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+
+/** Everything that the store shows and writes. */
+async function recordOf(redis: RedisServer, folder: Folder) {
+  const monitor = spawn('redis-cli', ['-p', String(redis.port), 'MONITOR'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const shown: Buffer[] = [];
+  monitor.stdout.on('data', (chunk: Buffer) => shown.push(chunk));
+  await once(monitor.stdout, 'data');
+  onTestFinished(async () => {
+    if (monitor.exitCode !== null) return;
+    monitor.kill();
+    await once(monitor, 'exit');
+  });
+  return async () => {
+    const dump = join(folder.path, 'dump.rdb');
+    await redis.command('--rdb', dump);
+    const [, written = ''] = (await redis.command('CONFIG', 'GET', 'dir')).split('\n');
+    const logs = filesIn(join(written, 'appendonlydir')).map((entry) =>
+      readFileSync(join(entry.parentPath, entry.name)),
+    );
+    return { dump: readFileSync(dump), monitor: Buffer.concat(shown), log: Buffer.concat(logs) };
+  };
+}
+
+describeWithRedis('the store', () => {
+  it('never shows token, secret, client id, scope or host: not in a dump, in MONITOR or in its append-only file', async () => {
+    await using redis = await startRedis({
+      args: [
+        '--appendonly',
+        'yes',
+        '--appendfsync',
+        'always',
+        '--rdbcompression',
+        'no',
+        '--repl-diskless-sync-delay',
+        '0',
+      ],
+    });
+    const world = await createWorld(redis);
+    const read = await recordOf(redis, world.folder);
+    const credential = { scope: PLANTED.scope };
+    const options = { clientId: PLANTED.client, secret: PLANTED.secret, credential };
+    world.tokens.answerWith(json(400, { error: 'invalid_client' }));
+    await world.start(2, options);
+    await until('a verdict', async () => (await redis.command('KEYS', '*verdict*')) !== '');
+    world.tokens.answerWith(grant(PLANTED.token));
+    // Another secret: not told no.
+    const sidecars = await world.start(3, { ...options, secret: `${PLANTED.secret}-2` }, ['one']);
+    expect(await callAll(sidecars)).toEqual(allFine(sidecars));
+    const taken = await world.start(2, { ...options, secret: `${PLANTED.secret}-2` }, ['two', 'one']);
+    expect(await callAll(taken)).toEqual(allFine(taken));
+    const record = await read();
+    for (const [where, bytes] of Object.entries(record)) {
+      expect(bytes.toString('latin1'), where).toContain(':token');
+      expect(found(bytes), where).toEqual([]);
+    }
+    // The control: what is put there unsealed is seen in each.
+    await redis.command('SET', 'control', Object.values(PLANTED).join(' '));
+    for (const bytes of Object.values(await read())) expect(found(bytes)).toEqual(Object.keys(PLANTED));
+  });
+});
