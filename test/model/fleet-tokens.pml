@@ -17,7 +17,7 @@
 #endif
 
 /* The states in member-steps.h. */
-mtype = { s_rest, s_looking, s_waiting, s_down, s_fetching, s_fetchingAlone, s_obtaining, s_putting, s_failing, s_givingUp,
+mtype = { s_rest, s_looking, s_waiting, s_down, s_claiming, s_fetching, s_fetchingAlone, s_obtaining, s_putting, s_failing, s_givingUp,
   s_behind, s_peeking };
 
 #define WRONG 0
@@ -27,12 +27,12 @@ mtype = { s_rest, s_looking, s_waiting, s_down, s_fetching, s_fetchingAlone, s_o
 /* The store. A lock is the claim that it was given for: a generation, and the member. */
 typedef Store {
   byte token;      /* generation, 0 = none */
-  bool unreadable; /* what is there cannot be opened */
+  bool isBad;      /* what is there cannot be opened */
   byte lock;       /* generation, 0 = free */
   byte holder;
   bool paused;     /* its holder has given up; it expires soon */
   byte last;       /* the generation given last */
-  bool refused[2]  /* by secret */
+  byte refused[2]  /* by secret: the generation of the request that was refused; 0 = none */
 };
 Store store;
 /* A replica that the last write has not reached. */
@@ -52,7 +52,8 @@ byte known[MEMBERS];     /* #known of the program */
 byte used[MEMBERS];      /* the newest generation used */
 bool isOver[MEMBERS];    /* the token of that generation was refused by an API, or replaced by one without generation */
 bit secret[MEMBERS];
-bit asked[MEMBERS];      /* the secret of the token request that is on its way */
+bit asked[MEMBERS];      /* the secret when the lock was claimed; the request that follows may have a newer one */
+byte bad[MEMBERS];       /* generation of a value that this member could not open: counts as absent */
 byte claim[MEMBERS];     /* the generation of that request */
 byte waitsFor[MEMBERS];  /* generation of the lock, NOBODY = look at once */
 bool hasWaited[MEMBERS]; /* for an earlier lock in the same flight */
@@ -89,17 +90,17 @@ c_decl { static unsigned char shown[256]; }
   SHOW(__COUNTER__, #part "_" #from "_" #event); assert(part[m] == s_##from); part[m] = NAME(part##_##from##_##event)
 
 inline copyStore(to, from) {
-  to.token = from.token; to.unreadable = from.unreadable;
+  to.token = from.token; to.isBad = from.isBad;
   to.lock = from.lock; to.holder = from.holder; to.paused = from.paused;
   to.last = from.last;
   to.refused[0] = from.refused[0]; to.refused[1] = from.refused[1]
 }
 
 inline wipe(what) {
-  what.token = 0; what.unreadable = false;
+  what.token = 0; what.isBad = false;
   what.lock = 0; what.holder = NOBODY; what.paused = false;
   what.last = 0;
-  what.refused[0] = false; what.refused[1] = false
+  what.refused[0] = 0; what.refused[1] = 0
 }
 
 /* Before each write of the store: the replica gets what was written before. */
@@ -148,20 +149,12 @@ inline use(generation) {
   hasToken[m] = true; wants[m] = false
 }
 
-/* Meanwhile another look may have brought a newer token than this one; then that stays in use. */
+/* A fetch that has begun meanwhile finds it by itself. */
 #ifdef MISTAKE_LATE_TOKEN
-#define IS_NEWEST(generation) true
 #define USE_PEEKED true
 #else
-#define IS_NEWEST(generation) (generation > used[m] || !hasToken[m])
-#define USE_PEEKED (peeked[m] > used[m])
+#define USE_PEEKED (flight[m] == s_rest && peeked[m] > known[m])
 #endif
-inline useNewest(generation) {
-  if
-  :: IS_NEWEST(generation) -> use(generation)
-  :: else -> wants[m] = false
-  fi
-}
 
 /* While nothing has gone wrong, one member asks, and only for what nobody has obtained yet. */
 inline checkTheOnlyRequest() {
@@ -174,37 +167,55 @@ inline checkTheOnlyRequest() {
   fi
 }
 
+#define IS_SPOILT (store.isBad && store.token == bad[m])
+#define IS_NEWER (store.token > known[m] && !IS_SPOILT)
+
 /* ACQUIRE of scripts.ts: gives the generation to the lock. */
 inline takeLock() {
   replicate();
   store.last = larger(store.last, known[m]);
   store.last = (!isBehind && clock > store.last -> clock : store.last) + 1;
   clock = larger(clock, store.last);
-  store.lock = store.last; store.holder = m; store.paused = false
+  store.lock = store.last; store.holder = m; store.paused = false;
+  if
+  :: IS_SPOILT -> store.token = 0; store.isBad = false
+  :: else
+  fi
 }
 
-#define IS_REFUSED store.refused[VERDICT(secret[m])]
+#define IS_REFUSED (store.refused[VERDICT(secret[m])] > known[m])
 
 /* A look of a flight, and what the member does with the reply. Only a token can wait meanwhile: it must be opened. */
 inline look() {
   if
-  :: store.token > known[m] && !store.unreadable -> found[m] = store.token
-  :: store.token > known[m] && store.unreadable -> go(flight, looking, unreadable); known[m] = store.token; waitsFor[m] = NOBODY
-  :: store.token <= known[m] && IS_REFUSED ->
+  :: IS_NEWER && !store.isBad -> found[m] = store.token
+  :: IS_NEWER && store.isBad -> go(flight, looking, useless); bad[m] = store.token; waitsFor[m] = NOBODY
+  /* It ends too soon. */
+  :: IS_NEWER && faults > 0 -> fault(); go(flight, looking, useless); known[m] = store.token; waitsFor[m] = NOBODY
+  :: !IS_NEWER && IS_REFUSED ->
     /* Told no because of a secret that the identity server would take: somebody else's. */
     assert(secret[m] == WRONG);
     go(flight, looking, refused); wasToldNo[m] = true; hasWaited[m] = false
-  :: store.token <= known[m] && !IS_REFUSED && store.lock != 0 ->
+  :: !IS_NEWER && !IS_REFUSED && store.lock != 0 ->
     go(flight, looking, busy); waitsFor[m] = store.lock
-  :: store.token <= known[m] && !IS_REFUSED && store.lock == 0 ->
+  :: !IS_NEWER && !IS_REFUSED && store.lock == 0 ->
     takeLock();
     go(flight, looking, claimed); claim[m] = store.lock; asked[m] = secret[m]; hasWaited[m] = false;
+    /* Lost, it is a lock that expires under its holder. */
+    go(flight, claiming, hold);
     checkTheOnlyRequest()
   /* The command is lost, or its reply. */
   :: faults > 0 -> fault(); go(flight, looking, unanswered)
-  :: faults > 0 && store.lock == 0 -> takeLock(); fault(); go(flight, looking, unanswered)
+  :: faults > 0 && !IS_NEWER && store.lock == 0 -> takeLock(); fault(); go(flight, looking, unanswered)
   fi
 }
+
+/* The secrets are those of the claim; if they are others now, nobody knows which were refused. */
+#ifdef MISTAKE_LATER_SECRET
+#define NOTES_REFUSAL (asked[m] == WRONG || secret[m] == WRONG)
+#else
+#define NOTES_REFUSAL (asked[m] == WRONG && secret[m] == WRONG)
+#endif
 
 /* A write that comes late never ends the lock of another request. */
 inline checkItsOwnLock() {
@@ -223,7 +234,7 @@ inline put() {
   if
   :: isStored ->
     assert(sentClaim[m] > store.token);
-    store.token = sentClaim[m]; store.unreadable = false
+    store.token = sentClaim[m]; store.isBad = false
   :: else
   fi
 }
@@ -234,7 +245,7 @@ inline giveUp() {
   if :: isStored -> checkItsOwnLock() :: else fi;
   if
   :: isStored && sent[m] == note_refusal ->
-    replicate(); store.refused[VERDICT(sentSecret[m])] = true; free()
+    replicate(); store.refused[VERDICT(sentSecret[m])] = sentClaim[m]; free()
   :: isStored && sent[m] == note_failure -> replicate(); store.paused = true
   :: else
   fi
@@ -251,37 +262,34 @@ end:
   :: atomic { flight[m] == s_rest && wants[m] && !wasToldNo[m] -> go(flight, rest, want);
 ask:  look() }
   :: atomic { flight[m] == s_looking ->
-      go(flight, looking, token); known[m] = larger(found[m], known[m]); useNewest(found[m]); found[m] = 0; hasWaited[m] = false }
+      go(flight, looking, token); known[m] = found[m]; use(found[m]); found[m] = 0; hasWaited[m] = false }
   /* By news, or by the timer: the lock has gone. */
   :: atomic { flight[m] == s_waiting && waitsFor[m] != store.lock ->
       go(flight, waiting, look); hasWaited[m] = hasWaited[m] || waitsFor[m] != NOBODY; waitsFor[m] = 0; goto ask }
-  /* The deadline is beyond the life of one lock. */
-  :: atomic { flight[m] == s_waiting && waitsFor[m] == store.lock && (hasWaited[m] || store.paused) ->
-      disturb(); go(flight, waiting, alone); hasWaited[m] = false; waitsFor[m] = 0 }
+  /* The deadline, which is beyond the life of one lock: others have failed, or it was another's only try. */
+  :: atomic { flight[m] == s_waiting && waitsFor[m] == store.lock && hasWaited[m] ->
+      go(flight, waiting, timedOut); hasWaited[m] = false; waitsFor[m] = 0 }
+  :: atomic { flight[m] == s_waiting && waitsFor[m] == store.lock && !hasWaited[m] && store.paused ->
+      disturb(); go(flight, waiting, alone); waitsFor[m] = 0 }
   :: atomic { flight[m] == s_down && !isSpread[m] -> isSpread[m] = true; go(flight, down, look); goto ask }
   :: atomic { flight[m] == s_down && isSpread[m] -> go(flight, down, alone); hasWaited[m] = false }
 
   /* The identity server responds. */
-  :: atomic { flight[m] == s_fetching && write[m] == s_rest && asked[m] == RIGHT ->
+  :: atomic { flight[m] == s_fetching && write[m] == s_rest && (asked[m] == RIGHT || secret[m] == RIGHT) ->
       go(flight, fetching, obtained); go(write, rest, obtained);
-      useNewest(claim[m]); isSpread[m] = true;
+      use(claim[m]); isSpread[m] = true;
       newest = (isCalm && claim[m] > newest -> claim[m] : newest);
 #ifndef MISTAKE_KNOWN_LATE
       known[m] = larger(claim[m], known[m]);
 #endif
       go(write, obtaining, put); sent[m] = store_token; sentClaim[m] = claim[m]; claim[m] = 0; asked[m] = 0 }
-  :: atomic { flight[m] == s_fetching && write[m] == s_rest && (asked[m] == WRONG || faults > 0) ->
+  :: atomic { flight[m] == s_fetching && write[m] == s_rest && (asked[m] == WRONG || secret[m] == WRONG || faults > 0) ->
       go(flight, fetching, failed); go(write, rest, failed); go(write, failing, giveUp);
       sentClaim[m] = claim[m];
       if
-      :: asked[m] == WRONG ->
-        sent[m] = note_refusal;
-#ifdef MISTAKE_LATER_SECRET
-        sentSecret[m] = secret[m]
-#else
-        sentSecret[m] = asked[m]
-#endif
-      :: else -> faults--; sent[m] = note_failure
+      :: NOTES_REFUSAL -> sent[m] = note_refusal; sentSecret[m] = asked[m]
+      :: !NOTES_REFUSAL -> sent[m] = note_failure;
+        faults = (asked[m] == RIGHT && secret[m] == RIGHT -> faults - 1 : faults)
       fi;
       claim[m] = 0; asked[m] = 0 }
   :: atomic { flight[m] == s_fetchingAlone && secret[m] == RIGHT ->
@@ -317,22 +325,20 @@ ask:  look() }
       if :: endWrite() :: skip fi }
 
   /* A look without a caller. */
-  :: atomic { peek[m] == s_behind || (peek[m] == s_rest && hasToken[m] && store.token > known[m]) ->
+  :: atomic { peek[m] == s_behind || (peek[m] == s_rest && hasToken[m] && IS_NEWER) ->
       if
       :: peek[m] == s_behind -> go(peek, behind, peek)
       :: else -> go(peek, rest, peek)
       fi;
       if
-      :: store.token > known[m] && !store.unreadable -> peeked[m] = store.token
-      :: store.token > known[m] && store.unreadable -> go(peek, peeking, unusable); known[m] = store.token
-      :: store.token <= known[m] -> go(peek, peeking, nothing)
+      :: IS_NEWER && !store.isBad -> peeked[m] = store.token
+      :: IS_NEWER && store.isBad -> go(peek, peeking, unusable); bad[m] = store.token
+      :: !IS_NEWER -> go(peek, peeking, nothing)
       :: faults > 0 -> fault(); go(peek, peeking, peekUnanswered)
       fi }
   :: atomic { peek[m] == s_peeking && USE_PEEKED ->
       go(peek, peeking, taken);
-      /* News were lost, or it would be the flight that takes it. */
-      if :: flight[m] == s_waiting -> disturb() :: else fi;
-      known[m] = larger(peeked[m], known[m]); use(peeked[m]); peeked[m] = 0 }
+      known[m] = peeked[m]; use(peeked[m]); peeked[m] = 0 }
   :: atomic { peek[m] == s_peeking && !USE_PEEKED ->
       go(peek, peeking, unusable); peeked[m] = 0 }
   od
@@ -377,7 +383,7 @@ inline restart() {
   fi;
   write[m] = s_rest; peek[m] = s_rest;
   wants[m] = true; wasToldNo[m] = false; hasToken[m] = false;
-  known[m] = 0; used[m] = 0; isOver[m] = false;
+  known[m] = 0; bad[m] = 0; used[m] = 0; isOver[m] = false;
   claim[m] = 0; asked[m] = 0; waitsFor[m] = 0; hasWaited[m] = false; isSpread[m] = false; found[m] = 0; peeked[m] = 0;
   endWrite();
   /* It is another holder now. */
@@ -406,12 +412,12 @@ proctype World() {
   :: atomic { faults > 0 -> replicate(); wipe(store); fault() }
   :: atomic { faults > 0 -> copyStore(store, replica); fault(); if :: isBehind = true :: skip fi }
   /* Somebody spoils the value. */
-  :: atomic { faults > 0 && store.token != 0 && !store.unreadable -> store.unreadable = true; fault() }
+  :: atomic { faults > 0 && store.token != 0 && !store.isBad -> store.isBad = true; fault() }
   /* A lock expires under its holder, which sleeps or takes too long. */
   :: atomic { faults > 0 && store.lock != 0 && CAN_EXPIRE && isHeldBy(store.holder) -> expire(); fault() }
-  :: atomic { faults > 0 && store.refused[WRONG] -> store.refused[WRONG] = false; fault() }
-  /* The member with the wrong secret gets the right one. */
-  :: atomic { faults > 0 && secret[2] == WRONG -> secret[2] = RIGHT; wasToldNo[2] = false; fault() }
+  :: atomic { faults > 0 && store.refused[WRONG] != 0 -> store.refused[WRONG] = 0; fault() }
+  /* A member gets another secret. */
+  :: atomic { faults > 0 -> secret[2] = 1 - secret[2]; wasToldNo[2] = false; fault() }
   :: break
   od
 }

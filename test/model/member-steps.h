@@ -8,17 +8,19 @@
 #define flight_rest_want looking
 
 #define flight_looking_token rest
-#define flight_looking_unreadable waiting
+#define flight_looking_useless waiting
 #define flight_looking_refused rest
-#define flight_looking_claimed fetching
+#define flight_looking_claimed claiming
 #define flight_looking_busy waiting
 #define flight_looking_unanswered down
 
 #define flight_waiting_look looking
 #define flight_waiting_alone fetchingAlone
+#define flight_waiting_timedOut rest
 #define flight_down_look looking
 #define flight_down_alone fetchingAlone
 
+#define flight_claiming_hold fetching
 #define flight_fetching_obtained rest
 #define flight_fetching_failed rest
 #define flight_fetchingAlone_obtainedAlone rest
