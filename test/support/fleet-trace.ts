@@ -8,9 +8,10 @@ import { Secret } from '../../src/core/secret.ts';
 import type { ScriptName } from '../../src/fleet/scripts.ts';
 import type { Sealer } from '../../src/fleet/seal.ts';
 import { SharedToken } from '../../src/fleet/shared-token.ts';
+import type { Replaced } from '../../src/oauth/token.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { createFakeClock, type FakeClock } from './clock.ts';
-import { FaultyStore } from './fleet-faulty-store.ts';
+import { type Command, FaultyStore, TIMEOUT_MS } from './fleet-faulty-store.ts';
 import { type Chance, chance } from './seeded.ts';
 
 /** `part_from_event` → the state after it. */
@@ -98,6 +99,7 @@ interface MemberOptions {
 const SEALER: Sealer = {
   keyId: 'none',
   name: (parts) => JSON.stringify(parts),
+  olderNames: () => [],
   seal: (_, content) => Promise.resolve(JSON.stringify(content)),
   open: (_, sealed) => Promise.resolve(sealed.startsWith('{') ? { content: JSON.parse(sealed) } : 'key'),
 };
@@ -108,6 +110,7 @@ class Member {
   isEnding = false;
   readonly #options: MemberOptions;
   #life = 0;
+  #claims = 0;
   #token: SharedToken | undefined;
   #isRight: boolean;
   /** The flight has a lock. */
@@ -130,12 +133,16 @@ class Member {
     };
     const token = new SharedToken({
       ...{ clock, sealer: SEALER, random: () => random.next(), prefix: 'p', channel: 'c', parts: ['token'] },
-      ...{ member: `${name}-${life}`, attemptMs: ATTEMPT_MS, host: undefined },
+      ...{ attemptMs: ATTEMPT_MS, timeoutMs: TIMEOUT_MS, host: undefined },
+      secrets: () => [this.#isRight ? 'right' : 'wrong'],
+      newHolder: () => {
+        this.#claims += 1;
+        return `${name}:${this.#claims}`;
+      },
       onToken: () => undefined,
       onRejected: () => undefined,
-      store: { run: (script, keys, args) => this.#run(note, script, keys, args) },
+      store: { run: (...command) => this.#run(note, command) },
     });
-    token.secrets = () => [this.#isRight ? 'right' : 'wrong'];
     token.subscribe(() => this.#peekTaken());
     this.#token = token;
     this.#isClaimed = false;
@@ -158,16 +165,21 @@ class Member {
   /** Wants a token, again and again: a first one, or another than the one it has. */
   async #live(token: SharedToken, note: (step: string) => void, isAlive: () => boolean): Promise<void> {
     const { random } = this.#options;
+    let replaced: Replaced | undefined;
     while (isAlive()) {
       note('want');
-      await token.fetch(
+      const response = await token.fetch(
         () => this.#own(note),
         () => (random.happens(0.5) ? Promise.resolve() : new Promise(() => undefined)),
+        replaced,
       );
+      if (response.kind === 'token')
+        replaced = { authorization: response.authorization, isRefused: random.happens(0.5) };
+      else if (response.result === 'timeout') note('timedOut');
       if (this.#isOpening) note('token');
       this.#isOpening = false;
       await this.#pass(random.happens(0.5) ? random.between(1, 300) : random.between(300, 20_000));
-      if (random.happens(0.1)) this.#isRight = true;
+      if (random.happens(0.1)) this.#isRight = !this.#isRight;
     }
   }
 
@@ -181,7 +193,7 @@ class Member {
     await this.#pass(random.happens(0.2) ? random.between(9000, 15_000) : random.between(20, 800));
     if (!isRight || random.happens(0.2)) {
       note(`failed${suffix}`);
-      return isRight ? { kind: 'unavailable', result: 'timeout' } : { kind: 'rejected', result: 'invalid_client' };
+      return isRight ? { kind: 'unavailable', result: 'network' } : { kind: 'rejected', result: 'invalid_client' };
     }
     note(`obtained${suffix}`);
     const authorization = new Secret(`Bearer ${random.between(1, 1e9)}`);
@@ -190,26 +202,22 @@ class Member {
 
   /** The flight goes on: what it was given before was of no use. */
   #startFrom(step: string, note: (step: string) => void): void {
-    if (this.#isOpening) note('unreadable');
+    if (this.#isOpening) note('useless');
     this.#isOpening = false;
     if (!this.#isClaimed) note(step);
   }
 
-  async #run(
-    note: (step: string) => void,
-    script: ScriptName,
-    keys: readonly string[],
-    args: readonly string[],
-  ): Promise<unknown> {
+  async #run(note: (step: string) => void, command: Command): Promise<unknown> {
     const { store, forge, name } = this.#options;
+    const [script, , args] = command;
     const isPeek = script === 'acquire' && args[3] === '0';
     if (isPeek) note('peek');
     else if (script !== 'acquire') note(script);
     else if (this.steps.at(-1) !== 'want' || this.#isOpening) this.#startFrom('look', note);
-    const reply = await store.run(name, { script, keys, args });
+    const reply = await store.run(name, command);
     if (isPeek) this.#notePeek(note, reply);
     else if (script === 'acquire') this.#noteLook(note, reply);
-    else note(WRITTEN[script]?.[String(reply)] ?? `${script} ${reply}`);
+    else if (script !== 'hold') note(WRITTEN[script]?.[String(reply)] ?? `${script} ${reply}`);
     return forge(script, reply);
   }
 
@@ -217,7 +225,7 @@ class Member {
     const kind = Array.isArray(reply) ? String(reply[0]) : 'unanswered';
     this.#isClaimed = kind === 'claimed';
     this.#isOpening = kind === 'token';
-    if (kind !== 'token') note(kind);
+    if (kind !== 'token') note(kind === 'verdict' ? 'refused' : kind);
   }
 
   #notePeek(note: (step: string) => void, reply: unknown): void {

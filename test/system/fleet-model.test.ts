@@ -74,12 +74,12 @@ const MISTAKES = [
     text: 'a token counts as known only when the store has confirmed it',
   },
   {
-    ...{ mistake: 'LATE_TOKEN', faults: 1, renewals: 1, assertion: '>used[m]' },
-    text: 'the token that came last replaces a newer one',
+    ...{ mistake: 'LATE_TOKEN', faults: 1, renewals: 2, assertion: '>used[m]' },
+    text: 'a look that nobody waits for brings its token whatever has come meanwhile',
   },
   {
-    ...{ mistake: 'LATER_SECRET', faults: 1, renewals: 0, assertion: 'secret[m]==0' },
-    text: 'a refusal is noted under the secret of now, not that of the request',
+    ...{ mistake: 'LATER_SECRET', faults: 2, renewals: 0, assertion: 'secret[m]==0' },
+    text: 'a refusal is noted for the secret of the claim, though the request had another',
   },
 ] as const;
 
@@ -123,7 +123,7 @@ async function firstWrong(seeds: number, forge?: Forge, rows = readRows(), taken
 const busyToClaimed: Forge = (script, reply) =>
   script === 'acquire' && Array.isArray(reply) && reply[0] === 'busy' ? ['claimed', 1, 0] : reply;
 const refusedToNothing: Forge = (script, reply) =>
-  script === 'acquire' && Array.isArray(reply) && reply[0] === 'refused' ? undefined : reply;
+  script === 'acquire' && Array.isArray(reply) && reply[0] === 'verdict' ? undefined : reply;
 const supersededToStored: Forge = (script, reply) => (script === 'put' && reply === 0 ? 1 : reply);
 
 describe('SharedToken', () => {
