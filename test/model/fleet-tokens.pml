@@ -3,7 +3,8 @@
  * every order of steps and faults within the bounds below. A sidecar is a member; a script is one step of the store.
  *
  * What is left out. Time: a lock may expire at any moment, so a member that sleeps past its lock is one whose next step comes
- * late. News: a member that waits may look again when the lock it waits for has gone, whether news or its timer told it so; a
+ * late; under a holder that still wants it, that is one of the faults. A caller's deadline comes only after a lock that was
+ * given up, or after a second lock. Keys: all members have the same. News: a member that waits may look again when the lock it waits for has gone, whether news or its timer told it so; a
  * member with a token may look at any moment, or never. Both are what it does when news are lost, too.
  *
  * -DFAULTS=n and -DRENEWALS=n are the bounds. -DMISTAKE_... plants a mistake: see the test.
@@ -17,8 +18,8 @@
 #endif
 
 /* The states in member-steps.h. */
-mtype = { s_rest, s_looking, s_waiting, s_down, s_claiming, s_fetching, s_fetchingAlone, s_obtaining, s_putting, s_failing, s_givingUp,
-  s_behind, s_peeking };
+mtype = { s_rest, s_looking, s_waiting, s_down, s_claiming, s_fetching, s_fetchingAlone, s_obtaining, s_putting, s_failing,
+  s_givingUp, s_behind, s_peeking };
 
 #define WRONG 0
 #define RIGHT 1
