@@ -2,10 +2,11 @@
  * How the members of a fleet share one token through a store (src/fleet/shared-token.ts and src/fleet/scripts.ts), for spin:
  * every order of steps and faults within the bounds below. A sidecar is a member; a script is one step of the store.
  *
- * What is left out. Time: a lock may expire at any moment, so a member that sleeps past its lock is one whose next step comes
- * late; under a holder that still wants it, that is one of the faults. A caller's deadline comes only after a lock that was
- * given up, or after a second lock. Keys: all members have the same. News: a member that waits may look again when the lock it waits for has gone, whether news or its timer told it so; a
- * member with a token may look at any moment, or never. Both are what it does when news are lost, too.
+ * What is left out. Time: a lock may expire at any moment, so a member that sleeps past its lock is one whose next step
+ * comes late; under a holder that still wants it, that is one of the faults. A caller's deadline comes only after a lock
+ * that was given up, or after a second lock. Keys: all members have the same. News: a member that waits may look again when
+ * the lock it waits for has gone, whether news or its timer told it so; a member with a token may look at any moment, or
+ * never. Both are what it does when news are lost, too.
  *
  * -DFAULTS=n and -DRENEWALS=n are the bounds. -DMISTAKE_... plants a mistake: see the test.
  */
