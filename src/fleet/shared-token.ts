@@ -36,8 +36,8 @@ interface Ask {
 /** Beyond one token request: for the commands, and so that two members do not fetch for a slow server. */
 const LOCK_MARGIN_MS = 500;
 const LEAST_CLAIM_MS = 1000;
-/** Waiting for another member ends so long after its token request must have ended. */
-const BEYOND_MS = 1000;
+/** Waiting for another member ends so long after its token request must have ended: the next one has begun by then. */
+const BEYOND_MS = 1500;
 /** Without news, a member that waits looks again after this time, and up to `SPREAD_MS` later, so that not all do at once. */
 const POLL_MS = 1000;
 const SPREAD_MS = 200;
@@ -116,11 +116,12 @@ export class SharedToken {
       const response = await this.#use(found, ask);
       if (response) return response;
       const leftMs = attemptMs + BEYOND_MS - elapsedSince(begun, clock.now());
-      if (found?.kind === 'busy') seen.add(found.holder);
+      const isBusy = found?.kind === 'busy';
+      if (isBusy) seen.add(found.holder);
       else if (found) unusable += 1;
       // When others have tried and failed, the next one tries now: the members together ask as often as one would.
-      if (leftMs <= 0) return seen.size > 1 ? this.#failed('unavailable', 'timeout') : this.#alone(ask);
-      if (found?.kind === 'busy') await this.#news(Math.min(leftMs, this.#pollMs(found.leftMs)), heard);
+      if (leftMs <= 0) return isBusy && seen.size > 1 ? this.#failed('unavailable', 'timeout') : this.#alone(ask);
+      if (isBusy) await this.#news(Math.min(leftMs, this.#pollMs(found.leftMs)), heard);
     }
     return this.#alone(ask);
   }
@@ -175,7 +176,7 @@ export class SharedToken {
     const response = await own();
     // Nobody waits for the store any more.
     if (response.kind !== 'token') {
-      void this.#slot.giveUp(claim, response.kind === 'rejected' && response.result === 'invalid_client');
+      void this.#slot.giveUp(claim, response.result, this.#options.secrets());
       return response;
     }
     this.#known = claim.generation;

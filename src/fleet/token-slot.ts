@@ -84,7 +84,7 @@ export class TokenSlot {
    * @param holder unique to this call @param secrets fingerprints of those that would be tried
    */
   acquire(known: number, holder: string, secrets: readonly string[]): Promise<Found | undefined> {
-    const verdictName = this.#options.sealer.name(['secrets', this.name, ...[...secrets].sort()]);
+    const verdictName = this.#verdictName(secrets);
     return this.#acquire({ name: this.name, known, holder, lockMs: this.#options.lockMs, verdictName });
   }
 
@@ -100,11 +100,15 @@ export class TokenSlot {
     return typeof reply === 'number' ? reply === 1 : undefined;
   }
 
-  /** Ends a claim without a token. @param isInvalidClient the secrets were refused: others with the same need not ask */
-  async giveUp({ holder, generation, verdictName }: Claim, isInvalidClient: boolean): Promise<void> {
+  /**
+   * Ends a claim without a token. @param result of the request: after `invalid_client` others with the same secrets need not ask
+   * @param secrets those of now: unless the claim was for the same, nobody knows which were refused
+   */
+  async giveUp({ holder, generation, verdictName }: Claim, result: string, secrets: readonly string[]): Promise<void> {
     const { store, sealer, channel } = this.#options;
     const place = { name: verdictName, generation: String(generation) };
-    const verdict = isInvalidClient ? `${generation}:${await sealer.seal(place, { refused: true })}` : '';
+    const isNoted = result === 'invalid_client' && this.#verdictName(secrets) === verdictName;
+    const verdict = isNoted ? `${generation}:${await sealer.seal(place, { refused: true })}` : '';
     const args = [holder, verdict, String(REFUSED_MS), String(FAILED_MS), channel, this.name];
     await store.run('giveUp', [this.#key('lock'), this.#key(`verdict:${verdictName}`)], args);
   }
@@ -162,6 +166,10 @@ export class TokenSlot {
     const [generation = '', ...rest] = value.split(':');
     const opened = await this.#options.sealer.open({ name, generation }, rest.join(':'));
     return { generation: Number(generation), content: typeof opened === 'string' ? opened : opened.content };
+  }
+
+  #verdictName(secrets: readonly string[]): string {
+    return this.#options.sealer.name(['secrets', this.name, ...[...secrets].sort()]);
   }
 
   #key(what: string, name = this.name): string {
