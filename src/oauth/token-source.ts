@@ -11,7 +11,6 @@ import type { TokenResponse } from './token-response.ts';
 import { Waiters, withRetryAfter } from './waiters.ts';
 
 type Outcome = { readonly token: Token } | { readonly error: SidecarError };
-
 /** Timers longer than 2^31 ms fire at once, so long waits are split into steps of this length. */
 const MAX_TIMER_MS = 3_600_000;
 /** Enough to connect, also through a proxy; servers end a connection without a request after five seconds or later. */
@@ -144,8 +143,9 @@ export class TokenSource {
 
   #phase(): Phase {
     if (this.#token === undefined) return 'expired';
-    const phase = phaseOf(this.#token, this.#options.clock.now());
-    return phase === 'fresh' && this.#token === this.#options.seed ? 'early' : phase;
+    const isFresh = elapsedSince(this.#token.since, this.#options.clock.now()) < this.#token.refreshAfterMs;
+    if (isFresh) return this.#token === this.#options.seed ? 'early' : 'fresh';
+    return phaseOf(this.#token, this.#options.clock.now());
   }
 
   /** Whether the back-off and the pace allow a fetch in the background now. */
