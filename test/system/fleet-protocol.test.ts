@@ -122,7 +122,8 @@ const PLANTED = {
   secret: 'planted-secret-which-nobody-may-read',
   client: 'planted-client-id',
   scope: 'planted-scope',
-  host: hostname(),
+  // As a member writes it: a short name alone occurs in any text.
+  host: `"host":"${hostname()}"`,
   path: '/connect/token',
 } as const;
 
@@ -134,7 +135,9 @@ function found(bytes: Buffer): string[] {
   );
   const all = [text, ...parts].join('\n');
   return Object.entries(PLANTED).flatMap(([what, value]) => {
-    const forms = [value, Buffer.from(value).toString('hex'), Buffer.from(value).toString('base64url')];
+    // MONITOR puts a backslash before each quote.
+    const written = [value, value.replaceAll('"', '\\"')];
+    const forms = [...written, Buffer.from(value).toString('hex'), Buffer.from(value).toString('base64url')];
     return forms.some((form) => all.includes(form)) ? [what] : [];
   });
 }
