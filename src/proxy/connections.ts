@@ -12,6 +12,8 @@ import { createLingeringClose } from './lingering-close.ts';
 
 /** Requests started in a turn of the event loop that accepts a connection: few, so that the next turn comes soon. */
 const FEW_AT_ONCE = 4;
+/** Requests that may wait for a later turn: each takes memory that the gate does not know of before it starts. */
+const MAX_WAITING = 512;
 /** Only connections idle for this long are closed: in a burst all are idle for a moment, and 503 is clearer than a close. */
 const MIN_IDLE_MS = 1000;
 const RETRY_AFTER_S = 1;
@@ -156,6 +158,7 @@ function createPace(): Pick<Connections, 'accepted' | 'start'> {
       // Nobody overtakes those that wait.
       if (isAccepting && (started > FEW_AT_ONCE || waiting.length > 0)) waiting.push(work);
       else work();
+      if (waiting.length > MAX_WAITING) waiting.shift()?.();
     },
   };
 }

@@ -156,6 +156,14 @@ describe('connections', () => {
     start(() => started.push(27));
     expect(started.at(-1)).toBe(27);
   });
+
+  it('lets no more than 512 requests wait, and starts the oldest first when more come', () => {
+    const { accepted, start } = createConnections({ limit: 10, onRefused: () => undefined });
+    const started: number[] = [];
+    accepted();
+    for (let n = 0; n < 2500; n += 1) start(() => started.push(n));
+    expect(started).toEqual(Array.from({ length: 2500 - 512 }, (_, n) => n));
+  });
 });
 
 /** Ends after everything that this turn of the event loop had to do. */
