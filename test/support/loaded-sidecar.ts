@@ -8,6 +8,8 @@ import { until } from './until.ts';
 export interface LoadedSidecar {
   readonly load: PacedLoad;
   readonly addresses: Addresses;
+  /** Number of its token requests, by their outcome. */
+  tokenRequests(): Promise<Readonly<Record<string, number>>>;
 }
 
 const LIMIT_MS = 900_000;
@@ -24,8 +26,20 @@ export async function startLoadedSidecar(world: RotationWorld, perSecond: number
     async () => (await Promise.all(urls.map(isAnswered))).every(Boolean),
     20_000,
   );
-  return { load: world.keep(startPacedLoad(urls, perSecond)), addresses };
+  return {
+    load: world.keep(startPacedLoad(urls, perSecond)),
+    addresses,
+    async tokenRequests() {
+      const metrics = await (await fetch(`${addresses.adminUrl}/metrics`)).text();
+      const counts = [...metrics.matchAll(/^aritma_sidecar_token_requests_total\{.*result="(\w+)".*\} (\d+)$/gm)];
+      const total = (result: string) =>
+        counts.flatMap(([, its, n]) => (its === result ? [Number(n)] : [])).reduce(add, 0);
+      return Object.fromEntries(counts.map(([, result = '']) => [result, total(result)]));
+    },
+  };
 }
+
+const add = (sum: number, n: number) => sum + n;
 
 const isAnswered = async (url: string) => (await fetch(url)).ok;
 

@@ -95,7 +95,8 @@ export async function createRotationWorld(options: WorldOptions): Promise<Rotati
   const clients = Array.from({ length: options.lanes }, (_, index) => laneClient(`lane-${index}`));
   const emulator = await startEmulator({
     port: 0,
-    tokenLifetimeS: options.tokenLifetimeS ?? 4,
+    // Requests may wait for seconds in front of the emulator on a busy machine: a token outlives that.
+    tokenLifetimeS: options.tokenLifetimeS ?? 12,
     // The administrator's tokens live long: the number of renewals must not depend on the speed of a run.
     clients: [{ ...ADMIN_CLIENT, tokenLifetimeS: 3600 }, laneClient(BYSTANDER), ...clients],
     ...(options.iam && { iam: options.iam }),

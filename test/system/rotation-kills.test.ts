@@ -41,9 +41,9 @@ async function recordRecoveries(world: RotationWorld, lane: Lane, usual: readonl
 
 describe('rotate, killed', () => {
   it('goes on at the next run wherever it died, and callers notice nothing', { timeout: 900_000 }, async () => {
-    await using world = await createRotationWorld({ lanes: LANES, rotation: { overlap: '2s' } });
+    await using world = await createRotationWorld({ lanes: LANES, rotation: { overlap: '4s' } });
     const bystander = await world.secretsOf(BYSTANDER);
-    const { load } = await startLoadedSidecar(world, REQUESTS_PER_SECOND);
+    const { load, tokenRequests } = await startLoadedSidecar(world, REQUESTS_PER_SECOND);
     const [recorder, ...others] = world.lanes as [Lane, ...Lane[]];
     const { first, usual } = await record(world, recorder);
     const recoveries = await recordRecoveries(world, recorder, usual);
@@ -60,6 +60,8 @@ describe('rotate, killed', () => {
     process.stdout.write(`${sum(results)} kills, ${resumed} resumed, ${requests} requests, ${failed} failed\n`);
     expect(failedIn(results)).toEqual([]);
     expect(failures).toEqual({});
+    // A token outlives a gap without a working secret: this would show it.
+    expect(await tokenRequests()).toEqual({ ok: expect.any(Number) });
     expect(await world.secretsOf(BYSTANDER)).toEqual(bystander);
     expect(usual.length).toBeGreaterThan(50);
     expect(requests).toBeGreaterThan(5000);
