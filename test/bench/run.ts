@@ -23,6 +23,8 @@ const MIB = 1024 * 1024;
 const COLD_CALLERS = 10_000;
 /** Memory is measured under load too, which takes long; for all other subjects only when idle. */
 const WATCHED = ['sidecar', 'floor', 'nginx'];
+/** The callers under which it is measured. */
+const CALLERS = [32, 512];
 /** Rounds of the long workloads. */
 const FEW_ROUNDS = 3;
 /** For a smoke run: every connection gets its turn, however slow the machine. */
@@ -190,8 +192,10 @@ async function watchAll(
   const results: MemoryResult[] = [];
   for (const subject of subjects.filter(({ name }) => !smoke || name === 'sidecar')) {
     const loaded = WATCHED.includes(subject.name) || FLAG_SETS.includes(subject);
-    say(`memory of ${subject.name}`);
-    results.push(await watchMemory(world, lanes, { subject, requests: loaded ? requests : 0 }));
+    for (const connections of loaded && !smoke ? CALLERS : CALLERS.slice(0, 1)) {
+      say(`memory of ${subject.name}, ${connections} callers`);
+      results.push(await watchMemory(world, lanes, { subject, connections, requests: loaded ? requests : 0 }));
+    }
   }
   return results;
 }

@@ -101,15 +101,23 @@ function problemsOf({ lane, round, result, failure }: Report['findings']['rounds
 
 function memory({ findings }: Report): string {
   if (findings.memory.length === 0) return '';
-  const rows = findings.memory.map(({ subject, idleBytes, idleAnonymousBytes, loadedBytes, errors }) => [
+  const rows = findings.memory.map(({ subject, connections, idleBytes, idleAnonymousBytes, loadedBytes, errors }) => [
     subject,
+    String(connections),
     number(idleBytes / MIB),
     number(idleAnonymousBytes / MIB),
     loadedBytes.map((bytes) => Math.round(bytes / MIB)).join(' ') || '–',
     Object.keys(errors).length === 0 ? '0' : `INVALID ${JSON.stringify(errors)}`,
   ]);
   const requests = Math.max(...findings.memory.map((one) => one.requests));
-  const header = ['subject', 'idle', 'of it anonymous', `ten readings over ${number(requests)} requests`, 'errors'];
+  const header = [
+    'subject',
+    'callers',
+    'idle',
+    'of it anonymous',
+    `ten readings over ${number(requests)} requests`,
+    'errors',
+  ];
   return `resident memory, MiB (memory)\n\n${renderTable(header, rows)}`;
 }
 

@@ -1,4 +1,4 @@
-/** Resident memory after the start, and during a million requests. */
+/** Resident memory after the start, and during a million requests of some callers at once. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Lanes, World } from '../lanes.ts';
 import { anonymousBytes, residentBytes, treeOf } from '../load/processes.ts';
@@ -7,6 +7,7 @@ import { PLAIN, SMALL_BYTES } from './workload.ts';
 
 export interface MemoryResult {
   readonly subject: string;
+  readonly connections: number;
   readonly idleBytes: number;
   /** Without mapped files: all processes that run the program share them. */
   readonly idleAnonymousBytes: number;
@@ -20,11 +21,17 @@ const READINGS = 10;
 /** Time to collect the garbage of a start. */
 const SETTLE_MS = 1000;
 
-/** @param requests total number; 0 = only idle */
+export interface MemoryOptions {
+  readonly subject: Subject;
+  readonly connections: number;
+  /** Total number; 0 = only idle. */
+  readonly requests: number;
+}
+
 export async function watchMemory(
   world: World,
   lanes: Lanes,
-  { subject, requests }: { readonly subject: Subject; readonly requests: number },
+  { subject, connections, requests }: MemoryOptions,
 ): Promise<MemoryResult> {
   const running = await lanes.fresh({ subject, variant: PLAIN });
   const errors: Record<string, number> = {};
@@ -36,13 +43,13 @@ export async function watchMemory(
     for (let reading = 0; requests > 0 && reading < READINGS; reading += 1) {
       const result = await world.generator.run({
         ...{ port: running.port, method: 'GET', path: '/api/small', sendBytes: 0, expectBytes: SMALL_BYTES },
-        ...{ shape: 'closed', connections: 32, warmMs: 0, measureMs: 0, requests: Math.ceil(requests / READINGS) },
+        ...{ shape: 'closed', connections, warmMs: 0, measureMs: 0, requests: Math.ceil(requests / READINGS) },
         ...{ pids: running.pids, measuringPids: [] },
       });
       loadedBytes.push(result.residentBytes);
       for (const [error, count] of Object.entries(result.errors)) errors[error] = (errors[error] ?? 0) + count;
     }
-    return { subject: subject.name, idleBytes, idleAnonymousBytes, loadedBytes, requests, errors };
+    return { subject: subject.name, connections, idleBytes, idleAnonymousBytes, loadedBytes, requests, errors };
   } finally {
     await running.stop();
   }
