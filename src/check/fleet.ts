@@ -128,7 +128,7 @@ async function clockFinding(store: Inspection): Promise<Finding> {
 async function membersFinding(store: Inspection, loaded: LoadedConfig): Promise<Finding> {
   const sealer = createSealer(loaded.fleetSecrets?.keys ?? []);
   try {
-    return judge(await readMembers(store, sealer), sealer.keyId);
+    return judge((await readMembers(store, sealer)).list, sealer.keyId);
   } catch (error) {
     if (faultOf(error).cause !== 'denied') throw error;
     return FINDING.ok(SUBJECT, 'members unknown: this user may not run HGETALL and ZRANGE');

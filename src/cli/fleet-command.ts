@@ -65,7 +65,7 @@ async function look(loaded: LoadedConfig): Promise<View> {
   const sealer = createSealer(loaded.fleetSecrets?.keys ?? []);
   using store = await openInspection(loaded);
   const { name, version } = await store.server();
-  const members = await readMembers(store, sealer);
+  const { list: members } = await readMembers(store, sealer);
   return {
     store: `${name} ${version}`,
     keyId: sealer.keyId,

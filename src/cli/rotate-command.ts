@@ -8,6 +8,7 @@ import { createReport, type Report } from '../core/terminal.ts';
 import { rotateCredential } from '../iam/rotation/credential-rotation.ts';
 import type { Progress } from '../iam/rotation/retry.ts';
 import type { Outcome } from '../iam/rotation/rotate.ts';
+import type { FleetSecrets } from '../sidecar/fleet/fleet-secrets.ts';
 import type { Flags } from './flags.ts';
 
 const OK = 0;
@@ -61,13 +62,23 @@ interface Run {
   readonly onlyGoOn: boolean;
 }
 
+/** Its code is loaded only where there is a fleet. */
+async function joinFleet(loaded: LoadedConfig): Promise<FleetSecrets | undefined> {
+  if (!loaded.config.fleet) return undefined;
+  const { openFleetSecrets } = await import('../sidecar/fleet/fleet-secrets.ts');
+  return openFleetSecrets(loaded);
+}
+
 async function runUntilPause(loaded: LoadedConfig, { credential, report, onlyGoOn }: Run): Promise<Outcome> {
+  // A pause can last for days: no connection would.
+  using fleet = await joinFleet(loaded);
+  const share = fleet?.share;
   const onProgress = ({ step, fields }: Progress) => {
     const details = Object.entries(fields).map(([name, value]) => `${name}: ${value}`);
     const text = `${STEPS[step]}${details.length > 0 ? ` (${details.join(', ')})` : ''}`;
     report.line({ text, data: { step, credential, ...fields } });
   };
-  return rotateCredential({ loaded, credential, clock: { now: Date.now, sleep }, onProgress, onlyGoOn });
+  return await rotateCredential({ loaded, credential, clock: { now: Date.now, sleep }, onProgress, onlyGoOn, share });
 }
 
 function say(report: Report, text: string, data: Readonly<Record<string, unknown>>): number {

@@ -158,7 +158,10 @@ export const ConfigSchema = z.strictObject({
     .meta(meta('Path prefixes and their APIs')),
   callers: z
     .strictObject({
-      hosts: z.array(visible).default([]).meta(meta('More `Host` values to accept, for example `sidecar:7080`')),
+      hosts: z
+        .array(visible.toLowerCase())
+        .default([])
+        .meta(meta('More `Host` values to accept, for example `sidecar:7080`')),
       keys: z
         .record(name, callerSchema(z.array(secretSource).min(1).max(5)))
         .default({})

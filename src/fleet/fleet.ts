@@ -6,12 +6,16 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Clock } from '../core/clock.ts';
+import { SidecarError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
 import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
 import { connectStore } from './client.ts';
+import type { FleetAccess } from './members.ts';
+import type { SecretWatch } from './places.ts';
+import { memberKeys } from './scripts.ts';
 import { createSealer, type Sealer } from './seal.ts';
 import { SharedToken, type SharedTokenOptions } from './shared-token.ts';
 import { createStore, type Store, type StoreClient } from './store.ts';
@@ -59,6 +63,12 @@ export interface FleetSnapshot {
 export interface Fleet {
   /** Equal `parts` are one token. Call it once for each token source. */
   token(sharing: Sharing): TokenOrigin;
+  /** For what the members share beside tokens. */
+  readonly access: FleetAccess;
+  /** Tells the others of these secrets, and these of what the others say. */
+  watch(secrets: SecretWatch): void;
+  /** Call when the holdings may have changed: others may wait for that. */
+  changed(): void;
   snapshot(): FleetSnapshot;
   close(): void;
 }
@@ -82,6 +92,10 @@ class Member implements Fleet {
   /** Of the token sources; bounded by the configuration. */
   readonly #tokens = new Map<SharedToken, Sharing>();
   #claims = 0;
+  #beats = 0;
+  #secrets: SecretWatch | undefined;
+  /** Of its holdings, as others know them. */
+  #told = '';
   #members: number | undefined;
   #since: number;
 
@@ -101,6 +115,7 @@ class Member implements Fleet {
       ...{ clock, random },
       beat: (run) => this.#beat(run),
       onNews: (name) => {
+        void this.#secrets?.look(name);
         for (const token of this.#tokens.keys()) if (token.name === name) token.onNews();
       },
       onSubscribed: () => {
@@ -114,6 +129,21 @@ class Member implements Fleet {
       },
       onChange: (fault) => this.#tell(fault),
     });
+  }
+
+  watch(secrets: SecretWatch): void {
+    this.#secrets = secrets;
+  }
+
+  changed(): void {
+    if (this.#beats > 0 && this.#told !== JSON.stringify(this.#secrets?.holdings())) this.#store.beat();
+  }
+
+  get access(): FleetAccess {
+    return {
+      ...{ prefix: this.#settings.prefix, channel: this.#channel, sealer: this.#sealer },
+      ...{ member: this.#id, host: hostname(), run: (...command) => this.#run(...command) },
+    };
   }
 
   token(sharing: Sharing): TokenOrigin {
@@ -134,7 +164,12 @@ class Member implements Fleet {
       get source() {
         return token.source;
       },
-      fetch: (...ask) => token.fetch(...ask),
+      fetch: async (...ask) => {
+        const response = await token.fetch(...ask);
+        // Others may have rotated the secret while this one could not hear of it.
+        if (response.kind === 'rejected') void this.#secrets?.look();
+        return response;
+      },
       subscribe: (take) => {
         const end = token.subscribe(take);
         return () => {
@@ -174,10 +209,22 @@ class Member implements Fleet {
 
   async #beat(run: StoreClient['run']): Promise<void> {
     const secrets = [...this.#tokens.values()].flatMap((sharing) => sharing.secrets());
-    const content = { version: VERSION, host: hostname(), secrets };
+    const holdings = this.#secrets?.holdings();
+    const content = { version: VERSION, host: hostname(), secrets, ...(this.#beats > 0 && { holdings }) };
     const sealed = await this.#sealer.seal({ name: `member ${this.#id}`, generation: '0' }, content);
-    const keys = ['times', 'details'].map((what) => `${this.#settings.prefix}:{members}:${what}`);
-    this.#members = Number(await run('beat', keys, [this.#id, `${this.#sealer.keyId}:${sealed}`, String(GONE_MS)]));
+    const args = [this.#id, `${this.#sealer.keyId}:${sealed}`, String(GONE_MS)];
+    this.#members = Number(await run('beat', memberKeys(this.#settings.prefix), args));
+    if (this.#beats > 0) this.#told = JSON.stringify(holdings);
+    if (this.#beats > 0) void this.#secrets?.look();
+    this.#beats += 1;
+  }
+
+  /** @throws SidecarError ROTATION_STORE_FAILED */
+  async #run(...command: Parameters<Store['run']>): Promise<unknown> {
+    const reply = await this.#store.run(...command);
+    if (reply !== undefined) return reply;
+    const reason = this.#store.fault()?.message ?? 'the fleet store is not usable now';
+    throw new SidecarError('ROTATION_STORE_FAILED', { fields: { reason } });
   }
 
   #tell(fault: StoreFault | undefined): void {

@@ -1,8 +1,10 @@
 /**
- * The members of a fleet, as they say of themselves with each heartbeat. Everything read here may be false: it is checked for
- * its form before it is shown, and nothing depends on it.
+ * The members of a fleet, as they say of themselves with each heartbeat. What is read here is checked for its form. Only members
+ * with a key of the fleet can say something; a store that hides one of them cannot get a secret deleted that it still needs for
+ * a day: see places.ts.
  */
-import type { Inspection } from './inspection.ts';
+import type { Holding } from './places.ts';
+import { memberKeys, type ScriptName } from './scripts.ts';
 import type { Sealer } from './seal.ts';
 
 export interface MemberView {
@@ -18,6 +20,8 @@ export interface MemberView {
         readonly version: string;
         /** Fingerprints of its client secrets, each once, sorted. */
         readonly secrets: readonly string[];
+        /** What it says of each client secret. Undefined: it has just started. */
+        readonly holdings: readonly Holding[] | undefined;
       }
     | undefined;
 }
@@ -30,22 +34,51 @@ const GONE_S = 30;
 const MAX_SEALED = 16 * 1024;
 const MAX_TEXT = 255;
 
-/** Returns the live members, the ones heard of last first. @throws the store's error, for `faultOf` */
-export async function readMembers(store: Inspection, sealer: Sealer): Promise<MemberView[]> {
-  const key = (what: string) => `${store.prefix}:{members}:${what}`;
-  const details = await store.ask('HGETALL', key('details'));
-  const scores = await store.ask('ZRANGE', key('times'), '0', '-1', 'WITHSCORES');
-  const nowMs = storeTime(await store.ask('TIME'));
-  const list = Array.isArray(details) ? details.map(String) : [];
-  const times = timesOf(scores);
-  const members: MemberView[] = [];
-  for (let at = 0; at + 1 < list.length; at += 2) {
-    const [id = '', value = ''] = list.slice(at, at + 2);
-    const ageS = Math.max(0, (nowMs - (times.get(id) ?? 0)) / 1000);
-    const member = ageS <= GONE_S ? await readMember(id, value, sealer) : undefined;
-    if (member) members.push({ ...member, ageS });
-  }
-  return members.sort((one, other) => one.ageS - other.ageS || one.id.localeCompare(other.id));
+/** The store, as far as members are read from it. */
+export interface MemberStore {
+  /** Prefix of all names, as configured. */
+  readonly prefix: string;
+  run(script: 'members', keys: readonly string[], args: readonly string[]): Promise<unknown>;
+}
+
+/** One member's way into the store. */
+export interface FleetAccess extends MemberStore {
+  readonly channel: string;
+  readonly sealer: Sealer;
+  /** Of this member, unique in the fleet. */
+  readonly member: string;
+  readonly host: string;
+  /** Runs a script. @throws SidecarError ROTATION_STORE_FAILED */
+  run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
+}
+
+export interface Members {
+  /** Of the store, epoch ms. */
+  readonly nowMs: number;
+  /** Since when there was always one, as far as the store remembers. */
+  readonly sinceMs: number;
+  /** The live ones, heard of last first. */
+  readonly list: readonly MemberView[];
+}
+
+/** Reads the members. @throws the store's error, for `faultOf` */
+export async function readMembers(store: MemberStore, sealer: Sealer): Promise<Members> {
+  const [now, since, details, scores] = (await store.run('members', memberKeys(store.prefix), [])) as unknown[];
+  const nowMs = Number(now);
+  const times = pairsOf(scores);
+  const members = await Promise.all(
+    [...pairsOf(details)].map(async ([id, value]) => {
+      const ageS = Math.max(0, (nowMs - Number(times.get(id) ?? 0)) / 1000);
+      const member = ageS <= GONE_S ? await readMember(id, value, sealer) : undefined;
+      return member && { ...member, ageS };
+    }),
+  );
+  const list = members.filter((member) => member !== undefined);
+  return {
+    nowMs,
+    sinceMs: Number(since),
+    list: list.sort((one, other) => one.ageS - other.ageS || one.id.localeCompare(other.id)),
+  };
 }
 
 /** Returns epoch ms from the reply of TIME. */
@@ -72,15 +105,25 @@ async function readMember(id: string, value: string, sealer: Sealer): Promise<Om
   return { id, keyId, details: typeof opened === 'string' ? undefined : detailsOf(opened.content) };
 }
 
-function detailsOf({ host, version, secrets }: Readonly<Record<string, unknown>>): MemberView['details'] {
+function detailsOf({ host, version, secrets, holdings }: Readonly<Record<string, unknown>>): MemberView['details'] {
   const isText = (value: unknown): value is string => typeof value === 'string' && value.length <= MAX_TEXT;
   if (!isText(host) || !isText(version) || !Array.isArray(secrets)) return undefined;
-  const known = secrets.filter((secret): secret is string => typeof secret === 'string' && FINGERPRINT.test(secret));
-  return { host, version, secrets: [...new Set(known)].sort() };
+  const known = [...new Set(fingerprintsOf(secrets))].sort();
+  return { host, version, secrets: known, holdings: Array.isArray(holdings) ? holdings.flatMap(holdingOf) : undefined };
 }
 
-/** Pairs of name and score, each pair a list of its own or not, by the version of the store's protocol. */
-function timesOf(reply: unknown): Map<string, number> {
-  const flat = Array.isArray(reply) ? reply.flat().map(String) : [];
-  return new Map(flat.flatMap((name, at) => (at % 2 === 0 ? [[name, Number(flat[at + 1])] as const] : [])));
+function holdingOf(said: unknown): Holding[] {
+  const { client, place, secrets, isKept } = (said ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof client !== 'string' || typeof place !== 'string' || !Array.isArray(secrets)) return [];
+  return [{ client, place, secrets: fingerprintsOf(secrets), isKept: isKept === true }];
+}
+
+function fingerprintsOf(list: readonly unknown[]): string[] {
+  return list.filter((secret): secret is string => typeof secret === 'string' && FINGERPRINT.test(secret));
+}
+
+/** Names and values that a reply lists in turn. */
+function pairsOf(reply: unknown): Map<string, string> {
+  const list = Array.isArray(reply) ? reply.map(String) : [];
+  return new Map(list.flatMap((name, at) => (at % 2 === 0 ? [[name, list[at + 1] ?? ''] as const] : [])));
 }

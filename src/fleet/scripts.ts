@@ -7,15 +7,16 @@
  * A stored value is `GENERATION:SEALED`. Generations come from the store's clock, so that they keep growing when the store has
  * lost everything. One that is far in the future was not written by a member.
  * `stored` returns generation, value, and what is wrong: 0 nothing, 1 not of this form, 2 the value that the member refused.
+ * `longest` is in bytes; without it, that of a token.
  */
 const STORED = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local latest = now + 86400000
-local function stored(key, refused)
+local function stored(key, refused, longest)
   local length = redis.pcall('STRLEN', key)
   if length == 0 then return nil, nil, 0 end
-  if type(length) ~= 'number' or length > 32768 then return nil, nil, 1 end
+  if type(length) ~= 'number' or length > (longest or 32768) then return nil, nil, 1 end
   local value = redis.call('GET', key)
   local generation = tonumber(string.match(value, '^(%d+):') or '')
   if generation == nil or generation > latest then return nil, nil, 1 end
@@ -98,7 +99,7 @@ return 1
 
 /**
  * Says that a member lives, and forgets those that have not for a while.
- * KEYS: times, details; ARGV: member, details, ms after which it counts as gone. Returns the number of members.
+ * KEYS: times, details, since; ARGV: member, details, ms after which it counts as gone. Returns the number of members.
  */
 const BEAT = `
 local time = redis.call('TIME')
@@ -112,10 +113,76 @@ if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[1], now, ARGV[1])
   redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 end
+redis.call('SET', KEYS[3], now, 'NX')
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[3] * 2) end
 return redis.call('ZCARD', KEYS[1])
 `;
 
-export const SCRIPTS = { acquire: ACQUIRE, hold: HOLD, put: PUT, giveUp: GIVE_UP, beat: BEAT } as const;
+/**
+ * The live members as they said with their heartbeats. KEYS: times, details, since. Returns the time in ms, the time since when
+ * there was always a member, members with their details in turn, members with their times in turn.
+ */
+const MEMBERS = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return {now, tonumber(redis.call('GET', KEYS[3]) or now), redis.call('HGETALL', KEYS[2]), redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}
+`;
+
+/** The journal of a rotation: some hundred bytes, and a hundred for each member that must still take the new secret over. */
+const JOURNAL = `${STORED}
+local function journal(key) return stored(key, '', 1048576) end
+`;
+
+/**
+ * Reads the journal of a rotation where it is newer. KEYS: journal, lease; ARGV: known revision.
+ * Returns its revision, 0 for none; value, or nothing when it is not newer; ms that the lease is held for yet.
+ */
+const RECALL = `${JOURNAL}
+local revision, value = journal(KEYS[1])
+return {revision or 0, (revision or 0) > tonumber(ARGV[1]) and value or '', math.max(0, redis.call('PTTL', KEYS[2]))}
+`;
+
+/**
+ * Takes the lease for a rotation, or makes it longer. KEYS: lease; ARGV: holder, ms. Returns the time in ms, and who holds the
+ * lease now.
+ */
+const LEASE = `${STORED}
+if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  local holder = redis.pcall('GETRANGE', KEYS[1], 0, 255)
+  if holder ~= ARGV[1] then return {now, type(holder) == 'string' and holder or 'unknown'} end
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return {now, ARGV[1]}
+`;
+
+/**
+ * Stores a newer journal, unless it is from a holder whose lease is over. Without a holder it is put back: everybody may who has
+ * it, because the store has lost it.
+ * KEYS: journal, lease; ARGV: holder or nothing, revision, value, its ms, channel, news. Returns 1 when it is stored.
+ */
+const NOTE = `${JOURNAL}
+if ARGV[1] ~= '' and redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+local revision = journal(KEYS[1])
+if revision and revision >= tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+redis.call('PUBLISH', ARGV[5], ARGV[6])
+return 1
+`;
+
+/** Gives the lease back. KEYS: lease; ARGV: holder. Returns 1 when it was the caller's. */
+const RELEASE = `
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+`;
+
+export const SCRIPTS = {
+  ...{ acquire: ACQUIRE, hold: HOLD, put: PUT, giveUp: GIVE_UP, beat: BEAT },
+  ...{ members: MEMBERS, recall: RECALL, lease: LEASE, note: NOTE, release: RELEASE },
+} as const;
 
 export type ScriptName = keyof typeof SCRIPTS;
+
+/** Names of what heartbeats write. */
+export function memberKeys(prefix: string): string[] {
+  return ['times', 'details', 'since'].map((what) => `${prefix}:{members}:${what}`);
+}

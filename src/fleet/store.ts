@@ -44,6 +44,8 @@ export interface Store {
   run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
   /** Undefined: it is usable. */
   fault(): StoreFault | undefined;
+  /** Says now that this member lives, instead of at the next heartbeat. */
+  beat(): void;
   close(): void;
 }
 
@@ -93,6 +95,10 @@ class BrokenOrNot implements Store {
 
   fault(): StoreFault | undefined {
     return this.#fault;
+  }
+
+  beat(): void {
+    if (this.#fault === undefined && this.#starting === undefined && !this.#closed) void this.#beat();
   }
 
   async run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown> {

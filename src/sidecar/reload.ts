@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { LoadedConfig } from '../config/load.ts';
 import { SidecarError } from '../core/errors.ts';
-import type { FleetLink } from './fleet-link.ts';
+import type { FleetLink } from './fleet/fleet-link.ts';
 import { createGeneration, type Generation, type GenerationOptions } from './generation.ts';
 import { createGenerations, type Generations } from './generations.ts';
 
@@ -27,7 +27,7 @@ export interface Reloader extends Pick<Generations<Generation>, 'current' | 'des
 }
 
 export interface ReloaderOptions extends Omit<GenerationOptions, 'previous'> {
-  readonly fleet: Pick<FleetLink, 'token' | 'use'>;
+  readonly fleet: Pick<FleetLink, 'token' | 'use' | 'adopt'>;
   /** Serves new requests with this generation. Resolves when no request of the previous one is left. */
   readonly use: (next: Generation) => Promise<void>;
 }
@@ -67,7 +67,7 @@ export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
     reload(reason, force) {
       const before = generations.current().loaded;
       try {
-        const loaded = before.reload();
+        const loaded = options.fleet.adopt(before.reload());
         if (!force && configFingerprint(loaded) === configFingerprint(before)) return note('unchanged');
         const news = loaded.warnings.filter((warning) => !before.warnings.includes(warning));
         for (const problem of [...restartNeeded(before, loaded), ...news]) log.warn('configuration', { problem });

@@ -15,13 +15,16 @@ import { failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import { createMetrics, type Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
-import { createRotationScheduler, type RotationScheduler } from '../iam/rotation/scheduler.ts';
+import {
+  createRotationScheduler,
+  type RotationScheduler,
+  type RotationSchedulerOptions,
+} from '../iam/rotation/scheduler.ts';
 import { within } from '../net/bounded-request.ts';
-import type { Bound } from '../net/listen.ts';
-import { type Listener, openListeners } from '../net/listen.ts';
+import { type Bound, type Listener, openListeners } from '../net/listen.ts';
 import type { Auditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
-import { openFleetLink } from './fleet-link.ts';
+import { openFleetLink } from './fleet/fleet-link.ts';
 import type { Generation } from './generation.ts';
 import { requirePreconditions } from './preconditions.ts';
 import { createReloader, type Reloader } from './reload.ts';
@@ -61,18 +64,18 @@ const LAST_RESPONSES_MS = 200;
  */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
-  const { config } = loaded;
   const metrics = createMetrics(VERSION);
   const auditor = await requirePreconditions(loaded, log).then(() => openAudit(options, metrics));
-  const fleet = await openFleetLink({ loaded, log, metrics, clock, random });
-  const reloader = createReloader({ loaded, log, metrics, clock, random, fleet, use: (next) => plane.use(next) });
+  const parts = { loaded, log, metrics, clock, random };
+  const fleet = await openFleetLink({ ...parts, reload: (reason) => void reloader.reload(reason, false) });
+  const reloader = createReloader({ ...parts, fleet, use: (next) => plane.use(next) });
   const state = { listening: false, listen: [] as readonly string[], draining: false, startedAt: Date.now() };
-  const [hosts, adminHosts] = [new Set(config.callers.hosts.map((host) => host.toLowerCase())), new Set<string>()];
+  const [hosts, adminHosts] = [new Set<string>(loaded.config.callers.hosts), new Set<string>()];
   const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
   const link = { log, metrics, onFinished: history.record, auditor };
   const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
   const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
-  const scheduler = scheduleRotations(reloader, log, metrics);
+  const scheduler = scheduleRotations(reloader, { log, metrics, fleet });
   const close = () => Promise.all([abandon(), scheduler.close(), fleet.close()]).then(() => auditor?.close());
   // The token requests are on their way: what callers do not wait for is loaded meanwhile.
   const admin = (await import('../admin/server.ts')).createAdmin({
@@ -93,7 +96,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     state.draining = true;
     admin.drain();
     stopWatching();
-    const drained = await drain(config, { proxies, plane, abandon });
+    const drained = await drain(loaded.config, { proxies, plane, abandon });
     closeAll([...admins, ...proxies]);
     return close().then(() => drained);
   };
@@ -120,14 +123,17 @@ function watch(reloader: Reloader, log: Log): () => void {
   return watchFiles(() => reloader.current().loaded.files, onChange, { onNoEvents });
 }
 
-function scheduleRotations(reloader: Reloader, log: Log, metrics: Metrics): RotationScheduler {
+function scheduleRotations(
+  reloader: Reloader,
+  rest: Pick<RotationSchedulerOptions, 'log' | 'metrics' | 'fleet'>,
+): RotationScheduler {
   const every = (ms: number, run: () => void) => {
     const timer = setInterval(run, ms).unref();
     return () => clearInterval(timer);
   };
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());
   const current = () => reloader.current().loaded;
-  return createRotationScheduler({ current, log, metrics, clock: { now: Date.now, sleep: pause }, every });
+  return createRotationScheduler({ ...rest, current, clock: { now: Date.now, sleep: pause }, every });
 }
 
 interface Opening extends Pick<SidecarOptions, 'loaded' | 'log'> {

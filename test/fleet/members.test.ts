@@ -2,8 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../src/core/secret.ts';
-import type { Inspection } from '../../src/fleet/inspection.ts';
-import { type MemberView, outliers, readMembers } from '../../src/fleet/members.ts';
+import { type MemberStore, type MemberView, outliers, readMembers } from '../../src/fleet/members.ts';
 import { createSealer } from '../../src/fleet/seal.ts';
 
 const newSealer = () => createSealer([new Secret(randomBytes(32).toString('base64url'))]);
@@ -11,19 +10,9 @@ const [ONE, TWO] = ['1111111111111111', '2222222222222222'] as const;
 const NOW_S = 1_700_000_000;
 
 /** A store with these entries; `ages` in seconds. */
-function storeOf(details: Readonly<Record<string, string>>, ages: Readonly<Record<string, number>>): Inspection {
-  const replies: Readonly<Record<string, unknown>> = {
-    HGETALL: Object.entries(details).flat(),
-    ZRANGE: Object.entries(ages).map(([id, age]) => [id, String((NOW_S - age) * 1000)]),
-    TIME: [String(NOW_S), '0'],
-  };
-  const unused = () => Promise.reject(new Error('not expected'));
-  return {
-    prefix: 'aritma',
-    ask: async (command) => replies[command],
-    ...{ server: unused, run: unused, subscribe: unused, countTokens: unused },
-    [Symbol.dispose]: () => undefined,
-  };
+function storeOf(details: Readonly<Record<string, string>>, ages: Readonly<Record<string, number>>): MemberStore {
+  const times = Object.entries(ages).flatMap(([id, age]) => [id, String((NOW_S - age) * 1000)]);
+  return { prefix: 'aritma', run: async () => [NOW_S * 1000, NOW_S * 1000, Object.entries(details).flat(), times] };
 }
 
 const sealedBy = async (sealer: ReturnType<typeof newSealer>, id: string, content: object) =>
@@ -35,10 +24,10 @@ describe('the members of a fleet', () => {
   it('are listed with host, version, age by the clock of the store, and each secret once', async () => {
     const sealer = newSealer();
     const store = storeOf({ [ONE]: await sealedBy(sealer, ONE, CONTENT) }, { [ONE]: 7 });
-    expect(await readMembers(store, sealer)).toEqual([
+    expect((await readMembers(store, sealer)).list).toEqual([
       {
         ...{ id: ONE, keyId: sealer.keyId, ageS: 7 },
-        details: { host: 'erp-1', version: '1.0.0', secrets: ['aaaaaaaa', 'bbbbbbbb'] },
+        details: { host: 'erp-1', version: '1.0.0', secrets: ['aaaaaaaa', 'bbbbbbbb'], holdings: undefined },
       },
     ]);
   });
@@ -48,7 +37,7 @@ describe('the members of a fleet', () => {
     const ids = [ONE, TWO, '3333333333333333', '4444444444444444'];
     const details = await Promise.all(ids.map(async (id) => [id, await sealedBy(sealer, id, CONTENT)] as const));
     const store = storeOf(Object.fromEntries(details), { [ONE]: 9, [TWO]: 1, 3333333333333333: 31 });
-    expect((await readMembers(store, sealer)).map(({ id }) => id)).toEqual([TWO, ONE]);
+    expect((await readMembers(store, sealer)).list.map(({ id }) => id)).toEqual([TWO, ONE]);
   });
 
   it.each<[string, (sealer: ReturnType<typeof newSealer>) => Promise<string>]>([
@@ -59,7 +48,9 @@ describe('the members of a fleet', () => {
     ['not sealed', async () => 'aaaaaaaa:erp-1'],
   ])('show nothing of details that are %s, but that there is a member', async (_what, make) => {
     const sealer = newSealer();
-    const [member] = await readMembers(storeOf({ [ONE]: await make(sealer) }, { [ONE]: 1 }), sealer);
+    const {
+      list: [member],
+    } = await readMembers(storeOf({ [ONE]: await make(sealer) }, { [ONE]: 1 }), sealer);
     expect(member).toEqual({ id: ONE, keyId: expect.stringMatching(/^[0-9a-f]{8}$/), ageS: 1, details: undefined });
   });
 
@@ -70,13 +61,15 @@ describe('the members of a fleet', () => {
       { '\u001b[2J': good, [ONE]: 'no colon', [TWO]: `${sealer.keyId}:${'x'.repeat(20_000)}` },
       { '\u001b[2J': 1, [ONE]: 1, [TWO]: 1 },
     );
-    expect(await readMembers(store, sealer)).toEqual([]);
+    expect((await readMembers(store, sealer)).list).toEqual([]);
   });
 
   it('show only fingerprints where secrets are said to be', async () => {
     const sealer = newSealer();
     const said = { ...CONTENT, secrets: ['aaaaaaaa', 'a whole secret', 5, null] };
-    const [member] = await readMembers(storeOf({ [ONE]: await sealedBy(sealer, ONE, said) }, { [ONE]: 1 }), sealer);
+    const {
+      list: [member],
+    } = await readMembers(storeOf({ [ONE]: await sealedBy(sealer, ONE, said) }, { [ONE]: 1 }), sealer);
     expect(member?.details?.secrets).toEqual(['aaaaaaaa']);
   });
 });

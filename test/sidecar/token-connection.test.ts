@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { createLog } from '../../src/core/log.ts';
 import { createMetrics } from '../../src/core/metrics.ts';
-import { openFleetLink } from '../../src/sidecar/fleet-link.ts';
+import { openFleetLink } from '../../src/sidecar/fleet/fleet-link.ts';
 import { createGeneration } from '../../src/sidecar/generation.ts';
 import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { createFakeClock } from '../support/clock.ts';
@@ -77,7 +77,10 @@ async function startWorld(endpointOf: (url: string) => Readonly<Record<string, s
     log: createLog({ level: 'debug', format: 'json', write: (line) => logs.push(line) }),
     ...{ metrics, clock, random: () => 0 },
   };
-  const generation = createGeneration({ ...options, fleet: await openFleetLink(options) });
+  const generation = createGeneration({
+    ...options,
+    fleet: await openFleetLink({ ...options, reload: () => undefined }),
+  });
   onTestFinished(generation.destroy);
   const source = generation.tokens.open(KEY);
   await source.get();

@@ -38,6 +38,8 @@ export class ScriptModel {
         return this.#giveUp(keys as [string, string], args);
       case 'beat':
         return this.#beat(keys as [string, string], args);
+      default:
+        throw new Error(`no model of ${script}`);
     }
   }
 

@@ -64,6 +64,7 @@ export function createNaiveStore(options: KubernetesStoreOptions): SecretStore {
 
   return {
     name: 'naive',
+    isOwn: false,
     peek: () => read(`${key}.rotation`),
     async open() {
       await change(({ metadata }) => {

@@ -6,7 +6,7 @@ import { createLog } from '../../src/core/log.ts';
 import { createMetrics, type Metrics } from '../../src/core/metrics.ts';
 import { tokenKey } from '../../src/oauth/credentials.ts';
 import type { TokenSource } from '../../src/oauth/token-source.ts';
-import { type FleetLink, openFleetLink } from '../../src/sidecar/fleet-link.ts';
+import { type FleetLink, openFleetLink } from '../../src/sidecar/fleet/fleet-link.ts';
 import { createGeneration } from '../../src/sidecar/generation.ts';
 
 export interface Member {
@@ -40,7 +40,7 @@ export async function openMember(options: MemberOptions): Promise<Member> {
   const { loaded, metrics = createMetrics('test'), write = () => undefined } = options;
   const common = { loaded, metrics, log: createLog({ level: 'info', format: 'json', write }) };
   const clocks = { clock: systemClock, random: Math.random };
-  const fleet = options.link ?? (await openFleetLink({ ...common, ...clocks }));
+  const fleet = options.link ?? (await openFleetLink({ ...common, ...clocks, reload: () => undefined }));
   const generation = createGeneration({ ...common, ...clocks, fleet });
   return {
     source(route = 0) {

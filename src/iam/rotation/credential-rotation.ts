@@ -26,6 +26,8 @@ export interface RotateOptions {
   readonly clock: RotationClock;
   readonly onProgress?: RotationOptions['onProgress'];
   readonly onlyGoOn?: RotationOptions['onlyGoOn'];
+  /** Returns the store that several sidecars have in common; absent: it is only this one's. */
+  readonly share?: ((credential: string, local: SecretStore) => SecretStore) | undefined;
   /** Expiry of the stored secret in IAM, epoch ms. */
   readonly listedExpiry?: number | undefined;
 }
@@ -39,7 +41,7 @@ export interface RotateOptions {
  * if (outcome.kind === 'waiting') console.log('call again at', new Date(outcome.until));
  */
 export async function rotateCredential(options: RotateOptions): Promise<Outcome> {
-  const store = await storeOf(options.loaded, options.credential).open();
+  const store = await openStore(options);
   try {
     return await rotateOpen(store, options);
   } finally {
@@ -56,7 +58,7 @@ export async function rotateIfDue(options: RotateOptions): Promise<Outcome | und
   const { rotation, clientId } = credentialOf(loaded, credential);
   const { every, secretLifetime } = rotation;
   if (every === undefined) return undefined;
-  const store = await storeOf(loaded, credential).open();
+  const store = await openStore(options);
   try {
     const text = await store.readJournal();
     if (text === undefined) {
@@ -85,6 +87,11 @@ async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Out
     onlyGoOn,
     ...(onProgress && { onProgress }),
   });
+}
+
+function openStore({ loaded, credential, share }: RotateOptions): Promise<OpenStore> {
+  const local = storeOf(loaded, credential);
+  return (share?.(credential, local) ?? local).open();
 }
 
 /** Returns the store of a credential's first secret. @throws SidecarError CONFIG_INVALID */

@@ -13,6 +13,7 @@ export interface FileStoreOptions {
   readonly read: () => Promise<Secret | undefined>;
   readonly write: (value: Secret) => Promise<void>;
   readonly name: string;
+  readonly isOwn: boolean;
   /** Files that `write` replaces. `open` checks that it can replace them and removes what a crash left next to them. */
   readonly written: readonly string[];
 }
@@ -32,6 +33,7 @@ export interface FileStoreOptions {
 export function createFileStore(path: string, journal = `${path}.rotation`): SecretStore {
   return createJournaledStore({
     name: `file ${path}`,
+    isOwn: true,
     journal,
     written: [path],
     read: async () => asSecret(await readText(path)),
@@ -41,9 +43,9 @@ export function createFileStore(path: string, journal = `${path}.rotation`): Sec
 }
 
 /** Creates a store for a secret in any place, with journal and lock in files. */
-export function createJournaledStore({ name, journal, read, write, written }: FileStoreOptions): SecretStore {
+export function createJournaledStore({ name, isOwn, journal, read, write, written }: FileStoreOptions): SecretStore {
   return {
-    name,
+    ...{ name, isOwn },
     peek: () => readText(journal),
     async open(): Promise<OpenStore> {
       const lock = await acquireLock(`${journal}.lock`);

@@ -44,6 +44,16 @@ const FIRST_SECRET = z.strictObject({
   startedAt: z.number(),
 });
 
+/** What the members of a fleet add: see src/fleet/shared-secret.ts. */
+const FLEET = z.strictObject({
+  /** Of the journals of one client, the one with the highest revision is the newest. From the clock of the fleet's store. */
+  revision: z.number(),
+  /** Where the secret is in use without the new value, as far as known. */
+  places: z.array(z.strictObject({ place: z.string(), host: z.string(), seenAt: z.number() })),
+  /** Value of the current secret, while a member has it only in memory. */
+  kept: z.string().min(8).max(32).optional(),
+});
+
 const JOURNAL = z.strictObject({
   version: z.literal(1),
   /** Id of this journal: tells its secrets in IAM from those of others. */
@@ -57,6 +67,7 @@ const JOURNAL = z.strictObject({
   attempt: ATTEMPT.optional(),
   /** Provisioning is under way and must finish before a rotation begins. */
   provision: FIRST_SECRET.optional(),
+  fleet: FLEET.optional(),
 });
 
 export type Attempt = z.infer<typeof ATTEMPT>;

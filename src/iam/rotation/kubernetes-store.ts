@@ -40,6 +40,7 @@ export function createKubernetesStore(options: KubernetesStoreOptions): SecretSt
   };
   return {
     name: `Kubernetes Secret ${namespace === undefined ? '' : `${namespace}/`}${secret}, key ${key}`,
+    isOwn: false,
     async peek() {
       const { object, close } = connect();
       try {

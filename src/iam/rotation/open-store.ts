@@ -47,6 +47,7 @@ export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...r
   if (exec && journal) {
     return createJournaledStore({
       name: `program ${exec[0]}`,
+      isOwn: false,
       journal: resolve(journal),
       written: [],
       // The program stores the secret where we cannot read it; we know only the configured one.

@@ -95,6 +95,7 @@ async function keep(journal: Journal, { store, onProgress }: RotationOptions): P
 async function begin(journal: Journal, options: RotationOptions): Promise<Journal> {
   const { store, trySecret, policy, clock } = options;
   const inUse = await store.readSecret();
+  await store.mayBegin?.(inUse);
   const verdict: Verdict = inUse ? await trySecret(inUse) : 'refused';
   if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE');
   const secrets = await list(options);
@@ -186,6 +187,8 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
   // Somebody may have put the old one back by hand; do not overrule that.
   if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint()) throw kept('the store has another secret');
   if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token right now');
+  const lacking = (await store.lacking?.(newValue(attempt))) ?? [];
+  if (lacking.length > 0) throw kept(`not taken over yet by ${lacking.slice(0, 10).join(', ')}`);
   const secrets = await list(options);
   // Twins have the same value: keep the one that lives longest, whatever id the response named.
   const [listed, ...twins] = secrets

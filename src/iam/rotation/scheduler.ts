@@ -11,6 +11,7 @@ import { connectIam } from '../connection.ts';
 import { type Journal, parseJournal } from './journal.ts';
 import type { Progress } from './retry.ts';
 import { dueAt, expiries } from './schedule.ts';
+import type { SecretSharing } from './store.ts';
 import type { RotationClock } from './verification.ts';
 
 export interface RotationSchedulerOptions {
@@ -20,6 +21,7 @@ export interface RotationSchedulerOptions {
   readonly clock: RotationClock;
   /** Calls `run` about every `ms` until the returned function is called. */
   readonly every: (ms: number, run: () => void) => () => void;
+  readonly fleet: SecretSharing;
 }
 
 export interface RotationScheduler {
@@ -122,21 +124,24 @@ async function tick(name: string, state: CredentialState, options: RotationSched
 }
 
 async function rotateWhenDue(name: string, state: CredentialState, options: RotationSchedulerOptions): Promise<void> {
-  const { current, log, metrics, clock } = options;
+  const { current, log, metrics, clock, fleet } = options;
   const loaded = current();
-  if (loaded.config.credentials[name]?.rotation?.every === undefined || isAhead(state.rotateAt, clock.now())) return;
+  if (loaded.config.credentials[name]?.rotation?.every === undefined) return;
+  const goesOn = state.lastError === undefined && fleet.isLeft(name);
+  if (isAhead(state.rotateAt, clock.now()) && !goesOn) return;
   try {
     const onProgress = (progress: Progress) => logProgress(name, progress, log);
     // Loaded only where secrets are rotated: a good part of the program.
     const { rotateIfDue } = await import('./credential-rotation.ts');
     const outcome = await rotateIfDue({
       ...{ loaded, credential: name, clock, onProgress, listedExpiry: listedExpiry(name, state, loaded) },
+      share: fleet.share,
     });
     if (outcome?.kind === 'rotated') {
       metrics.count('rotations_total', { credential: name, result: 'ok' });
       state.readAgainAt = 0;
     }
-    state.journal = await journalOf(loaded, name);
+    state.journal = await journalOf(name, options);
     state.rotateAt = nextLook(name, state, { loaded, now: clock.now() });
     state.failures = 0;
     state.lastError = undefined;
@@ -146,7 +151,7 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
     if (error.code === 'ROTATION_LOCKED') {
       log.info('somebody else is rotating this secret', { credential: name, ...error.extras.fields });
       state.rotateAt = now + LOCKED_RETRY_MS;
-      state.journal = await journalOf(loaded, name).catch(() => state.journal);
+      state.journal = await journalOf(name, options).catch(() => state.journal);
       return;
     }
     state.failures += 1;
@@ -157,9 +162,9 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
   }
 }
 
-async function journalOf(loaded: LoadedConfig, name: string): Promise<Journal | undefined> {
+async function journalOf(name: string, options: RotationSchedulerOptions): Promise<Journal | undefined> {
   const { storeOf } = await import('./credential-rotation.ts');
-  const text = await storeOf(loaded, name).peek();
+  const text = await options.fleet.share(name, storeOf(options.current(), name)).peek();
   return text === undefined ? undefined : parseJournal(text);
 }
 

@@ -37,6 +37,7 @@ async function startCare(world: RotationWorld, rotation: object | null = { every
   let look = () => undefined as undefined | undefined;
   const care = createRotationScheduler({
     ...{ current: () => loaded, log, metrics, clock: world.clock },
+    fleet: { share: (_credential, local) => local, isLeft: () => false },
     every(_ms, run) {
       look = () => void run();
       return () => undefined;

@@ -1,0 +1,154 @@
+/**
+ * One client secret that the members of a fleet share, as its rotation needs it: one member at a time rotates, under a lease; any
+ * other can go on where it stopped; and nothing is deleted while one of them lacks the new secret.
+ */
+import { createHash } from 'node:crypto';
+import type { CredentialConfig } from '../../config/schema.ts';
+import type { Clock } from '../../core/clock.ts';
+import { SidecarError } from '../../core/errors.ts';
+import { Secret } from '../../core/secret.ts';
+import { Lease } from '../../fleet/lease.ts';
+import { type FleetAccess, readMembers } from '../../fleet/members.ts';
+import { type HeldBy, lackingPlaces } from '../../fleet/places.ts';
+import { type Journal, parseJournal } from '../../iam/rotation/journal.ts';
+import type { OpenStore, SecretStore } from '../../iam/rotation/store.ts';
+import { FleetJournal, type FleetJournalOptions, type SharedJournal, textOf } from './fleet-journal.ts';
+
+export interface SharedSecretOptions extends FleetJournalOptions, Pick<FleetAccess, 'member' | 'host'> {
+  readonly clock: Clock;
+}
+
+/** The list of members is complete so long after the store was empty: each beats three times in it. */
+const COMPLETE_MS = 30_000;
+
+/** What is equal for all that use the secret of this credential. */
+export function secretParts({ tokenEndpoint, issuer, clientId }: CredentialConfig): readonly (string | undefined)[] {
+  return [(tokenEndpoint ?? issuer)?.text, clientId];
+}
+
+export class SharedSecret {
+  readonly journal: FleetJournal;
+  /** Tells it from others in what members say of their secrets. */
+  readonly client: string;
+  readonly #options: SharedSecretOptions;
+  #leases = 0;
+
+  constructor(options: SharedSecretOptions) {
+    this.#options = options;
+    this.journal = new FleetJournal(options);
+    this.client = createHash('sha256').update(JSON.stringify(options.parts)).digest('hex').slice(0, 16);
+  }
+
+  /** Whether a rotation waits for somebody to go on with it, as of the last look. @param nowMs epoch */
+  isLeft(nowMs: number): boolean {
+    const attempt = this.journal.newest?.attempt;
+    if (attempt === undefined || this.journal.leasedMs > 0) return false;
+    return attempt.phase !== 'promoted' || nowMs >= (attempt.retireAt ?? 0);
+  }
+
+  /** Returns the store of this secret for a rotation; `local` is where this member keeps it. */
+  share(local: SecretStore): SecretStore {
+    return {
+      name: local.name,
+      isOwn: local.isOwn,
+      peek: () => local.peek().then((text) => this.#newestOf(text)),
+      open: async () => {
+        const lease = await this.#take();
+        try {
+          return this.#opened(await local.open(), lease);
+        } catch (error) {
+          await lease.release();
+          throw error;
+        }
+      },
+    };
+  }
+
+  #opened(local: OpenStore, lease: Lease): OpenStore {
+    const held = async <T>(work: () => Promise<T>): Promise<T> => {
+      await lease.confirm();
+      return work();
+    };
+    return {
+      readSecret: () => held(local.readSecret),
+      writeSecret: (value) => held(() => local.writeSecret(value)),
+      readJournal: () =>
+        held(async () => {
+          await this.journal.look();
+          return this.#newestOf(await local.readJournal());
+        }),
+      // First where the others see it: what only this member knew, nobody else could finish.
+      writeJournal: async (text) => {
+        const journal = await this.#extended(parseJournal(text), await lease.confirm());
+        if (!(await this.journal.write(journal, lease.holder)))
+          throw new SidecarError('ROTATION_LOCKED', { fields: { holder: 'one with a newer journal' } });
+        await local.writeJournal(textOf(journal));
+      },
+      mayBegin: (inUse) => this.#requireSame(inUse),
+      lacking: async (value) => (await this.#lacking(value.fingerprint())).places.map(({ host }) => host),
+      async close() {
+        await local.close();
+        await lease.release();
+      },
+    };
+  }
+
+  #newestOf(text: string | undefined): string | undefined {
+    this.journal.remember(text);
+    return this.journal.newest ? textOf(this.journal.newest) : text;
+  }
+
+  /** Adds what a fleet must know beside. @param nowMs of the store */
+  async #extended({ fleet: _before, ...journal }: Journal, nowMs: number): Promise<SharedJournal> {
+    const before = this.journal.newest;
+    const revision = Math.max(nowMs, this.journal.revision + 1);
+    const value = journal.attempt?.value ?? before?.attempt?.value;
+    // Nobody lacks a secret before there is an attempt.
+    if (value === undefined) return { ...journal, fleet: { ...before?.fleet, revision, places: [] } };
+    const { places, areKept } = await this.#lacking(new Secret(value).fingerprint());
+    const isOver = journal.rotatedAt !== before?.rotatedAt;
+    return { ...journal, fleet: { revision, places, ...(isOver && !areKept && { kept: value }) } };
+  }
+
+  async #lacking(fingerprint: string) {
+    const { nowMs, list } = await readMembers(this.#options, this.#options.sealer);
+    const live = list.flatMap(({ details }) =>
+      (details?.holdings ?? []).map((held) => ({ ...held, host: details?.host ?? '' })),
+    );
+    const users: HeldBy[] = live.filter(({ client }) => client === this.client);
+    const places = lackingPlaces(this.journal.newest?.fleet.places ?? [], users, { fingerprint, nowMs });
+    return { places, areKept: users.every(({ isKept }) => isKept) };
+  }
+
+  /** A journal that was lost may have told of a secret that some have and others have not: a new one would know of neither. */
+  async #requireSame(inUse: Secret | undefined): Promise<void> {
+    const { sealer } = this.#options;
+    const { nowMs, sinceMs, list } = await readMembers(this.#options, sealer);
+    if (nowMs - sinceMs < COMPLETE_MS)
+      throw failed('the fleet store was empty a moment ago: not all members are known yet');
+    const other = list.find(({ keyId, details }) => keyId !== sealer.keyId || details?.holdings === undefined);
+    if (other)
+      throw failed(`${other.details?.host ?? other.id} has another fleet key, an older version, or has just started`);
+    const known = this.journal.newest;
+    if (known?.rotatedAt !== undefined || !inUse) return;
+    const { places } = await this.#lacking(inUse.fingerprint());
+    if (places[0]) throw failed(`${places[0].host} has another client secret`);
+  }
+
+  async #take(): Promise<Lease> {
+    const { host, member, clock, run } = this.#options;
+    this.#leases += 1;
+    const lease = new Lease({
+      holder: `${host} ${member}:${this.#leases}`,
+      clock,
+      run: (script, args) => run(script, [this.journal.leaseKey], args),
+    });
+    await lease.confirm();
+    lease.keep();
+    return lease;
+  }
+}
+
+function failed(reason: string): SidecarError {
+  return new SidecarError('ROTATION_STORE_FAILED', { fields: { reason } });
+}
