@@ -260,7 +260,7 @@ export const ERRORS = {
     status: 503,
     exit: 8,
     title: 'Cannot save the secret or the rotation journal',
-    detail: 'Create the folder or make it writable. EPERM: run as owner of the file. EBUSY: mount its folder.',
+    detail: 'Make the folder writable. EPERM: run as owner of the file. EBUSY: mount its folder. Fleet: see `reason`.',
   },
   ROTATION_JOURNAL_INVALID: {
     status: 503,

@@ -153,7 +153,13 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   async #remember(followed: Followed): Promise<void> {
     if (followed.hasRemembered) return;
     followed.hasRemembered = true;
-    if (followed.local?.isOwn) followed.shared.journal.remember(await followed.local.peek());
+    if (!followed.local?.isOwn) return;
+    try {
+      followed.shared.journal.remember(await followed.local.peek());
+    } catch (error) {
+      // One that cannot be read tells nothing, and need not keep this member from a new secret.
+      if (!(error instanceof SidecarError)) throw error;
+    }
   }
 
   async #takeOver(followed: Followed, value: Secret): Promise<void> {

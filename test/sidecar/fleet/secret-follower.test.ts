@@ -1,0 +1,202 @@
+// A member takes a secret over that another has rotated: into its file, or into memory; and says what it has.
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts';
+import { SidecarError } from '../../../src/core/errors.ts';
+import { createLog } from '../../../src/core/log.ts';
+import { Secret } from '../../../src/core/secret.ts';
+import { createSealer } from '../../../src/fleet/seal.ts';
+import { beginJournal, type Journal } from '../../../src/iam/rotation/journal.ts';
+import { SecretFollower } from '../../../src/sidecar/fleet/secret-follower.ts';
+import { SharedSecret, secretParts } from '../../../src/sidecar/fleet/shared-secret.ts';
+import { createFakeClock } from '../../support/clock.ts';
+import { createFolder } from '../../support/folder.ts';
+import { newFleetKey } from '../../support/redis-member.ts';
+import { RotationStore } from '../../support/rotation-store.ts';
+
+const [OLD, NEW, NEWER] = ['the-old-secret', 'the-new-secret', 'the-newer-secret'] as const;
+const fingerprint = (value: string) => new Secret(value).fingerprint();
+
+type Source = { readonly file: string } | { readonly env: string };
+
+/** A member, and another one that rotates. */
+async function openWorld(sourceOf: (folder: string) => Source = (folder) => ({ file: join(folder, 'secret') })) {
+  const folder = createFolder();
+  onTestFinished(() => folder[Symbol.dispose]());
+  folder.write('secret', `${OLD}\n`, 0o640);
+  const config = {
+    credentials: {
+      default: { tokenEndpoint: 'https://id.example/connect/token', clientId: 'erp', secrets: [sourceOf(folder.path)] },
+    },
+    routes: [{ path: '/api', upstream: 'https://api.example' }],
+  };
+  const file = folder.write('config.json', JSON.stringify(config));
+  const clock = createFakeClock();
+  const store = new RotationStore(() => clock.now().wallMs);
+  const sealer = createSealer([new Secret(newFleetKey())]);
+  const lines: string[] = [];
+  const log = createLog({ level: 'debug', format: 'json', write: (line) => lines.push(line) });
+  let loaded = loadConfig({ file, env: { SECRET: OLD } });
+  let news = 0;
+  const onSecret = () => {
+    news += 1;
+  };
+  const start = () => new SecretFollower({ ...store.access(sealer, 'host'), member: 'm', log, clock, onSecret });
+  const world = {
+    ...{ folder: folder.path, store, clock, lines, follower: start() },
+    news: () => news,
+    /** As the sidecar does it when the configuration has changed. */
+    async reload() {
+      loaded = world.follower.adopt(loaded.reload());
+      await world.follower.use(loaded);
+    },
+    values: (of: LoadedConfig = loaded) => (of.secrets.get('default') ?? []).map(({ value }) => value.reveal()),
+    secretsNow: () => loaded.secretsNow('default').map(({ value }) => value.reveal()),
+    async restart() {
+      world.follower = start();
+      loaded = world.follower.adopt(loadConfig({ file, env: { SECRET: OLD } }));
+      await world.follower.use(loaded);
+    },
+  };
+  await world.follower.use(loaded);
+  const [settings] = Object.values(loaded.config.credentials);
+  if (!settings) throw new Error('no credential');
+  const rotator = new SharedSecret({
+    ...{ ...store.access(sealer, 'rotator'), member: 'r', clock, parts: secretParts(settings) },
+  });
+  const note = async (journal: object, fleet: object = {}) => {
+    await clock.advance(1000);
+    const revision = clock.now().wallMs;
+    await rotator.journal.write(
+      { ...beginJournal('erp', 1), ...journal, fleet: { revision, places: [], ...fleet } },
+      '',
+    );
+  };
+  return { ...world, world, note };
+}
+
+const attempt = (phase: string, value: string = NEW) => ({
+  ...{ phase, value, description: 'd', expiresAt: 9e12, startedAt: 1, retire: ['id'], retireAt: 9e12 },
+});
+
+describe('a member whose secret is in a file', () => {
+  it('writes a promoted one into it, with mode and owner, and its journal beside, and reads it', async () => {
+    const { folder, world, note, news } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    const { mode, uid } = statSync(join(folder, 'secret'));
+    expect([readFileSync(join(folder, 'secret'), 'utf8'), (mode & 0o777).toString(8), uid]).toEqual([
+      `${NEW}\n`,
+      '640',
+      process.getuid?.(),
+    ]);
+    const journal = JSON.parse(readFileSync(join(folder, 'secret.rotation'), 'utf8')) as Journal;
+    expect(journal.attempt?.value).toBe(NEW);
+    expect(news()).toBe(1);
+    await world.reload();
+    expect(world.values()).toEqual([NEW]);
+    expect(world.follower.holdings()).toMatchObject([{ secrets: [fingerprint(NEW)], isKept: true }]);
+  });
+
+  it.each(['creating', 'created', 'verified', 'abandoned'])(
+    'leaves it alone while a new one is only %s',
+    async (phase) => {
+      const { folder, world, note, news } = await openWorld();
+      await note({ attempt: attempt(phase) });
+      await world.follower.look();
+      expect([readFileSync(join(folder, 'secret'), 'utf8'), news()]).toEqual([`${OLD}\n`, 0]);
+    },
+  );
+
+  it('cleans its journal when the rotation is over, so that the value is nowhere but in its file', async () => {
+    const { folder, world, note } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    await world.reload();
+    await note({ rotatedAt: 5 });
+    await world.follower.look();
+    expect(readFileSync(join(folder, 'secret.rotation'), 'utf8')).not.toContain(NEW);
+    expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${NEW}\n`);
+  });
+
+  it('takes it over at news of its own entry, not at news of another', async () => {
+    const { folder, world, note } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look('another');
+    expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${OLD}\n`);
+    await world.follower.look();
+    expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${NEW}\n`);
+  });
+
+  it('puts the journal back that it has on its disk, after its restart, when the store has lost it', async () => {
+    const { world, store, note } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    store.wipe();
+    await world.restart();
+    await world.follower.look();
+    expect(store.values.size).toBe(1);
+  });
+
+  it('has it in memory, and tells that loudly, where the file cannot be replaced', async () => {
+    const { folder, world, note, lines, news } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    // No journal can be written where a folder has its name.
+    mkdirSync(join(folder, 'secret.rotation'));
+    writeFileSync(join(folder, 'secret.rotation', 'in-the-way'), '');
+    await world.follower.look();
+    expect(lines.join('')).toContain('but only in memory');
+    await world.reload();
+    expect([world.values(), world.secretsNow(), news()]).toEqual([[NEW, OLD], [NEW, OLD], 1]);
+    expect(world.follower.holdings()).toMatchObject([{ isKept: false }]);
+    await world.follower.look();
+    expect(lines.filter((line) => line.includes('only in memory'))).toHaveLength(1);
+  });
+
+  it('does nothing, and tells nobody wrong, while the store cannot be used', async () => {
+    const { world, store, note, news } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    store.fault = new SidecarError('ROTATION_STORE_FAILED');
+    await world.follower.look();
+    expect(news()).toBe(0);
+    store.fault = undefined;
+    await world.follower.look();
+    expect(news()).toBe(1);
+  });
+});
+
+describe('a member whose secret is in the environment', () => {
+  const inEnvironment = () => openWorld(() => ({ env: 'SECRET' }));
+
+  it('has a promoted one in memory, before the configured one, and says that it would not outlive a restart', async () => {
+    const { world, note } = await inEnvironment();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    await world.reload();
+    expect([world.values(), world.secretsNow()]).toEqual([
+      [NEW, OLD],
+      [NEW, OLD],
+    ]);
+    expect(world.follower.holdings()).toMatchObject([{ secrets: [NEW, OLD].map(fingerprint), isKept: false }]);
+  });
+
+  it('gets it again after a restart from what the store keeps, behind the configured one, which may be newer', async () => {
+    const { world, note } = await inEnvironment();
+    await note({ rotatedAt: 5 }, { kept: NEW });
+    await world.restart();
+    await world.follower.look();
+    await world.reload();
+    expect(world.values()).toEqual([OLD, NEW]);
+  });
+
+  it('has only the last one of several rotations', async () => {
+    const { world, note } = await inEnvironment();
+    for (const value of [NEW, NEWER]) {
+      await note({ attempt: attempt('promoted', value) });
+      await world.follower.look();
+      await world.reload();
+    }
+    expect(world.values()).toEqual([NEWER, OLD]);
+  });
+});

@@ -1,0 +1,260 @@
+// The secret that a fleet shares, as its rotation sees it: one rotates at a time, all know how far it is, nothing is forgotten.
+import { describe, expect, it } from 'vitest';
+import { Secret } from '../../../src/core/secret.ts';
+import { createSealer, type Sealer } from '../../../src/fleet/seal.ts';
+import { beginJournal, type Journal } from '../../../src/iam/rotation/journal.ts';
+import type { SecretStore } from '../../../src/iam/rotation/store.ts';
+import { SharedSecret } from '../../../src/sidecar/fleet/shared-secret.ts';
+import { createFakeClock } from '../../support/clock.ts';
+import { newFleetKey } from '../../support/redis-member.ts';
+import { RotationStore } from '../../support/rotation-store.ts';
+
+const [OLD, NEW] = ['the-old-secret', 'the-new-secret'] as const;
+const PARTS = ['https://id.example/connect/token', 'erp'];
+const fingerprint = (value: string) => new Secret(value).fingerprint();
+
+/** Where one member keeps its secret. */
+function createPlace(value: string = OLD) {
+  const place = { value, journal: undefined as string | undefined, opened: 0 };
+  const store: SecretStore = {
+    ...{ name: 'file secret', isOwn: true },
+    peek: async () => place.journal,
+    async open() {
+      place.opened += 1;
+      return {
+        readSecret: async () => new Secret(place.value),
+        async writeSecret(secret) {
+          place.value = secret.reveal();
+        },
+        readJournal: async () => place.journal,
+        async writeJournal(text) {
+          place.journal = text;
+        },
+        close: async () => undefined,
+      };
+    },
+  };
+  return { place, store };
+}
+
+function createWorld() {
+  const clock = createFakeClock();
+  const store = new RotationStore(() => clock.now().wallMs);
+  const key = newFleetKey();
+  const member = (name: string, keys: readonly string[] = [key]) => {
+    const sealer = createSealer(keys.map((one) => new Secret(one)));
+    const secret = new SharedSecret({ ...store.access(sealer, `host-${name}`), member: name, clock, parts: PARTS });
+    const place = createPlace();
+    const beat = (values: readonly string[], isKept = true) =>
+      beatAs(store, { sealer, name, secret, holdings: { secrets: values.map(fingerprint), isKept } });
+    return { secret, sealer, ...place, beat, shared: secret.share(place.store) };
+  };
+  return { clock, store, key, member };
+}
+
+interface Said {
+  readonly sealer: Sealer;
+  readonly name: string;
+  readonly secret: SharedSecret;
+  readonly holdings: { readonly secrets: readonly string[]; readonly isKept: boolean };
+}
+
+function beatAs(store: RotationStore, { sealer, name, secret, holdings }: Said): Promise<void> {
+  const held = { client: secret.client, place: `place-${name}`, ...holdings };
+  return store.beat(sealer, name.repeat(16).slice(0, 16), { host: `host-${name}`, holdings: [held] });
+}
+
+const attemptOf = (phase: 'verified' | 'promoted', value = NEW) => ({
+  ...{ phase, value, description: 'd', expiresAt: 9e12, startedAt: 1, retire: ['old-id'] },
+  ...(phase === 'promoted' && { retireAt: 0 }),
+});
+const journalAt = (phase: 'verified' | 'promoted'): Journal => ({
+  ...beginJournal('erp', 1),
+  attempt: attemptOf(phase),
+});
+const text = (journal: Journal) => JSON.stringify(journal);
+const parsed = (journal: string | undefined) => JSON.parse(journal ?? 'null') as Journal | null;
+
+describe('the journal of a rotation', () => {
+  it('is read by every other member, and shows nothing in the store', async () => {
+    const { member, store } = createWorld();
+    const [one, other] = [member('a'), member('b')];
+    const open = await one.shared.open();
+    await open.writeJournal(text(journalAt('verified')));
+    await other.secret.journal.look();
+    expect(other.secret.journal.newest?.attempt?.value).toBe(NEW);
+    expect(parsed(one.place.journal)?.attempt?.value).toBe(NEW);
+    expect(JSON.stringify([...store.values])).not.toMatch(/the-new-secret|erp|creating|verified/);
+  });
+
+  it('is put back by any member that has seen it when the store has lost everything', async () => {
+    const { member, store } = createWorld();
+    const [one, other, third] = [member('a'), member('b'), member('c')];
+    await (await one.shared.open()).writeJournal(text(journalAt('promoted')));
+    await other.secret.journal.look();
+    store.wipe();
+    await third.secret.journal.look();
+    expect(third.secret.journal.newest).toBeUndefined();
+    await other.secret.journal.look();
+    await third.secret.journal.look();
+    expect(third.secret.journal.newest?.attempt?.phase).toBe('promoted');
+  });
+
+  it('is replaced by no older one, also from the disk of a member that was away', async () => {
+    const { member, store, clock } = createWorld();
+    const [one, away] = [member('a'), member('b')];
+    const open = await one.shared.open();
+    await open.writeJournal(text(journalAt('verified')));
+    away.place.journal = one.place.journal;
+    await clock.advance(5000);
+    await open.writeJournal(text(journalAt('promoted')));
+    store.wipe();
+    await away.shared.peek();
+    await away.secret.journal.look();
+    await one.secret.journal.look();
+    await away.secret.journal.look();
+    expect(away.secret.journal.newest?.attempt?.phase).toBe('promoted');
+  });
+
+  it('is written neither here nor there by one whose lease is over', async () => {
+    const { member, clock } = createWorld();
+    const [frozen, other] = [member('a'), member('b')];
+    const open = await frozen.shared.open();
+    clock.sleep(31_000);
+    const next = await other.shared.open();
+    await next.writeJournal(text(journalAt('promoted')));
+    await expect(open.writeJournal(text(journalAt('verified')))).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    await expect(open.writeSecret(new Secret('x'))).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    expect([frozen.place.journal, frozen.place.value]).toEqual([undefined, OLD]);
+  });
+
+  it.each(['', 'garbage', '1800000000000:not-sealed', '1800000000000:a.b.c.d.e'])(
+    'counts as none where the store holds %j',
+    async (value) => {
+      const { member, store } = createWorld();
+      const one = member('a');
+      await (await one.shared.open()).writeJournal(text(journalAt('verified')));
+      for (const key of store.values.keys()) store.values.set(key, value);
+      const other = member('b');
+      await other.secret.journal.look();
+      expect(other.secret.journal.newest).toBeUndefined();
+    },
+  );
+
+  it('counts as none where it was sealed for another client or with an unknown key', async () => {
+    const { member, store, key } = createWorld();
+    const [one, stranger] = [member('a'), member('b', [newFleetKey()])];
+    await (await one.shared.open()).writeJournal(text(journalAt('verified')));
+    const [value = ''] = store.values.values();
+    for (const journal of [stranger.secret.journal, member('c', [key]).secret.journal]) {
+      store.values.clear();
+      store.values.set(`test:{${journal.name}}:journal`, journal === stranger.secret.journal ? value : `1${value}`);
+      await journal.look();
+      expect(journal.newest).toBeUndefined();
+    }
+  });
+
+  it('of a rotation under way is found by a member that has a newer key as its first', async () => {
+    const { member, key } = createWorld();
+    const [old, updated] = [member('a'), member('b', [newFleetKey(), key])];
+    await (await old.shared.open()).writeJournal(text(journalAt('promoted')));
+    await updated.secret.journal.look();
+    expect(updated.secret.journal.newest?.attempt?.value).toBe(NEW);
+    expect(updated.secret.journal.name).toBe(old.secret.journal.name);
+  });
+
+  it('waits for somebody to go on when nobody has the lease, and only when its next step is due', async () => {
+    const { member, clock } = createWorld();
+    const [one, other] = [member('a'), member('b')];
+    const open = await one.shared.open();
+    await open.writeJournal(text(journalAt('verified')));
+    await other.secret.journal.look();
+    expect(other.secret.isLeft(clock.now().wallMs)).toBe(false);
+    await open.close();
+    await other.secret.journal.look();
+    expect(other.secret.isLeft(clock.now().wallMs)).toBe(true);
+  });
+});
+
+describe('a secret', () => {
+  it('lacks at members that do not say they have the new one, and is kept in the store only for one that has it in memory', async () => {
+    const { member } = createWorld();
+    const [one, other] = [member('a'), member('b')];
+    const open = await one.shared.open();
+    await open.writeJournal(text(journalAt('promoted')));
+    await one.beat([NEW, OLD]);
+    await other.beat([OLD]);
+    expect(await open.lacking?.(new Secret(NEW))).toEqual(['host-b']);
+    await other.beat([NEW, OLD], false);
+    expect(await open.lacking?.(new Secret(NEW))).toEqual([]);
+    const { attempt: _done, ...rest } = journalAt('promoted');
+    await open.writeJournal(text({ ...rest, rotatedAt: 5 }));
+    expect(one.secret.journal.newest?.fleet).toMatchObject({ places: [], kept: NEW });
+  });
+
+  it('is nowhere any more after a rotation that all have taken over', async () => {
+    const { member } = createWorld();
+    const one = member('a');
+    const open = await one.shared.open();
+    await open.writeJournal(text(journalAt('promoted')));
+    await one.beat([NEW]);
+    const { attempt: _done, ...rest } = journalAt('promoted');
+    await open.writeJournal(text({ ...rest, rotatedAt: 5 }));
+    expect(parsed(one.place.journal)?.fleet).toEqual({ revision: expect.any(Number), places: [] });
+  });
+
+  it('is not rotated by a second member meanwhile', async () => {
+    const { member } = createWorld();
+    const [one, other] = [member('a'), member('b')];
+    await one.shared.open();
+    await expect(other.shared.open()).rejects.toMatchObject({
+      ...{ code: 'ROTATION_LOCKED', extras: { fields: { holder: expect.stringContaining('host-a') } } },
+    });
+    expect(other.place.opened).toBe(0);
+  });
+});
+
+describe('a rotation', () => {
+  const mayBegin = async (world: ReturnType<typeof createWorld>, one = world.member('a')) => {
+    const open = await one.shared.open();
+    return open.mayBegin?.(new Secret(OLD)).finally(open.close);
+  };
+  const refusedFor = (reason: RegExp) => ({
+    ...{ code: 'ROTATION_STORE_FAILED', extras: { fields: { reason: expect.stringMatching(reason) } } },
+  });
+
+  it('does not begin in the first 30 s after the store was empty: a member may be there that nobody knows of', async () => {
+    const world = createWorld();
+    await expect(mayBegin(world)).rejects.toMatchObject(refusedFor(/empty a moment ago/));
+    await world.clock.advance(30_000);
+    await expect(mayBegin(world)).resolves.toBeUndefined();
+    world.store.wipe();
+    await expect(mayBegin(world)).rejects.toMatchObject(refusedFor(/empty a moment ago/));
+  });
+
+  it.each<[string, RegExp, (world: ReturnType<typeof createWorld>) => Promise<void>]>([
+    ['has another key', /another fleet key/, (world) => world.member('b', [newFleetKey()]).beat([OLD])],
+    [
+      'has only just started',
+      /just started/,
+      (world) => world.store.beat(world.member('b').sealer, 'b'.repeat(16), { host: 'host-b' }),
+    ],
+    ['has another secret', /host-b has another client secret/, (world) => world.member('b').beat(['another-secret'])],
+  ])('does not begin while a member %s', async (_what, reason, beat) => {
+    const world = createWorld();
+    await world.clock.advance(30_000);
+    await beat(world);
+    await expect(mayBegin(world)).rejects.toMatchObject(refusedFor(reason));
+  });
+
+  it('begins although a member has another secret when the journal tells that it cannot be a newer one', async () => {
+    const world = createWorld();
+    const one = world.member('a');
+    const open = await one.shared.open();
+    await open.writeJournal(text({ ...beginJournal('erp', 1), rotatedAt: 5 }));
+    await open.close();
+    await world.clock.advance(30_000);
+    await world.member('b').beat(['another-secret']);
+    await expect(mayBegin(world, one)).resolves.toBeUndefined();
+  });
+});
