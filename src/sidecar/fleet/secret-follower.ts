@@ -193,9 +193,9 @@ export class SecretFollower implements SecretSharing, SecretWatch {
     try {
       const store = await local.open();
       try {
+        await store.writeJournal(textOf(journal));
         const inUse = value && (await store.readSecret());
         if (value && !(inUse && isSame(inUse, value))) await store.writeSecret(value);
-        await store.writeJournal(textOf(journal));
       } finally {
         await store.close();
       }
