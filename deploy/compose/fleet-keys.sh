@@ -11,7 +11,7 @@ if [ ! -e users.acl ]; then
   # What a sidecar needs, and `fleet status` and `check`: docs/tokens.md.
   cat > users.acl <<ACL
 user default off
-user aritma on >$(cat valkey-password) resetchannels ~aritma:* &aritma:* +eval +evalsha +subscribe +publish +time +get +set +strlen +getrange +del +pttl +pexpire +hset +hdel +zadd +zrem +zrangebyscore +zcard +info +hgetall +zrange +scan
+user aritma on >$(cat valkey-password) resetchannels ~aritma:* &aritma:* +eval +evalsha +subscribe +publish +time +get +set +strlen +getrange +del +pttl +pexpire +hset +hdel +zadd +zrem +zrangebyscore +zcard +hgetall +zrange +info +scan
 ACL
   chown "${OWNER:-10001:10001}" fleet-key valkey-password users.acl .
 fi

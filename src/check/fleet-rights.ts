@@ -41,14 +41,23 @@ function namesUnder(begin: string) {
   const name = (what: string) => `${begin}:${what}`;
   return {
     ...{ token: name('token'), lock: name('lock'), generation: name('generation'), verdict: name('verdict') },
-    ...{ times: name('times'), details: name('details') },
+    ...{ times: name('times'), details: name('details'), since: name('since') },
+    ...{ journal: name('journal'), lease: name('lease') },
   };
 }
 
+type Steps = readonly (readonly [what: string, run: () => Promise<void>])[];
+
+const channelOf = ({ prefix }: Inspection) => `${prefix}:news`;
+
+async function done(reply: Promise<unknown>, wanted: number): Promise<void> {
+  if ((await reply) !== wanted) throw new Unexpected();
+}
+
 /** In the order of a token's life: claimed, stored, looked up, claimed again, given up. */
-function steps(store: Inspection, names: Names): readonly (readonly [what: string, run: () => Promise<void>])[] {
-  const { token, lock, generation, verdict, times, details } = names;
-  const channel = `${store.prefix}:news`;
+function steps(store: Inspection, names: Names): Steps {
+  const { token, lock, generation, verdict } = names;
+  const channel = channelOf(store);
   const acquire = async (known: string, wanted: string) => {
     const args = [known, 'check', LIFE_MS, LIFE_MS, '', ''];
     const reply = (await store.run('acquire', [token, lock, generation, verdict], args)) as
@@ -57,9 +66,6 @@ function steps(store: Inspection, names: Names): readonly (readonly [what: strin
     const isWhole = wanted !== 'busy' || reply?.[2] === 'check';
     if (reply?.[0] !== wanted || !isWhole) throw new Unexpected();
     return String(reply[1]);
-  };
-  const done = async (reply: Promise<unknown>, wanted: number) => {
-    if ((await reply) !== wanted) throw new Unexpected();
   };
   const giveUp = (sealed: string) =>
     store.run('giveUp', [lock, verdict], ['check', sealed, LIFE_MS, LIFE_MS, channel, 'check']);
@@ -85,11 +91,42 @@ function steps(store: Inspection, names: Names): readonly (readonly [what: strin
     ['delay the next claim', () => done(giveUp(''), 1)],
     ['give a claim up', () => done(giveUp(`${next}:check`), 1)],
     ['look up a refusal', async () => void (await acquire(claimed, 'verdict'))],
-    ['say that a member lives', () => done(store.run('beat', [times, details], ['check', '', LIFE_MS]), 1)],
-    // A negative time: all are gone.
-    ['remove a member', () => done(store.run('beat', [times, details], ['', '', `-${LIFE_MS}`]), 0)],
+    ...memberSteps(store, names),
+    ...rotationSteps(store, names),
     ['run a script by its hash', () => runByHash(store, token)],
     ['subscribe', () => store.subscribe()],
+  ];
+}
+
+function memberSteps(store: Inspection, { times, details, since }: Names): Steps {
+  const members = [times, details, since];
+  return [
+    ['say that a member lives', () => done(store.run('beat', members, ['check', '', LIFE_MS]), 1)],
+    ['read what members say', async () => void (await store.run('members', members, []))],
+    // A negative time: all are gone.
+    ['remove a member', () => done(store.run('beat', members, ['', '', `-${LIFE_MS}`]), 0)],
+  ];
+}
+
+/** Of the rotation of a client secret: the lease taken, the journal written and read, the lease given back. */
+function rotationSteps(store: Inspection, { journal, lease }: Names): Steps {
+  const channel = channelOf(store);
+  const [holder, revision] = ['check', '1'];
+  const expect = async (reply: Promise<unknown>, isRight: (reply: unknown) => boolean) => {
+    if (!isRight(await reply)) throw new Unexpected();
+  };
+  const note = [holder, revision, `${revision}:check`, LIFE_MS, channel, 'check'];
+  const holds = (reply: unknown) => Array.isArray(reply) && reply[1] === holder;
+  const shows = (reply: unknown) => Array.isArray(reply) && reply[1] === note[2];
+  return [
+    ['take the lease for a rotation', () => expect(store.run('lease', [lease], [holder, LIFE_MS]), holds)],
+    ['keep the lease', () => expect(store.run('lease', [lease], [holder, LIFE_MS]), holds)],
+    [
+      'write the journal of a rotation',
+      () => expect(store.run('note', [journal, lease], note), (reply) => reply === 1),
+    ],
+    ['read the journal', () => expect(store.run('recall', [journal, lease], ['0']), shows)],
+    ['give the lease back', () => done(store.run('release', [lease], [holder]), 1)],
   ];
 }
 

@@ -14,7 +14,7 @@ import { createIdentity, type Identity, tokenKey } from '../oauth/credentials.ts
 import type { Token, TokenEvents, TokenKey } from '../oauth/token.ts';
 import { createTokenCache, type TokenCache } from '../oauth/token-cache.ts';
 import type { Serving } from './data-plane/routes.ts';
-import type { FleetLink } from './fleet/fleet-link.ts';
+import type { FleetLink } from './fleet-link.ts';
 import type { Retirable } from './generations.ts';
 
 export interface Generation extends Retirable, Serving {

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { LoadedConfig } from '../config/load.ts';
 import { SidecarError } from '../core/errors.ts';
-import type { FleetLink } from './fleet/fleet-link.ts';
+import type { FleetLink } from './fleet-link.ts';
 import { createGeneration, type Generation, type GenerationOptions } from './generation.ts';
 import { createGenerations, type Generations } from './generations.ts';
 

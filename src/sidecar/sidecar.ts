@@ -24,7 +24,7 @@ import { within } from '../net/bounded-request.ts';
 import { type Bound, type Listener, openListeners } from '../net/listen.ts';
 import type { Auditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
-import { openFleetLink } from './fleet/fleet-link.ts';
+import { openFleetLink } from './fleet-link.ts';
 import type { Generation } from './generation.ts';
 import { requirePreconditions } from './preconditions.ts';
 import { createReloader, type Reloader } from './reload.ts';

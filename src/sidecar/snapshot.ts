@@ -7,7 +7,7 @@ import type { RotationScheduler } from '../iam/rotation/scheduler.ts';
 import { tokenKey } from '../oauth/credentials.ts';
 import type { Auditor } from './audit/auditor.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
-import type { FleetLink } from './fleet/fleet-link.ts';
+import type { FleetLink } from './fleet-link.ts';
 import type { Reloader } from './reload.ts';
 
 interface Described {

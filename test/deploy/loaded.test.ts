@@ -52,7 +52,8 @@ const FOLDERS = [
 const PACKAGES_OF_FLEET = [
   ...['@ioredis/commands', 'cluster-key-slot', 'denque', 'ioredis', 'redis-errors', 'standard-as-callback'],
 ];
-const NODE_OF_FLEET: readonly string[] = [];
+/** For the files of a rotation. */
+const NODE_OF_FLEET: readonly string[] = ['fs/promises'];
 
 const REVIEWED: Loaded = {
   node: Object.values(NODE).flat().sort(),
@@ -95,7 +96,7 @@ describe('modules that serve loads', () => {
     // Nobody listens there: a fleet without its store works as one sidecar does.
     await using watched = await start({ fleet: { url: 'redis://127.0.0.1:1', keys: [{ file: key }] } });
     const { node, packages, folders } = await watched.loaded();
-    expect(added(folders, REVIEWED.folders)).toEqual(['fleet']);
+    expect(added(folders, REVIEWED.folders)).toEqual(['fleet', 'sidecar/fleet']);
     expect(added(packages, REVIEWED.packages)).toEqual(PACKAGES_OF_FLEET);
     expect(added(node, REVIEWED.node)).toEqual(NODE_OF_FLEET);
   });

@@ -206,7 +206,7 @@ describe('the bundle', () => {
       );
     // What the program loads for sure, and what `serve` loads without a fleet: all but what imports parts of it.
     const lazily = made.chunks.filter(({ moduleIds }) =>
-      moduleIds.some((id) => /\/src\/(?:check|cli)\/fleet/.test(id)),
+      moduleIds.some((id) => /\/src\/(?:(?:check|cli)\/fleet|sidecar\/fleet\/)/.test(id)),
     );
     expect(lazily.length).toBeGreaterThan(0);
     for (const { fileName } of lazily) names.add(fileName);

@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { createLog } from '../../src/core/log.ts';
 import { createMetrics } from '../../src/core/metrics.ts';
-import { openFleetLink } from '../../src/sidecar/fleet/fleet-link.ts';
+import { openFleetLink } from '../../src/sidecar/fleet-link.ts';
 import { createGeneration } from '../../src/sidecar/generation.ts';
 import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { createFakeClock } from '../support/clock.ts';

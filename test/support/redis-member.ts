@@ -6,7 +6,7 @@ import { createLog } from '../../src/core/log.ts';
 import { createMetrics, type Metrics } from '../../src/core/metrics.ts';
 import { tokenKey } from '../../src/oauth/credentials.ts';
 import type { TokenSource } from '../../src/oauth/token-source.ts';
-import { type FleetLink, openFleetLink } from '../../src/sidecar/fleet/fleet-link.ts';
+import { type FleetLink, openFleetLink } from '../../src/sidecar/fleet-link.ts';
 import { createGeneration } from '../../src/sidecar/generation.ts';
 
 export interface Member {

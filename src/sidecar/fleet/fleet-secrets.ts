@@ -1,6 +1,5 @@
 /** The secrets of a fleet for a program that is no member: `rotate` from a terminal or a timer. */
 import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { LoadedConfig } from '../../config/load.ts';
 import { systemClock } from '../../core/clock.ts';
 import { SidecarError } from '../../core/errors.ts';
@@ -25,7 +24,6 @@ export async function openFleetSecrets(loaded: LoadedConfig): Promise<FleetSecre
     clock: systemClock,
     channel: `${store.prefix}:news`,
     member: randomBytes(8).toString('hex'),
-    host: hostname(),
   };
   return {
     share(credential, local) {

@@ -14,6 +14,7 @@ import { textOf } from './fleet-journal.ts';
 import { SharedSecret, type SharedSecretOptions, secretParts } from './shared-secret.ts';
 
 export interface SecretFollowerOptions extends Omit<SharedSecretOptions, 'parts'> {
+  readonly host: string;
   readonly log: Log;
   /** Called when a new secret is there: the configuration must be read again. */
   readonly onSecret: () => void;

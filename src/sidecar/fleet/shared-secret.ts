@@ -14,7 +14,7 @@ import { type Journal, parseJournal } from '../../iam/rotation/journal.ts';
 import type { OpenStore, SecretStore } from '../../iam/rotation/store.ts';
 import { FleetJournal, type FleetJournalOptions, type SharedJournal, textOf } from './fleet-journal.ts';
 
-export interface SharedSecretOptions extends FleetJournalOptions, Pick<FleetAccess, 'member' | 'host'> {
+export interface SharedSecretOptions extends FleetJournalOptions, Pick<FleetAccess, 'member'> {
   readonly clock: Clock;
 }
 
@@ -136,10 +136,10 @@ export class SharedSecret {
   }
 
   async #take(): Promise<Lease> {
-    const { host, member, clock, run } = this.#options;
+    const { member, clock, run } = this.#options;
     this.#leases += 1;
     const lease = new Lease({
-      holder: `${host} ${member}:${this.#leases}`,
+      holder: `${member}:${this.#leases}`,
       clock,
       run: (script, args) => run(script, [this.journal.leaseKey], args),
     });

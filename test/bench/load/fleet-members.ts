@@ -5,7 +5,7 @@ import { createMetrics } from '../../../src/core/metrics.ts';
 import { Secret } from '../../../src/core/secret.ts';
 import type { TokenResponse } from '../../../src/oauth/token-response.ts';
 import type { TokenSource } from '../../../src/oauth/token-source.ts';
-import type { FleetLink } from '../../../src/sidecar/fleet/fleet-link.ts';
+import type { FleetLink } from '../../../src/sidecar/fleet-link.ts';
 import { memberConfig, newFleetKey, openMember } from '../../support/redis-member.ts';
 import { type FleetJob, type FleetOrder, type FleetServed, MEMBERS_READY } from './fleet-job.ts';
 

@@ -43,7 +43,7 @@ function createWorld() {
   const key = newFleetKey();
   const member = (name: string, keys: readonly string[] = [key]) => {
     const sealer = createSealer(keys.map((one) => new Secret(one)));
-    const secret = new SharedSecret({ ...store.access(sealer, `host-${name}`), member: name, clock, parts: PARTS });
+    const secret = new SharedSecret({ ...store.access(sealer, name), member: name, clock, parts: PARTS });
     const place = createPlace();
     const beat = (values: readonly string[], isKept = true) =>
       beatAs(store, { sealer, name, secret, holdings: { secrets: values.map(fingerprint), isKept } });
@@ -208,7 +208,7 @@ describe('a secret', () => {
     const [one, other] = [member('a'), member('b')];
     await one.shared.open();
     await expect(other.shared.open()).rejects.toMatchObject({
-      ...{ code: 'ROTATION_LOCKED', extras: { fields: { holder: expect.stringContaining('host-a') } } },
+      ...{ code: 'ROTATION_LOCKED', extras: { fields: { holder: expect.stringMatching(/^a:1$/) } } },
     });
     expect(other.place.opened).toBe(0);
   });

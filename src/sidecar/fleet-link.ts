@@ -2,10 +2,10 @@
  * The fleet, if one is configured: without it no code of it is loaded, each token comes from the identity server, and each secret
  * is this sidecar's own. After a reload with other settings the fleet is left, and joined anew.
  */
-import type { LoadedConfig } from '../../config/load.ts';
-import type { Fleet, FleetOptions, FleetSnapshot, Sharing, TokenOrigin } from '../../fleet/fleet.ts';
-import type { SecretSharing } from '../../iam/rotation/store.ts';
-import type { SecretFollower } from './secret-follower.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Fleet, FleetOptions, FleetSnapshot, Sharing, TokenOrigin } from '../fleet/fleet.ts';
+import type { SecretSharing } from '../iam/rotation/store.ts';
+import type { SecretFollower } from './fleet/secret-follower.ts';
 
 export interface FleetLink extends SecretSharing {
   token(sharing: Sharing): TokenOrigin;
@@ -64,8 +64,8 @@ export async function openFleetLink(options: FleetLinkOptions): Promise<FleetLin
 }
 
 async function loadFleet(options: FleetLinkOptions): Promise<(loaded: LoadedConfig) => Joined> {
-  const { createFleet } = await import('../../fleet/fleet.ts');
-  const { SecretFollower } = await import('./secret-follower.ts');
+  const { createFleet } = await import('../fleet/fleet.ts');
+  const { SecretFollower } = await import('./fleet/secret-follower.ts');
   const { log, clock, reload } = options;
   return (loaded) => {
     const fleet = createFleet({ ...options, loaded });
