@@ -186,6 +186,41 @@ describe('rotation/rotate', () => {
     expect(await world.tokenFor(FIRST_VALUE)).toBe('accepted');
   });
 
+  it('does not delete the old secret, and names them, while others lack the new one', async () => {
+    using world = await server.world();
+    await world.rotate();
+    world.clock.advance(POLICY.overlap);
+    const store = await world.open();
+    const lacking = ['erp-7', 'erp-9'];
+    const shared = { ...store, lacking: async () => lacking };
+    await expect(rotate(world.options(shared))).rejects.toMatchObject({
+      code: 'ROTATION_NOT_RETIRED',
+      extras: { fields: { reason: 'not taken over yet by erp-7, erp-9' } },
+    });
+    expect(await world.tokenFor(FIRST_VALUE)).toBe('accepted');
+    lacking.length = 0;
+    expect(await rotate(world.options(shared))).toMatchObject({ kind: 'rotated' });
+    expect(await world.tokenFor(FIRST_VALUE)).toBe('refused');
+    await store.close();
+  });
+
+  it('deletes no stray and creates nothing while the others do not all have the same secret', async () => {
+    using world = await server.world();
+    await world.finish();
+    const stray = { value: 'left-behind-12345', description: `aritma-sidecar ${world.journal().id} left behind` };
+    await world.control(`/clients/${world.clientId}/secrets`, stray);
+    const store = await world.open();
+    const mayBegin = async () => {
+      throw new SidecarError('ROTATION_STORE_FAILED');
+    };
+    expect(await codeOf(rotate(world.options({ ...store, mayBegin })))).toBe('ROTATION_STORE_FAILED');
+    expect([await world.tokenFor('left-behind-12345'), await world.listed()]).toMatchObject([
+      'accepted',
+      { length: 2 },
+    ]);
+    await store.close();
+  });
+
   it('goes on when the old secret has been deleted by hand', async () => {
     using world = await server.world();
     const old = await onlyId(world);
