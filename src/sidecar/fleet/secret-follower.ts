@@ -17,6 +17,8 @@ export interface SecretFollowerOptions extends Omit<SharedSecretOptions, 'parts'
   readonly log: Log;
   /** Called when a new secret is there: the configuration must be read again. */
   readonly onSecret: () => void;
+  /** Replaces where the secrets are kept, for tests. */
+  readonly storeOf?: (loaded: LoadedConfig, credential: string) => SecretStore;
 }
 
 /** A credential whose secret is followed. */
@@ -54,7 +56,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   async use(loaded: LoadedConfig): Promise<void> {
     this.#loaded = loaded;
     // Loaded only where secrets are followed: a good part of the program.
-    const { storeOf } = await import('../../iam/rotation/credential-rotation.ts');
+    const storeOf = this.#options.storeOf ?? (await import('../../iam/rotation/credential-rotation.ts')).storeOf;
     const before = this.#followed;
     this.#followed = Object.entries(loaded.config.credentials).flatMap(([credential, settings]): Followed[] => {
       if (settings.auth === 'private_key_jwt' || !loaded.secrets.get(credential)?.length) return [];
