@@ -49,7 +49,7 @@ export class RotationScripts extends ScriptModel {
 
   #lease(key: string, [holder = '', ms = '', mode = '']: readonly string[]): unknown {
     const current = this.get(key);
-    if (current === undefined && mode === 'keep') return [this.#clock(), ''];
+    if (current === undefined && mode !== 'take') return [this.#clock(), ''];
     if (current !== undefined && current !== holder) return [this.#clock(), String(current).slice(0, 256)];
     this.set(key, holder, Number(ms));
     return [this.#clock(), holder];

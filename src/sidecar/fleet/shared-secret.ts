@@ -69,19 +69,24 @@ export class SharedSecret {
       await lease.confirm();
       return work();
     };
+    // Of the journal that this rotation goes on from: the follower may see a newer one meanwhile.
+    let seen = 0;
     return {
       readSecret: () => held(local.readSecret),
       writeSecret: (value) => held(() => local.writeSecret(value)),
       readJournal: () =>
         held(async () => {
           await this.journal.look();
-          return this.#newestOf(await local.readJournal());
+          const newest = this.#newestOf(await local.readJournal());
+          seen = this.journal.revision;
+          return newest;
         }),
       // First where the others see it: what only this member knew, nobody else could finish.
       writeJournal: async (text) => {
         const journal = await this.#extended(parseJournal(text), await lease.confirm());
-        if (!(await this.journal.write(journal, lease.holder)))
+        if (this.journal.revision > seen || !(await this.journal.write(journal, { holder: lease.holder, seen })))
           throw new SidecarError('ROTATION_LOCKED', { fields: { holder: 'one with a newer journal' } });
+        seen = journal.fleet.revision;
         await local.writeJournal(textOf(journal));
       },
       mayBegin: (inUse) => this.#requireSame(inUse),
@@ -143,7 +148,7 @@ export class SharedSecret {
       clock,
       run: (script, args) => run(script, [this.journal.leaseKey], args),
     });
-    await lease.confirm();
+    await lease.take();
     lease.keep();
     return lease;
   }
