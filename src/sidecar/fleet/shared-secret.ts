@@ -112,7 +112,10 @@ export class SharedSecret {
     if (value === undefined) return { ...journal, fleet: { ...before?.fleet, revision, places: [] } };
     const { places, areKept } = await this.#lacking(new Secret(value).fingerprint());
     const isOver = journal.rotatedAt !== before?.rotatedAt;
-    return { ...journal, fleet: { revision, places, ...(isOver && !areKept && { kept: value }) } };
+    // Of a place that is silent just now nobody knows; and the old one is needed until the new one can be taken over.
+    const needed = areKept && places.length === 0 ? undefined : value;
+    const kept = isOver ? needed : before?.fleet.kept;
+    return { ...journal, fleet: { revision, places, ...(kept !== undefined && { kept }) } };
   }
 
   async #lacking(fingerprint: string) {
