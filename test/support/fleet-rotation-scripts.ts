@@ -32,7 +32,7 @@ export class RotationScripts extends ScriptModel {
       case 'members':
         return [this.#clock(), Number(this.get(third) ?? this.#clock()), this.#pairs(second), this.#pairs(first)];
       case 'beat': {
-        const members = super.run(script, keys, args);
+        const members = super.run(script, [first, second], args);
         this.set(third, String(this.get(third) ?? this.#clock()), 2 * Number(args[2]));
         return members;
       }
