@@ -90,6 +90,31 @@ describe('a rotation in a fleet', () => {
     expect(world.locked()).toEqual([]);
   });
 
+  it('goes on where it was when the store loses the journal and a new member comes first', async () => {
+    const world = new RotationWorld(['a', 'b', 'c']);
+    const [a, b, c] = [world.member('a'), world.member('b'), world.member('c')];
+    b.isCutOff = true;
+    a.rotates = true;
+    await world.until(
+      at(
+        world,
+        'a',
+        (step) => step === 'close' && isNew(a.disk.secret),
+        () => a.crash(),
+      ),
+    );
+    c.crash();
+    Object.assign(c.disk, { secret: FIRST, journal: undefined });
+    world.scripts.flush();
+    c.rotates = true;
+    c.start();
+    await world.clock.advance(5000);
+    a.start();
+    b.isCutOff = false;
+    await world.until(() => world.live.length === 1 && isNew(world.live[0]?.value ?? FIRST));
+    expect(world.locked()).toEqual([]);
+  });
+
   it('leaves the secret in the journal for a member without a file that dies while the old one is deleted', async () => {
     const world = new RotationWorld(['a', 'b-memory']);
     const [a, b] = [world.member('a'), world.member('b-memory')];

@@ -7,6 +7,7 @@ const DAY_MS = 86_400_000;
 export class RotationScripts extends ScriptModel {
   readonly #clock: () => number;
   readonly #news: (message: string) => void;
+  #fallBack: () => void = () => undefined;
 
   constructor(now: () => number, publish: (message: string) => void) {
     super(now, publish);
@@ -14,7 +15,13 @@ export class RotationScripts extends ScriptModel {
     this.#news = publish;
   }
 
+  /** A replica that the last write has not reached takes the place of the store. */
+  loseLast(): void {
+    this.#fallBack();
+  }
+
   override run(script: ScriptName, keys: readonly string[], args: readonly string[]): unknown {
+    if (script !== 'recall' && script !== 'members') this.#fallBack = this.copy();
     const [first = '', second = '', third = ''] = keys;
     switch (script) {
       case 'recall': {

@@ -3,6 +3,8 @@
  * store's scripts and of Aritma IAM. Members die, sleep and are cut off from the store where a test says so; between any two
  * steps that reach beyond the process, too.
  */
+
+import { memberKeys } from '../../src/fleet/scripts.ts';
 import type { ClientSecret } from '../../src/iam/api.ts';
 import type { Verdict } from '../../src/iam/rotation/verification.ts';
 import { createFakeClock, type FakeClock } from './clock.ts';
@@ -24,7 +26,7 @@ export class RotationWorld implements Surroundings {
   /** Called before each step of a member that reaches beyond its process. */
   onStep: (member: RotationMember, step: string) => void = () => undefined;
   mostLive = 1;
-  #made = 0;
+  made = 0;
 
   /** @param names of the members; one that ends in `-memory` has no file that it may write */
   constructor(names: readonly string[]) {
@@ -49,8 +51,8 @@ export class RotationWorld implements Surroundings {
     list: () => [...this.live],
     isLive: (value) => this.live.some((secret) => secret.value === value),
     create: ({ value, description, expiresAt }) => {
-      this.#made += 1;
-      const clientSecretId = `s${this.#made}`;
+      this.made += 1;
+      const clientSecretId = `s${this.made}`;
       this.live.push({ clientSecretId, description, value: value.reveal(), expiresAt });
       this.mostLive = Math.max(this.mostLive, this.live.length);
       return clientSecretId;
@@ -70,6 +72,12 @@ export class RotationWorld implements Surroundings {
       if (passed > limitMs) throw new Error(`not so after ${limitMs} ms: ${isSo}`);
       await this.clock.advance(100);
     }
+  }
+
+  /** Of the members that the store knows. */
+  hosts(): string[] {
+    const details = this.scripts.run('members', memberKeys('p'), []) as [number, number, string[]];
+    return details[2].flatMap((text) => /"host":"([\w-]+)"/.exec(text)?.[1] ?? []);
   }
 
   /** Members that are up and have no secret that is live, neither loaded nor in their file. */

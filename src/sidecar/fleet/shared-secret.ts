@@ -106,7 +106,8 @@ export class SharedSecret {
   /** Adds what a fleet must know beside. @param nowMs of the store */
   async #extended({ fleet: _before, ...journal }: Journal, nowMs: number): Promise<SharedJournal> {
     const before = this.journal.newest;
-    const revision = Math.max(nowMs, this.journal.revision + 1);
+    // An empty one, of a member that knows none, gives way to the one that another puts back.
+    const revision = before || journal.attempt ? Math.max(nowMs, this.journal.revision + 1) : 1;
     const value = journal.attempt?.value ?? before?.attempt?.value;
     // Nobody lacks a secret before there is an attempt.
     if (value === undefined) return { ...journal, fleet: { ...before?.fleet, revision, places: [] } };
