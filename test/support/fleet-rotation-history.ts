@@ -23,6 +23,7 @@ export async function runHistory(seed: number, faults = 1): Promise<History> {
   const away = followAway(world);
   for (const member of world.members) member.rotates = true;
   const events = new Events(world, random);
+  const inMemory = new Set<string>();
   const lockedMs = new Map<string, number>();
   let problem: string | undefined;
   const step = async () => {
@@ -34,7 +35,9 @@ export async function runHistory(seed: number, faults = 1): Promise<History> {
       lockedMs.set(member.name, isLocked ? before + (stands ? 0 : STEP_MS) : 0);
       // The attempt is over, and it has come back.
       if (member.isUp && !isLocked && world.live.length === 1) away.delete(member.name);
-      const limitMs = member.name.endsWith('memory') ? GRACE_MS : 0;
+      // It took the secret over from the journal, after it had been away: as one without a file.
+      if (member.isUp && !isLocked) inMemory[world.iam.isLive(member.disk.secret) ? 'delete' : 'add'](member.name);
+      const limitMs = inMemory.has(member.name) ? GRACE_MS : 0;
       if (isLocked && !away.has(member.name) && (lockedMs.get(member.name) ?? 0) > limitMs)
         problem ??= `${member.name} has no secret that works at ${passedS(world)} s: ${events.log.join(', ')}`;
     }
@@ -52,13 +55,20 @@ export async function runHistory(seed: number, faults = 1): Promise<History> {
   if (without.length > 0) problem ??= `at the end ${without} have no secret that works: ${events.log.join(', ')}`;
   const before = world.made;
   for (let passed = 0; passed < 900_000 && problem === undefined; passed += STEP_MS) await step();
-  if (world.made === before) problem ??= `no rotation any more: ${events.log.join(', ')}`;
+  if (world.made === before) problem ??= `no rotation any more: ${stateOf(world)}; ${events.log.join(', ')}`;
   await world
     .until(() => world.live.length === 1, 300_000)
     .catch(() => {
       problem ??= `strays: ${world.live.map(({ description }) => description)}; ${events.log.join(', ')}`;
     });
   return { problem, rotations: world.made, mostLive: world.mostLive };
+}
+
+function stateOf(world: RotationWorld): string {
+  const members = world.members.map(({ name, problem = 'well', isUp, isFrozen, isCutOff, disk, reason, secrets }) =>
+    [name, problem, reason, isUp, isFrozen, isCutOff, secrets, disk.secret].join(' '),
+  );
+  return [...members, world.live.map(({ value }) => value)].join('; ');
 }
 
 function passedS(world: RotationWorld): number {

@@ -71,6 +71,8 @@ export class RotationMember {
   rotates = false;
   /** Code of its last failed rotation. */
   problem: string | undefined;
+  /** Of that failure. */
+  reason = '';
   isUp = false;
   follower: SecretFollower | undefined;
   #loaded: LoadedConfig | undefined;
@@ -182,7 +184,8 @@ export class RotationMember {
 
   freeze(): void {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#thawed ??= promise;
+    if (this.isFrozen) return;
+    this.#thawed = promise;
     this.#thaw = resolve;
   }
 
@@ -266,6 +269,7 @@ export class RotationMember {
       this.#rotateAt = now + BEAT_MS;
     } catch (error) {
       if (!(error instanceof SidecarError)) throw error;
+      this.reason = JSON.stringify(error.extras.fields);
       this.problem = error.code === 'ROTATION_LOCKED' ? this.problem : error.code;
       this.#rotateAt = now + BEAT_MS * 2;
     } finally {
