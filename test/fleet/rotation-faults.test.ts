@@ -115,6 +115,33 @@ describe('a rotation in a fleet', () => {
     expect(world.locked()).toEqual([]);
   });
 
+  it('deletes nothing of an attempt that another member began while this one slept', async () => {
+    const world = new RotationWorld(['a', 'b']);
+    const [a, b] = [world.member('a'), world.member('b')];
+    a.rotates = true;
+    const sleeps = at(
+      world,
+      'a',
+      (step) => step === 'list',
+      () => a.freeze(),
+    );
+    await world.until(sleeps);
+    b.rotates = true;
+    await world.until(
+      at(
+        world,
+        'b',
+        (step) => step === 'writeSecret',
+        () => b.freeze(),
+      ),
+    );
+    a.thaw();
+    await world.clock.advance(1000);
+    b.thaw();
+    await world.clock.advance(60_000);
+    expect(world.locked()).toEqual([]);
+  });
+
   it('leaves the secret in the journal for a member without a file that dies while the old one is deleted', async () => {
     const world = new RotationWorld(['a', 'b-memory']);
     const [a, b] = [world.member('a'), world.member('b-memory')];

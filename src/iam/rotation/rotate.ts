@@ -102,7 +102,6 @@ async function begin(journal: Journal, options: RotationOptions): Promise<Journa
   const secrets = await list(options);
   const nowMs = clock.now();
   const { strays, retire } = takeInventory(secrets, { journal, nowMs, inUseWorks: verdict === 'accepted' });
-  await remove(strays, 'cleaned', options);
   const stamp = `${new Date(nowMs).toISOString()} ${randomBytes(4).toString('hex')}`;
   const attempt: Attempt = {
     phase: 'creating',
@@ -113,7 +112,10 @@ async function begin(journal: Journal, options: RotationOptions): Promise<Journa
     retire: [...retire],
   };
   options.onProgress?.({ step: 'started', fields: { inUse: verdict, replaces: retire.length } });
-  return keep({ ...journal, attempt }, options);
+  const begun = await keep({ ...journal, attempt }, options);
+  // Only now: what was listed before is of no other attempt, although this process may have slept and another have begun one.
+  await remove(strays, 'cleaned', options);
+  return begun;
 }
 
 /** Verifies again a secret that an earlier run verified but did not store: it may have been deleted since. */
