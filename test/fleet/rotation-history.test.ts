@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { runHistory } from '../support/fleet-rotation-history.ts';
 
 const FIRST_SEED = Number(process.env['SEED'] ?? 1);
-const SEEDS = Number(process.env['SEEDS'] ?? 20);
+const SEEDS = Number(process.env['SEEDS'] ?? 60);
 
 describe('a fleet that rotates', () => {
   it.each(Array.from({ length: SEEDS }, (_, at) => FIRST_SEED + at))(

@@ -311,9 +311,9 @@ end:
   :: atomic { lease != NOBODY && CAN_EXPIRE && at[lease % MEMBERS] == idle ->
       if :: replicaLease == lease -> replicaLease = NOBODY :: else fi; lease = NOBODY }
   :: atomic { !isComplete && isNoted(0) && isNoted(1) && isNoted(2) -> isComplete = true }
-  :: atomic { listed[0] && !canReach(0) -> listed[0] = false }
-  :: atomic { listed[1] && !canReach(1) -> listed[1] = false }
-  :: atomic { listed[2] && !canReach(2) -> listed[2] = false }
+  :: atomic { listed[0] && !canReach(0) -> listed[0] = false; told[0] = 0 }
+  :: atomic { listed[1] && !canReach(1) -> listed[1] = false; told[1] = 0 }
+  :: atomic { listed[2] && !canReach(2) -> listed[2] = false; told[2] = 0 }
   :: atomic { !isUp(0) -> loaded[0] = file[0]; seen[0] = disk[0] }
   :: atomic { !isUp(1) -> loaded[1] = file[1]; seen[1] = disk[1] }
   :: atomic { !isUp(2) -> loaded[2] = file[2]; seen[2] = disk[2] }
