@@ -1,4 +1,4 @@
-/** The store's scripts for a rotation, beside those of `ScriptModel`; a system test compares them with the real ones. */
+/** The store's scripts for a rotation in plain JavaScript, beside those of `ScriptModel`. */
 import type { ScriptName } from '../../src/fleet/scripts.ts';
 import { ScriptModel } from './fleet-script-model.ts';
 

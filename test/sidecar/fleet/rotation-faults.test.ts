@@ -1,7 +1,7 @@
 /** A rotation in a fleet whose members die, sleep and disagree at the worst moment: nobody is left without a secret that works. */
 import { describe, expect, it } from 'vitest';
-import { FIRST } from '../support/fleet-rotation-member.ts';
-import { RotationWorld } from '../support/fleet-rotation-world.ts';
+import { FIRST } from '../../support/fleet-rotation-member.ts';
+import { RotationWorld } from '../../support/fleet-rotation-world.ts';
 
 const isNew = (value: string) => value !== FIRST;
 

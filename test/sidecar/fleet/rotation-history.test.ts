@@ -1,6 +1,6 @@
 /** Random histories of a fleet that rotates its secret. */
 import { describe, expect, it } from 'vitest';
-import { runHistory } from '../support/fleet-rotation-history.ts';
+import { runHistory } from '../../support/fleet-rotation-history.ts';
 
 const FIRST_SEED = Number(process.env['SEED'] ?? 1);
 const SEEDS = Number(process.env['SEEDS'] ?? 60);
