@@ -25,12 +25,14 @@ export class Lease {
     this.holder = options.holder;
   }
 
-  /** Takes it, or makes sure that it is still this holder's. @returns epoch ms by the store @throws SidecarError ROTATION_LOCKED */
-  async confirm(): Promise<number> {
-    const reply = (await this.#options.run('lease', [this.holder, String(LEASE_MS)])) as unknown[];
-    const [now, current] = reply;
-    if (current !== this.holder) throw new SidecarError('ROTATION_LOCKED', { fields: { holder: String(current) } });
-    return Number(now);
+  /** @throws SidecarError ROTATION_LOCKED while somebody has it */
+  async take(): Promise<void> {
+    await this.#ask('take');
+  }
+
+  /** Makes sure that it is still this holder's. @returns epoch ms by the store @throws SidecarError ROTATION_LOCKED */
+  confirm(): Promise<number> {
+    return this.#ask('keep');
   }
 
   /** Keeps it until `release`. */
@@ -50,5 +52,14 @@ export class Lease {
     this.#cancel();
     await this.#renewing;
     await this.#options.run('release', [this.holder]).catch(() => undefined);
+  }
+
+  async #ask(mode: 'take' | 'keep'): Promise<number> {
+    const [now, current] = (await this.#options.run('lease', [this.holder, String(LEASE_MS), mode])) as unknown[];
+    if (current !== this.holder)
+      throw new SidecarError('ROTATION_LOCKED', {
+        fields: { holder: String(current) || 'nobody: the lease was over' },
+      });
+    return Number(now);
   }
 }

@@ -143,27 +143,27 @@ return {revision or 0, (revision or 0) > tonumber(ARGV[1]) and value or '', math
 `;
 
 /**
- * Takes the lease for a rotation, or makes it longer. KEYS: lease; ARGV: holder, ms. Returns the time in ms, and who holds the
- * lease now.
+ * Takes the lease for a rotation, or makes it longer. One that is over is not taken again to go on: others may have done and
+ * ended anything since. KEYS: lease; ARGV: holder, ms, `take` or `keep`. Returns the time in ms, and who holds the lease now.
  */
 const LEASE = `${STORED}
-if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-  local holder = redis.pcall('GETRANGE', KEYS[1], 0, 255)
-  if holder ~= ARGV[1] then return {now, type(holder) == 'string' and holder or 'unknown'} end
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-end
+if ARGV[3] == 'take' and redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return {now, ARGV[1]} end
+local holder = redis.pcall('GETRANGE', KEYS[1], 0, 255)
+if holder ~= ARGV[1] then return {now, type(holder) == 'string' and holder or 'unknown'} end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return {now, ARGV[1]}
 `;
 
 /**
- * Stores a newer journal, unless it is from a holder whose lease is over. Without a holder it is put back: everybody may who has
- * it, because the store has lost it.
- * KEYS: journal, lease; ARGV: holder or nothing, revision, value, its ms, channel, news. Returns 1 when it is stored.
+ * Stores a newer journal, unless it is from a holder whose lease is over, or that has not seen the one that is there. Without a
+ * holder it is put back: everybody may who has it, because the store has lost it.
+ * KEYS: journal, lease; ARGV: holder or nothing, revision, value, its ms, channel, news, revision that the holder has seen.
+ * Returns 1 when it is stored.
  */
 const NOTE = `${JOURNAL}
 if ARGV[1] ~= '' and redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 local revision = journal(KEYS[1])
-if revision and revision >= tonumber(ARGV[2]) then return 0 end
+if revision and (revision >= tonumber(ARGV[2]) or revision > tonumber(ARGV[7])) then return 0 end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 redis.call('PUBLISH', ARGV[5], ARGV[6])
 return 1

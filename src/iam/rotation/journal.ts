@@ -50,7 +50,7 @@ const FLEET = z.strictObject({
   revision: z.number(),
   /** Where the secret is in use without the new value, as far as known. */
   places: z.array(z.strictObject({ place: z.string(), host: z.string(), seenAt: z.number() })),
-  /** Value of the current secret, while a member has it only in memory. */
+  /** Value of the current secret, while a member may have it only in memory. */
   kept: z.string().min(8).max(32).optional(),
 });
 

@@ -6,7 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../../core/errors.ts';
 import { randomSecret, Secret } from '../../core/secret.ts';
-import type { ClientSecret, IamApi } from '../api.ts';
+import type { IamApi } from '../api.ts';
+import { list, listOnce, remove } from './client-secrets.ts';
 import { takeInventory } from './inventory.ts';
 import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
 import { type Progress, retry } from './retry.ts';
@@ -101,7 +102,6 @@ async function begin(journal: Journal, options: RotationOptions): Promise<Journa
   const secrets = await list(options);
   const nowMs = clock.now();
   const { strays, retire } = takeInventory(secrets, { journal, nowMs, inUseWorks: verdict === 'accepted' });
-  await remove(strays, 'cleaned', options);
   const stamp = `${new Date(nowMs).toISOString()} ${randomBytes(4).toString('hex')}`;
   const attempt: Attempt = {
     phase: 'creating',
@@ -112,15 +112,25 @@ async function begin(journal: Journal, options: RotationOptions): Promise<Journa
     retire: [...retire],
   };
   options.onProgress?.({ step: 'started', fields: { inUse: verdict, replaces: retire.length } });
-  return keep({ ...journal, attempt }, options);
+  const begun = await keep({ ...journal, attempt }, options);
+  // Only now: what was listed before is of no other attempt, although this process may have slept and another have begun one.
+  await remove(strays, 'cleaned', options);
+  return begun;
 }
 
 /** Verifies again a secret that an earlier run verified but did not store: it may have been deleted since. */
-async function reconsider(journal: WithAttempt, { store }: RotationOptions): Promise<WithAttempt> {
+async function reconsider(journal: WithAttempt, options: RotationOptions): Promise<WithAttempt> {
+  const { store, clientId } = options;
   const { attempt } = journal;
   if (attempt.phase !== 'verified') return journal;
   const isStored = (await store.readSecret())?.fingerprint() === newValue(attempt).fingerprint();
-  return isStored ? journal : { ...journal, attempt: { ...attempt, phase: 'created' } };
+  if (isStored) return journal;
+  // Another sidecar may have stored it and stopped there: then it must not be deleted because this one is refused with it.
+  const isElsewhere =
+    store.lacking && (await list(options)).some(({ description }) => description === attempt.description);
+  if (!isElsewhere) return { ...journal, attempt: { ...attempt, phase: 'created' } };
+  if (await proves(attempt, options)) return journal;
+  throw new SidecarError('ROTATION_NOT_VERIFIED', { fields: { clientId } });
 }
 
 async function create(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
@@ -159,15 +169,18 @@ async function renewed(journal: WithAttempt, options: RotationOptions): Promise<
 }
 
 async function prove(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
-  const { trySecret, policy, clock, onProgress } = options;
-  const works = await verify(newValue(journal.attempt), {
+  const works = await proves(journal.attempt, options);
+  return keep({ ...journal, attempt: { ...journal.attempt, phase: works ? 'verified' : 'abandoned' } }, options);
+}
+
+function proves(attempt: Attempt, { trySecret, policy, clock, onProgress }: RotationOptions): Promise<boolean> {
+  return verify(newValue(attempt), {
     trySecret,
     clock,
     forMs: policy.verifyFor,
     onRefusal: (verdict, remainingMs) =>
       onProgress?.({ step: 'refused', fields: { verdict, remainingS: Math.round(remainingMs / 1000) } }),
   });
-  return keep({ ...journal, attempt: { ...journal.attempt, phase: works ? 'verified' : 'abandoned' } }, options);
 }
 
 async function promote(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
@@ -221,28 +234,6 @@ function newValue({ value }: Attempt): Secret {
   if (value === undefined)
     throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'the new secret has no value' } });
   return new Secret(value);
-}
-
-function list(options: RotationOptions): Promise<ClientSecret[]> {
-  return retry(options, () => listOnce(options));
-}
-
-async function listOnce({ iam, clientId }: RotationOptions): Promise<ClientSecret[]> {
-  const secrets: ClientSecret[] = [];
-  for await (const secret of iam.secrets(clientId)) secrets.push(secret);
-  return secrets;
-}
-
-/** A secret is deleted when IAM no longer lists it: a proxy in between may respond with 200 to anything. */
-async function remove(ids: readonly string[], step: 'cleaned' | 'retired', options: RotationOptions): Promise<void> {
-  if (ids.length === 0) return;
-  await retry(options, async () => {
-    for (const id of ids) await options.iam.deleteSecret(options.clientId, id);
-    const left = (await listOnce(options)).filter(({ clientSecretId }) => ids.includes(clientSecretId));
-    if (left.length > 0)
-      throw new SidecarError('IAM_INVALID', { fields: { reason: 'deleted, but IAM still lists it' } });
-  });
-  for (const secret of ids) options.onProgress?.({ step, fields: { secret } });
 }
 
 const STALE_MS = 3_600_000;

@@ -66,18 +66,26 @@ export class FleetJournal {
   async look(): Promise<void> {
     const found = await this.#recall(this.#name);
     if (found === 0 && this.#newest === undefined) await this.#lookElsewhere();
-    else if (found < this.revision && this.#newest) await this.write(this.#newest, '');
+    else if (found < this.revision && this.#newest) await this.write(this.#newest);
   }
 
   /**
-   * @param holder of the lease; empty: it is put back, which needs none
+   * @param by holder of the lease, and the newest revision it has seen; absent: it is put back, which needs no lease
    * @returns false when the lease is over, or another journal is newer
    */
-  async write(journal: SharedJournal, holder: string): Promise<boolean> {
+  async write(journal: SharedJournal, by = { holder: '', seen: journal.fleet.revision }): Promise<boolean> {
     const { run, sealer, channel } = this.#options;
     const generation = String(journal.fleet.revision);
     const sealed = await sealer.seal(placeOf(this.#name, generation), { journal: textOf(journal) });
-    const args = [holder, generation, `${generation}:${sealed}`, String(LIFE_MS), channel, this.#name];
+    const args = [
+      by.holder,
+      generation,
+      `${generation}:${sealed}`,
+      String(LIFE_MS),
+      channel,
+      this.#name,
+      String(by.seen),
+    ];
     const isStored = (await run('note', this.#keys(this.#name), args)) === 1;
     if (isStored) this.#newest = journal;
     return isStored;

@@ -18,6 +18,8 @@ export interface SecretFollowerOptions extends Omit<SharedSecretOptions, 'parts'
   readonly log: Log;
   /** Called when a new secret is there: the configuration must be read again. */
   readonly onSecret: () => void;
+  /** Replaces where the secrets are kept, for tests. */
+  readonly storeOf?: (loaded: LoadedConfig, credential: string) => SecretStore;
 }
 
 /** A credential whose secret is followed. */
@@ -55,7 +57,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   async use(loaded: LoadedConfig): Promise<void> {
     this.#loaded = loaded;
     // Loaded only where secrets are followed: a good part of the program.
-    const { storeOf } = await import('../../iam/rotation/credential-rotation.ts');
+    const storeOf = this.#options.storeOf ?? (await import('../../iam/rotation/credential-rotation.ts')).storeOf;
     const before = this.#followed;
     this.#followed = Object.entries(loaded.config.credentials).flatMap(([credential, settings]): Followed[] => {
       if (settings.auth === 'private_key_jwt' || !loaded.secrets.get(credential)?.length) return [];
@@ -143,7 +145,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
       const { attempt, fleet } = shared.journal.newest ?? {};
       if (attempt?.phase === 'promoted' && attempt.value) await this.#takeOver(followed, new Secret(attempt.value));
       else if (followed.written > 0) await this.#write(followed, undefined);
-      if (!attempt && fleet?.kept) this.#adopt(credential, { value: new Secret(fleet.kept), isFirst: false });
+      if (attempt?.phase !== 'promoted' && fleet?.kept) this.#adopt(credential, { value: new Secret(fleet.kept), isFirst: false });
     } catch (error) {
       if (!(error instanceof SidecarError)) throw error;
       // The store's state is told elsewhere; everything else is tried again at the next look.

@@ -69,19 +69,24 @@ export class SharedSecret {
       await lease.confirm();
       return work();
     };
+    // Of the journal that this rotation goes on from: the follower may see a newer one meanwhile.
+    let seen = 0;
     return {
       readSecret: () => held(local.readSecret),
       writeSecret: (value) => held(() => local.writeSecret(value)),
       readJournal: () =>
         held(async () => {
           await this.journal.look();
-          return this.#newestOf(await local.readJournal());
+          const newest = this.#newestOf(await local.readJournal());
+          seen = this.journal.revision;
+          return newest;
         }),
       // First where the others see it: what only this member knew, nobody else could finish.
       writeJournal: async (text) => {
         const journal = await this.#extended(parseJournal(text), await lease.confirm());
-        if (!(await this.journal.write(journal, lease.holder)))
+        if (this.journal.revision > seen || !(await this.journal.write(journal, { holder: lease.holder, seen })))
           throw new SidecarError('ROTATION_LOCKED', { fields: { holder: 'one with a newer journal' } });
+        seen = journal.fleet.revision;
         await local.writeJournal(textOf(journal));
       },
       mayBegin: (inUse) => this.#requireSame(inUse),
@@ -101,13 +106,17 @@ export class SharedSecret {
   /** Adds what a fleet must know beside. @param nowMs of the store */
   async #extended({ fleet: _before, ...journal }: Journal, nowMs: number): Promise<SharedJournal> {
     const before = this.journal.newest;
-    const revision = Math.max(nowMs, this.journal.revision + 1);
+    // An empty one, of a member that knows none, gives way to the one that another puts back.
+    const revision = before || journal.attempt ? Math.max(nowMs, this.journal.revision + 1) : 1;
     const value = journal.attempt?.value ?? before?.attempt?.value;
     // Nobody lacks a secret before there is an attempt.
     if (value === undefined) return { ...journal, fleet: { ...before?.fleet, revision, places: [] } };
     const { places, areKept } = await this.#lacking(new Secret(value).fingerprint());
     const isOver = journal.rotatedAt !== before?.rotatedAt;
-    return { ...journal, fleet: { revision, places, ...(isOver && !areKept && { kept: value }) } };
+    // Of a place that is silent just now nobody knows; and the old one is needed until the new one can be taken over.
+    const needed = areKept && places.length === 0 ? undefined : value;
+    const kept = isOver ? needed : before?.fleet.kept;
+    return { ...journal, fleet: { revision, places, ...(kept !== undefined && { kept }) } };
   }
 
   async #lacking(fingerprint: string) {
@@ -143,7 +152,7 @@ export class SharedSecret {
       clock,
       run: (script, args) => run(script, [this.journal.leaseKey], args),
     });
-    await lease.confirm();
+    await lease.take();
     lease.keep();
     return lease;
   }

@@ -1,0 +1,19 @@
+/** Random histories of a fleet that rotates its secret. */
+import { describe, expect, it } from 'vitest';
+import { runHistory } from '../../support/fleet-rotation-history.ts';
+
+const FIRST_SEED = Number(process.env['SEED'] ?? 1);
+const SEEDS = Number(process.env['SEEDS'] ?? 60);
+
+describe('a fleet that rotates', () => {
+  it.each(Array.from({ length: SEEDS }, (_, at) => FIRST_SEED + at))(
+    'leaves nobody without a secret that works, and no stray, with seed %i',
+    async (seed) => {
+      const { problem, rotations, mostLive } = await runHistory(seed);
+      expect(problem ?? '').toBe('');
+      expect(rotations).toBeGreaterThan(3);
+      expect(mostLive).toBeLessThanOrEqual(3);
+    },
+    60_000,
+  );
+});
