@@ -28,6 +28,8 @@ const ATTEMPT = z.strictObject({
   expiresAt: z.number(),
   startedAt: z.number(),
   clientSecretId: z.string().min(1).optional(),
+  /** Ids of secrets that earlier attempts left over. Listed before the journal of this one: another's is never among them. */
+  strays: z.array(z.string().min(1)).optional(),
   /** Ids of the secrets it replaces. */
   retire: z.array(z.string().min(1)),
   retireAt: z.number().optional(),

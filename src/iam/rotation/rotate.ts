@@ -109,13 +109,11 @@ async function begin(journal: Journal, options: RotationOptions): Promise<Journa
     value: randomSecret().reveal(),
     expiresAt: nowMs + policy.secretLifetime,
     startedAt: nowMs,
+    strays: [...strays],
     retire: [...retire],
   };
   options.onProgress?.({ step: 'started', fields: { inUse: verdict, replaces: retire.length } });
-  const begun = await keep({ ...journal, attempt }, options);
-  // Only now: what was listed before is of no other attempt, although this process may have slept and another have begun one.
-  await remove(strays, 'cleaned', options);
-  return begun;
+  return keep({ ...journal, attempt }, options);
 }
 
 /** Verifies again a secret that an earlier run verified but did not store: it may have been deleted since. */
@@ -136,7 +134,9 @@ async function reconsider(journal: WithAttempt, options: RotationOptions): Promi
 async function create(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { iam, clientId } = options;
   const attempt = await renewed(journal, options);
-  const { description, expiresAt } = attempt;
+  const { description, expiresAt, strays = [] } = attempt;
+  // Not before the journal is written: this process may have slept, and another one begun an attempt.
+  await remove(strays, 'cleaned', options);
   const find = async () => (await listOnce(options)).filter((secret) => secret.description === description);
   let created = false;
   const clientSecretId = await retry(options, async () => {

@@ -21,6 +21,7 @@ const LIFE_MS = 30 * 24 * 3_600_000;
 export class FleetJournal {
   readonly #options: FleetJournalOptions;
   readonly #olderNames: readonly string[];
+  readonly #firstName: string;
   #name: string;
   #newest: SharedJournal | undefined;
   #leasedMs = 0;
@@ -29,7 +30,8 @@ export class FleetJournal {
     const { sealer, parts, prefix } = options;
     const named = ['secret', prefix, ...parts];
     this.#options = options;
-    this.#name = sealer.name(named);
+    this.#firstName = sealer.name(named);
+    this.#name = this.#firstName;
     this.#olderNames = sealer.olderNames(named);
   }
 
@@ -64,9 +66,10 @@ export class FleetJournal {
 
   /** Reads a newer one, and puts it back if the store has lost it. @throws SidecarError ROTATION_STORE_FAILED */
   async look(): Promise<void> {
+    if (!this.#newest?.attempt) this.#name = this.#firstName;
     const found = await this.#recall(this.#name);
-    if (found === 0 && this.#newest === undefined) await this.#lookElsewhere();
-    else if (found < this.revision && this.#newest) await this.write(this.#newest);
+    if (found === 0 && (await this.#isElsewhere())) return;
+    if (found < this.revision && this.#newest) await this.write(this.#newest);
   }
 
   /**
@@ -91,14 +94,14 @@ export class FleetJournal {
     return isStored;
   }
 
-  /** Under the names that it has for members with another first key. */
-  async #lookElsewhere(): Promise<void> {
+  /** Whether a rotation runs under the name that it has for members with another first key: it is finished where it was begun. */
+  async #isElsewhere(): Promise<boolean> {
     for (const name of this.#olderNames) {
-      if ((await this.#recall(name)) === 0) continue;
-      // A rotation is finished where it was begun; then the journal moves.
-      if (this.#newest?.attempt) this.#name = name;
-      return;
+      if ((await this.#recall(name)) === 0 || !this.#newest?.attempt) continue;
+      this.#name = name;
+      return true;
     }
+    return false;
   }
 
   /** @returns the revision in the store, 0 for none that can be read */

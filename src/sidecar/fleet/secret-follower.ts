@@ -145,7 +145,8 @@ export class SecretFollower implements SecretSharing, SecretWatch {
       const { attempt, fleet } = shared.journal.newest ?? {};
       if (attempt?.phase === 'promoted' && attempt.value) await this.#takeOver(followed, new Secret(attempt.value));
       else if (followed.written > 0) await this.#write(followed, undefined);
-      if (attempt?.phase !== 'promoted' && fleet?.kept) this.#adopt(credential, { value: new Secret(fleet.kept), isFirst: false });
+      if (attempt?.phase !== 'promoted' && fleet?.kept)
+        this.#adopt(credential, { value: new Secret(fleet.kept), isFirst: false });
     } catch (error) {
       if (!(error instanceof SidecarError)) throw error;
       // The store's state is told elsewhere; everything else is tried again at the next look.

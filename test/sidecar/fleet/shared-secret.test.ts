@@ -163,6 +163,23 @@ describe('the journal of a rotation', () => {
     expect(updated.secret.journal.name).toBe(old.secret.journal.name);
   });
 
+  it('of a rotation under way is not moved by a member with a newer key that knows it from its disk, but afterwards', async () => {
+    const { member, key, store } = createWorld();
+    const [old, updated] = [member('a'), member('b', [newFleetKey(), key])];
+    const open = await old.shared.open();
+    await open.writeJournal(text(journalAt('promoted')));
+    updated.place.journal = old.place.journal;
+    await updated.shared.peek();
+    await updated.secret.journal.look();
+    expect([updated.secret.journal.name, store.values.size]).toEqual([old.secret.journal.name, 1]);
+    await expect(updated.shared.open()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    const { attempt: _done, ...rest } = journalAt('promoted');
+    await open.writeJournal(text({ ...rest, rotatedAt: 5 }));
+    for (let looks = 0; looks < 2; looks += 1) await updated.secret.journal.look();
+    expect(updated.secret.journal.name).not.toBe(old.secret.journal.name);
+    expect(updated.secret.journal.newest?.rotatedAt).toBe(5);
+  });
+
   it('waits for somebody to go on when nobody has the lease, and only when its next step is due', async () => {
     const { member, clock } = createWorld();
     const [one, other] = [member('a'), member('b')];
