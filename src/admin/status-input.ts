@@ -2,6 +2,7 @@
  * What the sidecar shows to operators and probes: names, states and numbers, never a token or secret.
  */
 import type { Failure } from '../core/failure.ts';
+import type { FleetSnapshot } from '../core/fleet-snapshot.ts';
 import type { ErrorGroup, RecentError } from './error-history.ts';
 import type { RouteHistory } from './history-view.ts';
 
@@ -59,21 +60,7 @@ export interface StatusInput {
       }
     | undefined;
   /** Undefined: this sidecar shares nothing. */
-  readonly fleet?:
-    | {
-        /** Address of the store. */
-        readonly store: string;
-        readonly up: boolean;
-        /** Why it is not. */
-        readonly problem: string | undefined;
-        /** Of the last change of `up`, epoch ms. */
-        readonly since: number;
-        readonly member: string;
-        /** Live ones, this one included. */
-        readonly members: number | undefined;
-        readonly keyId: string;
-      }
-    | undefined;
+  readonly fleet?: FleetSnapshot | undefined;
   /** Names of the options that turn off a protection. */
   readonly unsafe: readonly string[];
   /** Number of the configuration, from 1. */

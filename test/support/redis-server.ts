@@ -14,7 +14,7 @@ export interface RedisServer extends AsyncDisposable {
   readonly pid: number;
   /** Runs a command with redis-cli and returns what it prints. */
   ask(...command: readonly string[]): Promise<string>;
-  /** Resolves when the process is gone. */
+  /** Resolves when the process is gone, by SIGKILL. */
   kill(): Promise<void>;
   /** Starts it again at the same port; what it had in memory is lost. */
   restart(): Promise<void>;
@@ -28,6 +28,8 @@ export interface RedisOptions {
   readonly args?: readonly string[];
   /** Certificate of the server, and the CA for it; then it speaks only TLS. */
   readonly tls?: RedisTls | undefined;
+  /** Further arguments of redis-cli for all commands. */
+  readonly cli?: readonly string[];
   /** A configuration file, which the server may rewrite; absent = the defaults. */
   readonly configFile?: string;
   /** Lines of the configuration of a sentinel, which this then is. */
@@ -38,6 +40,8 @@ export interface RedisTls {
   readonly certFile: string;
   readonly keyFile: string;
   readonly caFile: string;
+  /** Whether clients need a certificate of the CA; redis-cli shows the server's own. */
+  readonly wantsClient?: boolean;
 }
 
 /** What redis-cli may take. */
@@ -57,17 +61,18 @@ export function redisArgs(port: number, tls?: RedisTls): readonly string[] {
 
 /** Runs one command with redis-cli. @throws Error when there is no response in time */
 export async function askRedis(port: number, command: readonly string[], tls?: RedisTls): Promise<string> {
-  const secure = tls ? ['--tls', '--cacert', tls.caFile] : [];
+  const secure = tls ? ['--tls', '--cacert', tls.caFile, '--cert', tls.certFile, '--key', tls.keyFile] : [];
   const args = ['-h', '127.0.0.1', '-p', String(port), ...secure, ...command];
   const { stdout } = await promisify(execFile)('redis-cli', args, { timeout: ASK_MS });
   return stdout.trimEnd();
 }
 
 /** Resolves when it responds. */
-export async function startRedis({ args = [], tls, configFile, sentinel }: RedisOptions = {}): Promise<RedisServer> {
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  const { args = [], tls, cli = [], configFile, sentinel } = options;
   const folder = mkdtempSync(join(tmpdir(), 'aritma-redis-'));
   const port = await freePort();
-  const ask = (...command: readonly string[]) => askRedis(port, command, tls);
+  const ask = (...command: readonly string[]) => askRedis(port, [...cli, ...command], tls);
   const whole = sentinel
     ? [writeSentinel(folder, [...redisArgs(port, tls)], sentinel), '--sentinel']
     : [...(configFile === undefined ? [] : [configFile]), ...redisArgs(port, tls), ...args];
@@ -119,7 +124,15 @@ function isGone({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
-function tlsArgs({ certFile, keyFile, caFile }: RedisTls): readonly string[] {
+function tlsArgs({ certFile, keyFile, caFile, wantsClient = false }: RedisTls): readonly string[] {
   const files = ['--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', caFile];
-  return [...files, '--tls-auth-clients', 'no', '--tls-replication', 'yes', '--tls-cluster', 'yes'];
+  return [
+    ...files,
+    '--tls-auth-clients',
+    wantsClient ? 'yes' : 'no',
+    '--tls-replication',
+    'yes',
+    '--tls-cluster',
+    'yes',
+  ];
 }

@@ -1,11 +1,15 @@
 /** Stores of several servers: a primary with a replica and three sentinels, and a cluster of three nodes. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { describe } from 'vitest';
 import { createAuthority } from './certificates.ts';
 import { createFolder } from './folder.ts';
 import { freePort } from './free-port.ts';
-import { type RedisOptions, type RedisServer, type RedisTls, startRedis } from './redis-server.ts';
+import { missingRedis, type RedisOptions, type RedisServer, type RedisTls, startRedis } from './redis-server.ts';
 import { until } from './until.ts';
+
+/** Skips by name when redis-server is missing; on CI it must be there. */
+export const describeWithRedis = describe.skipIf(!process.env['CI'] && missingRedis().length > 0);
 
 export interface StoreWorld extends AsyncDisposable {
   /** Value of `fleet` in the configuration of a member, without keys. */
@@ -15,6 +19,7 @@ export interface StoreWorld extends AsyncDisposable {
 }
 
 export interface SentinelWorld extends StoreWorld {
+  readonly servers: readonly [RedisServer, RedisServer];
   readonly sentinels: readonly RedisServer[];
 }
 
@@ -52,14 +57,17 @@ export async function startSentinels(secure: boolean): Promise<SentinelWorld> {
   };
 }
 
-/** Three nodes without replicas. Resolves when every node knows that all slots are served. */
-export async function startCluster(secure: boolean): Promise<StoreWorld> {
+/**
+ * Three nodes without replicas. Resolves when every node knows that all slots are served.
+ * @param further arguments of each node; they win
+ */
+export async function startCluster(secure: boolean, further: readonly string[] = []): Promise<StoreWorld> {
   await using stack = new AsyncDisposableStack();
   const { tls, fleet } = certificatesIn(stack, secure);
   const start = async () => {
     const bus = await freePort();
     const own = ['--cluster-port', String(bus), '--cluster-config-file', 'nodes.conf'];
-    const args = ['--cluster-enabled', 'yes', ...own, '--cluster-node-timeout', String(DOWN_MS)];
+    const args = ['--cluster-enabled', 'yes', ...own, '--cluster-node-timeout', String(DOWN_MS), ...further];
     return { bus, node: stack.use(await startRedis({ args, tls })) };
   };
   const [first, ...others] = [await start(), await start(), await start()] as const;
@@ -79,7 +87,10 @@ export async function startCluster(secure: boolean): Promise<StoreWorld> {
 
 /** Resolves when a node of a cluster serves, and knows that all others do. */
 export async function untilWhole(node: RedisServer): Promise<void> {
-  await until('the cluster is whole', async () => (await node.ask('CLUSTER', 'INFO')).includes('cluster_state:ok'));
+  await until('the cluster is whole', async () => {
+    const info = await node.ask('CLUSTER', 'INFO');
+    return ['cluster_state:ok', 'cluster_slots_ok:16384'].every((line) => info.includes(line));
+  });
 }
 
 function addressOf({ port }: RedisServer): string {

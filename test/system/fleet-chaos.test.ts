@@ -1,12 +1,12 @@
 // Payments through three members of a fleet while members and store die, freeze and forget. Longer: FLEET_CHAOS_SECONDS=300.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { COMPILED } from '../support/compiled.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
 import { type ChaosMember, type ChaosPlaces, type FleetChaosTally, runFleetChaos } from '../support/redis-chaos.ts';
 import { newFleetKey } from '../support/redis-member.ts';
-import { missingRedis } from '../support/redis-server.ts';
+import { describeWithRedis } from '../support/redis-worlds.ts';
 import { startSidecarProcess } from '../support/sidecar-process.ts';
 
 const SEED = Number(process.env['CHAOS_SEED'] ?? 20_260_702);
@@ -36,7 +36,7 @@ async function startNaive({ upstream, tokenEndpoint, storePort }: ChaosPlaces): 
   };
 }
 
-describe.skipIf(missingRedis().length > 0 && !process.env['CI'])(`a fleet in chaos (CHAOS_SEED=${SEED})`, () => {
+describeWithRedis(`a fleet in chaos (CHAOS_SEED=${SEED})`, () => {
   let tally: FleetChaosTally;
   let folder: Folder;
   beforeAll(async () => {
@@ -71,16 +71,13 @@ describe.skipIf(missingRedis().length > 0 && !process.env['CI'])(`a fleet in cha
   });
 });
 
-describe.skipIf(missingRedis().length > 0 && !process.env['CI'])(
-  'proxies with a shared cache, in the same chaos',
-  () => {
-    it(
-      'fail calls',
-      async () => {
-        const tally = await runFleetChaos({ seed: SEED, seconds: 10, start: startNaive });
-        expect(Object.keys(tally.failed)).not.toEqual([]);
-      },
-      LIMIT_MS,
-    );
-  },
-);
+describeWithRedis('proxies with a shared cache, in the same chaos', () => {
+  it(
+    'fail calls',
+    async () => {
+      const tally = await runFleetChaos({ seed: SEED, seconds: 10, start: startNaive });
+      expect(Object.keys(tally.failed)).not.toEqual([]);
+    },
+    LIMIT_MS,
+  );
+});

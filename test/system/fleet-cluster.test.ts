@@ -1,9 +1,9 @@
 // A fleet whose store is a cluster of three nodes without replicas: a node is killed and comes back.
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Member, memberConfig, openMember } from '../support/redis-member.ts';
-import { missingRedis, type RedisServer } from '../support/redis-server.ts';
-import { type StoreWorld, startCluster, untilWhole } from '../support/redis-worlds.ts';
+import type { RedisServer } from '../support/redis-server.ts';
+import { describeWithRedis, type StoreWorld, startCluster, untilWhole } from '../support/redis-worlds.ts';
 import { startTokenServer, type TokenServer } from '../support/token-server.ts';
 import { until } from '../support/until.ts';
 
@@ -17,7 +17,7 @@ const BACK_MS = 60_000;
 /** More than a member waits for further news. */
 const HEARD_MS = 500;
 
-describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
+describeWithRedis.each([
   { connection: 'plain', secure: false },
   { connection: 'TLS with a private CA', secure: true },
 ])('a fleet with a cluster, $connection', ({ secure }) => {

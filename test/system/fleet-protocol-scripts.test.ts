@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { SCRIPTS, type ScriptName } from '../../src/fleet/scripts.ts';
-import { describeWithRedis, startRedis } from '../support/fleet-redis.ts';
 import { ScriptModel } from '../support/fleet-script-model.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { describeWithRedis } from '../support/redis-worlds.ts';
 import { type Chance, chance } from '../support/seeded.ts';
 import { until } from '../support/until.ts';
 

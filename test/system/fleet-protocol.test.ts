@@ -7,8 +7,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { describeWithRedis, type RedisServer, startRedis } from '../support/fleet-redis.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
+import { type RedisServer, startRedis } from '../support/redis-server.ts';
+import { describeWithRedis } from '../support/redis-worlds.ts';
 import { startTestSidecar, type TestSidecar, type TestSidecarOptions } from '../support/sidecar.ts';
 import { grant, json, startTokenServer, type TokenServer } from '../support/token-server.ts';
 import { until } from '../support/until.ts';
@@ -72,7 +73,7 @@ describeWithRedis('sidecars that share a store', () => {
     const more = await world.start(2);
     expect(await callAll(more)).toEqual(allFine(more));
     expect(world.tokens.calls).toHaveLength(1);
-    await redis.command('FLUSHALL');
+    await redis.ask('FLUSHALL');
     expect(await callAll(sidecars)).toEqual(allFine(sidecars));
     expect(world.tokens.calls).toHaveLength(1);
   });
@@ -81,10 +82,10 @@ describeWithRedis('sidecars that share a store', () => {
     await using redis = await startRedis();
     const world = await createWorld(redis);
     await world.start(1).then(callAll);
-    const keys = (await redis.command('KEYS', '*:token')).split('\n');
+    const keys = (await redis.ask('KEYS', '*:token')).split('\n');
     const [token = ''] = keys;
-    await redis.command('DEL', token);
-    await redis.command('SET', token.replace(':token', ':lock'), 'killed:1', 'PX', '1500');
+    await redis.ask('DEL', token);
+    await redis.ask('SET', token.replace(':token', ':lock'), 'killed:1', 'PX', '1500');
     const sidecars = await world.start(6);
     expect(await callAll(sidecars)).toEqual(allFine(sidecars));
     expect(world.tokens.calls).toHaveLength(2);
@@ -94,13 +95,13 @@ describeWithRedis('sidecars that share a store', () => {
     await using redis = await startRedis();
     const world = await createWorld(redis);
     await world.start(1).then(callAll);
-    const [token = ''] = (await redis.command('KEYS', '*:token')).split('\n');
+    const [token = ''] = (await redis.ask('KEYS', '*:token')).split('\n');
     const planted = `${Date.now() + 60_000}:eyJhbGciOiJkaXIifQ..a.b.c`;
-    await redis.command('SET', token, planted, 'PX', '60000');
+    await redis.ask('SET', token, planted, 'PX', '60000');
     const [second] = await world.start(1);
     expect(await callAll([second as TestSidecar])).toEqual([200]);
     expect(world.tokens.calls).toHaveLength(2);
-    await until('overwritten', async () => (await redis.command('GET', token)) !== planted);
+    await until('overwritten', async () => (await redis.ask('GET', token)) !== planted);
     const third = await world.start(1);
     expect(await callAll(third)).toEqual([200]);
     expect(world.tokens.calls).toHaveLength(2);
@@ -158,8 +159,8 @@ async function recordOf(redis: RedisServer, folder: Folder) {
   });
   return async () => {
     const dump = join(folder.path, 'dump.rdb');
-    await redis.command('--rdb', dump);
-    const [, written = ''] = (await redis.command('CONFIG', 'GET', 'dir')).split('\n');
+    await redis.ask('--rdb', dump);
+    const [, written = ''] = (await redis.ask('CONFIG', 'GET', 'dir')).split('\n');
     const logs = filesIn(join(written, 'appendonlydir')).map((entry) =>
       readFileSync(join(entry.parentPath, entry.name)),
     );
@@ -187,7 +188,7 @@ describeWithRedis('the store', () => {
     const options = { clientId: PLANTED.client, secret: PLANTED.secret, credential };
     world.tokens.answerWith(json(400, { error: 'invalid_client' }));
     await world.start(2, options);
-    await until('a verdict', async () => (await redis.command('KEYS', '*verdict*')) !== '');
+    await until('a verdict', async () => (await redis.ask('KEYS', '*verdict*')) !== '');
     world.tokens.answerWith(grant(PLANTED.token));
     // Another secret: not told no.
     const sidecars = await world.start(3, { ...options, secret: `${PLANTED.secret}-2` }, ['one']);
@@ -200,7 +201,7 @@ describeWithRedis('the store', () => {
       expect(found(bytes), where).toEqual([]);
     }
     // The control: what is put there unsealed is seen in each.
-    await redis.command('SET', 'control', Object.values(PLANTED).join(' '));
+    await redis.ask('SET', 'control', Object.values(PLANTED).join(' '));
     for (const bytes of Object.values(await read())) expect(found(bytes)).toEqual(Object.keys(PLANTED));
   });
 });

@@ -1,8 +1,7 @@
 // A fleet whose store is a primary with a replica, watched by three sentinels: the primary is killed while all members run.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Member, memberConfig, newFleetKey, openMember } from '../support/redis-member.ts';
-import { missingRedis } from '../support/redis-server.ts';
-import { type SentinelWorld, startSentinels } from '../support/redis-worlds.ts';
+import { describeWithRedis, type SentinelWorld, startSentinels } from '../support/redis-worlds.ts';
 import { startTokenServer, type TokenServer } from '../support/token-server.ts';
 import { until } from '../support/until.ts';
 
@@ -12,7 +11,7 @@ const TIMEOUT = '2s';
 /** The longest pause of a member between two looks whether the store is back, and some. */
 const BACK_MS = 60_000;
 
-describe.skipIf(missingRedis().length > 0 && !process.env['CI']).each([
+describeWithRedis.each([
   { connection: 'plain', secure: false },
   { connection: 'TLS with a private CA', secure: true },
 ])('a fleet behind Sentinel, $connection', ({ secure }) => {

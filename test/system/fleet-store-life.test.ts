@@ -2,7 +2,6 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { createAuthority, describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { startNaiveFleet } from '../support/fleet-naive.ts';
-import { describeWithRedis, type RedisOptions, startRedis } from '../support/fleet-redis.ts';
 import { startStoreRelay } from '../support/fleet-relay.ts';
 import {
   ask,
@@ -11,6 +10,8 @@ import {
   type FleetWorldOptions,
   startCallers,
 } from '../support/fleet-world.ts';
+import { type RedisOptions, type RedisTls, startRedis } from '../support/redis-server.ts';
+import { describeWithRedis } from '../support/redis-worlds.ts';
 import { until } from '../support/until.ts';
 
 /** `fleet.timeout`, and what a busy machine adds to the time of this process. */
@@ -60,7 +61,7 @@ describeWithRedis('a store that is frozen under load at the moment when all toke
     world.expire();
     await until('the callers of the naive cache have waited in vain', () => careless.failed > 0);
     const [duringFreeze, servedInFreeze] = [world.tokens.calls.length - before, shared.map(({ served }) => served)];
-    redis.wake();
+    redis.thaw();
     await untilUp(world);
     await Promise.all(all.map((callers) => callers.stop()));
 
@@ -82,12 +83,12 @@ describeWithRedis('a store that is frozen under load at the moment when all toke
   it('leaves no lock of a command that was given up: who is cold when it wakes is served at once', async () => {
     const { redis, world } = await setUp(2);
     await untilUp(world);
-    await redis.command('flushall');
+    await redis.ask('flushall');
     redis.freeze();
     world.expire();
     expect((await ask(world.member)).status).toBe(200);
     const joining = world.join();
-    redis.wake();
+    redis.thaw();
     const newcomer = await joining;
     const { status, ms } = await ask(newcomer);
     process.stdout.write(`cold after the freeze: ${Math.round(ms)} ms\n`);
@@ -106,7 +107,7 @@ describeWithRedis('a store that forgets while all run', () => {
     const callers = world.members.map((member) => startCallers(member));
     await until('every caller is served', () => callers.every(({ served }) => served > 20));
     for (let round = 0; round < 3; round += 1) {
-      await redis.command(...command);
+      await redis.ask(...command);
       const [before, served] = [world.tokens.calls.length, callers.map((one) => one.served)];
       world.expire();
       await until('each has served with the new token', () =>
@@ -124,23 +125,8 @@ const certificates = makeCertificates((authority) => authority.issue('store', 'I
 
 describeWithOpenssl('a store with TLS', () => {
   describeWithRedis('of a private CA', () => {
-    interface Files {
-      readonly caFile: string;
-      readonly certFile: string;
-      readonly keyFile: string;
-    }
     /** A server that wants a client certificate of its CA. */
-    const serverOf = ({ caFile, certFile, keyFile }: Files): RedisOptions => ({
-      args: ['--tls-port', 'PORT', '--tls-auth-clients', 'yes'].concat([
-        '--tls-ca-cert-file',
-        caFile,
-        '--tls-cert-file',
-        certFile,
-        '--tls-key-file',
-        keyFile,
-      ]),
-      cli: ['--tls', '--cacert', caFile, '--cert', certFile, '--key', keyFile],
-    });
+    const serverOf = (tls: RedisTls): RedisOptions => ({ tls: { ...tls, wantsClient: true } });
     const withTls =
       (tls: object): NonNullable<FleetWorldOptions['fleet']> =>
       (_folder, port) => ({ url: `rediss://127.0.0.1:${port}`, tls, ...PATIENT });

@@ -1,8 +1,9 @@
 /** The store is an accelerator: whatever happens to it, callers are served, and it is used again when it is well. */
 import { expect, it, onTestFinished } from 'vitest';
-import { describeWithRedis, type RedisOptions, type RedisServer, startRedis } from '../support/fleet-redis.ts';
 import { type StoreRelay, startStoreRelay } from '../support/fleet-relay.ts';
 import { ask, createFleetWorld, type FleetWorld, type FleetWorldOptions } from '../support/fleet-world.ts';
+import { type RedisOptions, type RedisServer, startRedis } from '../support/redis-server.ts';
+import { describeWithRedis } from '../support/redis-worlds.ts';
 import { until } from '../support/until.ts';
 
 interface Stage {
@@ -29,8 +30,8 @@ const MORE_MS = 250 + 250;
 const deny =
   (rule: string) =>
   ({ redis }: Stage) =>
-    redis.command('acl', 'setuser', 'default', rule);
-const permit = ({ redis }: Stage) => redis.command('acl', 'setuser', 'default', '+@all');
+    redis.ask('acl', 'setuser', 'default', rule);
+const permit = ({ redis }: Stage) => redis.ask('acl', 'setuser', 'default', '+@all');
 
 /** Members reach another server at the same address from now on. */
 async function replace(relay: StoreRelay, options: RedisOptions) {
@@ -49,18 +50,18 @@ const ROWS: readonly Row[] = [
       return redis.kill();
     },
     async mend({ redis, relay }) {
-      await redis.start();
+      await redis.restart();
       relay.mode = 'pass';
     },
     cause: 'unreachable',
   },
-  { name: 'dies', harm: ({ redis }) => redis.kill(), mend: ({ redis }) => redis.start(), cause: 'unreachable' },
-  { name: 'is frozen', harm: ({ redis }) => redis.freeze(), mend: ({ redis }) => redis.wake(), cause: 'timeout' },
+  { name: 'dies', harm: ({ redis }) => redis.kill(), mend: ({ redis }) => redis.restart(), cause: 'unreachable' },
+  { name: 'is frozen', harm: ({ redis }) => redis.freeze(), mend: ({ redis }) => redis.thaw(), cause: 'timeout' },
   {
     name: 'is frozen at the start',
     atStart: true,
     harm: ({ redis }) => redis.freeze(),
-    mend: ({ redis }) => redis.wake(),
+    mend: ({ redis }) => redis.thaw(),
     cause: 'timeout',
   },
   {
@@ -87,16 +88,16 @@ const ROWS: readonly Row[] = [
   {
     name: 'has no memory left',
     harm: async ({ redis }) => {
-      await redis.command('config', 'set', 'maxmemory-policy', 'noeviction');
-      await redis.command('config', 'set', 'maxmemory', '1');
+      await redis.ask('config', 'set', 'maxmemory-policy', 'noeviction');
+      await redis.ask('config', 'set', 'maxmemory', '1');
     },
-    mend: ({ redis }) => redis.command('config', 'set', 'maxmemory', '0'),
+    mend: ({ redis }) => redis.ask('config', 'set', 'maxmemory', '0'),
     cause: 'full',
   },
   {
     name: 'has become a read-only replica',
-    harm: ({ redis }) => redis.command('replicaof', '127.0.0.1', '1'),
-    mend: ({ redis }) => redis.command('replicaof', 'no', 'one'),
+    harm: ({ redis }) => redis.ask('replicaof', '127.0.0.1', '1'),
+    mend: ({ redis }) => redis.ask('replicaof', 'no', 'one'),
     cause: 'read_only',
   },
   { name: 'denies EVALSHA', harm: deny('-evalsha'), mend: permit, cause: 'denied' },
@@ -106,15 +107,15 @@ const ROWS: readonly Row[] = [
     name: 'has another password',
     atStart: true,
     fleet: (folder) => ({ password: { file: folder.write('store-password', PASSWORD) } }),
-    harm: ({ redis }) => redis.command('acl', 'setuser', 'default', 'resetpass', '>other'),
-    mend: ({ redis }) => redis.command('-a', 'other', '--no-auth-warning', 'acl', 'setuser', 'default', 'nopass'),
+    harm: ({ redis }) => redis.ask('acl', 'setuser', 'default', 'resetpass', '>other'),
+    mend: ({ redis }) => redis.ask('-a', 'other', '--no-auth-warning', 'acl', 'setuser', 'default', 'nopass'),
     cause: 'password',
   },
   {
     name: 'wants a password',
     atStart: true,
-    harm: ({ redis }) => redis.command('acl', 'setuser', 'default', 'resetpass', '>other'),
-    mend: ({ redis }) => redis.command('-a', 'other', '--no-auth-warning', 'acl', 'setuser', 'default', 'nopass'),
+    harm: ({ redis }) => redis.ask('acl', 'setuser', 'default', 'resetpass', '>other'),
+    mend: ({ redis }) => redis.ask('-a', 'other', '--no-auth-warning', 'acl', 'setuser', 'default', 'nopass'),
     cause: 'password',
   },
   {
@@ -189,10 +190,10 @@ describeWithRedis('a store that', () => {
 });
 
 function isServer(thing: unknown): thing is RedisServer {
-  return typeof thing === 'object' && thing !== null && 'wake' in thing;
+  return typeof thing === 'object' && thing !== null && 'thaw' in thing;
 }
 
 async function storedToken(redis: RedisServer): Promise<string> {
-  const [name = ''] = (await redis.command('keys', '*:token')).split('\n');
-  return name === '' ? '' : await redis.command('get', name);
+  const [name = ''] = (await redis.ask('keys', '*:token')).split('\n');
+  return name === '' ? '' : await redis.ask('get', name);
 }
