@@ -19,7 +19,8 @@ process.stderr.on('error', () => undefined);
 for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
 
 requireNode();
-await main();
+// Without `await`: the package is CommonJS, which cannot wait here. It catches everything itself.
+void main();
 
 async function main(): Promise<void> {
   try {
