@@ -26,9 +26,8 @@ async function main(): Promise<void> {
   try {
     // Loaded after the version check: on an old Node its libraries do not load.
     const { createProgram } = await import('./cli/program.ts');
-    await createProgram({ exit: (code) => process.exit(code), json: process.argv.includes('--json') }).parseAsync(
-      process.argv,
-    );
+    const [json, args] = [process.argv.includes('--json'), process.argv.slice(2)];
+    await createProgram({ exit: (code) => process.exit(code), json, args }).parseAsync(process.argv);
   } catch (error) {
     if (error instanceof SidecarError) {
       writeBounded(2, visibleLines(process.argv.includes('--json') ? asJson(error) : explain(error)));
