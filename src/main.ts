@@ -19,15 +19,15 @@ process.stderr.on('error', () => undefined);
 for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
 
 requireNode();
-await main();
+// Without `await`: the package is CommonJS, which cannot wait here. It catches everything itself.
+void main();
 
 async function main(): Promise<void> {
   try {
     // Loaded after the version check: on an old Node its libraries do not load.
     const { createProgram } = await import('./cli/program.ts');
-    await createProgram({ exit: (code) => process.exit(code), json: process.argv.includes('--json') }).parseAsync(
-      process.argv,
-    );
+    const [json, args] = [process.argv.includes('--json'), process.argv.slice(2)];
+    await createProgram({ exit: (code) => process.exit(code), json, args }).parseAsync(process.argv);
   } catch (error) {
     if (error instanceof SidecarError) {
       writeBounded(2, visibleLines(process.argv.includes('--json') ? asJson(error) : explain(error)));

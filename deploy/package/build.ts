@@ -5,7 +5,7 @@
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bundle } from './bundle.ts';
+import { bundle, TYPE_OF_MANY } from './bundle.ts';
 import { sbomText } from './sbom.ts';
 import { thirdPartyText } from './third-party.ts';
 
@@ -27,11 +27,12 @@ writeFileSync(join(folder, 'sbom.cdx.json'), sbomText(packages));
 
 /** Of a package that brings everything it needs and runs nothing when it is installed. */
 function manifestText(): string {
-  const { name, version, description, license, type, engines } = JSON.parse(
+  const { name, version, description, license, engines } = JSON.parse(
     readFileSync(join(ROOT, 'package.json'), 'utf8'),
   ) as Record<string, unknown>;
   // Without the compile cache of a build that has run.
   const files = ['*.js', '*.json', '*.md', '*.txt'];
+  const type = TYPE_OF_MANY;
   const manifest = { name, version, description, license, type, bin: { 'aritma-sidecar': 'main.js' }, files, engines };
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }

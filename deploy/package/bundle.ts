@@ -1,7 +1,11 @@
 /**
- * The program and its packages as ES modules that need nothing but Node: a few files that Node reads at once instead of
+ * The program and its packages as modules that need nothing but Node: a few files that Node reads at once instead of
  * seven hundred that it looks for one by one. Not minified: a stack trace in a bug report names functions and lines as the
  * source does. Without comments, which V8 would keep for as long as the process lives.
+ *
+ * Many files are CommonJS: Node loads each of them in one call, and leaves out its loader of ES modules altogether. Beside the
+ * same files as ES modules, medians of 21 paired rounds on two busy cores: a start takes 0.88 of the CPU time, an idle process
+ * 0.97 of the resident memory.
  */
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
@@ -20,6 +24,9 @@ export interface Bundle {
   readonly packages: readonly string[];
 }
 
+/** How the files in a folder are to be loaded: Node takes `.js` for what the nearest package.json says. */
+export const TYPE_OF_MANY = 'commonjs';
+
 /**
  * @param pieces one file, or `main.js` and what its commands load when they run
  * @param whole with what is otherwise left out, to compare
@@ -27,16 +34,17 @@ export interface Bundle {
  */
 export async function bundle(pieces: 'one' | 'many', { whole = false } = {}): Promise<Bundle> {
   const leftOut = whole ? leaveOut([]) : leaveOut();
+  const format = pieces === 'many' ? 'cjs' : 'esm';
   const build = await rolldown({
     input: join(ROOT, 'src/main.ts'),
     cwd: ROOT,
     platform: 'node',
     tsconfig: false,
-    plugins: [versionInside(), nodeModules(), leftOut.plugin],
+    plugins: [versionInside(), nodeModules(format), leftOut.plugin],
   });
   const banner = ({ isEntry }: { readonly isEntry: boolean }) =>
     isEntry && pieces === 'many' ? KEEP_COMPILED_CODE : '';
-  const settings = { format: 'esm', comments: false, codeSplitting: pieces === 'many', banner } as const;
+  const settings = { format, comments: false, codeSplitting: pieces === 'many', banner } as const;
   const { output } = await build.generate(settings).finally(() => build.close());
   const chunks = output.filter((part) => part.type === 'chunk');
   const outside = missing(output);

@@ -17,4 +17,4 @@ function keepCompiledCode(program: string): void {
 }
 
 /** The same as text. Node has taken its types away. */
-export const KEEP_COMPILED_CODE = `(${String(keepCompiledCode)})(import.meta.dirname);`;
+export const KEEP_COMPILED_CODE = `(${String(keepCompiledCode)})(__dirname);`;

@@ -12,10 +12,15 @@ import type { Plugin } from 'rolldown';
 const PREFIX = '\0node-modules:';
 const REQUIRE = `${PREFIX}require`;
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
+const REQUIRE_TEXT = {
+  cjs: 'export default require;',
+  esm: "import { createRequire } from 'node:module'; export default createRequire(import.meta.url);",
+} as const;
 /** No names of variables, and nothing imports them. */
 const RESERVED = new Set(['default', 'delete']);
 
-export function nodeModules(): Plugin {
+/** @param format of the bundle: CommonJS has `require` itself */
+export function nodeModules(format: 'cjs' | 'esm'): Plugin {
   return {
     name: 'node-modules',
     resolveId(specifier, _importer, { kind }) {
@@ -26,8 +31,7 @@ export function nodeModules(): Plugin {
       return isNodes ? `${PREFIX}${specifier}` : null;
     },
     load(id) {
-      if (id === REQUIRE)
-        return "import { createRequire } from 'node:module'; export default createRequire(import.meta.url);";
+      if (id === REQUIRE) return REQUIRE_TEXT[format];
       return id.startsWith(PREFIX) ? moduleText(id.slice(PREFIX.length)) : null;
     },
   };

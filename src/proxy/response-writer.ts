@@ -184,7 +184,11 @@ export class ResponseWriter {
   end(): void {
     this.stopWaiting();
     this.#heldEnd = this.#held !== undefined;
-    if (!this.#heldEnd) this.#exchange.context.writeBatch(this);
+    if (this.#heldEnd) return;
+    const { connections, writeBatch } = this.#exchange.context;
+    // With no other request there is nothing to wait for.
+    if (connections.inFlight() === 1) this.writeEnd();
+    else writeBatch(this);
   }
 
   writeEnd(): void {

@@ -43,9 +43,9 @@ const PACKAGES = {
   ],
 };
 
-/** Folders of `src/`; without those of other commands, of the emulator and of features that are not configured. */
+/** Folders of `src/`, `main.ts` as one without a name; without those of other commands, of the emulator and of features that are not configured. */
 const FOLDERS = [
-  ...['admin', 'cli', 'cli/iam', 'config', 'core', 'iam', 'iam/rotation', 'net', 'oauth', 'proxy'],
+  ...['', 'admin', 'cli', 'cli/iam', 'config', 'core', 'iam', 'iam/rotation', 'net', 'oauth', 'proxy'],
   ...['sidecar', 'sidecar/data-plane'],
 ];
 

@@ -201,7 +201,7 @@ describe('the bundle', () => {
     const names = new Set(ofFleet.map(({ fileName }) => fileName));
     const codeOf = new Map(made.chunks.map(({ fileName, code }) => [fileName, code]));
     const atOnce = (file: string) =>
-      [...(codeOf.get(file) ?? '').matchAll(/^(?:import|export)\b[^;]*?["']\.\/([^"']+)["'];$/gm)].map(
+      [...(codeOf.get(file) ?? '').matchAll(/^(?:const [\w$]+ = )?require\(["']\.\/([^"']+)["']\)/gm)].map(
         ([, name = '']) => name,
       );
     // What the program loads for sure, and what `serve` loads without a fleet: all but what imports parts of it.
@@ -209,6 +209,7 @@ describe('the bundle', () => {
       moduleIds.some((id) => /\/src\/(?:(?:check|cli)\/fleet|sidecar\/fleet\/)/.test(id)),
     );
     expect(lazily.length).toBeGreaterThan(0);
+    expect(atOnce('main.js')).not.toHaveLength(0);
     for (const { fileName } of lazily) names.add(fileName);
     for (const { fileName } of made.chunks.filter((chunk) => !names.has(chunk.fileName)))
       expect([fileName, atOnce(fileName).filter((file) => names.has(file))]).toEqual([fileName, []]);

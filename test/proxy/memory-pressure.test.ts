@@ -41,27 +41,42 @@ describe('pressure', () => {
 
   it('looks no more once closed', () => {
     const world = createWorld(0.9);
+    world.used = 1;
+    vi.advanceTimersByTime(50);
     world.isHigh();
+    expect(world.samples).toBe(2);
     world.close();
     vi.advanceTimersByTime(1000);
-    expect(world.samples).toBe(1);
+    expect(world.samples).toBe(2);
   });
 
   it('lets an idle process sleep, and looks before the first request after that is let in', () => {
     const world = createWorld(0.9);
     vi.advanceTimersByTime(10_000);
-    expect(world.samples).toBe(2);
+    expect([world.samples, vi.getTimerCount()]).toEqual([1, 0]);
     world.used = 1;
     expect(world.isHigh()).toBe(true);
-    expect(world.samples).toBe(3);
+    expect(world.samples).toBe(2);
+    world.close();
+  });
+
+  it('looks at most once in 50 ms when few requests come, without a timer that wakes the process', () => {
+    const world = createWorld(0.9);
+    for (let request = 0; request < 20; request += 1) {
+      vi.advanceTimersByTime(10);
+      world.isHigh();
+    }
+    expect([world.samples, vi.getTimerCount()]).toEqual([5, 0]);
     world.close();
   });
 
   it('looks on while pressure is high, whether requests come or not', () => {
     const world = createWorld(0.9);
     world.used = 1;
+    vi.advanceTimersByTime(50);
+    expect(world.isHigh()).toBe(true);
     vi.advanceTimersByTime(10_000);
-    expect(world.samples).toBe(201);
+    expect(world.samples).toBe(202);
     world.used = 0.1;
     vi.advanceTimersByTime(50);
     expect(world.changes).toEqual([true, false]);

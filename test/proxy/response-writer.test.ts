@@ -10,8 +10,11 @@ interface Reader {
 
 type Step = readonly [who: string, what: string, bytes?: string];
 
-/** What one exchange and its upstream are told, in order, with those of others. */
-function createWorld() {
+/**
+ * What one exchange and its upstream are told, in order, with those of others.
+ * @param inFlight requests on all connections
+ */
+function createWorld(inFlight = 2) {
   const steps: Step[] = [];
   const passed: number[] = [];
   const writeBatch = createWriteBatch();
@@ -36,7 +39,11 @@ function createWorld() {
       body: { kind },
       idleMs: 1000,
       bytesOut: 0,
-      context: { onForwarded: (bytes: number) => void passed.push(bytes), writeBatch },
+      context: {
+        connections: { inFlight: () => inFlight },
+        onForwarded: (bytes: number) => void passed.push(bytes),
+        writeBatch,
+      },
     } as unknown as Exchange;
     const upstream = { pause: note('pause'), resume: note('resume'), abort: note('abort') };
     const writer = new ResponseWriter(exchange, {
@@ -52,6 +59,17 @@ function createWorld() {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('src/proxy/response-writer.ts', () => {
+  it('lets the end of the only running request leave at once: no other can leave together with it', () => {
+    const { steps, open } = createWorld(1);
+    const answer = open('a', '2');
+    answer.write(Buffer.from('a!'));
+    answer.end();
+    expect(steps).toEqual([
+      ['a', 'end', 'a!'],
+      ['a', 'left'],
+    ]);
+  });
+
   it('lets the ends of a turn leave one right after the other, once all that has arrived is read', async () => {
     const { steps, open } = createWorld();
     for (const who of ['a', 'b']) {

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { bundle } from '../../deploy/package/bundle.ts';
+import { bundle, TYPE_OF_MANY } from '../../deploy/package/bundle.ts';
 import { COMPILED } from './compiled.ts';
 
 /** Vitest's global setup. */
@@ -18,6 +18,7 @@ export async function setup(): Promise<void> {
     const unfinished = `${folder}.${process.pid}`;
     mkdirSync(unfinished, { recursive: true });
     for (const { fileName, code } of chunks) writeFileSync(join(unfinished, fileName), code);
+    writeFileSync(join(unfinished, 'package.json'), JSON.stringify({ type: TYPE_OF_MANY }));
     try {
       renameSync(unfinished, folder);
     } catch (error) {
