@@ -12,6 +12,7 @@ import type { Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
 import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
+import { FleetBudgets } from './budgets.ts';
 import { connectStore } from './client.ts';
 import type { FleetAccess } from './members.ts';
 import type { SecretWatch } from './places.ts';
@@ -65,6 +66,7 @@ export interface Fleet {
   token(sharing: Sharing): TokenOrigin;
   /** For what the members share beside tokens. */
   readonly access: FleetAccess;
+  readonly budgets: FleetBudgets;
   /** Tells the others of these secrets, and these of what the others say. */
   watch(secrets: SecretWatch): void;
   /** Call when the holdings may have changed: others may wait for that. */
@@ -84,6 +86,7 @@ export function createFleet(options: FleetOptions): Fleet {
 }
 
 class Member implements Fleet {
+  readonly budgets: FleetBudgets;
   readonly #options: FleetOptions;
   readonly #settings: FleetConfig;
   readonly #sealer: Sealer;
@@ -116,6 +119,7 @@ class Member implements Fleet {
       beat: (run) => this.#beat(run),
       onNews: (name) => {
         void this.#secrets?.look(name);
+        this.budgets.onNews(name);
         for (const token of this.#tokens.keys()) if (token.name === name) token.onNews();
       },
       onSubscribed: () => {
@@ -129,6 +133,7 @@ class Member implements Fleet {
       },
       onChange: (fault) => this.#tell(fault),
     });
+    this.budgets = new FleetBudgets({ ...this.access, clock, members: () => this.#members });
   }
 
   watch(secrets: SecretWatch): void {
@@ -194,6 +199,7 @@ class Member implements Fleet {
   }
 
   close(): void {
+    this.budgets.close();
     this.#store.close();
   }
 

@@ -5,10 +5,13 @@
 import type { LoadedConfig } from '../../config/load.ts';
 import type { Fleet, FleetOptions, FleetSnapshot, Sharing, TokenOrigin } from '../../fleet/fleet.ts';
 import type { SecretSharing } from '../../iam/rotation/store.ts';
+import { type Budgets, OWN_BUDGETS } from '../../proxy/rate-limits.ts';
 import type { SecretFollower } from './secret-follower.ts';
 
 export interface FleetLink extends SecretSharing {
   token(sharing: Sharing): TokenOrigin;
+  /** Of the fleet that is joined now, or of this sidecar alone. */
+  readonly budgets: Budgets;
   /** Returns a configuration with the client secrets that only the fleet knows. */
   adopt(loaded: LoadedConfig): LoadedConfig;
   /** Call with each configuration before its tokens are opened. */
@@ -43,7 +46,12 @@ export async function openFleetLink(options: FleetLinkOptions): Promise<FleetLin
   const followSecrets = ({ fleet, secrets }: Joined, next: LoadedConfig) =>
     void secrets.use(next).then(() => fleet.changed());
   if (joined) followSecrets(joined, loaded);
+  const budgets = () => joined?.fleet.budgets ?? OWN_BUDGETS;
   return {
+    budgets: {
+      secondsUntilFree: (...ask) => budgets().secondsUntilFree(...ask),
+      take: (owner) => budgets().take(owner),
+    },
     token: (sharing) => joined?.fleet.token(sharing) ?? ALONE,
     adopt: (next) => joined?.secrets.adopt(next) ?? next,
     share: (credential, local) => joined?.secrets.share(credential, local) ?? local,
