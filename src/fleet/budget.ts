@@ -32,10 +32,11 @@ const EARLY_MS = 250;
 const AHEAD_S = 2;
 const LONGEST_WAIT_S = 60;
 
-/** What the store said last, and when it was asked. */
+/** What the store said last. */
 interface Reply {
-  readonly at: Instant;
-  /** Nothing is free before this, ms from `at`. */
+  /** Monotonic: a clock that is set forward must not end what it said. */
+  readonly atMs: number;
+  /** Nothing is free before this, ms from `atMs`. */
   readonly fullMs: number;
 }
 
@@ -91,10 +92,11 @@ export class Budget {
   #waitS(begun: Begun, now: Instant): number {
     if (this.#lotLeft(now) > 0) return 0;
     if (this.#failed) return begun.secondsUntilBelow(this.#share);
-    const fullMs = this.#reply ? this.#reply.fullMs - elapsedSince(this.#reply.at, now) : 0;
+    const { atMs, fullMs: toldMs } = this.#reply ?? { atMs: Number.NEGATIVE_INFINITY, fullMs: 0 };
+    const fullMs = toldMs - (now.monotonicMs - atMs);
     if (fullMs > 0) return Math.min(LONGEST_WAIT_S, Math.ceil(fullMs / 1000));
     // With a lot from a moment ago there is no advance: the next one is larger.
-    if (this.#reply && elapsedSince(this.#reply.at, now) <= LOT_MS) return 1;
+    if (now.monotonicMs - atMs <= LOT_MS) return 1;
     return this.#advance < (this.#options.isTight() ? 1 : this.#share) ? 0 : 1;
   }
 
@@ -162,7 +164,7 @@ export class Budget {
     this.#lot = Math.max(0, lot - this.#sinceSent);
     this.#lotSince = sent;
     this.#advance = Math.max(0, this.#sinceSent - lot);
-    this.#reply = { at: this.#options.clock.now(), fullMs };
+    this.#reply = { atMs: this.#options.clock.now().monotonicMs, fullMs };
     this.#failed = false;
   }
 }

@@ -1,6 +1,6 @@
 /** The budgets of a fleet: `requestsPerMinute` of callers and routes, each counted for all members together through the store. */
 import { LRUCache } from 'lru-cache';
-import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import { type Begun, Budget } from './budget.ts';
 import type { FleetAccess } from './members.ts';
 import { memberKeys } from './scripts.ts';
@@ -19,10 +19,10 @@ const NEWS = 'budget ';
 export class FleetBudgets {
   readonly #options: FleetBudgetsOptions;
   readonly #budgets = new LRUCache<string, Budget>({ max: MAX_BUDGETS, dispose: (budget) => budget.close() });
-  /** When the fleet had used a budget up, by its name in the store. */
-  readonly #tight = new LRUCache<string, Instant>({ max: MAX_BUDGETS });
+  /** When the fleet had used a budget up, monotonic, by its name in the store. */
+  readonly #tight = new LRUCache<string, number>({ max: MAX_BUDGETS });
   /** The most members seen within a minute: a store that was emptied knows few. */
-  #most: { readonly count: number; readonly at: Instant } | undefined;
+  #most: { readonly count: number; readonly atMs: number } | undefined;
   #statements = 0;
 
   constructor(options: FleetBudgetsOptions) {
@@ -42,7 +42,7 @@ export class FleetBudgets {
 
   /** Takes a message on the channel of the fleet. */
   onNews(message: string): void {
-    if (message.startsWith(NEWS)) this.#tight.set(message.slice(NEWS.length), this.#options.clock.now());
+    if (message.startsWith(NEWS)) this.#tight.set(message.slice(NEWS.length), this.#nowMs);
   }
 
   close(): void {
@@ -72,13 +72,16 @@ export class FleetBudgets {
   }
 
   #see(count: number): number {
-    const { clock } = this.#options;
-    if (!this.#most || count >= this.#most.count || !this.#isRecent(this.#most.at))
-      this.#most = { count, at: clock.now() };
+    if (!this.#most || count >= this.#most.count || !this.#isRecent(this.#most.atMs))
+      this.#most = { count, atMs: this.#nowMs };
     return this.#most.count;
   }
 
-  #isRecent(then: Instant | undefined): boolean {
-    return then !== undefined && elapsedSince(then, this.#options.clock.now()) < MINUTE_MS;
+  #isRecent(atMs: number | undefined): boolean {
+    return atMs !== undefined && this.#nowMs - atMs < MINUTE_MS;
+  }
+
+  get #nowMs(): number {
+    return this.#options.clock.now().monotonicMs;
   }
 }

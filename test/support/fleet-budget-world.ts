@@ -47,6 +47,8 @@ export class BudgetWorld {
   lastCommand: readonly string[] = [];
   /** Takes the place of the model. */
   reply: (() => unknown) | undefined;
+  /** How far the store's clock is ahead of the members'. */
+  storeAheadMs = 0;
   readonly #options: BudgetWorldOptions;
   readonly #sealer = createSealer([new Secret(randomBytes(32).toString('base64url'))]);
 
@@ -55,7 +57,7 @@ export class BudgetWorld {
     const news = (message: string) => {
       for (const { budgets, hears } of this.members) if (hears) budgets.onNews(message);
     };
-    this.model = new BudgetModel(() => Math.floor(this.clock.now().wallMs), news);
+    this.model = new BudgetModel(() => Math.floor(this.clock.now().wallMs) + this.storeAheadMs, news);
     this.model.members = options.members;
     this.members = Array.from({ length: options.members }, (_, index) => this.#start(index));
   }
