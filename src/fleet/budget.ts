@@ -31,6 +31,7 @@ const EARLY_MS = 250;
 /** A lot is for what was asked for in so many seconds. */
 const AHEAD_S = 2;
 const LONGEST_WAIT_S = 60;
+const NEXT_LOT_S = 1;
 
 /** What the store said last. */
 interface Reply {
@@ -91,13 +92,23 @@ export class Budget {
 
   #waitS(begun: Begun, now: Instant): number {
     if (this.#lotLeft(now) > 0) return 0;
-    if (this.#failed) return begun.secondsUntilBelow(this.#share);
-    const { atMs, fullMs: toldMs } = this.#reply ?? { atMs: Number.NEGATIVE_INFINITY, fullMs: 0 };
-    const fullMs = toldMs - (now.monotonicMs - atMs);
+    if (!this.#reply) return this.#waitAloneS(begun);
+    const agoMs = now.monotonicMs - this.#reply.atMs;
+    const fullMs = this.#reply.fullMs - agoMs;
     if (fullMs > 0) return Math.min(LONGEST_WAIT_S, Math.ceil(fullMs / 1000));
     // With a lot from a moment ago there is no advance: the next one is larger.
-    if (now.monotonicMs - atMs <= LOT_MS) return 1;
-    return this.#advance < (this.#options.isTight() ? 1 : this.#share) ? 0 : 1;
+    if (agoMs <= LOT_MS) return NEXT_LOT_S;
+    return this.#advance < this.#mostInAdvance ? 0 : NEXT_LOT_S;
+  }
+
+  /** What was begun before the fleet was joined anew counts, too. */
+  #waitAloneS(begun: Begun): number {
+    if (this.#failed) return begun.secondsUntilBelow(this.#share);
+    return Math.min(NEXT_LOT_S, begun.secondsUntilBelow(this.#mostInAdvance));
+  }
+
+  get #mostInAdvance(): number {
+    return this.#options.isTight() ? 1 : this.#share;
   }
 
   get #share(): number {

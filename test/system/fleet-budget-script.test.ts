@@ -2,6 +2,7 @@
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { SCRIPTS } from '../../src/fleet/scripts.ts';
+import { documentedRights, STORE_PASSWORD } from '../support/fleet-acl.ts';
 import { BudgetModel } from '../support/fleet-budget-model.ts';
 import { describeWithRedis, startRedis } from '../support/fleet-redis.ts';
 import { type Chance, chance } from '../support/seeded.ts';
@@ -100,5 +101,35 @@ describeWithRedis('src/fleet/budget-script.ts', () => {
       await step(pair, dice);
       if (count % 10 === 0) await sameState(pair);
     }
+  });
+
+  it('needs no right beyond those that the page gives to a member', async () => {
+    await using server = await startRedis();
+    await server.command('acl', 'setuser', 'aritma', ...documentedRights());
+    const redis = new Redis({
+      host: '127.0.0.1',
+      port: server.port,
+      username: 'aritma',
+      password: STORE_PASSWORD,
+      enableReadyCheck: false,
+    });
+    onTestFinished(() => redis.disconnect());
+    const keys = ['budget:b', 'budget:b:one', 'times', 'since'].map((name) => `aritma:{members}:${name}`);
+    const run = (number: string) =>
+      redis.eval(
+        SCRIPTS.budget,
+        keys.length,
+        ...keys,
+        number,
+        '1',
+        '0',
+        '1',
+        '3000',
+        '',
+        '1',
+        'aritma:news',
+        'budget b',
+      );
+    expect([await run('1'), await run('1')]).toEqual([[1, expect.any(Number), 1], []]);
   });
 });
