@@ -70,7 +70,7 @@ for age, count in string.gmatch(ARGV[6], '(%d+):(%d+)') do
     counts[at] = (counts[at] or 0) + count
   end
 end
-local begun, free = sum(own), limit - sum(counts)
+local begun, unused = sum(own), limit - sum(counts)
 
 -- Those that want something share what is free. All do about once a second.
 local told, asked, asks, earlier = facts[1] or 0, facts[2] or 0, facts[3] or 0, facts[4] or 0
@@ -82,11 +82,18 @@ if want > 0 then asks = asks + 1 end
 
 local live, since = redis.pcall('ZCARD', KEYS[3]), tonumber(redis.pcall('GET', KEYS[4]))
 local members = math.max(1, tonumber(ARGV[7]), type(live) == 'number' and live or 1)
+local share = math.max(1, math.floor(limit / members))
+-- Who has missed a heartbeat may be unable to state what it begins: its share.
+local silent = 0
+for _, member in ipairs(redis.pcall('ZRANGEBYSCORE', KEYS[3], '-inf', now - 11000)) do
+  if member ~= string.match(KEYS[2], '[^:]*$') then silent = silent + 1 end
+end
+local free = unused - silent * share
 -- In the first minute of a store that was emptied, nobody knows what the others have begun: no more than the share.
 local isNew = not since or (since <= now and now - since <= 61000)
-local share = isNew and math.max(1, math.floor(limit / members)) or limit
-local lot = held + math.max(0, math.min(want - held, math.ceil((free - held) / math.max(asks, earlier, 1)), share - begun - held))
-local left, ownLeft = free - lot, share - begun - lot
+local most = isNew and share or limit
+local lot = held + math.max(0, math.min(want - held, math.ceil((free - held) / math.max(asks, earlier, 1)), most - begun - held))
+local left, ownLeft = unused - lot, most - begun - lot
 counts[last] = (counts[last] or 0) + lot
 own[last] = (own[last] or 0) + lot
 local wait = 0

@@ -84,6 +84,11 @@ export class Budget {
     this.#ask();
   }
 
+  /** Call when the store is usable again: it must hear soon what this member has begun meanwhile. */
+  restate(): void {
+    if (this.#failed) this.#schedule(0);
+  }
+
   close(): void {
     this.#cancel();
     // No more commands.
@@ -121,19 +126,21 @@ export class Budget {
 
   #ask(): void {
     this.#asked += 1;
-    this.#schedule();
+    this.#scheduleNext();
   }
 
-  /** The path of a request only sets a timer. */
-  #schedule(): void {
-    if (this.#isRunning) return;
-    const now = this.#options.clock.now();
-    const isShort = this.#lotLeft(now) === 0 && !this.#failed && !(this.#reply && this.#reply.fullMs > 0);
-    const dueMs = Math.max(now.monotonicMs, this.#sentMs + (isShort ? EARLY_MS : TICK_MS));
-    if (dueMs >= this.#dueMs) return;
+  #scheduleNext(): void {
+    const isShort = this.#lotLeft(this.#options.clock.now()) === 0 && !this.#failed && !this.#reply?.fullMs;
+    this.#schedule(this.#sentMs + (isShort ? EARLY_MS : TICK_MS));
+  }
+
+  /** The path of a request only sets a timer. @param dueMs monotonic */
+  #schedule(dueMs: number): void {
+    if (this.#isRunning || dueMs >= this.#dueMs) return;
     this.#cancel();
     this.#dueMs = dueMs;
-    this.#cancel = this.#options.clock.startTimer(dueMs - now.monotonicMs, () => void this.#send());
+    const waitMs = Math.max(0, dueMs - this.#options.clock.now().monotonicMs);
+    this.#cancel = this.#options.clock.startTimer(waitMs, () => void this.#send());
   }
 
   /** States what was begun, and asks for a new lot, or gives the old one back when nothing was asked for. Never rejects. */
@@ -156,7 +163,7 @@ export class Budget {
       this.#failed = true;
     }
     this.#isRunning = false;
-    if (this.#asked > 0 || this.#lotLeft(clock.now()) > 0) this.#schedule();
+    if (this.#asked > 0 || this.#lotLeft(clock.now()) > 0) this.#scheduleNext();
   }
 
   #wanted(now: Instant): number {

@@ -45,6 +45,11 @@ export class FleetBudgets {
     if (message.startsWith(NEWS)) this.#tight.set(message.slice(NEWS.length), this.#nowMs);
   }
 
+  /** Call when the store is usable again. */
+  restate(): void {
+    for (const budget of this.#budgets.values()) budget.restate();
+  }
+
   close(): void {
     this.#budgets.clear();
   }

@@ -156,6 +156,8 @@ describe('a budget while the store is not usable', () => {
     for (const one of fleet.begun()) expect(one).toBeLessThanOrEqual(3 * (LIMIT / 3));
     expect(fleet.most()).toBeLessThanOrEqual(LIMIT + 3 * 50);
     expect(total(fleet.begun())).toBeGreaterThan(0.9 * LIMIT * 2);
+    // Until there is room in its own minute.
+    expect(Math.max(...member(fleet, 0).refused)).toBeGreaterThan(50);
   });
 
   it.each([
@@ -181,6 +183,24 @@ describe('a budget while the store is not usable', () => {
     expect(fleet.most(from - 60_000)).toBeLessThanOrEqual(LIMIT + 3 * 50);
     expect(fleet.most(from)).toBeLessThanOrEqual(LIMIT);
     expect(total(fleet.begun(from))).toBeGreaterThan(0.9 * LIMIT * 2);
+  });
+
+  it('keeps the share of members that have missed a heartbeat for them, and hears at once what they have begun', async () => {
+    const fleet = world(3);
+    letAll(fleet, { store: 'down' });
+    fleet.load(50, 50, 50);
+    await fleet.pass(20);
+    fleet.model.silent = 2;
+    member(fleet, 0).store = 'up';
+    await fleet.pass(20);
+    expect(fleet.begun()).toEqual([LIMIT / 3, LIMIT / 3, LIMIT / 3]);
+    fleet.load(0, 0, 0);
+    const before = member(fleet, 1).commands;
+    letAll(fleet, { store: 'up' });
+    member(fleet, 1).budgets.restate();
+    await fleet.clock.advance(20);
+    expect(member(fleet, 1).commands - before).toBe(1);
+    await fleet.clock.advance(1);
   });
 
   it('begins at most twice the limit around the moment at which the store goes', async () => {
@@ -292,8 +312,8 @@ describe('a budget while clocks jump', () => {
     await fleet.pass(2);
     fleet.clock.sleep(3_600_000);
     fleet.reply = () => [0, 30_000, 2];
-    fleet.load(0);
+    const before = member(fleet, 0).begun.length;
     for (let count = 0; count < 100; count += 1) member(fleet, 0).attempt();
-    expect(member(fleet, 0).begun.length).toBeLessThanOrEqual(40 + 50);
+    expect([member(fleet, 0).begun.length, member(fleet, 0).refused.length]).toEqual([before, 100]);
   });
 });
