@@ -9,8 +9,8 @@
  * its last second, so one of a dead member is over by itself. A second counts until 60 s after its end.
  *
  * KEYS: budget, the member's statement, times and since of the members; ARGV: number of the statement, limit, lot still held, lot
- * wanted, life of a lot in ms, `AGE-MS:COUNT …` of what was begun, members seen, channel, news. Returns the new lot; ms until
- * something is free, 0 when something is; the number of members. Nothing: a newer statement is there.
+ * wanted, life of a lot in ms, `AGE-MS:COUNT …` of what was begun, members seen, 1 when the store was away, channel, news.
+ * Returns the new lot; ms until something is free, 0 when something is; the number of members. Nothing: a newer statement is there.
  */
 export const BUDGET = `
 local time = redis.call('TIME')
@@ -70,7 +70,7 @@ for age, count in string.gmatch(ARGV[6], '(%d+):(%d+)') do
     counts[at] = (counts[at] or 0) + count
   end
 end
-local begun, unused = sum(own), limit - sum(counts)
+local begun, free = sum(own), limit - sum(counts)
 
 -- Those that want something share what is free. All do about once a second.
 local told, asked, asks, earlier = facts[1] or 0, facts[2] or 0, facts[3] or 0, facts[4] or 0
@@ -83,17 +83,11 @@ if want > 0 then asks = asks + 1 end
 local live, since = redis.pcall('ZCARD', KEYS[3]), tonumber(redis.pcall('GET', KEYS[4]))
 local members = math.max(1, tonumber(ARGV[7]), type(live) == 'number' and live or 1)
 local share = math.max(1, math.floor(limit / members))
--- Who has missed a heartbeat may be unable to state what it begins: its share.
-local silent = 0
-for _, member in ipairs(redis.pcall('ZRANGEBYSCORE', KEYS[3], '-inf', now - 11000)) do
-  if member ~= string.match(KEYS[2], '[^:]*$') then silent = silent + 1 end
-end
-local free = unused - silent * share
--- In the first minute of a store that was emptied, nobody knows what the others have begun: no more than the share.
-local isNew = not since or (since <= now and now - since <= 61000)
+-- In the first minute of a store that was emptied or away, nobody knows what the others have begun: no more than the share.
+local isNew = ARGV[8] == '1' or not since or (since <= now and now - since <= 61000)
 local most = isNew and share or limit
 local lot = held + math.max(0, math.min(want - held, math.ceil((free - held) / math.max(asks, earlier, 1)), most - begun - held))
-local left, ownLeft = unused - lot, most - begun - lot
+local left, ownLeft = free - lot, most - begun - lot
 counts[last] = (counts[last] or 0) + lot
 own[last] = (own[last] or 0) + lot
 local wait = 0
@@ -102,7 +96,7 @@ if ownLeft <= 0 then wait = math.max(wait, untilFree(own, 1 - ownLeft)) end
 
 if left <= 0 and (told > now or now - told > 30000) then
   told = now
-  redis.call('PUBLISH', ARGV[8], ARGV[9])
+  redis.call('PUBLISH', ARGV[9], ARGV[10])
 end
 write(KEYS[1], {string.format('%.0f', told), asked, asks, earlier}, counts)
 write(KEYS[2], {ARGV[1]}, own)

@@ -14,6 +14,8 @@ export interface FleetBudgetsOptions extends Pick<FleetAccess, 'prefix' | 'chann
 /** Names can come from certificates; as many as the counters of a sidecar keep. */
 const MAX_BUDGETS = 4096;
 const MINUTE_MS = 60_000;
+/** One lost command costs a second. */
+const BLIP_MS = 2000;
 const NEWS = 'budget ';
 
 export class FleetBudgets {
@@ -24,6 +26,10 @@ export class FleetBudgets {
   /** The most members seen within a minute: a store that was emptied knows few. */
   #most: { readonly count: number; readonly atMs: number } | undefined;
   #statements = 0;
+  /** Monotonic. */
+  #awaySinceMs: number | undefined;
+  /** After the last time for longer than a moment: others may not be back yet, and have begun what the store does not know. */
+  #backAtMs: number | undefined;
 
   constructor(options: FleetBudgetsOptions) {
     this.#options = options;
@@ -45,8 +51,14 @@ export class FleetBudgets {
     if (message.startsWith(NEWS)) this.#tight.set(message.slice(NEWS.length), this.#nowMs);
   }
 
-  /** Call when the store is usable again. */
-  restate(): void {
+  /** Call when the store becomes usable, or unusable. */
+  onStore(isUsable: boolean): void {
+    if (!isUsable) {
+      this.#awaySinceMs ??= this.#nowMs;
+      return;
+    }
+    if (this.#awaySinceMs !== undefined && this.#nowMs - this.#awaySinceMs > BLIP_MS) this.#backAtMs = this.#nowMs;
+    this.#awaySinceMs = undefined;
     for (const budget of this.#budgets.values()) budget.restate();
   }
 
@@ -66,7 +78,13 @@ export class FleetBudgets {
       isTight: () => this.#isRecent(this.#tight.get(name)),
       run: async (args) => {
         this.#statements += 1;
-        const all = [String(this.#statements), ...args, channel, `${NEWS}${name}`];
+        const all = [
+          String(this.#statements),
+          ...args,
+          this.#isRecent(this.#backAtMs) ? '1' : '0',
+          channel,
+          `${NEWS}${name}`,
+        ];
         const reply = await run('budget', [key, `${key}:${member}`, times, since], all);
         this.#see(Array.isArray(reply) ? Number(reply[2]) : 0);
         return reply;

@@ -237,7 +237,7 @@ class Member implements Fleet {
     const { clock, log } = this.#options;
     this.#since = clock.now().wallMs;
     const host = this.#address;
-    if (!fault) this.budgets.restate();
+    this.budgets.onStore(fault === undefined);
     if (!fault) log.info('fleet store usable', { host });
     else
       log.warn('fleet store not usable, each sidecar fetches its own tokens', {

@@ -11,8 +11,6 @@ export class BudgetModel {
   /** By key, without what a store forgets: values tell themselves what is over. */
   readonly values = new Map<string, Value>();
   members = 1;
-  /** Those of them, beside the one that asks, that have missed a heartbeat. */
-  silent = 0;
   /** Since when there was always a member; undefined: the store was emptied. */
   sinceMs: number | undefined = 0;
   readonly #now: () => number;
@@ -31,7 +29,7 @@ export class BudgetModel {
 
   run([budget = '', statement = '']: readonly string[], args: readonly string[]): readonly number[] {
     const [number = 0, limit = 0, held = 0, wanted = 0, lotMs = 0] = args.slice(0, 5).map(Number);
-    const [begunText = '', seen = '1', , news = ''] = args.slice(5);
+    const [begunText = '', seen = '1', wasAway, , news = ''] = args.slice(5);
     const now = this.#now();
     const second = Math.floor(now / 1000);
     const last = Math.floor((now + lotMs) / 1000);
@@ -41,17 +39,17 @@ export class BudgetModel {
     for (const [at, count] of before.counts) counts.set(at, Math.max(0, (counts.get(at) ?? 0) - count));
     const own = ownOf(begunText, now);
     for (const [at, count] of own) add(counts, at, count);
-    const [begun, unused] = [sum(own), limit - sum(counts)];
+    const [begun, free] = [sum(own), limit - sum(counts)];
     const asks = asksOf(facts, second, wanted);
     const members = Math.max(1, Number(seen), this.members);
-    const isNew = this.sinceMs === undefined || (this.sinceMs <= now && now - this.sinceMs <= 61_000);
+    const isNew =
+      wasAway === '1' || this.sinceMs === undefined || (this.sinceMs <= now && now - this.sinceMs <= 61_000);
     const share = Math.max(1, Math.floor(limit / members));
     const most = isNew ? share : limit;
-    const free = unused - this.silent * share;
     const [, asking = 0, earlier = 0] = asks;
     const fair = Math.ceil((free - held) / Math.max(asking, earlier, 1));
     const lot = held + Math.max(0, Math.min(wanted - held, fair, most - begun - held));
-    const [left, ownLeft] = [unused - lot, most - begun - lot];
+    const [left, ownLeft] = [free - lot, most - begun - lot];
     add(counts, last, lot);
     add(own, last, lot);
     const waitMs = Math.max(
