@@ -16,7 +16,7 @@ const rate = (what: string) => ({
     .int()
     .min(1)
     .optional()
-    .meta(meta(`Most ${what} in any minute; absent = no limit`)),
+    .meta(meta(`Most ${what} in any minute, with \`fleet\` those of all members together; absent = no limit`)),
 });
 
 const method = z.string().regex(METHOD, 'must be a method in capitals, for example POST');

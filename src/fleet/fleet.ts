@@ -7,11 +7,13 @@ import { hostname } from 'node:os';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
+import type { FleetSnapshot } from '../core/fleet-snapshot.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
 import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
+import { FleetBudgets } from './budgets.ts';
 import { connectStore } from './client.ts';
 import type { FleetAccess } from './members.ts';
 import type { SecretWatch } from './places.ts';
@@ -46,25 +48,12 @@ export interface TokenOrigin {
   subscribe(take: (newer: ObtainedToken) => void): () => void;
 }
 
-export interface FleetSnapshot {
-  /** Of the store, as configured. */
-  readonly store: string;
-  readonly up: boolean;
-  /** Why it is not up. */
-  readonly problem: string | undefined;
-  /** Epoch ms of the last change of `up`. */
-  readonly since: number;
-  readonly member: string;
-  /** Live members at the last heartbeat, this one included; undefined before the first. */
-  readonly members: number | undefined;
-  readonly keyId: string;
-}
-
 export interface Fleet {
   /** Equal `parts` are one token. Call it once for each token source. */
   token(sharing: Sharing): TokenOrigin;
   /** For what the members share beside tokens. */
   readonly access: FleetAccess;
+  readonly budgets: FleetBudgets;
   /** Tells the others of these secrets, and these of what the others say. */
   watch(secrets: SecretWatch): void;
   /** Call when the holdings may have changed: others may wait for that. */
@@ -84,6 +73,7 @@ export function createFleet(options: FleetOptions): Fleet {
 }
 
 class Member implements Fleet {
+  readonly budgets: FleetBudgets;
   readonly #options: FleetOptions;
   readonly #settings: FleetConfig;
   readonly #sealer: Sealer;
@@ -116,6 +106,7 @@ class Member implements Fleet {
       beat: (run) => this.#beat(run),
       onNews: (name) => {
         void this.#secrets?.look(name);
+        this.budgets.onNews(name);
         for (const token of this.#tokens.keys()) if (token.name === name) token.onNews();
       },
       onSubscribed: () => {
@@ -129,6 +120,7 @@ class Member implements Fleet {
       },
       onChange: (fault) => this.#tell(fault),
     });
+    this.budgets = new FleetBudgets({ ...this.access, clock, members: () => this.#members });
   }
 
   watch(secrets: SecretWatch): void {
@@ -194,6 +186,7 @@ class Member implements Fleet {
   }
 
   close(): void {
+    this.budgets.close();
     this.#store.close();
   }
 
@@ -231,6 +224,7 @@ class Member implements Fleet {
     const { clock, log } = this.#options;
     this.#since = clock.now().wallMs;
     const host = this.#address;
+    this.budgets.onStore(fault === undefined);
     if (!fault) log.info('fleet store usable', { host });
     else
       log.warn('fleet store not usable, each sidecar fetches its own tokens', {

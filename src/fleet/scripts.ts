@@ -2,6 +2,7 @@
  * The steps of the protocol that the store carries out, each as a whole: Lua scripts. All keys of one script have the same
  * hash tag, so they are on one node of a cluster. Times are the store's own: members' clocks may differ.
  */
+import { BUDGET } from './budget-script.ts';
 
 /**
  * A stored value is `GENERATION:SEALED`. Generations come from the store's clock, so that they keep growing when the store has
@@ -178,6 +179,7 @@ return redis.call('DEL', KEYS[1])
 export const SCRIPTS = {
   ...{ acquire: ACQUIRE, hold: HOLD, put: PUT, giveUp: GIVE_UP, beat: BEAT },
   ...{ members: MEMBERS, recall: RECALL, lease: LEASE, note: NOTE, release: RELEASE },
+  budget: BUDGET,
 } as const;
 
 export type ScriptName = keyof typeof SCRIPTS;

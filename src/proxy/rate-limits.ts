@@ -27,15 +27,31 @@ export interface Claim {
  */
 export type Enter = (claims: readonly Claim[]) => () => void;
 
-const WINDOW_S = 60;
-
-interface Usage {
-  running: number;
-  /** Requests begun in each of the last 60 seconds. */
-  readonly perSecond: Uint32Array;
-  /** The latest second counted. */
-  latestS: number;
+/** The requests of one owner that this sidecar has begun, by second. */
+export interface Counted {
+  /** Those of the last minute: pairs of how many ms ago at least, and how many. */
+  recent(): readonly (readonly [agoMs: number, count: number])[];
+  /** Seconds until fewer than `limit` were begun in the last minute; 0 = now. */
+  secondsUntilBelow(limit: number): number;
 }
+
+/** Who counts `requestsPerMinute`: each sidecar for itself, or several together. */
+export interface Budgets {
+  /** Seconds until the owner may begin one more request; 0 = now. Never throws. */
+  secondsUntilFree(owner: string, limit: number, counted: Counted): number;
+  /** Call for each request that is begun, at once after `secondsUntilFree` has returned 0. */
+  take(owner: string): void;
+}
+
+/** Each sidecar counts for itself. */
+export const OWN_BUDGETS: Budgets = {
+  secondsUntilFree: (_owner, limit, counted) => counted.secondsUntilBelow(limit),
+  take: () => undefined,
+};
+
+const WINDOW_S = 60;
+/** One more, which began to leave the window, and may still be in it for others. */
+const KEPT_S = WINDOW_S + 1;
 
 /**
  * Bounds memory, because names can come from certificates. Owners without running requests are kept by last use; one that is
@@ -49,32 +65,32 @@ const MAX_IDLE_OWNERS = 4096;
  * @example
  * const leave = createQuotas(() => performance.now())(claimsOf('caller erp', { inFlight: 10 }, ['POST']));
  */
-export function createQuotas(nowMs: () => number): Enter {
+export function createQuotas(nowMs: () => number, budgets: Budgets = OWN_BUDGETS): Enter {
   /** Bounded by the number of running requests. */
   const busy = new Map<string, Usage>();
   const idle = new LRUCache<string, Usage>({ max: MAX_IDLE_OWNERS });
-  const usageOf = (owner: string, nowS: number) => {
-    const usage = busy.get(owner) ?? idle.get(owner) ?? newUsage(nowS);
-    forgetOld(usage, nowS);
-    return usage;
-  };
+  const usageOf = (owner: string) => busy.get(owner) ?? idle.get(owner) ?? new Usage(nowMs);
   const leave = (owner: string, usage: Usage) => {
     usage.running -= 1;
     if (usage.running > 0) return;
     busy.delete(owner);
     idle.set(owner, usage);
   };
+  const waitS = (owner: string, usage: Usage, { inFlight, requestsPerMinute }: Rate) => {
+    const tooMany = usage.running >= (inFlight ?? Number.POSITIVE_INFINITY) ? 1 : 0;
+    if (requestsPerMinute === undefined) return tooMany;
+    return Math.max(tooMany, budgets.secondsUntilFree(owner, requestsPerMinute, usage));
+  };
   return (claims) => {
-    const nowS = Math.floor(nowMs() / 1000);
-    const taken = claims.map(({ owner, limits }) => ({ owner, limits, usage: usageOf(owner, nowS) }));
+    const taken = claims.map(({ owner, limits }) => ({ owner, limits, usage: usageOf(owner) }));
     const [longest] = taken
-      .map(({ owner, limits, usage }) => ({ owner, waitS: secondsUntilFree(usage, limits) }))
+      .map(({ owner, limits, usage }) => ({ owner, waitS: waitS(owner, usage, limits) }))
       .sort((a, b) => b.waitS - a.waitS);
     if (longest && longest.waitS > 0) refuse(longest.owner, longest.waitS);
-    for (const { owner, usage } of taken) {
+    for (const { owner, usage, limits } of taken) {
       busy.set(owner, usage);
-      usage.running += 1;
-      usage.perSecond[nowS % WINDOW_S] = (usage.perSecond[nowS % WINDOW_S] ?? 0) + 1;
+      if (limits.requestsPerMinute !== undefined) budgets.take(owner);
+      usage.begin();
     }
     return () => {
       for (const { owner, usage } of taken) leave(owner, usage);
@@ -95,26 +111,61 @@ export function claimsOf(owner: string, limits: QuotaLimits, methods: readonly s
   return claims.filter(({ limits: { inFlight, requestsPerMinute } }) => (inFlight ?? requestsPerMinute) !== undefined);
 }
 
-function newUsage(nowS: number): Usage {
-  return { running: 0, perSecond: new Uint32Array(WINDOW_S), latestS: nowS };
-}
-
 function refuse(owner: string, retryAfterS: number): never {
   throw new SidecarError('CALLER_LIMIT', { retryAfterS, fields: { reason: owner } });
 }
 
-function forgetOld(usage: Usage, nowS: number): void {
-  const passed = Math.min(WINDOW_S, nowS - usage.latestS);
-  for (let back = 0; back < passed; back += 1) usage.perSecond[(nowS - back) % WINDOW_S] = 0;
-  usage.latestS = nowS;
+class Usage implements Counted {
+  running = 0;
+  readonly #nowMs: () => number;
+  /** Requests begun in each of the last seconds. */
+  readonly #perSecond = new Uint32Array(KEPT_S);
+  /** The latest second counted. */
+  #latestS: number;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+    this.#latestS = secondOf(nowMs());
+  }
+
+  begin(): void {
+    this.#forgetOld();
+    this.running += 1;
+    this.#perSecond[this.#latestS % KEPT_S] = this.#begunAt(this.#latestS) + 1;
+  }
+
+  recent(): (readonly [agoMs: number, count: number])[] {
+    this.#forgetOld();
+    const nowMs = this.#nowMs();
+    const ago = (secondS: number) => Math.max(0, Math.floor(nowMs - (secondS + 1) * 1000));
+    return Array.from({ length: KEPT_S }, (_, back) => this.#latestS - back)
+      .map((secondS) => [ago(secondS), this.#begunAt(secondS)] as const)
+      .filter(([, count]) => count > 0);
+  }
+
+  secondsUntilBelow(limit: number): number {
+    this.#forgetOld();
+    const oldestS = this.#latestS - WINDOW_S + 1;
+    let used = 0;
+    for (let secondS = oldestS; secondS <= this.#latestS; secondS += 1) used += this.#begunAt(secondS);
+    let passed = 0;
+    // Oldest second first: when a second leaves the window, its requests no longer count.
+    for (; passed < WINDOW_S && used >= limit; passed += 1) used -= this.#begunAt(oldestS + passed);
+    return passed;
+  }
+
+  #begunAt(secondS: number): number {
+    return this.#perSecond[(secondS + KEPT_S) % KEPT_S] ?? 0;
+  }
+
+  #forgetOld(): void {
+    const nowS = secondOf(this.#nowMs());
+    const passed = Math.min(KEPT_S, nowS - this.#latestS);
+    for (let back = 0; back < passed; back += 1) this.#perSecond[(nowS - back + KEPT_S) % KEPT_S] = 0;
+    this.#latestS = nowS;
+  }
 }
 
-/** Returns 0 when there is room now. */
-function secondsUntilFree({ running, perSecond, latestS }: Usage, { inFlight, requestsPerMinute }: Rate): number {
-  const limit = requestsPerMinute ?? Number.POSITIVE_INFINITY;
-  let used = perSecond.reduce((sum, count) => sum + count, 0);
-  let passed = 0;
-  // Oldest second first: when a second leaves the window, its requests no longer count.
-  for (; passed < WINDOW_S && used >= limit; passed += 1) used -= perSecond[(latestS + 1 + passed) % WINDOW_S] ?? 0;
-  return Math.max(passed, running >= (inFlight ?? Number.POSITIVE_INFINITY) ? 1 : 0);
+function secondOf(ms: number): number {
+  return Math.floor(ms / 1000);
 }

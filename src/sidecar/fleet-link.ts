@@ -3,12 +3,16 @@
  * is this sidecar's own. After a reload with other settings the fleet is left, and joined anew.
  */
 import type { LoadedConfig } from '../config/load.ts';
-import type { Fleet, FleetOptions, FleetSnapshot, Sharing, TokenOrigin } from '../fleet/fleet.ts';
+import type { FleetSnapshot } from '../core/fleet-snapshot.ts';
+import type { Fleet, FleetOptions, Sharing, TokenOrigin } from '../fleet/fleet.ts';
 import type { SecretSharing } from '../iam/rotation/store.ts';
+import { type Budgets, OWN_BUDGETS } from '../proxy/rate-limits.ts';
 import type { SecretFollower } from './fleet/secret-follower.ts';
 
 export interface FleetLink extends SecretSharing {
   token(sharing: Sharing): TokenOrigin;
+  /** Of the fleet that is joined now, or of this sidecar alone. */
+  readonly budgets: Budgets;
   /** Returns a configuration with the client secrets that only the fleet knows. */
   adopt(loaded: LoadedConfig): LoadedConfig;
   /** Call with each configuration before its tokens are opened. */
@@ -43,7 +47,12 @@ export async function openFleetLink(options: FleetLinkOptions): Promise<FleetLin
   const followSecrets = ({ fleet, secrets }: Joined, next: LoadedConfig) =>
     void secrets.use(next).then(() => fleet.changed());
   if (joined) followSecrets(joined, loaded);
+  const budgets = () => joined?.fleet.budgets ?? OWN_BUDGETS;
   return {
+    budgets: {
+      secondsUntilFree: (...ask) => budgets().secondsUntilFree(...ask),
+      take: (owner) => budgets().take(owner),
+    },
     token: (sharing) => joined?.fleet.token(sharing) ?? ALONE,
     adopt: (next) => joined?.secrets.adopt(next) ?? next,
     share: (credential, local) => joined?.secrets.share(credential, local) ?? local,
@@ -52,7 +61,7 @@ export async function openFleetLink(options: FleetLinkOptions): Promise<FleetLin
       if (settingsOf(next) !== settings) {
         settings = settingsOf(next);
         joined?.fleet.close();
-        joined = next.config.fleet && join?.(next);
+        joined = next.config.fleet && join?.(next, joined);
         if (next.config.fleet && !join)
           log.warn('configuration', { problem: 'fleet is new; that takes effect at the next start' });
       }
@@ -63,14 +72,14 @@ export async function openFleetLink(options: FleetLinkOptions): Promise<FleetLin
   };
 }
 
-async function loadFleet(options: FleetLinkOptions): Promise<(loaded: LoadedConfig) => Joined> {
+async function loadFleet(options: FleetLinkOptions): Promise<(loaded: LoadedConfig, before?: Joined) => Joined> {
   const { createFleet } = await import('../fleet/fleet.ts');
   const { SecretFollower } = await import('./fleet/secret-follower.ts');
   const { log, clock, reload } = options;
-  return (loaded) => {
+  return (loaded, left) => {
     const fleet = createFleet({ ...options, loaded });
     const onSecret = () => reload('new client secret of the fleet');
-    const secrets = new SecretFollower({ ...fleet.access, log, clock, onSecret });
+    const secrets = new SecretFollower({ ...fleet.access, log, clock, onSecret, before: left?.secrets });
     fleet.watch(secrets);
     return { fleet, secrets };
   };

@@ -72,7 +72,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const state = { listening: false, listen: [] as readonly string[], draining: false, startedAt: Date.now() };
   const [hosts, adminHosts] = [new Set<string>(loaded.config.callers.hosts), new Set<string>()];
   const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
-  const link = { log, metrics, onFinished: history.record, auditor };
+  const link = { log, metrics, onFinished: history.record, auditor, budgets: fleet.budgets };
   const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
   const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
   const scheduler = scheduleRotations(reloader, { log, metrics, fleet });

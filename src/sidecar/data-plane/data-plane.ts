@@ -40,10 +40,10 @@ export interface DataPlaneOptions extends Pick<GateOptions, 'hosts'> {
  */
 export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPlaneOptions): DataPlane {
   const { config } = first.settings;
-  const { log, metrics, onFinished, auditor } = link;
+  const { log, metrics, onFinished, auditor, budgets } = link;
   const overload = createOverload({ config, log, metrics, onFinished, heapShare });
   const onForwarded = createMinorGc();
-  const rateLimits = createQuotas(() => clock.now().monotonicMs);
+  const rateLimits = createQuotas(() => clock.now().monotonicMs, budgets);
   const shared = { hosts, link, rateLimits, isMemoryShort: overload.isMemoryShort, onForwarded };
   const generations = createGenerations(createDataGeneration(first, shared));
   const { connections } = overload;

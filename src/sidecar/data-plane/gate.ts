@@ -6,7 +6,7 @@ import { SidecarError } from '../../core/errors.ts';
 import { createAdmission } from '../../proxy/admission.ts';
 import { createIdentify } from '../../proxy/caller-auth.ts';
 import type { Gate, ProxyContext } from '../../proxy/exchange.ts';
-import { claimsOf, type Enter, type QuotaLimits } from '../../proxy/rate-limits.ts';
+import { type Budgets, claimsOf, type Enter, type QuotaLimits } from '../../proxy/rate-limits.ts';
 import type { Route } from '../../proxy/route.ts';
 import type { DataPlaneSettings } from './routes.ts';
 
@@ -19,6 +19,8 @@ export interface Link extends Pick<ProxyContext, 'log' | 'metrics' | 'onFinished
         begin(method: string): boolean;
       })
     | undefined;
+  /** Who counts `requestsPerMinute`; default: this sidecar alone. */
+  readonly budgets?: Budgets;
 }
 
 export interface GateOptions {

@@ -18,6 +18,8 @@ export interface SecretFollowerOptions extends Omit<SharedSecretOptions, 'parts'
   readonly log: Log;
   /** Called when a new secret is there: the configuration must be read again. */
   readonly onSecret: () => void;
+  /** The follower that this one replaces: what it had only in memory is not lost. */
+  readonly before?: SecretFollower | undefined;
   /** Replaces where the secrets are kept, for tests. */
   readonly storeOf?: (loaded: LoadedConfig, credential: string) => SecretStore;
 }
@@ -46,11 +48,12 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   readonly #shared = new Map<string, SharedSecret>();
   #followed: readonly Followed[] = [];
   /** Secrets that are only in memory, by credential. */
-  readonly #adopted = new Map<string, Adopted>();
+  readonly #adopted: Map<string, Adopted>;
   #looking: Promise<void> = Promise.resolve();
 
   constructor(options: SecretFollowerOptions) {
     this.#options = options;
+    this.#adopted = new Map(options.before ? options.before.#adopted : []);
   }
 
   /** Follows the secrets of this configuration. */

@@ -5,6 +5,7 @@ import { createMetrics } from '../../../src/core/metrics.ts';
 import { Secret } from '../../../src/core/secret.ts';
 import type { TokenResponse } from '../../../src/oauth/token-response.ts';
 import type { TokenSource } from '../../../src/oauth/token-source.ts';
+import { OWN_BUDGETS } from '../../../src/proxy/rate-limits.ts';
 import type { FleetLink } from '../../../src/sidecar/fleet-link.ts';
 import { memberConfig, newFleetKey, openMember } from '../../support/redis-member.ts';
 import { type FleetJob, type FleetOrder, type FleetServed, MEMBERS_READY } from './fleet-job.ts';
@@ -116,6 +117,7 @@ function naiveLink(port: number): FleetLink {
       },
       subscribe: () => () => undefined,
     }),
+    budgets: OWN_BUDGETS,
     adopt: (loaded) => loaded,
     share: (_credential, local) => local,
     isLeft: () => false,

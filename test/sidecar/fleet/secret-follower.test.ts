@@ -68,10 +68,7 @@ async function openWorld(sourceOf: (folder: string) => Source = (folder) => ({ f
   const note = async (journal: object, fleet: object = {}) => {
     await clock.advance(1000);
     const revision = clock.now().wallMs;
-    await rotator.journal.write(
-      { ...beginJournal('erp', 1), ...journal, fleet: { revision, places: [], ...fleet } },
-      '',
-    );
+    await rotator.journal.write({ ...beginJournal('erp', 1), ...journal, fleet: { revision, places: [], ...fleet } });
   };
   return { ...world, world, note };
 }

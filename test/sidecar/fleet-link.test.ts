@@ -1,0 +1,60 @@
+/** Where a sidecar joins its fleet: what is counted goes on through a reload. */
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createLog } from '../../src/core/log.ts';
+import { createMetrics } from '../../src/core/metrics.ts';
+import { createQuotas, OWN_BUDGETS } from '../../src/proxy/rate-limits.ts';
+import { openFleetLink } from '../../src/sidecar/fleet-link.ts';
+import { createFakeClock } from '../support/clock.ts';
+import { memberConfig, newFleetKey } from '../support/redis-member.ts';
+
+const KEY = newFleetKey();
+const configWith = (fleet: Readonly<Record<string, unknown>> | undefined) =>
+  memberConfig({ tokenEndpoint: 'http://127.0.0.1:9/token', fleet }, KEY);
+const URL = 'redis://127.0.0.1:9';
+
+async function open(fleet: Readonly<Record<string, unknown>> | undefined) {
+  const clock = createFakeClock();
+  const link = await openFleetLink({
+    ...{ loaded: configWith(fleet), clock, random: () => 0.5, metrics: createMetrics('test') },
+    log: createLog({ level: 'error', format: 'json', write: () => undefined }),
+    reload: () => undefined,
+    // A store that is away.
+    connect: () => ({ run: () => Promise.reject(new Error('not connected')), close: () => undefined }),
+  });
+  onTestFinished(() => link.close());
+  const enter = createQuotas(() => clock.now().monotonicMs, link.budgets);
+  const begun = () => {
+    let count = 0;
+    try {
+      for (; ; count += 1) enter([{ owner: 'caller erp', limits: { requestsPerMinute: 3 } }])();
+    } catch {
+      return count;
+    }
+  };
+  const begin = () => enter([{ owner: 'caller erp', limits: { requestsPerMinute: 3 } }])();
+  return { clock, link, begin, begun };
+}
+
+describe('src/sidecar/fleet-link.ts', () => {
+  it.each([
+    ['the same', { url: URL }],
+    ['other settings', { url: URL, timeout: '1s' }],
+    ['no fleet any more', undefined],
+  ])('has forgotten no request of the last minute after a reload with %s', async (_name, fleet) => {
+    const { clock, link, begin, begun } = await open({ url: URL });
+    await clock.advance(100);
+    begin();
+    begin();
+    await clock.advance(100);
+    link.use(configWith(fleet));
+    await clock.advance(100);
+    expect(begun()).toBe(1);
+  });
+
+  it('counts for this sidecar alone without a fleet', async () => {
+    const { link, begun } = await open(undefined);
+    const counted = { recent: () => [], secondsUntilBelow: (limit: number) => limit };
+    expect(link.budgets.secondsUntilFree('x', 7, counted)).toBe(OWN_BUDGETS.secondsUntilFree('x', 7, counted));
+    expect([begun(), link.snapshot()]).toEqual([3, undefined]);
+  });
+});
