@@ -113,7 +113,7 @@ describeWithRedis('src/fleet/budget-script.ts', () => {
 
   it('needs no right beyond those that the page gives to a member', async () => {
     await using server = await startRedis();
-    await server.command('acl', 'setuser', 'aritma', ...documentedRights());
+    await server.ask('acl', 'setuser', 'aritma', ...documentedRights());
     const redis = new Redis({
       host: '127.0.0.1',
       port: server.port,
