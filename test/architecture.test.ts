@@ -60,7 +60,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     mayImport: ['fleet', 'iam', 'proxy', 'oauth', 'net', 'config', 'admin', 'core'],
   },
   fleet: {
-    charter: 'What sidecars with the same client share through a store: tokens, verdicts, who is there.',
+    charter: 'What sidecars with the same client share through a store: tokens, verdicts, budgets, who is there.',
     mayImport: ['oauth', 'net', 'config', 'core'],
   },
   iam: {
