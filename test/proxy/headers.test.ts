@@ -1,4 +1,6 @@
 // Header policy both ways: what is dropped, what is noted for the gate, and that the rest keeps its bytes and order.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { readRequestHead, readResponseHead } from '../../src/proxy/headers.ts';
 
@@ -172,6 +174,24 @@ function answer(lines: readonly string[], status = 200) {
     'the-token',
   );
 }
+
+describe('the names that are remembered', () => {
+  it('stay few, however many callers and APIs invent', () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const read = (count: number) => {
+      for (let index = 0; index < count; index += 1) {
+        readRequestHead([`X-Request-Only-Name-Of-Some-Length-${index}`, '1']);
+        readResponseHead([`X-Response-Only-Name-Of-Some-Length-${index}`, '1']);
+      }
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = read(2000);
+    // 400,000 names of 40 characters would be some 40 MiB.
+    expect(read(200_000) - before).toBeLessThan(4 * 1024 * 1024);
+  });
+});
 
 describe('src/proxy/headers.ts answers', () => {
   it('keeps order, case and repetition, Set-Cookie above all', () => {
