@@ -182,7 +182,7 @@ describe('the names that are remembered', () => {
     const read = (count: number) => {
       for (let index = 0; index < count; index += 1) {
         readRequestHead([`X-Request-Only-Name-Of-Some-Length-${index}`, '1']);
-        readResponseHead([`X-Response-Only-Name-Of-Some-Length-${index}`, '1']);
+        readResponseHead([`X-Response-Only-Name-Of-Some-Length-${index}`, '1'], 200, 'token');
       }
       collect();
       return process.memoryUsage().heapUsed;
