@@ -21,48 +21,57 @@ describe('a lease', () => {
   it('is refused to another with the name of its holder, and is free once it was given back', async () => {
     const { leaseOf } = openWorld();
     const [one, other] = [leaseOf('one'), leaseOf('other')];
-    await one.confirm();
-    await expect(other.confirm()).rejects.toMatchObject({
+    await one.take();
+    await expect(other.take()).rejects.toMatchObject({
       code: 'ROTATION_LOCKED',
       extras: { fields: { holder: 'one' } },
     });
     await one.release();
-    await expect(other.confirm()).resolves.toEqual(expect.any(Number));
+    await expect(other.take()).resolves.toBeUndefined();
   });
 
   it('lasts as long as its holder keeps it, and 30 s longer than its holder lives', async () => {
     const { clock, leaseOf } = openWorld();
     const [one, other] = [leaseOf('one'), leaseOf('other')];
-    await one.confirm();
+    await one.take();
     one.keep();
     for (let seconds = 0; seconds < 120; seconds += 10) {
       await clock.advance(10_000);
-      await expect(other.confirm()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+      await expect(other.take()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
     }
     await one.release();
     const dead = leaseOf('dead');
-    await dead.confirm();
+    await dead.take();
     await clock.advance(29_999);
-    await expect(other.confirm()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    await expect(other.take()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
     await clock.advance(1);
-    await expect(other.confirm()).resolves.toEqual(expect.any(Number));
+    await expect(other.take()).resolves.toBeUndefined();
   });
 
   it('that another has taken meanwhile is not the holder’s any more, and giving it back takes nothing from the other', async () => {
     const { clock, leaseOf } = openWorld();
     const [frozen, other] = [leaseOf('frozen'), leaseOf('other')];
-    await frozen.confirm();
+    await frozen.take();
     await clock.advance(30_000);
-    await other.confirm();
+    await other.take();
     await expect(frozen.confirm()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
     await frozen.release();
-    await expect(leaseOf('third').confirm()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    await expect(leaseOf('third').take()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+  });
+
+  it('that is over is not taken again by its holder to go on, even if it is free: others may have begun and ended anything', async () => {
+    const { clock, leaseOf } = openWorld();
+    const frozen = leaseOf('frozen');
+    await frozen.take();
+    await expect(frozen.confirm()).resolves.toBe(clock.now().wallMs);
+    await clock.advance(30_000);
+    await expect(frozen.confirm()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
   });
 
   it('is tried again when the store fails once, and its release never throws', async () => {
     const { clock, store, leaseOf } = openWorld();
     const one = leaseOf('one');
-    await one.confirm();
+    await one.take();
     one.keep();
     store.fault = new Error('down');
     await clock.advance(10_000);
@@ -70,7 +79,7 @@ describe('a lease', () => {
     store.fault = undefined;
     await clock.advance(10_000);
     await clock.advance(15_000);
-    await expect(leaseOf('other').confirm()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
+    await expect(leaseOf('other').take()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
     store.fault = new Error('down');
     await expect(one.release()).resolves.toBeUndefined();
   });

@@ -133,6 +133,7 @@ export class SharedSecret {
   async #requireSame(inUse: Secret | undefined): Promise<void> {
     const { sealer } = this.#options;
     const { nowMs, sinceMs, list } = await readMembers(this.#options, sealer);
+    if (list.length === 0) throw failed('no member of the fleet is running: nobody would take a new secret over');
     if (nowMs - sinceMs < COMPLETE_MS)
       throw failed('the fleet store was empty a moment ago: not all members are known yet');
     const other = list.find(({ keyId, details }) => keyId !== sealer.keyId || details?.holdings === undefined);

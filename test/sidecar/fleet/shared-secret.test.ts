@@ -52,6 +52,8 @@ function createWorld() {
   return { clock, store, key, member };
 }
 
+const keyOf = ({ journal }: SharedSecret) => `test:{${journal.name}}:journal`;
+
 interface Said {
   readonly sealer: Sealer;
   readonly name: string;
@@ -84,7 +86,9 @@ describe('the journal of a rotation', () => {
     await other.secret.journal.look();
     expect(other.secret.journal.newest?.attempt?.value).toBe(NEW);
     expect(parsed(one.place.journal)?.attempt?.value).toBe(NEW);
-    expect(JSON.stringify([...store.values])).not.toMatch(/the-new-secret|erp|creating|verified/);
+    const value = store.get(keyOf(one.secret));
+    expect(value).toMatch(/^\d+:eyJ/);
+    expect([value, one.secret.journal.name].join()).not.toMatch(/the-new-secret|erp|creating|verified/);
   });
 
   it('is put back by any member that has seen it when the store has lost everything', async () => {
@@ -134,7 +138,7 @@ describe('the journal of a rotation', () => {
       const { member, store } = createWorld();
       const one = member('a');
       await (await one.shared.open()).writeJournal(text(journalAt('verified')));
-      for (const key of store.values.keys()) store.values.set(key, value);
+      store.set(keyOf(one.secret), value);
       const other = member('b');
       await other.secret.journal.look();
       expect(other.secret.journal.newest).toBeUndefined();
@@ -145,12 +149,11 @@ describe('the journal of a rotation', () => {
     const { member, store, key } = createWorld();
     const [one, stranger] = [member('a'), member('b', [newFleetKey()])];
     await (await one.shared.open()).writeJournal(text(journalAt('verified')));
-    const [value = ''] = store.values.values();
-    for (const journal of [stranger.secret.journal, member('c', [key]).secret.journal]) {
-      store.values.clear();
-      store.values.set(`test:{${journal.name}}:journal`, journal === stranger.secret.journal ? value : `1${value}`);
-      await journal.look();
-      expect(journal.newest).toBeUndefined();
+    const value = store.get(keyOf(one.secret)) ?? '';
+    for (const { secret } of [stranger, member('c', [key])]) {
+      store.set(keyOf(secret), secret === stranger.secret ? value : value.replace(/^\d/, '1$&'));
+      await secret.journal.look();
+      expect(secret.journal.newest).toBeUndefined();
     }
   });
 
@@ -164,14 +167,14 @@ describe('the journal of a rotation', () => {
   });
 
   it('of a rotation under way is not moved by a member with a newer key that knows it from its disk, but afterwards', async () => {
-    const { member, key, store } = createWorld();
+    const { member, key } = createWorld();
     const [old, updated] = [member('a'), member('b', [newFleetKey(), key])];
     const open = await old.shared.open();
     await open.writeJournal(text(journalAt('promoted')));
     updated.place.journal = old.place.journal;
     await updated.shared.peek();
     await updated.secret.journal.look();
-    expect([updated.secret.journal.name, store.values.size]).toEqual([old.secret.journal.name, 1]);
+    expect(updated.secret.journal.name).toBe(old.secret.journal.name);
     await expect(updated.shared.open()).rejects.toMatchObject({ code: 'ROTATION_LOCKED' });
     const { attempt: _done, ...rest } = journalAt('promoted');
     await open.writeJournal(text({ ...rest, rotatedAt: 5 }));
@@ -233,8 +236,16 @@ describe('a secret', () => {
 
 describe('a rotation', () => {
   const mayBegin = async (world: ReturnType<typeof createWorld>, one = world.member('a')) => {
+    await one.beat([OLD]);
     const open = await one.shared.open();
     return open.mayBegin?.(new Secret(OLD)).finally(open.close);
+  };
+  /** Time in which the member is heard of. */
+  const pass = async (world: ReturnType<typeof createWorld>, one: ReturnType<typeof world.member>) => {
+    for (let passed = 0; passed < 30_000; passed += 10_000) {
+      await one.beat([OLD]);
+      await world.clock.advance(10_000);
+    }
   };
   const refusedFor = (reason: RegExp) => ({
     ...{ code: 'ROTATION_STORE_FAILED', extras: { fields: { reason: expect.stringMatching(reason) } } },
@@ -242,11 +253,20 @@ describe('a rotation', () => {
 
   it('does not begin in the first 30 s after the store was empty: a member may be there that nobody knows of', async () => {
     const world = createWorld();
-    await expect(mayBegin(world)).rejects.toMatchObject(refusedFor(/empty a moment ago/));
-    await world.clock.advance(30_000);
-    await expect(mayBegin(world)).resolves.toBeUndefined();
+    const one = world.member('a');
+    await expect(mayBegin(world, one)).rejects.toMatchObject(refusedFor(/empty a moment ago/));
+    await pass(world, one);
+    await expect(mayBegin(world, one)).resolves.toBeUndefined();
     world.store.wipe();
-    await expect(mayBegin(world)).rejects.toMatchObject(refusedFor(/empty a moment ago/));
+    await expect(mayBegin(world, one)).rejects.toMatchObject(refusedFor(/empty a moment ago/));
+  });
+
+  it('does not begin while no member runs: nobody would take it over', async () => {
+    const world = createWorld();
+    const open = await world.member('a').shared.open();
+    await expect(open.mayBegin?.(new Secret(OLD))).rejects.toMatchObject(
+      refusedFor(/no member of the fleet is running/),
+    );
   });
 
   it.each<[string, RegExp, (world: ReturnType<typeof createWorld>) => Promise<void>]>([
@@ -259,9 +279,10 @@ describe('a rotation', () => {
     ['has another secret', /host-b has another client secret/, (world) => world.member('b').beat(['another-secret'])],
   ])('does not begin while a member %s', async (_what, reason, beat) => {
     const world = createWorld();
-    await world.clock.advance(30_000);
+    const one = world.member('a');
+    await pass(world, one);
     await beat(world);
-    await expect(mayBegin(world)).rejects.toMatchObject(refusedFor(reason));
+    await expect(mayBegin(world, one)).rejects.toMatchObject(refusedFor(reason));
   });
 
   it('begins although a member has another secret when the journal tells that it cannot be a newer one', async () => {
@@ -270,7 +291,7 @@ describe('a rotation', () => {
     const open = await one.shared.open();
     await open.writeJournal(text({ ...beginJournal('erp', 1), rotatedAt: 5 }));
     await open.close();
-    await world.clock.advance(30_000);
+    await pass(world, one);
     await world.member('b').beat(['another-secret']);
     await expect(mayBegin(world, one)).resolves.toBeUndefined();
   });
