@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type RedisServer, startRedis } from './redis-server.ts';
 import { type Chance, chance } from './seeded.ts';
+import { until } from './until.ts';
 
 export interface ChaosMember {
   readonly port: number;
@@ -59,6 +60,8 @@ const TOKEN_MS = 50;
 const LIFETIME_S = 6;
 /** A call has one more try: two revocations one after the other would prove nothing. */
 const BETWEEN_REVOCATIONS_MS = 3000;
+/** A token that is revoked before it arrives ends the one more try, too: a sidecar alone would fail the call as well. */
+const ARRIVED_MS = 1000;
 /** For members to find the store again: the longest pause of a connection is longer than it was away. */
 const CALM_MS = 8000;
 
@@ -116,10 +119,9 @@ async function strike(event: Event, { store, bank, fleet, luck }: Struck): Promi
 /** Every member is called at once with a revoked token that it shares with the others. */
 async function renewAtTheEnd(bank: Bank, fleet: Slots, tally: ReturnType<typeof createTally>): Promise<number> {
   await pause(CALM_MS);
-  bank.revoke();
+  await until('the last token has arrived', () => bank.revoke());
   await Promise.all(fleet.slots.map((slot, at) => tally.call(slot, `before-the-end-${at}`)));
-  await pause(BETWEEN_REVOCATIONS_MS);
-  bank.revoke();
+  await until('the last token has arrived', () => bank.revoke());
   const before = bank.tokenRequests();
   await Promise.all(fleet.slots.map((slot, at) => tally.call(slot, `the-end-${at}`)));
   return bank.tokenRequests() - before;
@@ -131,7 +133,7 @@ interface Bank extends AsyncDisposable {
   tokenRequests(): number;
   expired(): number;
   revocations(): number;
-  /** Returns false when the last time is not long enough ago. */
+  /** Returns false when the last time, or the last token, is not long enough ago. */
   revoke(): boolean;
 }
 
@@ -140,14 +142,15 @@ async function startBank(): Promise<Bank> {
   const executed = new Map<string, number>();
   /** Epoch ms of their expiry. */
   const valid = new Map<string, number>();
-  const counts = { tokenRequests: 0, expired: 0, revocations: 0, revokedAt: 0 };
+  const counts = { tokenRequests: 0, expired: 0, revocations: 0, revokedAt: 0, issuedAt: 0 };
   const server = createServer(async (req, res) => {
     for await (const _ of req);
     if (req.url === '/token') {
       counts.tokenRequests += 1;
       const token = `token-${counts.tokenRequests}`;
       await pause(TOKEN_MS);
-      valid.set(`Bearer ${token}`, Date.now() + LIFETIME_S * 1000);
+      counts.issuedAt = Date.now();
+      valid.set(`Bearer ${token}`, counts.issuedAt + LIFETIME_S * 1000);
       const body = { access_token: token, token_type: 'Bearer', expires_in: LIFETIME_S, scope: 'api' };
       res.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
       return;
@@ -172,8 +175,9 @@ async function startBank(): Promise<Bank> {
     expired: () => counts.expired,
     revocations: () => counts.revocations,
     revoke() {
-      if (Date.now() - counts.revokedAt < BETWEEN_REVOCATIONS_MS) return false;
-      counts.revokedAt = Date.now();
+      const now = Date.now();
+      if (now - counts.revokedAt < BETWEEN_REVOCATIONS_MS || now - counts.issuedAt < ARRIVED_MS) return false;
+      counts.revokedAt = now;
       counts.revocations += 1;
       valid.clear();
       return true;
