@@ -1,7 +1,10 @@
 /** One caller's connection: sends exact bytes, reads complete responses, and reports how the connection ended. */
 import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { announcedEnd, type Message, readMessage, statusOf, valuesOf } from './messages.ts';
 import { PATIENCE_MS } from './own-time.ts';
+
+const LARGE = 65_536;
 
 export interface Answer extends Message {
   readonly status: number;
@@ -41,6 +44,8 @@ export async function openCaller(port: number, { paused = false } = {}): Promise
   const untilChange = async (deadline: number) => {
     const timer = setTimeout(change, deadline - Date.now() + 1);
     await changed.promise.finally(() => clearTimeout(timer));
+    // A large answer in chunks is read from its start each time.
+    if (unread.length > LARGE) await sleep(10);
   };
   const read = () => {
     socket.on('data', (chunk) => {
