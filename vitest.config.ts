@@ -1,5 +1,9 @@
 import { defineConfig } from 'vitest/config';
+import { COMPILED } from './test/support/compiled.ts';
 import { PATIENCE_MS } from './test/support/own-time.ts';
+
+// For the runner's own processes, and for those that tests start with this environment.
+Object.assign(process.env, COMPILED);
 
 /** Start the program as users do: from a bundle, with its own process for each file. */
 const APART = [

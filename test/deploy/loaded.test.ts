@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { get } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFolder } from '../support/folder.ts';
-import { type Loaded, startWatched, type Watched } from '../support/loaded-modules.ts';
+import { bundleToWatch, type Loaded, startWatched, type Watched } from '../support/loaded-modules.ts';
 import { startTokenServer, type TokenServer } from '../support/token-server.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/upstream.ts';
 
@@ -64,7 +64,9 @@ const REVIEWED: Loaded = {
 describe('modules that serve loads', () => {
   let tokens: TokenServer;
   let upstream: ScriptedUpstream;
+  let built: Awaited<ReturnType<typeof bundleToWatch>>;
   beforeAll(async () => {
+    built = await bundleToWatch();
     tokens = await startTokenServer();
     upstream = await startUpstream(() => 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
   });
@@ -73,7 +75,7 @@ describe('modules that serve loads', () => {
     await tokens.close();
   });
   const start = (config = {}): Promise<Watched> =>
-    startWatched({ upstream: upstream.url, tokenEndpoint: tokens.url, config });
+    startWatched(built, { upstream: upstream.url, tokenEndpoint: tokens.url, config });
 
   it('are the reviewed ones when it is ready, and nothing is added by a call and a scrape', async () => {
     await using watched = await start();

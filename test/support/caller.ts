@@ -1,8 +1,10 @@
 /** One caller's connection: sends exact bytes, reads complete responses, and reports how the connection ended. */
 import { connect, type Socket } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { announcedEnd, type Message, readMessage, statusOf, valuesOf } from './messages.ts';
 import { PATIENCE_MS } from './own-time.ts';
+
+const LARGE = 65_536;
 
 export interface Answer extends Message {
   readonly status: number;
@@ -30,27 +32,44 @@ export interface Caller extends Disposable {
 export async function openCaller(port: number, { paused = false } = {}): Promise<Caller> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
   let received = '';
+  /** What no answer has been read from: searching in all that was received would copy it each time. */
+  let unread = '';
   let ending: 'end' | 'reset' | undefined;
-  let readTo = 0;
   let worthReadingAt = 0;
+  let changed = Promise.withResolvers<void>();
+  const change = () => {
+    changed.resolve();
+    changed = Promise.withResolvers();
+  };
+  const untilChange = async (deadline: number) => {
+    const timer = setTimeout(change, deadline - Date.now() + 1);
+    await changed.promise.finally(() => clearTimeout(timer));
+    // A large answer in chunks is read from its start each time.
+    if (unread.length > LARGE) await sleep(10);
+  };
   const read = () => {
     socket.on('data', (chunk) => {
-      received += chunk.toString('latin1');
+      const text = chunk.toString('latin1');
+      received += text;
+      unread += text;
+      change();
     });
   };
   if (!paused) read();
   const next = (toHead: boolean, closed: boolean): Message | undefined => {
-    if (!closed && received.length < worthReadingAt) return undefined;
-    const message = readMessage(received, readTo, { kind: 'response', toHead, closed });
-    worthReadingAt = message || toHead ? 0 : announcedEnd(received, readTo);
-    readTo = message?.end ?? readTo;
+    if (!closed && unread.length < worthReadingAt) return undefined;
+    const message = readMessage(unread, 0, { kind: 'response', toHead, closed });
+    worthReadingAt = message || toHead ? 0 : announcedEnd(unread, 0);
+    unread = unread.slice(message?.end ?? 0);
     return message;
   };
   socket.on('end', () => {
     ending ??= 'end';
+    change();
   });
   socket.on('error', () => {
     ending ??= 'reset';
+    change();
   });
   await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   return {
@@ -64,7 +83,7 @@ export async function openCaller(port: number, { paused = false } = {}): Promise
     read,
     send: (bytes) => void socket.write(bytes, 'latin1'),
     async answer({ toHead = false, timeoutMs = PATIENCE_MS } = {}) {
-      for (const deadline = Date.now() + timeoutMs; ; await setTimeout(2)) {
+      for (const deadline = Date.now() + timeoutMs; ; await untilChange(deadline)) {
         const over = ending;
         const message = next(toHead, over === 'end');
         if (message) return toAnswer(message);
@@ -74,7 +93,7 @@ export async function openCaller(port: number, { paused = false } = {}): Promise
       }
     },
     async ended(timeoutMs = PATIENCE_MS) {
-      for (const deadline = Date.now() + timeoutMs; ; await setTimeout(2)) {
+      for (const deadline = Date.now() + timeoutMs; ; await untilChange(deadline)) {
         if (ending !== undefined) return ending;
         if (Date.now() > deadline) throw new Error(`still open after ${JSON.stringify(received.slice(-300))}`);
       }

@@ -5,7 +5,7 @@ import { Secret } from '../../src/core/secret.ts';
 import { FleetBudgets } from '../../src/fleet/budgets.ts';
 import { createSealer } from '../../src/fleet/seal.ts';
 import { type Claim, createQuotas, OWN_BUDGETS } from '../../src/proxy/rate-limits.ts';
-import { createFakeClock } from './clock.ts';
+import { allPromises, createFakeClock } from './clock.ts';
 import { BudgetModel } from './fleet-budget-model.ts';
 
 export interface BudgetMember {
@@ -40,7 +40,7 @@ const TIMEOUT_MS = 250;
 export const OWNER = 'caller planted-erp';
 
 export class BudgetWorld {
-  readonly clock = createFakeClock();
+  readonly clock = createFakeClock(undefined, allPromises);
   readonly model: BudgetModel;
   readonly members: BudgetMember[];
   /** Arguments of the last command. */

@@ -7,7 +7,7 @@
 import { memberKeys } from '../../src/fleet/scripts.ts';
 import type { ClientSecret } from '../../src/iam/api.ts';
 import type { Verdict } from '../../src/iam/rotation/verification.ts';
-import { createFakeClock, type FakeClock } from './clock.ts';
+import { allPromises, createFakeClock, type FakeClock } from './clock.ts';
 import { FIRST, RotationMember, type Surroundings } from './fleet-rotation-member.ts';
 import { RotationScripts } from './fleet-rotation-scripts.ts';
 
@@ -16,7 +16,7 @@ export interface Live extends ClientSecret {
 }
 
 export class RotationWorld implements Surroundings {
-  readonly clock: FakeClock = createFakeClock();
+  readonly clock: FakeClock = createFakeClock(undefined, allPromises);
   readonly members: RotationMember[] = [];
   readonly scripts: RotationScripts;
   /** At Aritma IAM. */

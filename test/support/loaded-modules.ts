@@ -23,10 +23,12 @@ export interface Watched extends AsyncDisposable {
 
 const SOURCE = join(import.meta.dirname, '../../src');
 
+/** For any number of sidecars. */
+export const bundleToWatch = (): Promise<Bundle> => bundle('many');
+
 /** Resolves when it has its first token. */
-export async function startWatched(options: SidecarProcessOptions): Promise<Watched> {
+export async function startWatched(built: Bundle, options: SidecarProcessOptions): Promise<Watched> {
   const folder = createFolder();
-  const built = await bundle('many');
   // At the end: a chunk is loaded when it has run.
   for (const { fileName, code } of built.chunks)
     folder.write(fileName, `${code}\n(globalThis.loadedChunks ??= []).push(${JSON.stringify(fileName)});\n`);

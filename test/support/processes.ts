@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
+import { MAIN } from './cli.ts';
 import { COMPILED } from './compiled.ts';
 import { PATIENCE_MS } from './own-time.ts';
 
@@ -16,8 +17,6 @@ export interface Processes extends AsyncDisposable {
   readonly adminUrl: string;
   readonly pid: number;
 }
-
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
 /** Resolves when the sidecar has its first token. */
 export async function startProcesses(): Promise<Processes> {

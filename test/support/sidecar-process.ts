@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'n
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MAIN } from './cli.ts';
 import { COMPILED } from './compiled.ts';
 import { until } from './until.ts';
 
@@ -29,7 +30,7 @@ export interface SidecarProcessOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Arguments of Node, before the program. */
   readonly nodeArgs?: readonly string[];
-  /** Path of the program; default: its source. */
+  /** Path of the program; default: its bundle if there is one, else its source. */
   readonly main?: string | undefined;
   /** JavaScript that runs in the process before the program. */
   readonly before?: string;
@@ -37,8 +38,6 @@ export interface SidecarProcessOptions {
   /** Program that starts Node, with its arguments; default: Node itself. */
   readonly launcher?: readonly string[];
 }
-
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
 /** Resolves when it has its first token. */
 export async function startSidecarProcess(options: SidecarProcessOptions): Promise<SidecarProcess> {

@@ -6,7 +6,7 @@ import { elapsedSince, type Instant } from '../../src/core/clock.ts';
 import { Secret } from '../../src/core/secret.ts';
 import type { Token, TokenKey } from '../../src/oauth/token.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
-import { createFakeClock } from './clock.ts';
+import { allPromises, createFakeClock } from './clock.ts';
 import type { TokenClient, TokenClientOptions } from './naive-token-source.ts';
 
 /** The server's response; `token` with its stated lifetime. */
@@ -61,7 +61,7 @@ const idOf = ({ credential, scope, audience, resource }: TokenKey) =>
   JSON.stringify([credential, scope ?? null, audience ?? null, resource ?? null]);
 
 export class TokenWorld {
-  readonly clock = createFakeClock();
+  readonly clock = createFakeClock(undefined, allPromises);
   readonly violations: string[] = [];
   readonly #engine: Engine;
   readonly #random: number;

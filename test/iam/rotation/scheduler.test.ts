@@ -1,5 +1,6 @@
 // The rotation scheduler of a running sidecar, with a clock of the test's own: rotation on schedule, expiry, failures.
 import { writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
 import { createLog } from '../../../src/core/log.ts';
@@ -10,6 +11,7 @@ import { FIRST_VALUE, type RotationWorld, startRotationServer } from '../../supp
 import { until } from '../../support/until.ts';
 
 const DAY = 86_400_000;
+const LOOK_MS = 10;
 const server = await startRotationServer();
 afterAll(() => server[Symbol.asyncDispose]());
 
@@ -51,6 +53,8 @@ async function startCare(world: RotationWorld, rotation: object | null = { every
       await until(what, async () => {
         loaded = loaded.reload();
         look();
+        // Reading the configuration costs more than a look takes.
+        await setTimeout(LOOK_MS);
         return await isTrue();
       });
     },
