@@ -12,7 +12,7 @@ export interface LoadedSidecar {
   tokenRequests(): Promise<Readonly<Record<string, number>>>;
 }
 
-const LIMIT_MS = 900_000;
+const LIMIT_MS = 1_500_000;
 
 /** Resolves when every lane has its first token and the load has started. */
 export async function startLoadedSidecar(world: RotationWorld, perSecond: number): Promise<LoadedSidecar> {

@@ -40,7 +40,7 @@ async function recordRecoveries(world: RotationWorld, lane: Lane, usual: readonl
 }
 
 describe('rotate, killed', () => {
-  it('goes on at the next run wherever it died, and callers notice nothing', { timeout: 900_000 }, async () => {
+  it('goes on at the next run wherever it died, and callers notice nothing', { timeout: 1_500_000 }, async () => {
     await using world = await createRotationWorld({ lanes: LANES, rotation: { overlap: '4s' } });
     const bystander = await world.secretsOf(BYSTANDER);
     const { load, tokenRequests } = await startLoadedSidecar(world, REQUESTS_PER_SECOND);
