@@ -18,6 +18,8 @@ export class RotationStore {
   since: number;
   /** Every command fails while it is set. */
   fault: Error | undefined;
+  /** Takes the place of every reply. */
+  reply: (() => unknown) | undefined;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -43,6 +45,7 @@ export class RotationStore {
       ...{ prefix: 'test', channel: 'test:news', sealer, host },
       run: async (script, keys, args) => {
         if (this.fault) throw this.fault;
+        if (this.reply) return this.reply();
         return this.#run(script, keys, args);
       },
     };

@@ -217,7 +217,9 @@ describe('a secret', () => {
     await one.beat([NEW]);
     const { attempt: _done, ...rest } = journalAt('promoted');
     await open.writeJournal(text({ ...rest, rotatedAt: 5 }));
-    expect(parsed(one.place.journal)?.fleet).toEqual({ revision: expect.any(Number), places: [] });
+    expect(parsed(one.place.journal)?.fleet).toEqual({
+      ...{ client: one.secret.client, revision: expect.any(Number), places: [] },
+    });
   });
 
   it('is not rotated by a second member meanwhile', async () => {
