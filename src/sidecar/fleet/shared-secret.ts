@@ -70,6 +70,7 @@ export class SharedSecret {
     };
     // Of the journal that this rotation goes on from: the follower may see a newer one meanwhile.
     let seen = 0;
+    const lacking = (fingerprint: string) => this.#lacking(fingerprint);
     return {
       readSecret: () => held(local.readSecret),
       writeSecret: (value) => held(() => local.writeSecret(value)),
@@ -89,7 +90,10 @@ export class SharedSecret {
         await local.writeJournal(textOf(journal));
       },
       mayBegin: (inUse) => this.#requireSame(inUse),
-      lacking: async (value) => (await this.#lacking(value.fingerprint())).places.map(({ host }) => host),
+      async lacking(value) {
+        const { places, silent } = await lacking(value.fingerprint());
+        return [...places.map(({ host }) => host), ...silent.map(({ id, details }) => details?.host ?? id)];
+      },
       async close() {
         await local.close();
         await lease.release();
@@ -124,9 +128,11 @@ export class SharedSecret {
     const live = list.flatMap(({ details }) =>
       (details?.holdings ?? []).map((held) => ({ ...held, host: details?.host ?? '' })),
     );
+    // Just started, or with a key that this one has not: nobody knows what they need.
+    const silent = list.filter(({ details }) => details?.holdings === undefined);
     const users: HeldBy[] = live.filter(({ client }) => client === this.client);
     const places = lackingPlaces(this.journal.newest?.fleet.places ?? [], users, { fingerprint, nowMs });
-    return { places, areKept: users.every(({ isKept }) => isKept) };
+    return { places, silent, areKept: silent.length === 0 && users.every(({ isKept }) => isKept) };
   }
 
   /** A journal that was lost may have told of a secret that some have and others have not: a new one would know of neither. */
