@@ -188,9 +188,10 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   async #takeOver(followed: Followed, value: Secret): Promise<void> {
     const { credential } = followed;
     if (this.#has(credential, value) && followed.written === 0) return;
+    const { written } = followed;
     const problem = await this.#write(followed, value);
     if (problem !== undefined) this.#adopt(followed, { value, isFirst: true }, problem);
-    else if (!this.#has(credential, value)) {
+    else if (followed.written > written && !this.#has(credential, value)) {
       this.#options.log.info('new client secret of the fleet taken over', { credential });
       this.#options.onSecret();
     }
@@ -230,7 +231,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
       return undefined;
     } catch (error) {
       if (!(error instanceof SidecarError) || error.code !== 'ROTATION_STORE_FAILED') throw error;
-      return String(error.extras.fields?.['reason'] ?? error.code);
+      return Object.values(error.extras.fields ?? {}).join(' ') || error.code;
     }
   }
 }

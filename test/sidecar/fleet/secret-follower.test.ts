@@ -135,6 +135,16 @@ describe('a member whose secret is in a file', () => {
     expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${NEW}\n`);
   });
 
+  it('is told and read once, and not overruled, where somebody puts the old one back', async () => {
+    const { folder, world, note, lines, news } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    writeFileSync(join(folder, 'secret'), `${OLD}\n`);
+    for (let looks = 0; looks < 3; looks += 1) await world.follower.look();
+    expect([news(), lines.filter((line) => line.includes('taken over')).length]).toEqual([1, 1]);
+    expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${OLD}\n`);
+  });
+
   it('puts the journal back that it has on its disk, after its restart, when the store has lost it', async () => {
     const { world, store, note } = await openWorld();
     await note({ attempt: attempt('promoted') });
@@ -153,6 +163,7 @@ describe('a member whose secret is in a file', () => {
     writeFileSync(join(folder, 'secret.rotation', 'in-the-way'), '');
     await world.follower.look();
     expect(lines.join('')).toContain('but only in memory');
+    expect(lines.join('')).toMatch(/"reason":"replace \S+secret\.rotation \w+"/);
     await world.reload();
     expect([world.values(), world.secretsNow(), news()]).toEqual([[NEW, OLD], [NEW, OLD], 1]);
     expect(world.follower.holdings()).toMatchObject([{ isKept: false }]);
