@@ -58,6 +58,7 @@ export class Budget {
   #asked = 0;
   #sentMs = Number.NEGATIVE_INFINITY;
   #isRunning = false;
+  #isClosed = false;
   /** When the next command is due; monotonic. */
   #dueMs = Number.POSITIVE_INFINITY;
   #cancel: () => void = () => undefined;
@@ -71,7 +72,8 @@ export class Budget {
   secondsUntilFree(limit: number, begun: Begun): number {
     this.#limit = limit;
     this.#begun = begun;
-    const waitS = this.#waitS(begun, this.#options.clock.now());
+    // Whatever the store says: one member alone begins no more than the limit.
+    const waitS = Math.max(begun.secondsUntilBelow(limit), this.#waitS(begun, this.#options.clock.now()));
     if (waitS > 0) this.#ask();
     return waitS;
   }
@@ -89,10 +91,10 @@ export class Budget {
     if (this.#failed) this.#schedule(0);
   }
 
+  /** Sends no more commands. */
   close(): void {
+    this.#isClosed = true;
     this.#cancel();
-    // No more commands.
-    this.#isRunning = true;
   }
 
   #waitS(begun: Begun, now: Instant): number {
@@ -136,7 +138,7 @@ export class Budget {
 
   /** The path of a request only sets a timer. @param dueMs monotonic */
   #schedule(dueMs: number): void {
-    if (this.#isRunning || dueMs >= this.#dueMs) return;
+    if (this.#isClosed || this.#isRunning || dueMs >= this.#dueMs) return;
     this.#cancel();
     this.#dueMs = dueMs;
     const waitMs = Math.max(0, dueMs - this.#options.clock.now().monotonicMs);

@@ -17,6 +17,8 @@ const MINUTE_MS = 60_000;
 /** One lost command costs a second. */
 const BLIP_MS = 2000;
 const NEWS = 'budget ';
+/** Some thousand messages are kept, and others than members may write them. */
+const MAX_NEWS = 64;
 
 export class FleetBudgets {
   readonly #options: FleetBudgetsOptions;
@@ -48,7 +50,8 @@ export class FleetBudgets {
 
   /** Takes a message on the channel of the fleet. */
   onNews(message: string): void {
-    if (message.startsWith(NEWS)) this.#tight.set(message.slice(NEWS.length), this.#nowMs);
+    if (message.startsWith(NEWS) && message.length <= MAX_NEWS)
+      this.#tight.set(message.slice(NEWS.length), this.#nowMs);
   }
 
   /** Call when the store becomes usable, or unusable. */
@@ -94,7 +97,9 @@ export class FleetBudgets {
     return budget;
   }
 
-  #see(count: number): number {
+  #see(said: number): number {
+    // What the store says may be no number, and then no share would be one.
+    const count = Number.isSafeInteger(said) ? said : 0;
     if (!this.#most || count >= this.#most.count || !this.#isRecent(this.#most.atMs))
       this.#most = { count, atMs: this.#nowMs };
     return this.#most.count;

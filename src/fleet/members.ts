@@ -31,7 +31,8 @@ const SEALED = /^([0-9a-f]{8}):(.+)$/;
 const FINGERPRINT = /^[0-9a-f]{8}$/;
 /** Of a member that is not heard of any more; as for the heartbeat. */
 const GONE_S = 30;
-const MAX_SEALED = 16 * 1024;
+/** For some thousand credentials: a member that is not read is one that nobody waits for. */
+const MAX_SEALED = 1024 * 1024;
 const MAX_TEXT = 255;
 
 /** The store, as far as members are read from it. */

@@ -267,6 +267,36 @@ describe('a budget while the store is not usable', () => {
     expect(fleet.begun()).toEqual([LIMIT / 3, 0, 0]);
   });
 
+  it.each([
+    ['a lot far beyond the limit each time', () => [1_000_000, 0, 3], 3, 'up'],
+    ['that there are so many members: no number', () => [0, 0, 'many'], Number.NaN, 'down'],
+  ] as const)('begins no more than the limit when the store says %s', async (_name, reply, seen, later) => {
+    const fleet = world(3);
+    letAll(fleet, { seen });
+    fleet.reply = reply;
+    fleet.load(50);
+    await fleet.pass(10);
+    letAll(fleet, { store: later });
+    await fleet.pass(45);
+    expect(fleet.begun()[0]).toBeLessThanOrEqual(LIMIT);
+    expect(fleet.begun()[0]).toBeGreaterThan(0);
+  });
+
+  it('sends nothing more after it is closed, also while a command is under way', async () => {
+    const fleet = world(1);
+    fleet.load(50);
+    await fleet.pass(1);
+    member(fleet, 0).attempt();
+    while (fleet.clock.timers !== 1 || member(fleet, 0).commands < 3) {
+      member(fleet, 0).attempt();
+      await fleet.clock.advance(3);
+    }
+    const { commands, budgets } = member(fleet, 0);
+    budgets.close();
+    await fleet.clock.advance(10_000);
+    expect([member(fleet, 0).commands - commands, fleet.clock.timers]).toEqual([0, 0]);
+  });
+
   it('does not let a command that arrives late undo a newer one', async () => {
     const fleet = world(1, 100);
     fleet.load(10);

@@ -54,11 +54,28 @@ describe('the members of a fleet', () => {
     expect(member).toEqual({ id: ONE, keyId: expect.stringMatching(/^[0-9a-f]{8}$/), ageS: 1, details: undefined });
   });
 
+  it('are read whole when they have very many credentials: the old secret of one not read would be deleted', async () => {
+    const sealer = newSealer();
+    const holdings = Array.from({ length: 2000 }, (_, index) => ({
+      ...{
+        client: String(index).padStart(16, '0'),
+        place: 'a'.repeat(16),
+        secrets: ['aaaaaaaa', 'bbbbbbbb'],
+        isKept: true,
+      },
+    }));
+    const sealed = await sealedBy(sealer, ONE, { ...CONTENT, holdings });
+    const {
+      list: [member],
+    } = await readMembers(storeOf({ [ONE]: sealed }, { [ONE]: 1 }), sealer);
+    expect(member?.details?.holdings).toEqual(holdings);
+  });
+
   it('leave out what cannot be of a member', async () => {
     const sealer = newSealer();
     const good = await sealedBy(sealer, ONE, CONTENT);
     const store = storeOf(
-      { '\u001b[2J': good, [ONE]: 'no colon', [TWO]: `${sealer.keyId}:${'x'.repeat(20_000)}` },
+      { '\u001b[2J': good, [ONE]: 'no colon', [TWO]: `${sealer.keyId}:${'x'.repeat(2_000_000)}` },
       { '\u001b[2J': 1, [ONE]: 1, [TWO]: 1 },
     );
     expect((await readMembers(store, sealer)).list).toEqual([]);

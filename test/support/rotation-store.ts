@@ -13,6 +13,8 @@ export class RotationStore {
   #scripts: RotationScripts;
   /** Every command fails while it is set. */
   fault: Error | undefined;
+  /** Takes the place of every reply. */
+  reply: (() => unknown) | undefined;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -22,6 +24,10 @@ export class RotationStore {
   /** Loses everything. */
   wipe(): void {
     this.#scripts = this.#empty();
+  }
+
+  names(): string[] {
+    return this.#scripts.keys();
   }
 
   get(key: string): string | undefined {
@@ -43,6 +49,7 @@ export class RotationStore {
       ...{ prefix: PREFIX, channel: `${PREFIX}:news`, sealer, host },
       run: async (script, keys, args) => {
         if (this.fault) throw this.fault;
+        if (this.reply) return this.reply();
         return this.#scripts.run(script, keys, args);
       },
     };

@@ -46,8 +46,10 @@ const FIRST_SECRET = z.strictObject({
   startedAt: z.number(),
 });
 
-/** What the members of a fleet add: see src/fleet/shared-secret.ts. */
+/** What the members of a fleet add: see src/sidecar/fleet/shared-secret.ts. */
 const FLEET = z.strictObject({
+  /** Client and server that it is of: a file may still hold the journal of those that were configured before. */
+  client: z.string(),
   /** Of the journals of one client, the one with the highest revision is the newest. From the clock of the fleet's store. */
   revision: z.number(),
   /** Where the secret is in use without the new value, as far as known. */

@@ -2,6 +2,7 @@
  * The journal of one rotation as the members of a fleet share it: in the store, sealed, and in the memory of every member that
  * has seen it, which puts it back when the store has lost it. The highest revision is the newest.
  */
+import { createHash } from 'node:crypto';
 import type { FleetAccess } from '../../fleet/members.ts';
 import type { Journal } from '../../iam/rotation/journal.ts';
 import { parseJournal } from '../../iam/rotation/journal.ts';
@@ -19,6 +20,8 @@ export interface SharedJournal extends Journal {
 const LIFE_MS = 30 * 24 * 3_600_000;
 
 export class FleetJournal {
+  /** Tells client and server from others, in journals and in what members say of their secrets. */
+  readonly client: string;
   readonly #options: FleetJournalOptions;
   readonly #olderNames: readonly string[];
   readonly #firstName: string;
@@ -30,6 +33,7 @@ export class FleetJournal {
     const { sealer, parts, prefix } = options;
     const named = ['secret', prefix, ...parts];
     this.#options = options;
+    this.client = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
     this.#firstName = sealer.name(named);
     this.#name = this.#firstName;
     this.#olderNames = sealer.olderNames(named);
@@ -58,10 +62,11 @@ export class FleetJournal {
     return this.#keys(this.#name)[1] ?? '';
   }
 
-  /** Takes one that this member has kept from before its start. @throws SidecarError ROTATION_JOURNAL_INVALID */
+  /** Takes one of this client that this member has kept from before its start. @throws SidecarError ROTATION_JOURNAL_INVALID */
   remember(text: string | undefined): void {
     const journal = text === undefined ? undefined : parseJournal(text);
-    if (isShared(journal) && journal.fleet.revision > this.revision) this.#newest = journal;
+    if (isShared(journal) && journal.fleet.client === this.client && journal.fleet.revision > this.revision)
+      this.#newest = journal;
   }
 
   /** Reads a newer one, and puts it back if the store has lost it. @throws SidecarError ROTATION_STORE_FAILED */

@@ -36,6 +36,8 @@ interface Followed {
 }
 
 interface Adopted {
+  /** Of another one it must not be tried, still less sent to another server. */
+  readonly client: string;
   readonly value: Secret;
   /** Tried before those of the configuration; else the configuration may have been changed since. */
   readonly isFirst: boolean;
@@ -51,9 +53,10 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   readonly #adopted: Map<string, Adopted>;
   #looking: Promise<void> = Promise.resolve();
 
-  constructor(options: SecretFollowerOptions) {
+  constructor({ before, ...options }: SecretFollowerOptions) {
+    // Without the one before, which would keep all before it, and their configurations, in memory.
     this.#options = options;
-    this.#adopted = new Map(options.before ? options.before.#adopted : []);
+    this.#adopted = new Map(before ? before.#adopted : []);
   }
 
   /** Follows the secrets of this configuration. */
@@ -66,16 +69,20 @@ export class SecretFollower implements SecretSharing, SecretWatch {
       if (settings.auth === 'private_key_jwt' || !loaded.secrets.get(credential)?.length) return [];
       const shared = this.#sharedOf(secretParts(settings));
       const local = writable(() => storeOf(loaded, credential));
-      const { written = 0, hasRemembered = false } = before.find((one) => one.credential === credential) ?? {};
+      const isSamePlace = (one: Followed) => one.shared === shared && one.local?.name === local?.name;
+      const known = before.find((one) => one.credential === credential && isSamePlace(one));
+      const { written = 0, hasRemembered = false } = known ?? {};
       return [{ credential, shared, local, written, hasRemembered }];
     });
   }
 
   /** Returns the configuration with the secrets that are only in memory. */
   adopt(loaded: LoadedConfig): LoadedConfig {
-    for (const [credential, { value }] of this.#adopted) {
+    for (const [credential, { value, client }] of this.#adopted) {
+      const settings = loaded.config.credentials[credential];
       const isThere = loaded.secrets.get(credential)?.some((secret) => isSame(secret.value, value)) ?? true;
-      if (isThere) this.#adopted.delete(credential);
+      if (isThere || !settings || this.#sharedOf(secretParts(settings)).client !== client)
+        this.#adopted.delete(credential);
     }
     if (this.#adopted.size === 0) return loaded;
     const extended = (credential: string, secrets: readonly LoadedSecret[]): readonly LoadedSecret[] => {
@@ -105,7 +112,8 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   look(name?: string): Promise<void> {
     this.#looking = this.#looking.then(async () => {
       for (const followed of this.#followed)
-        if (name === undefined || name === followed.shared.journal.name) await this.#follow(followed);
+        if (name === undefined || name === followed.shared.journal.name)
+          await this.#follow(followed).catch(this.#failed);
     });
     return this.#looking;
   }
@@ -145,17 +153,25 @@ export class SecretFollower implements SecretSharing, SecretWatch {
     try {
       await this.#remember(followed);
       await shared.journal.look();
+      // The credential may have another client or place by now.
+      if (!this.#followed.includes(followed)) return;
       const { attempt, fleet } = shared.journal.newest ?? {};
       if (attempt?.phase === 'promoted' && attempt.value) await this.#takeOver(followed, new Secret(attempt.value));
       else if (followed.written > 0) await this.#write(followed, undefined);
       if (attempt?.phase !== 'promoted' && fleet?.kept)
-        this.#adopt(credential, { value: new Secret(fleet.kept), isFirst: false });
+        this.#adopt(followed, { value: new Secret(fleet.kept), isFirst: false });
     } catch (error) {
       if (!(error instanceof SidecarError)) throw error;
       // The store's state is told elsewhere; everything else is tried again at the next look.
       this.#options.log.debug('the secret of the fleet could not be looked at', { credential, code: error.code });
     }
   }
+
+  /** One look that fails, whatever the reason, must end neither this process nor the looks after it. */
+  readonly #failed = (error: unknown): void =>
+    this.#options.log.error('unexpected error while a secret of the fleet was looked at', {
+      reason: String((error as Error).name),
+    });
 
   async #remember(followed: Followed): Promise<void> {
     if (followed.hasRemembered) return;
@@ -172,17 +188,22 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   async #takeOver(followed: Followed, value: Secret): Promise<void> {
     const { credential } = followed;
     if (this.#has(credential, value) && followed.written === 0) return;
+    const { written } = followed;
     const problem = await this.#write(followed, value);
-    if (problem !== undefined) this.#adopt(credential, { value, isFirst: true }, problem);
-    else if (!this.#has(credential, value)) {
+    if (problem !== undefined) this.#adopt(followed, { value, isFirst: true }, problem);
+    else if (followed.written > written && !this.#has(credential, value)) {
       this.#options.log.info('new client secret of the fleet taken over', { credential });
       this.#options.onSecret();
     }
   }
 
-  #adopt(credential: string, adopted: Adopted, reason = 'it was not there when the others took it over'): void {
+  #adopt(
+    { credential, shared }: Followed,
+    adopted: Omit<Adopted, 'client'>,
+    reason = 'it was not there when the others took it over',
+  ): void {
     if (this.#has(credential, adopted.value)) return;
-    this.#adopted.set(credential, adopted);
+    this.#adopted.set(credential, { ...adopted, client: shared.client });
     this.#options.log.warn('new client secret of the fleet taken over, but only in memory', { credential, reason });
     this.#options.onSecret();
   }
@@ -210,7 +231,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
       return undefined;
     } catch (error) {
       if (!(error instanceof SidecarError) || error.code !== 'ROTATION_STORE_FAILED') throw error;
-      return String(error.extras.fields?.['reason'] ?? error.code);
+      return Object.values(error.extras.fields ?? {}).join(' ') || error.code;
     }
   }
 }

@@ -2,7 +2,6 @@
  * One client secret that the members of a fleet share, as its rotation needs it: one member at a time rotates, under a lease; any
  * other can go on where it stopped; and nothing is deleted while one of them lacks the new secret.
  */
-import { createHash } from 'node:crypto';
 import type { CredentialConfig } from '../../config/schema.ts';
 import type { Clock } from '../../core/clock.ts';
 import { SidecarError } from '../../core/errors.ts';
@@ -36,7 +35,7 @@ export class SharedSecret {
   constructor(options: SharedSecretOptions) {
     this.#options = options;
     this.journal = new FleetJournal(options);
-    this.client = createHash('sha256').update(JSON.stringify(options.parts)).digest('hex').slice(0, 16);
+    this.client = this.journal.client;
   }
 
   /** Whether a rotation waits for somebody to go on with it, as of the last look. @param nowMs epoch */
@@ -71,6 +70,7 @@ export class SharedSecret {
     };
     // Of the journal that this rotation goes on from: the follower may see a newer one meanwhile.
     let seen = 0;
+    const lacking = (fingerprint: string) => this.#lacking(fingerprint);
     return {
       readSecret: () => held(local.readSecret),
       writeSecret: (value) => held(() => local.writeSecret(value)),
@@ -90,7 +90,10 @@ export class SharedSecret {
         await local.writeJournal(textOf(journal));
       },
       mayBegin: (inUse) => this.#requireSame(inUse),
-      lacking: async (value) => (await this.#lacking(value.fingerprint())).places.map(({ host }) => host),
+      async lacking(value) {
+        const { places, silent } = await lacking(value.fingerprint());
+        return [...places.map(({ host }) => host), ...silent.map(({ id, details }) => details?.host ?? id)];
+      },
       async close() {
         await local.close();
         await lease.release();
@@ -105,18 +108,19 @@ export class SharedSecret {
 
   /** Adds what a fleet must know beside. @param nowMs of the store */
   async #extended({ fleet: _before, ...journal }: Journal, nowMs: number): Promise<SharedJournal> {
+    const { client } = this;
     const before = this.journal.newest;
     // An empty one, of a member that knows none, gives way to the one that another puts back.
     const revision = before || journal.attempt ? Math.max(nowMs, this.journal.revision + 1) : 1;
     const value = journal.attempt?.value ?? before?.attempt?.value;
     // Nobody lacks a secret before there is an attempt.
-    if (value === undefined) return { ...journal, fleet: { ...before?.fleet, revision, places: [] } };
+    if (value === undefined) return { ...journal, fleet: { ...before?.fleet, client, revision, places: [] } };
     const { places, areKept } = await this.#lacking(new Secret(value).fingerprint());
     const isOver = journal.rotatedAt !== before?.rotatedAt;
     // Of a place that is silent just now nobody knows; and the old one is needed until the new one can be taken over.
     const needed = areKept && places.length === 0 ? undefined : value;
     const kept = isOver ? needed : before?.fleet.kept;
-    return { ...journal, fleet: { revision, places, ...(kept !== undefined && { kept }) } };
+    return { ...journal, fleet: { client, revision, places, ...(kept !== undefined && { kept }) } };
   }
 
   async #lacking(fingerprint: string) {
@@ -124,9 +128,11 @@ export class SharedSecret {
     const live = list.flatMap(({ details }) =>
       (details?.holdings ?? []).map((held) => ({ ...held, host: details?.host ?? '' })),
     );
+    // Just started, or with a key that this one has not: nobody knows what they need.
+    const silent = list.filter(({ details }) => details?.holdings === undefined);
     const users: HeldBy[] = live.filter(({ client }) => client === this.client);
     const places = lackingPlaces(this.journal.newest?.fleet.places ?? [], users, { fingerprint, nowMs });
-    return { places, areKept: users.every(({ isKept }) => isKept) };
+    return { places, silent, areKept: silent.length === 0 && users.every(({ isKept }) => isKept) };
   }
 
   /** A journal that was lost may have told of a secret that some have and others have not: a new one would know of neither. */

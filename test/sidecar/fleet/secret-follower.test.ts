@@ -37,7 +37,8 @@ async function openWorld(sourceOf: (folder: string) => Source = (folder) => ({ f
   const sealer = createSealer([new Secret(newFleetKey())]);
   const lines: string[] = [];
   const log = createLog({ level: 'debug', format: 'json', write: (line) => lines.push(line) });
-  let loaded = loadConfig({ file, env: { SECRET: OLD } });
+  const env = { SECRET: OLD };
+  let loaded = loadConfig({ file, env });
   let news = 0;
   const onSecret = () => {
     news += 1;
@@ -53,9 +54,15 @@ async function openWorld(sourceOf: (folder: string) => Source = (folder) => ({ f
     },
     values: (of: LoadedConfig = loaded) => (of.secrets.get('default') ?? []).map(({ value }) => value.reveal()),
     secretsNow: () => loaded.secretsNow('default').map(({ value }) => value.reveal()),
+    /** Gives the credential another client, with a secret of its own. */
+    configure(credential: object, secret: string) {
+      Object.assign(config.credentials.default, credential);
+      folder.write('config.json', JSON.stringify(config));
+      folder.write('secret', `${secret}\n`);
+    },
     async restart() {
       world.follower = start();
-      loaded = world.follower.adopt(loadConfig({ file, env: { SECRET: OLD } }));
+      loaded = world.follower.adopt(loadConfig({ file, env }));
       await world.follower.use(loaded);
     },
   };
@@ -68,7 +75,9 @@ async function openWorld(sourceOf: (folder: string) => Source = (folder) => ({ f
   const note = async (journal: object, fleet: object = {}) => {
     await clock.advance(1000);
     const revision = clock.now().wallMs;
-    await rotator.journal.write({ ...beginJournal('erp', 1), ...journal, fleet: { revision, places: [], ...fleet } });
+    const { client } = rotator;
+    const shared = { client, revision, places: [], ...fleet };
+    await rotator.journal.write({ ...beginJournal('erp', 1), ...journal, fleet: shared });
   };
   return { ...world, world, note, journalKey: `test:{${rotator.journal.name}}:journal` };
 }
@@ -126,6 +135,16 @@ describe('a member whose secret is in a file', () => {
     expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${NEW}\n`);
   });
 
+  it('is told and read once, and not overruled, where somebody puts the old one back', async () => {
+    const { folder, world, note, lines, news } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    writeFileSync(join(folder, 'secret'), `${OLD}\n`);
+    for (let looks = 0; looks < 3; looks += 1) await world.follower.look();
+    expect([news(), lines.filter((line) => line.includes('taken over')).length]).toEqual([1, 1]);
+    expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${OLD}\n`);
+  });
+
   it('puts the journal back that it has on its disk, after its restart, when the store has lost it', async () => {
     const { world, store, note, journalKey } = await openWorld();
     await note({ attempt: attempt('promoted') });
@@ -144,6 +163,7 @@ describe('a member whose secret is in a file', () => {
     writeFileSync(join(folder, 'secret.rotation', 'in-the-way'), '');
     await world.follower.look();
     expect(lines.join('')).toContain('but only in memory');
+    expect(lines.join('')).toMatch(/"reason":"replace \S+secret\.rotation \w+"/);
     await world.reload();
     expect([world.values(), world.secretsNow(), news()]).toEqual([[NEW, OLD], [NEW, OLD], 1]);
     expect(world.follower.holdings()).toMatchObject([{ isKept: false }]);
@@ -160,6 +180,66 @@ describe('a member whose secret is in a file', () => {
     store.fault = undefined;
     await world.follower.look();
     expect(news()).toBe(1);
+  });
+});
+
+const OTHER_CLIENT = { clientId: 'erp-2' };
+const OTHER_SERVER = { tokenEndpoint: 'https://id.example/another/token' };
+
+describe('a member whose credential gets another client', () => {
+  it.each([OTHER_CLIENT, OTHER_SERVER])(
+    'tells nobody of the journal that the one before has left beside the secret: %j',
+    async (other) => {
+      const { folder, world, note, store } = await openWorld();
+      await note({ attempt: attempt('promoted') });
+      await world.follower.look();
+      store.wipe();
+      world.configure(other, 'secret-of-another');
+      await world.restart();
+      await world.follower.look();
+      expect([store.names(), world.values()]).toEqual([[], ['secret-of-another']]);
+      expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe('secret-of-another\n');
+    },
+  );
+
+  it.each([OTHER_CLIENT, OTHER_SERVER])(
+    'does not send it the secret that it had in memory for the one before: %j',
+    async (other) => {
+      const { world, note } = await openWorld(() => ({ env: 'SECRET' }));
+      await note({ attempt: attempt('promoted') });
+      await world.follower.look();
+      await world.reload();
+      world.configure(other, 'secret-of-another');
+      await world.reload();
+      // The environment of a process does not change.
+      expect([world.values(), world.secretsNow()]).toEqual([[OLD], [OLD]]);
+    },
+  );
+});
+
+describe('a member whose secret moves to another file', () => {
+  it('writes the new one there, too, while its rotation is under way', async () => {
+    const { folder, world, note } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    await world.reload();
+    writeFileSync(join(folder, 'moved'), `${OLD}\n`);
+    world.configure({ secrets: [{ file: join(folder, 'moved') }] }, OLD);
+    await world.reload();
+    await world.follower.look();
+    expect(readFileSync(join(folder, 'moved'), 'utf8')).toBe(`${NEW}\n`);
+  });
+});
+
+describe('a store that is no store of a fleet', () => {
+  it.each([null, 0, 'OK', {}, [{}, {}]])('does not end the looks of a member by its reply %j', async (reply) => {
+    const { world, store, note, news, lines } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    store.reply = () => reply;
+    await world.follower.look();
+    store.reply = undefined;
+    await world.follower.look();
+    expect([news(), lines.join('').includes(NEW)]).toEqual([1, false]);
   });
 });
 

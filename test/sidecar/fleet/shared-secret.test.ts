@@ -212,6 +212,25 @@ describe('a secret', () => {
     expect(one.secret.journal.newest?.fleet).toMatchObject({ places: [], kept: NEW });
   });
 
+  it.each([
+    ['has just started', (world: ReturnType<typeof createWorld>) => world.member('b').sealer, 'host-b'],
+    ['has a key that nobody else has', (world) => world.member('b', [newFleetKey()]).sealer, 'b'.repeat(16)],
+  ])(
+    'may lack at a member that %s: the old one is not deleted, and the new one is kept',
+    async (_what, sealer, name) => {
+      const world = createWorld();
+      const one = world.member('a');
+      const open = await one.shared.open();
+      await open.writeJournal(text(journalAt('promoted')));
+      await one.beat([NEW]);
+      await world.store.beat(sealer(world), 'b'.repeat(16), { host: 'host-b' });
+      expect(await open.lacking?.(new Secret(NEW))).toEqual([name]);
+      const { attempt: _done, ...rest } = journalAt('promoted');
+      await open.writeJournal(text({ ...rest, rotatedAt: 5 }));
+      expect(one.secret.journal.newest?.fleet.kept).toBe(NEW);
+    },
+  );
+
   it('is nowhere any more after a rotation that all have taken over', async () => {
     const { member } = createWorld();
     const one = member('a');
@@ -220,7 +239,9 @@ describe('a secret', () => {
     await one.beat([NEW]);
     const { attempt: _done, ...rest } = journalAt('promoted');
     await open.writeJournal(text({ ...rest, rotatedAt: 5 }));
-    expect(parsed(one.place.journal)?.fleet).toEqual({ revision: expect.any(Number), places: [] });
+    expect(parsed(one.place.journal)?.fleet).toEqual({
+      ...{ client: one.secret.client, revision: expect.any(Number), places: [] },
+    });
   });
 
   it('is not rotated by a second member meanwhile', async () => {
