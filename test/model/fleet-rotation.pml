@@ -166,11 +166,12 @@ c_code {
 #else
 #define COUNT (counts(0) + counts(1))
 #endif
-#define works(m) (isAway[m] || live[file[m]] || (isUp(m) && loaded[m] != NONE && live[loaded[m] % VALUES]))
+#define works(m) (isAway[m] || live[file[m]] || (isUp(m) && live[loaded[m] % VALUES]))
 
 /* Nobody is without a secret that works, and there are never more than two, but for one that came late. */
-inline check() {
-  assert(works(0) && works(1) && works(2));
+inline check(step) {
+  /* The step is there for the message: where it has gone wrong. */
+  assert(works(0) && works(1) && works(2) && step);
   assert(COUNT <= 2)
 }
 
@@ -306,10 +307,10 @@ proctype Member(byte m) {
 end:
   do
   /* A look, and what the follower does with it: takes the secret over, unless a rotation of its own has the file. */
-  :: atomic { canReach(m) && seen[m] != journal && (PUTS_BACK || seen[m] < journal) -> look(); check(); done() }
+  :: atomic { canReach(m) && seen[m] != journal && (PUTS_BACK || seen[m] < journal) -> look(); check(idle); done() }
   :: atomic { canStep(m) && at[m] == idle && said[seen[m]].phase == promoted && file[m] != said[seen[m]].attempt ->
-      file[m] = said[seen[m]].attempt; disk[m] = larger(disk[m], seen[m]); check(); done() }
-  :: atomic { canStep(m) && loaded[m] != file[m] -> loaded[m] = file[m]; check(); done() }
+      file[m] = said[seen[m]].attempt; disk[m] = larger(disk[m], seen[m]); check(idle); done() }
+  :: atomic { canStep(m) && loaded[m] != file[m] -> loaded[m] = file[m]; check(idle); done() }
   :: atomic { canReach(m) && (!listed[m] || told[m] != loaded[m]) ->
       listed[m] = true; isSilent[m] = false; told[m] = loaded[m]; done() }
 
@@ -343,7 +344,7 @@ end:
   :: atomic { canStep(m) && at[m] == listing -> list(); at[m] = beginning; done() }
   :: atomic { canStep(m) && at[m] == beginning ->
 #ifdef MISTAKE_CLEANED_FIRST
-      delete(strays[m]); check();
+      delete(strays[m]); check(beginning);
 #endif
       if
       :: attempts > 0 && MAY_WRITE && canReach(m) ->
@@ -354,10 +355,10 @@ end:
       :: else -> finish()
       fi;
       done() }
-  :: atomic { canStep(m) && at[m] == cleaning -> delete(J.strays); at[m] = making; check(); done() }
+  :: atomic { canStep(m) && at[m] == cleaning -> delete(J.strays); at[m] = making; check(cleaning); done() }
   :: atomic { canStep(m) && at[m] == making ->
       if :: lease != m && !live[J.attempt] -> late = late | placeOf(J.attempt) :: else fi;
-      live[J.attempt] = true; at[m] = made; check(); done() }
+      live[J.attempt] = true; at[m] = made; check(making); done() }
   :: atomic { canStep(m) && at[m] == made -> confirm(); write(created, J.attempt, J.current, proving); done() }
   :: atomic { canStep(m) && at[m] == proving && live[J.attempt] ->
       confirm(); write(verified, J.attempt, J.current, storing); done() }
@@ -369,7 +370,7 @@ end:
       confirm();
       if :: canReach(m) && IS_MINE -> at[m] = writing :: else -> finish() fi;
       done() }
-  :: atomic { canStep(m) && at[m] == writing -> file[m] = J.attempt; at[m] = stored; check(); done() }
+  :: atomic { canStep(m) && at[m] == writing -> file[m] = J.attempt; at[m] = stored; check(writing); done() }
   :: atomic { canStep(m) && at[m] == stored -> confirm(); write(promoted, J.attempt, J.current, retiring); done() }
   :: atomic { canStep(m) && at[m] == retiring ->
       if
@@ -378,9 +379,9 @@ end:
       fi;
       done() }
   /* The old one is deleted. */
-  :: atomic { canStep(m) && at[m] == retired -> delete(placeOf(J.current)); check(); at[m] = over; done() }
+  :: atomic { canStep(m) && at[m] == retired -> delete(placeOf(J.current)); check(retired); at[m] = over; done() }
   :: atomic { canStep(m) && at[m] == over -> confirm(); write(none, 0, J.attempt, idle); finish(); done() }
-  :: atomic { canStep(m) && at[m] == dropping -> delete(placeOf(J.attempt)); check(); at[m] = dropped; done() }
+  :: atomic { canStep(m) && at[m] == dropping -> delete(placeOf(J.attempt)); check(dropping); at[m] = dropped; done() }
   :: atomic { canStep(m) && at[m] == dropped -> confirm(); write(none, 0, J.current, idle); finish(); done() }
   od
 }
@@ -417,7 +418,7 @@ end:
 /* kill -9; or the network between a member and the store. */
 #define worldOf(m) \
   :: atomic { canFail(CRASH) && isUp(m) -> \
-      fault(); loaded[m] = NONE; seen[m] = 0; at[m] = idle; base[m] = 0; strays[m] = 0; isFrozen[m] = false; check(); done() } \
+      fault(); loaded[m] = NONE; seen[m] = 0; at[m] = idle; base[m] = 0; strays[m] = 0; isFrozen[m] = false; check(idle); done() } \
   :: atomic { canFail(PARTITION) && !isCut[m] -> fault(); isCut[m] = true; done() }
 
 /* What goes wrong, until it ends. */
@@ -431,9 +432,9 @@ end:
   /* A holder sleeps past its lease. */
   :: atomic { canFail(SLEEP) && lease != NOBODY && CAN_EXPIRE && at[lease % MEMBERS] != idle ->
       fault(); isFrozen[lease] = true; lease = NOBODY; done() }
-  /* The store is wiped, or its replica takes its place. */
+  /* The store is wiped, and its replica; or a replica takes its place. */
   :: atomic { canFail(WIPE) ->
-      replicate(); fault(); journal = 0; lease = NOBODY; isComplete = false;
+      fault(); replicaJournal = 0; replicaLease = NOBODY; journal = 0; lease = NOBODY; isComplete = false;
       for (i : 0 .. MEMBERS - 1) { listed[i] = false; told[i] = 0 }
       i = 0; done() }
   :: atomic { canFail(FAILOVER) && (replicaJournal != journal || replicaLease != lease) ->

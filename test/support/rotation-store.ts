@@ -80,8 +80,9 @@ export class RotationStore {
     return [revision, revision > known ? this.values.get(key) : '', leftMs];
   }
 
-  #lease(key: string, [holder = '', ms]: readonly string[]): unknown {
-    const current = this.#holderOf(key) ?? holder;
+  #lease(key: string, [holder = '', ms, mode]: readonly string[]): unknown {
+    // One that is over is not taken again to go on.
+    const current = this.#holderOf(key) ?? (mode === 'take' ? holder : '');
     if (current === holder) this.#leases.set(key, { holder, until: this.#now() + Number(ms) });
     return [this.#now(), current];
   }
