@@ -169,9 +169,8 @@ c_code {
 #define works(m) (isAway[m] || live[file[m]] || (isUp(m) && live[loaded[m] % VALUES]))
 
 /* Nobody is without a secret that works, and there are never more than two, but for one that came late. */
-inline check(step) {
-  /* The step is there for the message: where it has gone wrong. */
-  assert(works(0) && works(1) && works(2) && step);
+inline check() {
+  assert(works(0) && works(1) && works(2));
   assert(COUNT <= 2)
 }
 
@@ -207,7 +206,7 @@ inline look() {
 
 #define IS_MINE (lease == m)
 #ifdef MISTAKE_LEASE_AGAIN
-#define confirm() if :: canReach(m) && lease == NOBODY -> lease = m; base[m] = seen[m] :: else fi
+#define confirm() if :: canReach(m) && lease == NOBODY -> lease = m :: else fi
 #else
 #define confirm() skip
 #endif
@@ -215,7 +214,11 @@ inline look() {
 #ifdef MISTAKE_NO_FENCING
 #define MAY_WRITE true
 #else
+#ifdef MISTAKE_LEASE_AGAIN
+#define MAY_WRITE IS_MINE
+#else
 #define MAY_WRITE (IS_MINE && journal <= base[m])
+#endif
 #endif
 
 /* The places that lack `wanted`, as far as known. */
@@ -249,7 +252,9 @@ inline write(nextPhase, nextAttempt, nextCurrent, next) {
     said[last].strays = (nextPhase == creating -> strays[m] : 0);
     places = 0; strays[m] = 0;
     /* An older journal never replaces a newer one: what it replaces, its writer has seen. */
+#ifndef MISTAKE_LEASE_AGAIN
     assert(journal <= base[m]);
+#endif
     /* Nobody goes on with an attempt that is over. */
     assert(nextAttempt == 0 || nextAttempt > ended);
     if :: nextPhase == none -> ended = larger(ended, J.attempt) :: else fi;
@@ -293,6 +298,8 @@ inline list() {
   i = 0
 }
 
+#define IN_USE (placeOf(said[journal].attempt) | placeOf(file[0]) | placeOf(file[1]) | placeOf(file[2]))
+
 inline delete(values) {
   for (i : 0 .. VALUES - 1) {
     if
@@ -307,10 +314,10 @@ proctype Member(byte m) {
 end:
   do
   /* A look, and what the follower does with it: takes the secret over, unless a rotation of its own has the file. */
-  :: atomic { canReach(m) && seen[m] != journal && (PUTS_BACK || seen[m] < journal) -> look(); check(idle); done() }
+  :: atomic { canReach(m) && seen[m] != journal && (PUTS_BACK || seen[m] < journal) -> look(); check(); done() }
   :: atomic { canStep(m) && at[m] == idle && said[seen[m]].phase == promoted && file[m] != said[seen[m]].attempt ->
-      file[m] = said[seen[m]].attempt; disk[m] = larger(disk[m], seen[m]); check(idle); done() }
-  :: atomic { canStep(m) && loaded[m] != file[m] -> loaded[m] = file[m]; check(idle); done() }
+      file[m] = said[seen[m]].attempt; disk[m] = larger(disk[m], seen[m]); check(); done() }
+  :: atomic { canStep(m) && loaded[m] != file[m] -> loaded[m] = file[m]; check(); done() }
   :: atomic { canReach(m) && (!listed[m] || told[m] != loaded[m]) ->
       listed[m] = true; isSilent[m] = false; told[m] = loaded[m]; done() }
 
@@ -344,7 +351,8 @@ end:
   :: atomic { canStep(m) && at[m] == listing -> list(); at[m] = beginning; done() }
   :: atomic { canStep(m) && at[m] == beginning ->
 #ifdef MISTAKE_CLEANED_FIRST
-      delete(strays[m]); check(beginning);
+      assert((strays[m] & IN_USE) == 0);
+      delete(strays[m]); check();
 #endif
       if
       :: attempts > 0 && MAY_WRITE && canReach(m) ->
@@ -355,10 +363,12 @@ end:
       :: else -> finish()
       fi;
       done() }
-  :: atomic { canStep(m) && at[m] == cleaning -> delete(J.strays); at[m] = making; check(cleaning); done() }
+  :: atomic { canStep(m) && at[m] == cleaning ->
+      assert((J.strays & IN_USE) == 0);
+      delete(J.strays); at[m] = making; check(); done() }
   :: atomic { canStep(m) && at[m] == making ->
       if :: lease != m && !live[J.attempt] -> late = late | placeOf(J.attempt) :: else fi;
-      live[J.attempt] = true; at[m] = made; check(making); done() }
+      live[J.attempt] = true; at[m] = made; check(); done() }
   :: atomic { canStep(m) && at[m] == made -> confirm(); write(created, J.attempt, J.current, proving); done() }
   :: atomic { canStep(m) && at[m] == proving && live[J.attempt] ->
       confirm(); write(verified, J.attempt, J.current, storing); done() }
@@ -370,7 +380,7 @@ end:
       confirm();
       if :: canReach(m) && IS_MINE -> at[m] = writing :: else -> finish() fi;
       done() }
-  :: atomic { canStep(m) && at[m] == writing -> file[m] = J.attempt; at[m] = stored; check(writing); done() }
+  :: atomic { canStep(m) && at[m] == writing -> file[m] = J.attempt; at[m] = stored; check(); done() }
   :: atomic { canStep(m) && at[m] == stored -> confirm(); write(promoted, J.attempt, J.current, retiring); done() }
   :: atomic { canStep(m) && at[m] == retiring ->
       if
@@ -379,9 +389,9 @@ end:
       fi;
       done() }
   /* The old one is deleted. */
-  :: atomic { canStep(m) && at[m] == retired -> delete(placeOf(J.current)); check(retired); at[m] = over; done() }
+  :: atomic { canStep(m) && at[m] == retired -> delete(placeOf(J.current)); check(); at[m] = over; done() }
   :: atomic { canStep(m) && at[m] == over -> confirm(); write(none, 0, J.attempt, idle); finish(); done() }
-  :: atomic { canStep(m) && at[m] == dropping -> delete(placeOf(J.attempt)); check(dropping); at[m] = dropped; done() }
+  :: atomic { canStep(m) && at[m] == dropping -> delete(placeOf(J.attempt)); check(); at[m] = dropped; done() }
   :: atomic { canStep(m) && at[m] == dropped -> confirm(); write(none, 0, J.current, idle); finish(); done() }
   od
 }
@@ -418,7 +428,7 @@ end:
 /* kill -9; or the network between a member and the store. */
 #define worldOf(m) \
   :: atomic { canFail(CRASH) && isUp(m) -> \
-      fault(); loaded[m] = NONE; seen[m] = 0; at[m] = idle; base[m] = 0; strays[m] = 0; isFrozen[m] = false; check(idle); done() } \
+      fault(); loaded[m] = NONE; seen[m] = 0; at[m] = idle; base[m] = 0; strays[m] = 0; isFrozen[m] = false; check(); done() } \
   :: atomic { canFail(PARTITION) && !isCut[m] -> fault(); isCut[m] = true; done() }
 
 /* What goes wrong, until it ends. */

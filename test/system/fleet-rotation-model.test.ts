@@ -40,7 +40,7 @@ function check({ faults, attempts, mistake }: Bounds) {
   return { errors: Number(errors), problem: /^pan:1: (.*) \(at depth/m.exec(output)?.[1] ?? '', isWhole };
 }
 
-/** Each with the assertion that finds it; the assertion that nobody is without a secret names the step that took it. */
+/** Each with the assertion that finds it. */
 const MISTAKES = [
   {
     ...{ mistake: 'NO_ACKNOWLEDGEMENT', attempts: 1, assertion: WITHOUT_SECRET },
@@ -51,11 +51,11 @@ const MISTAKES = [
     text: 'a rotation begins while not all members are known',
   },
   {
-    ...{ mistake: 'CLEANED_FIRST', attempts: 2, assertion: WITHOUT_SECRET },
+    ...{ mistake: 'CLEANED_FIRST', attempts: 1, assertion: 'strays[m]&' },
     text: 'strays are deleted before the journal is written',
   },
   {
-    ...{ mistake: 'LEASE_AGAIN', attempts: 1, assertion: WITHOUT_SECRET },
+    ...{ mistake: 'LEASE_AGAIN', attempts: 1, assertion: '>ended' },
     text: 'a lease that was over is taken again to go on',
   },
   {
