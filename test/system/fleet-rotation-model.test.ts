@@ -26,7 +26,11 @@ interface Bounds {
 function check({ faults, attempts, mistake }: Bounds) {
   using folder = createFolder();
   copyFileSync(MODEL, join(folder.path, 'fleet-rotation.pml'));
-  const switches = [`FAULTS=${faults}`, `ATTEMPTS=${attempts}`, ...(mistake === undefined ? [] : [`MISTAKE_${mistake}`])];
+  const switches = [
+    `FAULTS=${faults}`,
+    `ATTEMPTS=${attempts}`,
+    ...(mistake === undefined ? [] : [`MISTAKE_${mistake}`]),
+  ];
   runTool(folder.path, 'spin', ['-a', ...switches.map((text) => `-D${text}`), 'fleet-rotation.pml']);
   // The model makes equal states one by itself, in C that spin's partial order reduction does not see.
   const modes = ['-DSAFETY', '-DNOREDUCE', '-DCOLLAPSE', '-DMEMLIM=3000', '-w', faults > 1 ? '-O2' : '-O0'];
