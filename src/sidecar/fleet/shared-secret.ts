@@ -79,6 +79,8 @@ export class SharedSecret {
           await this.journal.look();
           const newest = this.#newestOf(await local.readJournal());
           seen = this.journal.revision;
+          // A store that has lost everything may have got an older journal back than another member has seen.
+          if (this.journal.newest?.attempt) await this.#readMembers();
           return newest;
         }),
       // First where the others see it: what only this member knew, nobody else could finish.
@@ -138,10 +140,7 @@ export class SharedSecret {
   /** A journal that was lost may have told of a secret that some have and others have not: a new one would know of neither. */
   async #requireSame(inUse: Secret | undefined): Promise<void> {
     const { sealer } = this.#options;
-    const { nowMs, sinceMs, list } = await readMembers(this.#options, sealer);
-    if (list.length === 0) throw failed('no member of the fleet is running: nobody would take a new secret over');
-    if (nowMs - sinceMs < COMPLETE_MS)
-      throw failed('the fleet store was empty a moment ago: not all members are known yet');
+    const { list } = await this.#readMembers();
     const other = list.find(({ keyId, details }) => keyId !== sealer.keyId || details?.holdings === undefined);
     if (other)
       throw failed(`${other.details?.host ?? other.id} has another fleet key, an older version, or has just started`);
@@ -149,6 +148,16 @@ export class SharedSecret {
     if (known?.rotatedAt !== undefined || !inUse) return;
     const { places } = await this.#lacking(inUse.fingerprint());
     if (places[0]) throw failed(`${places[0].host} has another client secret`);
+  }
+
+  /** @throws SidecarError ROTATION_STORE_FAILED while the store has been there for less time than each member needs to tell what it knows */
+  async #readMembers(): Promise<Awaited<ReturnType<typeof readMembers>>> {
+    const members = await readMembers(this.#options, this.#options.sealer);
+    if (members.list.length === 0)
+      throw failed('no member of the fleet is running: nobody would take a new secret over');
+    if (members.nowMs - members.sinceMs < COMPLETE_MS)
+      throw failed('the fleet store was empty a moment ago: not all members are known yet');
+    return members;
   }
 
   async #take(): Promise<Lease> {

@@ -290,6 +290,24 @@ describe('a rotation', () => {
     );
   });
 
+  it('is not gone on with in the first 30 s after the store was empty: an older journal may have been put back first', async () => {
+    const world = createWorld();
+    const [one, behind] = [world.member('a'), world.member('b')];
+    const open = await one.shared.open();
+    await open.writeJournal(text(journalAt('verified')));
+    await behind.secret.journal.look();
+    await open.writeJournal(text(journalAt('promoted')));
+    world.store.wipe();
+    await behind.beat([OLD]);
+    await behind.secret.journal.look();
+    const early = await behind.shared.open();
+    await expect(early.readJournal().finally(early.close)).rejects.toMatchObject(refusedFor(/empty a moment ago/));
+    await one.secret.journal.look();
+    await pass(world, behind);
+    const next = await behind.shared.open();
+    expect(parsed(await next.readJournal())?.attempt?.phase).toBe('promoted');
+  });
+
   it.each<[string, RegExp, (world: ReturnType<typeof createWorld>) => Promise<void>]>([
     ['has another key', /another fleet key/, (world) => world.member('b', [newFleetKey()]).beat([OLD])],
     [
