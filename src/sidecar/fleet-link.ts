@@ -45,7 +45,10 @@ export async function openFleetLink(options: FleetLinkOptions): Promise<FleetLin
   let settings = settingsOf(loaded);
   let joined = join?.(loaded);
   const followSecrets = ({ fleet, secrets }: Joined, next: LoadedConfig) =>
-    void secrets.use(next).then(() => fleet.changed());
+    void secrets.use(next).then(
+      () => fleet.changed(),
+      (error: Error) => log.error('unexpected error while the secrets of the fleet were read', { reason: error.name }),
+    );
   if (joined) followSecrets(joined, loaded);
   const budgets = () => joined?.fleet.budgets ?? OWN_BUDGETS;
   return {

@@ -199,9 +199,9 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
   const inStore = await store.readSecret();
   // Somebody may have put the old one back by hand; do not overrule that.
   if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint()) throw kept('the store has another secret');
-  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token right now');
   const lacking = (await store.lacking?.(newValue(attempt))) ?? [];
   if (lacking.length > 0) throw kept(`not taken over yet by ${lacking.slice(0, 10).join(', ')}`);
+  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token right now');
   const secrets = await list(options);
   // Twins have the same value: keep the one that lives longest, whatever id the response named.
   const [listed, ...twins] = secrets
