@@ -115,12 +115,12 @@ function rotationSteps(store: Inspection, { journal, lease }: Names): Steps {
   const expect = async (reply: Promise<unknown>, isRight: (reply: unknown) => boolean) => {
     if (!isRight(await reply)) throw new Unexpected();
   };
-  const note = [holder, revision, `${revision}:check`, LIFE_MS, channel, 'check'];
+  const note = [holder, revision, `${revision}:check`, LIFE_MS, channel, 'check', '0'];
   const holds = (reply: unknown) => Array.isArray(reply) && reply[1] === holder;
   const shows = (reply: unknown) => Array.isArray(reply) && reply[1] === note[2];
   return [
-    ['take the lease for a rotation', () => expect(store.run('lease', [lease], [holder, LIFE_MS]), holds)],
-    ['keep the lease', () => expect(store.run('lease', [lease], [holder, LIFE_MS]), holds)],
+    ['take the lease for a rotation', () => expect(store.run('lease', [lease], [holder, LIFE_MS, 'take']), holds)],
+    ['keep the lease', () => expect(store.run('lease', [lease], [holder, LIFE_MS, 'keep']), holds)],
     [
       'write the journal of a rotation',
       () => expect(store.run('note', [journal, lease], note), (reply) => reply === 1),
