@@ -57,7 +57,8 @@ export class RotationScripts extends ScriptModel {
   #lease(key: string, [holder = '', ms = '', mode = '']: readonly string[]): unknown {
     const current = this.get(key);
     if (current === undefined && mode !== 'take') return [this.#clock(), ''];
-    if (current !== undefined && current !== holder) return [this.#clock(), String(current).slice(0, 256)];
+    if (current !== undefined && current !== holder)
+      return [this.#clock(), typeof current === 'string' ? current.slice(0, 256) : 'unknown'];
     this.set(key, holder, Number(ms));
     return [this.#clock(), holder];
   }
