@@ -1,5 +1,7 @@
 /** http-proxy-3 carries WebSockets, and what it does by itself reaches neither caller nor API. */
+
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import { numOpenSockets } from 'http-proxy-3';
 import { describe, expect, it } from 'vitest';
 import { type Caller, openCaller } from '../support/caller.ts';
@@ -236,6 +238,8 @@ describe('the program', () => {
       route: { upgrade: true },
       before: LOADED,
       launcher,
+      // In the bundle, packages have no files of their own.
+      main: join(import.meta.dirname, '../../src/main.ts'),
     });
     using caller = await openCaller(sidecar.port);
     caller.send(`GET /api/canary?canary HTTP/1.1\r\nHost: 127.0.0.1:${sidecar.port}\r\nX-A: canary\r\n${fields}\r\n`);
