@@ -169,6 +169,10 @@ describe('a member whose secret is in a file', () => {
     expect(world.follower.holdings()).toMatchObject([{ isKept: false }]);
     await world.follower.look();
     expect(lines.filter((line) => line.includes('only in memory'))).toHaveLength(1);
+    // As soon as the file has it, it is no longer in memory only.
+    writeFileSync(join(folder, 'secret'), `${NEW}\n`);
+    await world.reload();
+    expect([world.values(), world.follower.holdings()]).toMatchObject([[NEW], [{ isKept: true }]]);
   });
 
   it('does nothing, and tells nobody wrong, while the store cannot be used', async () => {
