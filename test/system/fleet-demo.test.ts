@@ -103,11 +103,13 @@ describe.skipIf(!hasStore && !process.env['CI'])('demo --fleet', () => {
   it('takes the store with it when a second signal ends it at once', async () => {
     await using demo = start(['demo', '--fleet', '2', ...ANY_PORTS], { env });
     const [line] = await demo.untilStdout(/^.*"demo is running".*\n/m);
-    const { sidecars, store } = JSON.parse(line) as Announced;
+    const { sidecars, admins, store } = JSON.parse(line) as Announced;
     // A call that does not end, so that the drain waits for it.
-    const socket = connect(Number(new URL(sidecars[0] ?? '').port), '127.0.0.1').on('error', () => undefined);
-    socket.write('POST /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\nx');
-    await expect.poll(async () => (await fetch(`${sidecars[0]}/banking/accounts`)).status).toBe(200);
+    const { host, port } = new URL(sidecars[0] ?? '');
+    const socket = connect(Number(port), '127.0.0.1').on('error', () => undefined);
+    socket.write(`POST /echo HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 10\r\n\r\nx`);
+    const metrics = async () => (await fetch(`${admins[0]}/metrics`)).text();
+    await expect.poll(metrics).toMatch(/^aritma_sidecar_requests_in_flight\S* 1$/m);
     demo.kill('SIGINT');
     await demo.untilStdout(/"message":"stopping"/);
     demo.kill('SIGINT');
