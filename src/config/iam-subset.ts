@@ -4,8 +4,9 @@
  */
 import { z } from 'zod';
 import { type Doc, isDoc } from './layers.ts';
+import { RouteSchema } from './route-schema.ts';
 import type { Report } from './rules.ts';
-import { ConfigSchema, RouteSchema } from './schema.ts';
+import { ConfigSchema } from './schema.ts';
 
 export interface IamUse {
   /** Name of the credential; default: `iam.credential`, else `default`. */

@@ -2,16 +2,11 @@
  * Rules between options that a schema cannot express. They run on the parts of a configuration that are valid, so that
  * one mistake does not hide another.
  */
+import { CredentialSchema } from './credential-schema.ts';
 import { type Doc, isDoc } from './layers.ts';
 import { type Address, type BaseUrl, isLoopback, parseAddress } from './parsers.ts';
-import {
-  type Config,
-  ConfigSchema,
-  type CredentialConfig,
-  CredentialSchema,
-  type RouteConfig,
-  RouteSchema,
-} from './schema.ts';
+import { RouteSchema } from './route-schema.ts';
+import { type Config, ConfigSchema, type CredentialConfig, type RouteConfig } from './schema.ts';
 
 /** The valid parts of a configuration, even if the whole is not valid. */
 export interface ValidParts {

@@ -5,129 +5,16 @@
 import { z } from 'zod';
 import { addresses } from './address-option.ts';
 import { callerSchema, quota } from './caller-schema.ts';
+import { CredentialSchema } from './credential-schema.ts';
 import { FleetSchema } from './fleet-schema.ts';
-import { IamSchema, RotationSchema } from './iam-schema.ts';
+import { IamSchema } from './iam-schema.ts';
 import { duration, meta, parsed } from './option.ts';
-import { parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
-import { file, secretSource, tls } from './sources.ts';
+import { parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
+import { RouteSchema } from './route-schema.ts';
+import { file, secretSource } from './sources.ts';
+import { name, visible } from './text-option.ts';
 
 const size = (fallback: string, description: string) => parsed(parseSizeBytes, meta(description)).prefault(fallback);
-
-const NAME = /^[a-z0-9][a-z0-9_-]{0,31}$/;
-const name = z.string().regex(NAME, 'must be 1 to 32 of a-z 0-9 _ -, and start with a letter or digit');
-
-/** RFC 6749 §3.3: scope tokens separated by single spaces. */
-const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/;
-const scope = z.string().regex(SCOPE, 'must be scope names separated by single spaces (RFC 6749 §3.3)');
-const VISIBLE = /^[\x20-\x7e]+$/;
-const visible = z.string().regex(VISIBLE, 'must be printable ASCII, not empty');
-
-/** Parameters of the token request that the sidecar sets itself. */
-const RESERVED = /^(?:grant_type|scope|audience|resource|client_(?:id|secret|assertion|assertion_type))$/;
-const parameter = visible.refine((key) => !RESERVED.test(key), 'is set by the sidecar itself');
-
-export const CredentialSchema = z
-  .strictObject({
-    tokenEndpoint: parsed(parseBaseUrl, meta('URL of the token endpoint; or set `issuer`')).optional(),
-    issuer: parsed(parseBaseUrl, meta('Issuer; its discovery document names the token endpoint')).optional(),
-    clientId: visible.max(100).meta(meta('OAuth client id')),
-    auth: z
-      .enum(['client_secret_post', 'client_secret_basic', 'private_key_jwt'])
-      .default('client_secret_post')
-      .meta(meta('How the client authenticates; Aritma documents client_secret_post')),
-    secrets: z
-      .array(secretSource)
-      .min(1)
-      .max(5)
-      .meta(meta('Client secrets, or keys for private_key_jwt, in order; the next one is used on `invalid_client`')),
-    scope: scope.optional().meta(meta('Scope to request; absent = every scope of the client')),
-    audience: visible.optional().meta(meta('`audience` of the token request')),
-    resource: visible.optional().meta(meta('`resource` of the token request (RFC 8707)')),
-    assertionAudience: visible
-      .optional()
-      .meta(meta('`aud` of the assertion for private_key_jwt; default: `issuer`, else `tokenEndpoint`')),
-    parameters: z.record(parameter, visible).default({}).meta(meta('More parameters of the token request')),
-    verify: z
-      .boolean()
-      .default(false)
-      .meta(meta('Check signature, issuer and `audience` of every token; needs `issuer` and tokens that are JWTs')),
-    tls,
-    rotation: RotationSchema,
-  })
-  .refine(({ tokenEndpoint, issuer }) => (tokenEndpoint === undefined) !== (issuer === undefined), {
-    message: 'is required, or issuer instead; not both',
-    path: ['tokenEndpoint'],
-  })
-  .refine(({ verify, issuer }) => !verify || issuer !== undefined, {
-    message: 'needs issuer: its discovery document names the keys',
-    path: ['verify'],
-  })
-  .refine(({ auth, secrets }) => auth === 'private_key_jwt' || secrets.every(({ kid, alg }) => !kid && !alg), {
-    message: 'must not have kid or alg: they need auth: private_key_jwt',
-    path: ['secrets'],
-  })
-  .refine(({ auth, assertionAudience }) => auth === 'private_key_jwt' || assertionAudience === undefined, {
-    message: 'needs auth: private_key_jwt',
-    path: ['assertionAudience'],
-  })
-  .refine(({ auth, rotation }) => rotation === undefined || auth !== 'private_key_jwt', {
-    message: 'is only for client secrets; to replace a key, replace its file',
-    path: ['rotation'],
-  })
-  .refine(({ rotation, secrets: [first] }) => !rotation || rotation.kubernetes || rotation.exec || first?.file, {
-    message: 'needs kubernetes, exec, or a file as the first of secrets',
-    path: ['rotation'],
-  });
-
-/** At most 8 wildcards: each one costs a walk along the path of the request. */
-const ALLOW = /^[A-Z*]+ \/[^\s?#*]*(?:\*\*?[^\s?#*]*){0,8}$/;
-export const RouteSchema = z.strictObject({
-  path: z
-    .string()
-    .regex(
-      /^\/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)?$/,
-      'must be a plain path such as /banking, without a trailing slash',
-    )
-    .meta(meta('Path prefix for callers; the longest match wins and is removed before forwarding')),
-  upstream: parsed(
-    parseBaseUrl,
-    meta('Base URL of the API; default from `environment` for `/banking` and `/events`', {
-      examples: ['https://banking.zdata.io/api'],
-    }),
-  ),
-  credential: name.default('default').meta(meta('Credential that provides the token')),
-  scope: scope.optional().meta(meta('Replaces the scope of the credential')),
-  audience: visible.optional().meta(meta('Replaces the audience of the credential')),
-  resource: visible.optional().meta(meta('Replaces the resource of the credential')),
-  replayOn401: z
-    .enum(['once', 'never'])
-    .default('once')
-    .meta(meta('Send a request again with a new token on 401 from the API')),
-  upgrade: z.boolean().default(false).meta(meta('Allow WebSocket upgrades')),
-  warm: z.boolean().default(false).meta(meta('Keep a connection to the API ready for the next call')),
-  allow: z
-    .array(z.string().regex(ALLOW, 'must be "METHOD /glob", at most 8 of * and **, for example "GET /accounts/**"'))
-    .optional()
-    .meta(
-      meta(
-        'Allowed calls: `METHOD /glob` (`*` one segment, `**` the rest; at most 8; method `*` any); absent = everything',
-      ),
-    ),
-  limits: quota,
-  idempotency: z
-    .enum(['off', 'inject'])
-    .default('off')
-    .meta(meta('inject: add a new `Idempotency-Key` to each POST without one, and to its response')),
-  rewriteLocation: z
-    .boolean()
-    .default(false)
-    .meta(meta('Rewrite URLs of the API in `Location`, `Content-Location` and `Link` to this route')),
-  cookies: z
-    .enum(['pass', 'drop', 'rewrite'])
-    .default('pass')
-    .meta(meta('rewrite: adapt cookie domain and path to this route; `Secure` cookies need callers over TLS')),
-  tls,
-});
 
 /** For the listeners of callers: the certificate is the server's own. */
 const callerTls = z

@@ -2,16 +2,11 @@
  * Composition root: builds the running objects from a loaded configuration and stops them. Commands, the demo and tests all
  * start a sidecar here, and get its addresses and one way to stop it.
  */
-import type { Server as HttpServer } from 'node:http';
 import { createHistory } from '../admin/history.ts';
-import type { Admin } from '../admin/server.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import { type Address, isLoopback } from '../config/parsers.ts';
 import type { Config } from '../config/schema.ts';
 import { watchFiles } from '../config/watch.ts';
 import { type Clock, sleep, systemClock } from '../core/clock.ts';
-import type { SidecarError } from '../core/errors.ts';
-import { failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import { createMetrics, type Metrics } from '../core/metrics.ts';
 import { VERSION } from '../core/version.ts';
@@ -21,11 +16,12 @@ import {
   type RotationSchedulerOptions,
 } from '../iam/rotation/scheduler.ts';
 import { within } from '../net/bounded-request.ts';
-import { type Bound, type Listener, openListeners } from '../net/listen.ts';
+import type { Bound, Listener } from '../net/listen.ts';
 import type { Auditor } from './audit/auditor.ts';
 import { createDataPlane, type DataPlane } from './data-plane/data-plane.ts';
 import { openFleetLink } from './fleet-link.ts';
 import type { Generation } from './generation.ts';
+import { closeAll, openAll } from './listeners.ts';
 import { requirePreconditions } from './preconditions.ts';
 import { createReloader, type Reloader } from './reload.ts';
 import { describe } from './snapshot.ts';
@@ -136,69 +132,6 @@ function scheduleRotations(
   return createRotationScheduler({ ...rest, current, clock: { now: Date.now, sleep: pause }, every });
 }
 
-interface Opening extends Pick<SidecarOptions, 'loaded' | 'log'> {
-  readonly plane: DataPlane;
-  readonly admin: Admin;
-  readonly hosts: Set<string>;
-  readonly adminHosts: Set<string>;
-}
-
-/** Opens all listeners or none. @throws SidecarError SIDECAR_LISTEN_FAILED */
-async function openAll({ loaded, log, plane, admin, hosts, adminHosts }: Opening) {
-  const { config } = loaded;
-  const admins: Listener[] = [];
-  const proxies: Listener[] = [];
-  const openAdmin = async (address: Address, onMissing?: OnMissing) => {
-    const create = () => admin.createListener(adminRules(address, config));
-    const rest = { own: [...admins, ...proxies], ...(onMissing && { onMissing }) };
-    admins.push(...(await openListeners(address, { create, hosts: adminHosts, ...rest })));
-  };
-  // A Unix socket needs no TLS: it is local.
-  const tls = (address: Address) => (address.kind === 'tcp' ? loaded.tls.get('callers') : undefined);
-  const openProxy = async (address: Address, onMissing?: OnMissing) => {
-    const create = () => plane.createListener(tls(address));
-    const rest = { own: [...admins, ...proxies], ...(onMissing && { onMissing }) };
-    proxies.push(...(await openListeners(address, { create, hosts, ...rest })));
-  };
-  try {
-    for (const address of config.admin) await openAdmin(address);
-    for (const address of config.listen) await openProxy(address);
-    // After the configured addresses.
-    if (loaded.document['admin'] === undefined) await alsoOverIpv6(admins, openAdmin, log);
-    if (loaded.document['listen'] === undefined) await alsoOverIpv6(proxies, openProxy, log);
-  } catch (error) {
-    closeAll([...admins, ...proxies]);
-    throw error;
-  }
-  return { admins, proxies };
-}
-
-type OnMissing = (error: SidecarError) => void;
-
-/**
- * Also listens on `[::1]` when no address is configured: `http://localhost:7080` has to work, and many machines resolve
- * localhost to `[::1]` first. Without IPv6 this does nothing.
- */
-async function alsoOverIpv6(
-  [first]: readonly Listener[],
-  open: (address: Address, onMissing: OnMissing) => Promise<void>,
-  log: Log,
-): Promise<void> {
-  if (first?.bound.address.kind !== 'tcp') return;
-  await open({ ...first.bound.address, host: '::1' }, ({ extras }) =>
-    log.warn('not listening on [::1]: callers that resolve localhost to it cannot connect', {
-      ...extras.fields,
-      ...failureFields(extras.failure),
-    }),
-  );
-}
-
-/** Checks Host only on loopback listeners: Kubernetes probes use the pod's address. */
-function adminRules(address: Address, config: Config) {
-  const local = address.kind === 'unix' || isLoopback(address.host);
-  return { checkHost: local && address.kind === 'tcp', allowActions: config.adminActions || address.kind === 'unix' };
-}
-
 interface Draining {
   readonly proxies: readonly Listener[];
   readonly plane: DataPlane;
@@ -220,14 +153,6 @@ async function drain({ drain: { minimum, limit } }: Config, { proxies, plane, ab
   if (!drained) await abandon().then(() => inTime(LAST_RESPONSES_MS));
   plane.destroyConnections();
   return drained;
-}
-
-function closeAll(listeners: readonly Listener[]): void {
-  for (const { server } of listeners) {
-    server.close();
-    // A server that only passes connections on does not have this method.
-    if ('closeAllConnections' in server) (server as HttpServer).closeAllConnections();
-  }
 }
 
 function announce(

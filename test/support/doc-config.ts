@@ -4,8 +4,10 @@
  */
 import { isAbsolute, join } from 'node:path';
 import { isMap, isScalar, parseDocument, visit } from 'yaml';
+import { CredentialSchema } from '../../src/config/credential-schema.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { ConfigSchema, CredentialSchema, RouteSchema } from '../../src/config/schema.ts';
+import { RouteSchema } from '../../src/config/route-schema.ts';
+import { ConfigSchema } from '../../src/config/schema.ts';
 import { SidecarError } from '../../src/core/errors.ts';
 import type { Authority } from './certificates.ts';
 import { hasMarker } from './doc-blocks.ts';
