@@ -34,6 +34,8 @@ async function createWorld({ credential = {}, byIssuer = true, trailingSlash = f
     await sidecar.stop();
     await Promise.all([upstream.close(), server.stop()]);
   });
+  // On a busy machine a first handshake takes longer than a caller waits here.
+  await sidecar.firstTokens().catch(() => undefined);
   return {
     url,
     server,

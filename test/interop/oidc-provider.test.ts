@@ -40,6 +40,8 @@ async function createWorld({ client, secret, credential, how = 'issuer' }: Setup
     await sidecar.stop();
     await Promise.all([upstream.close(), provider.close()]);
   });
+  // On a busy machine a first handshake takes longer than a caller waits here.
+  await sidecar.firstTokens().catch(() => undefined);
   return {
     provider,
     upstream,

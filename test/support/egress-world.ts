@@ -56,6 +56,8 @@ export async function startEgressWorld(options: EgressOptions): Promise<EgressWo
   const log = createLog({ level: 'debug', format: 'json', write: (line) => lines.push(line) });
   const sidecar = await startSidecar({ loaded: loadConfig({ file, env, cwd: folder.path }), log });
   onTestFinished(async () => void (await sidecar.stop()));
+  // On a busy machine a first handshake takes longer than a caller waits here.
+  await sidecar.firstTokens().catch(() => undefined);
   return {
     url: sidecar.proxy[0]?.text ?? '',
     async call(path = '/api/x') {

@@ -33,6 +33,8 @@ export interface TestSidecar {
   readonly secretFile: string;
   /** Reloads, as SIGHUP does. */
   reload(): void;
+  /** Resolves when every route has its first token; rejects when the first try failed. */
+  firstTokens(): Promise<void>;
   /** Everything logged so far, parsed. */
   readonly logs: readonly Record<string, unknown>[];
   /** Every log line as written. */
@@ -68,6 +70,7 @@ export async function startTestSidecar(options: TestSidecarOptions): Promise<Tes
     file,
     secretFile,
     reload: () => sidecar.reload('test'),
+    firstTokens: sidecar.firstTokens,
     adminUrl: sidecar.admin[0]?.text ?? '',
     logs,
     rawLogs,

@@ -1,5 +1,5 @@
 // The rotation scheduler of a running sidecar, with a clock of the test's own: rotation on schedule, expiry, failures.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
@@ -33,6 +33,12 @@ async function startCare(world: RotationWorld, rotation: object | null = { every
   const file = `${world.folder}/config.yaml`;
   writeFileSync(file, JSON.stringify(config));
   let loaded = loadConfig({ file, env: {} });
+  let stored = readFileSync(world.file, 'utf8');
+  const readAgainIfChanged = () => {
+    const now = readFileSync(world.file, 'utf8');
+    if (now !== stored) loaded = loaded.reload();
+    stored = now;
+  };
   const logs: string[] = [];
   const log = createLog({ level: 'info', format: 'json', write: (line) => logs.push(line) });
   const metrics = createMetrics('1');
@@ -51,9 +57,8 @@ async function startCare(world: RotationWorld, rotation: object | null = { every
     /** Looks until something has come of it, reading changed files before each look as a running sidecar does. */
     async untilLooked(what: string, isTrue: () => boolean | Promise<boolean>) {
       await until(what, async () => {
-        loaded = loaded.reload();
+        readAgainIfChanged();
         look();
-        // Reading the configuration costs more than a look takes.
         await setTimeout(LOOK_MS);
         return await isTrue();
       });
