@@ -130,7 +130,7 @@ export function advise(config: Config): string[] {
   }
   for (const { path, headers } of config.routes) {
     const names = secretLooking(headers).join(', ');
-    if (names) advice.push(`headers of ${path}: ${names} looks like a secret, and /status shows every value`);
+    if (names) advice.push(`headers of ${path}: ${names} usually means a secret, and /status shows every value`);
   }
   const { keys, tls } = config.callers;
   const overTcp = config.listen.some(({ kind }) => kind === 'tcp');
