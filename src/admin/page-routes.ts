@@ -19,7 +19,7 @@ export function routes(status: Status): Html {
       rows: status.routes.map((route) => [
         html`${VERDICTS[route.verdict.state]} <code>${route.path}</code>`,
         account(route, status.now),
-        html`<code class="long">${route.upstream}</code><br><span class="soft">credential ${route.credential}</span>`,
+        html`<code class="long">${route.upstream}</code><br><span class="soft">credential ${route.credential}</span>${additions(route)}`,
         route.allow === undefined
           ? badge('wait', 'every method and path')
           : html`<ul>${route.allow.map((entry) => html`<li><code>${entry}</code></li>`)}</ul>`,
@@ -44,6 +44,18 @@ function account({ verdict: { message, since, fix } }: Route, now: string): Html
   return html`<p>${prose(sentence(message))}</p>
 ${since && html`<p class="soft">Since ${moment(since, now)}</p>`}
 ${fix && html`<p>What to do: ${prose(sentence(fix))}</p>`}`;
+}
+
+/** What the route adds to requests, and its own time limits. */
+function additions({ headers = [], timeoutsMs = {} }: Route): Html {
+  const added = headers.map(({ name, value, override }) => {
+    const how = override ? 'always sends' : 'adds';
+    return html`<br><span class="soft">${how}</span> <code class="long">${name}: ${value}</code>`;
+  });
+  const limits = Object.entries(timeoutsMs).map(
+    ([name, ms = 0]) => html`<br><span class="soft">${name} within ${ms / 1000} s</span>`,
+  );
+  return html`${[...added, ...limits]}`;
 }
 
 function rate({ last5m: { requests } }: Route): string {

@@ -76,6 +76,10 @@ export interface StatusInput {
     readonly audience?: string | undefined;
     readonly resource?: string | undefined;
     readonly allow: readonly string[] | undefined;
+    /** Added to its requests. */
+    readonly headers?: readonly { readonly name: string; readonly value: string; readonly override: boolean }[];
+    /** Only those that differ from `timeouts`. */
+    readonly timeoutsMs?: Readonly<Partial<Record<'firstByte' | 'idle' | 'total', number | undefined>>>;
     readonly history: RouteHistory;
   }[];
   /** Latest first. */

@@ -24,7 +24,7 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
   const egress = createEgress(upstream, { loaded, connections: 1, owner });
   const { response, failed } = await ask(egress.dispatcher, {
     path: upstream.basePath || '/',
-    headers: { authorization: authorization.reveal(), accept: 'application/json' },
+    headers: { accept: 'application/json', ...addedBy(route), authorization: authorization.reveal() },
     limitMs: LIMIT_MS.upstream,
     maxBytes: 0,
   });
@@ -34,6 +34,11 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
   const place = { ...placeOf(leg, loaded, LIMIT_MS.upstream), stage: 'response' as const };
   const words = failureWords(failed, place);
   return FINDING.error(subject, CODES[words.cause] ?? 'UPSTREAM_UNREACHABLE', words);
+}
+
+/** As `accept` is in lower case, the route's own replaces it. */
+function addedBy({ headers }: RouteConfig): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(headers).map(([name, { value }]) => [name.toLowerCase(), value]));
 }
 
 /** The code that a caller of the sidecar would get, by cause. */

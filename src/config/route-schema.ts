@@ -2,12 +2,17 @@
 import { z } from 'zod';
 import { quota } from './caller-schema.ts';
 import { meta, parsed } from './option.ts';
-import { parseBaseUrl } from './parsers.ts';
+import { parseBaseUrl, parsePositiveDurationMs } from './parsers.ts';
+import { routeHeaders } from './route-headers.ts';
 import { tls } from './sources.ts';
 import { name, scope, visible } from './text-option.ts';
 
 /** At most 8 wildcards: each one costs a walk along the path of the request. */
 const ALLOW = /^[A-Z*]+ \/[^\s?#*]*(?:\*\*?[^\s?#*]*){0,8}$/;
+
+const ownLimit = (name: string) =>
+  parsed(parsePositiveDurationMs, meta(`Replaces \`timeouts.${name}\` for this route`)).optional();
+
 export const RouteSchema = z.strictObject({
   path: z
     .string()
@@ -41,6 +46,10 @@ export const RouteSchema = z.strictObject({
       ),
     ),
   limits: quota,
+  timeouts: z
+    .strictObject({ firstByte: ownLimit('firstByte'), idle: ownLimit('idle'), total: ownLimit('total') })
+    .prefault({}),
+  headers: routeHeaders,
   idempotency: z
     .enum(['off', 'inject'])
     .default('off')

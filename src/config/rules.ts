@@ -5,6 +5,7 @@
 import { CredentialSchema } from './credential-schema.ts';
 import { type Doc, isDoc } from './layers.ts';
 import { type Address, type BaseUrl, isLoopback, parseAddress } from './parsers.ts';
+import { secretLooking } from './route-headers.ts';
 import { RouteSchema } from './route-schema.ts';
 import { type Config, ConfigSchema, type CredentialConfig, type RouteConfig } from './schema.ts';
 
@@ -126,6 +127,10 @@ export function advise(config: Config): string[] {
   const open = config.routes.filter((route) => route.allow === undefined).map((route) => route.path);
   if (open.length > 0) {
     advice.push(`no allow-list on ${open.join(', ')}: callers can use every method and path of the API`);
+  }
+  for (const { path, headers } of config.routes) {
+    const names = secretLooking(headers).join(', ');
+    if (names) advice.push(`headers of ${path}: ${names} usually means a secret, and /status shows every value`);
   }
   const { keys, tls } = config.callers;
   const overTcp = config.listen.some(({ kind }) => kind === 'tcp');

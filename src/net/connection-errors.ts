@@ -3,7 +3,7 @@
  */
 import type { Failure, Words } from '../core/failure.ts';
 import { CERTIFICATES, type ErrorRow } from './certificate-errors.ts';
-import type { Place } from './place.ts';
+import type { Place, ResponseStage } from './place.ts';
 
 /** Returns the `Failure` of a failed connection or request. @param error anything that was thrown */
 export function failureAt(error: unknown, place: Place): Failure {
@@ -34,7 +34,10 @@ const TIMEOUTS = /^(ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT|UND_ERR_HEADERS_TIMEOUT|UN
 const NOT_HTTP =
   /^(HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|HTTPParserError|ERR_HTTP_|ERR_ASSERTION)/;
 /** The request was sent. */
-const NO_RESPONSE = /^UND_ERR_(HEADERS|BODY)_TIMEOUT$/;
+const WAITED_FOR = new Map<string, ResponseStage>([
+  ['UND_ERR_HEADERS_TIMEOUT', 'response'],
+  ['UND_ERR_BODY_TIMEOUT', 'body'],
+]);
 
 type Row = ErrorRow<Place>;
 
@@ -65,7 +68,7 @@ const ROWS: readonly Row[] = [
   },
   {
     codes: TIMEOUTS,
-    words: (place, code) => timeout(NO_RESPONSE.test(code) ? { ...place, stage: 'response' } : place),
+    words: (place, code) => timeout(place, place.stage ?? WAITED_FOR.get(code)),
   },
   {
     codes: /^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/,
@@ -142,14 +145,19 @@ const OTHER: Row = {
   }),
 };
 
-function timeout({ target, seconds, responseSeconds = seconds, stage, addresses = '' }: Place): Words {
-  if (stage === 'response') {
-    const message = `${target} accepts the request, but does not respond within ${responseSeconds} s`;
-    return {
-      cause: 'answer_timeout',
-      message,
-      fix: 'try again later; if it continues, ask the operator of the server',
-    };
+const TOO_LATE: Readonly<Record<ResponseStage, (target: string, seconds: number) => string>> = {
+  response: (target, seconds) => `${target} accepts the request, but does not respond within ${seconds} s`,
+  body: (target, seconds) => `${target} begins its response, then sends nothing for ${seconds} s`,
+  whole: (target, seconds) => `the request to ${target} is not finished within ${seconds} s`,
+};
+
+function timeout({ target, seconds, limits = {}, addresses = '' }: Place, stage: Place['stage']): Words {
+  if (stage !== undefined && stage !== 'handshake') {
+    const limit = limits[stage];
+    const fix = 'try again later; if it continues, ask the operator of the server';
+    if (limit === undefined) return { cause: 'answer_timeout', message: TOO_LATE.response(target, seconds), fix };
+    const raise = `; if the call needs more time, raise ${limit.option}`;
+    return { cause: 'answer_timeout', message: TOO_LATE[stage](target, limit.seconds), fix: fix + raise };
   }
   if (stage === 'handshake') {
     const message = `${target} accepts the connection, but does not complete the TLS handshake within ${seconds} s`;

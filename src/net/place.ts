@@ -24,13 +24,19 @@ export interface Place {
   readonly hasCertificate?: boolean;
   /** Time limit to connect. */
   readonly seconds: number;
-  /** Time limit to respond; default: `seconds`. */
-  readonly responseSeconds?: number;
+  /** Time limits of a response; default: `seconds` for its beginning. */
+  readonly limits?: ResponseLimits;
   /** How far the attempt got; default: not connected. */
-  readonly stage?: 'handshake' | 'response';
+  readonly stage?: 'handshake' | ResponseStage;
   /** The addresses of the host name, to append: ` (10.1.2.3, a private address)`. */
   readonly addresses?: string;
 }
+
+/** What a response was waited for: its beginning, its next part, its end. */
+export type ResponseStage = 'response' | 'body' | 'whole';
+
+/** Each with the option to raise. */
+export type ResponseLimits = Readonly<Partial<Record<ResponseStage, { seconds: number; option: string }>>>;
 
 /** Returns the place of a server. @param limitMs time limit to connect */
 export function placeOf(

@@ -22,9 +22,8 @@ import type { UpgradeResponse } from './upgrade.ts';
 /** The rules of one configuration generation for requests. */
 export interface Gate {
   readonly admit: Admit<Route>;
-  readonly limits: BodyLimits;
-  /** Time limit from a request's arrival to the end of its response, ms. */
-  readonly totalMs: number | undefined;
+  /** Without `idleMs`, which is the route's. */
+  readonly limits: Omit<BodyLimits, 'idleMs'>;
   /**
    * Counts a request against the limits of caller and route. Returns the function that ends it; undefined without limits.
    * @throws SidecarError CALLER_LIMIT
@@ -79,7 +78,7 @@ export type AuditFacts = Readonly<Record<string, string | number | boolean | und
 
 /** A try that is running or queued for the upstream. */
 export interface Underway {
-  /** Ends it with UPSTREAM_TIMEOUT. */
+  /** Ends it with UPSTREAM_TIMEOUT, because its total time is over. */
   expire(): void;
   /** Called when the caller's side is closed, orderly or not. */
   callerClosed(): void;

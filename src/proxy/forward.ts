@@ -7,6 +7,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
+import type { ResponseStage } from '../net/place.ts';
 import type { Token } from '../oauth/token.ts';
 import type { Exchange, Underway } from './exchange.ts';
 import { type ResponseHead, readResponseHead } from './headers.ts';
@@ -75,14 +76,17 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 
   #dispatch(): void {
     const { req, path, body, upgrade } = this.#exchange;
+    const { direct, dispatcher, queue } = this.#route;
     this.#exchange.attempt = this;
     const options: Dispatcher.DispatchOptions = {
       method: req.method ?? 'GET',
       path,
       headers: this.#headers(),
       body: body.kind === 'none' ? null : body.kind === 'buffer' ? body.data : body.stream,
+      // Routes share the connections to an API, but not their time limits.
+      headersTimeout: direct.firstByteMs,
+      bodyTimeout: direct.idleMs,
     };
-    const { direct, dispatcher, queue } = this.#route;
     const isTaken = (upgrade ? createUpgrade(direct, req.socket) : dispatcher).dispatch(options, this);
     if (isTaken || this.#controller !== undefined || this.#exchange.attempt !== this) return;
     this.#leaveQueue = queue.enter(() => this.#giveUp(busy()));
@@ -197,14 +201,14 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     // undici restarts its timeout after each interim response, so the limit for the final one is kept here.
     if (this.#allSentAt !== undefined) {
       const leftMs = this.#allSentAt + this.#route.direct.firstByteMs - performance.now();
-      this.#final ??= setTimeout(() => this.expire(), leftMs);
+      this.#final ??= setTimeout(() => this.expire('response'), leftMs);
     }
     const { headers } = readResponseHead(raw, status, this.#bearer);
     this.inform(status, this.#route.rewrite?.response(headers, this.#exchange.callerOrigin) ?? headers);
   }
 
-  expire(): void {
-    const error = outOfTime(this.#route, this.#controller !== undefined);
+  expire(stage?: ResponseStage): void {
+    const error = outOfTime(this.#route, this.#controller !== undefined, stage);
     if (this.#controller === undefined) this.#giveUp(error);
     else this.#controller.abort(error);
   }

@@ -59,7 +59,7 @@ const ODD_NAME = /[^A-Za-z0-9-]/;
  * Lower case, with odd characters as `-`: CGI-style servers treat `Authorization_` or `X.Name` like the plain names. Linear
  * time, because the caller chooses the length of a name.
  */
-function plainName(line: string): string {
+export function plainName(line: string): string {
   const name = line.toLowerCase();
   return ODD_NAME.test(name) ? name.replace(/[^a-z0-9-]/g, '-').replace(/(?<!-)-+$/, '') : name;
 }

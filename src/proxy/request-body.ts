@@ -28,7 +28,7 @@ export interface BodyLimits {
 }
 
 /** Checks Content-Length, before the body is received or a token is fetched. @throws SidecarError CALLER_BODY_TOO_LARGE */
-export function checkAnnounced({ contentLength }: RequestHead, { maxBytes }: BodyLimits): void {
+export function checkAnnounced({ contentLength }: RequestHead, { maxBytes }: Pick<BodyLimits, 'maxBytes'>): void {
   if (Number(contentLength ?? 0) > (maxBytes ?? Number.POSITIVE_INFINITY)) throw tooLarge();
 }
 

@@ -16,6 +16,7 @@ import { countForward } from './headers.ts';
 import { type Begin, certificateOf } from './http-server.ts';
 import { lingerForBody } from './lingering-close.ts';
 import { checkAnnounced, receiveBody } from './request-body.ts';
+import { outOfTime, type Route } from './route.ts';
 import { asUpgrade, UpgradeResponse } from './upgrade.ts';
 
 /** Pipelined requests of one connection: the one after so many is the last, and the connection closes (RFC 9112 §9.3.2). */
@@ -102,15 +103,17 @@ function enter(exchange: Exchange, expectsContinue: boolean): Promise<void> {
   gate.hold();
   exchange.gate = gate;
   const work = run(exchange, gate, expectsContinue);
-  return gate.totalMs === undefined ? work : inTime(exchange, gate.totalMs, work);
+  // `run` has already chosen the route, or failed.
+  const { route } = exchange;
+  return route?.totalMs === undefined ? work : inTime(exchange, route, work);
 }
 
-async function inTime(exchange: Exchange, totalMs: number, work: Promise<void>): Promise<void> {
+async function inTime(exchange: Exchange, route: Route, work: Promise<void>): Promise<void> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     if (exchange.attempt) exchange.attempt.expire();
-    else reject(new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted: false }));
-  }, totalMs);
+    else reject(outOfTime(route, false));
+  }, route.totalMs);
   await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
@@ -139,17 +142,17 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   if (res.destroyed || exchange.error) throw new SidecarError('CALLER_ABORTED');
   // Only now: a caller with Expect: 100-continue must not upload a body that would be refused (RFC 9110 §10.1.1).
   if (expectsContinue) res.writeContinue();
+  exchange.idleMs = route.direct.idleMs;
   if (withBody) await receive(exchange, gate);
   exchange.forward = route.rewrite ? route.rewrite.request(forwarded) : forwarded;
   if (route.rewrite) exchange.added = route.rewrite.added(method, forwarded);
-  exchange.idleMs = gate.limits.idleMs;
   exchange.isForwarded = true;
   await forward(exchange, route, token);
 }
 
 async function receive(exchange: Exchange, { limits }: Gate): Promise<void> {
-  const { req, head, digest } = exchange;
-  exchange.body = await receiveBody(req, head, digest ? { ...limits, digest } : limits);
+  const { req, head, digest, idleMs } = exchange;
+  exchange.body = await receiveBody(req, head, { ...limits, idleMs, digest });
 }
 
 function readLine(req: IncomingMessage): RequestLine {

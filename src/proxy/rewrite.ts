@@ -1,9 +1,11 @@
 /**
- * Header changes of a route, beyond the general policy: locations that point to the API, cookies, idempotency keys.
+ * Header changes of a route, beyond the general policy: locations that point to the API, cookies, idempotency keys, headers
+ * that the route adds.
  * Everything else stays unchanged.
  */
 import { randomUUID } from 'node:crypto';
 import type { BaseUrl } from '../config/parsers.ts';
+import { createAddHeaders, type RouteHeaders } from './route-headers.ts';
 
 export interface RewriteOptions {
   /** Prefix of the route. */
@@ -12,6 +14,7 @@ export interface RewriteOptions {
   readonly rewriteLocation: boolean;
   readonly cookies: 'pass' | 'drop' | 'rewrite';
   readonly idempotency: 'off' | 'inject';
+  readonly headers: RouteHeaders;
 }
 
 export interface Rewrite {
@@ -44,9 +47,13 @@ export function createRewrite(options: RewriteOptions): Rewrite | undefined {
   }
   if (cookies === 'rewrite') changes.set('set-cookie', (value) => rewriteCookie(value, options));
   const changesResponses = cookies === 'drop' || changes.size > 0;
-  if (!changesResponses && idempotency === 'off') return undefined;
+  const addHeaders = createAddHeaders(options.headers);
+  if (!changesResponses && idempotency === 'off' && !addHeaders) return undefined;
   return {
-    request: (forward) => (cookies === 'drop' ? without(forward, 'cookie') : forward),
+    request(forward) {
+      const kept = cookies === 'drop' ? without(forward, 'cookie') : forward;
+      return addHeaders ? addHeaders(kept) : kept;
+    },
     added: (method, forward) =>
       idempotency === 'inject' && method === 'POST' && !hasKey(forward) ? ['Idempotency-Key', randomUUID()] : NONE,
     response(headers, callerOrigin) {

@@ -7,7 +7,7 @@ import { SidecarError } from '../core/errors.ts';
 import type { RouteMetrics } from '../core/metrics.ts';
 import { failureAt } from '../net/connection-errors.ts';
 import type { Direct } from '../net/egress.ts';
-import type { Place } from '../net/place.ts';
+import type { Place, ResponseStage } from '../net/place.ts';
 import type { Token, TokenKey } from '../oauth/token.ts';
 import type { RoutePattern } from './admission.ts';
 import type { Queue } from './queue.ts';
@@ -24,8 +24,10 @@ export interface RouteTokens {
 
 export interface Route extends RoutePattern {
   readonly dispatcher: Dispatcher;
-  /** For WebSockets. */
+  /** For WebSockets, with the time limits of this route. */
   readonly direct: Direct;
+  /** Time limit from a request's arrival to the end of its response, ms. */
+  readonly totalMs: number | undefined;
   /** Whether this error is of a connection that had carried a response before. */
   readonly wasReused: (error: Error) => boolean;
   /** Names the API in failure messages. */
@@ -44,8 +46,12 @@ export interface Route extends RoutePattern {
   readonly onReplay: (reason: 'unauthorized' | 'stale_connection') => void;
 }
 
-/** Returns the UPSTREAM_TIMEOUT of a call that has used up its time. @param started whether bytes may have been written */
-export function outOfTime({ place }: Route, started: boolean): SidecarError {
-  const failure = failureAt({ code: 'UND_ERR_HEADERS_TIMEOUT' }, place);
+/**
+ * Returns the UPSTREAM_TIMEOUT of a call that has used up its time.
+ * @param started whether bytes may have been written
+ * @param stage what was waited for; default: the end of the response
+ */
+export function outOfTime({ place }: Route, started: boolean, stage: ResponseStage = 'whole'): SidecarError {
+  const failure = failureAt({ code: 'UND_ERR_HEADERS_TIMEOUT' }, { ...place, stage });
   return new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted: started, failure });
 }

@@ -5,7 +5,7 @@
  */
 import { Agent, type ClientRequest, IncomingMessage, type InformationEvent } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Dispatcher } from 'undici';
+import { type Dispatcher, errors } from 'undici';
 import { SidecarError } from '../core/errors.ts';
 import type { Direct } from '../net/egress.ts';
 import { CallerDuplex } from './tunnel.ts';
@@ -186,7 +186,8 @@ class Offer implements Dispatcher.DispatchController {
   #expect(withinMs: number): void {
     clearTimeout(this.#deadline);
     if (this.#over) return;
-    const late = () => this.#fail(new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted: true }));
+    // As undici names them: from there on, both ways share their messages.
+    const late = () => this.#fail(this.#response ? new errors.BodyTimeoutError() : new errors.HeadersTimeoutError());
     this.#deadline = setTimeout(late, withinMs);
   }
 

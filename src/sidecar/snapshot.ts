@@ -40,6 +40,8 @@ export function describe({ reloader, history, scheduler, plane, auditor, log, fl
       upstream: route.upstream.origin + route.upstream.basePath,
       ...tokenKey(route, config),
       allow: route.allow,
+      headers: Object.entries(route.headers).map(([name, header]) => ({ name, ...header })),
+      timeoutsMs: route.timeouts,
       // A getter: probes take a snapshot every few seconds and do not need it.
       get history() {
         return history.route(route.path);

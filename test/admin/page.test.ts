@@ -333,7 +333,8 @@ function hostile(evil: string): StatusInput {
   const lastError = { code: evil, result: evil, at: NOW };
   const failure = { cause: evil, host: evil, message: evil, fix: evil };
   const error = { ...ERROR, route: evil, code: evil, method: evil, requestId: evil, idempotencyKey: evil, failure };
-  const evilRoute = { ...route(evil, evil), upstream: evil, scope: evil, allow: [evil] };
+  const headers = [{ name: evil, value: evil, override: true }];
+  const evilRoute = { ...route(evil, evil), upstream: evil, scope: evil, allow: [evil], headers };
   return input(
     {
       version: evil,

@@ -132,6 +132,8 @@ describe('admin/status', () => {
           upstream: origin,
           credential: 'default',
           scope: 'api',
+          headers: [],
+          timeoutsMs: {},
           verdict: { state: 'works', from: 'api', message: 'calls get responses' },
           last5m: { requests: 1, errors: 0, p50Ms: expect.any(Number), p99Ms: expect.any(Number) },
           last30m: { requests: [...Array(29).fill(0), 1], errors: Array(30).fill(0) },

@@ -28,6 +28,8 @@ const route = (path: string, upstream: string) => ({
   rewriteLocation: false,
   cookies: 'pass',
   limits: {},
+  timeouts: {},
+  headers: {},
 });
 
 const FILE = `

@@ -17,6 +17,7 @@ function rewriteOf(options: Partial<RewriteOptions> & { readonly base?: string }
     rewriteLocation: false,
     cookies: 'pass',
     idempotency: 'off',
+    headers: {},
     ...rest,
   });
   return rewrite ?? AS_THEY_ARE;

@@ -58,7 +58,7 @@ export function createGate({
   isMemoryShort,
   onForwarded,
 }: GateOptions): CountingGate {
-  const { limits, timeouts, callers } = settings.config;
+  const { limits, callers } = settings.config;
   const count = link.metrics.counterBy('caller_requests_total', 'caller', {});
   /** Names from certificates are no metric labels: the CA chooses them, so their number has no bound. */
   const labels = new Set(['anyone', ...settings.callerKeys.keys()]);
@@ -85,8 +85,7 @@ export function createGate({
       return entered;
     },
     audited: auditor ? (method) => auditor.begin(method) : () => false,
-    limits: { replayBytes: limits.replayBody, idleMs: timeouts.idle, maxBytes: limits.requestBody, onForwarded },
-    totalMs: timeouts.total,
+    limits: { replayBytes: limits.replayBody, maxBytes: limits.requestBody, onForwarded },
     ...createOccupancy(),
   };
 }

@@ -3,7 +3,7 @@ import type { LoadedConfig } from '../../config/load.ts';
 import type { Config, RouteConfig } from '../../config/schema.ts';
 import type { CallerMetrics } from '../../core/metrics.ts';
 import { createEgress, type Egress, type Outbound } from '../../net/egress.ts';
-import { placeOf } from '../../net/place.ts';
+import { placeOf, type ResponseLimits } from '../../net/place.ts';
 import { createQueue } from '../../proxy/queue.ts';
 import { createRewrite } from '../../proxy/rewrite.ts';
 import type { Route, RouteTokens } from '../../proxy/route.ts';
@@ -45,12 +45,13 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
   const list = settings.config.routes.map((route): Route => {
     const { dispatcher, direct, wasReused, isBusy } = egressFor(route, settings, egresses);
     const { path, upstream, allow, limits, replayOn401, upgrade } = route;
+    const { firstByte = timeouts.firstByte, idle = timeouts.idle, total = timeouts.total } = route.timeouts;
     return {
       ...{ path, basePath: upstream.basePath, allow, limits, replayOn401, upgrade },
-      ...{ dispatcher, direct, wasReused },
+      ...{ dispatcher, direct: { ...direct, firstByteMs: firstByte, idleMs: idle }, totalMs: total, wasReused },
       place: {
         ...placeOf({ base: upstream, owner: `route ${path}`, option: 'upstream' }, settings, timeouts.connect),
-        responseSeconds: timeouts.firstByte / 1000,
+        limits: responseLimits(route, timeouts),
       },
       tokens: tokensFor(route),
       metrics: metrics.forRoute(path),
@@ -66,6 +67,15 @@ export function createRoutes({ settings, tokensFor }: Serving, metrics: CallerMe
     upstreams: () => all().map(({ origin, egress }) => ({ origin, ...egress.stats() })),
     end: async (how) => void (await Promise.all(all().map(({ egress }) => egress[how]()))),
   };
+}
+
+/** For messages: each limit with the option that sets it. */
+function responseLimits({ path, timeouts: own }: RouteConfig, timeouts: Config['timeouts']): ResponseLimits {
+  const limit = (name: keyof typeof own) => {
+    const seconds = (own[name] ?? timeouts[name] ?? 0) / 1000;
+    return { seconds, option: own[name] === undefined ? `timeouts.${name}` : `timeouts.${name} of route ${path}` };
+  };
+  return { response: limit('firstByte'), body: limit('idle'), whole: limit('total') };
 }
 
 /** Routes to one origin share connections, unless they have their own TLS files. */
