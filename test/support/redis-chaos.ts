@@ -48,7 +48,7 @@ export interface FleetChaosOptions {
   readonly start: (places: ChaosPlaces, at: number) => Promise<ChaosMember | ChangingMember>;
 }
 
-const EVENTS = [
+const STRIKES = [
   'kill a member',
   'kill the store',
   'wipe the store',
@@ -57,9 +57,8 @@ const EVENTS = [
   'revoke all tokens',
   'change the fleet key',
 ] as const;
-type Event = (typeof EVENTS)[number] | 'rotate the secret';
-/** A rotation cannot begin for 30 s after these: not all members may be known. */
-const UNSETTLING: readonly Event[] = ['kill the store', 'wipe the store', 'change the fleet key'];
+type Strike = (typeof STRIKES)[number];
+type Event = Strike | 'rotate the secret';
 
 export interface FleetChaosTally {
   readonly calls: number;
@@ -95,13 +94,17 @@ const BETWEEN_REVOCATIONS_MS = 3000;
 const ARRIVED_MS = 1000;
 /** For members to find the store again: the longest pause of a connection is longer than it was away. */
 const CALM_MS = 8000;
-/** From the start, and from each rotation that has begun: then everything strikes, later only what lets the next one begin. */
-const UNSETTLED_MS = 8000;
+/** Which stop the next rotation from beginning, and for how long they strike after one has begun. */
+const UNSETTLING: readonly Strike[] = ['kill a member', 'kill the store', 'wipe the store'];
+const UNSETTLED_MS = 12_000;
 /** All members notice a changed configuration, even one that is just killed. */
 const NOTICED_MS = 60_000;
 /** The list of members is complete 30 s after the store was emptied; members look every 10 s, and seldom while it fails. */
 const SETTLED_MS = 120_000;
+/** For what has not struck yet when the time is over. */
+const MISSING_MS = 60_000;
 const ROTATE_PAUSE_MS = 2000;
+const LOOK_MS = 300;
 /** Share of the programs that are killed after they have begun a rotation. */
 const KILLED_ROTATIONS = 0.3;
 
@@ -115,10 +118,6 @@ export async function runFleetChaos({ seed, seconds, start }: FleetChaosOptions)
     ...{ fleet: store.fleet, sentinelPorts: store.sentinels.map(({ port }) => port) },
   };
   await using fleet = await openSlots((at) => start(places, at));
-  const struck = Object.fromEntries([...EVENTS, 'rotate the secret'].map((event) => [event, 0])) as Record<
-    Event,
-    number
-  >;
   const tally = createTally(bank);
   const changes = startChanges({ members: fleet.slots.map(({ member }) => member), iam, key, seed });
   let goesOn = true;
@@ -130,36 +129,58 @@ export async function runFleetChaos({ seed, seconds, start }: FleetChaosOptions)
       }
     }),
   );
-  const luck = chance(seed, 'events');
-  for (const end = Date.now() + seconds * 1000; Date.now() < end; await pause(luck.between(200, 900))) {
-    const event = luck.pick(EVENTS);
-    if (UNSETTLING.includes(event) && !changes.mayUnsettle()) continue;
-    if (await strike(event, { store, bank, fleet, changes, luck })) struck[event] += 1;
-  }
-  struck['rotate the secret'] = await changes.settle();
+  const struck = await strikeAll({ seed, seconds, around: { store, bank, fleet, changes } });
+  await Promise.all(fleet.slots.map((slot) => slot.url()));
+  await changes.settle();
   goesOn = false;
   await Promise.all(callers);
   const atTheEnd = await renewAtTheEnd(bank, fleet, tally);
   return { ...tally.result(), struck, wrong: await changes.wrong(), atTheEnd };
 }
 
-interface Struck {
+interface Around {
   readonly store: SentinelWorld;
   readonly bank: Bank;
   readonly fleet: Slots;
   readonly changes: Changes;
-  readonly luck: Chance;
+}
+
+interface StrikeOptions {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly around: Around;
+}
+
+/** Goes on until everything has struck, but not for long. @returns how often each has */
+async function strikeAll({ seed, seconds, around }: StrikeOptions): Promise<Record<Event, number>> {
+  const { changes } = around;
+  const luck = chance(seed, 'events');
+  const struck = Object.fromEntries([...STRIKES, 'rotate the secret'].map((event) => [event, 0])) as Record<
+    Event,
+    number
+  >;
+  const isMissing = () => changes.areMeant && Object.values(struck).includes(0);
+  const end = Date.now() + seconds * 1000;
+  let left: readonly Strike[] = [];
+  for (; Date.now() < end || (isMissing() && Date.now() < end + MISSING_MS); await pause(luck.between(200, 900))) {
+    // Each once in a random order, and then again, but for those that have to wait.
+    if (left.every(changes.putsOff)) left = STRIKES;
+    const event = luck.pick(left.filter((one) => !changes.putsOff(one)) as [Strike, ...Strike[]]);
+    left = left.filter((one) => one !== event);
+    if (await strike(event, around, luck)) struck[event] += 1;
+    struck['rotate the secret'] = changes.rotations();
+  }
+  return struck;
 }
 
 /** @returns whether it happened */
-async function strike(event: Event, { store, bank, fleet, changes, luck }: Struck): Promise<boolean> {
+async function strike(event: Strike, { store, bank, fleet, changes }: Around, luck: Chance): Promise<boolean> {
   if (event === 'revoke all tokens') return bank.revoke();
   if (event === 'change the fleet key') return changes.changeKey();
   if (event === 'fail the store over') return store.failOver();
-  if (event === 'kill a member') await luck.pick(fleet.slots as [Slot, ...Slot[]]).replace();
-  // A replica refuses it.
-  if (event === 'wipe the store') await Promise.all(store.servers.map((server) => server.ask('FLUSHALL')));
+  if (event === 'kill a member') return killOne(fleet, luck);
   const primary = await store.primary();
+  if (event === 'wipe the store') await primary.ask('FLUSHALL');
   if (event === 'kill the store') {
     await primary.kill();
     await pause(luck.between(0, 2000));
@@ -173,14 +194,26 @@ async function strike(event: Event, { store, bank, fleet, changes, luck }: Struc
   return true;
 }
 
+/** It starts again while others strike. @returns false while all are starting */
+function killOne({ slots }: Slots, luck: Chance): boolean {
+  const [first, ...others] = slots.filter((slot) => slot.isUp());
+  if (!first) return false;
+  void luck.pick([first, ...others]).replace();
+  return true;
+}
+
 /** Changes of the fleet's key and of the client's secret, beside the other strikes. */
 interface Changes {
-  /** Whether the next rotation may be put off. */
-  mayUnsettle(): boolean;
+  /** Whether the members can be changed. */
+  readonly areMeant: boolean;
+  /** Whether a strike has to wait, because no rotation could begin for 30 s after it: not all members would be known. */
+  putsOff(strike: Strike): boolean;
+  /** How many have begun. */
+  rotations(): number;
   /** Begins to change the key on all members. @returns false while it is being changed */
   changeKey(): boolean;
-  /** Resolves with the number of rotations that have begun, when the last one is over and all members have one secret. */
-  settle(): Promise<number>;
+  /** Ends them. Resolves when the last rotation is over and all members have one secret. */
+  settle(): Promise<void>;
   /** What was wrong at any moment, or is now. */
   wrong(): Promise<readonly string[]>;
 }
@@ -199,7 +232,8 @@ function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes
   const luck = chance(seed, 'changes');
   const secrets = { ...iam, members };
   const watch = watchSecrets(secrets, wrong);
-  let [goesOn, rotations, current, unsettledUntil] = [members.length > 0, 0, key, Date.now() + UNSETTLED_MS];
+  let [goesOn, rotations, current, unsettledUntil] = [members.length > 0, 0, key, 0];
+  let keyChanges = 0;
   let changing: Promise<void> | undefined;
   const rotate = async () => {
     for (; goesOn; await pause(ROTATE_PAUSE_MS)) {
@@ -214,21 +248,33 @@ function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes
   };
   const change = async () => {
     const next = newFleetKey();
+    const [before] = await keysOf(members);
+    const haveNext = async () => {
+      await pause(LOOK_MS);
+      const [shown, ...others] = await keysOf(members);
+      return others.length === 0 && shown !== undefined && shown !== before;
+    };
     for (const keys of [[next, current], [next]]) {
       for (const member of members) {
         member.useKeys(keys);
         await pause(luck.between(0, 1000));
       }
-      await until('all members have the new key', async () => (await keysOf(members)).size === 1, NOTICED_MS);
+      await until('all members have the new key', haveNext, NOTICED_MS);
       await pause(luck.between(0, 5000));
     }
     current = next;
   };
   const rotating = rotate();
   return {
-    mayUnsettle: () => Date.now() < unsettledUntil,
+    areMeant: members.length > 0,
+    rotations: () => rotations,
+    putsOff(one) {
+      if (one === 'change the fleet key') return rotations === keyChanges;
+      return members.length > 0 && UNSETTLING.includes(one) && Date.now() > unsettledUntil;
+    },
     changeKey() {
-      if (changing || members.length === 0) return false;
+      if (changing) return false;
+      keyChanges += 1;
       changing = change()
         .catch((error: unknown) => void wrong.add(String(error)))
         .finally(() => {
@@ -239,10 +285,9 @@ function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes
     async settle() {
       goesOn = false;
       await Promise.all([rotating, changing]);
-      if (members.length === 0) return rotations;
-      const isOver = () => haveOneSecret(secrets);
+      if (members.length === 0) return;
+      const isOver = () => pause(LOOK_MS).then(() => haveOneSecret(secrets));
       await until('all have one secret', isOver, SETTLED_MS).catch((error) => void wrong.add(String(error)));
-      return rotations;
     },
     async wrong() {
       watch.stop();
@@ -254,18 +299,10 @@ function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes
   };
 }
 
-/** Fingerprints of the members' first keys; one that does not respond just now counts as another one. */
-async function keysOf(members: readonly ChangingMember[]): Promise<Set<unknown>> {
-  return new Set(
-    await Promise.all(
-      members.map((member) =>
-        member.fingerprints().then(
-          ({ key }) => key,
-          (error: unknown) => error,
-        ),
-      ),
-    ),
-  );
+/** Different ones of the members' first keys, by fingerprint; undefined for one that does not respond just now. */
+async function keysOf(members: readonly ChangingMember[]): Promise<Set<string | undefined>> {
+  const shown = await Promise.allSettled(members.map((member) => member.fingerprints()));
+  return new Set(shown.map((one) => (one.status === 'fulfilled' ? one.value.key : undefined)));
 }
 
 /** Every member is called at once with a revoked token that it shares with the others. */
@@ -359,6 +396,7 @@ interface Slot {
   url(): Promise<string>;
   /** How often it has been killed. */
   kills(): number;
+  isUp(): boolean;
   /** Kills it and starts it again; resolves when it is there. */
   replace(): Promise<void>;
 }
@@ -373,13 +411,21 @@ async function openSlots(start: (at: number) => Promise<ChaosMember>): Promise<S
     const member = stack.use(await start(at));
     let running = Promise.resolve();
     let kills = 0;
+    let isUp = true;
     return {
       member,
+      isUp: () => isUp,
       url: () => running.then(() => member.url),
       kills: () => kills,
       replace() {
         kills += 1;
-        running = member.kill().then(() => member.restart());
+        isUp = false;
+        const restart = async () => {
+          await member.kill();
+          await member.restart();
+          isUp = true;
+        };
+        running = restart();
         return running;
       },
     };

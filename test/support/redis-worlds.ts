@@ -1,5 +1,6 @@
 /** Stores of several servers: a primary with a replica and three sentinels, and a cluster of three nodes. */
 import { execFile } from 'node:child_process';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe } from 'vitest';
 import { createAuthority } from './certificates.ts';
@@ -32,6 +33,7 @@ const DOWN_MS = 1000;
 const CREATE_MS = 30_000;
 /** For which the sentinels try one failover, and some. */
 const FAILOVER_MS = 10_000;
+const LOOK_MS = 50;
 
 /** Resolves when the sentinels agree on the primary and know its replica. */
 export async function startSentinels(secure: boolean): Promise<SentinelWorld> {
@@ -69,7 +71,7 @@ export async function startSentinels(secure: boolean): Promise<SentinelWorld> {
     async failOver() {
       const before = await current();
       if ((await sentinel.ask('SENTINEL', 'FAILOVER', 'main')) !== 'OK') return false;
-      const isOver = async () => (await current()) !== before;
+      const isOver = () => pause(LOOK_MS).then(async () => (await current()) !== before);
       return until('the replica is promoted', isOver, FAILOVER_MS).then(
         () => true,
         () => false,
