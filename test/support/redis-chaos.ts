@@ -331,13 +331,15 @@ async function startBank(aritma: string): Promise<Bank> {
   const executed = new Map<string, number>();
   /** Epoch ms of their expiry. */
   const valid = new Map<string, number>();
-  const counts = { tokenRequests: 0, expired: 0, revocations: 0, revokedAt: 0, issuedAt: 0 };
+  const counts = { tokenRequests: 0, openTokenRequests: 0, expired: 0, revocations: 0, revokedAt: 0, issuedAt: 0 };
   const server = createServer(async (req, res) => {
     const body = Buffer.concat(await req.toArray());
     if (req.url === '/connect/token') {
       counts.tokenRequests += 1;
+      counts.openTokenRequests += 1;
       const { status, text } = await requestToken(aritma, req.headers, body);
       await pause(TOKEN_MS);
+      counts.openTokenRequests -= 1;
       counts.issuedAt = Date.now();
       const token: unknown = (JSON.parse(text) as Record<string, unknown>)['access_token'];
       if (token !== undefined) valid.set(`Bearer ${token}`, counts.issuedAt + LIFETIME_S * 1000);
@@ -366,6 +368,8 @@ async function startBank(aritma: string): Promise<Bank> {
     revocations: () => counts.revocations,
     revoke() {
       const now = Date.now();
+      // Its token would replace the revoked one without a request.
+      if (counts.openTokenRequests > 0) return false;
       if (now - counts.revokedAt < BETWEEN_REVOCATIONS_MS || now - counts.issuedAt < ARRIVED_MS) return false;
       counts.revokedAt = now;
       counts.revocations += 1;
