@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { newFleetKey } from './redis-member.ts';
 import { type SentinelWorld, startSentinels } from './redis-worlds.ts';
-import { haveOneSecret, tryToRotate, watchSecrets } from './rotation-chaos.ts';
+import { haveOneSecret, haveSameSecret, tryToRotate, watchSecrets } from './rotation-chaos.ts';
 import { type RotationIam, type RotationMember, startRotationIam } from './rotation-fleet.ts';
 import { type Chance, chance } from './seeded.ts';
 import { until } from './until.ts';
@@ -101,6 +101,8 @@ const UNSETTLED_MS = 12_000;
 const NOTICED_MS = 60_000;
 /** The list of members is complete 30 s after the store was emptied; members look every 10 s, and seldom while it fails. */
 const SETTLED_MS = 120_000;
+/** A run that is no longer does not wait until the secret before the last one is deleted, which takes a minute. */
+const SHORT_S = 60;
 /** For what has not struck yet when the time is over. */
 const MISSING_MS = 60_000;
 const ROTATE_PAUSE_MS = 2000;
@@ -131,7 +133,8 @@ export async function runFleetChaos({ seed, seconds, start }: FleetChaosOptions)
   );
   const struck = await strikeAll({ seed, seconds, around: { store, bank, fleet, changes } });
   await Promise.all(fleet.slots.map((slot) => slot.url()));
-  await changes.settle();
+  await pause(CALM_MS);
+  await changes.settle(seconds > SHORT_S ? haveOneSecret : haveSameSecret);
   goesOn = false;
   await Promise.all(callers);
   const atTheEnd = await renewAtTheEnd(bank, fleet, tally);
@@ -212,8 +215,8 @@ interface Changes {
   rotations(): number;
   /** Begins to change the key on all members. @returns false while it is being changed */
   changeKey(): boolean;
-  /** Ends them. Resolves when the last rotation is over and all members have one secret. */
-  settle(): Promise<void>;
+  /** Begins no further ones. Resolves when that is so, and all members use the store. */
+  settle(areSettled: typeof haveOneSecret): Promise<void>;
   /** What was wrong at any moment, or is now. */
   wrong(): Promise<readonly string[]>;
 }
@@ -273,7 +276,7 @@ function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes
       return members.length > 0 && UNSETTLING.includes(one) && Date.now() > unsettledUntil;
     },
     changeKey() {
-      if (changing) return false;
+      if (changing !== undefined) return false;
       keyChanges += 1;
       changing = change()
         .catch((error: unknown) => void wrong.add(String(error)))
@@ -282,16 +285,20 @@ function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes
         });
       return true;
     },
-    async settle() {
+    async settle(areSettled) {
       goesOn = false;
       await Promise.all([rotating, changing]);
       if (members.length === 0) return;
-      const isOver = () => pause(LOOK_MS).then(() => haveOneSecret(secrets));
+      const isOver = async () => {
+        await pause(LOOK_MS);
+        const views = await Promise.all(members.map((member) => member.view()));
+        return views.every(({ isUp }) => isUp) && (await areSettled(secrets));
+      };
       await until('all have one secret', isOver, SETTLED_MS).catch((error) => void wrong.add(String(error)));
     },
     async wrong() {
       watch.stop();
-      const shown = await Promise.all(members.map((member) => member.fingerprints()));
+      const shown = await Promise.all(members.map((member) => member.view()));
       const different = new Set(shown.map((one) => JSON.stringify(one)));
       if (different.size > 1) wrong.add(`members differ: ${[...different].join(' ')}`);
       return [...wrong];
@@ -301,13 +308,12 @@ function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes
 
 /** Different ones of the members' first keys, by fingerprint; undefined for one that does not respond just now. */
 async function keysOf(members: readonly ChangingMember[]): Promise<Set<string | undefined>> {
-  const shown = await Promise.allSettled(members.map((member) => member.fingerprints()));
+  const shown = await Promise.allSettled(members.map((member) => member.view()));
   return new Set(shown.map((one) => (one.status === 'fulfilled' ? one.value.key : undefined)));
 }
 
 /** Every member is called at once with a revoked token that it shares with the others. */
 async function renewAtTheEnd(bank: Bank, fleet: Slots, tally: ReturnType<typeof createTally>): Promise<number> {
-  await pause(CALM_MS);
   await until('the last token has arrived', () => bank.revoke());
   await Promise.all(fleet.slots.map((slot, at) => tally.call(slot, `before-the-end-${at}`)));
   await until('the last token has arrived', () => bank.revoke());

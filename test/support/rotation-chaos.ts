@@ -95,8 +95,13 @@ async function strike(what: Strike, { fleet, member, luck }: Struck): Promise<vo
 
 /** Whether the client has one secret, which works and is in all files. */
 export async function haveOneSecret(fleet: SecretsOfFleet): Promise<boolean> {
+  return (await haveSameSecret(fleet)) && (await fleet.secretsAtIam()).length === 1;
+}
+
+/** The same, but the client may still have the one before. */
+export async function haveSameSecret(fleet: SecretsOfFleet): Promise<boolean> {
   const [value = '', ...others] = new Set(fleet.members.map((member) => member.secret()));
-  return others.length === 0 && (await fleet.secretsAtIam()).length === 1 && (await fleet.accepts(value));
+  return others.length === 0 && (await fleet.accepts(value));
 }
 
 type SecretsOfFleet = Pick<RotationFleet, 'members' | 'accepts' | 'secretsAtIam'>;

@@ -19,8 +19,8 @@ export interface RotationMember {
   readonly secretFile: string;
   /** Value in its file. */
   secret(): string;
-  /** Key and client secrets that it uses, by fingerprint, as it shows them to operators. */
-  fingerprints(): Promise<FleetFingerprints>;
+  /** As it shows it to operators. */
+  view(): Promise<MemberView>;
   /** Makes it request a new token; resolves with the status of the response. */
   refresh(): Promise<number>;
   /** All that it has logged since its last start. */
@@ -39,7 +39,10 @@ export interface RotationMember {
   startRotate(...flags: readonly string[]): Running;
 }
 
-export interface FleetFingerprints {
+export interface MemberView {
+  /** Whether it can use the store. */
+  readonly isUp: boolean;
+  /** Fingerprints of the first key and of the client secrets. */
   readonly key: string;
   readonly secrets: readonly string[];
 }
@@ -184,11 +187,15 @@ export async function startRotationMember(at: number, around: Surroundings): Pro
     },
     relay,
     secretFile: file,
-    async fingerprints() {
+    async view() {
       const response = await fetch(`${addresses.adminUrl}/status`, { headers: { accept: 'application/json' } });
       const { fleet, credentials } = (await response.json()) as StatusOfMember;
       const secrets = credentials.find(({ name }) => name === 'default')?.secrets ?? [];
-      return { key: fleet?.keyId ?? '', secrets: secrets.map(({ fingerprint }) => fingerprint) };
+      return {
+        isUp: fleet?.up ?? false,
+        key: fleet?.keyId ?? '',
+        secrets: secrets.map(({ fingerprint }) => fingerprint),
+      };
     },
     refresh: async () => (await fetch(`${addresses.adminUrl}/token/refresh`, { method: 'POST' })).status,
     secret: () => readFileSync(file, 'utf8').trim(),
@@ -211,7 +218,7 @@ export async function startRotationMember(at: number, around: Surroundings): Pro
 }
 
 interface StatusOfMember {
-  readonly fleet?: { readonly keyId: string };
+  readonly fleet?: { readonly up: boolean; readonly keyId: string };
   readonly credentials: readonly {
     readonly name: string;
     readonly secrets: readonly { readonly fingerprint: string }[];

@@ -17,7 +17,7 @@ import { describeWithRedis } from '../support/redis-worlds.ts';
 import { FLEET_CLIENT, startRotationMember } from '../support/rotation-fleet.ts';
 
 const SEED = Number(process.env['CHAOS_SEED'] ?? 20_260_702);
-const SECONDS = Number(process.env['FLEET_CHAOS_SECONDS'] ?? 45);
+const SECONDS = Number(process.env['FLEET_CHAOS_SECONDS'] ?? 30);
 const LIMIT_MS = (SECONDS + 300) * 1000;
 const NAIVE = new URL('../support/redis-naive-member.ts', import.meta.url).pathname;
 
