@@ -43,7 +43,7 @@ export interface CliOptions {
 /** Starts the program; disposing kills it if it still runs. */
 export function start(args: readonly string[], options: CliOptions = {}): Running {
   const { env = {}, cwd = '/', stdout, limitMs = LIMIT_MS, program, user } = options;
-  const [command = '', ...first] = program ?? [process.execPath, MAIN];
+  const [command = '', ...first] = program ?? [process.execPath, process.env['TEST_PROGRAM'] ?? MAIN];
   const child = spawn(command, [...first, ...args], {
     env: program ? { ...env } : { ...COMPILED, ...env },
     cwd,

@@ -1,36 +1,64 @@
 /**
- * Payments through three members of a fleet while members and their store are killed, the store is frozen and wiped, and
- * tokens are revoked. What callers were told is compared with what the API has executed.
+ * Payments through three members of a fleet while members and their store are killed, the store is frozen, wiped and fails over
+ * to its replica, tokens are revoked, and the fleet's key and the client's secret are changed. What callers were told is
+ * compared with what the API has executed.
  */
 import { once } from 'node:events';
-import { Agent, createServer, request } from 'node:http';
+import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type RedisServer, startRedis } from './redis-server.ts';
+import { newFleetKey } from './redis-member.ts';
+import { type SentinelWorld, startSentinels } from './redis-worlds.ts';
+import { haveOneSecret, haveSameSecret, tryToRotate, watchSecrets } from './rotation-chaos.ts';
+import { type RotationIam, type RotationMember, startRotationIam } from './rotation-fleet.ts';
 import { type Chance, chance } from './seeded.ts';
 import { until } from './until.ts';
 
-export interface ChaosMember {
-  readonly port: number;
+export interface ChaosMember extends AsyncDisposable {
+  /** Where callers pay. */
+  readonly url: string;
   /** SIGKILL. */
   kill(): Promise<void>;
+  /** Resolves when it serves again. */
+  restart(): Promise<void>;
+}
+
+/** One whose key and secret can be changed. */
+export interface ChangingMember extends ChaosMember, RotationMember {
+  /** Has it read its configuration again, with these keys. @param keys the first one seals */
+  useKeys(keys: readonly string[]): void;
 }
 
 export interface ChaosPlaces {
+  readonly aritma: string;
   /** Origin of the API, and the token endpoint. */
   readonly upstream: string;
   readonly tokenEndpoint: string;
-  readonly storePort: number;
+  /** Value of `fleet` in the configuration of a member, without keys. */
+  readonly fleet: Readonly<Record<string, unknown>>;
+  readonly sentinelPorts: readonly number[];
+  /** A key of the fleet. */
+  readonly key: string;
 }
 
 export interface FleetChaosOptions {
   readonly seed: number;
   readonly seconds: number;
-  readonly start: (places: ChaosPlaces) => Promise<ChaosMember>;
+  /** @param at its number, from 0 */
+  readonly start: (places: ChaosPlaces, at: number) => Promise<ChaosMember | ChangingMember>;
 }
 
-const EVENTS = ['kill a member', 'kill the store', 'wipe the store', 'freeze the store', 'revoke all tokens'] as const;
-type Event = (typeof EVENTS)[number];
+const STRIKES = [
+  'kill a member',
+  'kill the store',
+  'wipe the store',
+  'freeze the store',
+  'fail the store over',
+  'revoke all tokens',
+  'change the fleet key',
+] as const;
+type Strike = (typeof STRIKES)[number];
+type Event = Strike | 'rotate the secret';
 
 export interface FleetChaosTally {
   readonly calls: number;
@@ -48,6 +76,8 @@ export interface FleetChaosTally {
   readonly tokenRequests: number;
   readonly longestMs: number;
   readonly struck: Readonly<Record<Event, number>>;
+  /** What was wrong with keys and secrets at any moment, or at the end. */
+  readonly wrong: readonly string[];
   /** Token requests for the last revoked token, when everything runs again. */
   readonly atTheEnd: number;
 }
@@ -64,15 +94,34 @@ const BETWEEN_REVOCATIONS_MS = 3000;
 const ARRIVED_MS = 1000;
 /** For members to find the store again: the longest pause of a connection is longer than it was away. */
 const CALM_MS = 8000;
+/** Which stop the next rotation from beginning, and for how long they strike after one has begun. */
+const UNSETTLING: readonly Strike[] = ['kill a member', 'kill the store', 'wipe the store'];
+const UNSETTLED_MS = 12_000;
+/** All members notice a changed configuration, even one that is just killed. */
+const NOTICED_MS = 60_000;
+/** The list of members is complete 30 s after the store was emptied; members look every 10 s, and seldom while it fails. */
+const SETTLED_MS = 120_000;
+/** A run that is no longer does not wait until the secret before the last one is deleted, which takes a minute. */
+const SHORT_S = 60;
+/** For what has not struck yet when the time is over. */
+const MISSING_MS = 60_000;
+const ROTATE_PAUSE_MS = 2000;
+const LOOK_MS = 300;
+/** Share of the programs that are killed after they have begun a rotation. */
+const KILLED_ROTATIONS = 0.3;
 
 export async function runFleetChaos({ seed, seconds, start }: FleetChaosOptions): Promise<FleetChaosTally> {
-  await using store = await startRedis();
-  await using bank = await startBank();
-  const places = { upstream: bank.origin, tokenEndpoint: `${bank.origin}/token`, storePort: store.port };
-  await using fleet = await openSlots(() => start(places));
-  const luck = chance(seed, 'events');
-  const struck = Object.fromEntries(EVENTS.map((event) => [event, 0])) as Record<Event, number>;
+  await using store = await startSentinels(false);
+  await using iam = await startRotationIam(LIFETIME_S);
+  await using bank = await startBank(iam.aritma);
+  const key = newFleetKey();
+  const places = {
+    ...{ aritma: iam.aritma, upstream: bank.origin, tokenEndpoint: `${bank.origin}/connect/token`, key },
+    ...{ fleet: store.fleet, sentinelPorts: store.sentinels.map(({ port }) => port) },
+  };
+  await using fleet = await openSlots((at) => start(places, at));
   const tally = createTally(bank);
+  const changes = startChanges({ members: fleet.slots.map(({ member }) => member), iam, key, seed });
   let goesOn = true;
   const callers = fleet.slots.flatMap((slot, member) =>
     Array.from({ length: CALLERS_EACH }, async (_, caller) => {
@@ -82,43 +131,189 @@ export async function runFleetChaos({ seed, seconds, start }: FleetChaosOptions)
       }
     }),
   );
-  for (const end = Date.now() + seconds * 1000; Date.now() < end; await pause(luck.between(200, 900))) {
-    const event = luck.pick(EVENTS);
-    if (await strike(event, { store, bank, fleet, luck })) struck[event] += 1;
-  }
+  const struck = await strikeAll({ seed, seconds, around: { store, bank, fleet, changes } });
+  await Promise.all(fleet.slots.map((slot) => slot.url()));
+  await pause(CALM_MS);
+  await changes.settle(seconds > SHORT_S ? haveOneSecret : haveSameSecret);
   goesOn = false;
   await Promise.all(callers);
-  return { ...tally.result(), struck, atTheEnd: await renewAtTheEnd(bank, fleet, tally) };
+  const atTheEnd = await renewAtTheEnd(bank, fleet, tally);
+  return { ...tally.result(), struck, wrong: await changes.wrong(), atTheEnd };
 }
 
-interface Struck {
-  readonly store: RedisServer;
+interface Around {
+  readonly store: SentinelWorld;
   readonly bank: Bank;
   readonly fleet: Slots;
-  readonly luck: Chance;
+  readonly changes: Changes;
+}
+
+interface StrikeOptions {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly around: Around;
+}
+
+/** Goes on until everything has struck, but not for long. @returns how often each has */
+async function strikeAll({ seed, seconds, around }: StrikeOptions): Promise<Record<Event, number>> {
+  const { changes } = around;
+  const luck = chance(seed, 'events');
+  const struck = Object.fromEntries([...STRIKES, 'rotate the secret'].map((event) => [event, 0])) as Record<
+    Event,
+    number
+  >;
+  const isMissing = () => changes.areMeant && Object.values(struck).includes(0);
+  const end = Date.now() + seconds * 1000;
+  let left: readonly Strike[] = [];
+  for (; Date.now() < end || (isMissing() && Date.now() < end + MISSING_MS); await pause(luck.between(200, 900))) {
+    // Each once in a random order, and then again, but for those that have to wait.
+    if (left.every(changes.putsOff)) left = STRIKES;
+    const event = luck.pick(left.filter((one) => !changes.putsOff(one)) as [Strike, ...Strike[]]);
+    left = left.filter((one) => one !== event);
+    if (await strike(event, around, luck)) struck[event] += 1;
+    struck['rotate the secret'] = changes.rotations();
+  }
+  return struck;
 }
 
 /** @returns whether it happened */
-async function strike(event: Event, { store, bank, fleet, luck }: Struck): Promise<boolean> {
+async function strike(event: Strike, { store, bank, fleet, changes }: Around, luck: Chance): Promise<boolean> {
   if (event === 'revoke all tokens') return bank.revoke();
-  if (event === 'kill a member') await luck.pick(fleet.slots as [Slot, ...Slot[]]).replace();
-  if (event === 'wipe the store') await store.ask('FLUSHALL');
+  if (event === 'change the fleet key') return changes.changeKey();
+  if (event === 'fail the store over') return store.failOver();
+  if (event === 'kill a member') return killOne(fleet, luck);
+  const primary = await store.primary();
+  if (event === 'wipe the store') await primary.ask('FLUSHALL');
   if (event === 'kill the store') {
-    await store.kill();
+    await primary.kill();
     await pause(luck.between(0, 2000));
-    await store.restart();
+    await primary.restart();
   }
   if (event === 'freeze the store') {
-    store.freeze();
+    primary.freeze();
     await pause(luck.between(100, 2500));
-    store.thaw();
+    primary.thaw();
   }
   return true;
 }
 
+/** It starts again while others strike. @returns false while all are starting */
+function killOne({ slots }: Slots, luck: Chance): boolean {
+  const [first, ...others] = slots.filter((slot) => slot.isUp());
+  if (!first) return false;
+  void luck.pick([first, ...others]).replace();
+  return true;
+}
+
+/** Changes of the fleet's key and of the client's secret, beside the other strikes. */
+interface Changes {
+  /** Whether the members can be changed. */
+  readonly areMeant: boolean;
+  /** Whether a strike has to wait, because no rotation could begin for 30 s after it: not all members would be known. */
+  putsOff(strike: Strike): boolean;
+  /** How many have begun. */
+  rotations(): number;
+  /** Begins to change the key on all members. @returns false while it is being changed */
+  changeKey(): boolean;
+  /** Begins no further ones. Resolves when that is so, and all members use the store. */
+  settle(areSettled: typeof haveOneSecret): Promise<void>;
+  /** What was wrong at any moment, or is now. */
+  wrong(): Promise<readonly string[]>;
+}
+
+interface ChangesOptions {
+  readonly members: readonly ChaosMember[];
+  readonly iam: RotationIam;
+  readonly key: string;
+  readonly seed: number;
+}
+
+/** Rotates the secret again and again, as a timer would. Does nothing when the members cannot be changed. */
+function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes {
+  const members = all.filter((member): member is ChangingMember => 'useKeys' in member);
+  const wrong = new Set<string>();
+  const luck = chance(seed, 'changes');
+  const secrets = { ...iam, members };
+  const watch = watchSecrets(secrets, wrong);
+  let [goesOn, rotations, current, unsettledUntil] = [members.length > 0, 0, key, 0];
+  let keyChanges = 0;
+  let changing: Promise<void> | undefined;
+  const rotate = async () => {
+    for (; goesOn; await pause(ROTATE_PAUSE_MS)) {
+      await tryToRotate(luck.pick(members as [ChangingMember, ...ChangingMember[]]), async (kill) => {
+        rotations += 1;
+        unsettledUntil = Date.now() + UNSETTLED_MS;
+        if (!luck.happens(KILLED_ROTATIONS)) return;
+        await pause(luck.between(0, 2000));
+        kill();
+      });
+    }
+  };
+  const change = async () => {
+    const next = newFleetKey();
+    const [before] = await keysOf(members);
+    const haveNext = async () => {
+      await pause(LOOK_MS);
+      const [shown, ...others] = await keysOf(members);
+      return others.length === 0 && shown !== undefined && shown !== before;
+    };
+    for (const keys of [[next, current], [next]]) {
+      for (const member of members) {
+        member.useKeys(keys);
+        await pause(luck.between(0, 1000));
+      }
+      await until('all members have the new key', haveNext, NOTICED_MS);
+      await pause(luck.between(0, 5000));
+    }
+    current = next;
+  };
+  const rotating = rotate();
+  return {
+    areMeant: members.length > 0,
+    rotations: () => rotations,
+    putsOff(one) {
+      if (one === 'change the fleet key') return rotations === keyChanges;
+      return members.length > 0 && UNSETTLING.includes(one) && Date.now() > unsettledUntil;
+    },
+    changeKey() {
+      if (changing !== undefined) return false;
+      keyChanges += 1;
+      changing = change()
+        .catch((error: unknown) => void wrong.add(String(error)))
+        .finally(() => {
+          changing = undefined;
+        });
+      return true;
+    },
+    async settle(areSettled) {
+      goesOn = false;
+      await Promise.all([rotating, changing]);
+      if (members.length === 0) return;
+      const isOver = async () => {
+        await pause(LOOK_MS);
+        const views = await Promise.all(members.map((member) => member.view()));
+        return views.every(({ isUp }) => isUp) && (await areSettled(secrets));
+      };
+      await until('all have one secret', isOver, SETTLED_MS).catch((error) => void wrong.add(String(error)));
+    },
+    async wrong() {
+      watch.stop();
+      const shown = await Promise.all(members.map((member) => member.view()));
+      const different = new Set(shown.map((one) => JSON.stringify(one)));
+      if (different.size > 1) wrong.add(`members differ: ${[...different].join(' ')}`);
+      return [...wrong];
+    },
+  };
+}
+
+/** Different ones of the members' first keys, by fingerprint; undefined for one that does not respond just now. */
+async function keysOf(members: readonly ChangingMember[]): Promise<Set<string | undefined>> {
+  const shown = await Promise.allSettled(members.map((member) => member.view()));
+  return new Set(shown.map((one) => (one.status === 'fulfilled' ? one.value.key : undefined)));
+}
+
 /** Every member is called at once with a revoked token that it shares with the others. */
 async function renewAtTheEnd(bank: Bank, fleet: Slots, tally: ReturnType<typeof createTally>): Promise<number> {
-  await pause(CALM_MS);
   await until('the last token has arrived', () => bank.revoke());
   await Promise.all(fleet.slots.map((slot, at) => tally.call(slot, `before-the-end-${at}`)));
   await until('the last token has arrived', () => bank.revoke());
@@ -137,22 +332,24 @@ interface Bank extends AsyncDisposable {
   revoke(): boolean;
 }
 
-/** Token endpoint and API in one. */
-async function startBank(): Promise<Bank> {
+/** An API, and its identity server in front of an emulator. */
+async function startBank(aritma: string): Promise<Bank> {
   const executed = new Map<string, number>();
   /** Epoch ms of their expiry. */
   const valid = new Map<string, number>();
-  const counts = { tokenRequests: 0, expired: 0, revocations: 0, revokedAt: 0, issuedAt: 0 };
+  const counts = { tokenRequests: 0, openTokenRequests: 0, expired: 0, revocations: 0, revokedAt: 0, issuedAt: 0 };
   const server = createServer(async (req, res) => {
-    for await (const _ of req);
-    if (req.url === '/token') {
+    const body = Buffer.concat(await req.toArray());
+    if (req.url === '/connect/token') {
       counts.tokenRequests += 1;
-      const token = `token-${counts.tokenRequests}`;
+      counts.openTokenRequests += 1;
+      const { status, text } = await requestToken(aritma, req.headers, body);
       await pause(TOKEN_MS);
+      counts.openTokenRequests -= 1;
       counts.issuedAt = Date.now();
-      valid.set(`Bearer ${token}`, counts.issuedAt + LIFETIME_S * 1000);
-      const body = { access_token: token, token_type: 'Bearer', expires_in: LIFETIME_S, scope: 'api' };
-      res.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+      const token: unknown = (JSON.parse(text) as Record<string, unknown>)['access_token'];
+      if (token !== undefined) valid.set(`Bearer ${token}`, counts.issuedAt + LIFETIME_S * 1000);
+      res.writeHead(status, { 'Content-Type': 'application/json' }).end(text);
       return;
     }
     const expiresAt = valid.get(req.headers.authorization ?? '') ?? 0;
@@ -162,6 +359,7 @@ async function startBank(): Promise<Bank> {
       res.writeHead(401, { 'WWW-Authenticate': 'Bearer error="invalid_token"' }).end();
       return;
     }
+    if (req.method === 'GET') return void res.writeHead(200).end('{}');
     const id = String(req.headers['x-payment']);
     executed.set(id, (executed.get(id) ?? 0) + 1);
     res.writeHead(201).end('{}');
@@ -176,6 +374,8 @@ async function startBank(): Promise<Bank> {
     revocations: () => counts.revocations,
     revoke() {
       const now = Date.now();
+      // Its token would replace the revoked one without a request.
+      if (counts.openTokenRequests > 0) return false;
       if (now - counts.revokedAt < BETWEEN_REVOCATIONS_MS || now - counts.issuedAt < ARRIVED_MS) return false;
       counts.revokedAt = now;
       counts.revocations += 1;
@@ -190,12 +390,24 @@ async function startBank(): Promise<Bank> {
   };
 }
 
+async function requestToken(
+  aritma: string,
+  { authorization, 'content-type': type = '' }: IncomingHttpHeaders,
+  body: Buffer,
+) {
+  const headers = { 'content-type': type, ...(authorization !== undefined && { authorization }) };
+  const response = await fetch(`${aritma}/connect/token`, { method: 'POST', headers, body });
+  return { status: response.status, text: await response.text() };
+}
+
 interface Slot {
-  /** Waits for the next one while there is none. */
-  member(): Promise<ChaosMember>;
-  /** How many have been killed. */
+  readonly member: ChaosMember;
+  /** Resolves with the place for payments, when it has been started again. */
+  url(): Promise<string>;
+  /** How often it has been killed. */
   kills(): number;
-  /** Kills the member and starts another one in its place; resolves when it is there. */
+  isUp(): boolean;
+  /** Kills it and starts it again; resolves when it is there. */
   replace(): Promise<void>;
 }
 
@@ -203,36 +415,34 @@ interface Slots extends AsyncDisposable {
   readonly slots: readonly Slot[];
 }
 
-async function openSlots(start: () => Promise<ChaosMember>): Promise<Slots> {
-  const running = new Set<ChaosMember>();
-  const startOne = async () => {
-    const member = await start();
-    running.add(member);
-    return member;
-  };
-  const open = async (): Promise<Slot> => {
-    let current = Promise.resolve(await startOne());
+async function openSlots(start: (at: number) => Promise<ChaosMember>): Promise<Slots> {
+  await using stack = new AsyncDisposableStack();
+  const open = async (at: number): Promise<Slot> => {
+    const member = stack.use(await start(at));
+    let running = Promise.resolve();
     let kills = 0;
+    let isUp = true;
     return {
-      member: () => current,
+      member,
+      isUp: () => isUp,
+      url: () => running.then(() => member.url),
       kills: () => kills,
-      async replace() {
-        const old = await current;
+      replace() {
         kills += 1;
-        current = old.kill().then(startOne);
-        running.delete(old);
-        await current;
+        isUp = false;
+        const restart = async () => {
+          await member.kill();
+          await member.restart();
+          isUp = true;
+        };
+        running = restart();
+        return running;
       },
     };
   };
-  const killAll = () => Promise.all([...running].map((member) => member.kill()));
-  try {
-    const slots = await Promise.all(Array.from({ length: MEMBERS }, open));
-    return { slots, [Symbol.asyncDispose]: async () => void (await killAll()) };
-  } catch (error) {
-    await killAll();
-    throw error;
-  }
+  const slots = await Promise.all(Array.from({ length: MEMBERS }, (_, at) => open(at)));
+  const ended = stack.move();
+  return { slots, [Symbol.asyncDispose]: () => ended.disposeAsync() };
 }
 
 function createTally(bank: Bank) {
@@ -241,10 +451,10 @@ function createTally(bank: Bank) {
   let [excused, longestMs] = [0, 0];
   return {
     async call(slot: Slot, id: string): Promise<void> {
-      const { port } = await slot.member();
+      const url = await slot.url();
       const before = [slot.kills(), bank.revocations()] as const;
       const startedAt = Date.now();
-      const outcome = await pay(port, id);
+      const outcome = await pay(url, id);
       longestMs = Math.max(longestMs, Date.now() - startedAt);
       told.set(id, outcome);
       const isExcused = slot.kills() > before[0] || bank.revocations() > before[1] + 1;
@@ -266,12 +476,11 @@ function createTally(bank: Bank) {
 }
 
 /** Resolves with the status and the sidecar's error code, or the error of the connection. */
-function pay(port: number, id: string): Promise<string> {
+function pay(url: string, id: string): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const headers = { 'x-payment': id, 'content-type': 'application/json' };
-  const options = { host: '127.0.0.1', port, path: '/api/payments', method: 'POST', headers };
   const agent = new Agent();
-  const req = request({ ...options, agent, timeout: DEADLINE_MS }, (res) => {
+  const req = request(url, { method: 'POST', headers, agent, timeout: DEADLINE_MS }, (res) => {
     const code = res.headers['x-sidecar-error'];
     res.resume().on('end', () => resolve(code === undefined ? String(res.statusCode) : `${res.statusCode} ${code}`));
     res.on('error', (error) => resolve(error.message));

@@ -1,18 +1,21 @@
 /**
  * The control for members of a fleet: a proxy whose token is in a shared cache, as written in an afternoon. It needs the
- * cache for every request, and passes a 401 on. Arguments: upstream, token endpoint, port of the store.
+ * cache for every request, and passes a 401 on. Arguments: upstream, token endpoint, client, ports of the sentinels.
  */
 import { createServer, request } from 'node:http';
 import { Redis } from 'ioredis';
 
-const [, , upstream = '', tokenEndpoint = '', storePort = ''] = process.argv;
-const redis = new Redis({ host: '127.0.0.1', port: Number(storePort), maxRetriesPerRequest: 1, commandTimeout: 1000 });
+const [, , upstream = '', tokenEndpoint = '', client = '', ...sentinelPorts] = process.argv;
+const { id, secret } = JSON.parse(client) as { id: string; secret: string };
+const sentinels = sentinelPorts.map((port) => ({ host: '127.0.0.1', port: Number(port) }));
+const redis = new Redis({ sentinels, name: 'main', maxRetriesPerRequest: 1, commandTimeout: 1000 });
 redis.on('error', () => undefined);
 
 async function currentToken(): Promise<string> {
   const known = await redis.get('token');
   if (known !== null) return known;
-  const response = await fetch(tokenEndpoint, { method: 'POST' });
+  const form = { grant_type: 'client_credentials', client_id: id, client_secret: secret };
+  const response = await fetch(tokenEndpoint, { method: 'POST', body: new URLSearchParams(form) });
   const { access_token: token, expires_in: lifetimeS } = (await response.json()) as Record<string, string & number>;
   await redis.set('token', String(token), 'EX', Number(lifetimeS) - 1);
   return String(token);

@@ -1,5 +1,6 @@
 /** Stores of several servers: a primary with a replica and three sentinels, and a cluster of three nodes. */
 import { execFile } from 'node:child_process';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe } from 'vitest';
 import { createAuthority } from './certificates.ts';
@@ -21,21 +22,30 @@ export interface StoreWorld extends AsyncDisposable {
 export interface SentinelWorld extends StoreWorld {
   readonly servers: readonly [RedisServer, RedisServer];
   readonly sentinels: readonly RedisServer[];
+  /** The server that the sentinels send members to. */
+  primary(): Promise<RedisServer>;
+  /** Has the replica promoted. @returns whether it was, while the sentinels may find that no replica is fit for it */
+  failOver(): Promise<boolean>;
 }
 
 /** A server that does not respond for so long counts as gone. */
 const DOWN_MS = 1000;
 const CREATE_MS = 30_000;
+/** For which the sentinels try one failover, and some. */
+const FAILOVER_MS = 10_000;
+const LOOK_MS = 50;
 
 /** Resolves when the sentinels agree on the primary and know its replica. */
 export async function startSentinels(secure: boolean): Promise<SentinelWorld> {
   await using stack = new AsyncDisposableStack();
   const { tls, fleet } = certificatesIn(stack, secure);
   const start = async (options: RedisOptions) => stack.use(await startRedis({ ...options, tls }));
-  const primary = await start({});
-  const replica = await start({
-    args: ['--replicaof', '127.0.0.1', String(primary.port), '--repl-diskless-sync-delay', '0'],
-  });
+  // In files, in which they note who is whose replica, also for their next start.
+  const folder = stack.use(createFolder());
+  const args = ['--repl-diskless-sync-delay', '0'];
+  const primary = await start({ args, configFile: folder.write('first', '') });
+  const replicaOf = `replicaof 127.0.0.1 ${primary.port}\n`;
+  const replica = await start({ args, configFile: folder.write('second', replicaOf) });
   const lines = [
     `sentinel monitor main 127.0.0.1 ${primary.port} 2`,
     `sentinel down-after-milliseconds main ${DOWN_MS}`,
@@ -50,9 +60,23 @@ export async function startSentinels(secure: boolean): Promise<SentinelWorld> {
     });
   }
   const ended = stack.move();
+  const [sentinel] = sentinels as [RedisServer, ...RedisServer[]];
+  const current = async () => {
+    const [, port] = (await sentinel.ask('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')).split('\n');
+    return Number(port) === primary.port ? primary : replica;
+  };
   return {
     fleet: { ...fleet, sentinel: { name: 'main', nodes: sentinels.map(addressOf) } },
-    ...{ servers: [primary, replica], sentinels },
+    ...{ servers: [primary, replica], sentinels, primary: current },
+    async failOver() {
+      const before = await current();
+      if ((await sentinel.ask('SENTINEL', 'FAILOVER', 'main')) !== 'OK') return false;
+      const isOver = () => pause(LOOK_MS).then(async () => (await current()) !== before);
+      return until('the replica is promoted', isOver, FAILOVER_MS).then(
+        () => true,
+        () => false,
+      );
+    },
     [Symbol.asyncDispose]: () => ended.disposeAsync(),
   };
 }

@@ -40,11 +40,7 @@ export async function rotateInChaos(fleet: RotationFleet, luck: Chance): Promise
     }
   });
   await until('the old secret is deleted', async () => !(await fleet.accepts(old)), ROUND_LIMIT_MS).catch(note(wrong));
-  const isEven = async () => {
-    const values = new Set(fleet.members.map((member) => member.secret()));
-    return values.size === 1 && (await fleet.secretsAtIam()).length === 1 && (await fleet.accepts(spared.secret()));
-  };
-  await until('all have the one secret', isEven, ROUND_LIMIT_MS).catch(note(wrong));
+  await until('all have the one secret', () => haveOneSecret(fleet), ROUND_LIMIT_MS).catch(note(wrong));
   watch.stop();
   const { requests, failures } = await load.stop();
   for (const [failure, count] of Object.entries(failures)) wrong.add(`${count} calls failed: ${failure}`);
@@ -53,15 +49,22 @@ export async function rotateInChaos(fleet: RotationFleet, luck: Chance): Promise
 
 /** Runs `rotate` until it has begun one, and `meanwhile` beside it. */
 async function begun(member: RotationMember, meanwhile: (kill: () => void) => Promise<void>): Promise<void> {
-  for (const end = Date.now() + ROUND_LIMIT_MS; Date.now() < end; await pause(1000)) {
-    await using running = member.startRotate('--no-wait');
-    const hasStarted = running.untilStdout(/"step":"started"/).then(() => true);
-    if (!(await Promise.race([hasStarted, running.ended.then(() => false)]).catch(() => false))) continue;
-    await meanwhile(() => running.kill('SIGKILL'));
-    await running.ended;
-    return;
-  }
+  for (const end = Date.now() + ROUND_LIMIT_MS; Date.now() < end; await pause(1000))
+    if (await tryToRotate(member, meanwhile)) return;
   throw new Error('no rotation could begin');
+}
+
+/** Runs `rotate`, and `meanwhile` beside it when a rotation has begun; resolves when it has ended. @returns whether one has begun */
+export async function tryToRotate(
+  member: RotationMember,
+  meanwhile: (kill: () => void) => Promise<void>,
+): Promise<boolean> {
+  await using running = member.startRotate('--no-wait');
+  const hasStarted = running.untilStdout(/"step":"started"/).then(() => true);
+  if (!(await Promise.race([hasStarted, running.ended.then(() => false)]).catch(() => false))) return false;
+  await meanwhile(() => running.kill('SIGKILL'));
+  await running.ended;
+  return true;
 }
 
 interface Struck {
@@ -90,8 +93,21 @@ async function strike(what: Strike, { fleet, member, luck }: Struck): Promise<vo
   }
 }
 
+/** Whether the client has one secret, which works and is in all files. */
+export async function haveOneSecret(fleet: SecretsOfFleet): Promise<boolean> {
+  return (await haveSameSecret(fleet)) && (await fleet.secretsAtIam()).length === 1;
+}
+
+/** The same, but the client may still have the one before. */
+export async function haveSameSecret(fleet: SecretsOfFleet): Promise<boolean> {
+  const [value = '', ...others] = new Set(fleet.members.map((member) => member.secret()));
+  return others.length === 0 && (await fleet.accepts(value));
+}
+
+type SecretsOfFleet = Pick<RotationFleet, 'members' | 'accepts' | 'secretsAtIam'>;
+
 /** Notes each moment at which a secret in a file gets no token. */
-function watchSecrets(fleet: RotationFleet, wrong: Set<string>): { stop(): void } {
+export function watchSecrets(fleet: SecretsOfFleet, wrong: Set<string>): { stop(): void } {
   let goesOn = true;
   void (async () => {
     while (goesOn) {

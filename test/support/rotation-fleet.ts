@@ -19,6 +19,8 @@ export interface RotationMember {
   readonly secretFile: string;
   /** Value in its file. */
   secret(): string;
+  /** As it shows it to operators. */
+  view(): Promise<MemberView>;
   /** Makes it request a new token; resolves with the status of the response. */
   refresh(): Promise<number>;
   /** All that it has logged since its last start. */
@@ -37,14 +39,27 @@ export interface RotationMember {
   startRotate(...flags: readonly string[]): Running;
 }
 
-export interface RotationFleet extends AsyncDisposable {
-  readonly members: readonly RotationMember[];
-  readonly store: RedisServer;
+export interface MemberView {
+  /** Whether it can use the store. */
+  readonly isUp: boolean;
+  /** Fingerprints of the first key and of the client secrets. */
+  readonly key: string;
+  readonly secrets: readonly string[];
+}
+
+/** An emulator with the client of the fleet. */
+export interface RotationIam extends AsyncDisposable {
+  /** Its origin. */
   readonly aritma: string;
   /** Descriptions of the client's secrets at IAM. */
   secretsAtIam(): Promise<readonly string[]>;
   /** Whether a value gets a token. */
   accepts(value: string): Promise<boolean>;
+}
+
+export interface RotationFleet extends RotationIam {
+  readonly members: readonly RotationMember[];
+  readonly store: RedisServer;
 }
 
 export interface RotationFleetOptions {
@@ -54,33 +69,54 @@ export interface RotationFleetOptions {
   readonly inMemory?: number;
 }
 
-const CLIENT = 'fleet-erp';
-const FIRST = 'fleet-erp-first-secret';
+/** The client of a fleet, and its secret before the first rotation. */
+export const FLEET_CLIENT = { id: 'fleet-erp', secret: 'fleet-erp-first-secret' } as const;
+const { id: CLIENT, secret: FIRST } = FLEET_CLIENT;
 const LIMIT_MS = 600_000;
 
 export async function startRotationFleet(options: RotationFleetOptions): Promise<RotationFleet> {
+  const iam = await startRotationIam();
+  const store = await startRedis();
+  const folder = createFolder();
+  const keys = [{ file: folder.write('key', newFleetKey()) }];
+  const { aritma } = iam;
+  const own = {
+    ...{ ...options, aritma, tokenEndpoint: `${aritma}/connect/token`, storePort: store.port },
+    config: (storePort: number) => ({
+      fleet: { url: `redis://127.0.0.1:${storePort}`, keys, timeout: '1s' },
+      routes: [{ path: '/banking', upstream: `${aritma}/banking/api`, credential: 'default' }],
+    }),
+  };
+  const members = await Promise.all(Array.from({ length: options.members }, (_, at) => startRotationMember(at, own)));
+  return {
+    ...{ ...iam, members, store },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));
+      await store[Symbol.asyncDispose]();
+      await iam[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+/** @param tokenLifetimeS of the fleet's client */
+export async function startRotationIam(tokenLifetimeS = 12): Promise<RotationIam> {
   const secrets = [{ clientSecretId: 'first', value: FIRST, description: 'by hand' }];
   const emulator = await startEmulator({
     port: 0,
-    tokenLifetimeS: 12,
+    tokenLifetimeS,
     clients: [
       { ...ADMIN_CLIENT, tokenLifetimeS: 3600 },
       { ...DEMO_CLIENT, clientId: CLIENT, name: CLIENT, secrets },
     ],
   });
-  const store = await startRedis();
-  const folder = createFolder();
-  const key = folder.write('key', newFleetKey());
-  const members = await Promise.all(
-    Array.from({ length: options.members }, (_, at) => startMember(at, { options, aritma: emulator.url, store, key })),
-  );
   const tokenFor = (clientId: string, secret: string) =>
     fetch(`${emulator.url}/connect/token`, {
       method: 'POST',
       body: new URLSearchParams({ grant_type: 'client_credentials', client_id: clientId, client_secret: secret }),
     });
   return {
-    ...{ members, store, aritma: emulator.url },
+    aritma: emulator.url,
     async secretsAtIam() {
       const response = await tokenFor(ADMIN_CLIENT.clientId, ADMIN_CLIENT.secrets[0]?.value ?? '');
       const { access_token: token } = (await response.json()) as { access_token: string };
@@ -90,30 +126,27 @@ export async function startRotationFleet(options: RotationFleetOptions): Promise
       return ((await list.json()) as { items: { description: string }[] }).items.map(({ description }) => description);
     },
     accepts: async (value) => (await tokenFor(CLIENT, value)).ok,
-    async [Symbol.asyncDispose]() {
-      await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));
-      await store[Symbol.asyncDispose]();
-      await emulator.close();
-      folder[Symbol.dispose]();
-    },
+    [Symbol.asyncDispose]: () => emulator.close(),
   };
 }
 
-interface Surroundings {
-  readonly options: RotationFleetOptions;
+interface Surroundings extends Pick<RotationFleetOptions, 'overlap' | 'inMemory'> {
   readonly aritma: string;
-  readonly store: RedisServer;
-  readonly key: string;
+  /** For the fleet's client. */
+  readonly tokenEndpoint: string;
+  /** Where its relay leads to; 0: it has another way to the store. */
+  readonly storePort: number;
+  /** The fleet, the route `/banking`, and what else is not as usual. @param storePort of its relay */
+  readonly config: (storePort: number) => Readonly<Record<string, unknown>>;
 }
 
-async function startMember(
-  at: number,
-  { options, aritma, store, key }: Surroundings,
-): Promise<RotationMember & AsyncDisposable> {
+/** Resolves when it serves. @param at its number in the fleet */
+export async function startRotationMember(at: number, around: Surroundings): Promise<RotationMember & AsyncDisposable> {
+  const { aritma, tokenEndpoint } = around;
   const folder = createFolder();
-  const relay = await startStoreRelay(store.port);
+  const relay = await startStoreRelay(around.storePort);
   const file = folder.write('secret', `${FIRST}\n`);
-  const isInMemory = options.inMemory === at;
+  const isInMemory = around.inMemory === at;
   const env = { ADMIN_SECRET: ADMIN_CLIENT.secrets[0]?.value ?? '', FIRST_SECRET: FIRST };
   const config = {
     listen: '127.0.0.1:0',
@@ -121,10 +154,10 @@ async function startMember(
     adminActions: true,
     credentials: {
       default: {
-        ...{ tokenEndpoint: `${aritma}/connect/token`, clientId: CLIENT, scope: 'api' },
+        ...{ tokenEndpoint, clientId: CLIENT, scope: 'api' },
         ...(isInMemory
           ? { secrets: [{ env: 'FIRST_SECRET' }] }
-          : { secrets: [{ file }], rotation: { every: '1h', overlap: options.overlap } }),
+          : { secrets: [{ file }], rotation: { every: '1h', overlap: around.overlap } }),
       },
       admin: {
         tokenEndpoint: `${aritma}/connect/token`,
@@ -133,9 +166,8 @@ async function startMember(
       },
     },
     iam: { url: `${aritma}/core/iam`, credential: 'admin' },
-    fleet: { url: `redis://127.0.0.1:${relay.port}`, keys: [{ file: key }], timeout: '1s' },
-    routes: [{ path: '/banking', upstream: `${aritma}/banking/api`, credential: 'default' }],
     log: { format: 'json', level: 'debug' },
+    ...around.config(relay.port),
   };
   const configFile = folder.write('config.json', JSON.stringify(config));
   let running: Running;
@@ -155,6 +187,16 @@ async function startMember(
     },
     relay,
     secretFile: file,
+    async view() {
+      const response = await fetch(`${addresses.adminUrl}/status`, { headers: { accept: 'application/json' } });
+      const { fleet, credentials } = (await response.json()) as StatusOfMember;
+      const secrets = credentials.find(({ name }) => name === 'default')?.secrets ?? [];
+      return {
+        isUp: fleet?.up ?? false,
+        key: fleet?.keyId ?? '',
+        secrets: secrets.map(({ fingerprint }) => fingerprint),
+      };
+    },
     refresh: async () => (await fetch(`${addresses.adminUrl}/token/refresh`, { method: 'POST' })).status,
     secret: () => readFileSync(file, 'utf8').trim(),
     log: () => running.stdout(),
@@ -173,4 +215,12 @@ async function startMember(
       folder[Symbol.dispose]();
     },
   };
+}
+
+interface StatusOfMember {
+  readonly fleet?: { readonly up: boolean; readonly keyId: string };
+  readonly credentials: readonly {
+    readonly name: string;
+    readonly secrets: readonly { readonly fingerprint: string }[];
+  }[];
 }
