@@ -62,8 +62,9 @@ export async function askHidden(
   input: Keyboard,
   output: NodeJS.WritableStream,
 ): Promise<Secret | undefined> {
-  output.write(`${text}: `);
+  // First: what is typed before would appear on the screen.
   input.setRawMode(true);
+  output.write(`${text}: `);
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const line = createLine();
   const onData = (chunk: Buffer | string) => {
