@@ -1,6 +1,6 @@
 /**
  * `config init`: asks for what a first configuration needs, or takes it from flags, and writes it. Nothing is written
- * before the last answer, so Ctrl-C leaves nothing behind.
+ * before the last reply, so Ctrl-C leaves nothing behind.
  */
 import { existsSync } from 'node:fs';
 import { link, rm, writeFile } from 'node:fs/promises';
@@ -12,7 +12,8 @@ import { SidecarError } from '../core/errors.ts';
 import { writeFailure } from '../core/file-errors.ts';
 import { randomSecret, type Secret } from '../core/secret.ts';
 import { createReport } from '../core/terminal.ts';
-import { type Answers, baseUrls, documentOf, PORT, problemsIn, yamlOf } from './config-text.ts';
+import { type Choices, documentOf, PORT, problemsIn } from './config-document.ts';
+import { baseUrls, yamlOf } from './config-text.ts';
 import type { Flags } from './flags.ts';
 import { type KeptSecret, keepSecret } from './iam/secret-file.ts';
 import { askHidden, createQuestions, type Question } from './questions.ts';
@@ -31,12 +32,12 @@ export async function initConfig(flags: Flags): Promise<Made> {
   const file = resolve(textOf(flags, 'out') ?? 'aritma-sidecar.yaml');
   const force = flags['force'] === true;
   if (!force && existsSync(file)) throw usage([EXISTS]);
-  const { answers, isAsked } = await answersFor(flags, dirname(file));
-  const document = documentOf(answers);
+  const { choices, isAsked } = await choicesFor(flags, dirname(file));
+  const document = documentOf(choices);
   const problems = problemsIn(document);
   if (problems.length > 0)
     throw usage(problems.map(({ path, message }) => ({ where: flagOf(path), message: `${path} ${message}` })));
-  const files = await filesFor(answers, isAsked);
+  const files = await filesFor(choices, isAsked);
   await writeAll(files, () => writeWhole(file, yamlOf(document, file), force));
   const report = createReport(process.stdout, flags['json'] === true);
   const created = files.map(([path]) => path);
@@ -45,24 +46,24 @@ export async function initConfig(flags: Flags): Promise<Made> {
     const data = { event: 'base URL', path, url, upstream };
     report.line({ text: `base URL for the ERP: ${url}  (${upstream})`, data });
   }
-  const hasSecret = answers.secret?.exec !== undefined || !lacksSecret(file);
-  if (!hasSecret) report.line({ text: howToGoOn(answers, file), data: { event: 'secret missing', ...answers.secret } });
+  const hasSecret = choices.secret?.exec !== undefined || !lacksSecret(file);
+  if (!hasSecret) report.line({ text: howToGoOn(choices, file), data: { event: 'secret missing', ...choices.secret } });
   return { file, hasSecret };
 }
 
 /** Asks only when something is missing, so that a script with all flags is never asked. */
-async function answersFor(flags: Flags, folder: string): Promise<{ answers: Answers; isAsked: boolean }> {
+async function choicesFor(flags: Flags, folder: string): Promise<{ choices: Choices; isAsked: boolean }> {
   const given = fromFlags(flags);
   const missing = MISSING.filter(({ isThere }) => !isThere(given));
-  if (missing.length === 0) return { answers: given, isAsked: false };
+  if (missing.length === 0) return { choices: given, isAsked: false };
   if (!process.stdin.isTTY) throw usage(missing.map(({ where }) => ({ where, message: UNATTENDED })));
-  return { answers: await interview(given, folder), isAsked: true };
+  return { choices: await interview(given, folder), isAsked: true };
 }
 
 type NewFile = readonly [path: string, value: Secret];
 
 /** The files with secrets that do not exist yet. */
-async function filesFor({ secret, callerKeyFile }: Answers, isAsked: boolean): Promise<NewFile[]> {
+async function filesFor({ secret, callerKeyFile }: Choices, isAsked: boolean): Promise<NewFile[]> {
   const files: NewFile[] = [];
   if (isAsked && secret?.file !== undefined && !existsSync(secret.file)) {
     const typed = await askHidden(HIDDEN, process.stdin, process.stderr);
@@ -78,7 +79,7 @@ const EXISTS = {
   message: 'names an existing file; choose another name, or replace it with --force',
 };
 
-const MISSING: readonly { readonly where: string; readonly isThere: (answers: Answers) => boolean }[] = [
+const MISSING: readonly { readonly where: string; readonly isThere: (choices: Choices) => boolean }[] = [
   { where: 'flag --environment', isThere: ({ environment }) => environment !== undefined },
   { where: 'flag --client-id', isThere: ({ clientId }) => clientId !== undefined },
   { where: 'flag --secret-file, --secret-env or --secret-exec', isThere: ({ secret }) => secret !== undefined },
@@ -110,7 +111,7 @@ function textOf(flags: Flags, name: string): string | undefined {
 }
 
 /** @throws SidecarError CONFIG_INVALID when there is more than one source of the secret */
-function fromFlags(flags: Flags): Answers {
+function fromFlags(flags: Flags): Choices {
   const [file, env, exec] = ['secretFile', 'secretEnv', 'secretExec'].map((name) => textOf(flags, name));
   const sources = [
     ...(file === undefined ? [] : [{ file: resolve(file) }]),
@@ -134,28 +135,28 @@ function fromFlags(flags: Flags): Answers {
 
 const words = (text: string) => text.trim().split(/\s+/);
 
-/** Asks for everything that no flag has answered. */
-async function interview(given: Answers, folder: string): Promise<Answers> {
+/** Asks for everything that no flag has set. */
+async function interview(given: Choices, folder: string): Promise<Choices> {
   const questions = createQuestions(process.stdin, process.stderr);
-  let answers = given;
-  /** Skips what is answered. @param take the answer as part of all answers @param path of the options that it sets */
-  const ask = async (question: Question, path: RegExp, take: (reply: string) => Answers) => {
-    if (Object.keys(take('')).every((name) => Object.hasOwn(answers, name))) return;
+  let choices = given;
+  /** Skips what is known. @param take the reply as part of all choices @param path of the options that it sets */
+  const ask = async (question: Question, path: RegExp, take: (reply: string) => Choices) => {
+    if (Object.keys(take('')).every((name) => Object.hasOwn(choices, name))) return;
     const judge = (reply: string) =>
-      problemsIn(documentOf({ ...answers, ...take(reply) })).find((problem) => path.test(problem.path))?.message;
-    answers = { ...answers, ...take(await questions.ask({ judge, ...question })) };
+      problemsIn(documentOf({ ...choices, ...take(reply) })).find((problem) => path.test(problem.path))?.message;
+    choices = { ...choices, ...take(await questions.ask({ judge, ...question })) };
   };
   const secretFile = join(folder, 'client-secret');
   await ask(ENVIRONMENT, /^environment/, (environment) => ({ environment }));
   await ask({ text: '2. Client id' }, /clientId$/, (clientId) => ({ clientId }));
   await ask({ text: SOURCE, fallback: secretFile }, /secrets/, (reply) => ({ secret: sourceOf(reply) }));
   await ask({ text: CALLS, fallback: 'banking, events' }, /^routes(?!.*headers)/, (calls) => ({ calls }));
-  if (!Object.hasOwn(answers, 'headers')) answers = { ...answers, headers: await askHeaders(questions.ask, answers) };
+  if (!Object.hasOwn(choices, 'headers')) choices = { ...choices, headers: await askHeaders(questions.ask, choices) };
   await ask({ text: '5. Port for the ERP on this machine', fallback: PORT }, /^listen/, (listen) => ({ listen }));
-  if (!Object.hasOwn(answers, 'callerKeyFile') && /^y(es)?$/i.test(await questions.ask({ text: KEY, fallback: 'n' })))
-    answers = { ...answers, callerKeyFile: join(folder, 'caller-key') };
+  if (!Object.hasOwn(choices, 'callerKeyFile') && /^y(es)?$/i.test(await questions.ask({ text: KEY, fallback: 'n' })))
+    choices = { ...choices, callerKeyFile: join(folder, 'caller-key') };
   questions.close();
-  return answers;
+  return choices;
 }
 
 /** `none` needs more than what is asked here. */
@@ -170,17 +171,17 @@ const HEADER = '   Header to add that the ERP cannot send, such as Subscription-
 const HIDDEN = 'The client secret, which is not shown; Enter to create its file later';
 const KEY = '   Must the ERP send a key? Without one, every program on this machine can call: y or n';
 
-function sourceOf(reply: string): NonNullable<Answers['secret']> {
+function sourceOf(reply: string): NonNullable<Choices['secret']> {
   if (reply.startsWith('env:')) return { env: reply.slice('env:'.length) };
   if (reply.startsWith('exec:')) return { exec: words(reply.slice('exec:'.length)) };
   return { file: resolve(reply) };
 }
 
-async function askHeaders(ask: (question: Question) => Promise<string>, answers: Answers): Promise<string[]> {
+async function askHeaders(ask: (question: Question) => Promise<string>, choices: Choices): Promise<string[]> {
   const headers: string[] = [];
   for (;;) {
     const judge = (reply: string) => {
-      const found = reply === '' ? [] : problemsIn(documentOf({ ...answers, headers: [...headers, reply] }));
+      const found = reply === '' ? [] : problemsIn(documentOf({ ...choices, headers: [...headers, reply] }));
       return found.find(({ path }) => path.includes('headers'))?.message;
     };
     const reply = await ask({ text: HEADER, judge });
@@ -228,7 +229,7 @@ function lacksSecret(file: string): boolean {
   }
 }
 
-function howToGoOn({ secret = {} }: Answers, file: string): string {
+function howToGoOn({ secret = {} }: Choices, file: string): string {
   const then = `Then: aritma-sidecar check --config ${file}`;
   if (secret.env !== undefined) return `${secret.env} is not set here. Set it where the sidecar runs. ${then}`;
   const name = secret.file ?? '';

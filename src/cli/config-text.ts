@@ -1,73 +1,9 @@
-/**
- * The configuration that `config init` writes: from its answers to a document, and from that to YAML with comments. Also
- * judges the answers as the loader would, without reading a secret.
- */
+/** The YAML that `config init` writes, with a comment at each option, and the base URLs for the ERP. */
 import { Document, isMap, isScalar } from 'yaml';
-import { reportIssue, wording } from '../config/issues.ts';
 import { type Doc, layer } from '../config/layers.ts';
-import { checkRules, validParts } from '../config/rules.ts';
-import { ConfigSchema } from '../config/schema.ts';
+import { PORT } from './config-document.ts';
 
-/** As given by flags or typed; a missing one is not in the document. */
-export interface Answers {
-  readonly environment?: string;
-  readonly clientId?: string;
-  /** The one source of the secret, as an entry of `secrets`. */
-  readonly secret?: { readonly file?: string; readonly env?: string; readonly exec?: readonly string[] };
-  /** `banking, /reports=https://reports.example`. */
-  readonly calls?: string;
-  /** `Subscription-Id=1`, for every route. */
-  readonly headers?: readonly string[];
-  /** An address, or only a port. */
-  readonly listen?: string;
-  readonly admin?: string;
-  /** A file with a key that every caller has to send. */
-  readonly callerKeyFile?: string;
-}
-
-/** The port of the default of `listen`. */
-export const PORT = '7080';
-const PLACE = { credential: ['credentials', 'default'], key: ['callers', 'keys'] } as const;
-
-/** Returns the document that a configuration file with these answers contains. */
-export function documentOf(answers: Answers): Doc {
-  const { environment, clientId, secret, calls = 'banking, events', headers = [], listen = PORT, admin } = answers;
-  const added = headers.length > 0 && { headers: Object.fromEntries(headers.map(headerOf)) };
-  return {
-    ...(environment !== undefined && { environment }),
-    ...(listen !== PORT && { listen: /^\d+$/.test(listen) ? `localhost:${listen}` : listen }),
-    ...(admin !== undefined && { admin }),
-    credentials: {
-      default: { ...(clientId !== undefined && { clientId }), ...(secret && { secrets: [secret] }) },
-    },
-    routes: calls
-      .split(/[\s,]+/)
-      .filter((call) => call !== '')
-      .map((call) => ({ ...routeOf(call), ...added })),
-    ...(answers.callerKeyFile !== undefined && { callers: { keys: { erp: [{ file: answers.callerKeyFile }] } } }),
-  };
-}
-
-function headerOf(text: string): readonly [name: string, value: string] {
-  const [, name = '', value = ''] = /^([^=:]*)[=:]?(.*)$/s.exec(text) ?? [];
-  return [name.trim(), value.trim()];
-}
-
-function routeOf(call: string): Doc {
-  const [name = '', upstream] = call.split(/=(.*)/s);
-  const path = name.startsWith('/') ? name : `/${name}`;
-  return upstream === undefined ? { path } : { path, upstream };
-}
-
-/** Returns what the loader would refuse, with the dotted path of each option. Reads no file, variable or secret. */
-export function problemsIn(document: Doc): { readonly path: string; readonly message: string }[] {
-  const whole = layer(document, []);
-  const problems: { path: string; message: string }[] = [];
-  const report = (path: readonly PropertyKey[], message: string) => problems.push({ path: path.join('.'), message });
-  for (const issue of ConfigSchema.safeParse(whole, { error: wording }).error?.issues ?? []) reportIssue(issue, report);
-  checkRules(validParts(whole), report);
-  return problems;
-}
+const CREDENTIAL = ['credentials', 'default'] as const;
 
 /** Returns where the ERP calls each route: its base URL here, and the API behind it. */
 export function baseUrls(document: Doc): { readonly path: string; readonly url: string; readonly upstream: string }[] {
@@ -98,8 +34,8 @@ function notesFor(document: Doc): Note[] {
     [['environment'], ['Sets token endpoint, scope and the URLs of Aritma: dev, prod or emulator.']],
     [['listen'], ['Where the ERP calls.']],
     [['admin'], ['Probes, metrics and the status page.']],
-    [[PLACE.credential[0]], ['The OAuth client at Aritma, and where its secret comes from.']],
-    [[...PLACE.credential, 'secrets'], ['Up to five; the next one is used when Aritma refuses the one before.']],
+    [[CREDENTIAL[0]], ['The OAuth client at Aritma, and where its secret comes from.']],
+    [[...CREDENTIAL, 'secrets'], ['Up to five; the next one is used when Aritma refuses the one before.']],
     [['routes'], ['What the ERP can call. To limit it, add to a route for example:', ALLOW]],
     ...urls.map(({ url, upstream }, index): Note => [['routes', index], [`${url} -> ${upstream}`]]),
     ...urls.map((_url, index): Note => [['routes', index, 'headers'], HEADERS]),

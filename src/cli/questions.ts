@@ -116,6 +116,6 @@ function createLine() {
 }
 
 function endOfInput(): SidecarError {
-  const message = 'ended before all questions were answered; nothing was written';
+  const message = 'ended before the last question; nothing was written';
   return new SidecarError('CONFIG_INVALID', { problems: [{ where: 'standard input', path: '', message }] });
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { type Answers, baseUrls, documentOf, problemsIn, yamlOf } from '../../src/cli/config-text.ts';
+import { type Choices, documentOf, problemsIn } from '../../src/cli/config-document.ts';
+import { baseUrls, yamlOf } from '../../src/cli/config-text.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { addressesOf, jsonLines, run, start } from '../support/cli.ts';
 import { createFolder } from '../support/folder.ts';
@@ -133,7 +134,7 @@ describe('cli/config-init', () => {
 });
 
 describe('cli/config-text', () => {
-  const ALL: Answers = {
+  const ALL: Choices = {
     environment: 'dev',
     clientId: 'yes: "#1"',
     secret: { env: 'S' },
@@ -144,20 +145,20 @@ describe('cli/config-text', () => {
     callerKeyFile: '/k',
   };
 
-  it.each<[string, Answers]>([
+  it.each<[string, Choices]>([
     ['everything', ALL],
     ['as little as possible', { environment: 'prod', clientId: 'x', secret: { file: '/s' } }],
     ['a Unix socket', { ...ALL, listen: 'unix:/run/a.sock' }],
-  ])('gives YAML that is the same document, has a comment at each option and loads, with %s', (_what, answers) => {
+  ])('gives YAML that is the same document, has a comment at each option and loads, with %s', (_what, choices) => {
     using folder = createFolder();
     const key = folder.write('key', 'caller-key-of-32-characters-long');
     const secret = { file: folder.write('secret', 'secret-4711') };
-    const document = documentOf({ ...answers, secret, ...(answers.callerKeyFile && { callerKeyFile: key }) });
+    const document = documentOf({ ...choices, secret, ...(choices.callerKeyFile && { callerKeyFile: key }) });
     expect(problemsIn(document)).toEqual([]);
     const yaml = yamlOf(document, '/etc/a.yaml');
     expect(parse(yaml)).toEqual(document);
     const loaded = loadConfig({ file: folder.write('config.yaml', yaml), env: {}, cwd: folder.path });
-    expect(loaded.document['routes']).toHaveLength(answers.calls ? 3 : 2);
+    expect(loaded.document['routes']).toHaveLength(choices.calls ? 3 : 2);
     const lines = yaml.split('\n');
     for (const [index, line] of lines.entries())
       if (/^[a-z]/.test(line)) expect([line, lines[index - 1]]).toEqual([line, expect.stringMatching(/^#/)]);
