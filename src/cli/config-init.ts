@@ -33,6 +33,8 @@ export async function initConfig(flags: Flags): Promise<Made> {
   const force = flags['force'] === true;
   if (!force && existsSync(file)) throw usage([EXISTS]);
   const { choices, isAsked } = await choicesFor(flags, dirname(file));
+  const wrong = ENVIRONMENT.judge?.(choices.environment ?? '');
+  if (wrong !== undefined) throw usage([{ where: flagOf('environment'), message: wrong }]);
   const document = documentOf(choices);
   const problems = problemsIn(document);
   if (problems.length > 0)

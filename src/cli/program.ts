@@ -164,7 +164,7 @@ function addConfiguration(program: Command, add: Add): void {
 function addInit(add: Add, config: Command): void {
   const repeat = (value: string, before: readonly string[] = []) => [...before, value];
   add('init', 'ask a few questions, write a configuration and test it', config)
-    .addOption(new Option('--environment <name>', 'which Aritma').choices(['dev', 'prod', 'emulator']))
+    .option('--environment <value>', 'dev, prod or emulator')
     .option('--client-id <id>', 'client id at Aritma')
     .option('--secret-file <file>', 'file with the client secret')
     .option('--secret-env <name>', 'environment variable with the client secret')
