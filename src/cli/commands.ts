@@ -8,6 +8,7 @@ import { stringify } from 'yaml';
 import type { Finding } from '../check/finding.ts';
 import { INPUTS } from '../config/env-and-flags.ts';
 import { forgetSecretVariables, type LoadOptions, loadAdminAddress, loadConfig } from '../config/load.ts';
+import { ERRORS } from '../core/errors.ts';
 import { createReport } from '../core/terminal.ts';
 import { demo, emulate } from './demo-command.ts';
 import { duration, type Flags, inputFlags } from './flags.ts';
@@ -17,7 +18,21 @@ import { createSupervisor } from './systemd.ts';
 const OK = 0;
 const NOT_IN_TIME = 10;
 
-export const COMMANDS = { serve, check, demo, emulate, rotate, print, schema, env, verify, wait, status, shutdown };
+export const COMMANDS = {
+  serve,
+  check,
+  demo,
+  emulate,
+  rotate,
+  print,
+  init,
+  schema,
+  env,
+  verify,
+  wait,
+  status,
+  shutdown,
+};
 
 async function serve(flags: Flags): Promise<number> {
   keepNurserySmall();
@@ -130,6 +145,14 @@ async function print(flags: Flags): Promise<number> {
   const { effectiveDocument } = await import('../config/describe.ts');
   process.stdout.write(stringify(effectiveDocument(loadConfig(loadOptions(flags)).document)));
   return OK;
+}
+
+/** The doctor has the last word, if there is a secret to try. */
+async function init(flags: Flags): Promise<number> {
+  const { initConfig } = await import('./config-init.ts');
+  const { file, hasSecret } = await initConfig(flags);
+  if (!hasSecret) return ERRORS.CONFIG_INVALID.exit;
+  return flags['check'] === false ? OK : check({ config: file, json: flags['json'] });
 }
 
 async function schema(): Promise<number> {

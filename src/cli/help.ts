@@ -161,6 +161,17 @@ const TEXTS: Readonly<Record<string, Text>> = {
     ],
     examples: ['aritma-sidecar fleet status --config my.yaml', 'aritma-sidecar fleet status --json'],
   },
+  'config init': {
+    more: [
+      'Asks on a terminal for what no flag says. Never asks for a secret on the command line, never prints one.',
+      'Exit codes: those of check; 2 also while the secret is not there yet.',
+    ],
+    examples: [
+      'aritma-sidecar config init',
+      'aritma-sidecar config init --environment dev --client-id my-erp --secret-file secret.txt \\',
+      '  --header Subscription-Id=3f1c9a52',
+    ],
+  },
   config: { examples: ['aritma-sidecar config print --config my.yaml'] },
   'config print': { examples: ['aritma-sidecar config print --environment dev --client-id my-erp'] },
   'config schema': { examples: ['aritma-sidecar config schema > aritma-sidecar.schema.json'] },

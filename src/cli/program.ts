@@ -151,11 +151,33 @@ function addFleet(program: Command, exit: Cli['exit']): void {
 }
 
 function addConfiguration(program: Command, add: Add): void {
-  const config = program.command('config').description('show the configuration, its schema and its variables');
+  const config = program
+    .command('config')
+    .description('write a first configuration; show it, its schema, its variables');
+  addInit(add, config);
   const print = add('print', 'print the effective configuration as YAML; a secret appears only as its source', config);
   withSettings(print.option(...CONFIG_OPTION));
   add('schema', 'print the JSON Schema of the configuration file, for editors', config);
   add('env', 'list the environment variables', config);
+}
+
+function addInit(add: Add, config: Command): void {
+  const repeat = (value: string, before: readonly string[] = []) => [...before, value];
+  add('init', 'ask a few questions, write a configuration and test it', config)
+    .option('--environment <value>', 'dev, prod or emulator')
+    .option('--client-id <id>', 'client id at Aritma')
+    .option('--secret-file <file>', 'file with the client secret')
+    .option('--secret-env <name>', 'environment variable with the client secret')
+    .option('--secret-exec <command>', 'program that prints the client secret, and its arguments')
+    .option('--calls <list>', 'what the ERP calls: banking, events or /PATH=URL (default: banking, events)')
+    .option('--header <name=value>', 'header that the ERP cannot send, for every route; repeatable', repeat)
+    .option('--listen <address>', 'address or port for the ERP (default: 7080)')
+    .option(...ADMIN_OPTION)
+    .option('--caller-key-file <file>', 'every call needs the key in this file; created if it does not exist')
+    .option('--out <file>', 'file to write (default: aritma-sidecar.yaml)')
+    .option('--force', 'replace an existing file')
+    .option('--no-check', 'do not run check afterwards')
+    .option(...JSON_OPTION);
 }
 
 function addCompletion(program: Command, exit: Cli['exit']): void {

@@ -11,6 +11,7 @@ const COMMANDS = [
   ['demo'],
   ['emulate'],
   ['config'],
+  ['config', 'init'],
   ['config', 'print'],
   ['config', 'schema'],
   ['config', 'env'],

@@ -1,42 +1,16 @@
 // The iam commands at a terminal, which util-linux `script` provides: tables, questions, Ctrl-C and Ctrl-D.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type IamCli, startIamCli } from '../support/iam-cli.ts';
+import { openScriptTerminal, type ScriptTerminal } from '../support/script-terminal.ts';
 import { until } from '../support/until.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
 const CTRL_C = '\u0003';
 const CTRL_D = '\u0004';
 
-interface Terminal extends AsyncDisposable {
-  readonly child: ChildProcess;
-  /** What the screen got, without carriage returns. */
-  screen(): string;
-  type(keys: string): void;
-  readonly code: Promise<number | null>;
-}
-
-function open(world: IamCli, words: readonly string[]): Terminal {
-  const quoted = [process.execPath, MAIN, 'iam', ...words].map((word) => `'${word}'`).join(' ');
-  const env = { ...world.env, PATH: process.env['PATH'] ?? '', SHELL: '/bin/sh' };
-  const child = spawn('script', ['-qefc', quoted, '/dev/null'], { env, cwd: world.folder.path });
-  let screen = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    screen += text;
-  });
-  const limit = setTimeout(() => child.kill('SIGKILL'), 20_000);
-  const code = new Promise<number | null>((resolve) => child.once('close', resolve)).finally(() => clearTimeout(limit));
-  return {
-    child,
-    screen: () => screen.replaceAll('\r', ''),
-    type: (keys) => void child.stdin.write(keys),
-    code,
-    async [Symbol.asyncDispose]() {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-      await code;
-    },
-  };
+function open(world: IamCli, words: readonly string[]): ScriptTerminal {
+  return openScriptTerminal([process.execPath, MAIN, 'iam', ...words], { env: world.env, cwd: world.folder.path });
 }
 
 const DELETE = ['clients', 'delete', 'demo-erp'];

@@ -1,6 +1,9 @@
 /** Headers that a route adds to its requests, as the API sees them on raw sockets. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { callUpstream } from '../../src/check/upstream.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { Secret } from '../../src/core/secret.ts';
 import { createWorld as createEmulator, SAMPLE_SECRET } from '../emulator/harness.ts';
 import { createFakeClock } from '../support/clock.ts';
 import { valuesOf } from '../support/messages.ts';
@@ -129,6 +132,16 @@ describe('routes[].headers', () => {
     expect(await status('/of-123/accounts')).toBe(200);
     expect(await status('/of-12/accounts')).toBe(403);
     expect(await status('/of-12/accounts', { 'subscription-id': '123' })).toBe(200);
+  });
+
+  it('are also in the call of the doctor', async () => {
+    await using route = await routeWorld();
+    const { file } = route.world.sidecar;
+    const loaded = loadConfig({ file, env: {} });
+    const [first] = loaded.config.routes;
+    expect(first && (await callUpstream(first, new Secret('Bearer x'), loaded)).level).toBe('ok');
+    const fields = fieldsOf(route).map((line) => line.toLowerCase());
+    expect(fields).toEqual(['subscription-id: of-route', 'tenantid: of-route']);
   });
 
   it('change with a reload', async () => {

@@ -1,0 +1,68 @@
+/**
+ * What `config init` was told, as a document of the configuration. Also judges it as the loader would, without reading a
+ * secret.
+ */
+import { reportIssue, wording } from '../config/issues.ts';
+import { type Doc, layer } from '../config/layers.ts';
+import { checkRules, validParts } from '../config/rules.ts';
+import { ConfigSchema } from '../config/schema.ts';
+
+/** As given by flags or typed; a missing one is not in the document. */
+export interface Choices {
+  readonly environment?: string;
+  readonly clientId?: string;
+  /** The one source of the secret, as an entry of `secrets`. */
+  readonly secret?: { readonly file?: string; readonly env?: string; readonly exec?: readonly string[] };
+  /** `banking, /reports=https://reports.example`. */
+  readonly calls?: string;
+  /** `Subscription-Id=1`, for every route. */
+  readonly headers?: readonly string[];
+  /** An address, or only a port. */
+  readonly listen?: string;
+  readonly admin?: string;
+  /** A file with a key that every caller has to send. */
+  readonly callerKeyFile?: string;
+}
+
+/** The port of the default of `listen`. */
+export const PORT = '7080';
+
+/** Returns the document that a configuration file with these choices contains. */
+export function documentOf(choices: Choices): Doc {
+  const { environment, clientId, secret, calls = 'banking, events', headers = [], listen = PORT, admin } = choices;
+  const added = headers.length > 0 && { headers: Object.fromEntries(headers.map(headerOf)) };
+  return {
+    ...(environment !== undefined && { environment }),
+    ...(listen !== PORT && { listen: /^\d+$/.test(listen) ? `localhost:${listen}` : listen }),
+    ...(admin !== undefined && { admin }),
+    credentials: {
+      default: { ...(clientId !== undefined && { clientId }), ...(secret && { secrets: [secret] }) },
+    },
+    routes: calls
+      .split(/[\s,]+/)
+      .filter((call) => call !== '')
+      .map((call) => ({ ...routeOf(call), ...added })),
+    ...(choices.callerKeyFile !== undefined && { callers: { keys: { erp: [{ file: choices.callerKeyFile }] } } }),
+  };
+}
+
+function headerOf(text: string): readonly [name: string, value: string] {
+  const [, name = '', value = ''] = /^([^=:]*)[=:]?(.*)$/s.exec(text) ?? [];
+  return [name.trim(), value.trim()];
+}
+
+function routeOf(call: string): Doc {
+  const [name = '', upstream] = call.split(/=(.*)/s);
+  const path = name.startsWith('/') ? name : `/${name}`;
+  return upstream === undefined ? { path } : { path, upstream };
+}
+
+/** Returns what the loader would refuse, with the dotted path of each option. Reads no file, variable or secret. */
+export function problemsIn(document: Doc): { readonly path: string; readonly message: string }[] {
+  const whole = layer(document, []);
+  const problems: { path: string; message: string }[] = [];
+  const report = (path: readonly PropertyKey[], message: string) => problems.push({ path: path.join('.'), message });
+  for (const issue of ConfigSchema.safeParse(whole, { error: wording }).error?.issues ?? []) reportIssue(issue, report);
+  checkRules(validParts(whole), report);
+  return problems;
+}
