@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { controlText, debianVersion } from './debian-texts.ts';
 import { debianDependencies } from './dependencies.ts';
 import type { Release } from './release.ts';
-import { runAt, scriptText, settle, stage } from './staging.ts';
+import { runAt, scriptText, stage } from './staging.ts';
 import type { Entry } from './tree.ts';
 
 export interface PackageInput {
@@ -38,7 +38,6 @@ export async function buildDeb(input: PackageInput): Promise<string> {
     { path: '/DEBIAN/conffiles', mode: 0o644, content: linesOf(entries.filter(({ isConfig }) => isConfig)) },
     { path: '/DEBIAN/md5sums', mode: 0o644, content: sumsOf(entries.filter(({ isConfig }) => !isConfig)) },
   ]);
-  await settle(work, release.date);
   const name = `aritma-sidecar_${debianVersion(release)}_${architecture}.deb`;
   // xz is what every dpkg reads, and on one thread its bytes do not depend on the machine.
   const compression = isFast ? ['-Zgzip', '-z1'] : ['-Zxz', '-z6', '--threads-max=1'];

@@ -3,7 +3,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PackageInput } from './deb.ts';
 import { manifestOf, packageVersion, type Release } from './release.ts';
-import { runAt, scriptText, settle, stage } from './staging.ts';
+import { runAt, scriptText, stage } from './staging.ts';
 import type { Entry } from './tree.ts';
 
 const SCRIPTS = ['pre', 'post', 'preun', 'postun'];
@@ -14,7 +14,6 @@ export async function buildRpm(input: PackageInput): Promise<string> {
   const [staged, top] = [join(work, 'staged'), join(work, 'top')];
   await mkdir(top, { recursive: true });
   await stage(staged, entries);
-  await settle(staged, release.date);
   const spec = join(work, 'aritma-sidecar.spec');
   const texts = await Promise.all(SCRIPTS.map(async (name) => [name, await scriptText(`rpm/${name}`)] as const));
   await writeFile(spec, specText(release, entries, new Map(texts)));

@@ -1,6 +1,6 @@
-/** Puts the files of a package below a folder, all of one time, as the package makers want them. */
+/** Puts the files of a package below a folder and runs the package makers on it. */
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Entry } from './tree.ts';
@@ -16,21 +16,18 @@ export async function stage(folder: string, entries: readonly Entry[]): Promise<
     // Separately, because the umask removes bits from the mode at creation.
     await chmod(place, mode);
   }
+  await openFolders(folder);
 }
 
-/** Gives everything below the folder this time, and all folders the usual mode whatever the umask is. */
-export async function settle(folder: string, date: Date): Promise<void> {
-  const names = await readdir(folder, { recursive: true, withFileTypes: true });
-  for (const entry of names) {
-    const path = join(entry.parentPath, entry.name);
-    if (entry.isDirectory()) await chmod(path, 0o755);
-    await utimes(path, date, date);
+/** Gives all folders below this one, and itself, the usual mode whatever the umask is. */
+async function openFolders(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isDirectory()) await chmod(join(entry.parentPath, entry.name), 0o755);
   }
   await chmod(folder, 0o755);
-  await utimes(folder, date, date);
 }
 
-/** Runs a package maker, for which SOURCE_DATE_EPOCH is the time of what has no time of its own. */
+/** Runs a package maker. SOURCE_DATE_EPOCH makes it take this time for everything that is newer: for all files, and its own. */
 export async function runAt(date: Date, program: string, args: readonly string[]): Promise<void> {
   // Through env, which passes the rest of the environment on.
   await run('env', [`SOURCE_DATE_EPOCH=${date.getTime() / 1000}`, program, ...args]);
