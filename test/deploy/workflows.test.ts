@@ -97,7 +97,9 @@ describe('a release', () => {
       Number.parseInt(NODE_VERSION, 10),
     ]);
     for (const name of ['npm', 'image', 'page']) {
-      expect([...before(name)], name).toEqual(expect.arrayContaining(['check', 'test', 'executables', 'foreign']));
+      expect([...before(name)], name).toEqual(
+        expect.arrayContaining(['check', 'test', 'executables', 'foreign', 'packages']),
+      );
     }
   });
 
@@ -120,6 +122,27 @@ describe('a release', () => {
     // With the SBOM among its files; the executables' tests say so.
     expect(commandsOf(release.jobs['executables'])).toContain('npm run build:sea');
     expect(commandsOf(release.jobs['page'])).toContain('sha256sum * > SHA256SUMS');
+  });
+
+  it('has Linux packages, which apt and dnf have installed before anything goes out', () => {
+    const commands = commandsOf(release.jobs['packages']);
+    expect(commands).toMatch(/npm run build:packages -- --executables built .*apt-get install -y .*_amd64\.deb\n/s);
+    expect(commands).toMatch(/apt-get purge -y aritma-sidecar\n.*dnf install -y .*\.x86_64\.rpm .*dnf remove/s);
+    expect(commands.match(/aritma-sidecar demo --once/g)).toHaveLength(2);
+  });
+
+  it('has checksums and provenance of every file, the manifests for winget and Homebrew included', () => {
+    const { steps = [] } = release.jobs['page'] ?? {};
+    const at = (wanted: (step: Step) => boolean) => steps.findLastIndex(wanted);
+    const downloads = at(({ uses }) => uses?.startsWith('actions/download-artifact@') === true);
+    const manifests = at(({ run }) => run?.startsWith('npm run build:manifests -- ') === true);
+    const sums = at(({ run }) => run === 'rm SHA256SUMS && sha256sum * > SHA256SUMS');
+    const provenance = at(({ uses }) => uses?.startsWith('actions/attest-build-provenance@') === true);
+    const upload = at(({ run }) => run?.startsWith('gh release create ') === true);
+    const order = [downloads, manifests, sums, provenance, upload];
+    expect([order.includes(-1), order]).toEqual([false, order.toSorted((one, other) => one - other)]);
+    expect(steps[provenance]?.with).toEqual({ 'subject-path': 'built/*' });
+    expect(steps[upload]?.run).toMatch(/ built\/\*$/);
   });
 
   it('has notes: the changelog has lines for the version in package.json', () => {

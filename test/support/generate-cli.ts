@@ -43,7 +43,8 @@ export function renderCliPage(): string {
   return [HEAD, exitCodes(), sharedFlags(program), ...sections].join('\n');
 }
 
-function leaves(command: Command): Command[] {
+/** The commands that do something, without those that only hold others. */
+export function leaves(command: Command): Command[] {
   return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
 }
 
@@ -51,43 +52,66 @@ const INPUT_FLAGS = new Set(INPUTS.map(({ flag }) => flag));
 const CONNECTION = 'Connection and output:';
 const takesInputs = (command: Command) => command.options.some(({ long }) => long === '--client-secret-file');
 
-/** Name, description and a table of flags, without the flags that many commands share. */
-function section(command: Command): string {
+/** Command line of a command, and what its arguments and flags do, without the flags that many commands share. */
+export function usageOf(command: Command): { readonly usage: string; readonly rows: readonly Row[] } {
   const help = command.createHelp();
   const isShared = ({ long, helpGroupHeading }: Option) =>
     helpGroupHeading === CONNECTION || long === '--json' || (takesInputs(command) && INPUT_FLAGS.has(long ?? ''));
-  const usage = [pathOf(command), ...command.registeredArguments.map((each) => `<${each.name()}>`)].join(' ');
-  const rows = [
-    ...command.registeredArguments
-      .filter(({ description }) => description !== '')
-      .map((each) => row(`<${each.name()}>`, help.argumentDescription(each))),
-    ...command.options.filter((each) => !isShared(each)).map((each) => row(each.flags, help.optionDescription(each))),
-  ];
-  const table = rows.length > 0 ? `\n| flag | what it does |\n| --- | --- |\n${rows.join('')}` : '';
-  return `### ${usage.replaceAll('<', '\\<')}\n\n${help.commandDescription(command)}\n${installation(command)}${table}`;
+  return {
+    usage: [pathOf(command), ...command.registeredArguments.map((each) => `<${each.name()}>`)].join(' '),
+    rows: [
+      ...command.registeredArguments
+        .filter(({ description }) => description !== '')
+        .map((each) => [`<${each.name()}>`, help.argumentDescription(each)] as const),
+      ...command.options
+        .filter((each) => !isShared(each))
+        .map((each) => [each.flags, help.optionDescription(each)] as const),
+    ],
+  };
+}
+
+type Row = readonly [name: string, about: string];
+
+function section(command: Command): string {
+  const { usage, rows } = usageOf(command);
+  const lines = rows.map(([name, about]) => row(name, about));
+  const table = lines.length > 0 ? `\n| flag | what it does |\n| --- | --- |\n${lines.join('')}` : '';
+  const about = command.createHelp().commandDescription(command);
+  return `### ${usage.replaceAll('<', '\\<')}\n\n${about}\n${installation(command)}${table}`;
 }
 
 /** How to install what the command prints, from the end of its help. */
 function installation(command: Command): string {
+  const lines = endOfHelp(command, 'Installation');
+  return lines === '' ? '' : `\n\`\`\`\n${lines}\n\`\`\`\n`;
+}
+
+/** The lines below a heading at the end of a command's help; empty without that heading. */
+export function endOfHelp(command: Command, heading: 'Installation' | 'Examples'): string {
   let text = '';
   const writeOut = (piece: string) => {
     text += piece;
   };
   command.configureOutput({ writeOut, getOutHasColors: () => false }).outputHelp();
-  const [, lines] = text.split('\nInstallation:\n');
-  return lines === undefined ? '' : `\n\`\`\`\n${lines.replaceAll(/^ {2}/gm, '').trimEnd()}\n\`\`\`\n`;
+  const [, lines = ''] = text.split(`\n${heading}:\n`);
+  return lines.replaceAll(/^ {2}/gm, '').trimEnd();
 }
 
 function row(name: string, about: string): string {
   return `| \`${name}\` | ${about.replaceAll('|', '\\|')} |\n`;
 }
 
+/** The flags that all `iam` commands take. */
+export function connectionOptions(program: Command): readonly Option[] {
+  const [iam] = leaves(program).filter((command) => pathOf(command).startsWith('iam '));
+  return (iam?.options ?? []).filter(({ helpGroupHeading }) => helpGroupHeading === CONNECTION);
+}
+
 function sharedFlags(program: Command): string {
   const inputs = INPUTS.flatMap(({ flag, env, about }) =>
     flag === undefined ? [] : [`| \`${flag}\` | \`${env}\` | ${about} |\n`],
   );
-  const [iam] = leaves(program).filter((command) => pathOf(command).startsWith('iam '));
-  const connection = (iam?.options ?? []).filter(({ helpGroupHeading }) => helpGroupHeading === CONNECTION);
+  const connection = connectionOptions(program);
   const withInputs = leaves(program)
     .filter(takesInputs)
     .map((command) => `\`${pathOf(command)}\``);
@@ -105,14 +129,19 @@ All \`iam\` commands also take:
 ${connection.map(({ flags, description }) => row(flags, description)).join('')}`;
 }
 
-function exitCodes(): string {
+/** Every exit code and what it means, in order. */
+export function exitRows(): readonly (readonly [code: number, meaning: string])[] {
   const byExit = Map.groupBy(Object.entries(ERRORS), ([, { exit }]) => exit);
   const errors = [...byExit].map(
     ([exit, rows]) => [exit, rows.map(([name, { title }]) => `\`${name}\` ${title}`).join(' · ')] as const,
   );
-  const rows = [...errors.filter(([exit]) => exit !== 1), [1, 'a defect of the program'] as const, ...OTHER_EXITS]
-    .toSorted(([one], [other]) => one - other)
-    .map(([exit, meaning]) => `| ${exit} | ${meaning} |\n`);
+  return [...errors.filter(([exit]) => exit !== 1), [1, 'a defect of the program'] as const, ...OTHER_EXITS].toSorted(
+    ([one], [other]) => one - other,
+  );
+}
+
+function exitCodes(): string {
+  const rows = exitRows().map(([exit, meaning]) => `| ${exit} | ${meaning} |\n`);
   return `## Exit codes
 
 \`check\` and \`status\` exit with the smallest code of all failures, in this order: configuration, credentials, token endpoint, API. An error

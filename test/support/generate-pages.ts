@@ -1,10 +1,11 @@
-/** Writes the tables of the source into the pages of docs/, between `<!-- NAME -->` and `<!-- /NAME -->`. */
+/** Writes the man pages, and the tables of the source into the pages of docs/, between `<!-- NAME -->` and `<!-- /NAME -->`. */
 import { readFileSync } from 'node:fs';
 import { optionRows } from '../../src/config/describe.ts';
 import { INPUTS } from '../../src/config/env-and-flags.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 import { METRIC_PREFIX, METRICS } from '../../src/core/metrics.ts';
 import { renderCliPage } from './generate-cli.ts';
+import { renderCommandManual, renderConfigurationManual } from './generate-man.ts';
 
 const ROOT = new URL('../../', import.meta.url);
 
@@ -52,14 +53,23 @@ const PAGES: Readonly<Record<string, readonly string[]>> = {
   'docs/metrics.md': ['metrics'],
 };
 
+/** Generated from the first line to the last. */
+const WHOLE: Readonly<Record<string, () => string>> = {
+  'docs/cli.md': renderCliPage,
+  'deploy/man/aritma-sidecar.1': renderCommandManual,
+  'deploy/man/aritma-sidecar.yaml.5': renderConfigurationManual,
+};
+
 /** Every page with generated parts, by its path from the root: as it is, and as it should be. */
 export function renderPages(): readonly { readonly path: string; readonly is: string; readonly should: string }[] {
   const pages = Object.entries(PAGES).map(([path, names]) => {
     const is = readFileSync(new URL(path, ROOT), 'utf8');
     return { path, is, should: names.reduce((text, name) => renew(path, text, name), is) };
   });
-  const cli = 'docs/cli.md';
-  return [...pages, { path: cli, is: readFileSync(new URL(cli, ROOT), 'utf8'), should: renderCliPage() }];
+  const whole = Object.entries(WHOLE).map(([path, render]) => {
+    return { path, is: readFileSync(new URL(path, ROOT), 'utf8'), should: render() };
+  });
+  return [...pages, ...whole];
 }
 
 function renew(path: string, text: string, name: string): string {
