@@ -62,8 +62,6 @@ function unitText(unit: string): string {
   const packaged = unit
     .replace(paths, '--allow-fs-read=/usr/bin/aritma-sidecar ')
     .replace('/usr/local/bin/aritma-sidecar ', '/usr/bin/aritma-sidecar ')
-    // Debian's /bin/kill is in a package that a small server need not have; every shell has its own.
-    .replace('ExecReload=/bin/kill -HUP $MAINPID', "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'")
     .replace(/^(Description=.*\n)/m, '$1Documentation=man:aritma-sidecar(1) man:aritma-sidecar.yaml(5)\n');
   if (packaged.includes('/usr/local')) throw new Error('a unit of deploy/systemd names /usr/local in a new place');
   return packaged;

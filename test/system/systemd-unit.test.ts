@@ -52,7 +52,7 @@ describe.each(UNITS)('%s', (name) => {
   it('has systemd read the secret again on a reload, which the sidecar hears of after that', () => {
     expect([setting(unit, 'RefreshOnReload'), setting(unit, 'ExecReload')]).toEqual([
       ['credentials'],
-      ['/bin/kill -HUP $MAINPID'],
+      ["/bin/sh -c 'kill -HUP $MAINPID'"],
     ]);
   });
 
