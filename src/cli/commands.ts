@@ -9,6 +9,7 @@ import type { Finding } from '../check/finding.ts';
 import { INPUTS } from '../config/env-and-flags.ts';
 import { forgetSecretVariables, type LoadOptions, loadAdminAddress, loadConfig } from '../config/load.ts';
 import { createReport } from '../core/terminal.ts';
+import type { Doctor } from '../sidecar/support.ts';
 import { demo, emulate } from './demo-command.ts';
 import { duration, type Flags, inputFlags } from './flags.ts';
 import { finish, openLog, untilStopped } from './signals.ts';
@@ -17,7 +18,21 @@ import { createSupervisor } from './systemd.ts';
 const OK = 0;
 const NOT_IN_TIME = 10;
 
-export const COMMANDS = { serve, check, demo, emulate, rotate, print, schema, env, verify, wait, status, shutdown };
+export const COMMANDS = {
+  serve,
+  check,
+  demo,
+  emulate,
+  rotate,
+  print,
+  schema,
+  env,
+  verify,
+  wait,
+  status,
+  shutdown,
+  support,
+};
 
 async function serve(flags: Flags): Promise<number> {
   keepNurserySmall();
@@ -30,7 +45,7 @@ async function serve(flags: Flags): Promise<number> {
   const supervisor = createSupervisor(loaded.supervisor, (errno) =>
     log.warn('cannot notify systemd; is systemd-notify installed?', { errno }),
   );
-  const starting = startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
+  const starting = startSidecar({ loaded, log, doctor, onShutdownRequest: asked.resolve });
   // Handle signals before anyone can observe that the process runs.
   let stopping = false;
   const stopped = untilStopped({
@@ -66,6 +81,9 @@ async function serve(flags: Flags): Promise<number> {
   setFlagsFromString('--no-flush-bytecode');
   return finish(log, stopped);
 }
+
+/** Its code is loaded only when somebody wants a support file. */
+const doctor: Doctor = async (load) => (await import('./doctor-text.ts')).doctorText(load);
 
 /**
  * Both semi-spaces. V8 doubles them, so they stop at up to twice this. With half of it, calls cost a tenth more CPU time; with
@@ -165,6 +183,11 @@ async function wait(flags: Flags): Promise<number> {
 async function status(flags: Flags): Promise<number> {
   const { showStatus } = await import('./status-command.ts');
   return showStatus(loadAdminAddress(loadOptions(flags)), process.stdout, flags['json'] === true);
+}
+
+async function support(flags: Flags): Promise<number> {
+  const { writeSupport } = await import('./support-command.ts');
+  return writeSupport(flags, loadOptions(flags));
 }
 
 async function shutdown(flags: Flags): Promise<number> {

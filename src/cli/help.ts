@@ -96,6 +96,13 @@ const TEXTS: Readonly<Record<string, Text>> = {
     more: ['Exit codes: 0 calls work on every route, 5 to 7 as for check, 10 no sidecar is serving.'],
     examples: ['aritma-sidecar status', 'aritma-sidecar status --admin 127.0.0.1:7090 --json'],
   },
+  support: {
+    more: [
+      'Configuration, state, errors, findings of check, metrics and the end of the log; the sidecar need not run.',
+      'Only the owner can read the file; no file is replaced. Read it before you send it.',
+    ],
+    examples: ['aritma-sidecar support --config my.yaml', 'aritma-sidecar support --output - | less'],
+  },
   audit: { examples: ['aritma-sidecar audit verify audit.log'] },
   'audit verify': {
     more: ['Exit codes: 0 the chain is intact, 2 a file cannot be read, 11 the chain is broken.'],

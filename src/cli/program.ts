@@ -115,6 +115,11 @@ function addDiagnosis(program: Command, add: Add): void {
     .option(...ADMIN_OPTION)
     .option(...CONFIG_OPTION)
     .option(...JSON_OPTION);
+  const support = add('support', 'write one file for a support request, without secrets and tokens')
+    .option('--output <file>', 'file to write; - prints it (default: aritma-sidecar-support-TIME.txt)')
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
+  withSettings(support);
   const audit = program.command('audit').description('inspect an audit log');
   add('verify', 'verify the hash chain of an audit log and report the first broken link', audit)
     .argument('<file...>', 'the file named in audit.file, rotated files included; or a list of files, in any order')

@@ -14,7 +14,7 @@ const SHAPES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/eyJ[\w-]{8,}(?:\.[\w-]*)*/g, '[token]'],
   [/\b(Bearer|Basic|DPoP|Negotiate|NTLM) +(?!authentication|\[)[\w+/.~=-]{8,}/gi, '$1 [secret]'],
   [
-    /\b((?:client[_-]secret|client_assertion|access_token|refresh_token|id_token|password|passwd|pwd|api[_-]?key|(?:x-)?api-key|x-sidecar-key|(?:proxy-)?authorization|(?:set-)?cookie)["']?[ \t]*[:=][ \t]*["']?)(?!\[)[^\s"'&,;{}<>[\]\\]+/gi,
+    /\b((?:client[_-]secret|client_assertion|access_token|refresh_token|id_token|password|passwd|pwd|api[_-]?key|(?:x-)?api-key|x-sidecar-key|(?:proxy-)?authorization|(?:set-)?cookie)["']?[ \t]*[:=][ \t]*["']?)(?!\[|(?:Bearer|Basic|DPoP|Negotiate|NTLM) )[^\s"'&,;{}<>[\]\\]+/gi,
     '$1[secret]',
   ],
   // Long, with small and capital letters and digits: random. Fingerprints and ids are hexadecimal and stay.
