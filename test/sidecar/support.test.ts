@@ -14,7 +14,17 @@ const loaded = loadConfig({
 });
 
 const EMPTY = { routes: [], credentials: [], tokens: [], recentErrors: [], errorGroups: [], unknownOutcomes: [] };
-const STATE = { ...EMPTY, upstreams: [], warnings: [], unsafe: [], now: 1000, startedAt: 0 };
+const STATE = {
+  ...EMPTY,
+  inFlight: 0,
+  generation: 1,
+  logLinesLost: 0,
+  upstreams: [],
+  warnings: [],
+  unsafe: [],
+  now: 1000,
+  startedAt: 0,
+};
 
 function create(doctor: Doctor | undefined, now: LoadedConfig = loaded) {
   const log = createLog({ level: 'info', format: 'json', write: () => undefined });
