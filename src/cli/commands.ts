@@ -5,7 +5,6 @@ import { isIPv6 } from 'node:net';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { stringify } from 'yaml';
-import type { Finding } from '../check/finding.ts';
 import { INPUTS } from '../config/env-and-flags.ts';
 import { forgetSecretVariables, type LoadOptions, loadAdminAddress, loadConfig } from '../config/load.ts';
 import { createReport } from '../core/terminal.ts';
@@ -123,20 +122,8 @@ function compileAddressTest(): void {
 }
 
 async function check(flags: Flags): Promise<number> {
-  const { diagnose } = await import('../check/check.ts');
-  const { findingText, summaryText } = await import('../check/text.ts');
-  const { shortfalls } = await import('../sidecar/preconditions.ts');
-  const report = createReport(process.stdout, flags['json'] === true);
-  const findings: Finding[] = [];
-  const onFinding = (finding: Finding) => {
-    findings.push(finding);
-    report.line({ text: findingText(finding), data: { ...finding } });
-  };
-  const options = { upstream: flags['upstream'] !== false, preconditions: shortfalls, onFinding };
-  const code = await diagnose(loadOptions(flags), options);
-  // Programs count the lines themselves.
-  if (!report.json) report.line({ text: summaryText(findings), data: {} });
-  return code;
+  const { checkOnce } = await import('./check-command.ts');
+  return checkOnce(flags, loadOptions(flags));
 }
 
 async function rotate(flags: Flags): Promise<number> {

@@ -87,10 +87,15 @@ const TEXTS: Readonly<Record<string, Text>> = {
   },
   check: {
     more: [
-      'Fetches a real token per credential and calls each API. Prints one line per finding, with the fix.',
+      'Fetches a real token per credential and calls each API. Prints one line per finding, with the fix, and ends with',
+      'the one next step. With --watch it repeats until nothing is wrong; Ctrl-C ends it with the last exit code.',
       'Exit codes: 0 all good, 2 configuration, 5 credentials, 6 identity server, 7 API.',
     ],
-    examples: ['aritma-sidecar check --config my.yaml', 'aritma-sidecar check --no-upstream --json'],
+    examples: [
+      'aritma-sidecar check --config my.yaml',
+      'aritma-sidecar check --no-upstream --json',
+      'aritma-sidecar check --watch',
+    ],
   },
   status: {
     more: ['Exit codes: 0 calls work on every route, 5 to 7 as for check, 10 no sidecar is serving.'],

@@ -108,6 +108,8 @@ function addControl(add: Add): void {
 function addDiagnosis(program: Command, add: Add): void {
   const check = add('check', 'test the configuration, the credentials and the APIs')
     .option('--no-upstream', 'do not call the APIs')
+    .option('--watch', 'repeat until nothing is wrong, and print only what changes')
+    .addOption(new Option('--every <duration>', 'with --watch: time between two checks, at least').default('5s'))
     .option(...CONFIG_OPTION)
     .option(...JSON_OPTION);
   withSettings(check);
