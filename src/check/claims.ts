@@ -68,6 +68,7 @@ export function whyRefused(refused: Refused): Omit<Words, 'cause'> & { readonly 
   const claims = claimsOf(authorization);
   if (!claims) {
     return {
+      cause: 'token_opaque',
       message: 'the token is not a JWT but opaque, so only the identity server can read it',
       fix: 'ask the API’s operator whether it accepts opaque tokens or only JWTs; the client may have the wrong accessTokenType',
     };

@@ -153,9 +153,9 @@ function explained(words: Words, challenge: string, why: Claimed): Words {
   if (!isInvalid && (!isBearer || why.cause === undefined)) return words;
   const isKnown = words.cause !== 'upstream_401';
   const cause = CLAIMED[why.cause ?? ''];
-  const found = cause !== undefined && !isInvalid ? `upstream_401_${cause}` : 'upstream_401_invalid_token';
+  const byClaims = cause === undefined ? words.cause : `upstream_401_${cause}`;
   return {
-    cause: isKnown ? words.cause : found,
+    cause: isInvalid && !isKnown ? 'upstream_401_invalid_token' : isKnown ? words.cause : byClaims,
     message: `${words.message}; ${why.message}`,
     fix: isKnown ? words.fix : why.fix,
   };
@@ -186,9 +186,10 @@ function forbidden(subject: string, challenge: string, why: Claimed): Finding {
       fix: isShown ? why.fix : SCOPE_FIX,
     });
   }
-  if (why.cause !== undefined) {
+  const cause = CLAIMED[why.cause ?? ''];
+  if (cause !== undefined) {
     return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', {
-      cause: `upstream_403_${CLAIMED[why.cause] ?? 'claims'}`,
+      cause: `upstream_403_${cause}`,
       message: `the API does not allow this call (HTTP 403); ${why.message}`,
       fix: why.fix,
     });
