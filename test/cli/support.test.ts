@@ -221,4 +221,18 @@ describe.concurrent('support', () => {
     expect(stdout).toMatch(/^aritma_sidecar_build_info/m);
     expect(stdout).not.toContain('==== end of the log');
   });
+
+  it('is given by a running sidecar with the findings of its doctor, which asks for tokens only once in a while', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const sidecar = await world.serve({ adminActions: true });
+    const ask = async () => (await fetch(`${sidecar.adminUrl}/support`)).text();
+    const text = await ask();
+    expect(text).toMatch(/^==== doctor ====$/m);
+    expect(text).toMatch(/^ok {4}listen .*: (?:free|in use by a running sidecar)/m);
+    expect(text).toMatch(/^ok {4}token default \(api\): obtained/m);
+    expect(text).toMatch(/^FAIL {2}network route \/api/m);
+    const { length } = world.identity.calls;
+    await Promise.all([ask(), ask()]);
+    expect(world.identity.calls.length).toBe(length);
+  });
 });
