@@ -87,8 +87,7 @@ const TEXTS: Readonly<Record<string, Text>> = {
   },
   check: {
     more: [
-      'Fetches a real token per credential and calls each API. Prints one line per finding, with the fix, and ends with',
-      'the one next step. With --watch it repeats until nothing is wrong; Ctrl-C ends it with the last exit code.',
+      'Fetches a real token per credential and calls each API. Prints each finding with its fix, then the next step.',
       'Exit codes: 0 all good, 2 configuration, 5 credentials, 6 identity server, 7 API.',
     ],
     examples: [
@@ -106,7 +105,7 @@ const TEXTS: Readonly<Record<string, Text>> = {
       'Configuration, state, errors, findings of check, metrics and the end of the log; the sidecar need not run.',
       'Only the owner can read the file; no file is replaced. Read it before you send it.',
     ],
-    examples: ['aritma-sidecar support --config my.yaml', 'aritma-sidecar support --output - | less'],
+    examples: ['aritma-sidecar support --config my.yaml', 'aritma-sidecar support --output support.txt'],
   },
   audit: { examples: ['aritma-sidecar audit verify audit.log'] },
   'audit verify': {
