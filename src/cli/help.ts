@@ -90,11 +90,7 @@ const TEXTS: Readonly<Record<string, Text>> = {
       'Fetches a real token per credential and calls each API. Prints each finding with its fix, then the next step.',
       'Exit codes: 0 all good, 2 configuration, 5 credentials, 6 identity server, 7 API.',
     ],
-    examples: [
-      'aritma-sidecar check --config my.yaml',
-      'aritma-sidecar check --no-upstream --json',
-      'aritma-sidecar check --watch',
-    ],
+    examples: ['aritma-sidecar check --config my.yaml --watch'],
   },
   status: {
     more: ['Exit codes: 0 calls work on every route, 5 to 7 as for check, 10 no sidecar is serving.'],
