@@ -201,7 +201,6 @@ describe('where the outside is touched', () => {
   it('reveal() is called only where a secret or token goes onto the wire', () => {
     expect(users(/\.reveal\(\)/).sort()).toEqual([
       'check/claims.ts',
-      'check/text.ts',
       'check/upstream.ts',
       'cli/iam/secret-file.ts',
       'cli/iam/secrets.ts',

@@ -69,9 +69,10 @@ svg .soft { fill: var(--soft); } svg .name { font-weight: 600; } text { stroke: 
 .head { fill: currentcolor; } .pointer { fill: var(--text); }
 .life { fill: var(--good-back); stroke: currentcolor; } .life.bad { fill: var(--bad-back); } .spent { fill: var(--line); }
 .phase { fill: currentcolor; stroke: var(--soft); } .phase.open { fill: var(--card); }
-button { font: inherit; font-weight: 600; padding: .4rem 1rem; min-height: 2.75rem; border: 1px solid var(--link);
+button, .button { font: inherit; font-weight: 600; padding: .4rem 1rem; min-height: 2.75rem; border: 1px solid var(--link);
   border-radius: .35rem; background: var(--card); color: var(--link); cursor: pointer; }
-button:hover { background: var(--back); }
+.button { text-decoration: none; }
+button:hover, .button:hover { background: var(--back); }
 footer { font-size: .875rem; }
 @media (max-width: 52rem) {
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

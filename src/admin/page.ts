@@ -8,6 +8,7 @@ import { explain } from './error-text.ts';
 import { type Html, html, render, verbatim } from './html.ts';
 import { flow } from './page-flow.ts';
 import { headline } from './page-headline.ts';
+import { section } from './page-parts.ts';
 import { PAGE_SCRIPT } from './page-script.ts';
 import { sections } from './page-sections.ts';
 import { PAGE_STYLE } from './page-style.ts';
@@ -17,6 +18,8 @@ import type { Status } from './status.ts';
 export interface PageOptions {
   /** Whether the page has buttons. */
   readonly actions: boolean;
+  /** Whether it offers the support file. */
+  readonly support?: boolean;
 }
 
 const hashOf = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
@@ -59,7 +62,7 @@ export function renderPage(status: Status, options: PageOptions): string {
 <span id="live" role="status"></span></header>
 <nav aria-label="Sections"><ul>
 <li><a href="#routes">Routes</a></li><li><a href="#unknown">Unknown outcomes</a></li><li><a href="#errors">Errors</a></li>
-<li><a href="#credentials">Credentials</a></li>${status.fleet && html`<li><a href="#fleet">Fleet</a></li>`}<li><a href="#configuration">Configuration</a></li>
+<li><a href="#credentials">Credentials</a></li>${status.fleet && html`<li><a href="#fleet">Fleet</a></li>`}<li><a href="#configuration">Configuration</a></li>${options.support && html`<li><a href="#support">Support</a></li>`}
 </ul></nav>
 <main data-now="${Date.parse(status.now)}">${verbatim(renderMain(status, options))}</main>
 <footer>Loaded at <time datetime="${status.now}">${status.now.slice(0, 19).replace('T', ' ')} UTC</time>.
@@ -72,8 +75,17 @@ export function renderPage(status: Status, options: PageOptions): string {
 
 /** Renders the part of the page that changes. */
 export function renderMain(status: Status, options: PageOptions): string {
-  return render([summary(status), sections(status, options)]);
+  return render([summary(status), sections(status, options), options.support ? SUPPORT : html``]);
 }
+
+/** A link, not a form: it works without JavaScript, and a browser saves what it gets. */
+const SUPPORT = section(
+  'support',
+  'Support',
+  html`<p>One text file with versions, configuration, state, findings of the doctor, metrics and the end of the log, without
+secrets and tokens. It takes up to half a minute. Read it before you send it.</p>
+<p><a class="button" href="/support" download>Download support file</a></p>`,
+);
 
 const isUsable = (state: string) => state === 'fresh' || state === 'early';
 

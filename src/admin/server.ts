@@ -17,9 +17,10 @@ import { toProblem } from '../core/problem.ts';
 import { createReadAhead } from '../core/read-ahead.ts';
 import { createLive, type Live } from './event-stream.ts';
 import { gauges } from './gauges.ts';
-import { PAGE_HEADERS, renderMain, renderPage } from './page.ts';
+import { PAGE_HEADERS, type PageOptions, renderMain, renderPage } from './page.ts';
 import { readiness, startedUp, status, type Verdict } from './status.ts';
 import type { StatusInput } from './status-input.ts';
+import { addSupport } from './support-route.ts';
 
 export interface AdminOptions {
   readonly snapshot: () => StatusInput;
@@ -28,6 +29,8 @@ export interface AdminOptions {
   readonly refreshTokens: (credential: string | undefined) => Promise<void> | undefined;
   /** Makes the process drain and stop. */
   readonly shutdown: () => void;
+  /** Makes the support file. @param withDoctor whether the doctor runs first */
+  readonly support: (withDoctor: boolean) => Promise<string>;
   /** Accepted `Host` values of loopback listeners; filled when the port is known. */
   readonly hosts: ReadonlySet<string>;
 }
@@ -37,6 +40,8 @@ export interface AdminListenerOptions {
   readonly checkHost: boolean;
   /** Whether `POST /shutdown` works and the page has buttons. */
   readonly allowActions: boolean;
+  /** Whether only this machine can reach the listener. */
+  readonly isLocal: boolean;
 }
 
 export interface Admin {
@@ -49,15 +54,17 @@ export interface Admin {
 /** Creates the admin API; it listens once a listener is bound. */
 export function createAdmin(options: AdminOptions): Admin {
   const live = createLive({
-    render: (actions: boolean) => renderMain(status(options.snapshot()), { actions }),
+    render: (page: PageOptions) => renderMain(status(options.snapshot()), page),
     headers: PAGE_HEADERS,
   });
   return {
     drain: live.drain,
     async createListener(listener) {
       const app = createApp({ checkHost: listener.checkHost, hosts: options.hosts });
+      const page = { actions: listener.allowActions, support: listener.allowActions && listener.isLocal };
       addRoutes(app, options, listener);
-      addPage(app, options, { live, ...listener });
+      addSupport(app, { make: options.support, isAllowed: page.support });
+      addPage(app, options, { live, page });
       await app.ready();
       return app.server;
     },
@@ -165,16 +172,14 @@ function unknownCredential({ tokens }: StatusInput): SidecarError {
 }
 
 interface Page {
-  readonly live: Live<boolean>;
-  readonly allowActions: boolean;
+  readonly live: Live<PageOptions>;
+  readonly page: PageOptions;
 }
 
-function addPage(app: FastifyInstance, { snapshot }: AdminOptions, { live, allowActions: actions }: Page): void {
-  app.get('/', async (_request, reply) =>
-    reply.headers(PAGE_HEADERS).send(renderPage(status(snapshot()), { actions })),
-  );
+function addPage(app: FastifyInstance, { snapshot }: AdminOptions, { live, page }: Page): void {
+  app.get('/', async (_request, reply) => reply.headers(PAGE_HEADERS).send(renderPage(status(snapshot()), page)));
   app.get('/events', async (_request, reply) => {
-    if (live.attach(reply.raw, actions)) return reply.hijack();
+    if (live.attach(reply.raw, page)) return reply.hijack();
     return reply.code(503).header('Retry-After', '5').type('text/plain; charset=utf-8').send('too many listeners\n');
   });
 }

@@ -6,6 +6,7 @@
  */
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
+import { secretsIn } from '../config/support-section.ts';
 import { ERRORS, SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
 import { within } from '../net/bounded-request.ts';
@@ -32,12 +33,13 @@ export interface CheckOptions {
 }
 
 /**
- * Runs every step, reports its findings and returns the exit code of the most basic error, 0 without errors. Never
+ * Loads the configuration, or calls the function that does. Runs every step, reports its findings and returns the exit code of the most basic error, 0 without errors. Never
  * throws for what a configuration, a server or a network does.
  */
-export async function diagnose(inputs: LoadOptions, options: CheckOptions): Promise<number> {
+export async function diagnose(inputs: LoadOptions | (() => LoadedConfig), options: CheckOptions): Promise<number> {
   try {
-    return await examine(withShortTimeLimits(loadConfig(inputs)), options);
+    const loaded = typeof inputs === 'function' ? inputs() : loadConfig(inputs);
+    return await examine(withShortTimeLimits(loaded), options);
   } catch (error) {
     if (!(error instanceof SidecarError) || error.code !== 'CONFIG_INVALID') throw error;
     // Without a configuration there is nothing else to try.
@@ -65,9 +67,7 @@ async function examine(loaded: LoadedConfig, options: CheckOptions): Promise<num
   ];
   // A bug in a later step must not hide the findings of earlier ones: its rejection waits for its turn.
   for (const step of steps) step.catch(() => undefined);
-  const { password, keys: fleetKeys = [] } = loaded.fleetSecrets ?? {};
-  const ofFleet = password ? [password, ...fleetKeys] : fleetKeys;
-  const secrets = [...[...loaded.secrets.values()].flat().map(({ value }) => value), ...ofFleet];
+  const secrets = secretsIn(loaded);
   const findings = new Map<string, Finding>();
   for (const step of steps) {
     const told = await step;

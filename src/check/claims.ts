@@ -43,34 +43,89 @@ export function isLongLived({ authorization }: Issued): boolean {
   return (ownLifetimeS(claimsOf(authorization)) ?? 0) > LONG_S;
 }
 
+/** A call that an API refused, and what the route is meant to send. */
+export interface Refused {
+  readonly authorization: Secret;
+  readonly status: 401 | 403;
+  /** Host of the API. */
+  readonly host: string;
+  readonly target: TokenTarget;
+  readonly issuer: string | undefined;
+  /** The tenant that the route names in a header, if it does. */
+  readonly tenant: string | undefined;
+  /** The scopes that the API says it needs (RFC 6750 §3). */
+  readonly needs: readonly string[];
+  /** Epoch ms. */
+  readonly now: number;
+}
+
 /**
- * Returns why an API may refuse a token as invalid (RFC 6750 §3.1, `invalid_token`), as far as its claims show.
- * @param host of the API
- * @param now epoch ms
+ * Returns why an API may refuse the token, as far as its claims show, compared with the route.
+ * `cause` is absent when nothing in the claims explains it.
  */
-export function whyInvalid(authorization: Secret, host: string, now: number): Omit<Words, 'cause'> {
+export function whyRefused(refused: Refused): Omit<Words, 'cause'> & { readonly cause?: string } {
+  const { authorization, status, host, target, now } = refused;
   const claims = claimsOf(authorization);
   if (!claims) {
     return {
-      message: 'the token is not a JWT, so only the identity server can read it',
+      cause: 'token_opaque',
+      message: 'the token is not a JWT but opaque, so only the identity server can read it',
       fix: 'ask the API’s operator whether it accepts opaque tokens or only JWTs; the client may have the wrong accessTokenType',
     };
   }
-  const wrong = times(claims, now) ?? environment(claims, host) ?? audienceMissing(claims);
+  const invalid = () =>
+    times(claims, now) ??
+    issuer(claims, refused) ??
+    audience(claims, target) ??
+    environment(claims, host) ??
+    audienceMissing(claims);
+  const wrong = (status === 401 ? invalid() : undefined) ?? needed(claims, refused) ?? tenant(claims, refused);
   if (wrong) return wrong;
-  const audience = shown(listOf(claims['aud']).join(', '));
-  const scope = shown([claims['scope'], claims['scp']].flatMap(listOf).join(' ')) || 'none';
+  const list = shown(listOf(claims['aud']).join(', '));
   const left = Math.round((numberOf(claims['exp']) ?? 0) - now / 1000);
   return {
-    message: `the token has issuer ${shown(claims['iss'])}, audience ${audience}, scope ${scope}${left > 0 ? ` and is valid for ${left} s` : ''}`,
+    message: `the token has issuer ${shown(claims['iss'])}, audience ${list}, scope ${shown(scopesOf(claims).join(' ')) || 'none'}${left > 0 ? ` and is valid for ${left} s` : ''}`,
     fix: 'compare issuer and audience with what the API expects; `audience`, `resource` and `scope` of the route set the audience; if both are right, the API does not know the key that signed the token',
+  };
+}
+
+function scopesOf(claims: Claims): string[] {
+  return [claims['scope'], claims['scp']].flatMap(listOf).flatMap((text) => text.split(' '));
+}
+
+/** Scopes of the route, or those that the API names, that the token does not have. */
+function needed(claims: Claims, { target, needs }: Refused): Words | undefined {
+  const has = scopesOf(claims);
+  // Some servers put roles in the token, and no scope at all.
+  const asked = has.length > 0 ? (target.scope?.split(' ') ?? []) : [];
+  const wanted = needs.length > 0 ? needs : asked;
+  const missing = wanted.filter((name) => !has.includes(name));
+  if (missing.length === 0) return undefined;
+  const names = shown(missing.join(' '));
+  const by = needs.length > 0 ? 'the API needs' : 'the route asks for';
+  return {
+    cause: 'token_scope_missing',
+    message: `${by} the scope ${names}, and the token has: ${shown(has.join(' ')) || 'none'}`,
+    fix: `add ${names} to \`scope\` of the route and to the client’s allowedScopes in Aritma IAM`,
+  };
+}
+
+const TENANT_CLAIMS = ['tid', 'tenant', 'tenant_id', 'TenantId'] as const;
+
+function tenant(claims: Claims, { tenant: wanted }: Refused): Words | undefined {
+  const stated = TENANT_CLAIMS.flatMap((name) => listOf(claims[name]));
+  if (wanted === undefined || stated.length === 0 || stated.includes(wanted)) return undefined;
+  return {
+    cause: 'token_tenant_differs',
+    message: `the token is for the tenant ${shown(stated.join(', '))}, but the route sends TenantId ${wanted}`,
+    fix: 'correct TenantId in `headers` of the route, or use a client of that tenant',
   };
 }
 
 const ENVIRONMENT = /(?:^|[.-])(dev|test|stag(?:e|ing)|qa|uat|sandbox|demo)(?=[.-])/i;
 
 /** Finds a dev token sent to a prod API, or the other way round, by the names of the hosts. */
-function environment(claims: Claims, host: string): Omit<Words, 'cause'> | undefined {
+function environment(claims: Claims, host: string): Words | undefined {
   const issuer = String(claims['iss']);
   const name = URL.canParse(issuer) ? new URL(issuer).hostname : '';
   // An IP address or a name without a domain does not show its environment.
@@ -78,14 +133,20 @@ function environment(claims: Claims, host: string): Omit<Words, 'cause'> | undef
   const [theirs, its] = [name, host].map((text) => ENVIRONMENT.exec(text)?.[1]?.toLowerCase() ?? 'prod');
   if (theirs === its) return undefined;
   const message = `the token comes from ${shown(issuer)}, which by its name belongs to another environment than ${host}`;
-  return { message, fix: 'use token endpoint and upstream of the same environment: dev tokens do not work in prod' };
+  const cause = 'token_environment_differs';
+  return {
+    cause,
+    message,
+    fix: 'use token endpoint and upstream of the same environment: dev tokens do not work in prod',
+  };
 }
 
-function audienceMissing(claims: Claims): Omit<Words, 'cause'> | undefined {
+function audienceMissing(claims: Claims): Words | undefined {
   if (listOf(claims['aud']).length > 0) return undefined;
   const fix =
     'set `scope`, `audience` or `resource` of the route to the values of the API: they set the audience of a token';
-  return { message: 'the token has no audience, but an API accepts only tokens issued for it', fix };
+  const cause = 'token_audience_missing';
+  return { cause, message: 'the token has no audience, but an API accepts only tokens issued for it', fix };
 }
 
 function claimsOf(authorization: Secret): Claims | undefined {
@@ -145,7 +206,7 @@ function audience(claims: Claims, { audience: wanted }: TokenTarget): Words | un
   };
 }
 
-function issuer(claims: Claims, { issuer: wanted }: Issued): Words | undefined {
+function issuer(claims: Claims, { issuer: wanted }: Pick<Issued, 'issuer'>): Words | undefined {
   const stated = claims['iss'];
   if (wanted === undefined || stated === undefined || stated === wanted) return undefined;
   return {

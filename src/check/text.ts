@@ -32,15 +32,9 @@ export function summaryText(findings: readonly Finding[]): string {
   return `\n${count('error', 'error')}, ${count('warning', 'warning')}; exit code ${code}: ${MEANINGS[code] ?? ''}`;
 }
 
-/** Characters. Shorter values are left in: masking them would remove ordinary words from the text. */
-const MIN_LENGTH = 6;
-
 /** Returns the finding with every given secret or token replaced by `[secret]`. */
 export function mask(finding: Finding, secrets: readonly Secret[]): Finding {
-  const values = secrets
-    .map((secret) => secret.reveal().replace(/^Bearer /, ''))
-    .filter(({ length }) => length >= MIN_LENGTH);
-  const clean = (text: string) => values.reduce((rest, value) => rest.replaceAll(value, '[secret]'), text);
+  const clean = (text: string) => secrets.reduce((rest, secret) => secret.maskIn(rest), text);
   const { fix } = finding;
   return { ...finding, message: clean(finding.message), ...(fix !== undefined && { fix: clean(fix) }) };
 }

@@ -10,9 +10,10 @@ import type { Secret } from '../core/secret.ts';
 import { failureWords } from '../net/connection-errors.ts';
 import { createEgress } from '../net/egress.ts';
 import { placeOf } from '../net/place.ts';
+import { tokenKey } from '../oauth/credentials.ts';
 import { redirectTarget } from '../oauth/token-errors.ts';
 import type { RawResponse } from '../oauth/token-response.ts';
-import { whyInvalid } from './claims.ts';
+import { whyRefused } from './claims.ts';
 import { FINDING, type Finding } from './finding.ts';
 import { ask, LIMIT_MS } from './request.ts';
 
@@ -29,7 +30,7 @@ export async function callUpstream(route: RouteConfig, authorization: Secret, lo
     maxBytes: 0,
   });
   await egress.destroy();
-  if (response) return judge(subject, response, { upstream, authorization });
+  if (response) return judge(subject, response, { route, authorization, loaded });
   const leg = { base: upstream, owner, option: 'upstream' };
   const place = { ...placeOf(leg, loaded, LIMIT_MS.upstream), stage: 'response' as const };
   const words = failureWords(failed, place);
@@ -49,21 +50,20 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
 };
 
 interface Asked {
-  readonly upstream: RouteConfig['upstream'];
+  readonly route: RouteConfig;
   readonly authorization: Secret;
+  readonly loaded: LoadedConfig;
 }
 
-function judge(subject: string, response: RawResponse, { upstream, authorization }: Asked): Finding {
+function judge(subject: string, response: RawResponse, asked: Asked): Finding {
   const { status, headers } = response;
-  const { origin, hostname } = upstream;
+  const { origin } = asked.route.upstream;
   const challenge = String(headers['www-authenticate'] ?? '');
-  if (status === 401)
-    return FINDING.error(
-      subject,
-      'UPSTREAM_REFUSED_TOKEN',
-      explained(unauthorized(challenge), challenge, whyInvalid(authorization, hostname, Date.now())),
-    );
-  if (status === 403) return forbidden(subject, challenge);
+  if (status === 401) {
+    const words = explained(unauthorized(challenge), challenge, claimed(401, challenge, asked));
+    return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', words);
+  }
+  if (status === 403) return forbidden(subject, challenge, claimed(403, challenge, asked));
   if (status >= 500) {
     return FINDING.warning(subject, 'UPSTREAM_UNREACHABLE', {
       cause: 'upstream_server_error',
@@ -114,12 +114,52 @@ const REASONS: readonly (readonly [pattern: RegExp, cause: string, why: string, 
   [/insufficient_scope|scope/i, 'scope', 'the token lacks a scope', SCOPE_FIX],
 ];
 
+type Claimed = ReturnType<typeof whyRefused>;
+
+/** What the claims of the token show, compared with the route. */
+function claimed(status: 401 | 403, challenge: string, { route, authorization, loaded: { config } }: Asked): Claimed {
+  const [, scope = ''] = /\bscope="?([^",]*)/i.exec(challenge) ?? [];
+  return whyRefused({
+    ...{ authorization, status, host: route.upstream.hostname, target: tokenKey(route, config) },
+    issuer: config.credentials[route.credential]?.issuer?.text,
+    tenant: tenantOf(route),
+    // What a server sends is shown only where it is a name.
+    needs: scope.split(' ').filter((name) => SCOPE.test(name)),
+    now: Date.now(),
+  });
+}
+
+const SCOPE = /^[\w.:/-]{1,60}$/;
+
+/** Value of the header with which a route names its tenant. */
+function tenantOf({ headers }: RouteConfig): string | undefined {
+  const [, header] = Object.entries(headers).find(([name]) => /^tenant-?id$/i.test(name)) ?? [];
+  return header?.value;
+}
+
+/** The causes that the claims can give, as causes of a refusal. */
+const CLAIMED: Readonly<Record<string, string>> = {
+  token_expired: 'expired',
+  token_not_yet_valid: 'not_yet_valid',
+  token_issuer_differs: 'issuer',
+  token_environment_differs: 'issuer',
+  token_audience_differs: 'audience',
+  token_audience_missing: 'audience',
+  token_scope_missing: 'scope',
+  token_tenant_differs: 'tenant',
+};
+
 /** Adds what the token's claims show; it becomes the cause if the API gives no reason. */
-function explained(words: Words, challenge: string, why: Omit<Words, 'cause'>): Words {
-  if (!/invalid_token/i.test(challenge)) return words;
+function explained(words: Words, challenge: string, why: Claimed): Words {
+  const isBearer = /^\s*bearer/i.test(challenge);
+  const isInvalid = /invalid_token/i.test(challenge);
+  // Who expects other credentials has not read the token.
+  if (!isInvalid && (!isBearer || why.cause === undefined)) return words;
   const isKnown = words.cause !== 'upstream_401';
+  const cause = CLAIMED[why.cause ?? ''];
+  const byClaims = cause === undefined ? words.cause : `upstream_401_${cause}`;
   return {
-    cause: isKnown ? words.cause : 'upstream_401_invalid_token',
+    cause: isInvalid && !isKnown ? 'upstream_401_invalid_token' : isKnown ? words.cause : byClaims,
     message: `${words.message}; ${why.message}`,
     fix: isKnown ? words.fix : why.fix,
   };
@@ -140,12 +180,22 @@ function unauthorized(challenge: string): Words {
   };
 }
 
-function forbidden(subject: string, challenge: string): Finding {
+function forbidden(subject: string, challenge: string, why: Claimed): Finding {
   if (/insufficient_scope/i.test(challenge)) {
+    const said = 'the API refuses the token: it lacks a scope (HTTP 403, insufficient_scope)';
+    const isShown = why.cause === 'token_scope_missing';
     return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', {
       cause: 'upstream_403_scope',
-      message: 'the API refuses the token: it lacks a scope (HTTP 403, insufficient_scope)',
-      fix: SCOPE_FIX,
+      message: isShown ? `${said}; ${why.message}` : said,
+      fix: isShown ? why.fix : SCOPE_FIX,
+    });
+  }
+  const cause = CLAIMED[why.cause ?? ''];
+  if (cause !== undefined) {
+    return FINDING.error(subject, 'UPSTREAM_REFUSED_TOKEN', {
+      cause: `upstream_403_${cause}`,
+      message: `the API does not allow this call (HTTP 403); ${why.message}`,
+      fix: why.fix,
     });
   }
   return FINDING.warning(subject, 'UPSTREAM_REFUSED_TOKEN', {

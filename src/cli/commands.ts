@@ -5,11 +5,11 @@ import { isIPv6 } from 'node:net';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { stringify } from 'yaml';
-import type { Finding } from '../check/finding.ts';
 import { INPUTS } from '../config/env-and-flags.ts';
 import { forgetSecretVariables, type LoadOptions, loadAdminAddress, loadConfig } from '../config/load.ts';
 import { ERRORS } from '../core/errors.ts';
 import { createReport } from '../core/terminal.ts';
+import type { Doctor } from '../sidecar/support.ts';
 import { demo, emulate } from './demo-command.ts';
 import { duration, type Flags, inputFlags } from './flags.ts';
 import { finish, openLog, untilStopped } from './signals.ts';
@@ -32,6 +32,7 @@ export const COMMANDS = {
   wait,
   status,
   shutdown,
+  support,
 };
 
 async function serve(flags: Flags): Promise<number> {
@@ -45,7 +46,7 @@ async function serve(flags: Flags): Promise<number> {
   const supervisor = createSupervisor(loaded.supervisor, (errno) =>
     log.warn('cannot notify systemd; is systemd-notify installed?', { errno }),
   );
-  const starting = startSidecar({ loaded, log, onShutdownRequest: asked.resolve });
+  const starting = startSidecar({ loaded, log, doctor, onShutdownRequest: asked.resolve });
   // Handle signals before anyone can observe that the process runs.
   let stopping = false;
   const stopped = untilStopped({
@@ -81,6 +82,9 @@ async function serve(flags: Flags): Promise<number> {
   setFlagsFromString('--no-flush-bytecode');
   return finish(log, stopped);
 }
+
+/** Its code is loaded only when somebody wants a support file. */
+const doctor: Doctor = async (load) => (await import('./doctor-text.ts')).doctorText(load);
 
 /**
  * Both semi-spaces. V8 doubles them, so they stop at up to twice this. With half of it, calls cost a tenth more CPU time; with
@@ -120,20 +124,8 @@ function compileAddressTest(): void {
 }
 
 async function check(flags: Flags): Promise<number> {
-  const { diagnose } = await import('../check/check.ts');
-  const { findingText, summaryText } = await import('../check/text.ts');
-  const { shortfalls } = await import('../sidecar/preconditions.ts');
-  const report = createReport(process.stdout, flags['json'] === true);
-  const findings: Finding[] = [];
-  const onFinding = (finding: Finding) => {
-    findings.push(finding);
-    report.line({ text: findingText(finding), data: { ...finding } });
-  };
-  const options = { upstream: flags['upstream'] !== false, preconditions: shortfalls, onFinding };
-  const code = await diagnose(loadOptions(flags), options);
-  // Programs count the lines themselves.
-  if (!report.json) report.line({ text: summaryText(findings), data: {} });
-  return code;
+  const { checkOnce } = await import('./check-command.ts');
+  return checkOnce(flags, loadOptions(flags));
 }
 
 async function rotate(flags: Flags): Promise<number> {
@@ -188,6 +180,11 @@ async function wait(flags: Flags): Promise<number> {
 async function status(flags: Flags): Promise<number> {
   const { showStatus } = await import('./status-command.ts');
   return showStatus(loadAdminAddress(loadOptions(flags)), process.stdout, flags['json'] === true);
+}
+
+async function support(flags: Flags): Promise<number> {
+  const { writeSupport } = await import('./support-command.ts');
+  return writeSupport(flags, loadOptions(flags));
 }
 
 async function shutdown(flags: Flags): Promise<number> {

@@ -1,5 +1,5 @@
 /**
- * Calls the admin listener of a running sidecar: waits until it is ready, reads its status, asks it to stop.
+ * Calls the admin listener of a running sidecar: waits until it is ready, reads its state, asks it to stop.
  */
 
 import { type Dispatcher, Pool } from 'undici';
@@ -31,16 +31,18 @@ export function requestShutdown(admin: Address): Promise<number | undefined> {
   return call(admin, 'POST', '/shutdown');
 }
 
-/** With hundreds of routes, `/status` has some 100 KiB. */
-const MAX_STATUS_BYTES = 16 * 1024 * 1024;
+/** With hundreds of routes, `/status` has some 100 KiB, and metrics more. */
+const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
-/** Reads `/status`; undefined without a response. `text` is undefined when it is longer than any sidecar sends. */
-export function requestStatus(
+/** Reads a path; undefined without a response. `text` is undefined when it is longer than any sidecar sends. */
+export function requestText(
   admin: Address,
+  path: '/status' | '/metrics' | '/support?doctor=no',
+  timeoutMs = ATTEMPT_MS,
 ): Promise<{ readonly status: number; readonly text: string | undefined } | undefined> {
-  return ask(admin, { method: 'GET', path: '/status', timeoutMs: ATTEMPT_MS }, async ({ statusCode: status, body }) => {
+  return ask(admin, { method: 'GET', path, timeoutMs }, async ({ statusCode: status, body }) => {
     const chunks: Buffer[] = [];
-    let left = MAX_STATUS_BYTES;
+    let left = MAX_TEXT_BYTES;
     for await (const chunk of body) {
       left -= (chunk as Buffer).length;
       if (left < 0) return { status, text: undefined };

@@ -87,14 +87,21 @@ const TEXTS: Readonly<Record<string, Text>> = {
   },
   check: {
     more: [
-      'Fetches a real token per credential and calls each API. Prints one line per finding, with the fix.',
+      'Fetches a real token per credential and calls each API. Prints each finding with its fix, then the next step.',
       'Exit codes: 0 all good, 2 configuration, 5 credentials, 6 identity server, 7 API.',
     ],
-    examples: ['aritma-sidecar check --config my.yaml', 'aritma-sidecar check --no-upstream --json'],
+    examples: ['aritma-sidecar check --config my.yaml --watch'],
   },
   status: {
     more: ['Exit codes: 0 calls work on every route, 5 to 7 as for check, 10 no sidecar is serving.'],
     examples: ['aritma-sidecar status', 'aritma-sidecar status --admin 127.0.0.1:7090 --json'],
+  },
+  support: {
+    more: [
+      'Configuration, state, errors, findings of check, metrics and the end of the log; the sidecar need not run.',
+      'Only the owner can read the file; no file is replaced. Read it before you send it.',
+    ],
+    examples: ['aritma-sidecar support --config my.yaml', 'aritma-sidecar support --output support.txt'],
   },
   audit: { examples: ['aritma-sidecar audit verify audit.log'] },
   'audit verify': {

@@ -108,6 +108,8 @@ function addControl(add: Add): void {
 function addDiagnosis(program: Command, add: Add): void {
   const check = add('check', 'test the configuration, the credentials and the APIs')
     .option('--no-upstream', 'do not call the APIs')
+    .option('--watch', 'repeat until nothing is wrong, and print only what changes')
+    .addOption(new Option('--every <duration>', 'with --watch: time between two checks, at least').default('5s'))
     .option(...CONFIG_OPTION)
     .option(...JSON_OPTION);
   withSettings(check);
@@ -115,6 +117,11 @@ function addDiagnosis(program: Command, add: Add): void {
     .option(...ADMIN_OPTION)
     .option(...CONFIG_OPTION)
     .option(...JSON_OPTION);
+  const support = add('support', 'write one file for a support request, without secrets and tokens')
+    .option('--output <file>', 'file to write; - prints it (default: aritma-sidecar-support-TIME.txt)')
+    .option(...CONFIG_OPTION)
+    .option(...JSON_OPTION);
+  withSettings(support);
   const audit = program.command('audit').description('inspect an audit log');
   add('verify', 'verify the hash chain of an audit log and report the first broken link', audit)
     .argument('<file...>', 'the file named in audit.file, rotated files included; or a list of files, in any order')

@@ -7,7 +7,7 @@ import type { Address } from '../config/parsers.ts';
 import { ERRORS } from '../core/errors.ts';
 import { createReport, type Output, visible } from '../core/terminal.ts';
 import { formatAddress } from '../net/listen.ts';
-import { requestStatus } from './control.ts';
+import { requestText } from './control.ts';
 
 const NOT_SERVING = 10;
 
@@ -75,7 +75,7 @@ export async function showStatus(
   forceJson: boolean,
 ): Promise<number> {
   const report = createReport(output, forceJson);
-  const found = read(await requestStatus(admin), formatAddress(admin));
+  const found = read(await requestText(admin, '/status'), formatAddress(admin));
   if ('fix' in found) {
     const { message, fix } = found;
     if (report.json) report.line({ text: '', data: { reachable: false, message, fix } });
@@ -93,7 +93,7 @@ interface Unreachable {
   readonly fix: string;
 }
 
-function read(response: Awaited<ReturnType<typeof requestStatus>>, at: string): Status | Unreachable {
+function read(response: Awaited<ReturnType<typeof requestText>>, at: string): Status | Unreachable {
   if (response === undefined)
     return {
       message: `no sidecar responds at the admin address ${at}`,

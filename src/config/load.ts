@@ -51,6 +51,8 @@ export interface LoadedConfig {
   readonly resolve: (file: string) => string;
   /** The merged document before defaults, as a file would contain it. */
   readonly document: Doc;
+  /** Options that a flag or a variable sets, with its name. */
+  readonly inputs: readonly { readonly path: string; readonly source: string }[];
   /** Settings that work but should change. */
   readonly warnings: readonly string[];
   /** By caller name; empty = callers need no key. */
@@ -110,6 +112,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     resolve: (name) => resolve(cwd, name),
     files,
     document: doc,
+    inputs: sources.map(({ path, source }) => ({ path: path.join('.'), source })),
     warnings: [...ignored.map(({ where, message }) => `${where} ${message}`), ...warnings, ...advise(config)],
     secretsNow(name) {
       const mine = parts.credentials.filter(([credential]) => credential === name);

@@ -131,7 +131,7 @@ export const ConfigSchema = z.strictObject({
   adminActions: z
     .boolean()
     .default(false)
-    .meta(meta('Allow `POST /shutdown` and show buttons on the status page, on TCP admin listeners')),
+    .meta(meta('Allow `POST /shutdown`, `GET /support` and buttons on the status page, on TCP admin listeners')),
   log: z
     .strictObject({
       level: z

@@ -17,12 +17,22 @@ const SHAPES: readonly Shape[] = [
   { fits: byPattern(/-----BEGIN /), says: 'is PEM: a key needs auth: private_key_jwt' },
   { fits: isJson, says: 'is a JSON document: use only the value' },
   {
-    fits: byPattern(/^\s*(?:---\s*\n\s*)?["']?[A-Za-z][\w.-]*["']?: +\S/),
-    says: 'is a YAML line, `name: value`: use only the value',
+    fits: byPattern(/^\s*(?:---\s*\n\s*|#.*\n\s*)*(?:- +)?["']?[A-Za-z][\w.-]*["']?:(?: +\S|[ \t]*\r?\n)/),
+    says: 'is YAML, `name: value`: use only the value',
+  },
+  { fits: byPattern(/^\s*<(?:\?xml|\w+(?:\s[^>]*[=/]|>[\s\S]*<\/))/), says: 'is XML: use only the value' },
+  { fits: byPattern(/^eyJ[\w-]+\.[\w-]+\.[\w-]*$/), says: 'is a JWT: a token, not the client secret' },
+  {
+    fits: byPattern(/^(?:@Microsoft\.KeyVault\(|arn:aws|op:\/\/|vault:|projects\/[\w-]+\/secrets\/)/i),
+    says: 'is the name of a secret in a store: put the value there, not the name',
+  },
+  {
+    fits: byPattern(/^01000000d08c9ddf/i),
+    says: 'is encrypted by PowerShell (ConvertFrom-SecureString): decrypt it first',
   },
   {
     fits: byPattern(
-      /^\s*(?:(?:export|set|setx) +\w+|\$env:\w+ ?|[A-Z][A-Z0-9]*_[A-Z0-9_]*|\w*(?:secret|password)\w*)[= ](?=.*[^=])/i,
+      /^\s*(?:(?:export|set|setx) +\w+|\$env:\w+ ?|[A-Z][A-Z0-9]*_[A-Z0-9_]*|[\w.-]*(?:secret|password|passwd|pwd|key)[\w.-]*)[= ](?=.*[^=])/i,
     ),
     says: 'is `NAME=value`: use only the value',
   },

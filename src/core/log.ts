@@ -3,8 +3,9 @@
  * no token, body or query string gets in. JSON lines by default, one readable line each on a terminal.
  */
 import sonicBoom from 'sonic-boom';
+import { createLogTail } from './log-tail.ts';
+import { toText } from './log-text.ts';
 import { nonBlocking } from './stdio.ts';
-import { visible } from './terminal.ts';
 
 const FIELDS = [
   'address',
@@ -64,6 +65,8 @@ export interface Log {
   setLevel(level: LogLevel): void;
   /** Number of lines dropped so far because the reader is too slow. */
   lost(): number;
+  /** The last lines as written, oldest first: at most 500 and 256 KiB. */
+  tail(): readonly string[];
   /** Resolves when every line is written or after one second. Call it before the process ends. */
   flush(): Promise<void>;
 }
@@ -82,7 +85,7 @@ const SEVERITY = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 } as const;
 
 /** Creates a log. A broken pipe on standard output stops the log, never the process. */
 export function createLog(options: LogOptions): Log {
-  const { write, flush, lost } = options.write ? { ...INTO_MEMORY, write: options.write } : openStdout();
+  const { write, flush, lost, tail } = options.write ? passOn(options.write) : openStdout();
   const put = options.format === 'text' ? (line: string) => write(toText(line)) : write;
   let least: number = SEVERITY[options.level];
   const timeText = rememberSecond();
@@ -99,6 +102,7 @@ export function createLog(options: LogOptions): Log {
       least = SEVERITY[level];
     },
     lost,
+    tail,
     flush,
   };
 }
@@ -107,9 +111,17 @@ interface Writing {
   readonly write: (line: string) => void;
   readonly flush: () => Promise<void>;
   readonly lost: () => number;
+  readonly tail: () => readonly string[];
 }
 
-const INTO_MEMORY = { flush: async () => undefined, lost: () => 0 };
+function passOn(pass: (line: string) => void): Writing {
+  const { add, lines: tail } = createLogTail();
+  const write = (line: string) => {
+    add(Buffer.from(line));
+    pass(line);
+  };
+  return { write, flush: async () => undefined, lost: () => 0, tail };
+}
 
 /** Returns a function that is true at most once per `ms`, against floods of lines. @param now monotonic, ms */
 export function onceIn(ms: number, now: () => number = () => performance.now()): () => boolean {
@@ -182,12 +194,14 @@ function openStdout(): Writing {
   let timer: NodeJS.Timeout | undefined;
   let underway: Buffer | undefined;
   let lost = 0;
+  const recent = createLogTail(() => sendBatch());
   destination.on('drain', () => {
     writing = false;
     spare = underway;
   });
   const send = (bytes: Buffer) => {
     writing = true;
+    recent.add(bytes);
     // In this mode it accepts bytes; its types allow only text.
     destination.write(bytes as unknown as string);
   };
@@ -216,7 +230,7 @@ function openStdout(): Writing {
       destination.once('drain', resolve).once('error', () => resolve());
       setTimeout(resolve, FLUSH_MS);
     });
-  return { write, flush, lost: () => lost };
+  return { write, flush, lost: () => lost, tail: recent.lines };
 }
 
 /** @param onLost gets the number of dropped lines */
@@ -229,18 +243,4 @@ function openDestination(onLost: (lines: number) => void) {
 /** A batch contains only whole lines. */
 function linesIn(bytes: Buffer): number {
   return bytes.reduce((sum, byte) => (byte === LINE_END ? sum + 1 : sum), 0);
-}
-
-function toText(line: string): string {
-  const { level, time, message, ...fields } = JSON.parse(line) as Record<string, unknown>;
-  const rest = Object.entries(fields).map(([name, value]) => `${name}=${printable(value)}`);
-  return `${String(time).slice(11, 23)} ${String(level).padEnd(5)} ${[String(message), ...rest].join('  ')}\n`;
-}
-
-/** Callers choose paths and methods: quoting keeps their escape sequences off the operator's terminal. */
-function printable(value: unknown): string {
-  const text = String(value);
-  if (/^[\x21-\x7e]+$/.test(text)) return text;
-  // JSON does not escape DEL, C1 controls, direction overrides and line separators.
-  return visible(JSON.stringify(text));
 }

@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
+import { maskValue } from './masking.ts';
 
 const MASK = '[secret]';
 
@@ -41,6 +42,11 @@ export class Secret {
   /** Whether the value has this form; says nothing else about it. */
   matches(form: RegExp): boolean {
     return form.test(this.#value);
+  }
+
+  /** Returns the text without the value, also where it is encoded or cut off by `…`. */
+  maskIn(text: string): string {
+    return maskValue(text, this.#value);
   }
 
   /** In characters. */

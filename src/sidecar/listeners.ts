@@ -72,7 +72,8 @@ async function alsoOverIpv6(
 /** Checks Host only on loopback listeners: Kubernetes probes use the pod's address. */
 function adminRules(address: Address, config: Config) {
   const local = address.kind === 'unix' || isLoopback(address.host);
-  return { checkHost: local && address.kind === 'tcp', allowActions: config.adminActions || address.kind === 'unix' };
+  const allowActions = config.adminActions || address.kind === 'unix';
+  return { checkHost: local && address.kind === 'tcp', allowActions, isLocal: local };
 }
 
 /** Accepts no more connections; those of operators end. */

@@ -25,6 +25,7 @@ import { closeAll, openAll } from './listeners.ts';
 import { requirePreconditions } from './preconditions.ts';
 import { createReloader, type Reloader } from './reload.ts';
 import { describe } from './snapshot.ts';
+import { createSupport, type Doctor } from './support.ts';
 
 export interface SidecarOptions {
   readonly loaded: LoadedConfig;
@@ -33,6 +34,8 @@ export interface SidecarOptions {
   readonly random?: () => number;
   /** Heap in use as a share of its limit; default: V8's own. */
   readonly heapShare?: () => number;
+  /** For the support file. */
+  readonly doctor?: Doctor;
   /** Called on `POST /shutdown`. */
   readonly onShutdownRequest?: () => void;
 }
@@ -73,13 +76,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
   const scheduler = scheduleRotations(reloader, { log, metrics, fleet });
   const close = () => Promise.all([abandon(), scheduler.close(), fleet.close()]).then(() => auditor?.close());
+  const snapshot = () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor, log, fleet }) });
   // The token requests are on their way: what callers do not wait for is loaded meanwhile.
   const admin = (await import('../admin/server.ts')).createAdmin({
-    snapshot: () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor, log, fleet }) }),
-    metrics,
+    ...{ snapshot, metrics, hosts: adminHosts },
+    support: createSupport({ ...parts, reloader, snapshot, doctor: options.doctor }),
     refreshTokens: (credential) => refreshTokens(reloader.current(), credential),
     shutdown: options.onShutdownRequest ?? (() => undefined),
-    hosts: adminHosts,
   });
   const opening = { loaded, log, plane, admin, hosts, adminHosts };
   const { proxies, admins } = await openAll(opening).catch((error: unknown) =>

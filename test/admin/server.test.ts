@@ -6,8 +6,8 @@ import { type AdminListenerOptions, createAdmin } from '../../src/admin/server.t
 import { createMetrics } from '../../src/core/metrics.ts';
 import { exchange } from '../support/raw.ts';
 
-const OPEN: AdminListenerOptions = { checkHost: false, allowActions: true };
-const GUARDED: AdminListenerOptions = { checkHost: true, allowActions: false };
+const OPEN: AdminListenerOptions = { checkHost: false, allowActions: true, isLocal: false };
+const GUARDED: AdminListenerOptions = { checkHost: true, allowActions: false, isLocal: true };
 
 function createWorld() {
   let shutdowns = 0;
@@ -17,6 +17,7 @@ function createWorld() {
     },
     metrics: createMetrics('1.2.3'),
     refreshTokens: () => undefined,
+    support: async () => '',
     shutdown: () => {
       shutdowns += 1;
     },

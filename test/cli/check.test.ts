@@ -32,7 +32,8 @@ async function check({ tokenEndpoint, upstream, secret = SECRET }: Target, ...fl
     }),
   );
   const ended = await run(['check', '--config', config, ...flags], { env: { S: secret } });
-  return { ...ended, findings: jsonLines(ended.stdout) };
+  const lines = jsonLines(ended.stdout);
+  return { ...ended, findings: lines.slice(0, -1), last: lines.at(-1) };
 }
 
 async function startApi(answer: string) {
@@ -56,7 +57,11 @@ describe.concurrent('check', () => {
     const emulator = await startEmulator({ port: 0 });
     try {
       const target = { tokenEndpoint: `${emulator.url}/connect/token`, upstream: `${emulator.url}/banking/api` };
-      const { code, findings, stderr } = await check(target, '--json');
+      const { code, findings, stderr, last } = await check(target, '--json');
+      expect(last).toEqual({
+        exit: 0,
+        next: expect.stringMatching(/^start it .* to http:\/\/127\.0\.0\.1:0\/banking$/),
+      });
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       expect(findings.map(({ level, subject }) => `${level} ${subject}`)).toEqual([
         'ok configuration',
@@ -78,8 +83,13 @@ describe.concurrent('check', () => {
     const emulator = await startEmulator({ port: 0 });
     try {
       const target = { tokenEndpoint: `${emulator.url}/connect/token`, upstream: NOWHERE, secret: 'CANARY-wrong' };
-      const { code, findings, stdout } = await check(target);
+      const { code, findings, stdout, last } = await check(target);
       expect(code).toBe(5);
+      expect(last).toMatchObject({
+        exit: 5,
+        option: 'credentials.default',
+        next: expect.stringMatching(/^token default/),
+      });
       expect(firstError(findings)).toMatchObject({
         level: 'error',
         code: 'CREDENTIALS_REJECTED',

@@ -228,6 +228,41 @@ const SETUPS: readonly Setup[] = [
     ...{ ...REFUSED, cause: 'upstream_403_scope', message: /lacks a scope/, fix: /`scope`/ },
   },
   {
+    what: 'an API that names the scope it wants',
+    harm(patient) {
+      claims({ aud: 'api', scope: 'api' }, { expires_in: 3600 })(patient);
+      patient.api(http('403 F\r\nWWW-Authenticate: Bearer error="insufficient_scope", scope="payments <CANARY>"'));
+    },
+    ...{
+      ...REFUSED,
+      cause: 'upstream_403_scope',
+      message: /needs the scope payments, .* has: api$/,
+      fix: /add payments to/,
+    },
+  },
+  {
+    what: 'an API that gives no reason for a token of another audience',
+    harm(patient) {
+      patient.route['audience'] = 'banking';
+      claims({ aud: 'events' }, { expires_in: 3600 })(patient);
+      patient.api(http('401 U\r\nWWW-Authenticate: Bearer realm="CANARY"'));
+    },
+    ...{
+      ...REFUSED,
+      cause: 'upstream_401_audience',
+      message: /no reason; .*for events, not .*banking/,
+      fix: /`audience`/,
+    },
+  },
+  {
+    what: 'an API that gives no reason for an opaque token',
+    harm(patient) {
+      patient.answer(grant('opaque-token'));
+      patient.api(http('401 U\r\nWWW-Authenticate: Bearer'));
+    },
+    ...{ ...REFUSED, cause: 'upstream_401', message: /not a JWT but opaque/, fix: /opaque tokens/ },
+  },
+  {
     what: 'an API that wants https',
     harm: api(http('301 M\r\nLocation: https://127.0.0.1/CANARY')),
     ...{

@@ -28,7 +28,7 @@ const OTHER_EXITS: readonly (readonly [code: number, meaning: string])[] = [
   [6, '`fleet status`: the store cannot be used'],
   [
     10,
-    '`wait`: not ready in time · `shutdown`: no sidecar responds, or it refuses · `status`: no sidecar serves calls there',
+    '`wait`: not ready in time · `shutdown`: no sidecar responds, or it refuses · `status`: no sidecar serves calls there · `check --watch`: interrupted before its first result',
   ],
   [11, '`audit verify`: the chain is broken'],
 ];

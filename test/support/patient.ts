@@ -104,7 +104,9 @@ export async function createPatient(): Promise<Patient> {
     async run(...flags) {
       const startedAt = performance.now();
       const { code, stdout, stderr } = await run(['check', '--config', write(), ...flags], { env, limitMs: 30_000 });
-      return { code, findings: jsonLines(stdout), output: stdout + stderr, seconds: secondsSince(startedAt) };
+      // The last line has the next step.
+      const findings = jsonLines(stdout).filter(({ level }) => level !== undefined);
+      return { code, findings, output: stdout + stderr, seconds: secondsSince(startedAt) };
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(kept.map((thing) => thing.close()));
