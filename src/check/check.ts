@@ -6,6 +6,7 @@
  */
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
+import { withPrograms } from '../config/secret-programs.ts';
 import { ERRORS, SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
 import { within } from '../net/bounded-request.ts';
@@ -37,7 +38,8 @@ export interface CheckOptions {
  */
 export async function diagnose(inputs: LoadOptions, options: CheckOptions): Promise<number> {
   try {
-    return await examine(withShortTimeLimits(loadConfig(inputs)), options);
+    const loaded = await withPrograms((printed) => loadConfig({ ...inputs, printed }));
+    return await examine(withShortTimeLimits(loaded), options);
   } catch (error) {
     if (!(error instanceof SidecarError) || error.code !== 'CONFIG_INVALID') throw error;
     // Without a configuration there is nothing else to try.

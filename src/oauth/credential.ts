@@ -30,7 +30,7 @@ export interface CredentialOptions extends SecretFailoverOptions {
   /** Finds the token endpoint; a failure here counts as a failed token request. */
   readonly locate: () => Promise<Endpoint | Failure>;
   /** Reads the client secrets again from their sources; absent = they cannot change. */
-  readonly secretsNow?: (() => readonly ClientSecret[]) | undefined;
+  readonly secretsNow?: (() => readonly ClientSecret[] | Promise<readonly ClientSecret[]>) | undefined;
   /** Called when the endpoint did not work: what `locate` caches may be out of date. */
   readonly onUnusable?: () => void;
   /** Verifies a token before it is used; absent = no verification. */
@@ -91,7 +91,7 @@ export function createCredential(options: CredentialOptions): Credential {
     options.onRequest?.(result, (performance.now() - startedAt) / 1000);
     if (response.kind === 'token') clientSecrets.accept(clientSecret);
     else if (result === 'invalid_client') {
-      if (options.secretsNow) clientSecrets.replace(options.secretsNow());
+      if (options.secretsNow) clientSecrets.replace(await options.secretsNow());
       clientSecrets.refuse(clientSecret);
     }
     return response;

@@ -33,7 +33,7 @@ export interface IdentityOptions {
   /** Called when a server accepts another secret than before, or begins to refuse one; `secret` is its name. */
   readonly onVerdict?: (credential: string, secret: string, verdict: 'accepted' | 'refused') => void;
   /** Reads the client secrets of a credential again; leaves out those that cannot be read. */
-  readonly secretsNow?: (credential: string) => readonly LoadedSecret[];
+  readonly secretsNow?: (credential: string) => readonly LoadedSecret[] | Promise<readonly LoadedSecret[]>;
   /** The credential of that name before a reload, if client and server are the same. */
   readonly previous?: (name: string) => Credential | undefined;
 }
@@ -109,7 +109,7 @@ function buildCredential(name: string, context: Context): Credential {
     name,
     host: server && placeAt(server, '').target,
     clientSecrets,
-    secretsNow: secretsNow && (() => buildClientSecrets(reread(sources, secretsNow(name)), context)),
+    secretsNow: secretsNow && (async () => buildClientSecrets(reread(sources, await secretsNow(name)), context)),
     replaced: clientSecrets.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
     locate: locator(context, discovery),
     onUnusable: () => discovery?.forget(),
