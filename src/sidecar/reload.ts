@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto';
 import type { LoadedConfig } from '../config/load.ts';
 import { withPrograms } from '../config/secret-programs.ts';
 import { SidecarError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Metrics } from '../core/metrics.ts';
 import type { FleetLink } from './fleet-link.ts';
 import { createGeneration, type Generation, type GenerationOptions } from './generation.ts';
 import { createGenerations, type Generations } from './generations.ts';
@@ -46,22 +48,15 @@ export interface ReloaderOptions extends Omit<GenerationOptions, 'previous'> {
 export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
   const { log, metrics } = options;
   const generations = createGenerations(createGeneration(options));
-  let snapshot: ReloadSnapshot = { generation: 1, lastReload: undefined };
+  const { note, countGeneration, snapshot } = createNotes(metrics);
   let closed = false;
-
-  const note = (result: ReloadResult, problems: readonly string[] = []) => {
-    snapshot = { ...snapshot, lastReload: { at: Date.now(), result, problems } };
-    metrics.count('config_reloads_total', { result });
-    return result;
-  };
 
   const swap = (loaded: LoadedConfig) => {
     const previous = generations.current();
     options.fleet.use(loaded);
     const next = createGeneration({ ...options, loaded, previous });
-    snapshot = { ...snapshot, generation: snapshot.generation + 1 };
-    const failed = (error: unknown) =>
-      log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
+    countGeneration();
+    const failed = logNotClosed(log);
     previous.usedUntil(use(next).catch(failed));
     generations.replace(next).catch(failed);
   };
@@ -98,9 +93,28 @@ export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
       closed = true;
       return generations.destroy();
     },
-    snapshot: () => snapshot,
+    snapshot,
     reload: (reason, force) => reload({ reason, force }),
   };
+}
+
+function createNotes(metrics: Metrics) {
+  let snapshot: ReloadSnapshot = { generation: 1, lastReload: undefined };
+  return {
+    snapshot: () => snapshot,
+    countGeneration() {
+      snapshot = { ...snapshot, generation: snapshot.generation + 1 };
+    },
+    note(result: ReloadResult, problems: readonly string[] = []) {
+      snapshot = { ...snapshot, lastReload: { at: Date.now(), result, problems } };
+      metrics.count('config_reloads_total', { result });
+      return result;
+    },
+  };
+}
+
+function logNotClosed(log: Log): (error: unknown) => void {
+  return (error) => log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
 }
 
 /** Calls `use` or `refuse` with what comes of `read`: at once, or when its promise is settled. */
