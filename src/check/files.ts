@@ -3,9 +3,10 @@
  * whether certificates are good.
  */
 import type { X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { accessDoubts } from '../config/file-access.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import { accessDoubts } from '../config/regular-file.ts';
 import type { Config } from '../config/schema.ts';
 import type { Words } from '../core/failure.ts';
 import { parseCertificates } from '../core/pem.ts';
@@ -24,10 +25,12 @@ const EXPIRES_SOON_DAYS = 30;
 const SLOW_PROGRAM_MS = 5000;
 
 /** Returns findings for programs that print secrets, and for files with a problem. */
-export function fileFindings({ config, tls, programMs }: LoadedConfig): Finding[] {
-  const secrets = secretPlaces(config).flatMap(({ subject, file, exec }) => {
+export function fileFindings({ config, tls, programMs, cluster }: LoadedConfig): Finding[] {
+  const secrets = secretPlaces(config, cluster !== undefined).flatMap(({ subject, file, exec }) => {
     if (exec) return programFindings(subject, programMs(exec) ?? 0);
-    const doubts = file === undefined ? [] : accessDoubts(resolve(file), process.platform !== 'win32');
+    // Only the file of an assertion may be missing: something else may write it later.
+    const isThere = file !== undefined && existsSync(resolve(file));
+    const doubts = isThere ? accessDoubts(resolve(file), process.platform !== 'win32') : [];
     return doubts.map(({ message, ...words }) =>
       FINDING.warning(subject, 'CONFIG_INVALID', { ...words, message: `the secret file ${message}` }),
     );
@@ -50,9 +53,11 @@ function programFindings(subject: string, ms: number): Finding[] {
   return [FINDING.warning(subject, 'CONFIG_INVALID', words)];
 }
 
-function secretPlaces({ credentials, routes, callers, fleet }: Config): SecretPlace[] {
+function secretPlaces({ credentials, routes, callers, fleet }: Config, isPod: boolean): SecretPlace[] {
   const found: SecretPlace[] = [];
-  for (const [name, { secrets, tls }] of Object.entries(credentials)) {
+  for (const [name, { secrets, assertion, tls }] of Object.entries(credentials)) {
+    // In a pod the mode of a projected token must admit any user.
+    found.push({ subject: `assertion ${name}`, file: isPod ? undefined : assertion?.file });
     secrets.forEach((source, index) => void found.push({ subject: `secret ${name} ${index + 1}`, ...source }));
     found.push({ subject: `key of credential ${name}`, file: tls?.key });
   }

@@ -5,7 +5,8 @@
 import { resolve } from 'node:path';
 import { parsePrivateKey } from '../core/private-key.ts';
 import { Secret } from '../core/secret.ts';
-import { readRegularFile, warnOfAccess } from './regular-file.ts';
+import { warnOfAccess } from './file-access.ts';
+import { readRegularFile } from './regular-file.ts';
 import type { Report, ValidParts } from './rules.ts';
 import type { PrintedBy } from './secret-programs.ts';
 import { shapeOf } from './secret-shape.ts';

@@ -80,7 +80,7 @@ export function createRotationScheduler(given: RotationSchedulerOptions): Rotati
     if (loaded.config.iam?.credential === undefined) return;
     for (const name of states.keys()) if (!loaded.config.credentials[name]) states.delete(name);
     for (const [name, { auth }] of Object.entries(loaded.config.credentials)) {
-      if (auth === 'private_key_jwt') continue;
+      if (!/^client_secret/.test(auth)) continue;
       const state = states.get(name) ?? newState();
       states.set(name, state);
       state.ticking ??= tick(name, state, options).finally(() => {
