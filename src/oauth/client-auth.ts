@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { CredentialConfig } from '../config/schema.ts';
 import { parsePrivateKey } from '../core/private-key.ts';
-import type { Secret } from '../core/secret.ts';
+import { Secret } from '../core/secret.ts';
 import type { Refusal } from './token-errors.ts';
 
 export interface AuthRequest {
@@ -73,17 +73,17 @@ export const CLIENT_AUTH = {
         .setIssuedAt(issuedAt)
         .setExpirationTime(issuedAt + ASSERTION_LIFETIME_S)
         .sign(parsed.key);
-      setAssertion(form, clientId, assertion);
+      setAssertion(form, clientId, new Secret(assertion));
       return undefined;
     };
   },
 } as const;
 
 /** Authenticates with an assertion: RFC 7523 §2.2. */
-export function setAssertion(form: URLSearchParams, clientId: string, assertion: string): void {
+export function setAssertion(form: URLSearchParams, clientId: string, assertion: Secret): void {
   form.set('client_id', clientId);
   form.set('client_assertion_type', ASSERTION_TYPE);
-  form.set('client_assertion', assertion);
+  form.set('client_assertion', assertion.reveal());
 }
 
 function formEncode(text: string): string {

@@ -58,7 +58,7 @@ function fromFile(clientId: string, path: string, now: () => number): ClientSecr
       if ('failed' in read) return read.failed;
       const { jwt } = read.assertion;
       fingerprint = jwt.fingerprint();
-      setAssertion(form, clientId, jwt.reveal());
+      setAssertion(form, clientId, jwt);
       return undefined;
     },
     expiresAt() {
