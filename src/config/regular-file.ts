@@ -3,7 +3,6 @@
  * could never end. Follows symbolic links, which Kubernetes and systemd use to provide files.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
 
 /** Why a file cannot be used; the message follows the file name. `code` is the system's. */
 class Unreadable extends Error {
@@ -42,6 +41,8 @@ export function readRegularFile(path: string, maxBytes: number): Buffer {
  * @throws as `readRegularFile`, as a rejection
  */
 export async function readRegularFileAsync(path: string, maxBytes: number): Promise<Buffer> {
+  // Loaded on first use: few configurations have such a file.
+  const { open, stat } = await import('node:fs/promises');
   try {
     refuseOthers(await stat(path));
     await using file = await open(path, FLAGS);
