@@ -121,7 +121,11 @@ describe('the options of client_assertion_file', () => {
     ],
     ['a rotation', { ...OWN, rotation: { journal: 'j' } }, 'rotation is only for client secrets'],
     ['an audience', { ...OWN, assertionAudience: 'x' }, 'assertionAudience needs auth: private_key_jwt'],
-    ['a key id', { ...OWN, assertion: { file: 'token', kid: 'a' } }, 'assertion.kid unknown option; allowed here: file'],
+    [
+      'a key id',
+      { ...OWN, assertion: { file: 'token', kid: 'a' } },
+      'assertion.kid unknown option; allowed here: file',
+    ],
     ['an empty name', { ...OWN, assertion: { file: '' } }, 'assertion.file must be at least 1 characters long'],
   ])('refuse %s, and say what to do', (_what, credential, says) => {
     using folder = createFolder();
