@@ -12,6 +12,7 @@ export interface Sample {
     | 'token_consecutive_failures'
     | 'secret_in_use'
     | 'secret_expiry_timestamp_seconds'
+    | 'client_assertion_expiry_timestamp_seconds'
     | 'config_generation'
     | 'route_working'
     | 'log_lines_lost_total'
@@ -35,7 +36,8 @@ export function gauges(input: StatusInput): Sample[] {
     { name: 'config_generation', labels: {}, value: generation },
     { name: 'log_lines_lost_total', labels: {}, value: logLinesLost },
     ...(fleet ? ofFleet(fleet) : []),
-    ...credentials.flatMap(({ name: credential, secrets }) => [
+    ...credentials.flatMap(({ name: credential, secrets, assertionExpiresAt }) => [
+      ...(assertionExpiresAt === undefined ? [] : [ofAssertion(credential, assertionExpiresAt)]),
       ...ofTokens(
         credential,
         tokens.filter(({ key }) => key.credential === credential),
@@ -48,6 +50,10 @@ export function gauges(input: StatusInput): Sample[] {
       }),
     ]),
   ];
+}
+
+function ofAssertion(credential: string, expiresAt: number): Sample {
+  return { name: 'client_assertion_expiry_timestamp_seconds', labels: { credential }, value: expiresAt / 1000 };
 }
 
 function ofFleet({ up, members }: NonNullable<StatusInput['fleet']>): Sample[] {

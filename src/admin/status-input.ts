@@ -98,6 +98,8 @@ export interface StatusInput {
       /** Epoch ms; undefined if not known. */
       readonly expiresAt?: number | undefined;
     }[];
+    /** Of the client assertion in its file, epoch ms; undefined without one. */
+    readonly assertionExpiresAt?: number | undefined;
     /** Rotation of the first secret by the sidecar; undefined when it does not rotate. Epoch ms. */
     readonly rotation?:
       | {

@@ -69,6 +69,7 @@ export function status(input: StatusInput) {
     routes,
     credentials: input.credentials.map((credential) => ({
       ...credential,
+      assertionExpiresAt: iso(credential.assertionExpiresAt),
       secrets: credential.secrets.map((secret) => ({ ...secret, expiresAt: iso(secret.expiresAt) })),
       rotation: credential.rotation && {
         ...credential.rotation,

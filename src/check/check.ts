@@ -6,6 +6,7 @@
  */
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
 import type { RouteConfig } from '../config/schema.ts';
+import { type PrintedBy, withPrograms } from '../config/secret-programs.ts';
 import { secretsIn } from '../config/support-section.ts';
 import { ERRORS, SidecarError } from '../core/errors.ts';
 import type { Secret } from '../core/secret.ts';
@@ -24,6 +25,9 @@ import { rotationFindings } from './rotation.ts';
 import { mask } from './text.ts';
 import { callUpstream } from './upstream.ts';
 
+/** Loads the configuration, with what programs printed: see `withPrograms`. */
+type Load = (printed?: PrintedBy) => LoadedConfig;
+
 export interface CheckOptions {
   readonly upstream: boolean;
   /** The checks that `serve` makes before it starts, as findings. */
@@ -33,12 +37,16 @@ export interface CheckOptions {
 }
 
 /**
- * Loads the configuration, or calls the function that does. Runs every step, reports its findings and returns the exit code of the most basic error, 0 without errors. Never
- * throws for what a configuration, a server or a network does.
+ * Loads the configuration, or calls the function that does; runs every step, reports its findings and returns the exit code of
+ * the most basic error, 0 without errors. Never throws for what a configuration, a server or a network does.
  */
-export async function diagnose(inputs: LoadOptions | (() => LoadedConfig), options: CheckOptions): Promise<number> {
+export async function diagnose(inputs: LoadOptions | Load, options: CheckOptions): Promise<number> {
   try {
-    const loaded = typeof inputs === 'function' ? inputs() : loadConfig(inputs);
+    const load =
+      typeof inputs === 'function'
+        ? inputs
+        : (printed?: PrintedBy) => loadConfig({ ...inputs, ...(printed && { printed }) });
+    const loaded = await withPrograms(load);
     return await examine(withShortTimeLimits(loaded), options);
   } catch (error) {
     if (!(error instanceof SidecarError) || error.code !== 'CONFIG_INVALID') throw error;

@@ -39,6 +39,7 @@ function adviceFor(message: string, table: Advice): string | undefined {
 }
 
 const FIXES: Advice = [
+  [/^the program\b/, 'run it as the sidecar’s user with the same arguments: it must print the secret and nothing else'],
   [/symbolic link/, 'create the file the link points to, or correct the link; `readlink -f` shows its target'],
   [/\(ENOENT\)/, 'create the file, or correct its path; relative paths start at the working directory'],
   [/\((EACCES|EPERM)\)/, 'make it readable for the user that runs the sidecar: chown it to that user, chmod 600'],

@@ -12,6 +12,7 @@ import { assertionAudience } from '../oauth/client-auth.ts';
 import type { TokenKey } from '../oauth/token.ts';
 import { type Refusal, refusalWords } from '../oauth/token-errors.ts';
 import type { RawResponse, TokenResponse } from '../oauth/token-response.ts';
+import { assertionFindings } from './assertion.ts';
 import { doubts, isLongLived } from './claims.ts';
 import { clockFinding, discover, type Reading } from './discovery.ts';
 import { FINDING, type Finding, shown } from './finding.ts';
@@ -39,6 +40,7 @@ export async function examineCredential(name: string, context: CredentialContext
   if (!settings) return { findings, tokens };
   const found = await locate(name, { ...context, settings, findings });
   if (!found) return { findings, tokens };
+  findings.push(...(await assertionFindings(name, settings, context.loaded)));
   const applicant = createApplicant(name, { loaded: context.loaded, settings, ...found });
   try {
     const [first, ...others] = context.keys;
@@ -144,11 +146,15 @@ function refused(subject: string, { raw }: Attempt, response: Refusal, { attempt
   const code = response.kind === 'rejected' ? 'CREDENTIALS_REJECTED' : 'TOKEN_UNAVAILABLE';
   if (response.result !== 'invalid_client') return FINDING.error(subject, code, words);
   const message = `${words.message}; tried: secret ${tried}`;
+  if (settings.auth === 'client_assertion_file') return FINDING.error(subject, code, { ...words, message, fix: TRUST });
   if (settings.auth !== 'private_key_jwt') return FINDING.error(subject, code, { ...words, message });
   const aud = shown(assertionAudience(settings));
   const fix = `${words.fix}; the assertion has aud ${aud}: if the server expects another aud, usually its issuer, set assertionAudience`;
   return FINDING.error(subject, code, { ...words, message, fix });
 }
+
+const TRUST =
+  'let the client at the identity server trust issuer, subject and audience of the JWT as told above, character by character';
 
 /** Warns of secrets that fail while another works: without the warning they show only when the working one is gone. */
 function refusedOnes(name: string, attempts: readonly Attempt[], working: Attempt): Finding[] {
@@ -166,8 +172,8 @@ function isInvalidClient(response: TokenResponse): boolean {
   return response.kind === 'rejected' && response.result === 'invalid_client';
 }
 
-function labelOf({ name, value }: { readonly name: string; readonly value: Secret }): string {
-  return `${name} (fingerprint ${value.fingerprint()})`;
+function labelOf({ name, fingerprint }: { readonly name: string; readonly fingerprint: string }): string {
+  return `${name} (fingerprint ${fingerprint})`;
 }
 
 function clock({ origin }: BaseUrl, readings: readonly (Reading | undefined)[], works: boolean): Finding[] {

@@ -1,30 +1,40 @@
 /**
- * Checks the files that a configuration names: who can read a secret, who owns it, and whether certificates are good.
+ * Checks the files and programs that a configuration names: who can read a secret, who owns it, how long a program takes, and
+ * whether certificates are good.
  */
 import type { X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { accessDoubts } from '../config/file-access.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import { accessDoubts } from '../config/regular-file.ts';
 import type { Config } from '../config/schema.ts';
 import type { Words } from '../core/failure.ts';
 import { parseCertificates } from '../core/pem.ts';
 import { FINDING, type Finding, shown } from './finding.ts';
 
-interface SecretFile {
+interface SecretPlace {
   readonly subject: string;
-  readonly path: string;
+  readonly file?: string | undefined;
+  readonly exec?: readonly string[] | undefined;
 }
 
 const DAY_MS = 24 * 3_600_000;
 const EXPIRES_SOON_DAYS = 30;
 
-/** Returns findings only for files with a problem. */
-export function fileFindings({ config, tls }: LoadedConfig): Finding[] {
-  const secrets = secretFiles(config).flatMap(({ subject, path }) =>
-    accessDoubts(resolve(path), process.platform !== 'win32').map(({ message, ...words }) =>
+/** Half of the time that a program has: a busy machine then needs too long. */
+const SLOW_PROGRAM_MS = 5000;
+
+/** Returns findings for programs that print secrets, and for files with a problem. */
+export function fileFindings({ config, tls, programMs, cluster }: LoadedConfig): Finding[] {
+  const secrets = secretPlaces(config, cluster !== undefined).flatMap(({ subject, file, exec }) => {
+    if (exec) return programFindings(subject, programMs(exec) ?? 0);
+    // Only the file of an assertion may be missing: something else may write it later.
+    const isThere = file !== undefined && existsSync(resolve(file));
+    const doubts = isThere ? accessDoubts(resolve(file), process.platform !== 'win32') : [];
+    return doubts.map(({ message, ...words }) =>
       FINDING.warning(subject, 'CONFIG_INVALID', { ...words, message: `the secret file ${message}` }),
-    ),
-  );
+    );
+  });
   const certificates = [...tls].flatMap(([owner, { cert, ca }]) => [
     ...certificateFindings(`certificate of ${owner}`, cert, owner === 'callers' ? 'server' : 'client'),
     ...certificateFindings(`CA of ${owner}`, ca, 'ca'),
@@ -32,21 +42,34 @@ export function fileFindings({ config, tls }: LoadedConfig): Finding[] {
   return [...secrets, ...certificates];
 }
 
-function secretFiles({ credentials, routes, callers, fleet }: Config): SecretFile[] {
-  const found: { subject: string; path: string | undefined }[] = [];
-  for (const [name, { secrets, tls }] of Object.entries(credentials)) {
-    secrets.forEach(({ file }, index) => void found.push({ subject: `secret ${name} ${index + 1}`, path: file }));
-    found.push({ subject: `key of credential ${name}`, path: tls?.key });
+function programFindings(subject: string, ms: number): Finding[] {
+  const message = `its program printed it within ${Math.max(0.1, ms / 1000).toFixed(1)} s`;
+  if (ms < SLOW_PROGRAM_MS) return [FINDING.ok(subject, message)];
+  const words = {
+    cause: 'program_slow',
+    message: `${message}; after 10 s it is killed, and callers wait for it when the secret has changed`,
+    fix: 'let it ask a nearer server, or let another program write the secret to a file',
+  };
+  return [FINDING.warning(subject, 'CONFIG_INVALID', words)];
+}
+
+function secretPlaces({ credentials, routes, callers, fleet }: Config, isPod: boolean): SecretPlace[] {
+  const found: SecretPlace[] = [];
+  for (const [name, { secrets, assertion, tls }] of Object.entries(credentials)) {
+    // In a pod the mode of a projected token must admit any user.
+    found.push({ subject: `assertion ${name}`, file: isPod ? undefined : assertion?.file });
+    secrets.forEach((source, index) => void found.push({ subject: `secret ${name} ${index + 1}`, ...source }));
+    found.push({ subject: `key of credential ${name}`, file: tls?.key });
   }
-  for (const { path, tls } of routes) found.push({ subject: `key of route ${path}`, path: tls?.key });
+  for (const { path, tls } of routes) found.push({ subject: `key of route ${path}`, file: tls?.key });
   for (const [name, { secrets }] of Object.entries(callers.keys)) {
-    secrets.forEach(({ file }, index) => void found.push({ subject: `caller key ${name} ${index + 1}`, path: file }));
+    secrets.forEach((source, index) => void found.push({ subject: `caller key ${name} ${index + 1}`, ...source }));
   }
-  found.push({ subject: 'key of callers', path: callers.tls?.key });
-  found.push({ subject: 'password of the fleet store', path: fleet?.password?.file });
-  fleet?.keys.forEach(({ file }, index) => void found.push({ subject: `fleet key ${index + 1}`, path: file }));
-  found.push({ subject: 'TLS key of the fleet', path: fleet?.tls?.key });
-  return found.flatMap(({ subject, path }) => (path === undefined ? [] : [{ subject, path }]));
+  found.push({ subject: 'key of callers', file: callers.tls?.key });
+  found.push({ subject: 'password of the fleet store', ...fleet?.password });
+  fleet?.keys.forEach((source, index) => void found.push({ subject: `fleet key ${index + 1}`, ...source }));
+  found.push({ subject: 'TLS key of the fleet', file: fleet?.tls?.key });
+  return found;
 }
 
 type Use = 'server' | 'client' | 'ca';

@@ -22,7 +22,7 @@ export function rotationFindings(loaded: LoadedConfig): Promise<Finding[]>[] {
   const { iam, credentials } = loaded.config;
   if (iam?.credential === undefined) return [];
   return Object.entries(credentials)
-    .filter(([, { auth }]) => auth !== 'private_key_jwt')
+    .filter(([, { auth }]) => /^client_secret/.test(auth))
     .map(async ([name]) => [...storeFindings(name, loaded), await iamFinding(name, loaded)]);
 }
 

@@ -4,12 +4,13 @@
 import type { LoadedConfig } from '../config/load.ts';
 import { type BaseUrl, parseBaseUrl } from '../config/parsers.ts';
 import type { CredentialConfig } from '../config/schema.ts';
-import type { LoadedSecret } from '../config/secret-files.ts';
 import { systemClock } from '../core/clock.ts';
 import { createEgress, type Egress } from '../net/egress.ts';
 import { placeOf } from '../net/place.ts';
-import { assertionAudience, CLIENT_AUTH } from '../oauth/client-auth.ts';
+import { assertionAudience } from '../oauth/client-auth.ts';
+import { clientSecretsOf } from '../oauth/client-secrets.ts';
 import { grantForm } from '../oauth/credential.ts';
+import type { ClientSecret } from '../oauth/secret-failover.ts';
 import type { TokenKey } from '../oauth/token.ts';
 import { sendTokenRequest } from '../oauth/token-endpoint.ts';
 import type { RawResponse, TokenResponse } from '../oauth/token-response.ts';
@@ -27,7 +28,7 @@ export interface ApplicantOptions {
 
 /** One token request and its result. */
 export interface Attempt {
-  readonly secret: LoadedSecret;
+  readonly secret: ClientSecret;
   readonly key: TokenKey;
   readonly response: TokenResponse;
   /** The response as received; undefined without one. */
@@ -36,8 +37,8 @@ export interface Attempt {
 }
 
 export interface Applicant {
-  readonly secrets: readonly LoadedSecret[];
-  ask(secret: LoadedSecret, key: TokenKey): Promise<Attempt>;
+  readonly secrets: readonly ClientSecret[];
+  ask(secret: ClientSecret, key: TokenKey): Promise<Attempt>;
   end(): Promise<void>;
 }
 
@@ -58,16 +59,12 @@ export function createApplicant(name: string, options: ApplicantOptions): Applic
   const audience = assertionAudience(settings);
   const place = placeOf({ base: endpoint, owner, option: 'tokenEndpoint' }, loaded, loaded.config.token.attemptTimeout);
   return {
-    secrets: loaded.secrets.get(name) ?? [],
+    secrets: clientSecretsOf(settings, loaded.secrets.get(name) ?? [], { resolve: loaded.resolve, now: Date.now }),
     async ask(secret, key) {
       const form = grantForm(key, settings.parameters);
       const headers: Record<string, string> = {};
-      const { value, kid, alg } = secret;
-      await CLIENT_AUTH[settings.auth]({ clientId: settings.clientId, secret: value, kid, alg })({
-        form,
-        headers,
-        audience,
-      });
+      const failed = await secret.authenticate({ form, headers, audience });
+      if (failed) return { secret, key, response: failed, raw: undefined, reading: undefined };
       let raw: RawResponse | undefined;
       const deadlineMs = loaded.config.token.attemptTimeout;
       const response = await sendTokenRequest({

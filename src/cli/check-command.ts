@@ -7,6 +7,7 @@ import type { Finding } from '../check/finding.ts';
 import { nextStep } from '../check/next-step.ts';
 import { findingText, summaryText } from '../check/text.ts';
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
+import type { PrintedBy } from '../config/secret-programs.ts';
 import { secretsIn } from '../config/support-section.ts';
 import { SidecarError } from '../core/errors.ts';
 import { createReport, type Report } from '../core/terminal.ts';
@@ -18,7 +19,7 @@ import { duration, type Flags } from './flags.ts';
 export async function checkOnce(flags: Flags, options: LoadOptions): Promise<number> {
   const report = createReport(process.stdout, flags['json'] === true);
   const upstream = flags['upstream'] !== false;
-  const load = () => loadConfig(options);
+  const load: Load = (printed) => loadConfig({ ...options, ...(printed && { printed }) });
   if (flags['watch'] === true)
     return watchChecks({ report, upstream, load, everyMs: duration(flags['every'], '--every') });
   const result = await run({ upstream, load, onFinding: (finding) => tell(report, finding) });
@@ -26,9 +27,11 @@ export async function checkOnce(flags: Flags, options: LoadOptions): Promise<num
   return result.code;
 }
 
+type Load = (printed?: PrintedBy) => LoadedConfig;
+
 interface Run {
   readonly upstream: boolean;
-  readonly load: () => LoadedConfig;
+  readonly load: Load;
   readonly onFinding: (finding: Finding) => void;
 }
 
@@ -41,8 +44,8 @@ interface Result {
 async function run({ upstream, load, onFinding }: Run): Promise<Result> {
   const findings: Finding[] = [];
   let loaded: LoadedConfig | undefined;
-  const keep = () => {
-    loaded = load();
+  const keep: Load = (printed) => {
+    loaded = load(printed);
     return loaded;
   };
   const onNext = (finding: Finding) => {
@@ -71,9 +74,15 @@ async function watchChecks({ report, upstream, load, everyMs }: Watching): Promi
   const interrupted = Promise.withResolvers<void>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.resolve());
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+  let latest: LoadedConfig | undefined;
   const { result, code } = await watch<Result>({
-    check: () => run({ upstream, load, onFinding: () => undefined }),
-    fingerprint: () => fingerprint(load),
+    async check() {
+      const checked = await run({ upstream, load, onFinding: () => undefined });
+      latest = checked.loaded;
+      return checked;
+    },
+    // Programs are asked again by the next check only.
+    fingerprint: () => fingerprint(() => latest?.reload() ?? load()),
     wait: (ms) => Promise.race([pause(ms), interrupted.promise]),
     interrupted: interrupted.promise,
     everyMs,

@@ -6,7 +6,14 @@ import { PerformanceObserver } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { stringify } from 'yaml';
 import { INPUTS } from '../config/env-and-flags.ts';
-import { forgetSecretVariables, type LoadOptions, loadAdminAddress, loadConfig } from '../config/load.ts';
+import {
+  forgetSecretVariables,
+  type LoadedConfig,
+  type LoadOptions,
+  loadAdminAddress,
+  loadConfig,
+} from '../config/load.ts';
+import { withPrograms } from '../config/secret-programs.ts';
 import { ERRORS } from '../core/errors.ts';
 import { createReport } from '../core/terminal.ts';
 import type { Doctor } from '../sidecar/support.ts';
@@ -39,7 +46,7 @@ async function serve(flags: Flags): Promise<number> {
   keepNurserySmall();
   compileAddressTest();
   const { startSidecar } = await import('../sidecar/sidecar.ts');
-  const loaded = loadConfig(loadOptions(flags));
+  const loaded = await load(flags);
   forgetSecretVariables(loaded.config);
   const log = openLog(loaded.config.log);
   const asked = Promise.withResolvers<void>();
@@ -60,9 +67,9 @@ async function serve(flags: Flags): Promise<number> {
     },
     requested: asked.promise,
     onHangup: () =>
-      void starting.then((sidecar) => {
+      void starting.then(async (sidecar) => {
         supervisor.reloading();
-        sidecar.reload('SIGHUP');
+        await sidecar.reload('SIGHUP');
         supervisor.ready('serving');
       }),
   });
@@ -135,7 +142,7 @@ async function rotate(flags: Flags): Promise<number> {
 
 async function print(flags: Flags): Promise<number> {
   const { effectiveDocument } = await import('../config/describe.ts');
-  process.stdout.write(stringify(effectiveDocument(loadConfig(loadOptions(flags)).document)));
+  process.stdout.write(stringify(effectiveDocument((await load(flags)).document)));
   return OK;
 }
 
@@ -210,6 +217,10 @@ function refusal(status: number | undefined): string {
   if (status === undefined) return 'no sidecar responds at the admin address; check --admin, ARITMA_ADMIN and --config';
   if (status === 403) return 'the sidecar does not allow a shutdown over this address; set adminActions: true';
   return `the program at the admin address is not the admin listener of a sidecar (HTTP ${status})`;
+}
+
+async function load(flags: Flags): Promise<LoadedConfig> {
+  return withPrograms((printed) => loadConfig({ ...loadOptions(flags), printed }));
 }
 
 function loadOptions(flags: Flags): LoadOptions {

@@ -6,6 +6,7 @@ import { diagnose } from '../check/check.ts';
 import type { Finding } from '../check/finding.ts';
 import { findingText, summaryText } from '../check/text.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { PrintedBy } from '../config/secret-programs.ts';
 import { within } from '../net/bounded-request.ts';
 import { shortfalls } from '../sidecar/preconditions.ts';
 
@@ -13,7 +14,7 @@ import { shortfalls } from '../sidecar/preconditions.ts';
 const LIMIT_MS = 30_000;
 
 /** Runs the doctor and returns what it found until the limit. Never throws: a bug in it must not cost the file. */
-export async function doctorText(load: () => LoadedConfig): Promise<string> {
+export async function doctorText(load: (printed?: PrintedBy) => LoadedConfig): Promise<string> {
   const found: Finding[] = [];
   const onFinding = (finding: Finding) => void found.push(finding);
   const run = diagnose(load, { upstream: true, preconditions: shortfalls, onFinding }).then(

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { styleText } from 'node:util';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import { withPrograms } from '../config/secret-programs.ts';
 import { SidecarError } from '../core/errors.ts';
 import { createReport, type Output, visible } from '../core/terminal.ts';
 import { openInspection } from '../fleet/inspection.ts';
@@ -39,7 +40,8 @@ interface View {
  * @throws SidecarError CONFIG_INVALID, also without a fleet in the configuration
  */
 export async function showFleet(flags: Flags, output: Output & NodeJS.WritableStream): Promise<number> {
-  const loaded = loadConfig({ file: flags['config'] as string | undefined });
+  const file = flags['config'] as string | undefined;
+  const loaded = await withPrograms((printed) => loadConfig({ file, printed }));
   if (!loaded.config.fleet) throw noFleet(loaded.file);
   const report = createReport(output, flags['json'] === true);
   try {

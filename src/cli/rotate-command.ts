@@ -3,6 +3,7 @@
  */
 
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
+import { withPrograms } from '../config/secret-programs.ts';
 import { sleep } from '../core/clock.ts';
 import { createReport, type Report } from '../core/terminal.ts';
 import { rotateCredential } from '../iam/rotation/credential-rotation.ts';
@@ -34,7 +35,7 @@ const STEPS: Readonly<Record<Progress['step'], string>> = {
 export async function rotateOnce(flags: Flags, options: LoadOptions): Promise<number> {
   const report = createReport(process.stdout, flags['json'] === true);
   const credential = String(flags['credential']);
-  let loaded = loadConfig(options);
+  let loaded = await withPrograms((printed) => loadConfig({ ...options, printed }));
   for (let onlyGoOn = false; ; onlyGoOn = true) {
     const outcome = await runUntilPause(loaded, { credential, report, onlyGoOn });
     if (outcome.kind === 'rotated') {
@@ -51,7 +52,8 @@ export async function rotateOnce(flags: Flags, options: LoadOptions): Promise<nu
     });
     await sleep(outcome.until - Date.now());
     // Read the configuration again: it shows whether the new secret has arrived.
-    loaded = loaded.reload();
+    const before = loaded;
+    loaded = await withPrograms((printed) => before.reload(printed));
   }
 }
 

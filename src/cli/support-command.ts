@@ -6,6 +6,7 @@ import { link, lstat, open, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type LoadedConfig, type LoadOptions, loadAdminAddress, loadConfig } from '../config/load.ts';
 import type { Address } from '../config/parsers.ts';
+import { type PrintedBy, withPrograms } from '../config/secret-programs.ts';
 import { configurationText, secretsIn } from '../config/support-section.ts';
 import { SidecarError } from '../core/errors.ts';
 import { writeFailure } from '../core/file-errors.ts';
@@ -43,10 +44,13 @@ export async function writeSupport(flags: Flags, options: LoadOptions): Promise<
 }
 
 async function collect(options: LoadOptions): Promise<string> {
-  const load = () => loadConfig(options);
-  const loaded = orProblem(load);
+  const load = (printed?: PrintedBy) => loadConfig({ ...options, ...(printed && { printed }) });
+  const loaded = await orProblem(() => withPrograms(load));
   // The doctor finds the sidecar running; so the sidecar is asked at the same time, not more than once.
-  const [doctor, running] = await Promise.all([doctorText(load), runningSidecar(options)]);
+  const [doctor, running] = await Promise.all([
+    doctorText('problem' in loaded ? load : () => loaded),
+    runningSidecar(options),
+  ]);
   const sections = [
     processSection('this command', 'the command support'),
     { title: 'configuration as this command reads it', text: textOf(loaded) },
@@ -60,9 +64,9 @@ interface Unusable {
   readonly problem: string;
 }
 
-function orProblem<T>(load: () => T): T | Unusable {
+async function orProblem<T>(load: () => T | Promise<T>): Promise<T | Unusable> {
   try {
-    return load();
+    return await load();
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
     const problems = error.extras.problems ?? [];
@@ -83,7 +87,7 @@ const ASK_MS = 10_000;
 
 /** What the running sidecar says of itself: its own support file where it gives it out, else what it tells everybody. */
 async function runningSidecar(options: LoadOptions): Promise<Section[]> {
-  const admin = orProblem(() => loadAdminAddress(options));
+  const admin = await orProblem(() => loadAdminAddress(options));
   if ('problem' in admin)
     return [{ title: STATE, text: `not asked: its admin address is not known\n${admin.problem}` }];
   const where = formatAddress(admin);

@@ -10,17 +10,18 @@ import type { Secret } from '../core/secret.ts';
 import { INPUTS } from './env-and-flags.ts';
 import { type ProxySettings, readProxy, readSurroundings, refuseEnvironment } from './environment.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
+import { warnOfAccess } from './file-access.ts';
 import { type FleetSecrets, loadFleetSecrets } from './fleet-secrets.ts';
 import { IamPartSchema, type IamUse, iamPart } from './iam-subset.ts';
 import { reportIssue, wording } from './issues.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
-import { overlooked } from './overlooked.ts';
+import { overlooked, variablesIn } from './overlooked.ts';
 import type { Address } from './parsers.ts';
 import { locate, type Problem } from './problems.ts';
-import { warnOfAccess } from './regular-file.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema } from './schema.ts';
 import { type LoadedSecret, loadCallerKeys, loadSecrets } from './secret-files.ts';
+import { type PrintedBy, programEnvironment } from './secret-programs.ts';
 import { checkExtraCa, loadTls, type TlsFiles } from './tls-files.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -40,6 +41,8 @@ export interface LoadOptions {
   readonly document?: Doc;
   /** Load only what commands for Aritma IAM need; the rest may be missing or wrong. */
   readonly iamOnly?: IamUse;
+  /** What the programs of `exec` printed: see `withPrograms`. */
+  readonly printed?: PrintedBy;
 }
 
 export interface LoadedConfig {
@@ -69,10 +72,12 @@ export interface LoadedConfig {
   readonly cluster: ReturnType<typeof readSurroundings>['cluster'];
   /** Every configured file, for watching. */
   readonly files: readonly string[];
-  /** Reads the secrets of one credential again; leaves out those that cannot be read. */
-  secretsNow(credential: string): readonly LoadedSecret[];
-  /** Reads everything again from the same inputs. @throws like `loadConfig` */
-  reload(): LoadedConfig;
+  /** Time that a program of `exec` took, ms; undefined: it is not one of this configuration. */
+  programMs(command: readonly string[]): number | undefined;
+  /** Reads the secrets of one credential again; reports and leaves out those that cannot be read. */
+  secretsNow(credential: string, printed?: PrintedBy, report?: Report): readonly LoadedSecret[];
+  /** Reads everything again from the same inputs; programs are not run. @throws like `loadConfig` */
+  reload(printed?: PrintedBy): LoadedConfig;
 }
 
 /**
@@ -94,7 +99,8 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   checkRules(parts, report);
   const warnings: string[] = [];
   const files: string[] = file.path === undefined ? [] : [file.path];
-  const context = { env, cwd, report, warnings, files };
+  const programs = { printed: options.printed, env: programEnvironment(env, variablesIn(doc)) };
+  const context = { env, cwd, report, warnings, files, programs };
   const secrets = loadSecrets(parts.credentials, context);
   const callerKeys = loadCallerKeys(parts.callers, context);
   const fleetSecrets = loadFleetSecrets(parts.fleet, context);
@@ -114,13 +120,14 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     document: doc,
     inputs: sources.map(({ path, source }) => ({ path: path.join('.'), source })),
     warnings: [...ignored.map(({ where, message }) => `${where} ${message}`), ...warnings, ...advise(config)],
-    secretsNow(name) {
+    programMs: (command) => options.printed?.({ command, env, cwd })?.ms,
+    secretsNow(name, printed = options.printed, tell = () => undefined) {
       const mine = parts.credentials.filter(([credential]) => credential === name);
-      const silent = { env: snapshot, cwd, report: () => undefined, warnings: [], files: [] };
-      return loadSecrets(mine, silent).get(name) ?? [];
+      const again = { env: snapshot, programs: { ...programs, printed }, warnings: [], files: [] };
+      return loadSecrets(mine, { ...context, ...again, report: tell }).get(name) ?? [];
     },
     // A snapshot: `forgetSecretVariables` removes variables from the process environment.
-    reload: () => loadConfig({ ...options, env: snapshot }),
+    reload: (printed = options.printed) => loadConfig({ ...options, env: snapshot, ...(printed && { printed }) }),
   };
 }
 

@@ -26,7 +26,7 @@ export interface Surroundings {
 
 /** Returns a problem for each, with what to write instead; never a value. */
 export function overlooked({ env, cwd, file, doc }: Surroundings): Problem[] {
-  const named = namedIn(doc);
+  const named = variablesIn(doc);
   const unknown = Object.keys(env).filter(
     (name) => name.startsWith(PREFIX) && !KNOWN.includes(name) && !named.has(name) && !OF_A_SERVICE.test(name),
   );
@@ -43,11 +43,11 @@ function ofVariable(name: string): Problem {
   };
 }
 
-/** Returns every `env: NAME` of a secret or key. */
-function namedIn(value: unknown): Set<string> {
+/** Returns the variables that hold secrets: every `env: NAME` of a secret or key. */
+export function variablesIn(value: unknown): Set<string> {
   if (typeof value !== 'object' || value === null) return new Set();
   const own = 'env' in value && typeof value.env === 'string' ? [value.env] : [];
-  return new Set([...own, ...Object.values(value).flatMap((inner) => [...namedIn(inner)])]);
+  return new Set([...own, ...Object.values(value).flatMap((inner) => [...variablesIn(inner)])]);
 }
 
 function otherFiles(cwd: string): Problem[] {

@@ -1,20 +1,8 @@
 /**
  * Reads the files of a configuration: only regular files, up to a size limit. A pipe could hang the process, a device
- * could never end. Follows symbolic links, which Kubernetes and systemd use to provide files. Also finds out who else
- * could change such a file.
+ * could never end. Follows symbolic links, which Kubernetes and systemd use to provide files.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readSync,
-  realpathSync,
-  type Stats,
-  statSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 
 /** Why a file cannot be used; the message follows the file name. `code` is the system's. */
 class Unreadable extends Error {
@@ -26,6 +14,8 @@ class Unreadable extends Error {
   }
 }
 
+const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
+
 /**
  * Reads a whole file. Never blocks on a pipe, socket or device.
  * @throws Error with `code` and a message that says why and what to do, without the path
@@ -35,7 +25,7 @@ export function readRegularFile(path: string, maxBytes: number): Buffer {
   try {
     // Checked before opening: opening a device can have effects.
     refuseOthers(statSync(path));
-    file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0));
+    file = openSync(path, FLAGS);
     refuseOthers(fstatSync(file));
     return readWhole(file, maxBytes);
   } catch (error) {
@@ -43,6 +33,30 @@ export function readRegularFile(path: string, maxBytes: number): Buffer {
     throw unreadable(path, String((error as NodeJS.ErrnoException).code));
   } finally {
     if (file !== undefined) closeSync(file);
+  }
+}
+
+/**
+ * Like `readRegularFile`, but other work goes on meanwhile: for files that are read while callers wait.
+ * @throws as `readRegularFile`, as a rejection
+ */
+export async function readRegularFileAsync(path: string, maxBytes: number): Promise<Buffer> {
+  // Loaded on first use: few configurations have such a file.
+  const { open, stat } = await import('node:fs/promises');
+  try {
+    refuseOthers(await stat(path));
+    await using file = await open(path, FLAGS);
+    refuseOthers(await file.stat());
+    const room = Buffer.allocUnsafe(maxBytes + 1);
+    for (let length = 0; ; ) {
+      const { bytesRead } = await file.read(room, length, room.length - length, null);
+      length += bytesRead;
+      if (length > maxBytes) throw tooLarge(maxBytes);
+      if (bytesRead === 0) return Buffer.from(room.subarray(0, length));
+    }
+  } catch (error) {
+    if (error instanceof Unreadable) throw error;
+    throw unreadable(path, String((error as NodeJS.ErrnoException).code));
   }
 }
 
@@ -76,78 +90,11 @@ function readWhole(file: number, maxBytes: number): Buffer {
   for (;;) {
     const read = readSync(file, room, length, room.length - length, null);
     length += read;
-    if (length > maxBytes)
-      throw new Unreadable('EFBIG', `is larger than ${maxBytes / 1024} KiB; is it the right file?`);
+    if (length > maxBytes) throw tooLarge(maxBytes);
     if (read === 0) return Buffer.from(room.subarray(0, length));
   }
 }
 
-export interface Doubt {
-  readonly cause: 'file_readable_by_others' | 'file_of_another_user' | 'folder_writable_by_others';
-  /** Follows `the secret file`. */
-  readonly message: string;
-  readonly fix: string;
-}
-
-/**
- * Finds out who else can read or replace a secret file. Returns nothing on Windows, which has no such modes and owners.
- * @param modeCounts false in a pod, where the mode must admit any user
- */
-export function accessDoubts(path: string, modeCounts: boolean): Doubt[] {
-  const self = process.getuid?.();
-  if (!modeCounts || self === undefined) return [];
-  const { mode, uid } = statSync(path);
-  const doubts: Doubt[] = [];
-  const octal = (mode & 0o777).toString(8);
-  if ((mode & 0o077) !== 0) {
-    const others = mode & 0o007 ? 'every user on this machine' : 'its group';
-    const what = mode & 0o022 ? 'changed' : 'read';
-    const message = `${path} can be ${what} by ${others} (mode ${octal})`;
-    doubts.push({ cause: 'file_readable_by_others', message, fix: `chmod 600 ${path}` });
-  }
-  // root can read everything, and container platforms mount secrets as root.
-  if (uid !== self && uid !== 0) {
-    const message = `${path} belongs to user ${uid}, but this runs as user ${self}: its owner can replace the secret`;
-    const fix = `chown it to the user that runs the sidecar; if that is user ${uid}, run check as that user`;
-    doubts.push({ cause: 'file_of_another_user', message, fix });
-  }
-  const open = openFolder(path);
-  if (open !== undefined) {
-    const message = `${path} is below ${open}, where every user on this machine can replace it`;
-    doubts.push({
-      cause: 'folder_writable_by_others',
-      message,
-      fix: `chmod o-w ${open}, or keep the secret elsewhere`,
-    });
-  }
-  return doubts;
-}
-
-/** The first folder above the file or its link target that every user can change; `+t` protects it (chmod(1)). */
-function openFolder(path: string): string | undefined {
-  try {
-    const above = [...foldersAbove(path), ...foldersAbove(realpathSync.native(path))];
-    return above.find((folder) => (statSync(folder).mode & 0o1002) === 0o002);
-  } catch {
-    // Node's permission model hides most folders.
-    return undefined;
-  }
-}
-
-function foldersAbove(path: string): string[] {
-  const folder = dirname(path);
-  return folder === path ? [] : [folder, ...foldersAbove(folder)];
-}
-
-interface Access {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly warnings: string[];
-  readonly platform?: NodeJS.Platform;
-}
-
-/** Warns about every other user who can read or replace a file with a secret. */
-export function warnOfAccess(path: string, { env, warnings, platform = process.platform }: Access): void {
-  // In a pod, only containers that mount the Secret can read it, and its mode must admit a user other than root.
-  const modeCounts = platform !== 'win32' && env['KUBERNETES_SERVICE_HOST'] === undefined;
-  for (const { message, fix } of accessDoubts(path, modeCounts)) warnings.push(`secret file ${message}; ${fix}`);
+function tooLarge(maxBytes: number): Unreadable {
+  return new Unreadable('EFBIG', `is larger than ${maxBytes / 1024} KiB; is it the right file?`);
 }

@@ -20,6 +20,8 @@ export interface ValidParts {
   readonly fleet: Config['fleet'];
   /** Every name under `credentials`, valid or not. */
   readonly credentialNames: readonly string[];
+  /** Names of those without secrets, valid or not, that need some. */
+  readonly withoutSecrets: readonly string[];
 }
 
 /** Reports a problem at an option. */
@@ -54,11 +56,13 @@ export function validParts(doc: Doc): ValidParts {
     iam: ConfigSchema.shape.iam.safeParse(doc['iam']).data,
     fleet: ConfigSchema.shape.fleet.safeParse(doc['fleet']).data,
     credentialNames: credentials.map(([name]) => name),
+    withoutSecrets: credentials.flatMap(([name, raw]) => (lacksSecrets(raw) ? [name] : [])),
   };
 }
 
 /** Reports every violation of a rule between options. */
 export function checkRules(parts: ValidParts, report: Report): void {
+  for (const name of parts.withoutSecrets) report(['credentials', name, 'secrets'], 'is required');
   checkTransport(parts, report);
   const seen = new Set<string>();
   for (const [index, route] of parts.routes) {
@@ -71,6 +75,11 @@ export function checkRules(parts: ValidParts, report: Report): void {
   }
   checkListeners(parts, report);
   checkIam(parts, report);
+}
+
+function lacksSecrets(credential: unknown): boolean {
+  if (!isDoc(credential) || credential['secrets'] !== undefined) return false;
+  return credential['auth'] !== 'client_assertion_file';
 }
 
 function checkIam({ iam, credentials, credentialNames }: ValidParts, report: Report): void {

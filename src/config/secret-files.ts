@@ -1,12 +1,14 @@
 /**
- * Reads client secrets and keys from their configured sources. A secret leaves this file only as a `Secret`: no message
+ * Reads client secrets and keys from their configured sources; programs have run before. A secret leaves this file only as a `Secret`: no message
  * contains any part of one.
  */
 import { resolve } from 'node:path';
 import { parsePrivateKey } from '../core/private-key.ts';
 import { Secret } from '../core/secret.ts';
-import { readRegularFile, warnOfAccess } from './regular-file.ts';
+import { warnOfAccess } from './file-access.ts';
+import { readRegularFile } from './regular-file.ts';
 import type { Report, ValidParts } from './rules.ts';
+import type { PrintedBy } from './secret-programs.ts';
 import { shapeOf } from './secret-shape.ts';
 
 export interface LoadedSecret {
@@ -31,6 +33,13 @@ export interface SecretContext {
   readonly warnings: string[];
   /** Every configured file is appended, readable or not. */
   readonly files: string[];
+  readonly programs: Programs;
+}
+
+/** What programs printed that were run before, and with which environment they run. */
+interface Programs {
+  readonly printed: PrintedBy | undefined;
+  readonly env: Env;
 }
 
 /**
@@ -43,8 +52,9 @@ export function loadSecrets(
   const secrets = new Map<string, LoadedSecret[]>();
   for (const [credential, { secrets: sources, auth }] of credentials) {
     const loaded: LoadedSecret[] = [];
-    sources.forEach(({ file, env = '', kid, alg }, index) => {
-      const text = file === undefined ? fromEnv(context.env, env) : fromFile(file, context);
+    sources.forEach((source, index) => {
+      const { kid, alg } = source;
+      const text = textOf(source, context);
       const read = auth === 'private_key_jwt' ? asKey(text, alg) : asSecret(text);
       const place = ['credentials', credential, 'secrets', index];
       warnOfShape(place, read, context);
@@ -94,6 +104,7 @@ type Text =
 interface Source {
   readonly file?: string | undefined;
   readonly env?: string | undefined;
+  readonly exec?: readonly string[] | undefined;
 }
 
 type Read =
@@ -102,6 +113,11 @@ type Read =
 
 /** Far more than any secret or PEM key needs. */
 const MAX_BYTES = 64 * 1024;
+
+function textOf({ file, env = '', exec }: Source, context: SecretContext): Text {
+  if (exec) return fromProgram(exec, context);
+  return file === undefined ? fromEnv(context.env, env) : fromFile(file, context);
+}
 
 /** Messages name neither variable nor file: people put the secret itself there by mistake. */
 function fromEnv(env: Env, name: string): Text {
@@ -120,13 +136,24 @@ function fromFile(file: string, context: SecretContext): Text {
   }
 }
 
+function fromProgram(command: readonly string[], { cwd, programs: { printed, env } }: SecretContext): Text {
+  const output = printed?.({ command, env, cwd });
+  if (!output) return { problem: 'the program has not been run' };
+  const program = `the program${output.name}`;
+  if (output.problem !== undefined) return { problem: `${program} ${output.problem}` };
+  if (output.text.trim() === '') return { problem: `${program} printed nothing: ${PRINT}` };
+  return { text: output.text, what: `the output of ${program}` };
+}
+
+const PRINT = 'it must print the secret on standard output';
+
 function warnOfShape(place: readonly PropertyKey[], { shape }: Read, { warnings }: SecretContext): void {
   if (shape !== undefined) warnings.push(`the secret of ${place.join('.')} ${shape}`);
 }
 
 /** Reads one secret that is not a key with an algorithm. */
-export function readSecret({ file, env = '' }: Source, context: SecretContext): Read {
-  return asSecret(file === undefined ? fromEnv(context.env, env) : fromFile(file, context));
+export function readSecret(source: Source, context: SecretContext): Read {
+  return asSecret(textOf(source, context));
 }
 
 /** Removes the newline that editors add and the byte order mark that Windows editors add. */

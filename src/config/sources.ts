@@ -12,6 +12,12 @@ export const secretSource = z
       .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
       .optional()
       .meta(meta('Environment variable with the secret')),
+    exec: z
+      .array(z.string().regex(/^[^\0]+$/, 'must be text, not empty'))
+      .min(1)
+      .max(64)
+      .optional()
+      .meta(meta('Program and arguments that print the secret, without a shell; one trailing newline is ignored')),
     kid: z
       .string()
       .regex(/^[\x20-\x7e]+$/, 'must be printable ASCII, not empty')
@@ -22,8 +28,8 @@ export const secretSource = z
       .optional()
       .meta(meta('Signature algorithm, for private_key_jwt; default: from the JWK or key')),
   })
-  .refine((source) => (source.file === undefined) !== (source.env === undefined), {
-    message: 'must have exactly one of: file, env',
+  .refine(({ file: name, env, exec }) => [name, env, exec].filter((one) => one !== undefined).length === 1, {
+    message: 'must have exactly one of: file, env, exec',
   });
 
 export const tls = z

@@ -79,6 +79,11 @@ export const METRICS = {
     help: 'Expiry of a client secret as reported by Aritma IAM, Unix time',
     labels: ['credential', 'secret'],
   },
+  client_assertion_expiry_timestamp_seconds: {
+    type: 'gauge',
+    help: 'Expiry of the client assertion in its file, Unix time',
+    labels: ['credential'],
+  },
   rotations_total: {
     type: 'counter',
     help: 'Secret rotations by the sidecar: ok, or the error code that stopped one (it resumes)',
@@ -192,6 +197,7 @@ const PRESENT = [
   'token_consecutive_failures',
   'secret_in_use',
   'secret_expiry_timestamp_seconds',
+  'client_assertion_expiry_timestamp_seconds',
   'config_generation',
   'route_working',
   'log_lines_lost_total',

@@ -5,7 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import type { CredentialConfig } from '../config/schema.ts';
 import { parsePrivateKey } from '../core/private-key.ts';
-import type { Secret } from '../core/secret.ts';
+import { Secret } from '../core/secret.ts';
+import type { Refusal } from './token-errors.ts';
 
 export interface AuthRequest {
   readonly form: URLSearchParams;
@@ -14,8 +15,11 @@ export interface AuthRequest {
   readonly audience: string;
 }
 
-/** Authenticates an outgoing token request: adds fields to its form or its headers. */
-export type ClientAuth = (request: AuthRequest) => void | Promise<void>;
+/**
+ * Authenticates an outgoing token request: adds fields to its form or its headers. Returns a failure when it cannot: the
+ * request is not sent.
+ */
+export type ClientAuth = (request: AuthRequest) => undefined | Promise<Refusal | undefined>;
 
 export interface ClientIdentity {
   readonly clientId: string;
@@ -41,6 +45,7 @@ export const CLIENT_AUTH = {
     return ({ form }) => {
       form.set('client_id', clientId);
       form.set('client_secret', secret.reveal());
+      return undefined;
     };
   },
   /** Form-encodes both parts before base64 (RFC 6749 App. B): they may contain `:` and `%`. */
@@ -48,6 +53,7 @@ export const CLIENT_AUTH = {
     return ({ headers }) => {
       const pair = `${formEncode(clientId)}:${formEncode(secret.reveal())}`;
       headers['authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`;
+      return undefined;
     };
   },
   /** Signs a new assertion for every request: a `jti` may be used only once (RFC 7523 §3). */
@@ -67,12 +73,18 @@ export const CLIENT_AUTH = {
         .setIssuedAt(issuedAt)
         .setExpirationTime(issuedAt + ASSERTION_LIFETIME_S)
         .sign(parsed.key);
-      form.set('client_id', clientId);
-      form.set('client_assertion_type', ASSERTION_TYPE);
-      form.set('client_assertion', assertion);
+      setAssertion(form, clientId, new Secret(assertion));
+      return undefined;
     };
   },
 } as const;
+
+/** Authenticates with an assertion: RFC 7523 §2.2. */
+export function setAssertion(form: URLSearchParams, clientId: string, assertion: Secret): void {
+  form.set('client_id', clientId);
+  form.set('client_assertion_type', ASSERTION_TYPE);
+  form.set('client_assertion', assertion.reveal());
+}
 
 function formEncode(text: string): string {
   return new URLSearchParams([['', text]]).toString().slice(1);

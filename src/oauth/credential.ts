@@ -30,7 +30,7 @@ export interface CredentialOptions extends SecretFailoverOptions {
   /** Finds the token endpoint; a failure here counts as a failed token request. */
   readonly locate: () => Promise<Endpoint | Failure>;
   /** Reads the client secrets again from their sources; absent = they cannot change. */
-  readonly secretsNow?: (() => readonly ClientSecret[]) | undefined;
+  readonly secretsNow?: (() => readonly ClientSecret[] | Promise<readonly ClientSecret[]>) | undefined;
   /** Called when the endpoint did not work: what `locate` caches may be out of date. */
   readonly onUnusable?: () => void;
   /** Verifies a token before it is used; absent = no verification. */
@@ -61,6 +61,8 @@ export interface Credential {
   prepare(): void;
   /** The client secret that the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
+  /** Expiry of the assertion in its file, epoch ms; undefined without one. */
+  assertionExpiresAt(): number | undefined;
   /** For `/status`: fingerprints only. */
   secretsInUse(): { name: string; fingerprint: string; inUse: boolean }[];
 }
@@ -80,18 +82,14 @@ const INTERNAL: TokenResponse = { kind: 'unavailable', result: 'internal' };
 export function createCredential(options: CredentialOptions): Credential {
   const clientSecrets = createSecretFailover(options);
 
-  async function tryClientSecret(
-    clientSecret: ClientSecret,
-    endpoint: Endpoint,
-    target: TokenTarget,
-  ): Promise<TokenResponse> {
+  async function tryClientSecret(clientSecret: ClientSecret, aim: Aim): Promise<TokenResponse> {
     const startedAt = performance.now();
-    const response = await sendOne(options, { clientSecret, endpoint, target });
+    const response = await sendOne(options, clientSecret, aim);
     const result = response.kind === 'token' ? 'ok' : response.result;
     options.onRequest?.(result, (performance.now() - startedAt) / 1000);
     if (response.kind === 'token') clientSecrets.accept(clientSecret);
     else if (result === 'invalid_client') {
-      if (options.secretsNow) clientSecrets.replace(options.secretsNow());
+      if (options.secretsNow) clientSecrets.replace(await options.secretsNow());
       clientSecrets.refuse(clientSecret);
     }
     return response;
@@ -103,7 +101,7 @@ export function createCredential(options: CredentialOptions): Credential {
       const next = clientSecrets.candidates().find(({ fingerprint }) => !tried.has(fingerprint));
       if (!next || tried.size === MAX_TRIES) return { kind: 'rejected', result: 'invalid_client' };
       tried.add(next.fingerprint);
-      const response = await tryClientSecret(next, endpoint, target);
+      const response = await tryClientSecret(next, { endpoint, target });
       // Only this code blames the client secret; any other error would repeat with the next one.
       if (response.kind === 'token' || response.result !== 'invalid_client') return response;
     }
@@ -116,7 +114,7 @@ export function createCredential(options: CredentialOptions): Credential {
       return endpoint;
     }
     const response = await tryClientSecrets(endpoint, target);
-    if (response.kind === 'unavailable' || response.kind === 'malformed') options.onUnusable?.();
+    if (blamesEndpoint(response)) options.onUnusable?.();
     return response.kind === 'token' ? ((await options.verify?.(response.authorization)) ?? response) : response;
   }
 
@@ -125,12 +123,24 @@ export function createCredential(options: CredentialOptions): Credential {
     prepare: () => void prepareAt(options).catch(() => undefined),
     fetchToken: async (target) => withFailure(await fetchToken(target).catch(() => INTERNAL), undefined, options.host),
     accepted: clientSecrets.accepted,
+    assertionExpiresAt: () => options.clientSecrets[0]?.expiresAt?.(),
     secretsInUse: () =>
       clientSecrets.all().map((clientSecret) => ({
         ...{ name: clientSecret.name, fingerprint: clientSecret.fingerprint },
         inUse: clientSecret === clientSecrets.accepted(),
       })),
   };
+}
+
+interface Aim {
+  readonly endpoint: Endpoint;
+  readonly target: TokenTarget;
+}
+
+/** An assertion that cannot be read or has expired says nothing of the endpoint: no request was sent. */
+function blamesEndpoint(response: TokenResponse): boolean {
+  if (response.kind === 'unavailable') return !response.result.startsWith('assertion_');
+  return response.kind === 'malformed';
 }
 
 async function prepareAt({ locate }: CredentialOptions): Promise<void> {
@@ -140,11 +150,13 @@ async function prepareAt({ locate }: CredentialOptions): Promise<void> {
 
 async function sendOne(
   { parameters, deadlineMs, clock }: CredentialOptions,
-  { clientSecret, endpoint, target }: { clientSecret: ClientSecret; endpoint: Endpoint; target: TokenTarget },
+  clientSecret: ClientSecret,
+  { endpoint, target }: Aim,
 ): Promise<TokenResponse> {
   const form = grantForm(target, parameters);
   const headers: Record<string, string> = {};
-  await clientSecret.authenticate({ form, headers, audience: endpoint.audience });
+  const failed = await clientSecret.authenticate({ form, headers, audience: endpoint.audience });
+  if (failed) return failed;
   const { dispatcher, path, place } = endpoint;
   return sendTokenRequest({ dispatcher, path, form, headers, deadlineMs, place, now: () => clock.now().wallMs });
 }

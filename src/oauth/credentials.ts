@@ -10,10 +10,10 @@ import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
 import { createEgress, type Egress } from '../net/egress.ts';
 import { type Place, placeOf } from '../net/place.ts';
-import { assertionAudience, CLIENT_AUTH } from './client-auth.ts';
+import { assertionAudience } from './client-auth.ts';
+import { clientSecretsOf } from './client-secrets.ts';
 import { type Credential, createCredential, type Endpoint } from './credential.ts';
 import { createDiscovery, type Discovery } from './discovery.ts';
-import type { ClientSecret } from './secret-failover.ts';
 import type { TokenKey } from './token.ts';
 import { createVerifier, type Verify } from './token-verifier.ts';
 
@@ -33,7 +33,7 @@ export interface IdentityOptions {
   /** Called when a server accepts another secret than before, or begins to refuse one; `secret` is its name. */
   readonly onVerdict?: (credential: string, secret: string, verdict: 'accepted' | 'refused') => void;
   /** Reads the client secrets of a credential again; leaves out those that cannot be read. */
-  readonly secretsNow?: (credential: string) => readonly LoadedSecret[];
+  readonly secretsNow?: (credential: string) => readonly LoadedSecret[] | Promise<readonly LoadedSecret[]>;
   /** The credential of that name before a reload, if client and server are the same. */
   readonly previous?: (name: string) => Credential | undefined;
 }
@@ -103,13 +103,17 @@ function buildCredential(name: string, context: Context): Credential {
   const server = settings.tokenEndpoint ?? settings.issuer;
   const discovery = settings.issuer && discover(settings.issuer, context);
   const sources = loaded.secrets.get(name) ?? [];
-  const clientSecrets = buildClientSecrets(sources, context);
-  const before = context.previous?.(name)?.accepted();
+  const build = (from: readonly LoadedSecret[]) =>
+    clientSecretsOf(settings, from, { resolve: loaded.resolve, now: () => clock.now().wallMs });
+  const clientSecrets = build(sources);
+  // An assertion is read anew for each request, so there is no other one to fall back to.
+  const before = settings.assertion ? undefined : context.previous?.(name)?.accepted();
   return createCredential({
     name,
     host: server && placeAt(server, '').target,
     clientSecrets,
-    secretsNow: secretsNow && (() => buildClientSecrets(reread(sources, secretsNow(name)), context)),
+    secretsNow:
+      secretsNow && sources.length > 0 ? async () => build(reread(sources, await secretsNow(name))) : undefined,
     replaced: clientSecrets.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
     locate: locator(context, discovery),
     onUnusable: () => discovery?.forget(),
@@ -120,15 +124,6 @@ function buildCredential(name: string, context: Context): Credential {
     onRequest: (result, seconds) => onRequest?.(name, result, seconds),
     onVerdict: (secret, verdict) => onVerdict?.(name, secret, verdict),
   });
-}
-
-function buildClientSecrets(sources: readonly LoadedSecret[], { settings }: Context): ClientSecret[] {
-  const { auth, clientId } = settings;
-  return sources.map(({ name: position, value, kid, alg }) => ({
-    name: position,
-    fingerprint: value.fingerprint(),
-    authenticate: CLIENT_AUTH[auth]({ clientId, secret: value, kid, alg }),
-  }));
 }
 
 /** Keeps the old value of a source that cannot be read now. */

@@ -11,6 +11,8 @@ export interface ClientSecret {
   readonly name: string;
   readonly fingerprint: string;
   readonly authenticate: ClientAuth;
+  /** Expiry of an assertion from a file, epoch ms; absent for secrets and keys. */
+  readonly expiresAt?: () => number | undefined;
 }
 
 export interface SecretFailoverOptions {

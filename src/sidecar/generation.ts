@@ -16,6 +16,7 @@ import { createTokenCache, type TokenCache } from '../oauth/token-cache.ts';
 import type { Serving } from './data-plane/routes.ts';
 import type { FleetLink } from './fleet-link.ts';
 import type { Retirable } from './generations.ts';
+import { createSecretReader } from './secret-rereading.ts';
 
 export interface Generation extends Retirable, Serving {
   readonly loaded: LoadedConfig;
@@ -103,7 +104,7 @@ function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOp
   return createIdentity({
     loaded,
     clock,
-    secretsNow: loaded.secretsNow,
+    secretsNow: createSecretReader(loaded, { clock, log }),
     onVerdict(credential, secret, verdict) {
       if (verdict === 'accepted') log.info('secret accepted by the identity server', { credential, secret });
       else log.error('secret refused by the identity server', { credential, secret });

@@ -4,10 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import type { LoadedConfig } from '../config/load.ts';
+import { withPrograms } from '../config/secret-programs.ts';
 import { SidecarError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Metrics } from '../core/metrics.ts';
 import type { FleetLink } from './fleet-link.ts';
 import { createGeneration, type Generation, type GenerationOptions } from './generation.ts';
 import { createGenerations, type Generations } from './generations.ts';
+import { createReloadQueue, type ReloadWish } from './reload-queue.ts';
 
 export interface ReloadSnapshot {
   /** Counts from 1. */
@@ -21,8 +25,11 @@ export interface ReloadSnapshot {
 export type ReloadResult = 'ok' | 'unchanged' | 'invalid';
 
 export interface Reloader extends Pick<Generations<Generation>, 'current' | 'destroy'> {
-  /** Reads everything again. @param force rebuild even if nothing changed: an operator asked for it */
-  reload(reason: string, force: boolean): ReloadResult;
+  /**
+   * Reads everything again; a promise where programs must print secrets first. @param force rebuild even if nothing changed: an
+   * operator asked for it
+   */
+  reload(reason: string, force: boolean): ReloadResult | Promise<ReloadResult>;
   snapshot(): ReloadSnapshot;
 }
 
@@ -41,51 +48,98 @@ export interface ReloaderOptions extends Omit<GenerationOptions, 'previous'> {
 export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
   const { log, metrics } = options;
   const generations = createGenerations(createGeneration(options));
-  let snapshot: ReloadSnapshot = { generation: 1, lastReload: undefined };
-
-  const note = (result: ReloadResult, problems: readonly string[] = []) => {
-    snapshot = { ...snapshot, lastReload: { at: Date.now(), result, problems } };
-    metrics.count('config_reloads_total', { result });
-    return result;
-  };
+  const { note, countGeneration, snapshot } = createNotes(metrics);
+  let closed = false;
 
   const swap = (loaded: LoadedConfig) => {
     const previous = generations.current();
     options.fleet.use(loaded);
     const next = createGeneration({ ...options, loaded, previous });
-    snapshot = { ...snapshot, generation: snapshot.generation + 1 };
-    const failed = (error: unknown) =>
-      log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
+    countGeneration();
+    const failed = logNotClosed(log);
     previous.usedUntil(use(next).catch(failed));
     generations.replace(next).catch(failed);
   };
 
+  const take = (read: LoadedConfig, { reason, force }: ReloadWish) => {
+    const before = generations.current().loaded;
+    const loaded = options.fleet.adopt(read);
+    if (!force && configFingerprint(loaded) === configFingerprint(before)) return note('unchanged');
+    for (const problem of newWarnings(before, loaded)) log.warn('configuration', { problem });
+    swap(loaded);
+    log.info('configuration reloaded', { reason });
+    log.setLevel(loaded.config.log.level);
+    return note('ok');
+  };
+
+  const refuse = (error: unknown, { reason }: ReloadWish) => {
+    const problems = problemsOf(error);
+    for (const problem of problems) log.error('reload refused, the last good configuration stays', { reason, problem });
+    return note('invalid', problems);
+  };
+
+  const reload = createReloadQueue((wish) =>
+    settle(
+      () => withPrograms((printed) => generations.current().loaded.reload(printed)),
+      // The sidecar may have stopped while the programs ran.
+      (loaded) => (closed ? 'unchanged' : take(loaded, wish)),
+      (error) => refuse(error, wish),
+    ),
+  );
+
   return {
     current: generations.current,
-    destroy: generations.destroy,
+    destroy() {
+      closed = true;
+      return generations.destroy();
+    },
+    snapshot,
+    reload: (reason, force) => reload({ reason, force }),
+  };
+}
+
+function createNotes(metrics: Metrics) {
+  let snapshot: ReloadSnapshot = { generation: 1, lastReload: undefined };
+  return {
     snapshot: () => snapshot,
-    reload(reason, force) {
-      const before = generations.current().loaded;
-      try {
-        const loaded = options.fleet.adopt(before.reload());
-        if (!force && configFingerprint(loaded) === configFingerprint(before)) return note('unchanged');
-        const news = loaded.warnings.filter((warning) => !before.warnings.includes(warning));
-        for (const problem of [...restartNeeded(before, loaded), ...news]) log.warn('configuration', { problem });
-        swap(loaded);
-        log.info('configuration reloaded', { reason });
-        log.setLevel(loaded.config.log.level);
-        return note('ok');
-      } catch (error) {
-        if (!(error instanceof SidecarError)) throw error;
-        const problems = (error.extras.problems ?? []).map(
-          ({ where, path, message }) => `${where}: ${path} ${message}`,
-        );
-        for (const problem of problems)
-          log.error('reload refused, the last good configuration stays', { reason, problem });
-        return note('invalid', problems);
-      }
+    countGeneration() {
+      snapshot = { ...snapshot, generation: snapshot.generation + 1 };
+    },
+    note(result: ReloadResult, problems: readonly string[] = []) {
+      snapshot = { ...snapshot, lastReload: { at: Date.now(), result, problems } };
+      metrics.count('config_reloads_total', { result });
+      return result;
     },
   };
+}
+
+function logNotClosed(log: Log): (error: unknown) => void {
+  return (error) => log.error('the old configuration could not be closed', { reason: String((error as Error).name) });
+}
+
+/** Calls `use` or `refuse` with what comes of `read`: at once, or when its promise is settled. */
+function settle<Value, Result>(
+  read: () => Value | Promise<Value>,
+  use: (value: Value) => Result,
+  refuse: (error: unknown) => Result,
+): Result | Promise<Result> {
+  try {
+    const value = read();
+    return value instanceof Promise ? value.then(use).catch(refuse) : use(value);
+  } catch (error) {
+    return refuse(error);
+  }
+}
+
+/** @throws any other error */
+function problemsOf(error: unknown): string[] {
+  if (!(error instanceof SidecarError)) throw error;
+  return (error.extras.problems ?? []).map(({ where, path, message }) => `${where}: ${path} ${message}`);
+}
+
+function newWarnings(before: LoadedConfig, loaded: LoadedConfig): string[] {
+  const news = loaded.warnings.filter((warning) => !before.warnings.includes(warning));
+  return [...restartNeeded(before, loaded), ...news];
 }
 
 /** Hashes everything that affects behaviour; secrets by their fingerprint. */

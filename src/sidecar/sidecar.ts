@@ -45,8 +45,8 @@ export interface Sidecar {
   readonly admin: readonly Bound[];
   /** Resolves when every route has its first token. @throws SidecarError of the first failure */
   firstTokens(): Promise<void>;
-  /** Reads configuration and secrets again, and uses them if they are valid. */
-  reload(reason: string): void;
+  /** Reads configuration and secrets again, and uses them if they are valid. Resolves when that is done. */
+  reload(reason: string): Promise<void>;
   /** Drains and stops. Resolves with true when every running request finished within `drain.limit`. */
   stop(): Promise<boolean>;
 }
@@ -102,9 +102,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   return {
     ...{ proxy: proxies.map(({ bound }) => bound), admin: admins.map(({ bound }) => bound), stop },
     firstTokens: () => firstTokens(reloader.current()),
-    reload(reason) {
+    async reload(reason) {
       auditor?.reopen();
-      reloader.reload(reason, true);
+      await reloader.reload(reason, true);
     },
   };
 }
@@ -132,7 +132,8 @@ function scheduleRotations(
   };
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());
   const current = () => reloader.current().loaded;
-  return createRotationScheduler({ ...rest, current, clock: { now: Date.now, sleep: pause }, every });
+  const readAgain = () => void reloader.reload('new client secret stored', false);
+  return createRotationScheduler({ ...rest, current, readAgain, clock: { now: Date.now, sleep: pause }, every });
 }
 
 interface Draining {

@@ -47,8 +47,9 @@ export function describe({ reloader, history, scheduler, plane, auditor, log, fl
         return history.route(route.path);
       },
     })),
-    credentials: credentials.map(({ name, secretsInUse }) => ({
+    credentials: credentials.map(({ name, secretsInUse, assertionExpiresAt }) => ({
       name,
+      assertionExpiresAt: assertionExpiresAt(),
       clientId: config.credentials[name]?.clientId ?? '',
       secrets: secretsInUse().map((secret) => ({
         ...secret,

@@ -4,13 +4,14 @@
  */
 import type { StatusInput } from '../admin/status-input.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { PrintedBy } from '../config/secret-programs.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Section } from '../core/support-sections.ts';
 import type { Reloader } from './reload.ts';
 
 /** Tries what this configuration needs, within a time limit, and returns the findings as text. Never throws. */
-export type Doctor = (load: () => LoadedConfig) => Promise<string>;
+export type Doctor = (load: (printed?: PrintedBy) => LoadedConfig) => Promise<string>;
 
 export interface SupportSources {
   readonly reloader: Pick<Reloader, 'current'>;
@@ -36,7 +37,7 @@ export function createSupport(sources: SupportSources): (withDoctor: boolean) =>
   const findings = (doctor: Doctor) => {
     if (last && performance.now() - last.at < DOCTOR_AGAIN_MS) return last.text;
     // Reads the files again: it also tells what the next reload will find.
-    const text = doctor(() => sources.reloader.current().loaded.reload());
+    const text = doctor((printed) => sources.reloader.current().loaded.reload(printed));
     last = { at: performance.now(), text };
     return text;
   };

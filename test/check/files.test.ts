@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { fileFindings } from '../../src/check/files.ts';
 import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { COMPLETE_ENV, createFolder, type Folder, load, problemsOf } from '../support/folder.ts';
@@ -128,5 +128,28 @@ describeWithOpenssl('NODE_EXTRA_CA_CERTS', () => {
     const loaded = load(folder, { env });
     folder.write('extra', 'junk');
     expect(() => loaded.reload()).not.toThrow();
+  });
+});
+
+describe('check/files, programs that print secrets', () => {
+  const findings = (ms: number) => {
+    using folder = createFolder();
+    const loaded = load(folder, { env: COMPLETE_ENV });
+    const credential = { ...loaded.config.credentials['default'], secrets: [{ exec: ['vault'] }] };
+    const config = { ...loaded.config, credentials: { default: credential } } as typeof loaded.config;
+    return fileFindings({ ...loaded, config, programMs: () => ms }).map(({ level, subject, cause, message }) => [
+      ...[level, subject, cause],
+      message,
+    ]);
+  };
+
+  it('names how long one took', () => {
+    expect(findings(420)).toEqual([['ok', 'secret default 1', undefined, 'its program printed it within 0.4 s']]);
+  });
+
+  it('warns of one that takes half of its time', () => {
+    const [warning = []] = findings(5000);
+    expect(warning.slice(0, 3)).toEqual(['warning', 'secret default 1', 'program_slow']);
+    expect(warning[3]).toMatch(/within 5\.0 s; after 10 s it is killed/);
   });
 });

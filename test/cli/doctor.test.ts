@@ -46,6 +46,30 @@ const SETUPS: readonly Setup[] = [
     ...{ message: /secrets\.0 begins or ends with a space/, fix: /only the value/ },
   },
   {
+    what: 'a program that should print the secret and fails',
+    harm: ({ credential, folder }) =>
+      Object.assign(credential, {
+        secrets: [{ exec: [folder.write('vault', '#!/bin/sh\necho CANARY; exit 2\n', 0o700)] }],
+      }),
+    ...{ ...CONFIG, cause: 'configuration_invalid', message: /secrets\.0 the program vault ended with exit code 2/ },
+    fix: /run it as the sidecar’s user/,
+  },
+  {
+    what: 'a program that is not there',
+    harm: ({ credential }) => Object.assign(credential, { secrets: [{ exec: ['/nonexistent/vault'] }] }),
+    ...{ ...CONFIG, cause: 'configuration_invalid', message: /secrets\.0 the program vault was not found/ },
+    fix: /run it as the sidecar’s user/,
+  },
+  {
+    what: 'a program that prints the secret in quotes',
+    harm: ({ credential, folder }) =>
+      Object.assign(credential, {
+        secrets: [{ exec: [folder.write('vault', `#!/bin/sh\necho '"${SECRET}"'\n`, 0o700)] }],
+      }),
+    ...{ exit: 0, level: 'warning', code: 'CONFIG_INVALID', cause: 'configuration_advice' },
+    ...{ message: /secrets\.0 has quotes around it/, fix: /only the value/ },
+  },
+  {
     what: 'a secret in quotes',
     harm: ({ credential, folder }) =>
       Object.assign(credential, { secrets: [{ file: folder.write('s', `"${SECRET}"`) }] }),

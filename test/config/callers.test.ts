@@ -65,7 +65,7 @@ describe('callers', () => {
   it.each([
     ['canary-key-in-the-wrong-place', 'callers.keys.erp', /list of keys, or have secrets and limits/],
     ['{}', 'callers.keys.erp.secrets', /required/],
-    ['[{ canary_key: x }]', 'callers.keys.erp.0', /unknown option; allowed here: file, env, kid, alg/],
+    ['[{ canary_key: x }]', 'callers.keys.erp.0', /unknown option; allowed here: file, env, exec, kid, alg/],
     ['[{ canary_key: x }, { file: KEY }]', 'callers.keys.erp.0', /exactly one of/],
     ['{ secrets: [{ file: KEY }], limit: 1 }', 'callers.keys.erp.limit', /allowed here: secrets, limits/],
     ['{ secrets: [{ file: KEY }], limits: { perMinute: 1 } }', 'callers.keys.erp.limits.perMinute', /methods/],

@@ -69,8 +69,10 @@ describe('config/problems', () => {
     using folder = createFolder();
     const messages = new Map(problemsOf(folder, { yaml: BROKEN }).map(({ path, message }) => [path, message]));
     expect(messages.get('bogus')).toMatch(/unknown option; allowed here: environment, listen, admin, credentials/);
-    expect(messages.get('credentials.default.clientSecret')).toMatch(/allowed here: .*clientId, auth, secrets, scope/);
-    expect(messages.get('credentials.default.secrets.0.path')).toMatch(/allowed here: file, env, kid, alg$/);
+    expect(messages.get('credentials.default.clientSecret')).toMatch(
+      /allowed here: .*clientId, auth, secrets, assertion, scope/,
+    );
+    expect(messages.get('credentials.default.secrets.0.path')).toMatch(/allowed here: file, env, exec, kid, alg$/);
     expect(messages.get('routes.0.upstreams')).toMatch(/allowed here: path, upstream, credential/);
     expect(messages.get('drain.maximum')).toMatch(/allowed here: minimum, limit$/);
     expect(messages.get('auth') ?? messages.get('credentials.default.auth')).toMatch(/client_secret_post/);

@@ -4,7 +4,8 @@ import { chmodSync, mkdirSync, realpathSync, symlinkSync, unlinkSync, writeFileS
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { accessDoubts, readRegularFile } from '../../src/config/regular-file.ts';
+import { accessDoubts } from '../../src/config/file-access.ts';
+import { readRegularFile } from '../../src/config/regular-file.ts';
 import { COMPLETE_ENV, createFolder, load, problemsOf } from '../support/folder.ts';
 
 const { ARITMA_CLIENT_SECRET: _, ...ENV } = COMPLETE_ENV;

@@ -173,7 +173,8 @@ describe('config/secrets', () => {
     const file = folder.write('secret', 'abc', 0o644);
     const warningsOn = (platform: NodeJS.Platform) => {
       const warnings: string[] = [];
-      const context = { env: {}, cwd: folder.path, files: [], report: () => undefined, warnings, platform };
+      const programs = { printed: undefined, env: {} };
+      const context = { env: {}, cwd: folder.path, files: [], report: () => undefined, warnings, platform, programs };
       loadCallerKeys(
         { keys: { erp: { secrets: [{ file }] } } } as unknown as Parameters<typeof loadCallerKeys>[0],
         context,

@@ -85,7 +85,8 @@ function problemsOf(text: string, complete: (doc: Doc) => Doc, authority: Author
     },
   });
   try {
-    loadConfig({ env: {}, file: folder.write('config.yaml', String(whole)), cwd: folder.path });
+    const printed = () => ({ name: ' of the page', text: 'a-secret-0123456789abcdef', ms: 1 });
+    loadConfig({ env: {}, file: folder.write('config.yaml', String(whole)), cwd: folder.path, printed });
     return [];
   } catch (error) {
     if (!(error instanceof SidecarError) || error.code !== 'CONFIG_INVALID') throw error;

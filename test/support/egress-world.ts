@@ -70,7 +70,7 @@ export async function startEgressWorld(options: EgressOptions): Promise<EgressWo
       return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     },
     log: () => lines.join(''),
-    reload: () => sidecar.reload('test'),
+    reload: () => void sidecar.reload('test'),
     metrics: async () => (await fetch(`${sidecar.admin[0]?.text}/metrics`)).text(),
     status: async () => (await fetch(`${sidecar.admin[0]?.text}/status`)).text(),
   };

@@ -11,6 +11,8 @@ export interface ProxyWorldOptions extends UpstreamHooks {
   /** Default: 200 with the body `fine`. */
   readonly answer?: Answerer;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Fields of the default credential, added to the usual ones. */
+  readonly credential?: Readonly<Record<string, unknown>>;
   readonly clock?: Clock;
   /** Heap in use as a share of its limit. */
   readonly heapShare?: () => number;
@@ -40,13 +42,14 @@ export interface CallOptions {
 
 /** Resolves when the first token is obtained. */
 export async function createProxyWorld(options: ProxyWorldOptions = {}): Promise<ProxyWorld> {
-  const { answer = () => ok('fine'), basePath = '', config = {}, clock, heapShare } = options;
+  const { answer = () => ok('fine'), basePath = '', config = {}, credential = {}, clock, heapShare } = options;
   const upstream = await startUpstream(answer, options);
   const tokens = await startTokenServer();
   const sidecar = await startTestSidecar({
     upstream: options.upstream ?? upstream.url + basePath,
     tokenEndpoint: tokens.url,
     config,
+    credential,
     ...(clock && { clock }),
     ...(heapShare && { heapShare }),
   });

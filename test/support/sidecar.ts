@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
+import { withPrograms } from '../../src/config/secret-programs.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { createLog } from '../../src/core/log.ts';
 import { startSidecar } from '../../src/sidecar/sidecar.ts';
@@ -59,7 +60,7 @@ export async function startTestSidecar(options: TestSidecarOptions): Promise<Tes
     rawLogs.push(line);
     logs.push(JSON.parse(line) as Record<string, unknown>);
   };
-  const loaded = loadConfig({ file, env: {}, cwd: folder });
+  const loaded = await withPrograms((printed) => loadConfig({ file, env: {}, cwd: folder, printed }));
   const log = createLog({ level: 'debug', format: 'json', write });
   const { clock, heapShare } = options;
   const sidecar = await startSidecar({ loaded, log, ...(clock && { clock }), ...(heapShare && { heapShare }) });
@@ -69,7 +70,7 @@ export async function startTestSidecar(options: TestSidecarOptions): Promise<Tes
     port: proxy?.address.kind === 'tcp' ? proxy.address.port : 0,
     file,
     secretFile,
-    reload: () => sidecar.reload('test'),
+    reload: () => void sidecar.reload('test'),
     firstTokens: sidecar.firstTokens,
     adminUrl: sidecar.admin[0]?.text ?? '',
     logs,

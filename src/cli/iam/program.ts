@@ -39,7 +39,7 @@ function addProvision(iam: Command, exit: (code: number) => void): void {
     .action(async (flags: IamFlags) => {
       const { openAccess } = await import('./session.ts');
       const { provision } = await import('./provision.ts');
-      const { loaded, connect } = openAccess(flags);
+      const { loaded, connect } = await openAccess(flags);
       const { environment } = loaded.config;
       const io = { output: process.stdout, input: process.stdin };
       exit(await provision(flags, { connect, environment, cwd: process.cwd(), ...io }));

@@ -4,6 +4,7 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type LoadedConfig, loadConfig } from '../../config/load.ts';
+import { withPrograms } from '../../config/secret-programs.ts';
 import { SidecarError } from '../../core/errors.ts';
 import { Secret } from '../../core/secret.ts';
 import { createIamApi, type IamApi } from '../../iam/api.ts';
@@ -31,7 +32,7 @@ export async function runIamCommand(
   flags: IamFlags,
   operands: readonly string[],
 ): Promise<number> {
-  const { connect } = openAccess(flags);
+  const { connect } = await openAccess(flags);
   const printer = createPrinter({ out: process.stdout, err: process.stderr }, flags['json'] === true);
   await using iam = connect();
   try {
@@ -48,20 +49,24 @@ export interface Access {
 }
 
 /** Finds the address of IAM and the credential, from flags, environment and file. @throws SidecarError CONFIG_INVALID */
-export function openAccess(flags: IamFlags): Access {
+export async function openAccess(flags: IamFlags): Promise<Access> {
   const tokenFile = textFlag(flags, 'tokenFile');
   const credential = textFlag(flags, 'credential');
   if (tokenFile !== undefined && credential !== undefined)
     throw usageError('--token-file', 'cannot be used with --credential');
-  const loaded = load(flags, { ownToken: tokenFile !== undefined, credential });
+  const loaded = await load(flags, { ownToken: tokenFile !== undefined, credential });
   const token = tokenFile === undefined ? undefined : readToken(tokenFile);
   return { loaded, connect: () => (token ? connectIamAs(loaded, token) : connectIam(loaded)) };
 }
 
-function load(flags: IamFlags, iamOnly: { ownToken: boolean; credential: string | undefined }): LoadedConfig {
-  const inputs = { '--environment': textFlag(flags, 'environment'), '--iam-url': textFlag(flags, 'iamUrl') };
-  const given = Object.entries(inputs).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  return loadConfig({ flags: Object.fromEntries(given), file: textFlag(flags, 'config'), iamOnly });
+async function load(
+  flags: IamFlags,
+  iamOnly: { ownToken: boolean; credential: string | undefined },
+): Promise<LoadedConfig> {
+  const options = { '--environment': textFlag(flags, 'environment'), '--iam-url': textFlag(flags, 'iamUrl') };
+  const given = Object.entries(options).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const inputs = { flags: Object.fromEntries(given), file: textFlag(flags, 'config'), iamOnly };
+  return withPrograms((printed) => loadConfig({ ...inputs, printed }));
 }
 
 /** RFC 6750 §2.1. A line break in a token would start another header. */

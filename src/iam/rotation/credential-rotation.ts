@@ -110,8 +110,10 @@ function credentialOf(loaded: LoadedConfig, name: string): Rotated {
   const { credentials } = loaded.config;
   const settings = Object.hasOwn(credentials, name) ? credentials[name] : undefined;
   const rotation = settings?.rotation ?? RotationSchema.parse({});
-  if (settings && rotation && settings.auth !== 'private_key_jwt') return { ...settings, rotation };
-  const message = settings ? 'authenticates with a key; replace the key file instead' : 'is not configured';
+  if (settings && rotation && /^client_secret/.test(settings.auth)) return { ...settings, rotation };
+  const message = settings
+    ? 'authenticates without a client secret; what writes its key or assertion replaces it'
+    : 'is not configured';
   throw new SidecarError('CONFIG_INVALID', {
     problems: [{ where: sourceOf(loaded), path: `credentials.${name}`, message }],
   });

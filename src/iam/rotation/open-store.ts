@@ -58,7 +58,7 @@ export function openSecretStore({ rotation, file, inUse, clientId, resolve, ...r
   if (file !== undefined) return createFileStore(resolve(file), journal && resolve(journal));
   throw unusable(
     rest,
-    'needs a file as the first of secrets, or kubernetes, or exec: an environment variable cannot be changed',
+    'needs a file as the first of secrets, or kubernetes, or exec: neither a variable nor the output of a program can be changed',
   );
 }
 

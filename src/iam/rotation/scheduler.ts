@@ -22,6 +22,8 @@ export interface RotationSchedulerOptions {
   /** Calls `run` about every `ms` until the returned function is called. */
   readonly every: (ms: number, run: () => void) => () => void;
   readonly fleet: SecretSharing;
+  /** Reads the secrets again: a file tells that there is a new one, a program does not. */
+  readonly readAgain?: () => void;
 }
 
 export interface RotationScheduler {
@@ -78,7 +80,7 @@ export function createRotationScheduler(given: RotationSchedulerOptions): Rotati
     if (loaded.config.iam?.credential === undefined) return;
     for (const name of states.keys()) if (!loaded.config.credentials[name]) states.delete(name);
     for (const [name, { auth }] of Object.entries(loaded.config.credentials)) {
-      if (auth === 'private_key_jwt') continue;
+      if (!/^client_secret/.test(auth)) continue;
       const state = states.get(name) ?? newState();
       states.set(name, state);
       state.ticking ??= tick(name, state, options).finally(() => {
@@ -116,10 +118,8 @@ async function tick(name: string, state: CredentialState, options: RotationSched
     await readExpiries(name, state, options);
   } catch (error) {
     if (error instanceof Closed) return;
-    options.log.error('unexpected error in the rotation scheduler', {
-      credential: name,
-      reason: String((error as Error).name),
-    });
+    const fields = { credential: name, reason: String((error as Error).name) };
+    options.log.error('unexpected error in the rotation scheduler', fields);
   }
 }
 
@@ -130,7 +130,7 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
   const goesOn = state.lastError === undefined && fleet.isLeft(name);
   if (isAhead(state.rotateAt, clock.now()) && !goesOn) return;
   try {
-    const onProgress = (progress: Progress) => logProgress(name, progress, log);
+    const onProgress = (progress: Progress) => noteProgress(name, progress, options);
     // Loaded only where secrets are rotated: a good part of the program.
     const { rotateIfDue } = await import('./credential-rotation.ts');
     const outcome = await rotateIfDue({
@@ -154,6 +154,7 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
       state.journal = await journalOf(name, options).catch(() => state.journal);
       return;
     }
+    if (error.code === 'ROTATION_NOT_RETIRED') options.readAgain?.();
     state.failures += 1;
     state.lastError = { code: error.code, at: now };
     state.rotateAt = now + Math.min(FIRST_RETRY_MS * 2 ** (state.failures - 1), REFRESH_MS);
@@ -223,17 +224,15 @@ async function readExpiries(
     if (due < before && !state.lastError) state.rotateAt = Math.min(state.rotateAt, due);
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
-    log.warn('cannot read the expiry of secrets from Aritma IAM', {
-      credential: name,
-      code: error.code,
-      ...error.extras.fields,
-    });
+    const fields = { credential: name, code: error.code, ...error.extras.fields };
+    log.warn('cannot read the expiry of secrets from Aritma IAM', fields);
   }
 }
 
-function logProgress(credential: string, { step, fields }: Progress, log: Log): void {
+function noteProgress(credential: string, { step, fields }: Progress, options: RotationSchedulerOptions): void {
+  if (step === 'promoted') options.readAgain?.();
   const { secret, code, verdict, outcome } = fields;
-  log.info('rotation', { credential, step, secret, code, result: verdict ?? outcome });
+  options.log.info('rotation', { credential, step, secret, code, result: verdict ?? outcome });
 }
 
 function viewOf(name: string, state: CredentialState | undefined, loaded: LoadedConfig): SecretsView | undefined {

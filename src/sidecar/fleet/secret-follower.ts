@@ -94,7 +94,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
     return {
       ...loaded,
       secrets: new Map([...loaded.secrets].map(([name, secrets]) => [name, extended(name, secrets)])),
-      secretsNow: (name) => extended(name, loaded.secretsNow(name)),
+      secretsNow: (name, ...how) => extended(name, loaded.secretsNow(name, ...how)),
     };
   }
 
