@@ -50,6 +50,8 @@ export function leaves(command: Command): Command[] {
 
 const INPUT_FLAGS = new Set(INPUTS.map(({ flag }) => flag));
 const CONNECTION = 'Connection and output:';
+/** Many commands have it: the page says once which. */
+const CONFIG = '--config <file>';
 const takesInputs = (command: Command) => command.options.some(({ long }) => long === '--client-secret-file');
 
 /** Command line of a command, and what its arguments and flags do, without the flags that many commands share. */
@@ -74,7 +76,7 @@ type Row = readonly [name: string, about: string];
 
 function section(command: Command): string {
   const { usage, rows } = usageOf(command);
-  const lines = rows.map(([name, about]) => row(name, about));
+  const lines = rows.filter(([name]) => name !== CONFIG).map(([name, about]) => row(name, about));
   const table = lines.length > 0 ? `\n| flag | what it does |\n| --- | --- |\n${lines.join('')}` : '';
   const about = command.createHelp().commandDescription(command);
   return `### ${usage.replaceAll('<', '\\<')}\n\n${about}\n${installation(command)}${table}`;
@@ -115,9 +117,15 @@ function sharedFlags(program: Command): string {
   const withInputs = leaves(program)
     .filter(takesInputs)
     .map((command) => `\`${pathOf(command)}\``);
+  const withConfig = leaves(program)
+    .filter((command) => !pathOf(command).startsWith('iam ') && command.options.some(({ flags }) => flags === CONFIG))
+    .map((command) => `\`${pathOf(command)}\``);
   return `## Shared flags
 
-All commands have \`--help\`; those that print a result have \`--json\`. ${withInputs.join(', ')} also take:
+All commands have \`--help\`; those that print a result have \`--json\`. \`${CONFIG}\` (\`ARITMA_CONFIG\`; default:
+\`aritma-sidecar.yaml\`) names the configuration file for ${withConfig.join(', ')}.
+
+${withInputs.join(', ')} also take:
 
 | flag | variable | what it sets |
 | --- | --- | --- |
