@@ -17,6 +17,7 @@ export interface ValidParts {
   readonly callers: Config['callers'] | undefined;
   readonly iam: Config['iam'];
   readonly fleet: Config['fleet'];
+  readonly tracing: Config['tracing'];
   /** Every name under `credentials`, valid or not. */
   readonly credentialNames: readonly string[];
 }
@@ -52,6 +53,7 @@ export function validParts(doc: Doc): ValidParts {
     callers: ConfigSchema.shape.callers.safeParse(doc['callers']).data,
     iam: ConfigSchema.shape.iam.safeParse(doc['iam']).data,
     fleet: ConfigSchema.shape.fleet.safeParse(doc['fleet']).data,
+    tracing: ConfigSchema.shape.tracing.safeParse(doc['tracing']).data,
     credentialNames: credentials.map(([name]) => name),
   };
 }
@@ -98,7 +100,7 @@ function checkListeners({ listen, unsafe, callers }: ValidParts, report: Report)
 }
 
 /** RFC 6750 §5.3: no secret and no token over a network without TLS, unless explicitly allowed. */
-function checkTransport({ credentials, routes, iam, fleet, unsafe }: ValidParts, report: Report): void {
+function checkTransport({ credentials, routes, iam, fleet, tracing, unsafe }: ValidParts, report: Report): void {
   const check = (path: readonly PropertyKey[], url: BaseUrl | undefined) => {
     if (url && !url.secure && !isLoopback(url.hostname) && !unsafe.plainTextHttp) report(path, PLAIN);
   };
@@ -107,6 +109,7 @@ function checkTransport({ credentials, routes, iam, fleet, unsafe }: ValidParts,
     check(['credentials', name, 'issuer'], issuer);
   }
   check(['iam', 'url'], iam?.url);
+  check(['tracing', 'otlp'], tracing?.otlp);
   for (const [index, { upstream }] of routes) check(['routes', index, 'upstream'], upstream);
   for (const [path, host] of plainStores(fleet))
     if (!isLoopback(host) && !unsafe.plainTextHttp) report(['fleet', ...path], PLAIN_STORE);

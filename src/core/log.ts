@@ -39,6 +39,7 @@ const FIELDS = [
   'secret',
   'signal',
   'since',
+  'spans',
   'status',
   'step',
   'traceparent',

@@ -89,9 +89,10 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   #headers(): string[] {
-    const { forward: kept, requestId, body, added } = this.#exchange;
+    const { forward: kept, requestId, body, added, trace } = this.#exchange;
     const headers = [...kept, ...added, 'Via', VIA, 'X-Request-Id', requestId];
     if (body.kind === 'stream' && body.length !== undefined) headers.push('Content-Length', String(body.length));
+    if (trace) headers.push('traceparent', trace.sends());
     headers.push('Authorization', this.#token.authorization.reveal());
     return headers;
   }
@@ -220,6 +221,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 
   #release(): void {
     this.#exchange.attempt = undefined;
+    this.#exchange.trace?.released();
     clearTimeout(this.#final);
     this.stopWaiting();
   }
