@@ -11,13 +11,20 @@ import { VERSION } from '../../core/version.ts';
 import { type BoundedOutcome, sendBounded } from '../../net/bounded-request.ts';
 import { failureAt } from '../../net/connection-errors.ts';
 import { createEgress, type Outbound } from '../../net/egress.ts';
-import { placeOf } from '../../net/place.ts';
+import { type Place, placeOf } from '../../net/place.ts';
 
 export interface OtlpExporterOptions {
   readonly base: BaseUrl;
   readonly loaded: Outbound;
   /** Called with the number of spans of a batch that was not accepted. */
   readonly onLost: (spans: number, failure: Failure) => void;
+}
+
+export interface OtlpExporter extends SpanExporter {
+  /** Ends pauses between tries; what fails from now on is lost at once. */
+  stopRetrying(): void;
+  /** Aborts what still runs. */
+  destroy(): Promise<void>;
 }
 
 /** One try, from connecting to the last byte. */
@@ -39,7 +46,7 @@ const OWNER = 'tracing';
 const SENT = 0;
 
 /** Creates the exporter; it connects with the first batch. `export` always calls back, and never throws. */
-export function createOtlpExporter({ base, loaded, onLost }: OtlpExporterOptions): SpanExporter {
+export function createOtlpExporter({ base, loaded, onLost }: OtlpExporterOptions): OtlpExporter {
   const limits = { connections: CONNECTIONS, maxBytes: MAX_BYTES_PER_CONNECTION };
   const egress = createEgress(base, { loaded, ...limits, owner: OWNER });
   const place = placeOf({ base, owner: OWNER, option: 'tracing.otlp' }, loaded, loaded.config.timeouts.connect);
@@ -58,7 +65,7 @@ export function createOtlpExporter({ base, loaded, onLost }: OtlpExporterOptions
       const pauseMs = pauseAfter(outcome, count);
       const isOver = pauseMs === undefined || !(await pause(pauseMs, stopping.signal));
       if (isOver) {
-        onLost(spans.length, outcome.failed ? failureAt(outcome.failed, place) : refusal(outcome, place.target));
+        onLost(spans.length, failureOf(outcome, place));
         return;
       }
     }
@@ -74,10 +81,11 @@ export function createOtlpExporter({ base, loaded, onLost }: OtlpExporterOptions
         });
       running.add(sending);
     },
-    async shutdown() {
-      stopping.abort();
-      await Promise.allSettled(running);
+    shutdown: async () => void (await Promise.allSettled(running)),
+    stopRetrying: () => stopping.abort(),
+    async destroy() {
       await egress.destroy();
+      await Promise.allSettled(running);
     },
   };
 }
@@ -106,10 +114,17 @@ function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   return setTimeout(ms, true, { signal, ref: false }).catch(() => false);
 }
 
-function refusal({ response }: BoundedOutcome, target: string): Failure {
+function failureOf(outcome: BoundedOutcome, place: Place): Failure {
+  const { target } = place;
+  if (outcome.failed) {
+    const isSilent = outcome.isLate && outcome.isConnected !== false;
+    const late = { stage: 'response', responseSeconds: TRY_MS / 1000 } as const;
+    return failureAt(outcome.failed, isSilent ? { ...place, ...late } : place);
+  }
+  const { status } = outcome.response;
   return {
     ...{ cause: 'otlp_refused', host: target },
-    message: `${target} responds with HTTP ${response?.status} to traces`,
+    message: `${target} responds with HTTP ${status} to traces`,
     fix: 'check that tracing.otlp is the base URL of an OTLP/HTTP receiver that accepts traces without credentials',
   };
 }

@@ -47,11 +47,15 @@ export function createSpanQueue({ base, loaded, log }: SpanQueueOptions): SpanQu
   const mayLog = onceIn(LOG_EVERY_MS);
   let lost = 0;
   let waiting = 0;
+  let last: Failure | undefined;
+  const report = () => {
+    if (lost > 0) log.warn('traces were lost', { spans: lost, ...failureFields(last) });
+    lost = 0;
+  };
   const lose = (spans: number, failure: Failure) => {
     lost += spans;
-    if (!mayLog()) return;
-    log.warn('traces were lost', { spans: lost, ...failureFields(failure) });
-    lost = 0;
+    last = failure;
+    if (mayLog()) report();
   };
   const exporter = createOtlpExporter({ base, loaded, onLost: lose });
   const processor = new BatchSpanProcessor({
@@ -74,7 +78,12 @@ export function createSpanQueue({ base, loaded, log }: SpanQueueOptions): SpanQu
       waiting += 1;
       processor.onEnd(toSpan(span));
     },
-    close: () => within(FLUSH_MS, processor.shutdown(), () => undefined).catch(() => undefined),
+    async close() {
+      exporter.stopRetrying();
+      await within(FLUSH_MS, processor.shutdown(), () => undefined);
+      await exporter.destroy();
+      report();
+    },
   };
 }
 
