@@ -119,6 +119,7 @@ export class RecordedTrace implements RequestTrace {
   }
 
   sends(): string {
+    this.released();
     const now = performance.now();
     const spanId = this.#recorder.newSpanId();
     this.#tries.push({ spanId, from: now, to: Number.NaN, status: undefined });

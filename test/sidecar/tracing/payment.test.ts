@@ -98,6 +98,9 @@ describe('sidecar/tracing', () => {
         status: 'UNSET',
       },
     ]);
+    // The first try ends with its response, before there is a new token.
+    const renewal = receiver.spans.find(({ name }) => name === 'token renewal');
+    expect(Number((tries[0]?.endNs ?? 0n) - (renewal?.endNs ?? 0n))).toBeLessThan(0);
     // Each try has told the API its own id, in the caller's trace.
     const told = world.upstream.requests.map((seen) => [valuesOf(seen, 'traceparent'), valuesOf(seen, 'tracestate')]);
     expect(told).toEqual(tries.map(({ spanId }) => [[`00-${CALLER.traceId}-${spanId}-01`], ['erp=1']]));

@@ -16,7 +16,7 @@ describe('sidecar/tracing', () => {
     onTestFinished(() => server.close());
     const parents: unknown[] = [];
     server.on('connection', (socket, req) => {
-      parents.push(req.headers.traceparent);
+      parents.push(req.headers['traceparent']);
       socket.on('message', (data) => socket.send(data));
     });
     const upstream = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
