@@ -1,8 +1,8 @@
 // Exemplars: from a slow bucket of the duration histogram to the trace of a call, in OpenMetrics and nowhere else.
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { createProxyWorld } from '../support/proxy-world.ts';
 import { hasPrometheus } from '../support/prometheus.ts';
+import { createProxyWorld } from '../support/proxy-world.ts';
 import { startTraceReceiver } from '../support/trace-receiver.ts';
 
 const ACCEPT = { headers: { accept: 'application/openmetrics-text; version=1.0.0' } };
@@ -26,8 +26,10 @@ function parseOpenMetrics(text: string): Sample[] {
     const [, name = '', labels = '', own, value, timestamp] = SAMPLE.exec(line) ?? [];
     const family = [name, name.replace(/_(?:total|bucket|sum|count)$/, '')].find((one) => types.has(one));
     if (family === undefined) throw new Error(`no sample of a family: ${line}`);
-    if ((types.get(family) === 'counter') !== (name === `${family}_total`)) throw new Error(`a counter without _total: ${line}`);
-    const exemplar = own === undefined ? undefined : { labels: own, value: Number(value), timestamp: Number(timestamp) };
+    if ((types.get(family) === 'counter') !== (name === `${family}_total`))
+      throw new Error(`a counter without _total: ${line}`);
+    const exemplar =
+      own === undefined ? undefined : { labels: own, value: Number(value), timestamp: Number(timestamp) };
     return { name, labels, exemplar };
   });
 }
@@ -48,7 +50,9 @@ describe('exemplars', () => {
     const [{ name, labels, exemplar } = {}] = shown;
     expect(name).toBe('aritma_sidecar_request_duration_seconds_bucket');
     expect(exemplar?.labels).toBe(`{trace_id="${traceId}",span_id="${spanId}"}`);
-    expect(exemplar?.value).toBeLessThanOrEqual(Number(/le="([\d.]+)"/.exec(labels ?? '')?.[1] ?? Number.POSITIVE_INFINITY));
+    expect(exemplar?.value).toBeLessThanOrEqual(
+      Number(/le="([\d.]+)"/.exec(labels ?? '')?.[1] ?? Number.POSITIVE_INFINITY),
+    );
     expect(Math.abs(Date.now() / 1000 - (exemplar?.timestamp ?? 0))).toBeLessThan(60);
     const classic = await scrape(world.sidecar.adminUrl);
     expect(classic).not.toMatch(/trace_id|# EOF| # \{/);
