@@ -10,6 +10,7 @@
  *     npm run bench -- --workloads start,memory --compare /tmp/whole
  */
 import { isBuiltin } from 'node:module';
+import { sep } from 'node:path';
 import type { Plugin } from 'rolldown';
 
 interface Row {
@@ -17,6 +18,8 @@ interface Row {
   readonly package: string;
   /** Folder or file in the package; all of it without. */
   readonly part?: string;
+  /** The package that does without it; others have the whole. */
+  readonly for?: string;
   /** CommonJS: as much of the part as is asked for while the program starts. */
   readonly stub: string;
 }
@@ -50,7 +53,7 @@ const ROWS: readonly Row[] = [
   // With DEBUG set it would print each command, with the password of the store among them.
   { package: 'ioredis', part: 'built/utils/debug.js', stub: 'exports.default = () => () => {};' },
   // For exemplars of prom-client's own process metrics.
-  { package: '@opentelemetry/api', stub: NOTHING },
+  { package: '@opentelemetry/api', for: 'prom-client', stub: NOTHING },
 ];
 
 export interface LeftOut {
@@ -65,16 +68,18 @@ export function leaveOut(rows = ROWS): LeftOut {
   const unused = new Set(rows);
   const rowFor = (moduleId: string) => {
     const path = moduleId.replaceAll('\\', '/');
-    return rows.find((row) => path.includes(placeOf(row)));
+    return rows.find((row) => (row.for === undefined ? path.includes(placeOf(row)) : path === `\0${placeOf(row)}`));
   };
+  const isStubbed = (row: Row, specifier: string, importer = '') =>
+    row.package === specifier &&
+    (isBuiltin(specifier) || (row.for !== undefined && importer.includes(`${sep}node_modules${sep}${row.for}${sep}`)));
   return {
     has: (moduleId) => rowFor(moduleId) !== undefined,
     unused: () => [...unused].map(placeOf),
     plugin: {
       name: 'left-out',
-      resolveId(specifier, _importer, { kind }) {
-        const isLeftOut =
-          kind === 'require-call' && rows.some((row) => row.package === specifier && isBuiltin(specifier));
+      resolveId(specifier, importer, { kind }) {
+        const isLeftOut = kind === 'require-call' && rows.some((row) => isStubbed(row, specifier, importer));
         return isLeftOut ? `\0${placeOf({ package: specifier })}` : null;
       },
       load(moduleId) {

@@ -18,6 +18,7 @@ export interface ValidParts {
   readonly callers: Config['callers'] | undefined;
   readonly iam: Config['iam'];
   readonly fleet: Config['fleet'];
+  readonly tracing: Config['tracing'];
   /** Every name under `credentials`, valid or not. */
   readonly credentialNames: readonly string[];
   /** Names of those without secrets, valid or not, that need some. */
@@ -55,6 +56,7 @@ export function validParts(doc: Doc): ValidParts {
     callers: ConfigSchema.shape.callers.safeParse(doc['callers']).data,
     iam: ConfigSchema.shape.iam.safeParse(doc['iam']).data,
     fleet: ConfigSchema.shape.fleet.safeParse(doc['fleet']).data,
+    tracing: ConfigSchema.shape.tracing.safeParse(doc['tracing']).data,
     credentialNames: credentials.map(([name]) => name),
     withoutSecrets: credentials.flatMap(([name, raw]) => (lacksSecrets(raw) ? [name] : [])),
   };
@@ -108,7 +110,7 @@ function checkListeners({ listen, unsafe, callers }: ValidParts, report: Report)
 }
 
 /** RFC 6750 §5.3: no secret and no token over a network without TLS, unless explicitly allowed. */
-function checkTransport({ credentials, routes, iam, fleet, unsafe }: ValidParts, report: Report): void {
+function checkTransport({ credentials, routes, iam, fleet, tracing, unsafe }: ValidParts, report: Report): void {
   const check = (path: readonly PropertyKey[], url: BaseUrl | undefined) => {
     if (url && !url.secure && !isLoopback(url.hostname) && !unsafe.plainTextHttp) report(path, PLAIN);
   };
@@ -117,6 +119,7 @@ function checkTransport({ credentials, routes, iam, fleet, unsafe }: ValidParts,
     check(['credentials', name, 'issuer'], issuer);
   }
   check(['iam', 'url'], iam?.url);
+  check(['tracing', 'otlp'], tracing?.otlp);
   for (const [index, { upstream }] of routes) check(['routes', index, 'upstream'], upstream);
   for (const [path, host] of plainStores(fleet))
     if (!isLoopback(host) && !unsafe.plainTextHttp) report(['fleet', ...path], PLAIN_STORE);

@@ -9,7 +9,7 @@ import { CredentialSchema } from './credential-schema.ts';
 import { FleetSchema } from './fleet-schema.ts';
 import { IamSchema } from './iam-schema.ts';
 import { duration, meta, parsed } from './option.ts';
-import { parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
+import { parseBaseUrl, parseDurationMs, parsePositiveDurationMs, parseSizeBytes } from './parsers.ts';
 import { RouteSchema } from './route-schema.ts';
 import { file, secretSource } from './sources.ts';
 import { name, visible } from './text-option.ts';
@@ -110,6 +110,24 @@ export const ConfigSchema = z.strictObject({
         .enum(['report', 'refuse'])
         .default('report')
         .meta(meta('While the file cannot be written: only report it, or also refuse such calls with 503')),
+    })
+    .optional(),
+  tracing: z
+    .strictObject({
+      otlp: parsed(
+        parseBaseUrl,
+        meta(
+          'Base URL of an OTLP/HTTP receiver, for example `http://127.0.0.1:4318`; spans go to `/v1/traces` under it',
+        ),
+      ),
+      sample: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.1)
+        .meta(
+          meta('Share of the calls to record, from 0 to 1; a caller that sends `traceparent` decides for its calls'),
+        ),
     })
     .optional(),
   drain: z

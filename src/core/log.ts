@@ -40,6 +40,7 @@ const FIELDS = [
   'secret',
   'signal',
   'since',
+  'spans',
   'status',
   'step',
   'traceparent',

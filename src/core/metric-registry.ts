@@ -7,11 +7,12 @@ import {
   Counter,
   collectDefaultMetrics,
   Gauge,
+  type Metric,
   Registry,
   type RegistryContentType,
 } from 'prom-client';
 import { createEventLoopLag, type EventLoopLag, type LagReading, systemLag } from './event-loop-lag.ts';
-import { createHistogram, type Histogram } from './histogram.ts';
+import { createHistogram, type Histogram, type HistogramReading } from './histogram.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -68,7 +69,7 @@ export function createMetricRegistry(): MetricRegistry {
     render(format) {
       const reading = registry.getMetricsAsJSON();
       const own = histograms.map((histogram) => histogram.read());
-      return reading.then((others) => renderReading([...others, ...own], format));
+      return reading.then((others) => renderReading(others, own, format));
     },
   };
 }
@@ -111,12 +112,19 @@ interface Reading {
  * Uses prom-client's aggregation of worker processes for a single process, where the sum of each sample is the sample.
  * OpenMetrics wants family names without `_total`, and a registry that renders it itself renames its counters for good.
  */
-function renderReading(reading: readonly Reading[], format: 'text' | 'openMetrics'): Promise<string> {
+function renderReading(
+  reading: readonly Reading[],
+  histograms: readonly HistogramReading[],
+  format: 'text' | 'openMetrics',
+): Promise<string> {
   const bare = (metric: Reading) =>
     format === 'openMetrics' && metric.type === 'counter' ? metric.name.replace(/_total$/, '') : metric.name;
   const summed = reading.map((metric) => ({ ...metric, name: bare(metric), aggregator: 'sum' }));
   const registry = AggregatorRegistry.aggregate<RegistryContentType>([summed]);
   registry.setContentType(CONTENT_TYPE[format]);
+  // Not aggregated, which would lose the exemplars; it asks a metric for nothing but its reading.
+  for (const histogram of histograms)
+    registry.registerMetric({ ...histogram, get: async () => histogram } as unknown as Metric);
   return registry.metrics();
 }
 

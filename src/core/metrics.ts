@@ -5,6 +5,7 @@
 import { ERRORS, type ErrorCode } from './errors.ts';
 import type { Histogram } from './histogram.ts';
 import { createMetricRegistry, type Family, type Labels, type MetricRegistry, type Series } from './metric-registry.ts';
+import type { SpanIds } from './tracing.ts';
 
 interface MetricRow {
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -64,11 +65,7 @@ export const METRICS = {
     help: 'Last successful token request, Unix time',
     labels: ['credential'],
   },
-  token_consecutive_failures: {
-    type: 'gauge',
-    help: 'Failed token requests since the last success',
-    labels: ['credential'],
-  },
+  token_consecutive_failures: { type: 'gauge', help: 'Failed token requests since a success', labels: ['credential'] },
   secret_in_use: {
     type: 'gauge',
     help: '1 for the secret the identity server last accepted, 0 for the others',
@@ -142,8 +139,8 @@ export const METRIC_PREFIX = 'aritma_sidecar_';
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 export interface RouteMetrics {
-  /** Records a finished request. @param seconds duration of the whole exchange */
-  record(method: string, status: number, seconds: number): void;
+  /** Records a finished request. @param seconds duration of the whole exchange @param span shown as an exemplar */
+  record(method: string, status: number, seconds: number, span?: SpanIds): void;
 }
 
 export interface Metrics {
@@ -289,12 +286,12 @@ function routeMetrics(requests: Family, durations: Histogram, route: string): Ro
     return series;
   };
   return {
-    record(method, status, seconds) {
+    record(method, status, seconds, span) {
       // The caller chooses the method: only known methods may create a series and a map entry.
       const label = METHODS.has(method) ? method : 'other';
       const series = counters.get(label)?.get(status) ?? open(label, status);
       series.value += 1;
-      duration(seconds);
+      duration(seconds, span);
     },
   };
 }

@@ -6,7 +6,7 @@ import { type Dispatcher, Pool } from 'undici';
 
 export interface BoundedRequest extends Pick<Dispatcher.RequestOptions, 'method' | 'path'> {
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | undefined;
+  readonly body?: string | Uint8Array | undefined;
   /** Ms from the start to the last byte of the body. */
   readonly deadlineMs: number;
   /** Limit of the body; 0 = read only status and headers. */

@@ -10,6 +10,7 @@ import { failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import type { CallerMetrics, RouteMetrics } from '../core/metrics.ts';
 import type { ReadAhead } from '../core/read-ahead.ts';
+import type { RequestTrace, Tracing } from '../core/tracing.ts';
 import type { Admit } from './admission.ts';
 import { apiFailure, isOutOfOrder } from './api-errors.ts';
 import type { Connections } from './connections.ts';
@@ -59,6 +60,7 @@ export interface ProxyContext {
   readonly unrouted: RouteMetrics;
   readonly onFinished?: OnFinished | undefined;
   readonly auditor?: AuditTrail | undefined;
+  readonly tracing?: Tracing | undefined;
   readonly nextRequestId: () => string;
   readonly writeBatch: WriteBatch;
   readonly readAhead: ReadAhead;
@@ -94,6 +96,7 @@ export class Exchange {
   readonly res: ServerResponse;
   readonly head: RequestHead;
   readonly requestId: string;
+  readonly trace: RequestTrace | undefined;
   readonly startedAt = performance.now();
   /** The gate that it entered through. */
   gate: Gate | undefined;
@@ -138,6 +141,7 @@ export class Exchange {
     this.res = res;
     this.head = readRequestHead(req.rawHeaders);
     this.requestId = this.head.requestId ?? context.nextRequestId();
+    this.trace = context.tracing?.begin(this.head.traceparents);
   }
 
   /** Notes that bytes of it may leave from now on. */
@@ -195,13 +199,13 @@ export function record(exchange: Exchange): Outcome {
   const status = complete ? res.statusCode : brokenStatus(error);
   const method = req.method ?? '';
   const code = error?.code ?? (complete ? undefined : 'CALLER_ABORTED');
-  (route?.metrics ?? unrouted).record(method, status, ms / 1000);
+  (route?.metrics ?? unrouted).record(method, status, ms / 1000, exchange.trace?.ids);
   // Most calls succeed and need no details.
   const odd = code === undefined && status < 400 ? undefined : failureDetails(exchange, code, status);
   onFinished?.(route?.path, status, ms, odd?.failed);
   log[odd?.level ?? 'info']('request', {
     requestId,
-    traceparent: exchange.head.traceparent,
+    traceparent: exchange.trace?.traceparent ?? exchange.head.traceparents?.[0],
     route: route?.path,
     caller,
     method,
@@ -240,6 +244,5 @@ function brokenStatus(error: SidecarError | undefined): number {
 }
 
 function lengthOf({ body }: Exchange): number | undefined {
-  if (body.kind === 'stream') return body.length;
-  return body.kind === 'buffer' ? body.data.length : undefined;
+  return body.kind === 'stream' ? body.length : body.kind === 'buffer' ? body.data.length : undefined;
 }

@@ -68,9 +68,8 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 
   send(): void {
     const { res, error } = this.#exchange;
-    const { queue } = this.#route;
     if (error || res.destroyed || res.headersSent) this.#giveUp(new SidecarError('CALLER_ABORTED'));
-    else if (queue.count >= queue.most) this.#giveUp(busy());
+    else if (this.#route.queue.count >= this.#route.queue.most) this.#giveUp(busy());
     else this.#dispatch();
   }
 
@@ -93,9 +92,10 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   }
 
   #headers(): string[] {
-    const { forward: kept, requestId, body, added } = this.#exchange;
+    const { forward: kept, requestId, body, added, trace } = this.#exchange;
     const headers = [...kept, ...added, 'Via', VIA, 'X-Request-Id', requestId];
     if (body.kind === 'stream' && body.length !== undefined) headers.push('Content-Length', String(body.length));
+    if (trace) headers.push('traceparent', trace.sends());
     headers.push('Authorization', this.#token.authorization.reveal());
     return headers;
   }
@@ -193,7 +193,6 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
   callerClosed(): void {
     if (this.#exchange.res.writableFinished) return;
     this.#controller?.abort(new SidecarError('CALLER_ABORTED'));
-    // undici cannot cancel a queued request; `onRequestStart` aborts it.
     if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
   }
 
@@ -224,6 +223,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 
   #release(): void {
     this.#exchange.attempt = undefined;
+    this.#exchange.trace?.released();
     clearTimeout(this.#final);
     this.stopWaiting();
   }

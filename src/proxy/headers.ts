@@ -30,8 +30,8 @@ export interface RequestHead {
   /** Values of fields that make some servers use another method, or another target. */
   readonly methodOverrides: readonly string[] | undefined;
   readonly targetOverrides: readonly string[] | undefined;
-  /** W3C Trace Context; forwarded unchanged, and logged. */
-  readonly traceparent: string | undefined;
+  /** Values of `traceparent` (W3C Trace Context). */
+  readonly traceparents: readonly string[] | undefined;
   /** The caller's `X-Request-Id`, if it is safe to log and forward. */
   readonly requestId: string | undefined;
 }
@@ -87,7 +87,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
       connection !== undefined && valuesOf(noted, 'upgrade') !== undefined && /\bupgrade\b/i.test(connection.join()),
     methodOverrides: valuesOf(noted, 'method'),
     targetOverrides: valuesOf(noted, 'target'),
-    traceparent: valuesOf(noted, 'traceparent')?.[0],
+    traceparents: valuesOf(noted, 'traceparent'),
     keys: valuesOf(noted, 'x-sidecar-key') ?? [],
     authorizations: valuesOf(noted, 'authorization') ?? [],
     requestId: valuesOf(noted, 'x-request-id')?.slice(0, 1).find(isLoggable),

@@ -18,12 +18,15 @@ import type { Route } from './route.ts';
  * a new one: a call that is refused again and again does not make the others wait.
  */
 export function renewedToken(
-  { body, replayed, methods }: Exchange,
+  { body, replayed, methods, trace }: Exchange,
   route: Route,
   { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
   if (replayed || !blamesToken(challenges, methods.every(isSafe))) return undefined;
-  if (route.replayOn401 === 'once' && body.kind !== 'stream') return renew(route, stale);
+  if (route.replayOn401 === 'once' && body.kind !== 'stream') {
+    const renewed = renew(route, stale);
+    return trace?.waits(renewed, route.tokens.key.credential, true) ?? renewed;
+  }
   route.tokens.renewLater(stale);
   return undefined;
 }

@@ -8,9 +8,11 @@ import { TLSSocket } from 'node:tls';
 import { SidecarError } from '../core/errors.ts';
 import { toProblem } from '../core/problem.ts';
 import { isIgnored } from '../core/read-ahead.ts';
+import type { RequestTrace } from '../core/tracing.ts';
+import type { Token } from '../oauth/token.ts';
 import type { RequestLine } from './admission.ts';
 import { conclude, endTrail, intend } from './audit-trail.ts';
-import { Exchange, type Gate, type ProxyContext, record } from './exchange.ts';
+import { Exchange, type Gate, type Outcome, type ProxyContext, record } from './exchange.ts';
 import { forward } from './forward.ts';
 import { countForward } from './headers.ts';
 import { type Begin, certificateOf } from './http-server.ts';
@@ -74,10 +76,22 @@ function close(exchange: Exchange): void {
   context.metrics.inFlight(-1);
   const outcome = record(exchange);
   if (exchange.digest) endTrail(exchange, outcome);
+  // Only of a recorded call are the facts of use.
+  if (exchange.trace?.ids) endTrace(exchange, exchange.trace, outcome);
   exchange.attempt?.callerClosed();
   exchange.leave?.();
   exchange.gate?.release();
   context.connections.ended(res);
+}
+
+function endTrace({ req, route }: Exchange, trace: RequestTrace, outcome: Outcome): void {
+  const { localAddress, localPort } = req.socket;
+  trace.ends({
+    ...outcome,
+    ...{ method: req.method ?? '', route: route?.path, upstream: route?.place.target },
+    local: localAddress && `${localAddress}:${localPort}`,
+    ...{ secure: req.socket instanceof TLSSocket, httpVersion: req.httpVersion },
+  });
 }
 
 /** Starts a request after the one before it: the next payment must not start before the outcome of the last is known. */
@@ -128,7 +142,7 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   exchange.caller = caller;
   exchange.leave = gate.enter(caller, route, methods);
   if (methods.some(gate.audited)) exchange.digest = createHash('sha256');
-  const forwarded = countForward(method, head.forward);
+  const forwarded = countForward(method, exchange.trace?.forwarded(head.forward) ?? head.forward);
   if (forwarded === 'ends here') {
     res.writeHead(200, { 'Content-Length': 0, 'X-Request-Id': exchange.requestId }).end();
     return;
@@ -137,7 +151,7 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   if (withBody) checkAnnounced(head, gate.limits);
   if (res instanceof UpgradeResponse) exchange.upgrade = asUpgrade(res, route);
   const found = route.tokens.get();
-  const token = found instanceof Promise ? await found : found;
+  const token = found instanceof Promise ? await waitFor(found, exchange, route) : found;
   if (exchange.digest) await intend(exchange);
   if (res.destroyed || exchange.error) throw new SidecarError('CALLER_ABORTED');
   // Only now: a caller with Expect: 100-continue must not upload a body that would be refused (RFC 9110 §10.1.1).
@@ -148,6 +162,10 @@ async function run(exchange: Exchange, gate: Gate, expectsContinue: boolean): Pr
   if (route.rewrite) exchange.added = route.rewrite.added(method, forwarded);
   exchange.isForwarded = true;
   await forward(exchange, route, token);
+}
+
+function waitFor(token: Promise<Token>, { trace }: Exchange, route: Route): Promise<Token> {
+  return trace?.waits(token, route.tokens.key.credential, false) ?? token;
 }
 
 async function receive(exchange: Exchange, { limits }: Gate): Promise<void> {

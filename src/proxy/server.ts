@@ -14,7 +14,10 @@ import { serveRequests } from './request.ts';
 import { createWriteBatch } from './response-writer.ts';
 
 export interface ProxyOptions
-  extends Pick<ProxyContext, 'gate' | 'connections' | 'log' | 'metrics' | 'onFinished' | 'auditor' | 'onForwarded'> {
+  extends Pick<
+    ProxyContext,
+    'gate' | 'connections' | 'log' | 'metrics' | 'onFinished' | 'auditor' | 'tracing' | 'onForwarded'
+  > {
   /** Time limit for request headers, ms. */
   readonly headersMs: number;
 }

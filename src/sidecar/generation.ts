@@ -8,7 +8,9 @@ import { ERRORS } from '../core/errors.ts';
 import { failureFields } from '../core/failure.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
+import type { Tracing } from '../core/tracing.ts';
 import type { Sharing } from '../fleet/fleet.ts';
+import { portOf } from '../net/place.ts';
 import type { Credential } from '../oauth/credential.ts';
 import { createIdentity, type Identity, tokenKey } from '../oauth/credentials.ts';
 import type { Token, TokenEvents, TokenKey } from '../oauth/token.ts';
@@ -32,6 +34,7 @@ export interface GenerationOptions {
   readonly loaded: LoadedConfig;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -100,7 +103,7 @@ function sharingOf(key: TokenKey, { config }: LoadedConfig, identity: Identity):
   };
 }
 
-function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOptions): Identity {
+function connectIdentity({ loaded, log, metrics, tracing, clock, previous }: GenerationOptions): Identity {
   return createIdentity({
     loaded,
     clock,
@@ -116,8 +119,16 @@ function connectIdentity({ loaded, log, metrics, clock, previous }: GenerationOp
     onRequest(credential, result, seconds) {
       metrics.count('token_requests_total', { credential, result });
       metrics.observe('token_request_duration_seconds', credential, seconds);
+      tracing?.tokenRequest({ credential, result, seconds, server: serverOf(credential, loaded) });
     },
   });
+}
+
+/** `id.aritma.io:443`. */
+function serverOf(credential: string, { config }: LoadedConfig): string | undefined {
+  const { tokenEndpoint, issuer } = config.credentials[credential] ?? {};
+  const base = tokenEndpoint ?? issuer;
+  return base && `${base.hostname}:${portOf(base)}`;
 }
 
 /** Whether both mean the same client id, server and parameters: then a token of the one is valid for the other. */

@@ -155,8 +155,10 @@ function configFingerprint({ document, secrets, callerKeys, fleetSecrets, tls }:
 
 /** Returns a warning for each changed option that is read only at the start. */
 function restartNeeded(before: LoadedConfig, after: LoadedConfig): string[] {
-  const fixed = ({ config: { listen, admin, log, audit, adminActions, drain, callers, limits } }: LoadedConfig) => ({
-    ...{ listen, admin, audit, adminActions, drain },
+  const fixed = ({
+    config: { listen, admin, log, audit, tracing, adminActions, drain, callers, limits },
+  }: LoadedConfig) => ({
+    ...{ listen, admin, audit, tracing, adminActions, drain },
     'log.format': log.format,
     'limits.connections': limits.connections,
     'limits.heapShare': limits.heapShare,

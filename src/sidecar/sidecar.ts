@@ -9,6 +9,7 @@ import { watchFiles } from '../config/watch.ts';
 import { type Clock, sleep, systemClock } from '../core/clock.ts';
 import type { Log } from '../core/log.ts';
 import { createMetrics, type Metrics } from '../core/metrics.ts';
+import type { Tracing } from '../core/tracing.ts';
 import { VERSION } from '../core/version.ts';
 import {
   createRotationScheduler,
@@ -64,18 +65,18 @@ const LAST_RESPONSES_MS = 200;
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { loaded, log, clock = systemClock, random = Math.random } = options;
   const metrics = createMetrics(VERSION);
-  const auditor = await requirePreconditions(loaded, log).then(() => openAudit(options, metrics));
-  const parts = { loaded, log, metrics, clock, random };
+  const { auditor, tracing, end } = await requirePreconditions(loaded, log).then(() => openOptional(options, metrics));
+  const parts = { loaded, log, metrics, tracing, clock, random };
   const fleet = await openFleetLink({ ...parts, reload: (reason) => void reloader.reload(reason, false) });
   const reloader = createReloader({ ...parts, fleet, use: (next) => plane.use(next) });
   const state = { listening: false, listen: [] as readonly string[], draining: false, startedAt: Date.now() };
   const [hosts, adminHosts] = [new Set<string>(loaded.config.callers.hosts), new Set<string>()];
   const history = createHistory({ monotonicMs: performance.now.bind(performance), wallMs: Date.now });
-  const link = { log, metrics, onFinished: history.record, auditor, budgets: fleet.budgets };
+  const link = { log, metrics, onFinished: history.record, auditor, tracing, budgets: fleet.budgets };
   const plane = createDataPlane({ first: reloader.current(), link, hosts, clock, heapShare: options.heapShare });
   const abandon = () => Promise.all([plane.close(), reloader.destroy()]);
   const scheduler = scheduleRotations(reloader, { log, metrics, fleet });
-  const close = () => Promise.all([abandon(), scheduler.close(), fleet.close()]).then(() => auditor?.close());
+  const close = () => Promise.all([abandon(), scheduler.close(), fleet.close()]).then(end);
   const snapshot = () => ({ ...state, ...describe({ reloader, history, scheduler, plane, auditor, log, fleet }) });
   // The token requests are on their way: what callers do not wait for is loaded meanwhile.
   const admin = (await import('../admin/server.ts')).createAdmin({
@@ -109,7 +110,19 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   };
 }
 
-/** Its code is loaded only where an audit log is configured. */
+/** The code of each is loaded only where it is configured. */
+async function openOptional(options: SidecarOptions, metrics: Metrics) {
+  const [auditor, tracing] = await Promise.all([openAudit(options, metrics), openTracing(options)]);
+  return { auditor, tracing, end: () => Promise.all([auditor?.close(), tracing?.close()]) };
+}
+
+async function openTracing({ loaded, log, random = Math.random }: SidecarOptions): Promise<Tracing | undefined> {
+  const settings = loaded.config.tracing;
+  if (!settings) return undefined;
+  const { createTracing } = await import('./tracing/tracing.ts');
+  return createTracing({ loaded, settings, log, random });
+}
+
 async function openAudit({ loaded: { config }, log }: SidecarOptions, metrics: Metrics): Promise<Auditor | undefined> {
   if (!config.audit) return undefined;
   const { openAuditor } = await import('./audit/auditor.ts');

@@ -85,6 +85,7 @@ export function setupFor(world: World, variant: Variant, identityPort = world.up
       ...{ main, nodeFlags },
       ...(variant.config && { config: variant.config }),
       ...(variant.name === 'fleet' && { config: fleetConfig(world) }),
+      ...(variant.sample !== undefined && { config: tracingConfig(world, variant.sample) }),
       ...(variant.anyCore && { anyCore: true }),
     },
   };
@@ -93,6 +94,10 @@ export function setupFor(world: World, variant: Variant, identityPort = world.up
 function fleetConfig({ store }: World): Readonly<Record<string, unknown>> {
   if (!store) throw new Error('no fleet without redis-server');
   return { fleet: { url: `redis://127.0.0.1:${store.port}`, keys: [{ file: store.keyFile }] } };
+}
+
+function tracingConfig({ upstream }: World, sample: number): Readonly<Record<string, unknown>> {
+  return { tracing: { otlp: `http://127.0.0.1:${upstream.port}`, sample } };
 }
 
 function makeFolder({ folder }: World): string {

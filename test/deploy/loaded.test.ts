@@ -52,6 +52,10 @@ const FOLDERS = [
 const PACKAGES_OF_FLEET = [
   ...['@ioredis/commands', 'cluster-key-slot', 'denque', 'ioredis', 'redis-errors', 'standard-as-callback'],
 ];
+const PACKAGES_OF_TRACING = [
+  ...['@opentelemetry/api', '@opentelemetry/core', '@opentelemetry/otlp-transformer', '@opentelemetry/resources'],
+  ...['@opentelemetry/sdk-trace', '@opentelemetry/semantic-conventions'],
+];
 /** For the files of a rotation. */
 const NODE_OF_FLEET: readonly string[] = ['fs/promises'];
 
@@ -101,6 +105,17 @@ describe('modules that serve loads', () => {
     expect(added(folders, REVIEWED.folders)).toEqual(['fleet', 'sidecar/fleet']);
     expect(added(packages, REVIEWED.packages)).toEqual(PACKAGES_OF_FLEET);
     expect(added(node, REVIEWED.node)).toEqual(NODE_OF_FLEET);
+  });
+
+  it('include the encoder of spans when tracing is configured, and a call adds nothing more', async () => {
+    // Nobody listens there: calls work as without.
+    await using watched = await start({ tracing: { otlp: 'http://127.0.0.1:1', sample: 1 } });
+    const before = await watched.loaded();
+    expect(added(before.folders, REVIEWED.folders)).toEqual(['sidecar/tracing']);
+    expect(added(before.packages, REVIEWED.packages)).toEqual(PACKAGES_OF_TRACING);
+    expect(added(before.node, REVIEWED.node)).toEqual([]);
+    await read(`http://127.0.0.1:${watched.sidecar.port}/api/accounts`);
+    expect(await watched.loaded()).toEqual(before);
   });
 });
 

@@ -40,7 +40,7 @@ export interface DataPlaneOptions extends Pick<GateOptions, 'hosts'> {
  */
 export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPlaneOptions): DataPlane {
   const { config } = first.settings;
-  const { log, metrics, onFinished, auditor, budgets } = link;
+  const { log, metrics, onFinished, auditor, budgets, tracing } = link;
   const overload = createOverload({ config, log, metrics, onFinished, heapShare });
   const onForwarded = createMinorGc();
   const rateLimits = createQuotas(() => clock.now().monotonicMs, budgets);
@@ -49,7 +49,7 @@ export function createDataPlane({ first, link, hosts, clock, heapShare }: DataPl
   const { connections } = overload;
   const { gate } = generations.current();
   const headersMs = config.timeouts.callerHeaders;
-  const proxy = createProxy({ gate, connections, headersMs, log, metrics, onFinished, auditor, onForwarded });
+  const proxy = createProxy({ gate, connections, headersMs, log, metrics, onFinished, auditor, tracing, onForwarded });
   const secure: TlsServer[] = [];
   return {
     ...proxy,

@@ -11,7 +11,7 @@ import type { Route } from '../../proxy/route.ts';
 import type { DataPlaneSettings } from './routes.ts';
 
 /** The parts of the sidecar that requests use. */
-export interface Link extends Pick<ProxyContext, 'log' | 'metrics' | 'onFinished'> {
+export interface Link extends Pick<ProxyContext, 'log' | 'metrics' | 'onFinished' | 'tracing'> {
   /** Undefined = nothing is audited. */
   readonly auditor:
     | (NonNullable<ProxyContext['auditor']> & {

@@ -1,5 +1,5 @@
 /**
- * The API and the identity server for every subject, one process on raw sockets. Responds 401 without a token, so that a
+ * The API, the identity server and the receiver of traces for every subject, one process on raw sockets. Responds 401 without a token, so that a
  * subject without a token has no valid round. Sends its ports as a message, and the number of token requests on demand.
  * Arguments: none, or the PEM files of a certificate and its key, which open a second port with TLS.
  */
@@ -12,6 +12,7 @@ const MIB = 1024 * 1024;
 const CHUNK = Buffer.alloc(64 * 1024, 'x');
 const SMALL = answer('200 OK', Buffer.from(JSON.stringify({ account: 'x'.repeat(686 - 14) })));
 const UNAUTHORIZED = answer('401 Unauthorized', Buffer.from('no token'), 'WWW-Authenticate: Bearer\r\n');
+const NOTHING = answer('200 OK', Buffer.alloc(0));
 const MEBIBYTE = answer('200 OK', Buffer.alloc(MIB, 'x'));
 const AUTHORIZATION = /\r\nauthorization: (Bearer \S+)/i;
 
@@ -75,6 +76,7 @@ function reply(socket: Socket, head: string, bodyBytes: number): void {
 
 function answerTo(head: string, path: string, bodyBytes: number): Buffer {
   const authorization = AUTHORIZATION.exec(head)?.[1];
+  if (path === '/v1/traces') return NOTHING;
   if (authorization === undefined) return UNAUTHORIZED;
   if (path === '/api/seen') return answer('200 OK', Buffer.from(authorization));
   if (path === '/api/mebibyte') return MEBIBYTE;

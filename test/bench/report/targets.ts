@@ -89,6 +89,11 @@ const TARGETS: readonly Target[] = [
     atMost: 1.1,
     reached: ratio('outage', 'cpuUs', 'sidecar, plain', 'sidecar, outage'),
   },
+  {
+    target: 'CPU of a small GET with a tenth traced / none',
+    atMost: 1.1,
+    reached: ratio('traces', 'cpuUs', 'sidecar, plain', 'sidecar, traced'),
+  },
   { target: 'latency added at 200/s, p99 / nginx', atMost: 2.5, reached: addedLatencyRatio },
   { target: 'download speed / nginx', atLeast: 0.5, reached: ratio('download', 'perSecond', 'nginx') },
   { target: 'upload speed / nginx', atLeast: 0.5, reached: ratio('upload', 'perSecond', 'nginx') },

@@ -14,6 +14,8 @@ const MIB = 1024 * 1024;
 
 /** Tokens of two seconds are kept for one. Callers at the moment of renewal wait for the new token: the worst case. */
 const REFRESH = { name: 'refresh', tokenLifetimeS: 2 } as const;
+const TRACED = { name: 'traced', sample: 0.1 } as const;
+const ALL_TRACED = { name: 'all traced', sample: 1 } as const;
 const OUTAGE = { name: 'outage', identityEnds: true } as const;
 
 /** @param transferBytes size of the one large body in each direction */
@@ -64,6 +66,15 @@ export function loads(transferBytes: number): readonly Workload[] {
       job: GET,
       variants: [PLAIN, FLEET],
       sidecarOnly: true,
+    },
+    {
+      name: 'traces',
+      title: 'GET, 32 connections, without traces, with a tenth and with all',
+      job: GET,
+      variants: [PLAIN, TRACED, ALL_TRACED],
+      sidecarOnly: true,
+      // Several batches.
+      longer: 3,
     },
   ];
 }

@@ -4,12 +4,14 @@ import type { SidecarSetup } from '../subjects/subject.ts';
 
 /** Set-up of a subject for a workload; lanes with the same subject and variant share a process. */
 export interface Variant {
-  readonly name: 'plain' | 'tls' | 'refresh' | 'outage' | 'fleet';
+  readonly name: 'plain' | 'tls' | 'refresh' | 'outage' | 'fleet' | 'traced' | 'all traced';
   /** Lifetime of tokens in seconds. */
   readonly tokenLifetimeS?: number;
   /** Has its own identity server, which ends when the token is there. */
   readonly identityEnds?: boolean;
   readonly config?: SidecarSetup['config'];
+  /** Share of the calls whose traces are sent. */
+  readonly sample?: number;
   /** Not pinned to the subjects' core; shares all cores with the load generator. */
   readonly anyCore?: boolean;
 }
