@@ -33,8 +33,8 @@ export interface TokenRequestFacts {
 
 /** The trace of one request. Call the methods in the order of the request's life. */
 export interface RequestTrace {
-  /** For the log: the trace, and the span of this request in it. */
-  readonly traceparent: string;
+  /** For the log: `traceparent` of the span of this request; undefined when it is not recorded. */
+  readonly recorded: string | undefined;
   /** Undefined when the request is not recorded. */
   readonly ids: SpanIds | undefined;
   /** Returns flat headers without those of the caller's trace that must not go to the API. */

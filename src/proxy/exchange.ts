@@ -205,7 +205,7 @@ export function record(exchange: Exchange): Outcome {
   onFinished?.(route?.path, status, ms, odd?.failed);
   log[odd?.level ?? 'info']('request', {
     requestId,
-    traceparent: exchange.trace?.traceparent ?? exchange.head.traceparents?.[0],
+    traceparent: exchange.trace?.recorded ?? exchange.head.traceparents?.[0],
     route: route?.path,
     caller,
     method,

@@ -87,10 +87,14 @@ function close(exchange: Exchange): void {
 function endTrace({ req, route }: Exchange, trace: RequestTrace, outcome: Outcome): void {
   const { localAddress, localPort } = req.socket;
   trace.ends({
-    ...outcome,
-    ...{ method: req.method ?? '', route: route?.path, upstream: route?.place.target },
+    method: req.method ?? '',
+    route: route?.path,
+    upstream: route?.place.target,
     local: localAddress && `${localAddress}:${localPort}`,
-    ...{ secure: req.socket instanceof TLSSocket, httpVersion: req.httpVersion },
+    secure: req.socket instanceof TLSSocket,
+    httpVersion: req.httpVersion,
+    status: outcome.status,
+    code: outcome.code,
   });
 }
 

@@ -30,12 +30,13 @@ export interface Recorder {
 
 /** For requests that are not recorded. */
 export class UnrecordedTrace implements RequestTrace {
-  readonly traceparent: string;
+  readonly recorded = undefined;
   readonly ids = undefined;
+  readonly #own: TraceContext;
   readonly #isContinued: boolean;
 
   constructor(own: TraceContext, isContinued: boolean) {
-    this.traceparent = traceparentOf(own);
+    this.#own = own;
     this.#isContinued = isContinued;
   }
 
@@ -48,7 +49,7 @@ export class UnrecordedTrace implements RequestTrace {
   }
 
   sends(): string {
-    return this.traceparent;
+    return traceparentOf(this.#own);
   }
 
   released(): void {
@@ -95,7 +96,7 @@ export class RecordedTrace implements RequestTrace {
     this.#recorder = recorder;
   }
 
-  get traceparent(): string {
+  get recorded(): string {
     return traceparentOf(this.#own);
   }
 
@@ -147,7 +148,10 @@ export class RecordedTrace implements RequestTrace {
       parent: caller && { traceId: caller.traceId, spanId: caller.spanId },
       isRemote: true,
       name: `${method === '_OTHER' ? 'HTTP' : method}${route === undefined ? '' : ` ${route}`}`,
-      ...{ kind: 'server', from: this.#from, to: performance.now(), isError },
+      kind: 'server',
+      from: this.#from,
+      to: performance.now(),
+      isError,
       attributes: {
         'http.request.method': method,
         'http.route': route,
@@ -162,7 +166,8 @@ export class RecordedTrace implements RequestTrace {
 
   #addWait({ credential, isRenewal, from, to, isFailed }: Wait, code: string | undefined): void {
     const links = this.#recorder.tokenRequests(credential, from, to);
-    this.#addChild({
+    this.#recorder.add({
+      parent: this.ids,
       ...{ name: isRenewal ? 'token renewal' : 'token wait', kind: 'internal', from, to, isError: isFailed, links },
       ids: { traceId: this.ids.traceId, spanId: this.#recorder.newSpanId() },
       attributes: { 'aritma_sidecar.credential': credential, 'error.type': isFailed ? code : undefined },
@@ -174,9 +179,14 @@ export class RecordedTrace implements RequestTrace {
     const received = own ?? (isLast && code === undefined ? status : undefined);
     const failed = isLast ? code : 'stale_connection';
     const isError = received === undefined || received >= FIRST_ERROR;
-    this.#addChild({
-      ...{ name: method === '_OTHER' ? 'HTTP' : method, kind: 'client', from, to, isError },
+    this.#recorder.add({
       ids: { traceId: this.ids.traceId, spanId },
+      parent: this.ids,
+      name: method === '_OTHER' ? 'HTTP' : method,
+      kind: 'client',
+      from,
+      to,
+      isError,
       attributes: {
         'http.request.method': method,
         ...serverAttributes(upstream),
@@ -185,10 +195,6 @@ export class RecordedTrace implements RequestTrace {
         'error.type': isError ? String(received ?? failed) : undefined,
       },
     });
-  }
-
-  #addChild(span: Omit<SpanDraft, 'parent'>): void {
-    this.#recorder.add({ ...span, parent: this.ids });
   }
 }
 
@@ -200,6 +206,6 @@ const FIRST_SERVER_ERROR = 500;
 export function serverAttributes(target: string | undefined) {
   if (target === undefined) return undefined;
   const at = target.lastIndexOf(':');
-  const address = target.slice(0, at).replace(/^\[(.*)\]$/, '$1');
+  const address = target.startsWith('[') ? target.slice(1, at - 1) : target.slice(0, at);
   return { 'server.address': address, 'server.port': Number(target.slice(at + 1)) };
 }

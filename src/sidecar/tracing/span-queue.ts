@@ -1,6 +1,6 @@
 /** Spans on their way to the receiver: a bounded queue in front of batches, and what was lost is said in the log. */
 import { randomUUID } from 'node:crypto';
-import { SpanKind, SpanStatusCode, TraceFlags } from '@opentelemetry/api';
+import { type Link, type SpanContext, SpanKind, type SpanStatus, SpanStatusCode, TraceFlags } from '@opentelemetry/api';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace';
 import type { BaseUrl } from '../../config/parsers.ts';
@@ -76,7 +76,7 @@ export function createSpanQueue({ base, loaded, log }: SpanQueueOptions): SpanQu
         return;
       }
       waiting += 1;
-      processor.onEnd(toSpan(span));
+      processor.onEnd(new EndedSpan(span));
     },
     async close() {
       exporter.stopRetrying();
@@ -94,24 +94,47 @@ const RESOURCE = resourceFromAttributes({
   'service.instance.id': randomUUID(),
 });
 
-function toSpan(draft: SpanDraft): ReadableSpan {
-  const { name, kind, ids, parent, from, to, isError, links = [] } = draft;
-  const context = contextOf(ids);
-  const offsetMs = Date.now() - performance.now();
-  return {
-    ...{ name, kind: KINDS[kind], spanContext: () => context },
-    ...(parent && { parentSpanContext: { ...contextOf(parent), isRemote: draft.isRemote === true } }),
-    ...{ startTime: timeOf(offsetMs + from), endTime: timeOf(offsetMs + to), duration: timeOf(to - from), ended: true },
-    status: { code: isError ? SpanStatusCode.ERROR : SpanStatusCode.UNSET },
-    attributes: defined(draft.attributes),
-    links: links.map((link) => ({ context: contextOf(link) })),
-    ...{ events: [], resource: RESOURCE, instrumentationScope: SCOPE },
-    ...{ droppedAttributesCount: 0, droppedEventsCount: 0, droppedLinksCount: 0 },
-  };
+/** A class, because objects of one shape cost half as much as those put together from parts. */
+class EndedSpan implements ReadableSpan {
+  readonly name: string;
+  readonly kind: SpanKind;
+  declare readonly parentSpanContext?: SpanContext;
+  readonly startTime: [number, number];
+  readonly endTime: [number, number];
+  readonly duration: [number, number];
+  readonly ended = true;
+  readonly status: SpanStatus;
+  readonly attributes: Readonly<Record<string, string | number>>;
+  readonly links: Link[];
+  readonly events = [];
+  readonly resource = RESOURCE;
+  readonly instrumentationScope = SCOPE;
+  readonly droppedAttributesCount = 0;
+  readonly droppedEventsCount = 0;
+  readonly droppedLinksCount = 0;
+  readonly #context: SpanContext;
+
+  constructor({ name, kind, ids, parent, isRemote, from, to, isError, attributes, links = [] }: SpanDraft) {
+    const offsetMs = Date.now() - performance.now();
+    this.name = name;
+    this.kind = KINDS[kind];
+    this.#context = contextOf(ids, false);
+    if (parent) this.parentSpanContext = contextOf(parent, isRemote === true);
+    this.startTime = timeOf(offsetMs + from);
+    this.endTime = timeOf(offsetMs + to);
+    this.duration = timeOf(to - from);
+    this.status = { code: isError ? SpanStatusCode.ERROR : SpanStatusCode.UNSET };
+    this.attributes = defined(attributes);
+    this.links = links.map((link) => ({ context: contextOf(link, false) }));
+  }
+
+  spanContext(): SpanContext {
+    return this.#context;
+  }
 }
 
-function contextOf({ traceId, spanId }: SpanIds) {
-  return { traceId, spanId, traceFlags: TraceFlags.SAMPLED };
+function contextOf({ traceId, spanId }: SpanIds, isRemote: boolean): SpanContext {
+  return { traceId, spanId, traceFlags: TraceFlags.SAMPLED, isRemote };
 }
 
 /** Seconds and nanoseconds. */
@@ -122,6 +145,9 @@ function timeOf(ms: number): [number, number] {
 
 function defined(all: SpanDraft['attributes']): Record<string, string | number> {
   const present: Record<string, string | number> = {};
-  for (const [name, value] of Object.entries(all)) if (value !== undefined) present[name] = value;
+  for (const name in all) {
+    const value = all[name];
+    if (value !== undefined) present[name] = value;
+  }
   return present;
 }

@@ -42,13 +42,17 @@ export function traceparentOf({ traceId, spanId, isSampled, isRandom }: TraceCon
  * the trace that its `traceparent` names (§3.3).
  */
 export function withoutTrace(headers: readonly string[], isContinued: boolean): readonly string[] {
-  const kept: string[] = [];
+  let kept: string[] | undefined;
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] ?? '';
-    // The length first: most names need no lower case.
-    const isParent = name.length === 'traceparent'.length && name.toLowerCase() === 'traceparent';
-    const isState = name.length === 'tracestate'.length && name.toLowerCase() === 'tracestate';
-    if (!isParent && (isContinued || !isState)) kept.push(name, headers[index + 1] ?? '');
+    if (isOfTrace(name, isContinued)) kept ??= headers.slice(0, index);
+    else kept?.push(name, headers[index + 1] ?? '');
   }
-  return kept.length === headers.length ? headers : kept;
+  return kept ?? headers;
+}
+
+/** The length first: most names need no lower case. */
+function isOfTrace(name: string, isContinued: boolean): boolean {
+  if (name.length === 'traceparent'.length) return name.toLowerCase() === 'traceparent';
+  return !isContinued && name.length === 'tracestate'.length && name.toLowerCase() === 'tracestate';
 }

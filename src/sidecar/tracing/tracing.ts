@@ -39,7 +39,8 @@ export function createTracing({ loaded, settings, log, random }: TracingOptions)
       const own = {
         traceId: caller?.traceId ?? ids.generateTraceId(),
         spanId: ids.generateSpanId(),
-        ...{ isSampled, isRandom: caller?.isRandom ?? false },
+        isSampled,
+        isRandom: caller?.isRandom ?? false,
       };
       return isSampled ? new RecordedTrace(own, caller, recorder) : new UnrecordedTrace(own, caller !== undefined);
     },
