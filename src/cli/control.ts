@@ -34,22 +34,27 @@ export function requestShutdown(admin: Address): Promise<number | undefined> {
 /** With hundreds of routes, `/status` has some 100 KiB, and metrics more. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
-/** Reads a path; undefined without a response. `text` is undefined when it is longer than any sidecar sends. */
+/** Reads a path; undefined without a response. `text` is undefined when it is longer than any sidecar sends, or does not end. */
 export function requestText(
   admin: Address,
   path: '/status' | '/metrics' | '/support?doctor=no',
   timeoutMs = ATTEMPT_MS,
 ): Promise<{ readonly status: number; readonly text: string | undefined } | undefined> {
   return ask(admin, { method: 'GET', path, timeoutMs }, async ({ statusCode: status, body }) => {
-    const chunks: Buffer[] = [];
-    let left = MAX_TEXT_BYTES;
-    for await (const chunk of body) {
-      left -= (chunk as Buffer).length;
-      if (left < 0) return { status, text: undefined };
-      chunks.push(chunk as Buffer);
-    }
-    return { status, text: Buffer.concat(chunks).toString() };
+    const text = await wholeText(body).catch(() => undefined);
+    return { status, text };
   });
+}
+
+async function wholeText(body: AsyncIterable<Buffer>): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let left = MAX_TEXT_BYTES;
+  for await (const chunk of body) {
+    left -= chunk.length;
+    if (left < 0) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 function call(

@@ -196,6 +196,7 @@ describe.concurrent('status elsewhere', () => {
     ['another program', (_req, res) => res.writeHead(404).end('no')],
     ['a sidecar of an earlier version', (_req, res) => res.end('{"version":"0.1.0","routes":[]}')],
     ['something without end', (_req, res) => void pipeline(Readable.from(endless()), res).catch(() => undefined)],
+    ['something that stops in the middle', (_req, res) => void res.writeHead(200).write('{')],
   ])('exits 10 and says so where %s responds', async (_what, listener) => {
     await using server = await startServer(listener);
     const { code, stdout } = await run(['status', '--admin', bare(server.url)]);

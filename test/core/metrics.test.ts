@@ -12,6 +12,7 @@ const PRESENT = [
   { name: 'token_consecutive_failures', labels: { credential: 'default' }, value: 0 },
   { name: 'secret_in_use', labels: { credential: 'default', secret: '1' }, value: 1 },
   { name: 'secret_expiry_timestamp_seconds', labels: { credential: 'default', secret: '1' }, value: 1 },
+  { name: 'client_assertion_expiry_timestamp_seconds', labels: { credential: 'default' }, value: 1 },
   { name: 'config_generation', labels: {}, value: 1 },
   { name: 'route_working', labels: { route: '/banking' }, value: 1 },
   { name: 'log_lines_lost_total', labels: {}, value: 0 },
