@@ -1,8 +1,10 @@
 // The status page as a person meets it in Chromium: live, without JavaScript, by keyboard, light and dark, narrow and wide.
+import { readFileSync } from 'node:fs';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AdminWorld, createAdminWorld } from '../support/admin-world.ts';
 import { chromiumIsMissing, startBrowser } from '../support/browser-world.ts';
+import { TEST_SECRET } from '../support/sidecar.ts';
 import { json } from '../support/token-server.ts';
 import { violations } from './axe.ts';
 
@@ -123,6 +125,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
       'Errors',
       'Credentials',
       'Configuration',
+      'Support',
       'Refresh the token of default',
     ]);
     expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
@@ -131,6 +134,20 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
     await page.getByText('The new token is in use.').waitFor();
     expect(world.identity.calls.length).toBe(before + 1);
     expect(await page.evaluate('[globalThis.mark, document.activeElement.tagName]')).toEqual([1, 'BUTTON']);
+    expect(opened.complaints).toEqual([]);
+  });
+
+  it('downloads the support file, which holds neither secret nor token', async () => {
+    await using opened = await open();
+    const { page } = opened;
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name: 'Download support file' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toMatch(/^aritma-sidecar-support-.*\.txt$/);
+    const text = readFileSync(await download.path(), 'utf8');
+    expect(text).toContain('==== ');
+    expect(text).not.toContain(TEST_SECRET);
     expect(opened.complaints).toEqual([]);
   });
 
@@ -207,6 +224,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
       'H2Credentials',
       'H3default',
       'H2Configuration',
+      'H2Support',
     ]);
     const titles = ['Can the API be called now?', 'Credentials', 'Routes', 'Errors', 'Configuration'];
     for (const name of titles) expect(await page.getByRole('region', { name }).count(), name).toBe(1);
