@@ -269,6 +269,25 @@ describe('a program that cannot be used', () => {
     expect(turns).toBeGreaterThan(10);
   });
 
+  it('is a problem, not the end of the process, when no file descriptor is left', async () => {
+    using folder = createFolder();
+    const module = JSON.stringify(new URL('../../src/config/run-program.ts', import.meta.url).href);
+    const main = folder.write(
+      'main.mjs',
+      `import { closeSync, openSync } from 'node:fs';
+import { runProgram } from ${module};
+const call = { command: ['/bin/echo', 'x'], env: {}, cwd: '/' };
+const held = [];
+try { for (;;) held.push(openSync('/dev/null', 'r')); } catch {}
+const { problem } = await runProgram(call);
+for (const descriptor of held) closeSync(descriptor);
+console.log(problem, (await runProgram(call)).text);`,
+    );
+    const limited = ['-c', 'ulimit -n 100; exec "$0" "$1"', process.execPath, main];
+    const { stdout } = await promisify(execFile)('/bin/sh', limited, { timeout: 30_000 });
+    expect(stdout).toMatch(/may open no more files; raise that limit .* \(EMFILE\) x\n/);
+  });
+
   it('is refused where a source names two places, and where it is no list', async () => {
     using folder = createFolder();
     expect(await problemOf(load(folder, [{ exec: ['vault'], env: 'A' }]))).toMatch(/exactly one of: file, env, exec/);
