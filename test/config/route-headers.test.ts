@@ -156,6 +156,16 @@ describe('config/route-headers', () => {
     ]);
   });
 
+  it.each(['constructor', 'hasOwnProperty', 'toString'])('keeps %s, a name that every object knows', (name) => {
+    expect(headersOf({ [name]: 'v' })).toEqual({ [name]: { value: 'v', override: false } });
+  });
+
+  it('refuses __proto__ instead of leaving it out', () => {
+    expect(refusedAs({ ['__proto__']: CANARY })).toEqual([
+      'routes.0.headers.__proto__ cannot be used as a name: choose another one',
+    ]);
+  });
+
   it('accepts sixteen headers and refuses seventeen', () => {
     const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`H-${at}`, '1']));
     expect(Object.keys(headersOf(many(16)) ?? {})).toHaveLength(16);
