@@ -13,6 +13,12 @@ export interface ProgramCall {
   readonly cwd: string;
 }
 
+export interface ProgramLimits {
+  readonly limitMs?: number;
+  /** Kills the program at once. */
+  readonly signal?: AbortSignal;
+}
+
 /** What a program printed, or why that is of no use. */
 export type Printed =
   | { readonly name: string; readonly text: string; readonly ms: number; problem?: never }
@@ -33,15 +39,14 @@ type End =
  * Runs the program and returns what it printed on standard output. Standard input is empty, standard error is discarded.
  * At a limit the program is killed with everything it started; on Windows, which has no process groups, it alone.
  * Never rejects.
- * @param limitMs time limit
  */
-export async function runProgram(call: ProgramCall, limitMs = LIMIT_MS): Promise<Printed> {
+export async function runProgram(call: ProgramCall, limits: ProgramLimits = {}): Promise<Printed> {
   const startedAt = performance.now();
   const name = nameOf(call);
   const child = start(call);
   if ('errno' in child) return { name, problem: whyNotStarted(child.errno, call) };
   const chunks: Buffer[] = [];
-  const end = await ended(child, chunks, limitMs);
+  const end = await ended(child, chunks, limits);
   const problem = problemOf(end, call, child);
   if (problem !== undefined) return { name, problem };
   return { name, text: Buffer.concat(chunks).toString('utf8'), ms: performance.now() - startedAt };
@@ -65,7 +70,7 @@ type Started = Pick<ChildProcess, 'pid' | 'kill' | 'exitCode' | 'signalCode' | '
   readonly stdout?: ChildProcess['stdout'] | undefined;
 };
 
-async function ended(child: Started, chunks: Buffer[], limitMs: number): Promise<End> {
+async function ended(child: Started, chunks: Buffer[], { limitMs = LIMIT_MS, signal }: ProgramLimits): Promise<End> {
   const { promise, resolve: end } = Promise.withResolvers<End>();
   let bytes = 0;
   child.stdout?.on('data', (chunk: Buffer) => {
@@ -79,8 +84,10 @@ async function ended(child: Started, chunks: Buffer[], limitMs: number): Promise
   const timer = setTimeout(() => end({ kind: 'late' }), limitMs);
   const killOnExit = () => kill(child);
   process.once('exit', killOnExit);
+  signal?.addEventListener('abort', killOnExit);
   const result = await promise;
   process.off('exit', killOnExit);
+  signal?.removeEventListener('abort', killOnExit);
   clearTimeout(timer);
   if (result.kind === 'late' || result.kind === 'large') kill(child);
   // Something that left the group can keep the pipe open: nobody waits for it.
