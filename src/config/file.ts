@@ -60,12 +60,18 @@ function parse({ name, path }: Named, content: string): ConfigFile | { readonly 
     };
   }
   try {
-    return { name, path, doc: (yaml.toJS() ?? {}) as Doc, yaml, lines };
+    const doc = (yaml.toJS() ?? {}) as Doc;
+    // Throws for an alias inside what it names: whoever walks the document would never come to an end.
+    JSON.stringify(doc);
+    return { name, path, doc, yaml, lines };
   } catch {
     // Not the message of the library: it quotes the alias.
     return {
       problems: [
-        at(1, 'has an alias (*) without an anchor (&), or too many aliases; put a value that begins with * in quotes'),
+        at(
+          1,
+          'has an alias (*) without an anchor (&) or inside its own one, or too many aliases; put a value that begins with * in quotes',
+        ),
       ],
     };
   }

@@ -30,6 +30,19 @@ export function reportIssue(issue: ZodIssue, report: Report): void {
   }
 }
 
+/**
+ * Reports each `__proto__` of the document that was not reported as an unknown option: where names are free, the schema
+ * drops it without an issue.
+ */
+export function reportDropped(value: unknown, report: Report, path: readonly PropertyKey[] = []): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, inner] of Object.entries(value)) {
+    const isFree = key === '__proto__' && allowedKeys(path).length === 0;
+    if (isFree) report([...path, key], 'cannot be used as a name: choose another one');
+    else reportDropped(inner, report, [...path, Array.isArray(value) ? Number(key) : key]);
+  }
+}
+
 function isInside({ path, code }: ZodIssue): boolean {
   return path.length > 0 || code === 'unrecognized_keys' || code === 'too_small' || code === 'too_big';
 }

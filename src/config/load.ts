@@ -13,7 +13,7 @@ import { type ConfigFile, readConfigFile } from './file.ts';
 import { warnOfAccess } from './file-access.ts';
 import { type FleetSecrets, loadFleetSecrets } from './fleet-secrets.ts';
 import { IamPartSchema, type IamUse, iamPart } from './iam-subset.ts';
-import { reportIssue, wording } from './issues.ts';
+import { reportDropped, reportIssue, wording } from './issues.ts';
 import { applyInputs, type Doc, layer, type Override } from './layers.ts';
 import { overlooked, variablesIn } from './overlooked.ts';
 import type { Address } from './parsers.ts';
@@ -95,6 +95,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const doc = options.iamOnly ? iamPart(whole, options.iamOnly, report) : whole;
   const result = (options.iamOnly ? IamPartSchema : ConfigSchema).safeParse(doc, { error: wording });
   for (const issue of result.error?.issues ?? []) reportIssue(issue, report);
+  reportDropped(doc, report);
   const parts = validParts(doc);
   checkRules(parts, report);
   const warnings: string[] = [];

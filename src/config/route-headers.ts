@@ -57,8 +57,12 @@ const REFUSED: readonly (readonly [names: RegExp, why: string])[] = [
   [/^(?:range|if-.*)$/, 'it is a condition on one resource (RFC 9110 §13), so responses would be incomplete or empty'],
 ];
 
-/** Lower case, and as CGI-style servers see it: to them `Content_Length` is `Content-Length`. */
-const plain = (name: string) => name.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+/** Lower case, and as CGI-style servers see it: to them `Content_Length` and `Content-Length.` are `Content-Length`. */
+const plain = (name: string) =>
+  name
+    .toLowerCase()
+    .match(/[a-z0-9]+/g)
+    ?.join('-') ?? '';
 
 const headerName = z.string().superRefine((name, context) => {
   const message = whyNot(name);

@@ -13,6 +13,12 @@ export interface ProgramCall {
   readonly cwd: string;
 }
 
+export interface ProgramLimits {
+  readonly limitMs?: number;
+  /** Kills the program at once. */
+  readonly signal?: AbortSignal;
+}
+
 /** What a program printed, or why that is of no use. */
 export type Printed =
   | { readonly name: string; readonly text: string; readonly ms: number; problem?: never }
@@ -33,22 +39,21 @@ type End =
  * Runs the program and returns what it printed on standard output. Standard input is empty, standard error is discarded.
  * At a limit the program is killed with everything it started; on Windows, which has no process groups, it alone.
  * Never rejects.
- * @param limitMs time limit
  */
-export async function runProgram(call: ProgramCall, limitMs = LIMIT_MS): Promise<Printed> {
+export async function runProgram(call: ProgramCall, limits: ProgramLimits = {}): Promise<Printed> {
   const startedAt = performance.now();
   const name = nameOf(call);
   const child = start(call);
   if ('errno' in child) return { name, problem: whyNotStarted(child.errno, call) };
   const chunks: Buffer[] = [];
-  const end = await ended(child, chunks, limitMs);
+  const end = await ended(child, chunks, limits);
   const problem = problemOf(end, call, child);
   if (problem !== undefined) return { name, problem };
   return { name, text: Buffer.concat(chunks).toString('utf8'), ms: performance.now() - startedAt };
 }
 
 /** Without --allow-child-process, Node's permission model throws at once; most other failures are an event. */
-function start({ command, env, cwd }: ProgramCall) {
+function start({ command, env, cwd }: ProgramCall): Started | { readonly errno: string } {
   const [program = '', ...args] = command;
   // Its own process group, so that what it started can be killed with it.
   const detached = process.platform !== 'win32';
@@ -60,12 +65,15 @@ function start({ command, env, cwd }: ProgramCall) {
   }
 }
 
-type Started = Exclude<ReturnType<typeof start>, { errno: string }>;
+/** Without file descriptors left for pipes, `stdout` is missing, and the failure is an event all the same. */
+type Started = Pick<ChildProcess, 'pid' | 'kill' | 'exitCode' | 'signalCode' | 'on'> & {
+  readonly stdout?: ChildProcess['stdout'] | undefined;
+};
 
-async function ended(child: Started, chunks: Buffer[], limitMs: number): Promise<End> {
+async function ended(child: Started, chunks: Buffer[], { limitMs = LIMIT_MS, signal }: ProgramLimits): Promise<End> {
   const { promise, resolve: end } = Promise.withResolvers<End>();
   let bytes = 0;
-  child.stdout.on('data', (chunk: Buffer) => {
+  child.stdout?.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > MAX_BYTES) end({ kind: 'large' });
     else chunks.push(chunk);
@@ -76,16 +84,18 @@ async function ended(child: Started, chunks: Buffer[], limitMs: number): Promise
   const timer = setTimeout(() => end({ kind: 'late' }), limitMs);
   const killOnExit = () => kill(child);
   process.once('exit', killOnExit);
+  signal?.addEventListener('abort', killOnExit);
   const result = await promise;
   process.off('exit', killOnExit);
+  signal?.removeEventListener('abort', killOnExit);
   clearTimeout(timer);
   if (result.kind === 'late' || result.kind === 'large') kill(child);
   // Something that left the group can keep the pipe open: nobody waits for it.
-  child.stdout.destroy();
+  child.stdout?.destroy();
   return result;
 }
 
-function kill(child: ChildProcess): void {
+function kill(child: Started): void {
   try {
     if (process.platform === 'win32' || child.pid === undefined) child.kill('SIGKILL');
     else process.kill(-child.pid, 'SIGKILL');
@@ -115,6 +125,7 @@ const NOT_STARTED: Readonly<Record<string, string>> = {
     'was not found: write its whole path, or add its folder to PATH; a script also needs the program of its `#!` line',
   EACCES: 'cannot be executed by the user of the sidecar: it must be a file with the permission to execute (chmod +x)',
   ENOEXEC: 'is not a program: a script needs a first line such as #!/bin/sh',
+  EMFILE: 'cannot be started: the sidecar may open no more files; raise that limit (LimitNOFILE, ulimit -n)',
   ERR_ACCESS_DENIED: 'cannot be started under the permission model of Node: add --allow-child-process',
   EINVAL: 'cannot be started: on Windows a .cmd or .bat file needs cmd.exe, /d, /s, /c before its name',
 };

@@ -43,11 +43,34 @@ export async function runPrograms(calls: readonly ProgramCall[]): Promise<Printe
   const { runProgram } = await import('./run-program.ts');
   const printed = new Map<string, Printed>();
   const left = [...calls];
+  const ending = abortedBySignals();
   const work = async () => {
-    for (let call = left.shift(); call; call = left.shift()) printed.set(idOf(call), await runProgram(call));
+    for (let call = left.shift(); call; call = left.shift()) printed.set(idOf(call), await runProgram(call, ending));
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
+  ending.release();
   return (call) => printed.get(idOf(call));
+}
+
+const FATAL = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * Programs have their own process group, and a signal that nobody listens to ends this process without an `exit` event: they
+ * would stay behind. So they are killed first, and then the signal takes effect. Where somebody listens, it is theirs.
+ */
+function abortedBySignals() {
+  const ending = new AbortController();
+  const unheard = FATAL.filter((signal) => process.listenerCount(signal) === 0);
+  const end = (signal: NodeJS.Signals) => {
+    release();
+    ending.abort();
+    process.kill(process.pid, signal);
+  };
+  const release = () => {
+    for (const signal of unheard) process.off(signal, end);
+  };
+  for (const signal of unheard) process.on(signal, end);
+  return { signal: ending.signal, release };
 }
 
 function idOf({ command }: ProgramCall): string {

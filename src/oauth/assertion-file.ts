@@ -59,12 +59,26 @@ function failed(result: string, message: string, fix: string): AssertionRead {
   return { failed: { kind: 'unavailable', result, failure } };
 }
 
+/** The last moment that a `Date` can be. */
+const LAST_MS = 8.64e15;
+
+function isText(claim: unknown): claim is string {
+  return typeof claim === 'string';
+}
+
+function textOf(claim: unknown): string | undefined {
+  return isText(claim) ? claim : undefined;
+}
+
 function parse(text: string): Assertion | undefined {
   if (!JWS.test(text)) return undefined;
   try {
-    const { exp, iss, sub, aud = [] } = decodeJwt(text);
-    const expiresAt = exp === undefined ? undefined : exp * 1000;
-    return { jwt: new Secret(text), expiresAt, issuer: iss, subject: sub, audience: [aud].flat() };
+    // Only decoded: every claim may be of any type.
+    const { exp, iss, sub, aud }: Record<string, unknown> = decodeJwt(text);
+    if (exp !== undefined && typeof exp !== 'number') return undefined;
+    const expiresAt = exp === undefined ? undefined : Math.max(-LAST_MS, Math.min(exp * 1000, LAST_MS));
+    const audience = [aud].flat().filter(isText);
+    return { jwt: new Secret(text), expiresAt, issuer: textOf(iss), subject: textOf(sub), audience };
   } catch {
     return undefined;
   }

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { BaseUrl } from '../config/parsers.ts';
+import { plainName } from './header-treatments.ts';
 import { createAddHeaders, type RouteHeaders } from './route-headers.ts';
 
 export interface RewriteOptions {
@@ -69,7 +70,7 @@ export function createRewrite(options: RewriteOptions): Rewrite | undefined {
 
 /** Accepts every spelling that some server understands: two keys would be worse than none. */
 function hasKey(forward: readonly string[]): boolean {
-  return forward.some((name, index) => index % 2 === 0 && /^idempotency[-_]key$/i.test(name));
+  return forward.some((name, index) => index % 2 === 0 && plainName(name) === 'idempotency-key');
 }
 
 /** RFC 3986 §4.2, without the forms that only browsers accept: user, backslashes, escapes in the host. */

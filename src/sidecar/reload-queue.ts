@@ -26,20 +26,23 @@ export function createReloadQueue<Result>(reload: Run<Result>): Run<Result> {
     const result = reload(wish);
     if (!(result instanceof Promise)) return result;
     running = result.finally(() => {
-      running = undefined;
+      // The next one begins a moment later: until then, nobody else may.
+      if (next === undefined) running = undefined;
     });
     return running;
   };
 
   const startNext = (first: ReloadWish) => {
     const { wish } = next ?? { wish: first };
+    running = undefined;
     next = undefined;
     return start(wish);
   };
 
   return (wish) => {
     if (running === undefined) return start(wish);
-    const result = next?.result ?? running.then(() => startNext(wish));
+    const begin = () => startNext(wish);
+    const result = next?.result ?? running.then(begin, begin);
     next = { wish: { reason: wish.reason, force: wish.force || next?.wish.force === true }, result };
     return result;
   };

@@ -131,6 +131,26 @@ describe('cli/config-init', () => {
     expect(made.code).toBe(0);
     expect(parse(world.read(FILE) ?? '').credentials.default.secrets).toEqual([{ env: 'ERP_SECRET' }]);
   });
+
+  it('takes the secret from a program, which check and the sidecar run: curl gets a response', async () => {
+    await using world = await createInitWorld();
+    world.folder.write('stored', world.secret);
+    const vault = world.folder.write('vault', '#!/bin/sh\n[ "$1 $2" = "read erp" ] && exec cat stored\n', 0o700);
+    const { listen, admin } = world.ports;
+    const words = ['--secret-exec', `${vault}  read erp`, '--listen', listen, '--admin', admin];
+    const made = await init(world, [...BASE, ...words]);
+    expect([made.code, made.stderr]).toEqual([0, '']);
+    expect(parse(world.read(FILE) ?? '').credentials.default.secrets).toEqual([{ exec: [vault, 'read', 'erp'] }]);
+    for (const text of [world.read(FILE), made.stdout]) expect(text).not.toContain(world.secret);
+    const token = expect.objectContaining({ level: 'ok', subject: 'token default (api)' });
+    expect(jsonLines(made.stdout)).toContainEqual(token);
+    const file = join(world.folder.path, FILE);
+    await using running = start(['serve', '--config', file], { env: world.env, cwd: world.folder.path });
+    await addressesOf(running);
+    const url = `http://127.0.0.1:${listen}/banking/accounts`;
+    const { stdout } = await curl('curl', ['-s', '-m', '10', '-w', '\n%{http_code}', url]);
+    expect(stdout).toMatch(/"iban"[\s\S]*\n200$/);
+  });
 });
 
 describe('cli/config-text', () => {

@@ -259,6 +259,30 @@ routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
     expect({}).not.toHaveProperty('polluted');
   });
 
+  it('refuses __proto__ as a name wherever names are free, where the schema would drop it without a word', () => {
+    using folder = createFolder();
+    const yaml = JSON.stringify({
+      credentials: { default: { parameters: 'P' }, other: 1 },
+      callers: { keys: 'P' },
+      routes: [{ path: '/x', upstream: 'https://x.example', headers: 'P' }],
+    }).replaceAll('"P"', '{ "__proto__": "canary" }');
+    const problems = problemsOf(folder, { env: ENV, yaml }).filter(({ path }) => path.endsWith('.__proto__'));
+    expect(problems.map(({ path }) => path).sort()).toEqual([
+      'callers.keys.__proto__',
+      'credentials.default.parameters.__proto__',
+      'routes.0.headers.__proto__',
+    ]);
+    for (const { message } of problems) expect(message).toBe('cannot be used as a name: choose another one');
+  });
+
+  it('refuses an alias of YAML that is inside what it names', () => {
+    using folder = createFolder();
+    const yaml = "routes: [{ path: /x, upstream: 'https://x.example', allow: &a [*a] }]";
+    expect(problemsOf(folder, { env: ENV, yaml })).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('inside its own one') }),
+    ]);
+  });
+
   it.each([
     ['NODE_TLS_REJECT_UNAUTHORIZED', '0', 'NODE_EXTRA_CA_CERTS'],
     ['NODE_DEBUG', 'http', 'token'],

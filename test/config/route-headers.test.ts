@@ -150,9 +150,29 @@ describe('config/route-headers', () => {
     ]);
   });
 
-  it.each(['subscription-id', 'SUBSCRIPTION-ID', 'Subscription_Id'])('refuses the same name again as %s', (other) => {
-    expect(refusedAs({ 'Subscription-Id': '1', [other]: '2' })).toEqual([
-      expect.stringMatching(new RegExp(`^routes\\.0\\.headers\\.${other} occurs twice`)),
+  it.each(['Authorization_', 'Host.', 'Content_Length-', 'Transfer-Encoding~', '_Cookie', 'X-Sidecar-Error_'])(
+    'refuses %s as the name without the odd characters at its ends, as for callers',
+    (name) => {
+      expect(refusedAs({ [name]: CANARY })).toEqual([expect.stringContaining('cannot be added by a route')]);
+    },
+  );
+
+  it.each(['subscription-id', 'SUBSCRIPTION-ID', 'Subscription_Id', 'Subscription-Id_'])(
+    'refuses the same name again as %s',
+    (other) => {
+      expect(refusedAs({ 'Subscription-Id': '1', [other]: '2' })).toEqual([
+        expect.stringMatching(new RegExp(`^routes\\.0\\.headers\\.${other} occurs twice`)),
+      ]);
+    },
+  );
+
+  it.each(['constructor', 'hasOwnProperty', 'toString'])('keeps %s, a name that every object knows', (name) => {
+    expect(headersOf({ [name]: 'v' })).toEqual({ [name]: { value: 'v', override: false } });
+  });
+
+  it('refuses __proto__ instead of leaving it out', () => {
+    expect(refusedAs({ ['__proto__']: CANARY })).toEqual([
+      'routes.0.headers.__proto__ cannot be used as a name: choose another one',
     ]);
   });
 

@@ -1,6 +1,7 @@
 /** Programs that print a secret: what they get, what of their output counts, and every way in which they fail. */
-import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -41,7 +42,7 @@ async function problemOf(loaded: LoadedConfig | Promise<LoadedConfig>): Promise<
 
 /** What is printed by a program that may run so long. */
 async function run(folder: Folder, text: string, limitMs = 10_000): Promise<Printed> {
-  return runProgram({ command: [script(folder, text)], env: { PATH: ENV.PATH }, cwd: folder.path }, limitMs);
+  return runProgram({ command: [script(folder, text)], env: { PATH: ENV.PATH }, cwd: folder.path }, { limitMs });
 }
 
 describe('src/config/secret-programs.ts', () => {
@@ -258,6 +259,38 @@ describe('a program that cannot be used', () => {
     await end;
   });
 
+  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('does not outlive a start that %s ends', async (signal) => {
+    using folder = createFolder();
+    const program = script(folder, "trap '' TERM INT HUP; sleep 60 & echo $! > child; wait");
+    const module = JSON.stringify(new URL('../../src/config/secret-programs.ts', import.meta.url).href);
+    const call = JSON.stringify({ command: [program], env: { PATH: ENV.PATH }, cwd: folder.path });
+    const main = folder.write('main.mjs', `import { runPrograms } from ${module}; await runPrograms([${call}]);`);
+    const starting = spawn(process.execPath, [main], { stdio: 'ignore' });
+    await until('the program runs', () => existsSync(join(folder.path, 'child')) && childOf(folder) > 0);
+    starting.kill(signal);
+    const [code, endedBy] = await once(starting, 'exit');
+    expect([code, endedBy]).toEqual([null, signal]);
+    await until('the child is gone', () => isGone(folder));
+  });
+
+  it('goes on at a signal that somebody listens to, such as SIGHUP while the sidecar serves', async () => {
+    using folder = createFolder();
+    let heard = 0;
+    const listen = () => {
+      heard += 1;
+    };
+    process.on('SIGHUP', listen);
+    const text = `touch runs; while ! [ -e go ]; do sleep 0.01; done; echo ${CANARY}`;
+    const call = { command: [script(folder, text)], env: { PATH: ENV.PATH }, cwd: folder.path };
+    const running = runPrograms([call]);
+    await until('the program runs', () => existsSync(join(folder.path, 'runs')));
+    process.kill(process.pid, 'SIGHUP');
+    await until('the signal has arrived', () => heard === 1);
+    process.off('SIGHUP', listen);
+    folder.write('go', '');
+    expect((await running)(call)?.text).toBe(`${CANARY}\n`);
+  });
+
   it('does not hold up the event loop while it runs', async () => {
     using folder = createFolder();
     let turns = 0;
@@ -267,6 +300,25 @@ describe('a program that cannot be used', () => {
     await run(folder, 'sleep 0.3; echo x');
     clearInterval(timer);
     expect(turns).toBeGreaterThan(10);
+  });
+
+  it('is a problem, not the end of the process, when no file descriptor is left', async () => {
+    using folder = createFolder();
+    const module = JSON.stringify(new URL('../../src/config/run-program.ts', import.meta.url).href);
+    const main = folder.write(
+      'main.mjs',
+      `import { closeSync, openSync } from 'node:fs';
+import { runProgram } from ${module};
+const call = { command: ['/bin/echo', 'x'], env: {}, cwd: '/' };
+const held = [];
+try { for (;;) held.push(openSync('/dev/null', 'r')); } catch {}
+const { problem } = await runProgram(call);
+for (const descriptor of held) closeSync(descriptor);
+console.log(problem, (await runProgram(call)).text);`,
+    );
+    const limited = ['-c', 'ulimit -n 100; exec "$0" "$1"', process.execPath, main];
+    const { stdout } = await promisify(execFile)('/bin/sh', limited, { timeout: 30_000 });
+    expect(stdout).toMatch(/may open no more files; raise that limit .* \(EMFILE\) x\n/);
   });
 
   it('is refused where a source names two places, and where it is no list', async () => {

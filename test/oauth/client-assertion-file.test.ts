@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ConfigSchema } from '../../src/config/schema.ts';
+import { readAssertion } from '../../src/oauth/assertion-file.ts';
 import { clientSecretsOf } from '../../src/oauth/client-secrets.ts';
 import { COMPLETE_ENV, createFolder, type Folder, problemsOf } from '../support/folder.ts';
 import { until } from '../support/until.ts';
@@ -81,6 +82,28 @@ describe('src/oauth/client-secrets.ts', () => {
     folder.write('token', jwt(inS));
     const tried = await createWorld(folder).authenticate();
     expect([tried.result, tried.form.has('client_assertion')]).toEqual([result, result === undefined]);
+  });
+
+  it.each([
+    ['text', '"abc"', 'assertion_not_jwt'],
+    ['a number as text', '"99999999999"', 'assertion_not_jwt'],
+    ['null', 'null', 'assertion_not_jwt'],
+    ['a mapping', '{}', 'assertion_not_jwt'],
+    ['before all time', '-1e300', 'assertion_expired'],
+    ['after all time', '1e308', undefined],
+    ['later than a Date can be', '9e15', undefined],
+    ['a fraction of a second away', String(NOW / 1000 + 0.5), undefined],
+  ])('with %s as expiry gives a result, and a look at it between requests never throws', async (_what, exp, result) => {
+    using folder = createFolder();
+    const part = (text: string) => Buffer.from(text).toString('base64url');
+    folder.write('token', `${part('{"alg":"none"}')}.${part(`{"exp":${exp},"iss":5,"sub":{},"aud":[1,null]}`)}.c2ln`);
+    const world = createWorld(folder);
+    expect((await world.authenticate()).result).toBe(result);
+    const expiry = world.secret.expiresAt?.();
+    expect(expiry === undefined || new Date(expiry).toISOString()).toBeTruthy();
+    const read = await readAssertion(`${folder.path}/token`, NOW);
+    if ('assertion' in read)
+      expect(read.assertion).toMatchObject({ issuer: undefined, subject: undefined, audience: [] });
   });
 
   it('learns the expiry of a renewed file without a request, looks at most every ten seconds, and keeps it when the file goes', async () => {

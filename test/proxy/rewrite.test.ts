@@ -197,6 +197,8 @@ describe('Idempotency-Key', () => {
     ['GET', []],
     ['PUT', []],
     ['POST', ['idempotency-key', 'mine']],
+    ['POST', ['Idempotency-Key_', 'mine']],
+    ['POST', ['Idempotency.Key', 'mine']],
     ['POST', ['Idempotency_Key', 'mine']],
   ])('is not added to a %s with %j', (method, forward) => expect(added(method, forward)).toEqual([]));
 
