@@ -75,10 +75,10 @@ describe('config/describe', () => {
   it('gives as default of an option what is in force without it', () => {
     using folder = createFolder();
     const key = folder.write('fleet-key', 'A'.repeat(43));
+    const [audit, tracing] = [{ file: 'audit.jsonl' }, { otlp: 'http://127.0.0.1:4318' }];
     const fleet = { url: 'redis://127.0.0.1', keys: [{ file: key }] };
     const effective = effectiveDocument(
-      load(folder, { env: COMPLETE_ENV, yaml: `audit: { file: audit.jsonl }\nfleet: ${JSON.stringify(fleet)}` })
-        .document,
+      load(folder, { env: COMPLETE_ENV, yaml: JSON.stringify({ audit, tracing, fleet }) }).document,
     );
     for (const { path, fallback } of optionRows()) {
       if (fallback === undefined || /[<[]|^environment/.test(path)) continue;
