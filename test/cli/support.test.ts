@@ -227,7 +227,7 @@ describe.concurrent('support', () => {
     const sidecar = await world.serve({ adminActions: true });
     const ask = async () => (await fetch(`${sidecar.adminUrl}/support`)).text();
     const text = await ask();
-    expect(text).toMatch(/^==== doctor ====$/m);
+    expect(text).toMatch(/^==== check ====$/m);
     expect(text).toMatch(/^ok {4}listen .*: (?:free|in use by a running sidecar)/m);
     expect(text).toMatch(/^ok {4}token default \(api\): obtained/m);
     expect(text).toMatch(/^FAIL {2}network route \/api/m);
