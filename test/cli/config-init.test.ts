@@ -22,7 +22,7 @@ function init(world: InitWorld, words: readonly string[], more: Readonly<Record<
 }
 
 describe('cli/config-init', () => {
-  it('writes a configuration with which the doctor is content, and curl gets a response', async () => {
+  it('writes a configuration that passes check, and with which curl gets a response', async () => {
     await using world = await createInitWorld();
     world.folder.write('secret', world.secret);
     const { listen, admin } = world.ports;

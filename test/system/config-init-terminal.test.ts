@@ -40,7 +40,7 @@ async function answerAll(terminal: ScriptTerminal, world: InitWorld): Promise<vo
 }
 
 describe('config init at a terminal', () => {
-  it('asks, keeps the typed secret off the screen and in a file of mode 0600, and runs the doctor', async () => {
+  it('asks, writes the typed secret to a file of mode 0600 and not to the screen, and runs check', async () => {
     await using world = await createInitWorld();
     await using terminal = open(world);
     await answerAll(terminal, world);
