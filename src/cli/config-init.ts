@@ -56,7 +56,9 @@ async function choicesFor(flags: Flags, folder: string): Promise<{ choices: Choi
   const given = fromFlags(flags);
   const missing = MISSING.filter(({ isThere }) => !isThere(given));
   if (missing.length === 0) return { choices: given, isAsked: false };
-  if (!process.stdin.isTTY) throw usage([...missing, ...problemsOf({ ...EXAMPLE, ...given })]);
+  const wrong = problemsOf({ ...EXAMPLE, ...given });
+  if (!process.stdin.isTTY) throw usage([...missing, ...wrong]);
+  if (wrong.length > 0) throw usage(wrong);
   return { choices: await interview(given, folder), isAsked: true };
 }
 

@@ -92,6 +92,14 @@ describe('config init at a terminal', () => {
     expect(terminal.screen()).toContain('PowerShell    Read-Host');
   });
 
+  it('refuses a wrong flag before the first question', async () => {
+    await using world = await createInitWorld();
+    await using terminal = open(world, ['--calls', 'bankin']);
+    expect(await terminal.code).toBe(2);
+    expect(terminal.screen()).toContain('flag --calls: bankin is neither banking nor events');
+    expect(terminal.screen()).not.toContain('1. Which Aritma');
+  });
+
   it('tells how to create the secret file when nothing is typed', async () => {
     await using world = await createInitWorld();
     await using terminal = open(world);
