@@ -82,7 +82,7 @@ export function renderMain(status: Status, options: PageOptions): string {
 const SUPPORT = section(
   'support',
   'Support',
-  html`<p>One text file with versions, configuration, state, findings of the doctor, metrics and the end of the log, without
+  html`<p>One text file with versions, configuration, state, findings of check, metrics and the end of the log, without
 secrets and tokens. It takes up to half a minute. Read it before you send it.</p>
 <p><a class="button" href="/support" download>Download support file</a></p>`,
 );

@@ -20,12 +20,15 @@ export async function checkOnce(flags: Flags, options: LoadOptions): Promise<num
   const report = createReport(process.stdout, flags['json'] === true);
   const upstream = flags['upstream'] !== false;
   const load: Load = (printed) => loadConfig({ ...options, ...(printed && { printed }) });
-  if (flags['watch'] === true)
-    return watchChecks({ report, upstream, load, everyMs: duration(flags['every'], '--every') });
+  const everyMs = duration(flags['every'] ?? '5s', '--every');
+  if (flags['watch'] === true) return watchChecks({ report, upstream, load, everyMs });
+  if (flags['every'] !== undefined) throw new SidecarError('CONFIG_INVALID', { problems: [ALONE] });
   const result = await run({ upstream, load, onFinding: (finding) => tell(report, finding) });
   finish(report, result);
   return result.code;
 }
+
+const ALONE = { where: 'flag --every', path: '', message: 'needs --watch; add --watch, or leave out --every' };
 
 type Load = (printed?: PrintedBy) => LoadedConfig;
 

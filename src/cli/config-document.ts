@@ -1,11 +1,5 @@
-/**
- * What `config init` was told, as a document of the configuration. Also judges it as the loader would, without reading a
- * secret.
- */
-import { reportIssue, wording } from '../config/issues.ts';
-import { type Doc, layer } from '../config/layers.ts';
-import { checkRules, validParts } from '../config/rules.ts';
-import { ConfigSchema } from '../config/schema.ts';
+/** What `config init` was told, as a document of the configuration. */
+import type { Doc } from '../config/layers.ts';
 
 /** As given by flags or typed; a missing one is not in the document. */
 export interface Choices {
@@ -29,7 +23,7 @@ export const PORT = '7080';
 
 /** Returns the document that a configuration file with these choices contains. */
 export function documentOf(choices: Choices): Doc {
-  const { environment, clientId, secret, calls = 'banking, events', headers = [], listen = PORT, admin } = choices;
+  const { environment, clientId, secret, calls, headers = [], listen = PORT, admin } = choices;
   const added = headers.length > 0 && { headers: Object.fromEntries(headers.map(headerOf)) };
   return {
     ...(environment !== undefined && { environment }),
@@ -38,10 +32,7 @@ export function documentOf(choices: Choices): Doc {
     credentials: {
       default: { ...(clientId !== undefined && { clientId }), ...(secret && { secrets: [secret] }) },
     },
-    routes: calls
-      .split(/[\s,]+/)
-      .filter((call) => call !== '')
-      .map((call) => ({ ...routeOf(call), ...added })),
+    routes: namesIn(calls).map((call) => ({ ...routeOf(call), ...added })),
     ...(choices.callerKeyFile !== undefined && { callers: { keys: { erp: [{ file: choices.callerKeyFile }] } } }),
   };
 }
@@ -57,12 +48,7 @@ function routeOf(call: string): Doc {
   return upstream === undefined ? { path } : { path, upstream };
 }
 
-/** Returns what the loader would refuse, with the dotted path of each option. Reads no file, variable or secret. */
-export function problemsIn(document: Doc): { readonly path: string; readonly message: string }[] {
-  const whole = layer(document, []);
-  const problems: { path: string; message: string }[] = [];
-  const report = (path: readonly PropertyKey[], message: string) => problems.push({ path: path.join('.'), message });
-  for (const issue of ConfigSchema.safeParse(whole, { error: wording }).error?.issues ?? []) reportIssue(issue, report);
-  checkRules(validParts(whole), report);
-  return problems;
+/** Returns the entries of a list such as `banking, /reports=https://reports.example`. */
+export function namesIn(calls = 'banking, events'): string[] {
+  return calls.split(/[\s,]+/).filter((call) => call !== '');
 }

@@ -12,8 +12,9 @@ import { SidecarError } from '../core/errors.ts';
 import { writeFailure } from '../core/file-errors.ts';
 import { randomSecret, type Secret } from '../core/secret.ts';
 import { createReport } from '../core/terminal.ts';
-import { type Choices, documentOf, PORT, problemsIn } from './config-document.ts';
-import { baseUrls, yamlOf } from './config-text.ts';
+import { type Choices, documentOf, PORT } from './config-document.ts';
+import { mistakesIn } from './config-mistakes.ts';
+import { baseUrls, howToGoOn, yamlOf } from './config-text.ts';
 import type { Flags } from './flags.ts';
 import { type KeptSecret, keepSecret } from './iam/secret-file.ts';
 import { askHidden, createQuestions, type Question } from './questions.ts';
@@ -33,12 +34,9 @@ export async function initConfig(flags: Flags): Promise<Made> {
   const force = flags['force'] === true;
   if (!force && existsSync(file)) throw usage([EXISTS]);
   const { choices, isAsked } = await choicesFor(flags, dirname(file));
-  const wrong = ENVIRONMENT.judge?.(choices.environment ?? '');
-  if (wrong !== undefined) throw usage([{ where: flagOf('environment'), message: wrong }]);
+  const problems = problemsOf(choices);
+  if (problems.length > 0) throw usage(problems);
   const document = documentOf(choices);
-  const problems = problemsIn(document);
-  if (problems.length > 0)
-    throw usage(problems.map(({ path, message }) => ({ where: flagOf(path), message: `${path} ${message}` })));
   const files = await filesFor(choices, isAsked);
   await writeAll(files, () => writeWhole(file, yamlOf(document, file), force));
   const report = createReport(process.stdout, flags['json'] === true);
@@ -58,9 +56,25 @@ async function choicesFor(flags: Flags, folder: string): Promise<{ choices: Choi
   const given = fromFlags(flags);
   const missing = MISSING.filter(({ isThere }) => !isThere(given));
   if (missing.length === 0) return { choices: given, isAsked: false };
-  if (!process.stdin.isTTY) throw usage(missing.map(({ where }) => ({ where, message: UNATTENDED })));
+  const wrong = problemsOf({ ...EXAMPLE, ...given });
+  if (!process.stdin.isTTY) throw usage([...missing, ...wrong]);
+  if (wrong.length > 0) throw usage(wrong);
   return { choices: await interview(given, folder), isAsked: true };
 }
+
+/** Returns what is wrong with choices that are complete, with the flag of each. */
+function problemsOf(choices: Choices): Omit<Problem, 'path'>[] {
+  const wrong = ENVIRONMENT.judge?.(choices.environment ?? '');
+  // Without the presets of an environment, every other option would seem to be missing.
+  const rest = mistakesIn(wrong === undefined ? choices : { ...choices, environment: 'dev' });
+  return [
+    ...(wrong === undefined ? [] : [{ where: flagOf('environment'), message: wrong }]),
+    ...rest.map(({ path, text }) => ({ where: flagOf(path), message: text })),
+  ];
+}
+
+/** Stands in for what is missing, so that what is there can be judged. */
+const EXAMPLE: Choices = { environment: 'dev', clientId: 'my-erp', secret: { env: 'SECRET' } };
 
 type NewFile = readonly [path: string, value: Secret];
 
@@ -75,23 +89,24 @@ async function filesFor({ secret, callerKeyFile }: Choices, isAsked: boolean): P
   return files;
 }
 
+const SOURCES = '--secret-file, --secret-env or --secret-exec';
 const UNATTENDED = 'is required: standard input is not a terminal, so nobody can be asked';
 const EXISTS = {
   where: 'flag --out',
   message: 'names an existing file; choose another name, or replace it with --force',
 };
 
-const MISSING: readonly { readonly where: string; readonly isThere: (choices: Choices) => boolean }[] = [
-  { where: 'flag --environment', isThere: ({ environment }) => environment !== undefined },
-  { where: 'flag --client-id', isThere: ({ clientId }) => clientId !== undefined },
-  { where: 'flag --secret-file, --secret-env or --secret-exec', isThere: ({ secret }) => secret !== undefined },
+const MISSING = [
+  { where: 'flag --environment', message: UNATTENDED, isThere: (given: Choices) => given.environment !== undefined },
+  { where: 'flag --client-id', message: UNATTENDED, isThere: (given: Choices) => given.clientId !== undefined },
+  { where: `flag ${SOURCES}`, message: UNATTENDED, isThere: (given: Choices) => given.secret !== undefined },
 ];
 
 /** The flag that sets an option. The first match counts. */
 const FLAGS: readonly (readonly [path: RegExp, flag: string])[] = [
   [/^environment/, '--environment'],
   [/clientId$/, '--client-id'],
-  [/secrets/, '--secret-file, --secret-env or --secret-exec'],
+  [/secrets/, SOURCES],
   [/headers/, '--header'],
   [/^listen/, '--listen'],
   [/^admin/, '--admin'],
@@ -145,14 +160,14 @@ async function interview(given: Choices, folder: string): Promise<Choices> {
   const ask = async (question: Question, path: RegExp, take: (reply: string) => Choices) => {
     if (Object.keys(take('')).every((name) => Object.hasOwn(choices, name))) return;
     const judge = (reply: string) =>
-      problemsIn(documentOf({ ...choices, ...take(reply) })).find((problem) => path.test(problem.path))?.message;
+      mistakesIn({ ...choices, ...take(reply) }).find((problem) => path.test(problem.path))?.message;
     choices = { ...choices, ...take(await questions.ask({ judge, ...question })) };
   };
   const secretFile = join(folder, 'client-secret');
   await ask(ENVIRONMENT, /^environment/, (environment) => ({ environment }));
   await ask({ text: '2. Client id' }, /clientId$/, (clientId) => ({ clientId }));
   await ask({ text: SOURCE, fallback: secretFile }, /secrets/, (reply) => ({ secret: sourceOf(reply) }));
-  await ask({ text: CALLS, fallback: 'banking, events' }, /^routes(?!.*headers)/, (calls) => ({ calls }));
+  await ask({ text: CALLS, fallback: 'banking, events' }, /^routes/, (calls) => ({ calls }));
   if (!Object.hasOwn(choices, 'headers')) choices = { ...choices, headers: await askHeaders(questions.ask, choices) };
   await ask({ text: '5. Port for the ERP on this machine', fallback: PORT }, /^listen/, (listen) => ({ listen }));
   if (!Object.hasOwn(choices, 'callerKeyFile') && /^y(es)?$/i.test(await questions.ask({ text: KEY, fallback: 'n' })))
@@ -183,8 +198,8 @@ async function askHeaders(ask: (question: Question) => Promise<string>, choices:
   const headers: string[] = [];
   for (;;) {
     const judge = (reply: string) => {
-      const found = reply === '' ? [] : problemsIn(documentOf({ ...choices, headers: [...headers, reply] }));
-      return found.find(({ path }) => path.includes('headers'))?.message;
+      const found = reply === '' ? [] : mistakesIn({ ...choices, headers: [...headers, reply] });
+      return found.find(({ path }) => path.startsWith('headers'))?.message;
     };
     const reply = await ask({ text: HEADER, judge });
     if (reply === '') return headers;
@@ -214,8 +229,11 @@ async function writeWhole(path: string, text: string, force: boolean): Promise<v
     else await link(temporary, path);
   } catch (error) {
     const errno = String((error as NodeJS.ErrnoException).code);
-    const why = writeFailure(errno, path)?.message ?? `cannot be written (${errno})`;
-    throw usage([errno === 'EEXIST' ? EXISTS : { where: 'flag --out', message: why }]);
+    const { message, fix } = writeFailure(errno, path) ?? {
+      message: `cannot be written (${errno})`,
+      fix: 'choose another file',
+    };
+    throw usage([errno === 'EEXIST' ? EXISTS : { where: 'flag --out', message: `${message}; ${fix}` }]);
   } finally {
     await rm(temporary, { force: true });
   }
@@ -229,18 +247,4 @@ function lacksSecret(file: string): boolean {
     if (!(error instanceof SidecarError)) throw error;
     return (error.extras.problems ?? []).some(({ path }) => path.startsWith('credentials.default.secrets'));
   }
-}
-
-function howToGoOn({ secret = {} }: Choices, file: string): string {
-  const then = `Then: aritma-sidecar check --config ${file}`;
-  if (secret.env !== undefined) return `${secret.env} is not set here. Set it where the sidecar runs. ${then}`;
-  const name = secret.file ?? '';
-  const inShell = `'${name.replaceAll("'", "'\\''")}'`;
-  const inPowerShell = `'${name.replaceAll("'", "''")}'`;
-  return [
-    `There is no usable secret in ${name} yet. Create the file:`,
-    `  Linux, macOS  (umask 077; cat > ${inShell})   # paste the secret, then Enter and Ctrl-D`,
-    `  PowerShell    Read-Host 'Client secret' | Set-Content -NoNewline -Encoding ascii ${inPowerShell}`,
-    then,
-  ].join('\n');
 }

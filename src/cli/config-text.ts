@@ -1,7 +1,7 @@
 /** The YAML that `config init` writes, with a comment at each option, and the base URLs for the ERP. */
 import { Document, isMap, isScalar } from 'yaml';
 import { type Doc, layer } from '../config/layers.ts';
-import { PORT } from './config-document.ts';
+import { type Choices, PORT } from './config-document.ts';
 
 const CREDENTIAL = ['credentials', 'default'] as const;
 
@@ -62,4 +62,19 @@ function annotate(whole: Document, path: Note[0], note: string): void {
     commentBefore: note,
     ...(path.length === 1 && last !== 'environment' && { spaceBefore: true }),
   });
+}
+
+/** Returns the commands that put the secret where the configuration reads it. @param file the configuration */
+export function howToGoOn({ secret = {} }: Choices, file: string): string {
+  const then = `Then: aritma-sidecar check --config ${file}`;
+  if (secret.env !== undefined) return `${secret.env} is not set here. Set it where the sidecar runs. ${then}`;
+  const name = secret.file ?? '';
+  const inShell = `'${name.replaceAll("'", "'\\''")}'`;
+  const inPowerShell = `'${name.replaceAll("'", "''")}'`;
+  return [
+    `There is no usable secret in ${name} yet. Create the file:`,
+    `  Linux, macOS  (umask 077; cat > ${inShell})   # paste the secret, then Enter and Ctrl-D`,
+    `  PowerShell    Read-Host 'Client secret' | Set-Content -NoNewline -Encoding ascii ${inPowerShell}`,
+    then,
+  ].join('\n');
 }

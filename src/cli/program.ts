@@ -109,7 +109,7 @@ function addDiagnosis(program: Command, add: Add): void {
   const check = add('check', 'test the configuration, the credentials and the APIs')
     .option('--no-upstream', 'do not call the APIs')
     .option('--watch', 'repeat until nothing is wrong, and print only what changes')
-    .addOption(new Option('--every <duration>', 'with --watch: time between two checks, at least').default('5s'))
+    .option('--every <duration>', 'with --watch: time between two checks, at least (default: 5s)')
     .option(...CONFIG_OPTION)
     .option(...JSON_OPTION);
   withSettings(check);
@@ -175,7 +175,7 @@ function addInit(add: Add, config: Command): void {
     .option('--client-id <id>', 'client id at Aritma')
     .option('--secret-file <file>', 'file with the client secret')
     .option('--secret-env <name>', 'environment variable with the client secret')
-    .option('--secret-exec <command>', 'program that prints the client secret, and its arguments')
+    .option('--secret-exec <command>', 'program that prints the client secret, and its arguments, split at spaces')
     .option('--calls <list>', 'what the ERP calls: banking, events or /PATH=URL (default: banking, events)')
     .option('--header <name=value>', 'header that the ERP cannot send, for every route; repeatable', repeat)
     .option('--listen <address>', 'address or port for the ERP (default: 7080)')

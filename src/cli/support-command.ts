@@ -54,7 +54,7 @@ async function collect(options: LoadOptions): Promise<string> {
   const sections = [
     processSection('this command', 'the command support'),
     { title: 'configuration as this command reads it', text: textOf(loaded) },
-    { title: 'doctor, run by this command', text: doctor },
+    { title: 'check, run by this command', text: doctor },
     ...running,
   ];
   return supportFile(sections, 'problem' in loaded ? [] : secretsIn(loaded));

@@ -85,8 +85,8 @@ export function wording(issue: z.core.$ZodRawIssue): string | undefined {
     const near = typeof issue.input === 'string' ? closest(issue.input, issue.values.map(String)) : undefined;
     return `must be one of: ${issue.values.join(', ')}${near === undefined ? '' : `; did you mean ${near}?`}`;
   }
-  if (issue.code === 'too_small') return `must be at least ${bound(issue.minimum, issue.origin)}`;
-  if (issue.code === 'too_big') return `must be at most ${bound(issue.maximum, issue.origin)}`;
+  if (issue.code === 'too_small') return bound('at least', issue.minimum, issue.origin);
+  if (issue.code === 'too_big') return bound('at most', issue.maximum, issue.origin);
   return undefined;
 }
 
@@ -109,7 +109,7 @@ const TYPES: Readonly<Record<string, string>> = {
   record: 'a mapping',
 };
 
-function bound(value: number | bigint, origin: string): string {
-  if (origin === 'string') return `${value} characters long`;
-  return origin === 'array' ? `${value} entries long` : String(value);
+function bound(limit: string, value: number | bigint, origin: string): string {
+  if (origin === 'array') return `must have ${limit} ${value} ${Number(value) === 1 ? 'entry' : 'entries'}`;
+  return `must be ${limit} ${value}${origin === 'string' ? ' characters long' : ''}`;
 }

@@ -11,7 +11,7 @@ import { VERSION } from './version.ts';
 const HEAD = `Read this file before you send it.
 
 In it: versions and platform; the effective configuration; warnings; state, verdict and last errors of the sidecar; findings
-of the doctor; metrics; the last lines of the log.
+of check; metrics; the last lines of the log.
 
 Not in it: client secrets, keys of callers, passwords, tokens, private keys; headers, queries and bodies of calls; variables
 of the environment. Everything that was, or looks like, one of these is replaced by a mark: [secret] [token] [query] [pem]

@@ -53,7 +53,7 @@ async function write(sources: SupportSources, findings: (() => Promise<string>) 
   const { supportFile } = await import('../core/support-file.ts');
   const { processSection } = await import('../core/support-sections.ts');
   const { configurationText, secretsIn, startedBy } = await import('../config/support-section.ts');
-  const doctor: Section[] = findings ? [{ title: 'doctor', text: await findings() }] : [];
+  const doctor: Section[] = findings ? [{ title: 'check', text: await findings() }] : [];
   const { loaded, tokens } = sources.reloader.current();
   const held = tokens.sources().flatMap(({ token }) => token?.authorization ?? []);
   const sections = [

@@ -80,7 +80,7 @@ describe('check --watch', () => {
     expect(checkedAt).toEqual([0, 5, 15, 35, 75]);
   });
 
-  it('waits at most a minute for what is no refusal', async () => {
+  it('waits at most a minute while no server refuses the secret', async () => {
     const { checkedAt } = await watched({ results: [result(DOWN)], stopAt: 400_000 });
     expect(checkedAt.slice(-2)).toEqual([315, 375]);
   });

@@ -79,6 +79,11 @@ describe.concurrent('check', () => {
     }
   });
 
+  it('refuses --every without --watch, which would do nothing', async () => {
+    const { code, stderr } = await run(['check', '--every', '1s']);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('flag --every: needs --watch')]);
+  });
+
   it('exits 5 on a wrong secret and says what to do', async () => {
     const emulator = await startEmulator({ port: 0 });
     try {

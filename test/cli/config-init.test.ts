@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { type Choices, documentOf, problemsIn } from '../../src/cli/config-document.ts';
+import { type Choices, documentOf } from '../../src/cli/config-document.ts';
+import { mistakesIn, problemsIn } from '../../src/cli/config-mistakes.ts';
 import { baseUrls, yamlOf } from '../../src/cli/config-text.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { addressesOf, jsonLines, run, start } from '../support/cli.ts';
@@ -21,7 +22,7 @@ function init(world: InitWorld, words: readonly string[], more: Readonly<Record<
 }
 
 describe('cli/config-init', () => {
-  it('writes a configuration with which the doctor is content, and curl gets a response', async () => {
+  it('writes a configuration that passes check, and with which curl gets a response', async () => {
     await using world = await createInitWorld();
     world.folder.write('secret', world.secret);
     const { listen, admin } = world.ports;
@@ -72,11 +73,17 @@ describe('cli/config-init', () => {
 
   it.each([
     ['a client id with a line break', ['--client-id', 'a\nb'], '--client-id: credentials.default.clientId must be'],
-    ['a header that a route must not have', ['--header', 'Authorization=Bearer CANARY'], '--header: routes.0.headers'],
-    ['a header without value', ['--header', 'Subscription-Id'], '--header: routes.0.headers.Subscription-Id must be'],
-    ['an API without URL', ['--calls', '/reports'], '--calls: routes.0.upstream is required'],
+    [
+      'a header that a route must not have',
+      ['--header', 'Authorization=Bearer CANARY'],
+      '--header: headers.Authorization cannot',
+    ],
+    ['a header without value', ['--header', 'Subscription-Id='], '--header: headers.Subscription-Id must be'],
+    ['a header without =', ['--header', 'Subscription-Id'], '--header: must be NAME=VALUE'],
+    ['an API without URL', ['--calls', '/reports'], '--calls: /reports is neither banking nor events; write'],
+    ['a misspelt API', ['--calls', 'bankin'], '--calls: bankin is neither banking nor events; write'],
     ['an API over plain HTTP', ['--calls', '/r=http://api.example'], '--calls: routes.0.upstream is http://'],
-    ['no API', ['--calls', ','], '--calls: routes must have at least one route'],
+    ['no API', ['--calls', ','], '--calls: must name banking, events or /PATH=URL'],
     ['a port that is none', ['--listen', '70000'], '--listen: listen'],
     ['an address for other machines', ['--listen', '0.0.0.0:7080'], '--listen: listen.0 is not a loopback address'],
     ['two sources of the secret', ['--secret-env', 'S'], '--secret-exec: only one of these can be given'],
@@ -90,6 +97,19 @@ describe('cli/config-init', () => {
     expect(stderr).toContain(message);
     expect(stderr).not.toContain('CANARY');
     expect(readdirSync(world.folder.path)).toEqual(['secret']);
+  });
+
+  it('names wrong flags together with missing ones', async () => {
+    await using world = await createInitWorld();
+    const { code, stderr } = await init(world, ['--environment', 'test', '--calls', 'bankin', '--header', 'A']);
+    expect([code, readdirSync(world.folder.path)]).toEqual([2, []]);
+    expect(stderr.match(/flag --[a-z-]+/g)).toEqual([
+      'flag --client-id',
+      'flag --secret-file',
+      'flag --environment',
+      'flag --calls',
+      'flag --header',
+    ]);
   });
 
   it('never replaces a file without --force', async () => {
@@ -110,7 +130,7 @@ describe('cli/config-init', () => {
     const words = [...BASE, '--secret-file', 'secret', '--caller-key-file', 'key', '--out', 'missing/a.yaml'];
     const { code, stderr } = await init(world, words);
     expect([code, readdirSync(world.folder.path)]).toEqual([2, ['secret']]);
-    expect(stderr).toMatch(/flag --out: the folder .* does not exist/);
+    expect(stderr).toMatch(/flag --out: the folder .* does not exist \(ENOENT\); create /);
   });
 
   it('says how to create a missing secret file, and exits 2 as check would', async () => {
@@ -150,6 +170,19 @@ describe('cli/config-init', () => {
     const url = `http://127.0.0.1:${listen}/banking/accounts`;
     const { stdout } = await curl('curl', ['-s', '-m', '10', '-w', '\n%{http_code}', url]);
     expect(stdout).toMatch(/"iban"[\s\S]*\n200$/);
+  });
+});
+
+describe('cli/config-mistakes', () => {
+  it('names a header that no route may have once, however many routes there are', () => {
+    const found = mistakesIn({ environment: 'dev', clientId: 'x', secret: { env: 'S' }, headers: ['Cookie=1'] });
+    expect(found).toMatchObject([{ path: 'headers.Cookie', message: expect.stringContaining('cannot be added') }]);
+  });
+
+  it('refuses quotes around an argument of a program, which no shell removes', () => {
+    const exec = ['vault', '"my', 'secret"'];
+    const found = mistakesIn({ environment: 'dev', clientId: 'x', secret: { exec } });
+    expect(found).toMatchObject([{ path: 'secrets', message: expect.stringContaining('split at spaces') }]);
   });
 });
 

@@ -184,7 +184,7 @@ describe.concurrent('support', () => {
     expect(stdout).toContain('# credentials.default.clientId: set by flag --client-id');
   });
 
-  it('is also made of a configuration that is not valid, without its document', async () => {
+  it('is also written when the configuration is invalid, and then does not contain it', async () => {
     using place = prepared({ ...CONFIG, bogus: 'PLANT-in-an-unknown-option' });
     const { code, stdout } = await place.support('--output', '-');
     expect(code).toBe(0);
@@ -222,12 +222,12 @@ describe.concurrent('support', () => {
     expect(stdout).not.toContain('==== end of the log');
   });
 
-  it('is given by a running sidecar with the findings of its doctor, which asks for tokens only once in a while', async () => {
+  it('is given by a running sidecar with findings of check, which requests tokens at most twice a minute', async () => {
     await using world = await createWorld('http://127.0.0.1:9');
     const sidecar = await world.serve({ adminActions: true });
     const ask = async () => (await fetch(`${sidecar.adminUrl}/support`)).text();
     const text = await ask();
-    expect(text).toMatch(/^==== doctor ====$/m);
+    expect(text).toMatch(/^==== check ====$/m);
     expect(text).toMatch(/^ok {4}listen .*: (?:free|in use by a running sidecar)/m);
     expect(text).toMatch(/^ok {4}token default \(api\): obtained/m);
     expect(text).toMatch(/^FAIL {2}network route \/api/m);

@@ -325,7 +325,7 @@ console.log(problem, (await runProgram(call)).text);`,
     using folder = createFolder();
     expect(await problemOf(load(folder, [{ exec: ['vault'], env: 'A' }]))).toMatch(/exactly one of: file, env, exec/);
     expect(await problemOf(load(folder, [{ exec: 'vault kv get x' }]))).toMatch(/must be a list; put \[ \] around it/);
-    expect(await problemOf(load(folder, [{ exec: [] }]))).toMatch(/at least 1 entries/);
+    expect(await problemOf(load(folder, [{ exec: [] }]))).toMatch(/must have at least 1 entry$/);
     expect(await problemOf(load(folder, [{ exec: [''] }]))).toMatch(/must be text, not empty/);
   });
 

@@ -27,7 +27,7 @@ const PLACES: Readonly<Record<string, (value: string) => string>> = {
 const values = fc.string({ unit: fc.constantFrom(...'ABCxyz019-_.~"\\/+=%&:;<>{}$'), minLength: 12, maxLength: 60 });
 
 describe('a redacted text', () => {
-  it('has a known value in no form, wherever it stood', async () => {
+  it('contains a known secret in no encoding, wherever in the text it was', async () => {
     const property = fc.asyncProperty(values, async (value) => {
       const redact = createRedactor([new Secret(`Bearer ${value}`)]);
       for (const [name, place] of Object.entries(PLACES)) {

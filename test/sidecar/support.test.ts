@@ -34,7 +34,7 @@ function create(doctor: Doctor | undefined, now: LoadedConfig = loaded) {
   return createSupport({ reloader: { current }, log, metrics: createMetrics('1.2.3'), snapshot, doctor });
 }
 
-it('asks the doctor once for requests at the same time, and once more only after half a minute', async () => {
+it('runs check once for requests at the same time, and again only after half a minute', async () => {
   let runs = 0;
   const make = create(async (load) => {
     runs += 1;
@@ -53,7 +53,7 @@ it('has no secret of the configuration in the log it shows', async () => {
   expect(text).not.toContain('a-secret-of-the-test');
 });
 
-it('gives way to other work while it redacts', async () => {
+it('lets other work run while it redacts', async () => {
   const many = Array.from({ length: 200 }, (_, index) => ({
     name: String(index),
     value: loaded.secrets.get('default')?.[0]?.value,

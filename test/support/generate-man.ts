@@ -60,7 +60,7 @@ const OUTPUT =
   'On a terminal, commands print text. Elsewhere, and with --json, they print one JSON object per line. Colours appear on a ' +
   'terminal only, and never with NO_COLOR set.';
 const SHARED =
-  'Of the commands that read the configuration. A flag overrides its variable, a variable overrides the file.';
+  'serve, check, support, rotate and config print take these. A flag overrides its variable, a variable overrides the file.';
 const FILES = [
   ['aritma-sidecar.yaml', 'the configuration, in the working directory, without --config or ARITMA_CONFIG'],
   ['/etc/aritma-sidecar/config.yaml', 'the configuration of the systemd service'],
@@ -68,6 +68,7 @@ const FILES = [
 ] as const;
 const CONFIGURATION =
   'A YAML document. Names of nested options are written with dots, <name> is a name of your choice, [] an entry of a list. ' +
+  'A required option is required only where the group that it belongs to is present. ' +
   'Flags and variables of aritma-sidecar(1) override some options. "aritma-sidecar check" tries everything the file sets, ' +
   '"aritma-sidecar config print" shows it with all defaults.';
 const EXAMPLE = `environment: dev

@@ -40,7 +40,7 @@ async function answerAll(terminal: ScriptTerminal, world: InitWorld): Promise<vo
 }
 
 describe('config init at a terminal', () => {
-  it('asks, keeps the typed secret off the screen and in a file of mode 0600, and runs the doctor', async () => {
+  it('asks, writes the typed secret to a file of mode 0600 and not to the screen, and runs check', async () => {
     await using world = await createInitWorld();
     await using terminal = open(world);
     await answerAll(terminal, world);
@@ -90,6 +90,14 @@ describe('config init at a terminal', () => {
     expect(await terminal.code).toBe(2);
     expect(terminal.screen()).toContain("(umask 077; cat > '");
     expect(terminal.screen()).toContain('PowerShell    Read-Host');
+  });
+
+  it('refuses a wrong flag before the first question', async () => {
+    await using world = await createInitWorld();
+    await using terminal = open(world, ['--calls', 'bankin']);
+    expect(await terminal.code).toBe(2);
+    expect(terminal.screen()).toContain('flag --calls: bankin is neither banking nor events');
+    expect(terminal.screen()).not.toContain('1. Which Aritma');
   });
 
   it('tells how to create the secret file when nothing is typed', async () => {

@@ -90,7 +90,7 @@ describe('routes[].headers', () => {
     expect(new Set(route.api.requests.flatMap((request) => valuesOf(request, 'authorization'))).size).toBe(2);
   });
 
-  it('stay away from other routes to the same API', async () => {
+  it('are not added on other routes to the same API', async () => {
     await using route = await routeWorld();
     await route.world.call('GET /plain/x HTTP/1.1');
     expect(fieldsOf(route)).toEqual([]);

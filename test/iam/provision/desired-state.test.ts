@@ -69,7 +69,7 @@ sidecars: {}
 `),
     ).toEqual([
       'erp.yaml:2 client.name must be at least 1 characters long',
-      'erp.yaml:4 client.scopes must be at least 1 entries long',
+      'erp.yaml:4 client.scopes must have at least 1 entry',
       'erp.yaml:6 client.owner unknown option; allowed here: id, name, description, scopes, allowedGrantTypes, redirectUris',
       'erp.yaml:5 client.allowedGrantTypes must include client_credentials: a service gets its tokens with this grant',
       'erp.yaml:9 secret.lifetime must be a whole number with a unit: 10s, 15m, 1h or 60d, at most 3650d; or never',

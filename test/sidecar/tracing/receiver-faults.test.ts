@@ -127,7 +127,7 @@ describe('a receiver of traces', () => {
     expect(losses(world)[0]).toMatchObject({ cause: 'connect_refused', host: '127.0.0.1:1' });
   });
 
-  it('in the path of the calls, as a naive exporter has it, fails them', async () => {
+  it('fails calls that a naive exporter lets wait for it', async () => {
     await using receiver = await startTraceReceiver((_res, req) => void req.socket.destroy());
     /** Sends the span before the response. */
     const naive = createServer(async (_req, res) => {
