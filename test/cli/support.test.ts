@@ -14,7 +14,7 @@ import { createWorld } from '../support/world.ts';
 const PLANTED = {
   clientSecret: 'PLANT"client/secret+4711\\x',
   secondSecret: 'PLANTsecondSecretInAFile99',
-  callerKey: 'PLANT-caller-key-00000000000012',
+  callerKey: 'PLANT-caller-key-of-an-erp-4182',
   opaqueToken: 'PLANT-opaque.token~0815',
   jwt: `eyJhbGciOiJub25lIn0.${Buffer.from('{"sub":"PLANTED","aud":"x"}').toString('base64url')}.UExBTlQ`,
   callersToken: 'PLANT-token-of-the-caller-1',
