@@ -78,14 +78,17 @@ async function watchChecks({ report, upstream, load, everyMs }: Watching): Promi
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.resolve());
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
   let latest: LoadedConfig | undefined;
-  const { result, code } = await watch<Result>({
+  // With what programs printed for the last check: only the next check runs them again.
+  const now = () => fingerprint(() => latest?.reload() ?? load());
+  const { result, code } = await watch<Result & { readonly fingerprint: string }>({
     async check() {
+      const before = now();
       const checked = await run({ upstream, load, onFinding: () => undefined });
-      latest = checked.loaded;
-      return checked;
+      const { loaded } = checked;
+      latest = loaded ?? latest;
+      return { ...checked, fingerprint: loaded ? fingerprint(() => loaded) : before };
     },
-    // Programs are asked again by the next check only.
-    fingerprint: () => fingerprint(() => latest?.reload() ?? load()),
+    fingerprint: now,
     wait: (ms) => Promise.race([pause(ms), interrupted.promise]),
     interrupted: interrupted.promise,
     everyMs,

@@ -8,6 +8,8 @@ interface Checked {
   /** 0 = nothing is wrong. */
   readonly code: number;
   readonly findings: readonly Finding[];
+  /** Of the configuration and secrets that were checked. */
+  readonly fingerprint: string;
 }
 
 export interface Change {
@@ -20,7 +22,7 @@ export interface Change {
 
 export interface WatchOptions<Result extends Checked> {
   readonly check: () => Promise<Result>;
-  /** Equal while configuration and secrets are the same. */
+  /** Of what the files say now: equal to that of the last check while they are the same. Runs no program. */
   readonly fingerprint: () => string;
   /** Resolves after this time, or earlier when interrupted. */
   readonly wait: (ms: number) => Promise<void>;
@@ -47,19 +49,17 @@ export async function watch<Result extends Checked>(
     return undefined;
   });
   let last: Result | undefined;
-  let [known, waitMs] = ['', 0];
+  let [hasChanged, waitMs] = [true, 0];
   while (!isOver) {
-    const before = known;
-    known = options.fingerprint();
     const result = await Promise.race([options.check(), over]);
     if (result === undefined) break;
     const isQuiet = announce(last, result, options);
     last = result;
     if (result.code === 0) break;
-    // Other findings may come and go while the server refuses the same secret.
-    const goesOn = known === before && (isQuiet || isRefused(result));
+    // Other findings may come and go while the server refuses the secrets, of which a program can print a new one each time.
+    const goesOn = !hasChanged && (isQuiet || isRefused(result));
     waitMs = goesOn ? longer(waitMs, result) : Math.max(options.everyMs, LEAST_MS);
-    await waitForChange(waitMs, known, options, () => isOver);
+    hasChanged = await waitForChange(waitMs, result.fingerprint, options, () => isOver);
   }
   return { result: last, code: last?.code ?? NOTHING_YET };
 }
@@ -87,18 +87,19 @@ function longer(waitMs: number, result: Checked): number {
   return Math.max(waitMs, Math.min(isRefused(result) ? LONGEST_MS.refused : LONGEST_MS.otherwise, waitMs * 2));
 }
 
-/** Waits, but not longer than until the configuration differs. */
+/** Waits, but not longer than until the configuration differs. Returns whether it does. */
 async function waitForChange<Result extends Checked>(
   totalMs: number,
   known: string,
   { everyMs, wait, fingerprint }: WatchOptions<Result>,
   isOver: () => boolean,
-): Promise<void> {
+): Promise<boolean> {
   const stepMs = Math.max(everyMs, LEAST_MS);
   for (let leftMs = totalMs; leftMs > 0 && !isOver(); leftMs -= stepMs) {
     await wait(Math.min(stepMs, leftMs));
-    if (fingerprint() !== known) return;
+    if (fingerprint() !== known) return true;
   }
+  return false;
 }
 
 /** Findings that are new, gone, or other than before. Numbers do not count: times and ages differ each time. */

@@ -26,8 +26,7 @@ export async function writeSupport(flags: Flags, options: LoadOptions): Promise<
   const target = flags['output'] === undefined ? supportFileName(new Date()) : String(flags['output']);
   if (target === STDOUT) {
     const text = await collect(options);
-    // The process ends without waiting for a pipe.
-    await new Promise<void>((written) => process.stdout.write(text, () => written()));
+    await print(text);
     return OK;
   }
   const file = resolve(target);
@@ -41,6 +40,14 @@ export async function writeSupport(flags: Flags, options: LoadOptions): Promise<
   const says = `wrote ${file} (${Math.ceil(bytes / 1024)} KiB): read it, then send it`;
   createReport(process.stdout, flags['json'] === true).line({ text: says, data: { file, bytes } });
   return OK;
+}
+
+/** Waits, because the process ends without waiting for a pipe. @throws SidecarError as for a file; not when the reader has enough */
+async function print(text: string): Promise<void> {
+  const error = await new Promise<NodeJS.ErrnoException | null | undefined>((written) =>
+    process.stdout.write(text, written),
+  );
+  if (error && error.code !== 'EPIPE') throw notWritten(`standard output cannot be written (${error.code})`);
 }
 
 async function collect(options: LoadOptions): Promise<string> {
@@ -137,6 +144,10 @@ function exists(file: string): Promise<boolean> {
 /** Writes beside the target and then gives it its name, which fails if there is such a file. */
 async function createFile(target: string, text: string): Promise<void> {
   const unfinished = join(dirname(target), `.aritma-sidecar-support-${process.pid}.tmp`);
+  // A stop signal would leave a part of the file; the rest takes a moment.
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const goOn = () => undefined;
+  for (const signal of signals) process.on(signal, goOn);
   try {
     await writeNew(unfinished, text);
     await link(unfinished, target).catch((error: NodeJS.ErrnoException) => {
@@ -146,6 +157,7 @@ async function createFile(target: string, text: string): Promise<void> {
     });
   } finally {
     await rm(unfinished, { force: true });
+    for (const signal of signals) process.off(signal, goOn);
   }
 }
 
@@ -164,7 +176,10 @@ async function writeNew(path: string, text: string): Promise<void> {
 function refused(errno: string, file: string): SidecarError {
   const words =
     errno === 'EEXIST' ? { message: `${file} exists`, fix: 'choose another name' } : writeFailure(errno, file);
-  const message = words ? `${words.message}; ${words.fix}` : `${file} cannot be written (${errno})`;
+  return notWritten(words ? `${words.message}; ${words.fix}` : `${file} cannot be written (${errno})`);
+}
+
+function notWritten(message: string): SidecarError {
   const failure = {
     cause: 'support_not_written',
     message,

@@ -18,8 +18,10 @@ export function configurationText({ document, file, inputs, warnings }: LoadedCo
   return `${lines.map((line) => `# ${line}`).join('\n')}\n${stringify(withoutValues(effectiveDocument(document)))}`;
 }
 
+export type LoadedSecrets = Pick<LoadedConfig, 'secrets' | 'callerKeys' | 'fleetSecrets' | 'proxy'>;
+
 /** Every value that the configuration names: client secrets, keys of callers, fleet keys and passwords, URLs of proxies. */
-export function secretsIn({ secrets, callerKeys, fleetSecrets, proxy }: LoadedConfig): Secret[] {
+export function secretsIn({ secrets, callerKeys, fleetSecrets, proxy }: LoadedSecrets): Secret[] {
   const { keys = [], password } = fleetSecrets ?? {};
   const own = [...secrets.values()].flat().map(({ value }) => value);
   const others = [password, proxy?.https, proxy?.http].filter((secret) => secret !== undefined);

@@ -9,8 +9,8 @@ const MIN_ANYWHERE = 6;
 const MIN_MASKED = 3;
 /** A value of several lines (a key in PEM) also shows in each of its lines. */
 const MIN_LINE = 16;
-/** Longest text before `…` that is looked at, and shortest beginning of a value that is masked there. */
-const CUT = { looked: 200, least: 4 };
+/** Shortest beginning of a value that is masked before `…`. */
+const MIN_CUT = 4;
 
 /** Returns the text without the value and its encodings. @param value may begin with `Bearer ` */
 export function maskValue(text: string, value: string): string {
@@ -62,14 +62,30 @@ function base64Forms(bytes: Buffer): string[] {
   return [...all, ...all.map((text) => text.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, ''))];
 }
 
-/** Masks the beginning of a value where a text was shortened in the middle of it. */
-function maskCut(text: string, value: string): string {
+/**
+ * Masks the beginning of a value where a text was shortened in the middle of it. Looks for the beginning, which is rare: a
+ * pattern that ends with `…` would be tried at every character of a long text, for seconds.
+ */
+function maskCut(text: string, form: string): string {
   if (!text.includes('…')) return text;
-  return text.replace(new RegExp(`[^\\n…]{1,${CUT.looked}}…`, 'g'), (part) => {
-    const before = part.slice(0, -1);
-    for (let length = Math.min(value.length, before.length); length >= CUT.least; length -= 1) {
-      if (before.endsWith(value.slice(0, length))) return `${before.slice(0, -length)}${MASK}…`;
+  const least = form.slice(0, MIN_CUT);
+  let masked = '';
+  let done = 0;
+  let at = text.indexOf(least);
+  while (at >= 0) {
+    const end = endOfCommon(text, at, form);
+    if (text[end] === '…') {
+      masked += text.slice(done, at) + MASK;
+      done = end;
     }
-    return part;
-  });
+    at = text.indexOf(least, Math.max(at + 1, done));
+  }
+  return masked + text.slice(done);
+}
+
+/** Index of the first character that the text at this place does not share with the form. */
+function endOfCommon(text: string, at: number, form: string): number {
+  let length = MIN_CUT;
+  while (length < form.length && text[at + length] === form[length]) length += 1;
+  return at + length;
 }

@@ -8,13 +8,14 @@ import type { Secret } from './secret.ts';
 const SHAPES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/-----BEGIN [^\n]*?-----[\s\S]*?(?:-----END [^\n]*?-----|$)/g, '[pem]'],
   // User name and password of a URL (RFC 3986 §3.2.1).
-  [/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>\\]*@/gi, '$1[secret]@'],
-  [/((?:\b[a-z][a-z0-9+.-]*:\/\/|\/)[^\s?#"'<>\\]*)\?(?!\s)[^\s"'<>\\]+/gi, '$1?[query]'],
+  [/(:\/\/)[^\s/?#"'<>\\]*@/g, '$1[secret]@'],
+  // Begins only where a word does: from each `/` of a long path, it would read to its end again.
+  [/(?<![^\s?#"'<>\\])([^\s?#"'<>\\/]*\/[^\s?#"'<>\\]*)\?(?!\s)[^\s"'<>\\]+/g, '$1?[query]'],
   // JSON that begins with `{"` in base64: a JWT, whole or cut.
   [/eyJ[\w-]{8,}(?:\.[\w-]*)*/g, '[token]'],
   [/\b(Bearer|Basic|DPoP|Negotiate|NTLM) +(?!authentication|\[)[\w+/.~=-]{8,}/gi, '$1 [secret]'],
   [
-    /\b((?:client[_-]secret|client_assertion|access_token|refresh_token|id_token|password|passwd|pwd|api[_-]?key|(?:x-)?api-key|x-sidecar-key|(?:proxy-)?authorization|(?:set-)?cookie)["']?[ \t]*[:=][ \t]*["']?)(?!\[|(?:Bearer|Basic|DPoP|Negotiate|NTLM) )[^\s"'&,;{}<>[\]\\]+/gi,
+    /\b((?:client[_-]secret|client_assertion|access_token|refresh_token|id_token|password|passwd|pwd|api[_-]?key|(?:x-)?api-key|x-sidecar-key|(?:proxy-)?authorization|(?:set-)?cookie)\\{0,3}["']?[ \t]*[:=][ \t]*\\{0,3}["']?)(?!\[|(?:Bearer|Basic|DPoP|Negotiate|NTLM) )[^\s"'&,;{}<>[\]\\]+/gi,
     '$1[secret]',
   ],
   // Long, with small and capital letters and digits: random. Fingerprints and ids are hexadecimal and stay.
@@ -46,7 +47,7 @@ function otherWork(): Promise<void> {
 }
 
 /** The path of a call in a log line, as JSON or as text. */
-const LOGGED_PATH = /("path":"|\bpath="?)(\/[^"\s]*)/g;
+const LOGGED_PATH = /("path":"|\bpath="?)(\/(?:[^"\s\\]|\\\S)*)/g;
 /** A word of an API: letters, at most two digits (`v1`, `iso20022` is none). */
 const WORD = /^[A-Za-z][A-Za-z_.-]{0,31}\d{0,2}$/;
 

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { LoadedConfig } from '../config/load.ts';
 import { withPrograms } from '../config/secret-programs.ts';
+import type { LoadedSecrets } from '../config/support-section.ts';
 import { SidecarError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
@@ -31,6 +32,8 @@ export interface Reloader extends Pick<Generations<Generation>, 'current' | 'des
    */
   reload(reason: string, force: boolean): ReloadResult | Promise<ReloadResult>;
   snapshot(): ReloadSnapshot;
+  /** Secrets of the last generations that were replaced: old log lines may still quote them. */
+  replaced(): readonly LoadedSecrets[];
 }
 
 export interface ReloaderOptions extends Omit<GenerationOptions, 'previous'> {
@@ -48,14 +51,14 @@ export interface ReloaderOptions extends Omit<GenerationOptions, 'previous'> {
 export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
   const { log, metrics } = options;
   const generations = createGenerations(createGeneration(options));
-  const { note, countGeneration, snapshot } = createNotes(metrics);
+  const { note, countGeneration, snapshot, replaced } = createNotes(metrics);
   let closed = false;
 
   const swap = (loaded: LoadedConfig) => {
     const previous = generations.current();
     options.fleet.use(loaded);
     const next = createGeneration({ ...options, loaded, previous });
-    countGeneration();
+    countGeneration(previous.loaded);
     const failed = logNotClosed(log);
     previous.usedUntil(use(next).catch(failed));
     generations.replace(next).catch(failed);
@@ -93,16 +96,23 @@ export function createReloader({ use, ...options }: ReloaderOptions): Reloader {
       closed = true;
       return generations.destroy();
     },
-    snapshot,
+    ...{ snapshot, replaced },
     reload: (reason, force) => reload({ reason, force }),
   };
 }
 
+/** More replacements than fit into the end of the log. */
+const MAX_REPLACED = 20;
+
 function createNotes(metrics: Metrics) {
+  let replaced: readonly LoadedSecrets[] = [];
   let snapshot: ReloadSnapshot = { generation: 1, lastReload: undefined };
   return {
     snapshot: () => snapshot,
-    countGeneration() {
+    replaced: () => replaced,
+    countGeneration({ secrets, callerKeys, fleetSecrets, proxy }: LoadedConfig) {
+      // Not the whole of it: a configuration can have hundreds of routes.
+      replaced = [...replaced, { secrets, callerKeys, fleetSecrets, proxy }].slice(-MAX_REPLACED);
       snapshot = { ...snapshot, generation: snapshot.generation + 1 };
     },
     note(result: ReloadResult, problems: readonly string[] = []) {

@@ -14,7 +14,7 @@ import type { Reloader } from './reload.ts';
 export type Doctor = (load: (printed?: PrintedBy) => LoadedConfig) => Promise<string>;
 
 export interface SupportSources {
-  readonly reloader: Pick<Reloader, 'current'>;
+  readonly reloader: Pick<Reloader, 'current' | 'replaced'>;
   readonly log: Pick<Log, 'tail'>;
   readonly metrics: Pick<Metrics, 'render'>;
   readonly snapshot: () => StatusInput;
@@ -62,7 +62,10 @@ async function write(sources: SupportSources, findings: (() => Promise<string>) 
     ...doctor,
     ...(await stateOf(sources)),
   ];
-  return supportFile(sections, [...secretsIn(loaded), ...held]);
+  const named = [loaded, ...sources.reloader.replaced()].flatMap(secretsIn);
+  // Most generations have the same secrets, and each costs a pass over the text.
+  const secrets = new Map([...named, ...held].map((secret) => [secret.digest().toString('hex'), secret]));
+  return supportFile(sections, [...secrets.values()]);
 }
 
 /** What happened: as `/status` and `/metrics` show it, and as the log has it. */

@@ -1,12 +1,14 @@
 // check --watch as a process: it ends by itself when all is good, and with the last exit code when it is interrupted.
 import { describe, expect, it } from 'vitest';
 import { jsonLines, start } from '../support/cli.ts';
-import { createFolder } from '../support/folder.ts';
+import { createFolder, type Folder } from '../support/folder.ts';
 import { grant, json, startTokenServer } from '../support/token-server.ts';
+import { until } from '../support/until.ts';
 
 const RIGHT = 'CANARY-right-secret';
 
-async function startWatch() {
+/** @param source of the secret; default: a file with a wrong one */
+async function startWatch(source?: (folder: Folder) => object) {
   const identity = await startTokenServer();
   identity.answerWith((res, call, count) =>
     (call.form.get('client_secret') === RIGHT ? grant('CANARY-t') : json(400, { error: 'invalid_client' }))(
@@ -20,7 +22,12 @@ async function startWatch() {
   const config = {
     ...{ listen: '127.0.0.1:0', admin: '127.0.0.1:0' },
     credentials: {
-      default: { tokenEndpoint: identity.url, clientId: 'x', secrets: [{ file: secret }], scope: 'api' },
+      default: {
+        tokenEndpoint: identity.url,
+        clientId: 'x',
+        secrets: [source?.(folder) ?? { file: secret }],
+        scope: 'api',
+      },
     },
     routes: [{ path: '/api', upstream: 'http://127.0.0.1:9' }],
   };
@@ -58,5 +65,22 @@ describe.concurrent('check --watch as a program', () => {
     const { code, stdout } = await world.watching.ended;
     expect(code).toBe(5);
     expect(jsonLines(stdout).at(-1)).toMatchObject({ exit: 5, option: 'credentials.default' });
+  });
+
+  it('waits longer and longer while a program prints another secret each time and the server refuses them all', async () => {
+    await using world = await startWatch((folder) => {
+      folder.write('count', '');
+      const script = 'echo x >> "$1"; echo "CANARY-wrong-secret-$(wc -l < "$1")"';
+      return { exec: ['/bin/sh', '-c', script, 'sh', `${folder.path}/count`] };
+    });
+    const { calls } = world.identity;
+    const asked = async (times: number) => {
+      await until(`token request ${times}`, () => calls.length >= times);
+      return performance.now();
+    };
+    const second = await asked(2);
+    // Twice the second of --every.
+    expect((await asked(3)) - second).toBeGreaterThan(1900);
+    expect(new Set(calls.map(({ form }) => form.get('client_secret'))).size).toBe(calls.length);
   });
 });

@@ -26,15 +26,16 @@ interface Plan {
 /** Runs a watch by a clock of its own, and returns when it checked and what it told. */
 async function watched({ results, changeAt = Number.POSITIVE_INFINITY, stopAt = 2_000_000 }: Plan) {
   let now = 0;
+  const fingerprint = () => (now >= changeAt ? 'changed' : 'as it was');
   const checkedAt: number[] = [];
   const told: string[] = [];
   const stop = Promise.withResolvers<void>();
   const ended = await watch({
     async check() {
       checkedAt.push(now / 1000);
-      return results[Math.min(checkedAt.length, results.length) - 1] ?? result(OK);
+      return { ...(results[Math.min(checkedAt.length, results.length) - 1] ?? result(OK)), fingerprint: fingerprint() };
     },
-    fingerprint: () => (now >= changeAt ? 'changed' : 'as it was'),
+    fingerprint,
     async wait(ms) {
       now += ms;
       if (now >= stopAt) stop.resolve();

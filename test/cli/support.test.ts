@@ -1,5 +1,5 @@
 // The support file of the command: what is in it with and without a running sidecar, and that no planted secret is.
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
@@ -14,7 +14,7 @@ import { createWorld } from '../support/world.ts';
 const PLANTED = {
   clientSecret: 'PLANT"client/secret+4711\\x',
   secondSecret: 'PLANTsecondSecretInAFile99',
-  callerKey: 'PLANT-caller-key-00000000000012',
+  callerKey: 'PLANT-caller-key-of-an-erp-4182',
   opaqueToken: 'PLANT-opaque.token~0815',
   jwt: `eyJhbGciOiJub25lIn0.${Buffer.from('{"sub":"PLANTED","aud":"x"}').toString('base64url')}.UExBTlQ`,
   callersToken: 'PLANT-token-of-the-caller-1',
@@ -154,6 +154,17 @@ function prepared(config: object = CONFIG) {
   return { folder, support, made, [Symbol.dispose]: () => folder[Symbol.dispose]() };
 }
 
+/** Interrupts the program when it has written the file beside its place. */
+const INTERRUPT = `import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+const { link } = fs;
+fs.link = async (...names) => {
+  process.kill(process.pid, 'SIGINT');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  return link(...names);
+};
+syncBuiltinESMExports();`;
+
 describe.concurrent('support', () => {
   it('writes a file of its own name for its owner only, says where, and leaves nothing else', async () => {
     using place = prepared();
@@ -206,6 +217,40 @@ describe.concurrent('support', () => {
     using place = prepared();
     const { code, stderr } = await place.support('--output', join(place.folder.path, 'no/where.txt'));
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/no does not exist .*create/) });
+  });
+
+  it('leaves a whole file and nothing else when it is interrupted while it writes', async () => {
+    using place = prepared();
+    const preload = place.folder.write('interrupt.mjs', INTERRUPT);
+    const env = { S: 'a-secret-of-the-test', NODE_OPTIONS: `--import=${preload}` };
+    const config = join(place.folder.path, 'config.yaml');
+    await run(['support', '--config', config, '--output', 'x.txt'], { env, cwd: place.folder.path });
+    expect(place.made().sort()).toEqual(['interrupt.mjs', 'x.txt']);
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('exits 2 when standard output has no room for it', async () => {
+    using place = prepared();
+    const full = openSync('/dev/full', 'w');
+    const config = join(place.folder.path, 'config.yaml');
+    const { code, stderr } = await run(['support', '--config', config, '--output', '-'], { stdout: full });
+    closeSync(full);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/standard output.*ENOSPC/) });
+  });
+
+  it('has no secret that was replaced while the sidecar runs', async () => {
+    await using world = await createWorld('http://127.0.0.1:9');
+    const [before, after] = ['PLANT-of-the-time-before', 'PLANT-of-the-time-after'];
+    const file = world.folder.write('secret', before);
+    const credential = { tokenEndpoint: world.identity.url, clientId: 'x', scope: 'api', secrets: [{ file }] };
+    const sidecar = await world.serve({ adminActions: true, credentials: { default: credential } });
+    await fetch(`${sidecar.url}/api/${before}`);
+    world.folder.write('secret', after);
+    sidecar.kill('SIGHUP');
+    await sidecar.untilStdout(/configuration reloaded/);
+    await fetch(`${sidecar.url}/api/${after}`);
+    const text = await (await fetch(`${sidecar.adminUrl}/support?doctor=no`)).text();
+    expect(text.match(/"path":"\/api\/\[secret\]"/g)?.length).toBeGreaterThanOrEqual(2);
+    expect(text).not.toContain('PLANT');
   });
 
   it('has state and metrics, and says how to get the log, where the sidecar gives out only what everybody may see', async () => {

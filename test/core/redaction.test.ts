@@ -66,6 +66,9 @@ describe('a redacted text', () => {
     ['client_secret=hunter2&scope=api', 'client_secret=[secret]&scope=api'],
     ['{"access_token":"opaque"}', '{"access_token":"[secret]"}'],
     ['X-Api-Key: 12345', 'X-Api-Key: [secret]'],
+    ['"said":"{\\"password\\":\\"hunter2\\"}"', '"said":"{\\"password\\":\\"[secret]\\"}"'],
+    ['"said":"url=/a/b?iban=NO93"', '"said":"url=/a/b?[query]"'],
+    ['a?x/y?z=1', 'a?x/y?[query]'],
     ['a\n-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\nb', 'a\n[pem]\nb'],
     ['left over: aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dF', 'left over: [long value]'],
   ])('replaces what looks like a secret: %s', async (text, clean) => {
@@ -85,7 +88,44 @@ describe('a redacted text', () => {
   });
 });
 
+describe('a text of a quarter of a MiB', () => {
+  const SIZE = 256 * 1024;
+  const lines = (line: string) => line.repeat(Math.ceil(SIZE / line.length));
+  const secret = new Secret('9jK2mN5p+Q8sT1vW4/yZ7bC0dFaB3dE6gH9jK2mN5p=');
+
+  it.each([
+    ['in which one word is cut', `${lines('{"level":"info","path":"/api/accounts"}\n')}x…`],
+    ['in which nearly everything is cut', lines('9jK2…')],
+    ['that is one path', lines('/a')],
+    ['that is one name of a host', lines('a.')],
+    ['of backslashes', lines('password\\')],
+  ])('%s is redacted without keeping the process busy for long', async (_, text) => {
+    const started = performance.now();
+    await createRedactor([secret])(text);
+    maskPathIds(`{"path":"${text}`);
+    // Some tens of ms; a pattern that begins anew at each character takes many times as long as this.
+    expect(performance.now() - started).toBeLessThan(700);
+  });
+});
+
+describe('a value that is cut off', () => {
+  const value = `PLANT${'x1-'.repeat(120)}`;
+
+  it.each([[10], [250], [value.length - 1]])('is not in the text with its first %i characters', async (length) => {
+    const text = `a PLANTx PLA… ${value.slice(0, length)}…${value.slice(0, length)}… b`;
+    expect(await createRedactor([new Secret(value)])(text)).toBe('a PLANTx PLA… [secret]…[secret]… b');
+  });
+});
+
 describe('a path in a log line', () => {
+  it('is masked also behind a quotation mark or a backslash', () => {
+    for (const path of ['/pay/x"NO9386011117947', '/pay/x\\NO9386011117947/"1"', '/pay/"']) {
+      const line = JSON.stringify({ path, status: 200 });
+      expect(maskPathIds(line)).toMatch(/^\{"path":"\/pay\/\[id\](?:\/\[id\])?","status":200\}$/);
+      expect(maskPathIds(`path=${JSON.stringify(path)}  x`)).toMatch(/^path="\/pay\/\[id\](?:\/\[id\])?" {2}x$/);
+    }
+  });
+
   it.each([
     ['/banking/v1/accounts/NO9386011117947/transactions', '/banking/v1/accounts/[id]/transactions'],
     ['/payments/0f8fad5b-d9cb-469f-a165-70867728950e', '/payments/[id]'],

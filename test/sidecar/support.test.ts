@@ -3,6 +3,7 @@ import type { StatusInput } from '../../src/admin/status-input.ts';
 import { type LoadedConfig, loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/core/log.ts';
 import { createMetrics } from '../../src/core/metrics.ts';
+import { Secret } from '../../src/core/secret.ts';
 import { createSupport, type Doctor } from '../../src/sidecar/support.ts';
 
 const loaded = loadConfig({
@@ -26,12 +27,18 @@ const STATE = {
   startedAt: 0,
 };
 
-function create(doctor: Doctor | undefined, now: LoadedConfig = loaded) {
+function create(doctor: Doctor | undefined, now: LoadedConfig = loaded, before: readonly LoadedConfig[] = []) {
   const log = createLog({ level: 'info', format: 'json', write: () => undefined });
   log.info('listening', { address: 'a-secret-of-the-test' });
   const current = () => ({ loaded: now, tokens: { sources: () => [] } }) as never;
   const snapshot = () => STATE as unknown as StatusInput;
-  return createSupport({ reloader: { current }, log, metrics: createMetrics('1.2.3'), snapshot, doctor });
+  return createSupport({
+    reloader: { current, replaced: () => before },
+    log,
+    metrics: createMetrics('1.2.3'),
+    snapshot,
+    doctor,
+  });
 }
 
 it('runs check once for requests at the same time, and again only after half a minute', async () => {
@@ -53,10 +60,15 @@ it('has no secret of the configuration in the log it shows', async () => {
   expect(text).not.toContain('a-secret-of-the-test');
 });
 
+it('has no secret that was replaced since the log line was written', async () => {
+  const text = await create(undefined, { ...loaded, secrets: new Map() }, [loaded])(true);
+  expect(text).toContain('"address":"[secret]","message":"listening"');
+});
+
 it('lets other work run while it redacts', async () => {
   const many = Array.from({ length: 200 }, (_, index) => ({
     name: String(index),
-    value: loaded.secrets.get('default')?.[0]?.value,
+    value: new Secret(`secret-${index}-of-the-test`),
   }));
   const make = create(undefined, { ...loaded, secrets: new Map([['default', many as never]]) });
   let turns = 0;
