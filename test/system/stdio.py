@@ -6,6 +6,7 @@ import pty
 import signal
 import socket
 import sys
+import time
 
 kept = []
 
@@ -13,14 +14,22 @@ kept = []
 def filled(fd):
     """No byte more fits in."""
     os.set_blocking(fd, False)
+    # A terminal takes more when the system has moved on what it holds: it is full when it stays so.
+    while fill(fd) > 0:
+        time.sleep(0.1)
+    os.set_blocking(fd, True)
+    return fd
+
+
+def fill(fd):
+    written = 0
     for size in (4096, 1):
         try:
             while True:
-                os.write(fd, b"x" * size)
+                written += os.write(fd, b"x" * size)
         except BlockingIOError:
             pass
-    os.set_blocking(fd, True)
-    return fd
+    return written
 
 
 def pipe():
