@@ -96,6 +96,14 @@ const INTERNAL: Failure = {
   fix: 'report this with the log',
 };
 
+function stoppedAt(host: string): Failure {
+  return {
+    ...{ cause: 'otlp_stopped', host },
+    message: `the sidecar stopped before ${host} had taken all traces`,
+    fix: 'if traces of the last seconds matter, check how fast the receiver responds',
+  };
+}
+
 function isAccepted({ response }: BoundedOutcome): boolean {
   return response !== undefined && response.status >= 200 && response.status < 300;
 }
@@ -116,6 +124,8 @@ function pause(ms: number, signal: AbortSignal): Promise<boolean> {
 
 function failureOf(outcome: BoundedOutcome, place: Place): Failure {
   const { target } = place;
+  if (outcome.failed && 'code' in outcome.failed && outcome.failed.code === 'UND_ERR_DESTROYED')
+    return stoppedAt(target);
   if (outcome.failed) {
     const isSilent = outcome.isLate && outcome.isConnected !== false;
     const late = { stage: 'response', responseSeconds: TRY_MS / 1000 } as const;

@@ -94,6 +94,7 @@ describe('a receiver of traces', () => {
     await world[Symbol.asyncDispose]();
     process.stdout.write(`worked and stopped in ${Math.round(performance.now() - before)} ms\n`);
     expect(lostSpans(world)).toBe(SPANS_OF_20);
+    expect(losses(world).at(-1)).toMatchObject({ cause: 'otlp_stopped', host: new URL(receiver.url).host });
   });
 
   it('that is away while the sidecar stops gets no second try', async () => {
