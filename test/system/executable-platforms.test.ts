@@ -21,6 +21,11 @@ const EXPECTED = {
   'darwin-arm64': { before: 'intact', after: { kind: 'Mach-O', machine: 'arm64', signature: 'none' } },
 } as const;
 
+/** A bundler numbers names that more than one package has. */
+function holdsProgram(file: Buffer): boolean {
+  return ['VERSION', 'VERSION$1', 'VERSION$2'].some((name) => file.includes(`\t${name} = "${version}";`));
+}
+
 let built: Executables;
 beforeAll(async () => {
   built = await buildExecutables(...Object.keys(EXPECTED));
@@ -35,7 +40,7 @@ describe.each(Object.entries(EXPECTED))('the executable for %s', (target, { befo
   it('holds this version of the program, which Node will start', () => {
     const file = readFileSync(built.fileOf(target));
     expect(file.includes(`${FUSE}:1`)).toBe(true);
-    expect(file.includes(`\tVERSION = "${version}";`)).toBe(true);
+    expect(holdsProgram(file)).toBe(true);
   });
 
   it('was made from a Node without a program', () => {
@@ -44,10 +49,6 @@ describe.each(Object.entries(EXPECTED))('the executable for %s', (target, { befo
     const cache = join(ROOT, 'node_modules/.cache/aritma-sidecar-node');
     execFileSync('tar', ['-xzf', join(cache, `${name}-${NODE_VERSION}.tgz`), '-C', folder.path, `package/${binary}`]);
     const file = readFileSync(join(folder.path, 'package', binary));
-    expect([formatOf(file).signature, file.includes(`${FUSE}:0`), file.includes(`\tVERSION = "${version}";`)]).toEqual([
-      before,
-      true,
-      false,
-    ]);
+    expect([formatOf(file).signature, file.includes(`${FUSE}:0`), holdsProgram(file)]).toEqual([before, true, false]);
   });
 });
