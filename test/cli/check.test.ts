@@ -59,6 +59,7 @@ describe.concurrent('check', () => {
       const target = { tokenEndpoint: `${emulator.url}/connect/token`, upstream: `${emulator.url}/banking/api` };
       const { code, findings, stderr, last } = await check(target, '--json');
       expect(last).toEqual({
+        subject: 'next step',
         exit: 0,
         next: expect.stringMatching(/^start it .* to http:\/\/127\.0\.0\.1:0\/banking$/),
       });
