@@ -40,6 +40,10 @@ function choices(schema: z.core.$ZodType): readonly z.core.$ZodType[] {
 
 function descend(schema: z.core.$ZodType, step: PropertyKey): z.core.$ZodType | undefined {
   const def = schema._zod.def as { type: string; element?: z.core.$ZodType; valueType?: z.core.$ZodType };
-  if (def.type === 'object') return (schema as z.ZodObject).shape[String(step)];
+  if (def.type === 'object') {
+    const { shape } = schema as z.ZodObject;
+    // Not what every object inherits: `__proto__` and `constructor` are names that people can write.
+    return Object.hasOwn(shape, step) ? shape[String(step)] : undefined;
+  }
   return typeof step === 'number' ? def.element : def.valueType;
 }

@@ -259,6 +259,15 @@ routes: [{ path: /x, upstream: "https://x.example", allow: ["* ${glob}"] }]
     expect({}).not.toHaveProperty('polluted');
   });
 
+  it.each(['__proto__', 'constructor', 'toString'])(
+    'refuses %s as an unknown option also where options, and it again, are below it',
+    (key) => {
+      using folder = createFolder();
+      const yaml = JSON.stringify({ environment: 'dev' }).replace('{', `{"${key}":{"environment":{"${key}":"dev"}},`);
+      expect(problemsOf(folder, { env: ENV, yaml }).map(({ path }) => path)).toContain(key);
+    },
+  );
+
   it('refuses __proto__ as a name wherever names are free, where the schema would drop it without a word', () => {
     using folder = createFolder();
     const yaml = JSON.stringify({
