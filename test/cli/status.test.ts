@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
+import { requestText } from '../../src/cli/control.ts';
 import { showStatus } from '../../src/cli/status-command.ts';
 import { parseAddress } from '../../src/config/parsers.ts';
 import { type AdminWorld, createAdminWorld } from '../support/admin-world.ts';
@@ -209,6 +210,12 @@ describe.concurrent('status elsewhere', () => {
         },
       ],
     ]);
+  });
+
+  it('reads no more than any sidecar sends, however fast it comes', async () => {
+    await using server = await startServer((_req, res) => res.end(Buffer.alloc(17 * 1024 * 1024)));
+    const read = await requestText(parseAddress(bare(server.url)), '/status', 60_000);
+    expect(read).toEqual({ status: 200, text: undefined });
   });
 
   it('exits 10 while the sidecar is stopping', async () => {
