@@ -94,7 +94,7 @@ const RESOURCE = resourceFromAttributes({
   'service.instance.id': randomUUID(),
 });
 
-/** A class, because objects of one shape cost half as much as those put together from parts. */
+/** A class: objects of one shape cost less than those put together from parts, and each recorded call makes several. */
 class EndedSpan implements ReadableSpan {
   readonly name: string;
   readonly kind: SpanKind;
