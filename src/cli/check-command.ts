@@ -65,7 +65,10 @@ function tell(report: Report, finding: Finding): void {
 
 function finish(report: Report, { code, findings, loaded }: Result): void {
   const step = nextStep(findings, loaded);
-  report.line({ text: `${summaryText(findings)}\nnext: ${step.next}`, data: { subject: 'next step', ...step, exit: code } });
+  report.line({
+    text: `${summaryText(findings)}\nnext: ${step.next}`,
+    data: { subject: 'next step', ...step, exit: code },
+  });
 }
 
 interface Watching extends Omit<Run, 'onFinding'> {
