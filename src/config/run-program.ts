@@ -121,8 +121,7 @@ function problemOf(end: End, call: ProgramCall, child: Started): string | undefi
 
 /** The system's reasons, and what to do about them. */
 const NOT_STARTED: Readonly<Record<string, string>> = {
-  ENOENT:
-    'was not found: write its whole path, or add its folder to PATH; a script also needs the program of its `#!` line',
+  ENOENT: 'was not found: write its whole path, or add its folder to PATH',
   EACCES: 'cannot be executed by the user of the sidecar: it must be a file with the permission to execute (chmod +x)',
   ENOEXEC: 'is not a program: a script needs a first line such as #!/bin/sh',
   EMFILE: 'cannot be started: the sidecar may open no more files; raise that limit (LimitNOFILE, ulimit -n)',
@@ -134,6 +133,8 @@ function whyNotStarted(errno: string, { command: [program = '', ...args] }: Prog
   const isLine = args.length === 0 && /\s/.test(program);
   if (isLine && errno === 'ENOENT')
     return `was not found (${errno}): write the program and each argument as its own entry, because no shell splits them`;
+  if (/[/\\]/.test(program) && errno === 'ENOENT')
+    return `was not found at this path, or is a script without the program of its \`#!\` line (${errno}): correct the path`;
   return `${NOT_STARTED[errno] ?? `cannot be started: ${BY_HAND}`} (${errno})`;
 }
 

@@ -169,7 +169,16 @@ describe('src/config/secret-programs.ts', () => {
 describe('a program that cannot be used', () => {
   const LONG = 'x'.repeat(200);
   it.each([
-    ['is missing', () => ['/nowhere/vault'], /the program vault was not found.*\(ENOENT\)/],
+    [
+      'is missing',
+      () => ['/nowhere/vault'],
+      /the program vault was not found at this path.*\(ENOENT\): correct the path/,
+    ],
+    [
+      'is in no folder of PATH',
+      () => ['vault-that-is-nowhere', 'read'],
+      /was not found: write its whole path.*\(ENOENT\)/,
+    ],
     ['is a whole command line', () => ['vault kv get secret'], /was not found.*as its own entry, because no shell/],
     ['is not executable', (folder: Folder) => [folder.write('vault', '#!/bin/sh\n')], /cannot be executed.*\(EACCES\)/],
     [
