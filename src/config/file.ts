@@ -6,12 +6,14 @@ import { resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Doc } from './layers.ts';
 import type { Problem } from './problems.ts';
-import { readRegularFile } from './regular-file.ts';
+import { fileState, readRegularFile } from './regular-file.ts';
 import { yamlMistakes } from './yaml-errors.ts';
 
 export interface ConfigFile {
   readonly name: string | undefined;
   readonly path: string | undefined;
+  /** Of the file, before it was read. */
+  readonly state: string;
   readonly doc: Doc;
   readonly yaml: Document | undefined;
   readonly lines: LineCounter;
@@ -33,19 +35,19 @@ export function readConfigFile({ asked, cwd }: FileRequest): ConfigFile | { read
   const name = asked ?? DEFAULT_FILE;
   try {
     const path = resolve(cwd, name);
-    return parse({ name, path }, readRegularFile(path, MAX_BYTES).toString('utf8'));
+    return parse({ name, path, state: fileState(path) }, readRegularFile(path, MAX_BYTES).toString('utf8'));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (asked === undefined && code === 'ENOENT') {
-      return { name: undefined, path: undefined, doc: {}, yaml: undefined, lines: new LineCounter() };
+      return { name: undefined, path: undefined, state: '', doc: {}, yaml: undefined, lines: new LineCounter() };
     }
     return { problems: [{ where: name, path: '', message }] };
   }
 }
 
-type Named = { readonly name: string; readonly path: string };
+type Named = { readonly name: string; readonly path: string; readonly state: string };
 
-function parse({ name, path }: Named, content: string): ConfigFile | { readonly problems: Problem[] } {
+function parse({ name, path, state }: Named, content: string): ConfigFile | { readonly problems: Problem[] } {
   const lines = new LineCounter();
   const text = content.replace(/^\uFEFF/, '');
   const yaml = parseDocument(text, { version: '1.2', lineCounter: lines, prettyErrors: false });
@@ -63,7 +65,7 @@ function parse({ name, path }: Named, content: string): ConfigFile | { readonly 
     const doc = (yaml.toJS() ?? {}) as Doc;
     // Throws for an alias inside what it names: whoever walks the document would never come to an end.
     JSON.stringify(doc);
-    return { name, path, doc, yaml, lines };
+    return { name, path, state, doc, yaml, lines };
   } catch {
     // Not the message of the library: it quotes the alias.
     return {

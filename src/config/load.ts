@@ -18,6 +18,7 @@ import { applyInputs, type Doc, layer, type Override } from './layers.ts';
 import { overlooked, variablesIn } from './overlooked.ts';
 import type { Address } from './parsers.ts';
 import { locate, type Problem } from './problems.ts';
+import type { FileStates } from './regular-file.ts';
 import { advise, checkRules, type Report, validParts } from './rules.ts';
 import { type Config, ConfigSchema } from './schema.ts';
 import { type LoadedSecret, loadCallerKeys, loadSecrets } from './secret-files.ts';
@@ -70,8 +71,8 @@ export interface LoadedConfig {
   readonly supervisor: ReturnType<typeof readSurroundings>['supervisor'];
   /** Set in a Kubernetes pod. */
   readonly cluster: ReturnType<typeof readSurroundings>['cluster'];
-  /** Every configured file, for watching. */
-  readonly files: readonly string[];
+  /** Every configured file with its state before it was read, for watching. */
+  readonly files: ReadonlyMap<string, string>;
   /** Time that a program of `exec` took, ms; undefined: it is not one of this configuration. */
   programMs(command: readonly string[]): number | undefined;
   /** Reads the secrets of one credential again; reports and leaves out those that cannot be read. */
@@ -99,7 +100,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const parts = validParts(doc);
   checkRules(parts, report);
   const warnings: string[] = [];
-  const files: string[] = file.path === undefined ? [] : [file.path];
+  const files: FileStates = new Map(file.path === undefined ? [] : [[file.path, file.state]]);
   const programs = { printed: options.printed, env: programEnvironment(env, variablesIn(doc)) };
   const context = { env, cwd, report, warnings, files, programs };
   const secrets = loadSecrets(parts.credentials, context);
@@ -124,7 +125,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     programMs: (command) => options.printed?.({ command, env, cwd })?.ms,
     secretsNow(name, printed = options.printed, tell = () => undefined) {
       const mine = parts.credentials.filter(([credential]) => credential === name);
-      const again = { env: snapshot, programs: { ...programs, printed }, warnings: [], files: [] };
+      const again = { env: snapshot, programs: { ...programs, printed }, warnings: [], files: new Map() };
       return loadSecrets(mine, { ...context, ...again, report: tell }).get(name) ?? [];
     },
     // A snapshot: `forgetSecretVariables` removes variables from the process environment.
@@ -186,7 +187,7 @@ function readInputs(options: LoadOptions): Inputs {
 }
 
 function fileOf(doc: Doc): ConfigFile {
-  return { name: 'the document given', path: undefined, doc, yaml: undefined, lines: new LineCounter() };
+  return { name: 'the document given', path: undefined, state: '', doc, yaml: undefined, lines: new LineCounter() };
 }
 
 function collectOverrides(flags: Readonly<Record<string, string>>, env: Env, problems: Problem[]): Override[] {

@@ -14,7 +14,20 @@ class Unreadable extends Error {
   }
 }
 
+/** Files by path, each with its state before it was read. */
+export type FileStates = Map<string, string>;
+
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
+
+/** Returns what changes when a file is replaced, written or given other rights; the error code of its stat if it cannot be seen. */
+export function fileState(path: string): string {
+  try {
+    const { ino, size, mtimeNs, ctimeNs, mode } = statSync(path, { bigint: true });
+    return [ino, size, mtimeNs, ctimeNs, mode].join(' ');
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
+  }
+}
 
 /**
  * Reads a whole file. Never blocks on a pipe, socket or device.

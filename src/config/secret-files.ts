@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { parsePrivateKey } from '../core/private-key.ts';
 import { Secret } from '../core/secret.ts';
 import { warnOfAccess } from './file-access.ts';
-import { readRegularFile } from './regular-file.ts';
+import { type FileStates, fileState, readRegularFile } from './regular-file.ts';
 import type { Report, ValidParts } from './rules.ts';
 import type { PrintedBy } from './secret-programs.ts';
 import { shapeOf } from './secret-shape.ts';
@@ -32,7 +32,7 @@ export interface SecretContext {
   /** Warnings are appended. */
   readonly warnings: string[];
   /** Every configured file is appended, readable or not. */
-  readonly files: string[];
+  readonly files: FileStates;
   readonly programs: Programs;
 }
 
@@ -126,7 +126,7 @@ function fromEnv(env: Env, name: string): Text {
 
 function fromFile(file: string, context: SecretContext): Text {
   const path = resolve(context.cwd, file);
-  context.files.push(path);
+  context.files.set(path, context.files.get(path) ?? fileState(path));
   try {
     const text = readRegularFile(path, MAX_BYTES);
     warnOfAccess(path, context);

@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { parseCertificates, parseKey } from '../core/pem.ts';
 import type { Problem } from './problems.ts';
-import { readRegularFile } from './regular-file.ts';
+import { type FileStates, fileState, readRegularFile } from './regular-file.ts';
 import type { Report, ValidParts } from './rules.ts';
 
 /** Options of undici's connector: PEM, with every block parsed. */
@@ -21,7 +21,7 @@ export interface TlsContext {
   readonly cwd: string;
   readonly report: Report;
   /** Every configured file is appended, readable or not. */
-  readonly files: string[];
+  readonly files: FileStates;
   /** Called with the path of every private key, to check its permissions. */
   readonly onKey: (path: string) => void;
 }
@@ -59,7 +59,7 @@ function readTls(path: readonly PropertyKey[], settings: TlsSettings, context: T
     const file = settings[kind];
     if (file === undefined) continue;
     const resolved = resolve(context.cwd, file);
-    context.files.push(resolved);
+    context.files.set(resolved, context.files.get(resolved) ?? fileState(resolved));
     try {
       read[kind] = Buffer.from(PARSERS[kind](readRegularFile(resolved, MAX_BYTES)));
       if (kind === 'key') context.onKey(resolved);

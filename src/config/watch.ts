@@ -2,8 +2,8 @@
  * Detects changed files. What counts is a stat of each file. The system's events say when to look: they may be missing or
  * come twice, so without any the files are looked at every 10 s, and twice a second while something happens near them.
  */
-import { statSync } from 'node:fs';
 import { subscribeToFiles } from './file-events.ts';
+import { fileState } from './regular-file.ts';
 
 const QUICK_MS = 500;
 /** The longest time in which a change stays unseen if no event tells of it. */
@@ -34,12 +34,13 @@ const SYSTEM: WatchSystem = {
 };
 
 /**
- * Calls `onChange` when a file changed and then stayed the same for half a second, so that no half-written file is read. A
- * file that changes all the time does not hide the others. Calls `files` at each look. Returns a function that stops it;
- * does not keep the process alive.
+ * Calls `onChange` when a file is not as it was read and then stayed the same for half a second, so that no half-written file
+ * is read. A file that changes all the time does not hide the others. Calls `files` at each look. Returns a function that stops
+ * it; does not keep the process alive.
+ * @param files with their states before they were read: what changes between that and the first look is not missed
  */
 export function watchFiles(
-  files: () => readonly string[],
+  files: () => ReadonlyMap<string, string>,
   onChange: () => void,
   { onNoEvents, system = SYSTEM }: WatchOptions = {},
 ): () => void {
@@ -66,7 +67,7 @@ export function watchFiles(
   };
   const relyOnEvents = () => {
     try {
-      const unsubscribe = system.subscribe(files(), onEvent);
+      const unsubscribe = system.subscribe([...files().keys()], onEvent);
       stop();
       const stopLooking = system.every(SLOW_MS, lookSeldom);
       stop = () => {
@@ -88,8 +89,8 @@ export function watchFiles(
 }
 
 /** Returns a function that looks once, and returns whether everything is as it was at the look before. */
-function createLook(files: () => readonly string[], onChange: () => void): () => boolean {
-  let known = looks(files());
+function createLook(files: () => ReadonlyMap<string, string>, onChange: () => void): () => boolean {
+  let known: ReadonlyMap<string, string> = new Map(files());
   let candidate = known;
   return () => {
     const seen = looks(files());
@@ -99,21 +100,11 @@ function createLook(files: () => readonly string[], onChange: () => void): () =>
     if (rested.length === 0) return !moving;
     onChange();
     // Changes since this look are still to be read; files new in the list were just read.
-    known = new Map([...looks(files()), ...known, ...rested]);
+    known = new Map([...files(), ...known, ...rested]);
     return false;
   };
 }
 
-/** The state of each file, or the error code of its stat. */
-function looks(files: readonly string[]): Map<string, string> {
-  return new Map(files.map((file) => [file, lookAt(file)]));
-}
-
-function lookAt(file: string): string {
-  try {
-    const { ino, size, mtimeNs, ctimeNs, mode } = statSync(file, { bigint: true });
-    return [ino, size, mtimeNs, ctimeNs, mode].join(' ');
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  }
+function looks(files: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map([...files.keys()].map((file) => [file, fileState(file)]));
 }

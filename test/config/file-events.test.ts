@@ -13,6 +13,7 @@ import {
 import { dirname, join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { subscribeToFiles } from '../../src/config/file-events.ts';
+import { fileState } from '../../src/config/regular-file.ts';
 import { watchFiles } from '../../src/config/watch.ts';
 import { createFolder } from '../support/folder.ts';
 import { until } from '../support/until.ts';
@@ -164,8 +165,9 @@ describe.runIf(process.platform === 'linux')('config/file-events', () => {
     const file = before(folder.path);
     const system = createHandWatch(subscribeToFiles);
     const found: (string | undefined)[] = [];
+    const read = new Map([[file, fileState(file)]]);
     const stop = watchFiles(
-      () => [file],
+      () => read,
       () => void found.push(contentOf(file)),
       { system },
     );
@@ -190,8 +192,9 @@ describe.runIf(process.platform === 'linux')('config/file-events', () => {
     const system = createHandWatch(subscribeToFiles);
     const found: (string | undefined)[] = [];
     const file = join(folder.path, 'file');
+    const read = new Map([[file, fileState(file)]]);
     const stop = watchFiles(
-      () => [file],
+      () => read,
       () => void found.push(contentOf(file)),
       { system },
     );

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { effectiveDocument } from '../../src/config/describe.ts';
 import { loadAdminAddress, loadConfig } from '../../src/config/load.ts';
 import { PRESETS } from '../../src/config/presets.ts';
+import { fileState } from '../../src/config/regular-file.ts';
 import { COMPLETE_ENV, createFolder, load, revealed } from '../support/folder.ts';
 
 const DEFAULTS = {
@@ -258,5 +259,21 @@ routes:
     expect(address({})).toEqual({ kind: 'tcp', host: '127.0.0.1', port: 1 });
     expect(address({ ARITMA_ADMIN: '[::1]:3' })).toEqual({ kind: 'tcp', host: '::1', port: 3 });
     expect(address({ ARITMA_ADMIN: '[::1]:3' }, { '--admin': 'unix:/x' })).toEqual({ kind: 'unix', path: '/x' });
+  });
+});
+
+describe('the files of a configuration', () => {
+  it('come with their states from before they were read, so that a later change of any is seen', () => {
+    using folder = createFolder();
+    const secret = folder.write('secret', 'one-secret-of-the-client');
+    const credentials = { default: { clientId: 'c', secrets: [{ file: secret }, { file: secret }] } };
+    const file = folder.write('a.yaml', JSON.stringify({ environment: 'dev', credentials }));
+    const { files } = loadConfig({ file, env: {} });
+    expect([...files]).toEqual([
+      [file, fileState(file)],
+      [secret, fileState(secret)],
+    ]);
+    folder.write('secret', 'another-secret-of-the-client');
+    expect(files.get(secret)).not.toBe(fileState(secret));
   });
 });

@@ -174,7 +174,15 @@ describe('config/secrets', () => {
     const warningsOn = (platform: NodeJS.Platform) => {
       const warnings: string[] = [];
       const programs = { printed: undefined, env: {} };
-      const context = { env: {}, cwd: folder.path, files: [], report: () => undefined, warnings, platform, programs };
+      const context = {
+        env: {},
+        cwd: folder.path,
+        files: new Map(),
+        report: () => undefined,
+        warnings,
+        platform,
+        programs,
+      };
       loadCallerKeys(
         { keys: { erp: { secrets: [{ file }] } } } as unknown as Parameters<typeof loadCallerKeys>[0],
         context,

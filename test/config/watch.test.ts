@@ -2,6 +2,7 @@
 import { appendFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { fileState } from '../../src/config/regular-file.ts';
 import { watchFiles } from '../../src/config/watch.ts';
 import { createFolder } from '../support/folder.ts';
 import { until } from '../support/until.ts';
@@ -9,9 +10,13 @@ import { createHandWatch } from '../support/watch-system.ts';
 
 const [QUICK, SLOW] = [500, 10_000];
 
+/** As they are now. */
+const statesOf = (...files: readonly string[]) => new Map(files.map((file) => [file, fileState(file)]));
+
 function createWorld() {
   const folder = createFolder();
-  const files = [folder.write('config', 'one'), folder.write('secret', 'one')];
+  const [config, secret] = [folder.write('config', 'one'), folder.write('secret', 'one')];
+  const files = statesOf(config, secret);
   const system = createHandWatch();
   const noticed: { count: number; onChange?: () => void } = { count: 0 };
   const reported: string[] = [];
@@ -20,7 +25,6 @@ function createWorld() {
     noticed.onChange?.();
   };
   const stop = watchFiles(() => files, onChange, { system, onNoEvents: (errno) => reported.push(errno) });
-  const [config = '', secret = ''] = files;
   return { folder, files, config, secret, system, noticed, reported, stop, [Symbol.dispose]: folder[Symbol.dispose] };
 }
 
@@ -28,6 +32,7 @@ describe('config/watch', () => {
   it('notices a file that has changed once, whatever becomes of one that never rests', async () => {
     using folder = createFolder();
     const [secret, restless] = [folder.write('secret', 'one'), folder.write('restless', '0')];
+    const read = statesOf(secret, restless);
     let noticed = 0;
     let writes = 0;
     const writing = setInterval(() => {
@@ -35,7 +40,7 @@ describe('config/watch', () => {
       writeFileSync(restless, String(writes));
     }, 50);
     const stop = watchFiles(
-      () => [secret, restless],
+      () => read,
       () => {
         noticed += 1;
       },
@@ -55,9 +60,10 @@ describe('config/watch', () => {
   it('notices what changes while the change before is being read', async () => {
     using folder = createFolder();
     const file = folder.write('secret', 'one');
+    const read = statesOf(file);
     let noticed = 0;
     const stop = watchFiles(
-      () => [file],
+      () => read,
       () => {
         noticed += 1;
         if (noticed === 1) renameSync(folder.write('new', 'three'), join(folder.path, 'secret'));
@@ -71,12 +77,28 @@ describe('config/watch', () => {
     }
   });
 
+  it('notices what changed after it was read and before the first look', () => {
+    using world = createWorld();
+    world.stop();
+    renameSync(world.folder.write('new', 'two'), world.secret);
+    const stop = watchFiles(
+      () => world.files,
+      () => {
+        world.noticed.count += 1;
+      },
+      { system: world.system },
+    );
+    world.system.pass(QUICK, 9);
+    stop();
+    expect(world.noticed.count).toBe(1);
+  });
+
   it('looks twice a second for five seconds, then relies on events and looks every ten seconds', () => {
     using world = createWorld();
     world.system.pass(QUICK, 9);
     expect(world.system.subscribed).toBeUndefined();
     world.system.pass(QUICK);
-    expect(world.system.subscribed).toEqual(world.files);
+    expect(world.system.subscribed).toEqual([...world.files.keys()]);
     world.system.pass(SLOW, 100);
     expect(world.noticed.count).toBe(0);
   });
@@ -92,7 +114,7 @@ describe('config/watch', () => {
     world.system.pass(QUICK);
     expect(world.noticed.count).toBe(1);
     world.system.pass(QUICK, 10);
-    expect(world.system.subscribed).toEqual(world.files);
+    expect(world.system.subscribed).toEqual([...world.files.keys()]);
     // Of something else in the same folder.
     world.system.event();
     world.system.pass(QUICK, 10);
@@ -154,7 +176,7 @@ describe('config/watch', () => {
     using world = createWorld();
     world.system.pass(QUICK, 10);
     const more = world.folder.write('more', 'one');
-    world.noticed.onChange = () => void world.files.push(more);
+    world.noticed.onChange = () => void world.files.set(more, fileState(more));
     renameSync(world.folder.write('new', 'two'), world.config);
     world.system.event();
     world.system.pass(QUICK, 12);
@@ -166,7 +188,7 @@ describe('config/watch', () => {
     using world = createWorld();
     world.system.pass(QUICK, 10);
     const more = world.folder.write('more', 'one');
-    world.files.push(more);
+    world.files.set(more, fileState(more));
     world.system.pass(SLOW);
     world.system.pass(QUICK, 11);
     expect(world.system.subscribed).toContain(more);

@@ -4,8 +4,10 @@
  * compared with what the API has executed.
  */
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { newFleetKey } from './redis-member.ts';
 import { type SentinelWorld, startSentinels } from './redis-worlds.ts';
@@ -301,9 +303,17 @@ function startChanges({ members: all, iam, key, seed }: ChangesOptions): Changes
       const shown = await Promise.all(members.map((member) => member.view()));
       const different = new Set(shown.map((one) => JSON.stringify(one)));
       if (different.size > 1) wrong.add(`members differ: ${[...different].join(' ')}`);
+      if (wrong.size > 0) keepLogs(members);
       return [...wrong];
     },
   };
+}
+
+/** Into the folder of FLEET_CHAOS_LOGS, to see why; what they logged since their last starts. */
+function keepLogs(members: readonly RotationMember[]): void {
+  const folder = process.env['FLEET_CHAOS_LOGS'];
+  if (folder === undefined) return;
+  for (const [at, member] of members.entries()) writeFileSync(join(folder, `member-${at}.log`), member.log());
 }
 
 /** Different ones of the members' first keys, by fingerprint; undefined for one that does not respond just now. */
