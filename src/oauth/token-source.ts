@@ -16,11 +16,7 @@ const MAX_TIMER_MS = 3_600_000;
 /** Enough to connect, also through a proxy; servers end a connection without a request after five seconds or later. */
 const PREPARE_MS = 3000;
 
-/**
- * Fetches and refreshes the token for one key.
- * @example
- * const { authorization } = await source.get();
- */
+/** Fetches and refreshes the token for one key. */
 export class TokenSource {
   readonly key: TokenKey;
   readonly #options: SourceOptions;
@@ -41,10 +37,9 @@ export class TokenSource {
   constructor(key: TokenKey, options: SourceOptions) {
     this.key = key;
     this.#options = options;
-    const { waitMs, clock } = options;
     const lastFailure = () => this.#failure?.error.extras.failure;
     const onNone = () => this.#closed && this.#cancelTimer?.();
-    this.#waiters = new Waiters({ credential: key.credential, waitMs, clock, lastFailure, onNone });
+    this.#waiters = new Waiters({ ...options, credential: key.credential, lastFailure, onNone });
     this.#pace = new RequestPace(options);
     this.#token = options.seed;
     this.#lastSuccessAt = options.seed?.since.wallMs;
@@ -67,6 +62,11 @@ export class TokenSource {
     this.#options.events.lookup(phase === 'fresh' ? 'hit' : 'early');
     if (phase === 'early' && this.#mayFetchNow()) void this.#fetchShared();
     return this.#token;
+  }
+
+  /** Whether a token of `get` has ended meanwhile: a request may wait before it is sent. */
+  isOver(token: Token): boolean {
+    return phaseOf(token, this.#options.clock.now()) === 'expired';
   }
 
   /** Like `get`, but rejects when the current try fails instead of waiting for a retry. */

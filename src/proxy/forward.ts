@@ -1,7 +1,6 @@
 /**
  * Sends an admitted request to its upstream, with the token added last, and streams the response back with backpressure.
- * When one side ends, the other is ended, too. A request is sent again only before the caller has received anything, see
- * replay.ts: with a new token after a 401 that blames the token, or a safe one whose reused connection was dead.
+ * When one side ends, the other is ended, too. Before the caller has received anything, it may be sent again: see replay.ts.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -13,7 +12,7 @@ import type { Exchange, Underway } from './exchange.ts';
 import { type ResponseHead, readResponseHead } from './headers.ts';
 import { mayTryAgain, renewedToken, translate } from './replay.ts';
 import { ResponseWriter, type Settle } from './response-writer.ts';
-import { outOfTime, type Route } from './route.ts';
+import { laterToken, outOfTime, type Route } from './route.ts';
 import { createUpgrade } from './upgrade-fence.ts';
 
 /** RFC 9110 §7.6.3. */
@@ -37,14 +36,12 @@ interface Sending {
   readonly token: Token;
 }
 
-/** One try on the upstream. It is undici's handler itself, to save an object per request. */
+/** One try on the upstream; undici's handler itself, to save an object per request. */
 class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Underway {
-  readonly #exchange: Exchange;
   readonly #route: Route;
   readonly #token: Token;
-  readonly #settle: Settle;
   #controller: Dispatcher.DispatchController | undefined;
-  /** Discarded bytes of a 401; undefined = the response goes to the caller. */
+  /** Discarded bytes of a 401; undefined = no other try has taken the place of this one. */
   #discarded: number | undefined;
   /** The head of a response has arrived. */
   #responded = false;
@@ -60,23 +57,21 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
 
   constructor({ exchange, route, token }: Sending, settle: Settle) {
     super(exchange, settle);
-    this.#exchange = exchange;
     this.#route = route;
     this.#token = token;
-    this.#settle = settle;
   }
 
   send(): void {
-    const { res, error } = this.#exchange;
+    const { res, error } = this.exchange;
     if (error || res.destroyed || res.headersSent) this.#giveUp(new SidecarError('CALLER_ABORTED'));
     else if (this.#route.queue.count >= this.#route.queue.most) this.#giveUp(busy());
     else this.#dispatch();
   }
 
   #dispatch(): void {
-    const { req, path, body, upgrade } = this.#exchange;
+    const { req, path, body, upgrade } = this.exchange;
     const { direct, dispatcher, queue } = this.#route;
-    this.#exchange.attempt = this;
+    this.exchange.attempt = this;
     const options: Dispatcher.DispatchOptions = {
       method: req.method ?? 'GET',
       path,
@@ -87,12 +82,12 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
       bodyTimeout: direct.idleMs,
     };
     const isTaken = (upgrade ? createUpgrade(direct, req.socket) : dispatcher).dispatch(options, this);
-    if (isTaken || this.#controller !== undefined || this.#exchange.attempt !== this) return;
+    if (isTaken || this.#controller !== undefined || this.exchange.attempt !== this) return;
     this.#leaveQueue = queue.enter(() => this.#giveUp(busy()));
   }
 
   #headers(): string[] {
-    const { forward: kept, requestId, body, added, trace } = this.#exchange;
+    const { forward: kept, requestId, body, added, trace } = this.exchange;
     const headers = [...kept, ...added, 'Via', VIA, 'X-Request-Id', requestId];
     if (body.kind === 'stream' && body.length !== undefined) headers.push('Content-Length', String(body.length));
     if (trace) headers.push('traceparent', trace.sends());
@@ -104,13 +99,17 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     this.#leaveQueue?.();
     this.#controller = controller;
     this.#sentAt = performance.now();
-    // The caller may have gone while the request waited for a connection.
-    if (this.#exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
-    else this.#exchange.countSent();
+    // While it waited for this connection, the caller may have gone, or the token ended. Nothing was sent yet.
+    if (this.exchange.res.destroyed || this.#givenUp) controller.abort(new SidecarError('CALLER_ABORTED'));
+    else if (this.#route.tokens.isOver(this.#token)) {
+      this.#release();
+      this.#again(undefined, laterToken(this.#route, this.exchange.body.kind));
+      controller.abort(new errors.RequestAbortedError());
+    } else this.exchange.countSent();
   }
 
   onRequestSent(): void {
-    this.#allSentAt = this.#exchange.body.kind === 'none' ? this.#sentAt : performance.now();
+    this.#allSentAt = this.exchange.body.kind === 'none' ? this.#sentAt : performance.now();
   }
 
   /** Called only for a request that offered an upgrade; any other 101 is a failure. */
@@ -121,15 +120,15 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     upstream: Duplex,
   ): void {
     this.#release();
-    const exchange = this.#exchange;
+    const exchange = this.exchange;
     const { headers, hasRequestId } = readResponseHead(rawHeaders as Buffer[], status, this.#bearer);
     if (!hasRequestId) headers.push('X-Request-Id', exchange.requestId);
     const onEnd = (bytes: number) => {
       exchange.bytesOut = bytes;
     };
     const about = { protocol: String(protocol), headers, stallMs: exchange.idleMs, onEnd };
-    if (exchange.upgrade?.switchTo(upstream, about)) this.#settle.resolve();
-    else this.#settle.reject(new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true }));
+    if (exchange.upgrade?.switchTo(upstream, about)) this.settle.resolve();
+    else this.settle.reject(new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true }));
   }
 
   onResponseStart(
@@ -147,12 +146,12 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (status > 599 || status === 407) throw new SidecarError('UPSTREAM_INVALID', { mayHaveExecuted: true });
     const head = readResponseHead(controller.rawHeaders as Buffer[], status, this.#bearer);
     if (status === 401 && this.#renew(head)) return;
-    this.#exchange.upstreamMs = Math.round((performance.now() - this.#sentAt) * 100) / 100;
-    const { res, requestId, added } = this.#exchange;
-    const headers = this.#route.rewrite?.response(head.headers, this.#exchange.callerOrigin) ?? head.headers;
+    this.exchange.upstreamMs = Math.round((performance.now() - this.#sentAt) * 100) / 100;
+    const { res, requestId, added } = this.exchange;
+    const headers = this.#route.rewrite?.response(head.headers, this.exchange.callerOrigin) ?? head.headers;
     headers.push(...added);
     // An API page opened in a browser has this sidecar's origin: its scripts could send requests through this port.
-    if (this.#exchange.head.navigates) headers.push('Content-Security-Policy', 'sandbox');
+    if (this.exchange.head.navigates) headers.push('Content-Security-Policy', 'sandbox');
     if (!head.hasRequestId) headers.push('X-Request-Id', requestId);
     const reason = statusMessage !== undefined && /^[\t\x20-\x7e]+$/.test(statusMessage) ? statusMessage : undefined;
     res.writeHead(status, reason?.replaceAll(this.#bearer, '[token]'), headers);
@@ -184,16 +183,16 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (this.#discarded !== undefined || this.#givenUp) return;
     this.#release();
     // undici does not destroy the body of a request that it never started.
-    if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
-    if (mayTryAgain(this.#exchange, this.#route, { responded: this.#responded, error }))
+    if (this.exchange.body.kind === 'stream') this.exchange.body.stream.destroy();
+    if (mayTryAgain(this.exchange, this.#route, { responded: this.#responded, error }))
       this.#again('stale_connection', Promise.resolve(this.#token));
-    else this.#settle.reject(translate(error, this.#route.place, this.#controller !== undefined));
+    else this.settle.reject(translate(error, this.#route.place, this.#controller !== undefined));
   }
 
   callerClosed(): void {
-    if (this.#exchange.res.writableFinished) return;
+    if (this.exchange.res.writableFinished) return;
     this.#controller?.abort(new SidecarError('CALLER_ABORTED'));
-    if (this.#controller === undefined) this.#settle.reject(new SidecarError('CALLER_ABORTED'));
+    if (this.#controller === undefined) this.settle.reject(new SidecarError('CALLER_ABORTED'));
   }
 
   #inform(status: number, raw: readonly Buffer[]): void {
@@ -203,7 +202,7 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
       this.#final ??= setTimeout(() => this.expire('response'), leftMs);
     }
     const { headers } = readResponseHead(raw, status, this.#bearer);
-    this.inform(status, this.#route.rewrite?.response(headers, this.#exchange.callerOrigin) ?? headers);
+    this.inform(status, this.#route.rewrite?.response(headers, this.exchange.callerOrigin) ?? headers);
   }
 
   expire(stage?: ResponseStage): void {
@@ -217,30 +216,30 @@ class Attempt extends ResponseWriter implements Dispatcher.DispatchHandler, Unde
     if (this.#givenUp) return;
     this.#givenUp = true;
     this.#release();
-    if (this.#exchange.body.kind === 'stream') this.#exchange.body.stream.destroy();
-    this.#settle.reject(error);
+    if (this.exchange.body.kind === 'stream') this.exchange.body.stream.destroy();
+    this.settle.reject(error);
   }
 
   #release(): void {
-    this.#exchange.attempt = undefined;
-    this.#exchange.trace?.released();
+    this.exchange.attempt = undefined;
+    this.exchange.trace?.released();
     clearTimeout(this.#final);
     this.stopWaiting();
   }
 
   /** Starts the one replay if this 401 allows it; returns whether it did. */
   #renew({ challenges }: ResponseHead): boolean {
-    const renewed = renewedToken(this.#exchange, this.#route, { stale: this.#token, challenges });
+    const renewed = renewedToken(this.exchange, this.#route, { stale: this.#token, challenges });
     if (renewed === undefined) return false;
-    this.#discarded = 0;
     this.#release();
     this.#again('unauthorized', renewed);
     return true;
   }
 
   #again(reason: Exchange['again'], token: Promise<Token>): void {
-    this.#exchange.again = reason;
-    this.#settle.resolve(token.then((next) => forward(this.#exchange, this.#route, next)));
+    this.#discarded = 0;
+    this.exchange.again = reason;
+    this.settle.resolve(token.then((next) => forward(this.exchange, this.#route, next)));
   }
 
   /** The token without `Bearer `, to remove it from response headers. */

@@ -41,8 +41,8 @@ export type Settle = Pick<PromiseWithResolvers<void>, 'resolve' | 'reject'>;
 
 /** Writes one response, from its head on. The class that sends the request extends it, to save an object per request. */
 export class ResponseWriter {
-  readonly #exchange: Exchange;
-  readonly #settle: Settle;
+  protected readonly exchange: Exchange;
+  protected readonly settle: Settle;
   #upstream: Dispatcher.DispatchController | undefined;
   #length: string | string[] | undefined;
   /** The whole content, to leave together with the head. */
@@ -60,13 +60,13 @@ export class ResponseWriter {
 
   /** @param settle resolved when everything is handed to the caller's connection, rejected when that fails */
   constructor(exchange: Exchange, settle: Settle) {
-    this.#exchange = exchange;
-    this.#settle = settle;
+    this.exchange = exchange;
+    this.settle = settle;
   }
 
   /** Forwards an interim response (RFC 9110 §15.2), except to HTTP/1.0 callers. */
   inform(status: number, headers: readonly string[]): void {
-    const { req, res } = this.#exchange;
+    const { req, res } = this.exchange;
     if (req.httpVersion === '1.0' || status < 102 || res.headersSent || res.destroyed) return;
     if ('writeInformation' in res) (res as Informing).writeInformation(status, headers);
   }
@@ -74,20 +74,20 @@ export class ResponseWriter {
   /** Starts the content; the head is already written and leaves with it. @param length the Content-Length of the response */
   begin(upstream: Dispatcher.DispatchController, length: string | string[] | undefined): void {
     this.#upstream = upstream;
-    const cleared = this.#exchange.intent && conclude(this.#exchange, this.#exchange.res.statusCode);
+    const cleared = this.exchange.intent && conclude(this.exchange, this.exchange.res.statusCode);
     if (cleared !== undefined) {
       this.#held = [];
       upstream.pause();
       void cleared.then(() => this.#clear());
     }
     // During an upload, an early response must not wait for its own end.
-    this.#length = this.#exchange.body.kind === 'stream' ? undefined : length;
+    this.#length = this.exchange.body.kind === 'stream' ? undefined : length;
   }
 
   #clear(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
-    if (!this.#exchange.res.destroyed) for (const chunk of held) this.write(chunk);
+    if (!this.exchange.res.destroyed) for (const chunk of held) this.write(chunk);
     if (this.#heldEnd) this.end();
     else if (this.#stall === undefined) this.#upstream?.resume();
   }
@@ -100,7 +100,7 @@ export class ResponseWriter {
     }
     // undici passes an empty piece on after each pause.
     if (chunk.length === 0) return;
-    this.#exchange.bytesOut += chunk.length;
+    this.exchange.bytesOut += chunk.length;
     if (chunk.length <= MAX_WHOLE_BYTES && this.#length === String(chunk.length)) {
       this.#whole = chunk;
       return;
@@ -110,7 +110,7 @@ export class ResponseWriter {
       this.#sendAtOnce(chunk);
       return;
     }
-    this.#exchange.context.onForwarded(chunk.length);
+    this.exchange.context.onForwarded(chunk.length);
     this.#pieces += 1;
     if (this.#pieces === 1) {
       process.nextTick(this.#endTurn);
@@ -142,11 +142,11 @@ export class ResponseWriter {
     const block = this.#block?.subarray(0, this.#filled);
     this.#block = undefined;
     this.#filled = 0;
-    if (block && !this.#exchange.res.destroyed) this.#send(block);
+    if (block && !this.exchange.res.destroyed) this.#send(block);
   }
 
   #send(chunk: Buffer): void {
-    const { res } = this.#exchange;
+    const { res } = this.exchange;
     this.#writes = res.writableLength > 0 ? this.#writes + 1 : 1;
     const areMany = this.#writes >= MAX_WAITING_WRITES;
     const isFull = !res.write(chunk, areMany ? this.#onDrain : undefined);
@@ -155,23 +155,23 @@ export class ResponseWriter {
 
   /** Without waiting for the end of the turn, as node:http does: then the system's buffers tell whether there is room. */
   #sendAtOnce(chunk: Buffer): void {
-    const { res } = this.#exchange;
+    const { res } = this.exchange;
     const { socket } = res;
     socket?.cork();
     res.write(chunk);
     socket?.uncork();
     if (res.writableLength === 0 && recycle(chunk)) return;
-    this.#exchange.context.onForwarded(chunk.length);
+    this.exchange.context.onForwarded(chunk.length);
     if (res.writableLength >= MAX_WAITING_BYTES) this.#wait(false);
   }
 
   /** Reads no more until the caller has read everything. */
   #wait(hasCallback: boolean): void {
     if (this.#stall !== undefined) return;
-    if (!hasCallback) this.#exchange.res.once('drain', this.#onDrain);
+    if (!hasCallback) this.exchange.res.once('drain', this.#onDrain);
     this.#upstream?.pause();
     const tooLate = () => this.#upstream?.abort(new SidecarError('CALLER_TIMEOUT'));
-    this.#stall = setTimeout(tooLate, this.#exchange.idleMs);
+    this.#stall = setTimeout(tooLate, this.exchange.idleMs);
   }
 
   readonly #onDrain = (): void => {
@@ -185,7 +185,7 @@ export class ResponseWriter {
     this.stopWaiting();
     this.#heldEnd = this.#held !== undefined;
     if (this.#heldEnd) return;
-    const { connections, writeBatch } = this.#exchange.context;
+    const { connections, writeBatch } = this.exchange.context;
     // With no other request there is nothing to wait for.
     if (connections.inFlight() === 1) this.writeEnd();
     else writeBatch(this);
@@ -195,14 +195,14 @@ export class ResponseWriter {
     try {
       this.#writeBlock();
       // node:http joins head and content only when both are text; latin1 keeps all bytes.
-      const { res, idleMs } = this.#exchange;
+      const { res, idleMs } = this.exchange;
       res.end(this.#whole?.toString('latin1'), 'latin1');
       // After the end there is no more `drain`; Node closes the connection when the caller reads nothing for this long.
       if (res.writableLength > 0) res.socket?.setTimeout(idleMs);
-      this.#settle.resolve();
+      this.settle.resolve();
     } catch (error) {
       // Only this response fails; others in the batch still have to be written.
-      this.#settle.reject(error);
+      this.settle.reject(error);
     }
   }
 
@@ -211,7 +211,7 @@ export class ResponseWriter {
     if (this.#stall === undefined) return;
     clearTimeout(this.#stall);
     this.#stall = undefined;
-    this.#exchange.res.off('drain', this.#onDrain);
+    this.exchange.res.off('drain', this.#onDrain);
   }
 }
 

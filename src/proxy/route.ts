@@ -12,6 +12,7 @@ import type { Token, TokenKey } from '../oauth/token.ts';
 import type { RoutePattern } from './admission.ts';
 import type { Queue } from './queue.ts';
 import type { QuotaLimits } from './rate-limits.ts';
+import type { RequestBody } from './request-body.ts';
 import type { Rewrite } from './rewrite.ts';
 
 /** The token source of a route; `TokenSource` has the contract of its methods. */
@@ -20,6 +21,7 @@ export interface RouteTokens {
   get(): Token | Promise<Token>;
   renew(stale: Token): Token | Promise<Token>;
   renewLater(stale: Token): void;
+  isOver(token: Token): boolean;
 }
 
 export interface Route extends RoutePattern {
@@ -54,4 +56,15 @@ export interface Route extends RoutePattern {
 export function outOfTime({ place }: Route, started: boolean, stage: ResponseStage = 'whole'): SidecarError {
   const failure = failureAt({ code: 'UND_ERR_HEADERS_TIMEOUT' }, { ...place, stage });
   return new SidecarError('UPSTREAM_TIMEOUT', { mayHaveExecuted: started, failure });
+}
+
+/**
+ * Returns the token for another try of a request of which nothing was sent, because it waited for longer than its token lasted.
+ * @throws SidecarError TOKEN_UNAVAILABLE, as a rejection, when its body went with the first try; or as `get` of the tokens
+ */
+export async function laterToken({ tokens }: Route, body: RequestBody['kind']): Promise<Token> {
+  const { credential } = tokens.key;
+  if (body === 'stream')
+    throw new SidecarError('TOKEN_UNAVAILABLE', { retryAfterS: 1, fields: { credential, result: 'expired' } });
+  return tokens.get();
 }
