@@ -1,0 +1,38 @@
+/**
+ * Puts our modules in the place of Node's for importers in `src/` and in undici: network, disk, timers, random numbers. The
+ * importers themselves are not changed.
+ */
+import { registerHooks } from 'node:module';
+import { replaceGlobals } from './globals.ts';
+
+const MODULES = new URL('modules/', import.meta.url).href;
+const SOURCE = new URL('../../../src/', import.meta.url).href;
+const UNDICI = new URL('../../../node_modules/undici/', import.meta.url).href;
+const FASTIFY = new URL('../../../node_modules/fastify/', import.meta.url).href;
+
+const FOR_SOURCE = ['crypto', 'fs', 'fs/promises', 'http', 'net', 'perf_hooks', 'timers/promises', 'tls', 'v8'];
+/** Whose imports are replaced, and which. */
+const IMPORTERS: readonly (readonly [folder: string, names: readonly string[]])[] = [
+  [SOURCE, FOR_SOURCE],
+  [UNDICI, ['net', 'tls']],
+  [FASTIFY, ['http']],
+];
+
+/** Call once, before any module of `src/` is loaded. */
+export function installPlatform(): void {
+  replaceGlobals();
+  registerHooks({
+    resolve(specifier, context, next) {
+      const substitute = substituteFor(specifier, context.parentURL ?? '');
+      return substitute ? { url: substitute, shortCircuit: true, format: 'module-typescript' } : next(specifier, context);
+    },
+  });
+}
+
+function substituteFor(specifier: string, importer: string): string | undefined {
+  // undici's own timers have one tick for the whole process: that of a killed one would stop those of all others.
+  if (importer.startsWith(UNDICI) && specifier.endsWith('/util/timers.js')) return `${MODULES}undici-timers.ts`;
+  const name = specifier.replace(/^node:/, '');
+  const isReplaced = IMPORTERS.some(([folder, names]) => importer.startsWith(folder) && names.includes(name));
+  return isReplaced ? `${MODULES}${name.replaceAll(/[/_]/g, '-')}.ts` : undefined;
+}
