@@ -8,15 +8,26 @@ import type { VirtualTime } from './virtual-time.ts';
 
 export type Segment = Buffer | 'end' | 'reset';
 
+/** When something was sent, also by the clocks of the machine that sent it. */
+export interface Stamp {
+  readonly trueMs: number;
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
 /** One end of a connection. `receive` is called in the process that owns it. */
 export interface End {
   readonly owner: SimulatedProcess;
-  receive(segment: Segment): void;
+  receive(segment: Segment, sent: Stamp): void;
 }
 
 export interface Connected {
-  /** Puts it on its way to the other end. */
-  send(segment: Segment): void;
+  /** The process at the other end, for observers: no process knows it. */
+  readonly peer: SimulatedProcess | undefined;
+  /** When the other end was closed, true ms; Infinity while it is open. */
+  readonly peerClosedAt: number;
+  /** Puts it on its way to the other end. @param onArrived for observers: it has reached an open end */
+  send(segment: Segment, onArrived?: () => void): void;
   /** Nobody is at this end any more: bytes that still come are responded to with a reset. */
   close(): void;
 }
@@ -91,7 +102,7 @@ export class Network {
       if (!listening?.owner.isAlive)
         return this.#arrive(address, owner, 0, () => done(failure('ECONNREFUSED', 'connect', address)));
       this.#whenAwake(listening.owner, () => {
-        const pair = new Pair(address, (...args) => this.#arrive(...args), end);
+        const pair = new Pair({ address, time: this.#time, end }, (...args) => this.#arrive(...args));
         const other = listening.accept(pair.far);
         pair.far.end = other;
         this.#arrive(address, owner, pair.near.arriveAt, () => done(pair.near));
@@ -144,9 +155,9 @@ class Pair {
   readonly near: Half;
   readonly far: Half;
 
-  constructor(address: string, arrive: Arrive, end: End) {
-    this.near = new Half(address, arrive);
-    this.far = new Half(address, arrive);
+  constructor({ address, time, end }: { address: string; time: VirtualTime; end: End }, arrive: Arrive) {
+    this.near = new Half(address, time, arrive);
+    this.far = new Half(address, time, arrive);
     this.near.end = end;
     this.near.other = this.far;
     this.far.other = this.near;
@@ -155,34 +166,53 @@ class Pair {
 
 class Half implements Connected {
   readonly #address: string;
+  readonly #time: VirtualTime;
   readonly #arrive: Arrive;
-  #isClosed = false;
+  closedAt = Number.POSITIVE_INFINITY;
   /** When the last thing sent to this end arrives: nothing overtakes it. */
   arriveAt = 0;
   end: End | undefined;
   other: Half | undefined;
 
-  constructor(address: string, arrive: Arrive) {
+  constructor(address: string, time: VirtualTime, arrive: Arrive) {
     this.#address = address;
+    this.#time = time;
     this.#arrive = arrive;
   }
 
-  send(segment: Segment): void {
-    const { other } = this;
+  get peer(): SimulatedProcess | undefined {
+    return this.other?.end?.owner;
+  }
+
+  get peerClosedAt(): number {
+    return this.other?.closedAt ?? Number.POSITIVE_INFINITY;
+  }
+
+  send(segment: Segment, onArrived?: () => void): void {
+    const { other, end } = this;
     const to = other?.end;
     if (!other || !to) return;
-    other.arriveAt = this.#arrive(this.#address, to.owner, other.arriveAt, () => other.#deliver(to, segment));
+    const sent = stampOf(this.#time, end?.owner ?? this.#time.kernel);
+    other.arriveAt = this.#arrive(this.#address, to.owner, other.arriveAt, () => {
+      if (other.closedAt === Number.POSITIVE_INFINITY) onArrived?.();
+      other.#deliver(to, segment, sent);
+    });
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.closedAt = Math.min(this.closedAt, this.#time.nowMs);
   }
 
-  #deliver(end: End, segment: Segment): void {
-    if (!this.#isClosed) end.receive(segment);
+  #deliver(end: End, segment: Segment, sent: Stamp): void {
+    if (this.closedAt === Number.POSITIVE_INFINITY) end.receive(segment, sent);
     else if (segment instanceof Buffer) this.send('reset');
-    if (segment === 'reset') this.#isClosed = true;
+    if (segment === 'reset') this.close();
   }
+}
+
+/** Now, by all clocks. */
+export function stampOf({ nowMs, startedAt }: VirtualTime, { machine }: SimulatedProcess): Stamp {
+  return { trueMs: nowMs, wallMs: machine.wallMs(nowMs), monotonicMs: machine.monotonicMs(nowMs, startedAt) };
 }
 
 export function failure(code: string, syscall: string, address: string): NodeJS.ErrnoException {

@@ -1,6 +1,6 @@
 /** A socket of Node on the simulated network: the public surface of `net.Socket` that servers and clients use. */
 import { Duplex } from 'node:stream';
-import { type Connected, type End, failure, type Segment } from './network.ts';
+import { type Connected, type End, failure, type Segment, type Stamp } from './network.ts';
 import { platform, self } from './platform.ts';
 import type { SimulatedProcess } from './process.ts';
 import { clearTimer, startTimer } from './timers.ts';
@@ -49,7 +49,10 @@ export class Socket extends Duplex implements End {
     this.#onread = onread;
     this.owner = self();
     // The system of a killed process closes its connections.
-    this.#disown = this.owner.onKill(() => this.#wire?.send('reset'));
+    this.#disown = this.owner.onKill(() => {
+      this.#wire?.send('reset');
+      this.#wire?.close();
+    });
   }
 
   connectTo(address: string, host: string, port: number): this {
@@ -65,13 +68,18 @@ export class Socket extends Duplex implements End {
     return this;
   }
 
+  /** For observers: its connection. */
+  get wire(): Connected | undefined {
+    return this.#wire;
+  }
+
   /** Gives it its connection. */
   attach(wire: Connected): void {
     this.connecting = false;
     this.#wire = wire;
   }
 
-  receive(segment: Segment): void {
+  receive(segment: Segment, _sent: Stamp): void {
     if (segment === 'reset') {
       this.#hasSentEnd = true;
       this.destroy(failure('ECONNRESET', 'read', `${this.remoteAddress}:${this.remotePort}`));

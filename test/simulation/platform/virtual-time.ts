@@ -32,6 +32,11 @@ export class VirtualTime {
     return this.#ran;
   }
 
+  /** Events that may still happen. */
+  get waiting(): number {
+    return this.#events.filter(({ run, owner }) => run && owner.isAlive).length;
+  }
+
   after(delayMs: number, owner: SimulatedProcess, run: () => void): Event {
     const event: Event = { at: this.nowMs + delayMs, order: this.#order++, owner, run };
     this.#push(event);

@@ -1,0 +1,61 @@
+/**
+ * A year as plain data, drawn from a seed: a few stretches of minutes in which things happen, and long quiet times between them, in
+ * which the machine sleeps or the sidecar is stopped. Time that nobody uses costs nothing: that is what makes a year affordable.
+ */
+import { type Chance, chance } from '../support/seeded.ts';
+import { KINDS, type Args } from './world/world.ts';
+
+export interface Happening {
+  /** True ms since the start of the history. */
+  readonly at: number;
+  readonly kind: string;
+  readonly args: Args;
+}
+
+/** A stretch in which the machine is awake. */
+export interface Stretch {
+  readonly from: number;
+  readonly to: number;
+  /** Before it. */
+  readonly quiet: 'asleep' | 'stopped';
+  readonly happenings: readonly Happening[];
+}
+
+export interface History {
+  readonly seed: number;
+  readonly stretches: readonly Stretch[];
+}
+
+const MINUTE = 60_000;
+const YEAR = 365 * 86_400_000;
+const LONGEST = 20 * MINUTE;
+
+/** The history of a seed. */
+export function drawHistory(seed: number): History {
+  const draw = chance(seed, 'history');
+  const starts = Array.from({ length: draw.between(4, 9) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
+  const apart = starts.filter((start, index) => start - (starts[index - 1] ?? -YEAR) > LONGEST);
+  return { seed, stretches: [0, ...apart.filter((start) => start > LONGEST)].map((from) => drawStretch(from, draw)) };
+}
+
+function drawStretch(from: number, draw: Chance): Stretch {
+  const to = from + draw.between(2 * MINUTE, LONGEST);
+  const count = draw.between(1, 6);
+  const happenings = Array.from({ length: count }, () => drawHappening(Math.floor(from + draw.next() * (to - from)), draw));
+  return { from, to, quiet: draw.pick(['asleep', 'stopped']), happenings: happenings.sort((a, b) => a.at - b.at) };
+}
+
+function drawHappening(at: number, draw: Chance): Happening {
+  const names = Object.keys(KINDS).flatMap((name) => Array<string>(KINDS[name]?.weight ?? 0).fill(name));
+  const kind = draw.pick(names as [string, ...string[]]);
+  return { at, kind, args: KINDS[kind]?.draw(draw) ?? {} };
+}
+
+/** The same history with only these happenings; stretches in which nothing is left are left out, but for the first. */
+export function keepOnly(history: History, kept: ReadonlySet<Happening>): History {
+  const stretches = history.stretches.map((stretch) => ({
+    ...stretch,
+    happenings: stretch.happenings.filter((happening) => kept.has(happening)),
+  }));
+  return { ...history, stretches: stretches.filter(({ happenings }, index) => index === 0 || happenings.length > 0) };
+}

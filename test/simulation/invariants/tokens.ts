@@ -1,0 +1,75 @@
+/** Which tokens the sidecar may send, and when it must have one. */
+import { type Stamp, stampOf } from '../platform/network.ts';
+import type { IssuedToken, UpstreamRequest } from '../world/observation.ts';
+import type { Invariant } from './invariants.ts';
+
+/** From the token to the wire a call may need time: docs/tokens.md has 30 s for it. */
+const MARGIN_MS = 30_000;
+
+/** The age that the sidecar can know: by the clock of its machine that advanced more. */
+export function knownAgeMs(asked: Stamp, now: Stamp): number {
+  return Math.max(now.wallMs - asked.wallMs, now.monotonicMs - asked.monotonicMs);
+}
+
+export const tokenIsValid: Invariant = {
+  sentence:
+    'No request reaches the API without a token that is valid when it is sent. Excused: one that was revoked, until a first 401 for it has arrived; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept.',
+  watch(world, violated) {
+    const refused = new Map<IssuedToken, number>();
+    // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
+    const firsts = new Map<string, UpstreamRequest>();
+    const firstOf = (request: UpstreamRequest) => {
+      const call = `${request.id} ${request.attempt}`;
+      const first = firsts.get(call) ?? request;
+      firsts.set(call, first);
+      return first;
+    };
+    return (observation) => {
+      if (observation.kind === 'tokenRefused') {
+        const { request } = observation;
+        const isNews = request.token && firstOf(request) === request && !refused.has(request.token);
+        if (isNews && request.token) refused.set(request.token, world.platform.time.nowMs);
+      } else if (observation.kind === 'upstreamRequest') {
+        const { request } = observation;
+        firstOf(request);
+        const problem = problemOf(request, refused);
+        if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
+      }
+    };
+  },
+};
+
+function problemOf({ token, sent }: UpstreamRequest, refused: ReadonlyMap<IssuedToken, number>): string | undefined {
+  if (!token) return 'not a token that was issued';
+  if ((refused.get(token) ?? Number.POSITIVE_INFINITY) < sent.trueMs) return 'was refused before, and is sent again';
+  if (sent.trueMs < token.issuedAt + token.lifetimeMs) return undefined;
+  const knownMs = knownAgeMs(token.asked, sent);
+  if (knownMs >= token.lifetimeMs) return `expired ${sent.trueMs - token.issuedAt - token.lifetimeMs} ms before it was sent`;
+  const hiddenMs = sent.trueMs - token.asked.trueMs - knownMs;
+  return hiddenMs > 0 ? undefined : 'expired, though no clock was wrong';
+}
+
+export const serves: Invariant = {
+  sentence: 'While the sidecar has a token that is valid by its clocks, no call fails for want of a token.',
+  watch(world, violated) {
+    const refused = new Set<string>();
+    return (observation) => {
+      if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
+      if (observation.kind !== 'told' || !/^(TOKEN_|CREDENTIALS_)/.test(observation.told.code ?? '')) return;
+      const { sidecar, id, code } = observation.told;
+      if (!sidecar) return;
+      const now = stampOf(world.platform.time, sidecar);
+      const usable = [...world.identity.tokens.values()].findLast(
+        (token) =>
+          token.to === sidecar &&
+          !refused.has(token.value) &&
+          token.obtainedAt < now.trueMs &&
+          knownAgeMs(token.asked, now) < token.lifetimeMs - MARGIN_MS - SLACK_MS,
+      );
+      if (usable) violated(`payment ${id} got ${code} while ${usable.value} was there`);
+    };
+  },
+};
+
+/** The caller learns of it a moment later, and a call waits for at most ten seconds. */
+const SLACK_MS = 1000;
