@@ -76,7 +76,7 @@ function configText(version: number): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     credentials: {
-      erp: {
+      default: {
         ...{ tokenEndpoint: 'https://id.sim/connect/token', clientId: 'erp', scope: 'payments' },
         secrets: [{ file: SECRET_FILE }],
       },

@@ -10,6 +10,8 @@ export const CONFIG_FILE = '/sim/etc/config.yaml';
 export const SECRET_FILE = '/sim/etc/secret';
 const FOLDER = '/sim/etc';
 const RESTART_MS = 5000;
+/** After a start that failed: systemd leaves it to the operator, who tries again. */
+const NEXT_TRY_MS = 60_000;
 
 export class SidecarHost {
   readonly machine = new Machine('erp host');
@@ -81,14 +83,14 @@ export class SidecarHost {
     sidecar.firstTokens().catch(() => undefined);
   }
 
-  /** It could not start; a supervisor tries again. */
+  /** It could not start. */
   #exited(process: SimulatedProcess, error: unknown): void {
-    const { code } = error as { code?: string };
-    this.#world.trace(process.name, `cannot start: ${code ?? String(error)}`);
+    const { code, extras } = error as { code?: string; extras?: { problems?: object[] } };
+    this.#world.trace(process.name, `cannot start: ${code ?? String(error)} ${JSON.stringify(extras?.problems ?? [])}`);
     if (!code?.startsWith('CONFIG_')) this.#world.observe({ kind: 'crash', error });
     if (this.process !== process) return;
     this.#end(process);
-    this.#startAfter(RESTART_MS);
+    this.#startAfter(NEXT_TRY_MS);
   }
 
   #end(process: SimulatedProcess | undefined): void {
