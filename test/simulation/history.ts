@@ -23,10 +23,13 @@ export interface Stretch {
 
 export interface History {
   readonly seed: number;
+  readonly tokenLifetimeS: number;
   readonly stretches: readonly Stretch[];
 }
 
 const MINUTE = 60_000;
+/** Short ones are renewed several times within a stretch. */
+const LIFETIMES_S: readonly [number, ...number[]] = [3600, 3600, 600, 120, 30];
 const YEAR = 365 * 86_400_000;
 const LONGEST = 20 * MINUTE;
 
@@ -35,14 +38,25 @@ export function drawHistory(seed: number): History {
   const draw = chance(seed, 'history');
   const starts = Array.from({ length: draw.between(4, 9) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
   const apart = starts.filter((start, index) => start - (starts[index - 1] ?? -YEAR) > LONGEST);
-  return { seed, stretches: [0, ...apart.filter((start) => start > LONGEST)].map((from) => drawStretch(from, draw)) };
+  const tokenLifetimeS = draw.pick(LIFETIMES_S);
+  const froms = [0, ...apart.filter((start) => start > LONGEST)];
+  return { seed, tokenLifetimeS, stretches: froms.map((from) => drawStretch(from, draw)) };
 }
 
 function drawStretch(from: number, draw: Chance): Stretch {
   const to = from + draw.between(2 * MINUTE, LONGEST);
   const count = draw.between(1, 6);
-  const happenings = Array.from({ length: count }, () => drawHappening(Math.floor(from + draw.next() * (to - from)), draw));
+  const happenings = Array.from({ length: count }, () => {
+    const at = Math.floor(from + draw.next() * (to - from));
+    return [drawHappening(at, draw), ...(draw.happens(0.6) ? [callsAround(at, draw)] : [])];
+  }).flat();
   return { from, to, quiet: draw.pick(['asleep', 'stopped']), happenings: happenings.sort((a, b) => a.at - b.at) };
+}
+
+/** What a fault does shows in the calls around it. */
+function callsAround(at: number, draw: Chance): Happening {
+  const args = { count: draw.between(1, 6), everyMs: draw.pick([2, 20, 700, 3000]) };
+  return { at: Math.max(0, at + draw.between(-3000, 5000)), kind: 'erp.burst', args };
 }
 
 function drawHappening(at: number, draw: Chance): Happening {

@@ -35,11 +35,11 @@ export async function play(history: History, { keepLines = false, until = Infini
   const trace = (who: string, what: string) => {
     const line = `${new Date(platform.time.nowMs).toISOString()} ${who}: ${what}`;
     hash.update(line);
-    if (keepLines) lines.push(line);
+    if (keepLines) lines.push(readable(line));
   };
   const platform = usePlatform(history.seed, START, trace);
   const invariants = watchInvariants();
-  const world = new World(platform, invariants.observe);
+  const world = new World(platform, history.tokenLifetimeS, invariants.observe);
   invariants.begin(world);
   const stop = onCrash((error) => invariants.observe({ kind: 'crash', error }));
   try {
@@ -118,4 +118,13 @@ function onCrash(report: (error: unknown) => void): () => void {
     process.off('unhandledRejection', report);
     process.off('uncaughtException', report);
   };
+}
+
+/** A log line of the sidecar as its message and its fields. */
+function readable(line: string): string {
+  const [head = '', json] = line.split(/(?=\{"level")/);
+  if (json === undefined) return line;
+  const { level, time, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const rest = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
+  return `${head}[${level}, ${String(time).slice(11)}] ${message} ${rest.join(' ')}`;
 }

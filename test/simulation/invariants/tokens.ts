@@ -64,7 +64,7 @@ export const serves: Invariant = {
           token.to === sidecar &&
           !refused.has(token.value) &&
           token.obtainedAt < now.trueMs &&
-          knownAgeMs(token.asked, now) < token.lifetimeMs - MARGIN_MS - SLACK_MS,
+          knownAgeMs(token.asked, now) < token.lifetimeMs - Math.min(MARGIN_MS, token.lifetimeMs / 20) - SLACK_MS,
       );
       if (usable) violated(`payment ${id} got ${code} while ${usable.value} was there`);
     };

@@ -3,6 +3,8 @@ import { constants } from 'node:fs';
 import { DISK_ROOT, diskError, type Inode } from './disk.ts';
 import { platform } from './platform.ts';
 
+const UID = process.getuid?.() ?? 0;
+
 /** True for what is on the simulated disk; everything else is the real one, as the program's own manifest. */
 export function isOnDisk(path: unknown): path is string {
   return typeof path === 'string' && (path === DISK_ROOT || path.startsWith(`${DISK_ROOT}/`));
@@ -12,7 +14,7 @@ export function statOf({ ino, kind, content, mode, modifiedMs, changedMs }: Inod
   const isFile = kind === 'file';
   const numbers = {
     ...{ dev: 1, ino, mode: mode | (isFile ? constants.S_IFREG : constants.S_IFDIR), nlink: 1 },
-    ...{ uid: process.getuid?.() ?? 0, gid: 0, size: content.length, mtimeMs: modifiedMs, ctimeMs: changedMs },
+    ...{ uid: UID, gid: 0, size: content.length, mtimeMs: modifiedMs, ctimeMs: changedMs },
   };
   const asked = bigint
     ? {

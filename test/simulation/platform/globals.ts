@@ -5,6 +5,11 @@ import { clearTimer, startTimer } from './timers.ts';
 
 const RealDate = globalThis.Date;
 
+/** The clock of the real machine, to measure the simulation itself. */
+export function realMs(): number {
+  return RealDate.now();
+}
+
 /** @returns epoch ms by the clock of the machine whose code runs */
 export function wallMs(): number {
   return isSimulated() ? self().machine.wallMs(platform().time.nowMs) : RealDate.now();

@@ -9,6 +9,7 @@ const MODULES = new URL('modules/', import.meta.url).href;
 const SOURCE = new URL('../../../src/', import.meta.url).href;
 const UNDICI = new URL('../../../node_modules/undici/', import.meta.url).href;
 const FASTIFY = new URL('../../../node_modules/fastify/', import.meta.url).href;
+const PROM_CLIENT = new URL('../../../node_modules/prom-client/', import.meta.url).href;
 
 const FOR_SOURCE = ['crypto', 'fs', 'fs/promises', 'http', 'net', 'perf_hooks', 'timers/promises', 'tls', 'v8'];
 /** Whose imports are replaced, and which. */
@@ -16,6 +17,7 @@ const IMPORTERS: readonly (readonly [folder: string, names: readonly string[]])[
   [SOURCE, FOR_SOURCE],
   [UNDICI, ['net', 'tls']],
   [FASTIFY, ['http']],
+  [PROM_CLIENT, ['perf_hooks']],
 ];
 
 /** Call once, before any module of `src/` is loaded. */

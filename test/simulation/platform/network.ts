@@ -99,8 +99,10 @@ export class Network {
     const { owner } = end;
     this.#travel(address, 0, () => {
       const listening = this.#listening.get(placeOf(address, owner));
-      if (!listening?.owner.isAlive)
-        return this.#arrive(address, owner, 0, () => done(failure('ECONNREFUSED', 'connect', address)));
+      if (!listening?.owner.isAlive) {
+        this.#arrive(address, owner, 0, () => done(failure('ECONNREFUSED', 'connect', address)));
+        return;
+      }
       this.#whenAwake(listening.owner, () => {
         const pair = new Pair({ address, time: this.#time, end }, (...args) => this.#arrive(...args));
         const other = listening.accept(pair.far);

@@ -6,7 +6,6 @@ import type { IssuedToken, TokenRequest } from './observation.ts';
 import type { Kind, World } from './world.ts';
 
 export const IDENTITY = 'id.sim:443';
-const TOKEN_LIFETIME_S = 3600;
 
 export class IdentityServer {
   readonly tokens = new Map<string, IssuedToken>();
@@ -15,9 +14,11 @@ export class IdentityServer {
   readonly fault: Fault;
   readonly #world: World;
   readonly #time: VirtualTime;
+  readonly #lifetimeS: number;
   #count = 0;
 
-  constructor(world: World) {
+  constructor(world: World, tokenLifetimeS: number) {
+    this.#lifetimeS = tokenLifetimeS;
     this.#world = world;
     this.#time = world.platform.time;
     const server = world.process('identity server');
@@ -62,7 +63,7 @@ export class IdentityServer {
     }
     const token = this.#issue(asked);
     this.#world.trace('identity server', `issues ${token.value}`);
-    const body = { access_token: token.value, token_type: 'Bearer', expires_in: TOKEN_LIFETIME_S };
+    const body = { access_token: token.value, token_type: 'Bearer', expires_in: this.#lifetimeS };
     request.respond({ status: 200, body }, () => {
       token.obtainedAt = this.#time.nowMs;
       asked.end(this.#time.nowMs, 'token');
@@ -73,7 +74,7 @@ export class IdentityServer {
     this.#count += 1;
     const token: IssuedToken = {
       ...{ value: `token-${this.#count}`, to: from, asked: sent, issuedAt: this.#time.nowMs },
-      ...{ lifetimeMs: TOKEN_LIFETIME_S * 1000, revokedAt: Number.POSITIVE_INFINITY, obtainedAt: Number.POSITIVE_INFINITY },
+      ...{ lifetimeMs: this.#lifetimeS * 1000, revokedAt: Number.POSITIVE_INFINITY, obtainedAt: Number.POSITIVE_INFINITY },
     };
     this.tokens.set(token.value, token);
     return token;

@@ -42,11 +42,11 @@ export class World {
   readonly erp: Erp;
   readonly #servers = new Machine('servers');
 
-  constructor(platform: Platform, observe: (observation: Observation) => void) {
+  constructor(platform: Platform, tokenLifetimeS: number, observe: (observation: Observation) => void) {
     this.platform = platform;
     this.observe = observe;
     this.sidecar = new SidecarHost(this);
-    this.identity = new IdentityServer(this);
+    this.identity = new IdentityServer(this, tokenLifetimeS);
     this.upstream = new Upstream(this);
     this.operator = new Operator(this);
     this.erp = new Erp(this);

@@ -101,7 +101,7 @@ export function unlink(path: string): Promise<void> {
 }
 
 export function readFile(path: string, encoding?: BufferEncoding): Promise<string | Buffer> {
-  if (!isOnDisk(path)) return real.readFile(path, encoding);
+  if (!isOnDisk(path)) return real.readFile(path, encoding ?? null);
   return later(() => textOrBytes(Buffer.from(platform().disk.find(path, 'open').content), encoding));
 }
 

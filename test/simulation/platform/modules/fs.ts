@@ -55,7 +55,7 @@ export function readSync(
 }
 
 export function readFileSync(path: string, encoding?: BufferEncoding): string | Buffer {
-  if (!isOnDisk(path)) return real.readFileSync(path, encoding);
+  if (!isOnDisk(path)) return real.readFileSync(path, encoding ?? null);
   const { content } = platform().disk.find(path, 'open');
   return encoding === undefined ? content : content.toString(encoding);
 }
