@@ -3,6 +3,8 @@ import type { Invariant } from './invariants.ts';
 
 /** With everything at rest: the sidecar's own timers and idle connections, and those of the world. */
 const MOST_EVENTS = 60;
+/** Of the sidecar: listeners, idle connections, and three watchers of files. */
+const MOST_HANDLES = 20;
 
 export const neverEnds: Invariant = {
   sentence: 'The process never ends by itself, no promise is rejected unhandled, and it drains when it is stopped.',
@@ -30,5 +32,7 @@ export const isBounded: Invariant = {
   watch: (world, violated) => (observation) => {
     const count = observation.kind === 'recovered' || observation.kind === 'end' ? world.platform.time.waiting : 0;
     if (count > MOST_EVENTS) violated(`${count} events wait`);
+    const handles = observation.kind === 'recovered' ? (world.sidecar.process?.handles ?? 0) : 0;
+    if (handles > MOST_HANDLES) violated(`${handles} handles are open`);
   },
 };

@@ -3,8 +3,11 @@ import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
+import { readsWholeFiles, reloadsUnseen } from './reloads.ts';
+import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
 import { serves, tokenIsValid } from './tokens.ts';
+import { arrivesBeforeExpiry, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
 
 export interface Invariant {
   readonly sentence: string;
@@ -22,6 +25,15 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   neverEnds,
   recovers,
   isBounded,
+  asksOnlyWhenDue,
+  backsOff,
+  restsRefusedSecret,
+  keepsWorkingSecret,
+  readsWholeFiles,
+  reloadsUnseen,
+  waitsForRetry,
+  arrivesBeforeExpiry,
+  sentTwiceAtMost,
 };
 
 export class Violation extends Error {

@@ -4,7 +4,7 @@ import type { IssuedToken, UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
 
 /** From the token to the wire a call may need time: docs/tokens.md has 30 s for it. */
-const MARGIN_MS = 30_000;
+export const MARGIN_MS = 30_000;
 
 /** The age that the sidecar can know: by the clock of its machine that advanced more. */
 export function knownAgeMs(asked: Stamp, now: Stamp): number {

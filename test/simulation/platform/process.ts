@@ -52,6 +52,11 @@ export class SimulatedProcess {
     return this.#isAlive;
   }
 
+  /** What its system would close if it was killed: connections, listeners, watchers of files. */
+  get handles(): number {
+    return this.#onKill.size;
+  }
+
   run<Result>(work: () => Result): Result {
     return CONTEXT.run(this, work);
   }

@@ -13,12 +13,15 @@ const MINUTE_MS = 60_000;
 const PATIENCE_MS = 120_000;
 const RETRY_MS = 5000;
 const MOST_ATTEMPTS = 4;
+const LARGE_BYTES = 70_000;
 const WEEKEND: readonly number[] = [0, 6];
 
 export class Erp {
   readonly #world: World;
   readonly #process: SimulatedProcess;
   readonly #calls = new Map<string, Stamp>();
+  /** Additional bytes of large payments. */
+  readonly #large = new Map<string, number>();
   #count = 0;
   #open = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -51,16 +54,19 @@ export class Erp {
     this.#timer = undefined;
   }
 
-  burst(count: number, everyMs: number): void {
+  burst(count: number, everyMs: number, bytes = 0): void {
     this.#process.run(() => {
-      for (let index = 0; index < count; index += 1) setTimeout(() => this.pay(), index * everyMs);
+      for (let index = 0; index < count; index += 1) setTimeout(() => this.pay(bytes), index * everyMs);
     });
   }
 
-  pay(): void {
+  /** @param bytes more in the body */
+  pay(bytes = 0): void {
     this.#count += 1;
     this.#open += 1;
-    this.#send(`p${this.#count}`, 1);
+    const id = `p${this.#count}`;
+    if (bytes > 0) this.#large.set(id, bytes);
+    this.#send(id, 1);
   }
 
   /** When an attempt was sent. */
@@ -71,7 +77,7 @@ export class Erp {
   #send(id: string, attempt: number): void {
     this.#calls.set(`${id} ${attempt}`, stampOf(this.#world.platform.time, this.#process));
     this.#process.run(() => {
-      const call = new Call(id, attempt, (message) => this.#learn({ id, attempt }, message));
+      const call = new Call({ id, attempt, bytes: this.#large.get(id) ?? 0 }, (message) => this.#learn({ id, attempt }, message));
       call.start();
     });
   }
@@ -87,26 +93,31 @@ export class Erp {
   }
 }
 
-function toldBy(message: Message | undefined): Pick<Told, 'status' | 'code' | 'mayHaveExecuted'> {
-  if (!message) return { status: undefined, code: undefined, mayHaveExecuted: undefined };
+function toldBy(message: Message | undefined): Pick<Told, 'status' | 'code' | 'mayHaveExecuted' | 'retryAfterS'> {
+  if (!message) return { status: undefined, code: undefined, mayHaveExecuted: undefined, retryAfterS: undefined };
   const status = Number(message.words[1]);
   const code = message.headers.get('x-sidecar-error');
-  if (code === undefined) return { status, code, mayHaveExecuted: undefined };
+  if (code === undefined) return { status, code, mayHaveExecuted: undefined, retryAfterS: undefined };
   const { mayHaveExecuted } = JSON.parse(message.body) as { mayHaveExecuted?: boolean };
-  return { status, code, mayHaveExecuted };
+  const wait = message.headers.get('retry-after');
+  return { status, code, mayHaveExecuted, retryAfterS: wait === undefined ? undefined : Number(wait) };
+}
+
+interface Payment {
+  readonly id: string;
+  readonly attempt: number;
+  readonly bytes: number;
 }
 
 /** One request on a connection of its own. */
 class Call {
-  readonly #id: string;
-  readonly #attempt: number;
+  readonly #payment: Payment;
   readonly #done: (message: Message | undefined) => void;
   readonly #reader = new Reader();
   #isOver = false;
 
-  constructor(id: string, attempt: number, done: (message: Message | undefined) => void) {
-    this.#id = id;
-    this.#attempt = attempt;
+  constructor(payment: Payment, done: (message: Message | undefined) => void) {
+    this.#payment = payment;
     this.#done = done;
   }
 
@@ -119,10 +130,11 @@ class Call {
       },
       () => this.#end(socket, undefined),
     );
-    const body = JSON.stringify({ id: this.#id });
+    const { id, attempt, bytes } = this.#payment;
+    const body = JSON.stringify(bytes > 0 ? { id, note: 'x'.repeat(bytes) } : { id });
     const lines = [
       ...['POST /api/payments HTTP/1.1', 'Host: 127.0.0.1:7080', 'Content-Type: application/json'],
-      ...[`X-Attempt: ${this.#attempt}`, `Content-Length: ${body.length}`],
+      ...[`X-Attempt: ${attempt}`, `Content-Length: ${body.length}`],
     ];
     socket.connectTo('127.0.0.1:7080', '127.0.0.1', 7080);
     socket.write(`${lines.join('\r\n')}\r\n\r\n${body}`);
@@ -157,5 +169,11 @@ export const ERP_KINDS: Readonly<Record<string, Kind>> = {
     weight: 6,
     draw: (chance) => ({ count: chance.between(2, 8), everyMs: chance.pick([1, 100, 1500, 9000]) }),
     apply: ({ erp }, { count, everyMs }) => erp.burst(Number(count), Number(everyMs)),
+  },
+  /** Larger than what the sidecar keeps to send it again. */
+  'erp.large': {
+    weight: 2,
+    draw: (chance) => ({ count: chance.between(1, 3), everyMs: chance.pick([1, 1500]) }),
+    apply: ({ erp }, { count, everyMs }) => erp.burst(Number(count), Number(everyMs), LARGE_BYTES),
   },
 };

@@ -54,7 +54,7 @@ export class IdentityServer {
   }
 
   #serve(request: Request, asked: Asked): void {
-    const secret = new URLSearchParams(request.body).get('client_secret') ?? '';
+    const { secret } = asked;
     if ((this.secrets.get(secret) ?? 0) <= this.#time.nowMs) {
       this.#world.trace('identity server', `refuses secret ${secret}`);
       const body = { error: 'invalid_client' };
@@ -85,10 +85,14 @@ interface Asked extends TokenRequest {
   end(at: number, outcome: TokenRequest['outcome'], retryAfterS?: number): void;
 }
 
+function secretOf({ body }: Request): string {
+  return new URLSearchParams(body).get('client_secret') ?? '';
+}
+
 function observed(request: Request, from: TokenRequest['from']): Asked {
   let endedAt = Number.POSITIVE_INFINITY;
   const asked: Asked = {
-    ...{ from, sent: request.sent, outcome: undefined, retryAfterS: 0 },
+    ...{ from, sent: request.sent, secret: secretOf(request), outcome: undefined, retryAfterS: 0 },
     endedAt: () => Math.min(endedAt, request.givenUpAt),
     end(at, outcome, retryAfterS = 0) {
       endedAt = at;

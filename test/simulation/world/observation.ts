@@ -18,6 +18,8 @@ export interface IssuedToken {
 export interface TokenRequest {
   readonly from: SimulatedProcess;
   readonly sent: Stamp;
+  /** The client secret in it. */
+  readonly secret: string;
   /** When it was over for its sender, true ms; Infinity while it is under way. */
   endedAt(): number;
   /** What the sender knows of it. */
@@ -48,6 +50,8 @@ export interface Told {
   /** Of the sidecar's own errors. */
   readonly code: string | undefined;
   readonly mayHaveExecuted: boolean | undefined;
+  /** Undefined without `Retry-After`. */
+  readonly retryAfterS: number | undefined;
   readonly sidecar: SimulatedProcess | undefined;
 }
 

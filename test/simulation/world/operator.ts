@@ -10,6 +10,8 @@ const WRONG_MS: readonly [number, ...number[]] = [2000, 30_000, 5 * 60_000];
 
 export class Operator {
   readonly #world: World;
+  /** What it wrote, and for how long it was not what it should be. */
+  readonly edits: { readonly at: number; readonly how: How; readonly ms: number }[] = [];
   #count = 0;
   /** What the files should say. */
   #secret = '';
@@ -39,6 +41,7 @@ export class Operator {
     const [path, text] = file === 'secret' ? [SECRET_FILE, this.#secret] : [CONFIG_FILE, this.#config];
     const { time } = this.#world.platform;
     this.#world.trace('operator', `writes ${path}, ${how}`);
+    this.edits.push({ at: time.nowMs, how, ms });
     if (how === 'renamed') return this.#replace(path, text);
     if (how === 'halves') this.#overwrite(path, text.slice(0, text.length / 2));
     else this.#replace(path, file === 'secret' ? 'a-secret-that-nobody-knows-0123456789' : text.replace('"routes"', '"roads"'));

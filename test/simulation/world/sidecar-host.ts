@@ -17,6 +17,8 @@ export class SidecarHost {
   readonly machine = new Machine('erp host');
   /** Undefined while none runs. */
   process: SimulatedProcess | undefined;
+  /** It was told to end, and has not yet. */
+  isStopping = false;
   readonly #world: World;
   #sidecar: Sidecar | undefined;
   /** Counts the decisions of whoever starts and stops it: an older one has no effect any more. */
@@ -33,6 +35,7 @@ export class SidecarHost {
     this.#starts += 1;
     const process = this.#world.process(`sidecar ${this.#starts}`, this.machine);
     this.process = process;
+    this.isStopping = false;
     this.#world.trace('supervisor', `starts ${process.name}`);
     process.run(() => void this.#serve(process).catch((error: unknown) => this.#exited(process, error)));
   }
@@ -48,6 +51,7 @@ export class SidecarHost {
     const { process } = this;
     const sidecar = this.#sidecar;
     this.#wish += 1;
+    this.isStopping = true;
     if (!process || !sidecar) {
       this.#end(process);
       return onStopped(true);

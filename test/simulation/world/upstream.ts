@@ -2,6 +2,7 @@
 import { Fault } from './fault.ts';
 import { httpServer, type Request } from './http.ts';
 import type { UpstreamRequest } from './observation.ts';
+import { Refusals } from './refusals.ts';
 import type { Kind, World } from './world.ts';
 
 export const UPSTREAM = 'api.sim:80';
@@ -12,6 +13,7 @@ export class Upstream {
   readonly fault: Fault;
   readonly #world: World;
   readonly #resets: { before: number; after: number } = { before: 0, after: 0 };
+  readonly refusals = new Refusals();
 
   constructor(world: World) {
     this.#world = world;
@@ -26,6 +28,7 @@ export class Upstream {
   repair(): void {
     this.fault.repair();
     Object.assign(this.#resets, { before: 0, after: 0 });
+    this.refusals.end();
   }
 
   #take(request: Request): void {
@@ -48,7 +51,11 @@ export class Upstream {
 
   #decide(request: Request, seen: UpstreamRequest): void {
     const { trace, platform } = this.#world;
-    if (!isValid(seen, platform.time.nowMs)) {
+    if (this.refusals.take('scope')) {
+      const headers = { 'WWW-Authenticate': 'Bearer error="insufficient_scope"' };
+      return request.respond({ status: 401, headers, body: { error: 'insufficient_scope' } });
+    }
+    if (!isValid(seen, platform.time.nowMs) || this.refusals.take('all')) {
       trace('upstream', `refuses ${seen.authorization} for payment ${seen.id}`);
       const headers = { 'WWW-Authenticate': 'Bearer error="invalid_token"' };
       const told = () => this.#world.observe({ kind: 'tokenRefused', request: seen });
@@ -59,6 +66,7 @@ export class Upstream {
     trace('upstream', `executes payment ${seen.id} with ${seen.authorization}`);
     this.#world.observe({ kind: 'executed', id: seen.id, times });
     if (this.#isDue('after')) request.reset();
+    else if (this.refusals.take('bare')) request.respond({ status: 401, body: { error: 'unauthorized' } });
     else request.respond({ status: 201, body: { id: seen.id } });
   }
 

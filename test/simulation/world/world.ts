@@ -9,6 +9,7 @@ import { ERP_KINDS, Erp } from './erp.ts';
 import { IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
+import { REFUSAL_KINDS } from './refusals.ts';
 import { Operator, OPERATOR_KINDS } from './operator.ts';
 import { SidecarHost } from './sidecar-host.ts';
 import { Upstream, UPSTREAM_KINDS } from './upstream.ts';
@@ -27,6 +28,7 @@ export interface Kind {
 export const KINDS: Readonly<Record<string, Kind>> = {
   ...IDENTITY_KINDS,
   ...UPSTREAM_KINDS,
+  ...REFUSAL_KINDS,
   ...MACHINE_KINDS,
   ...OPERATOR_KINDS,
   ...ERP_KINDS,
