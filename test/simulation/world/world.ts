@@ -20,6 +20,8 @@ export type Args = Readonly<Record<string, number | string>>;
 export interface Kind {
   /** How often it happens, compared with the others. */
   readonly weight: number;
+  /** It happens also while the machine of the sidecar sleeps. */
+  readonly isElsewhere?: true;
   draw(chance: Chance): Args;
   apply(world: World, args: Args): void;
 }
@@ -61,6 +63,19 @@ export class World {
   /** A new process; servers have a machine with a right clock. */
   process(name: string, machine = this.#servers): SimulatedProcess {
     return new SimulatedProcess(name, machine);
+  }
+
+  /** Lets an event happen: at once, or when the machine on which it happens is awake. */
+  apply(name: string, args: Args): void {
+    const kind = KINDS[name];
+    const { time } = this.platform;
+    const happen = () => {
+      this.trace('history', `${name} ${JSON.stringify(args)}`);
+      kind?.apply(this, args);
+    };
+    const isAsleep = this.sidecar.machine.asleepUntil > time.nowMs;
+    if (isAsleep && !kind?.isElsewhere) time.after(0, this.process('history', this.sidecar.machine), happen);
+    else happen();
   }
 
   /** The last fault is over: everything works, and the files are right. */
