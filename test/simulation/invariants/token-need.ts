@@ -99,20 +99,22 @@ export const backsOff: Invariant = {
 const REFUSED_MS = 60_000;
 
 export const restsRefusedSecret: Invariant = {
-  sentence: 'A secret that was refused is not sent again within a minute, unless another one worked meanwhile. Excused: after a reload.',
-  watch(_world, violated) {
+  sentence: 'A secret that was refused is not sent again within a minute, unless another one worked meanwhile. Excused: within fifteen seconds of a reload, when the old generation still has waiting callers.',
+  watch(world, violated) {
     const of = byProcess();
     return (observation) => {
       if (observation.kind === 'log') {
         const { message } = observation.line;
-        if (message === RELOADED || message === OBTAINED) of(observation.process).refusedSecrets.clear();
+        const knowledge = of(observation.process);
+        if (message === RELOADED) knowledge.reloadedAt = world.platform.time.nowMs;
+        if (message === RELOADED || message === OBTAINED) knowledge.refusedSecrets.clear();
       }
       if (observation.kind !== 'tokenRequest') return;
       const { request } = observation;
-      const { refusedSecrets } = of(request.from);
+      const { refusedSecrets, reloadedAt } = of(request.from);
       const before = refusedSecrets.get(request.secret);
       refusedSecrets.set(request.secret, request);
-      if (before?.outcome !== 'invalid_client') return;
+      if (before?.outcome !== 'invalid_client' || request.sent.trueMs < reloadedAt + OLD_GENERATION_MS) return;
       const apartMs = knownAgeMs(before.sent, request.sent);
       if (apartMs < REFUSED_MS - TOLERANCE_MS) violated(`${request.from.name} sent ${request.secret} again after ${Math.round(apartMs)} ms`);
     };
