@@ -61,12 +61,12 @@ export const asksOnlyWhenDue: Invariant = {
       const { reloadedAt, refused } = of(from);
       const token = of(from).token;
       if (!token || refused.has(token) || token.asked.trueMs < reloadedAt + OLD_GENERATION_MS) return;
-      // The sidecar counts its age from before the connection for its request was made.
+      // The sidecar counts its age from before the connection for its request was made; it may have slept meanwhile.
       if (token.asked.trueMs - from.machine.asleepUntil < TOLERANCE_MS) return;
       const ageMs = knownAgeMs(token.asked, sent);
       const { lifetimeMs } = token;
       const dueMs = Math.min(Math.max(lifetimeMs / 2, lifetimeMs - REFRESH_BEFORE_MS), lifetimeMs * 0.95);
-      if (ageMs < dueMs - 1) violated(`${from.name} asked while ${token.value} was ${Math.round(ageMs)} ms old`);
+      if (ageMs < dueMs - TOLERANCE_MS) violated(`${from.name} asked while ${token.value} was ${Math.round(ageMs)} ms old`);
     };
   },
 };
