@@ -20,7 +20,8 @@ export const readsWholeFiles: Invariant = {
 };
 
 export const reloadsUnseen: Invariant = {
-  sentence: 'A reload ends no call: SIDECAR_STOPPED is told only while the process is being stopped, SIDECAR_INTERNAL never.',
+  sentence:
+    'A reload ends no call: SIDECAR_STOPPED is told only while the process is being stopped, SIDECAR_INTERNAL never.',
   watch: (world, violated) => (observation) => {
     if (observation.kind !== 'told') return;
     const { id, code } = observation.told;

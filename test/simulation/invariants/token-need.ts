@@ -39,7 +39,9 @@ const RELOADED = 'configuration reloaded';
 const OBTAINED = 'token obtained';
 
 function lastTokenOf({ identity }: World, process: SimulatedProcess): IssuedToken | undefined {
-  return [...identity.tokens.values()].findLast(({ to, obtainedAt }) => to === process && obtainedAt < Number.POSITIVE_INFINITY);
+  return [...identity.tokens.values()].findLast(
+    ({ to, obtainedAt }) => to === process && obtainedAt < Number.POSITIVE_INFINITY,
+  );
 }
 
 export const asksOnlyWhenDue: Invariant = {
@@ -49,7 +51,8 @@ export const asksOnlyWhenDue: Invariant = {
     const of = byProcess();
     return (observation) => {
       const { nowMs } = world.platform.time;
-      if (observation.kind === 'log' && observation.line['message'] === RELOADED) of(observation.process).reloadedAt = nowMs;
+      if (observation.kind === 'log' && observation.line['message'] === RELOADED)
+        of(observation.process).reloadedAt = nowMs;
       if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
         of(observation.process).token = lastTokenOf(world, observation.process);
       if (observation.kind === 'tokenRefused') {
@@ -66,7 +69,8 @@ export const asksOnlyWhenDue: Invariant = {
       const ageMs = knownAgeMs(token.asked, sent);
       const { lifetimeMs } = token;
       const dueMs = Math.min(Math.max(lifetimeMs / 2, lifetimeMs - REFRESH_BEFORE_MS), lifetimeMs * 0.95);
-      if (ageMs < dueMs - TOLERANCE_MS) violated(`${from.name} asked while ${token.value} was ${Math.round(ageMs)} ms old`);
+      if (ageMs < dueMs - TOLERANCE_MS)
+        violated(`${from.name} asked while ${token.value} was ${Math.round(ageMs)} ms old`);
     };
   },
 };
@@ -99,7 +103,8 @@ export const backsOff: Invariant = {
 const REFUSED_MS = 60_000;
 
 export const restsRefusedSecret: Invariant = {
-  sentence: 'A secret that was refused is not sent again within a minute, unless another one worked meanwhile. Excused: within fifteen seconds of a reload, when the old generation still has waiting callers.',
+  sentence:
+    'A secret that was refused is not sent again within a minute, unless another one worked meanwhile. Excused: within fifteen seconds of a reload, when the old generation still has waiting callers.',
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
@@ -116,13 +121,15 @@ export const restsRefusedSecret: Invariant = {
       refusedSecrets.set(request.secret, request);
       if (before?.outcome !== 'invalid_client' || request.sent.trueMs < reloadedAt + OLD_GENERATION_MS) return;
       const apartMs = knownAgeMs(before.sent, request.sent);
-      if (apartMs < REFUSED_MS - TOLERANCE_MS) violated(`${request.from.name} sent ${request.secret} again after ${Math.round(apartMs)} ms`);
+      if (apartMs < REFUSED_MS - TOLERANCE_MS)
+        violated(`${request.from.name} sent ${request.secret} again after ${Math.round(apartMs)} ms`);
     };
   },
 };
 
 export const keepsWorkingSecret: Invariant = {
-  sentence: 'While the server accepts the secret that worked last, no call fails because of a wrong secret in the file.',
+  sentence:
+    'While the server accepts the secret that worked last, no call fails because of a wrong secret in the file.',
   watch(world, violated) {
     const of = byProcess();
     const last = new Map<SimulatedProcess, TokenRequest>();

@@ -39,7 +39,8 @@ export async function hunt(name: string, most: number): Promise<Hunt> {
 }
 
 async function isViolatedWithout(seed: number): Promise<boolean> {
-  for await (const { violated } of played([PLAIN, '--child', '--seeds', `${seed}-${seed}`])) return violated !== undefined;
+  for await (const { violated } of played([PLAIN, '--child', '--seeds', `${seed}-${seed}`]))
+    return violated !== undefined;
   throw new Error(`seed ${seed} cannot be played`);
 }
 
