@@ -23,13 +23,19 @@ interface Line {
   readonly detail?: string;
 }
 
-const HERE = fileURLToPath(new URL('main.ts', import.meta.url));
-const PLAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
+const SIMULATE = fileURLToPath(new URL('../main.ts', import.meta.url));
 
 /** Plays seeds from 1 until one finds the mistake and is fine without it. @throws Error when the program fails */
 export async function hunt(name: string, most: number): Promise<Hunt> {
   let seeds = 0;
-  for await (const { seed, violated, detail = '' } of played([HERE, name, '--child', '--seeds', `1-${most}`])) {
+  for await (const { seed, violated, detail = '' } of played([
+    SIMULATE,
+    '--child',
+    '--plant',
+    name,
+    '--seeds',
+    `1-${most}`,
+  ])) {
     seeds += 1;
     if (violated === undefined || (await isViolatedWithout(seed))) continue;
     return { name, seeds, found: { seed, invariant: violated, detail } };
@@ -39,7 +45,7 @@ export async function hunt(name: string, most: number): Promise<Hunt> {
 }
 
 async function isViolatedWithout(seed: number): Promise<boolean> {
-  for await (const { violated } of played([PLAIN, '--child', '--seeds', `${seed}-${seed}`]))
+  for await (const { violated } of played([SIMULATE, '--child', '--seeds', `${seed}-${seed}`]))
     return violated !== undefined;
   throw new Error(`seed ${seed} cannot be played`);
 }

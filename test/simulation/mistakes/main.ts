@@ -1,13 +1,11 @@
 /**
- * `node test/simulation/mistakes/main.ts [--most N] [NAME…]`: how many seeds it takes to find each mistake. With other options after
- * one name, those of `npm run simulate` for the sidecar with this mistake: `NAME --seed 12 --trace`.
+ * `node test/simulation/mistakes/main.ts [--most N] [NAME…]`: how many seeds it takes to find each mistake. To see one:
+ * `npm run simulate -- --plant NAME --seed N`.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { installPlatform } from '../platform/hooks.ts';
 import { hunt } from './hunt.ts';
 import { MISTAKES } from './mistakes.ts';
-import { plant } from './plant.ts';
 
 /** @returns the exit code: 1 when a mistake is not found */
 async function huntAll(args: readonly string[]): Promise<number> {
@@ -28,13 +26,4 @@ async function huntAll(args: readonly string[]): Promise<number> {
   return missed > 0 ? 1 : 0;
 }
 
-async function playWith(name: string, args: readonly string[]): Promise<number> {
-  installPlatform();
-  plant(name);
-  const { main } = await import('../cli.ts');
-  return main(args);
-}
-
-const [name = '', ...args] = process.argv.slice(2);
-const isReplay = args.some((arg) => /^--(?:seeds?|child)$/.test(arg));
-process.exitCode = await (isReplay ? playWith(name, args) : huntAll(process.argv.slice(2)));
+process.exitCode = await huntAll(process.argv.slice(2));

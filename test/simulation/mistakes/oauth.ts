@@ -80,4 +80,14 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: "      if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };\n      all = accepted && !sameIn(next, accepted) ? [...next, accepted] : next;",
     to: '      all = next;',
   },
+  'token-dropped-with-server': {
+    file: SOURCE,
+    from: '    this.#pace.fail(response);\n',
+    to: '    this.#pace.fail(response);\n    this.#token = undefined;\n',
+  },
+  'no-retry-while-nobody-calls': {
+    file: SOURCE,
+    from: "if (this.#phase() !== 'fresh' && this.#mayFetchNow()) void this.#fetchShared();",
+    to: "if (this.#phase() === 'early' && this.#mayFetchNow()) void this.#fetchShared();",
+  },
 };

@@ -89,12 +89,11 @@ export function watch(place: string, _options: object, onEvent: () => void): Eve
     const isNear = path === place || posix.dirname(path) === place;
     if (isNear) platform().time.after(EVENT_MS, owner, () => isOpen && onEvent());
   });
-  const forget = owner.onKill(stop);
   const close = () => {
-    // Then Node tells of none, also not of those that it has read already.
     isOpen = false;
-    forget();
+    disown();
     stop();
   };
+  const disown = owner.onKill(stop);
   return Object.assign(new EventEmitter(), { close });
 }
