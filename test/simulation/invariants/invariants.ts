@@ -7,7 +7,7 @@ import { readsWholeFiles, reloadsUnseen } from './reloads.ts';
 import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
 import { serves, tokenIsValid } from './tokens.ts';
-import { arrivesBeforeExpiry, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
+import { arrivesBeforeExpiry, bodyIsWhole, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
 
 export interface Invariant {
   readonly sentence: string;
@@ -34,6 +34,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   waitsForRetry,
   arrivesBeforeExpiry,
   sentTwiceAtMost,
+  bodyIsWhole,
 };
 
 export class Violation extends Error {

@@ -30,6 +30,8 @@ export interface TokenRequest {
 
 export interface UpstreamRequest {
   readonly id: string;
+  /** Its body is all that the caller sent. */
+  readonly isWhole: boolean;
   /** How often the caller has sent it, from 1. */
   readonly attempt: string;
   readonly from: SimulatedProcess | undefined;

@@ -13,6 +13,7 @@ export class Upstream {
   readonly fault: Fault;
   readonly #world: World;
   readonly #resets: { before: number; after: number } = { before: 0, after: 0 };
+  readonly #skip: { before: number; after: number } = { before: 0, after: 0 };
   readonly refusals = new Refusals();
 
   constructor(world: World) {
@@ -20,9 +21,10 @@ export class Upstream {
     this.fault = new Fault(world, UPSTREAM, httpServer(world.process('upstream'), (request) => this.#take(request)));
   }
 
-  /** The next requests end with a reset: before they are executed, or after. */
-  resetNext(when: 'before' | 'after', times: number): void {
+  /** Some requests end with a reset: before they are executed, or after. @param skip these are served before */
+  resetNext(when: 'before' | 'after', times: number, skip: number): void {
     this.#resets[when] = times;
+    this.#skip[when] = skip;
   }
 
   repair(): void {
@@ -35,18 +37,19 @@ export class Upstream {
     const seen = this.#see(request);
     this.#world.observe({ kind: 'upstreamRequest', request: seen });
     this.fault.meet(request, (error) => {
-      if (error) request.respond({ status: error.status, body: { error: 'out of order' } });
+      if (!seen.isWhole) request.respond({ status: 400, body: { error: 'not a payment' } });
+      else if (error) request.respond({ status: error.status, body: { error: 'out of order' } });
       else if (this.#isDue('before')) request.reset();
       else this.#decide(request, seen);
     });
   }
 
   #see({ headers, body, from, sent }: Request): UpstreamRequest {
-    const { id } = JSON.parse(body) as { id: string };
+    const { id, isWhole } = paymentOf(body);
     const authorization = /^Bearer (.+)$/.exec(headers.get('authorization') ?? '')?.[1];
     const token = this.#world.identity.tokens.get(authorization ?? '');
     const attempt = headers.get('x-attempt') ?? '';
-    return { id, attempt, from, sent, called: this.#world.erp.calledAt(id, attempt) ?? sent, authorization, token };
+    return { id, attempt, isWhole, from, sent, called: this.#world.erp.calledAt(id, attempt) ?? sent, authorization, token };
   }
 
   #decide(request: Request, seen: UpstreamRequest): void {
@@ -72,9 +75,21 @@ export class Upstream {
 
   #isDue(when: 'before' | 'after'): boolean {
     if (this.#resets[when] === 0) return false;
+    if (this.#skip[when] > 0) {
+      this.#skip[when] -= 1;
+      return false;
+    }
     this.#resets[when] -= 1;
     this.#world.trace('upstream', `resets the connection ${when} the request is executed`);
     return true;
+  }
+}
+
+function paymentOf(body: string): { id: string; isWhole: boolean } {
+  try {
+    return { id: (JSON.parse(body) as { id: string }).id, isWhole: true };
+  } catch {
+    return { id: 'unreadable', isWhole: false };
   }
 }
 
@@ -85,13 +100,13 @@ function isValid({ token }: UpstreamRequest, nowMs: number): boolean {
 export const UPSTREAM_KINDS: Readonly<Record<string, Kind>> = {
   'upstream.resetBefore': {
     ...{ weight: 2, isElsewhere: true },
-    draw: (chance) => ({ times: chance.between(1, 3) }),
-    apply: ({ upstream }, { times }) => upstream.resetNext('before', Number(times)),
+    draw: (chance) => ({ times: chance.between(1, 3), skip: chance.between(0, 2) }),
+    apply: ({ upstream }, { times, skip }) => upstream.resetNext('before', Number(times), Number(skip)),
   },
   'upstream.resetAfter': {
     ...{ weight: 2, isElsewhere: true },
-    draw: (chance) => ({ times: chance.between(1, 3) }),
-    apply: ({ upstream }, { times }) => upstream.resetNext('after', Number(times)),
+    draw: (chance) => ({ times: chance.between(1, 3), skip: chance.between(0, 2) }),
+    apply: ({ upstream }, { times, skip }) => upstream.resetNext('after', Number(times), Number(skip)),
   },
   ...Fault.kinds('upstream', ({ upstream }) => upstream.fault),
 };
