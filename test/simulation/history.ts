@@ -3,7 +3,7 @@
  * which the machine sleeps or the sidecar is stopped. Time that nobody uses costs nothing: that is what makes a year affordable.
  */
 import { type Chance, chance } from '../support/seeded.ts';
-import { KINDS, type Args } from './world/world.ts';
+import { type Args, KINDS } from './world/world.ts';
 
 export interface Happening {
   /** True ms since the start of the history. */
@@ -45,10 +45,12 @@ export function drawHistory(seed: number): History {
 
 function drawStretch(from: number, draw: Chance): Stretch {
   const to = from + draw.between(MINUTE, LONGEST);
-  const count = draw.between(1, 6);
+  const count = draw.between(1, 4);
   const happenings = Array.from({ length: count }, () => {
     const at = Math.floor(from + draw.next() * (to - from));
-    return [drawHappening(at, draw), ...(draw.happens(0.6) ? [callsAround(at, draw)] : [])];
+    // Faults that meet are the ones that nobody has thought of.
+    const second = draw.happens(0.4) ? [drawHappening(at + draw.between(1, 30_000), draw)] : [];
+    return [drawHappening(at, draw), ...second, ...(draw.happens(0.6) ? [callsAround(at, draw)] : [])];
   }).flat();
   return { from, to, quiet: draw.pick(['asleep', 'stopped']), happenings: happenings.sort((a, b) => a.at - b.at) };
 }

@@ -57,6 +57,7 @@ export const sentTwiceAtMost: Invariant = {
 export const bodyIsWhole: Invariant = {
   sentence: 'What arrives at the API has the whole body that the caller sent.',
   watch: (_world, violated) => (observation) => {
-    if (observation.kind === 'upstreamRequest' && !observation.request.isWhole) violated('a payment arrived without its body');
+    if (observation.kind === 'upstreamRequest' && !observation.request.isWhole)
+      violated('a payment arrived without its body');
   },
 };

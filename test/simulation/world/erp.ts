@@ -77,7 +77,9 @@ export class Erp {
   #send(id: string, attempt: number): void {
     this.#calls.set(`${id} ${attempt}`, stampOf(this.#world.platform.time, this.#process));
     this.#process.run(() => {
-      const call = new Call({ id, attempt, bytes: this.#large.get(id) ?? 0 }, (message) => this.#learn({ id, attempt }, message));
+      const call = new Call({ id, attempt, bytes: this.#large.get(id) ?? 0 }, (message) =>
+        this.#learn({ id, attempt }, message),
+      );
       call.start();
     });
   }

@@ -56,7 +56,8 @@ export class SidecarHost {
     this.isStopping = true;
     if (!process || !sidecar) {
       this.#end(process);
-      return onStopped(true);
+      onStopped(true);
+      return;
     }
     process.run(() => {
       void sidecar.stop().then((drained) => {

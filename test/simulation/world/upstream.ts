@@ -18,7 +18,11 @@ export class Upstream {
 
   constructor(world: World) {
     this.#world = world;
-    this.fault = new Fault(world, UPSTREAM, httpServer(world.process('upstream'), (request) => this.#take(request)));
+    this.fault = new Fault(
+      world,
+      UPSTREAM,
+      httpServer(world.process('upstream'), (request) => this.#take(request)),
+    );
   }
 
   /** Some requests end with a reset: before they are executed, or after. @param skip these are served before */
@@ -49,20 +53,31 @@ export class Upstream {
     const authorization = /^Bearer (.+)$/.exec(headers.get('authorization') ?? '')?.[1];
     const token = this.#world.identity.tokens.get(authorization ?? '');
     const attempt = headers.get('x-attempt') ?? '';
-    return { id, attempt, isWhole, from, sent, called: this.#world.erp.calledAt(id, attempt) ?? sent, authorization, token };
+    return {
+      id,
+      attempt,
+      isWhole,
+      from,
+      sent,
+      called: this.#world.erp.calledAt(id, attempt) ?? sent,
+      authorization,
+      token,
+    };
   }
 
   #decide(request: Request, seen: UpstreamRequest): void {
     const { trace, platform } = this.#world;
     if (this.refusals.take('scope')) {
       const headers = { 'WWW-Authenticate': 'Bearer error="insufficient_scope"' };
-      return request.respond({ status: 401, headers, body: { error: 'insufficient_scope' } });
+      request.respond({ status: 401, headers, body: { error: 'insufficient_scope' } });
+      return;
     }
     if (!isValid(seen, platform.time.nowMs) || this.refusals.take('all')) {
       trace('upstream', `refuses ${seen.authorization} for payment ${seen.id}`);
       const headers = { 'WWW-Authenticate': 'Bearer error="invalid_token"' };
       const told = () => this.#world.observe({ kind: 'tokenRefused', request: seen });
-      return request.respond({ status: 401, headers, body: { error: 'invalid_token' } }, told);
+      request.respond({ status: 401, headers, body: { error: 'invalid_token' } }, told);
+      return;
     }
     const times = (this.ledger.get(seen.id) ?? 0) + 1;
     this.ledger.set(seen.id, times);
