@@ -14,11 +14,6 @@ export const PROXY_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: '  return tokens.renew(stale);',
     to: '  tokens.renewLater(stale);\n  return stale;',
   },
-  'sent-but-cannot-have-executed': {
-    file: 'proxy/exchange.ts',
-    from: 'return this.sent > 0 || this.error?.extras.mayHaveExecuted === true;',
-    to: 'return this.error?.extras.mayHaveExecuted === true;',
-  },
   'reset-cannot-have-executed': {
     file: 'proxy/exchange.ts',
     from: 'return this.sent > 0 || this.error?.extras.mayHaveExecuted === true;',

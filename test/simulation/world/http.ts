@@ -52,6 +52,8 @@ export interface Response {
 /** A request at a server, and what the server can do about it. */
 export interface Request extends Message {
   readonly from: SimulatedProcess | undefined;
+  /** Its number on its connection, from 1. */
+  readonly nth: number;
   /** When its sender gave it up, true ms; Infinity while it waits. */
   readonly givenUpAt: number;
   /** @param onArrived for observers: the response has reached the sender */
@@ -69,6 +71,7 @@ class ServerEnd implements End {
   readonly #wire: Connected;
   readonly #onRequest: (request: Request) => void;
   readonly #reader = new Reader();
+  #requests = 0;
 
   constructor(owner: SimulatedProcess, wire: Connected, onRequest: (request: Request) => void) {
     this.owner = owner;
@@ -85,8 +88,10 @@ class ServerEnd implements End {
 
   #request(message: Message): Request {
     const wire = this.#wire;
+    this.#requests += 1;
     return {
       ...message,
+      nth: this.#requests,
       from: wire.peer,
       get givenUpAt() {
         return wire.peerClosedAt;

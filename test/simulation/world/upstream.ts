@@ -13,7 +13,7 @@ export class Upstream {
   readonly fault: Fault;
   readonly #world: World;
   readonly #resets: { before: number; after: number } = { before: 0, after: 0 };
-  readonly #skip: { before: number; after: number } = { before: 0, after: 0 };
+  readonly #nth: { before: number; after: number } = { before: 1, after: 1 };
   readonly refusals = new Refusals();
 
   constructor(world: World) {
@@ -25,10 +25,10 @@ export class Upstream {
     );
   }
 
-  /** Some requests end with a reset: before they are executed, or after. @param skip these are served before */
-  resetNext(when: 'before' | 'after', times: number, skip: number): void {
+  /** The next requests end with a reset: before they are executed, or after. @param nth on their connection, or later */
+  resetNext(when: 'before' | 'after', times: number, nth: number): void {
     this.#resets[when] = times;
-    this.#skip[when] = skip;
+    this.#nth[when] = nth;
   }
 
   repair(): void {
@@ -43,7 +43,7 @@ export class Upstream {
     this.fault.meet(request, (error) => {
       if (!seen.isWhole) request.respond({ status: 400, body: { error: 'not a payment' } });
       else if (error) request.respond({ status: error.status, body: { error: 'out of order' } });
-      else if (this.#isDue('before')) request.reset();
+      else if (this.#isDue('before', request)) request.reset();
       else this.#decide(request, seen);
     });
   }
@@ -83,17 +83,13 @@ export class Upstream {
     this.ledger.set(seen.id, times);
     trace('upstream', `executes payment ${seen.id} with ${seen.authorization}`);
     this.#world.observe({ kind: 'executed', id: seen.id, times });
-    if (this.#isDue('after')) request.reset();
+    if (this.#isDue('after', request)) request.reset();
     else if (this.refusals.take('bare')) request.respond({ status: 401, body: { error: 'unauthorized' } });
     else request.respond({ status: 201, body: { id: seen.id } });
   }
 
-  #isDue(when: 'before' | 'after'): boolean {
-    if (this.#resets[when] === 0) return false;
-    if (this.#skip[when] > 0) {
-      this.#skip[when] -= 1;
-      return false;
-    }
+  #isDue(when: 'before' | 'after', { nth }: Request): boolean {
+    if (this.#resets[when] === 0 || nth < this.#nth[when]) return false;
     this.#resets[when] -= 1;
     this.#world.trace('upstream', `resets the connection ${when} the request is executed`);
     return true;
@@ -115,13 +111,13 @@ function isValid({ token }: UpstreamRequest, nowMs: number): boolean {
 export const UPSTREAM_KINDS: Readonly<Record<string, Kind>> = {
   'upstream.resetBefore': {
     ...{ weight: 2, isElsewhere: true },
-    draw: (chance) => ({ times: chance.between(1, 3), skip: chance.between(0, 2) }),
-    apply: ({ upstream }, { times, skip }) => upstream.resetNext('before', Number(times), Number(skip)),
+    draw: (chance) => ({ times: chance.between(1, 3), nth: chance.between(1, 2) }),
+    apply: ({ upstream }, { times, nth }) => upstream.resetNext('before', Number(times), Number(nth)),
   },
   'upstream.resetAfter': {
     ...{ weight: 2, isElsewhere: true },
-    draw: (chance) => ({ times: chance.between(1, 3), skip: chance.between(0, 2) }),
-    apply: ({ upstream }, { times, skip }) => upstream.resetNext('after', Number(times), Number(skip)),
+    draw: (chance) => ({ times: chance.between(1, 3), nth: chance.between(1, 2) }),
+    apply: ({ upstream }, { times, nth }) => upstream.resetNext('after', Number(times), Number(nth)),
   },
   ...Fault.kinds('upstream', ({ upstream }) => upstream.fault),
 };
