@@ -15,16 +15,6 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'return Math.max(now.wallMs - since.wallMs, now.monotonicMs - since.monotonicMs);',
     to: 'return now.monotonicMs - since.monotonicMs;',
   },
-  'age-from-response': {
-    file: SOURCE,
-    from: 'return this.#keep(response, since) ??',
-    to: 'return this.#keep(response, clock.now()) ??',
-  },
-  'no-margin-before-expiry': {
-    file: 'oauth/refresh-policy.ts',
-    from: 'const usableForMs = lifetimeMs - Math.min(MAX_MARGIN_MS, lifetimeMs * MARGIN_SHARE);',
-    to: 'const usableForMs = lifetimeMs;',
-  },
   'callers-wait-for-early-refresh': {
     file: SOURCE,
     from: "if (this.#token === undefined || phase === 'expired') return this.#wait(false);",
@@ -69,11 +59,6 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     file: SOURCE,
     from: 'else this.#waiters.fail(outcome.error, this.#pace.retryInMs(true));',
     to: 'else this.#waiters.fail(outcome.error, Number.POSITIVE_INFINITY);',
-  },
-  'waiter-stays-after-time-out': {
-    file: 'oauth/waiters.ts',
-    from: '      this.#waiting.delete(waiter);\n      reject(',
-    to: '      reject(',
   },
   'working-secret-forgotten': {
     file: 'oauth/secret-failover.ts',
