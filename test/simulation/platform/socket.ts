@@ -45,7 +45,8 @@ export class Socket extends Duplex implements End {
   #timer: ReturnType<typeof startTimer> | undefined;
 
   constructor({ allowHalfOpen = false, highWaterMark, onread }: SocketOptions = {}) {
-    super({ allowHalfOpen, ...(highWaterMark && { highWaterMark }) });
+    // Strings stay strings, as in Node: by them, what filters the bytes of a client knows the head of a request.
+    super({ allowHalfOpen, decodeStrings: false, ...(highWaterMark && { highWaterMark }) });
     this.#onread = onread;
     this.owner = self();
     // The system of a killed process closes its connections.
