@@ -48,7 +48,7 @@ describe('a simulated year', () => {
     const times = lines.slice(0, -1).map((line) => line.split(' ', 1)[0] ?? '');
     expect(times.length).toBeGreaterThan(10);
     expect(times).toEqual([...times].sort());
-    expect(times.at(-1)?.slice(0, 16)).toMatch(/^2026-01-01T00:0\d$/);
+    expect(times.at(-1)).toMatch(/^2026-01-01T00:(?:0\d|10:00\.000)/);
   });
 });
 
