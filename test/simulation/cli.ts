@@ -1,0 +1,135 @@
+/** What `npm run simulate` does: many seeds on all cores, or one seed as a timeline. */
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { drawHistory, type History } from './history.ts';
+import { realMs } from './platform/globals.ts';
+import { type Played, play } from './play.ts';
+import { shrink } from './shrink.ts';
+
+const DAY_MS = 86_400_000;
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS };
+
+/** What a child process tells of one seed. */
+interface Line extends Pick<Played, 'hash' | 'simulatedMs' | 'calls' | 'events'> {
+  readonly seed: number;
+  readonly violated: string | undefined;
+  readonly detail: string | undefined;
+  readonly excuses: readonly (readonly [why: string, times: number])[];
+}
+
+/** @returns the exit code: 1 after a violation */
+export async function main(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      ...{ seed: { type: 'string' }, seeds: { type: 'string' }, until: { type: 'string' }, plant: { type: 'string' } },
+      ...{ trace: { type: 'boolean', default: false }, child: { type: 'boolean', default: false } },
+    },
+  });
+  const [first, last] = rangeOf(values.seeds ?? '100');
+  // Loads everything that is loaded on first use: a history must not depend on what was played before it.
+  if (values.child || values.seed) await warmUp();
+  if (values.child) return playSeeds(first, last);
+  if (values.seed) return playOne(Number(values.seed), { trace: values.trace, until: untilMs(values.until) });
+  return playOnAllCores([first, last], values.plant);
+}
+
+function rangeOf(text: string): [first: number, last: number] {
+  const [first = 1, last] = text.split('-').map(Number);
+  return last === undefined ? [1, first] : [first, last];
+}
+
+function untilMs(text = `${DAY_MS}d`): number {
+  const [, count, unit = 'd'] = /^(\d+)([smhd])?$/.exec(text) ?? [];
+  return Number(count) * (UNITS_MS[unit] ?? DAY_MS);
+}
+
+async function warmUp(): Promise<void> {
+  await play(drawHistory(0));
+}
+
+async function playSeeds(first: number, last: number): Promise<number> {
+  for (let seed = first; seed <= last; seed += 1) {
+    const { hash, simulatedMs, calls, events, violation, excuses } = await play(drawHistory(seed));
+    const line: Line = {
+      seed,
+      hash,
+      simulatedMs,
+      calls,
+      events,
+      violated: violation?.name,
+      detail: violation?.detail,
+      excuses: [...excuses],
+    };
+    print(JSON.stringify(line));
+  }
+  return 0;
+}
+
+async function playOne(seed: number, { trace, until }: { trace: boolean; until: number }): Promise<number> {
+  const history = drawHistory(seed);
+  const played = await play(history, { keepLines: trace, until });
+  for (const line of played.lines) print(line);
+  if (!trace && played.violation) await explain(history, played.violation.name);
+  const days = Math.round(played.simulatedMs / DAY_MS);
+  print(
+    `seed ${seed}: ${days} days, ${played.calls} payments, ${played.events} events, trace ${played.hash.slice(0, 16)}`,
+  );
+  return played.violation ? 1 : 0;
+}
+
+async function playOnAllCores([first, last]: readonly [number, number], plant: string | undefined): Promise<number> {
+  const share = Math.ceil((last - first + 1) / availableParallelism());
+  const began = realMs();
+  const lines: Line[] = [];
+  const children: Promise<number>[] = [];
+  for (let from = first; from <= last; from += share)
+    children.push(playInChild(`${from}-${Math.min(last, from + share - 1)}`, plant, (line) => lines.push(line)));
+  const codes = await Promise.all(children);
+  report(lines, (realMs() - began) / 1000);
+  const failed = lines.filter(({ violated }) => violated).sort((one, other) => one.seed - other.seed);
+  for (const { seed, violated, detail } of failed) print(`seed ${seed} violates ${violated}: ${detail}`);
+  if (failed[0]) {
+    await warmUp();
+    await explain(drawHistory(failed[0].seed), failed[0].violated ?? '');
+  }
+  return failed.length > 0 || codes.some((code) => code !== 0) ? 1 : 0;
+}
+
+/** @param seeds `A-B` @returns its exit code */
+function playInChild(seeds: string, plant: string | undefined, onLine: (line: Line) => void): Promise<number> {
+  const main = fileURLToPath(new URL('main.ts', import.meta.url));
+  const options = [main, '--child', '--seeds', seeds, ...(plant ? ['--plant', plant] : [])];
+  const child = spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'inherit'] });
+  createInterface({ input: child.stdout }).on('line', (line) => onLine(JSON.parse(line) as Line));
+  return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
+}
+
+function report(lines: readonly Line[], seconds: number): void {
+  const sum = (value: (line: Line) => number) => lines.reduce((total, line) => total + value(line), 0);
+  const days = sum(({ simulatedMs }) => simulatedMs) / DAY_MS;
+  const rates = `${(lines.length / seconds).toFixed(1)} seeds and ${Math.round(days / seconds)} simulated days per second`;
+  const counts = `${sum(({ calls }) => calls)} payments, ${sum(({ events }) => events)} events`;
+  for (const [why, all] of Map.groupBy(
+    lines.flatMap(({ excuses }) => excuses),
+    ([name]) => name,
+  ))
+    print(`excused ${all.reduce((times, [, more]) => times + more, 0)} times in ${all.length} seeds: ${why}`);
+  print(`${lines.length} seeds, ${Math.round(days)} days, ${counts} in ${seconds.toFixed(1)} s: ${rates}`);
+}
+
+/** Prints the smallest history that fails in the same way. */
+async function explain(history: History, name: string): Promise<void> {
+  const smallest = await shrink(history, name);
+  const { lines, violation } = await play(smallest, { keepLines: true });
+  print(`\nThe smallest history of seed ${history.seed} that fails, with tokens of ${history.tokenLifetimeS} s:`);
+  for (const line of lines) print(line);
+  print(`\n${violation?.message}\n`);
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,81 @@
+/** What must hold in every history. A new one is an object in a file here, and its name in the table. */
+import type { Observation } from '../world/observation.ts';
+import type { World } from '../world/world.ts';
+import { isBounded, neverEnds, recovers } from './health.ts';
+import { isExecutedOnce, isToldTheTruth } from './payments.ts';
+import { readsWholeFiles, reloadsUnseen } from './reloads.ts';
+import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
+import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
+import { serves, tokenIsValid } from './tokens.ts';
+import { arrivesBeforeExpiry, bodyIsWhole, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
+
+export interface Invariant {
+  readonly sentence: string;
+  /** Returns what sees everything that happens in one history. */
+  watch(world: World, violated: (detail: string) => void): (observation: Observation) => void;
+}
+
+export const INVARIANTS: Readonly<Record<string, Invariant>> = {
+  tokenIsValid,
+  oneTokenRequest,
+  isAskedSeldom,
+  serves,
+  isExecutedOnce,
+  isToldTheTruth,
+  neverEnds,
+  recovers,
+  isBounded,
+  asksOnlyWhenDue,
+  backsOff,
+  restsRefusedSecret,
+  keepsWorkingSecret,
+  readsWholeFiles,
+  reloadsUnseen,
+  waitsForRetry,
+  arrivesBeforeExpiry,
+  sentTwiceAtMost,
+  bodyIsWhole,
+};
+
+export class Violation extends Error {
+  readonly detail: string;
+
+  constructor(name: string, detail: string) {
+    super(`${INVARIANTS[name]?.sentence} ${detail}`);
+    this.name = name;
+    this.detail = detail;
+  }
+}
+
+export interface Watch {
+  readonly violation: Violation | undefined;
+  readonly observe: (observation: Observation) => void;
+  /** Before the first observation. */
+  begin(world: World): void;
+  /** @throws Violation */
+  readonly stopIfViolated: () => void;
+}
+
+/** Watches all of them in one history; the first violation counts. */
+export function watchInvariants(): Watch {
+  let first: Violation | undefined;
+  let watching: ((observation: Observation) => void)[] = [];
+  return {
+    get violation() {
+      return first;
+    },
+    observe(observation) {
+      for (const watch of watching) watch(observation);
+    },
+    begin(world) {
+      watching = Object.entries(INVARIANTS).map(([name, invariant]) =>
+        invariant.watch(world, (detail) => {
+          first ??= new Violation(name, detail);
+        }),
+      );
+    },
+    stopIfViolated() {
+      if (first) throw first;
+    },
+  };
+}

@@ -1,0 +1,31 @@
+/** That files are read when they are whole, and that callers do not notice it. */
+import type { Invariant } from './invariants.ts';
+
+/** A file has to stay as it is for half a second. */
+const REST_MS = 500;
+/** After another edit, a look that is due reads whatever is there. */
+const OTHER_EDIT_MS = 12_000;
+
+export const readsWholeFiles: Invariant = {
+  sentence:
+    'A file is read only when it has stayed the same for half a second. Excused: when another edit of the last 12 s is still to be read.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind !== 'log' || observation.line['reason'] !== 'file change') return;
+    const [last, before] = world.operator.edits.slice(-2).reverse();
+    const { nowMs } = world.platform.time;
+    if (last?.how !== 'halves' || last.ms >= REST_MS || nowMs >= last.at + last.ms) return;
+    if (before && before.at + before.ms > last.at - OTHER_EDIT_MS) return;
+    violated(`half a file was read ${Math.round(nowMs - last.at)} ms after it was written`);
+  },
+};
+
+export const reloadsUnseen: Invariant = {
+  sentence:
+    'A reload ends no call: SIDECAR_STOPPED is told only while the process is being stopped, SIDECAR_INTERNAL never.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind !== 'told') return;
+    const { id, code } = observation.told;
+    if (code === 'SIDECAR_INTERNAL') violated(`payment ${id} got ${code}`);
+    if (code === 'SIDECAR_STOPPED' && !world.sidecar.isStopping) violated(`payment ${id} got ${code}`);
+  },
+};

@@ -1,0 +1,147 @@
+/** Whether a token request was needed, and how fast it comes after those that failed. */
+import type { SimulatedProcess } from '../platform/process.ts';
+import type { IssuedToken, TokenRequest } from '../world/observation.ts';
+import type { World } from '../world/world.ts';
+import type { Invariant } from './invariants.ts';
+import { knownAgeMs } from './tokens.ts';
+
+/** Default of `token.refreshBefore`. */
+const REFRESH_BEFORE_MS = 300_000;
+/** Callers of a generation that was replaced wait this long, and then for one request. */
+const OLD_GENERATION_MS = 15_000;
+/** A request may have had to wait for its connection, and another one not. */
+const TOLERANCE_MS = 5100;
+
+/** What a process knows that bears on its token requests. */
+class Knowledge {
+  reloadedAt = Number.NEGATIVE_INFINITY;
+  /** The one in use. */
+  token: IssuedToken | undefined;
+  readonly refused = new Set<IssuedToken>();
+  /** Since the last reload, and since the last token: when each secret was refused. */
+  refusedSecrets = new Map<string, TokenRequest>();
+  /** When tries failed, by the clocks of true time, since the last one that worked. */
+  failures: number[] = [];
+  /** The one that worked last. */
+  secret: string | undefined;
+}
+
+function byProcess(): (process: SimulatedProcess) => Knowledge {
+  const all = new WeakMap<SimulatedProcess, Knowledge>();
+  return (process) => {
+    const known = all.get(process) ?? new Knowledge();
+    all.set(process, known);
+    return known;
+  };
+}
+
+const RELOADED = 'configuration reloaded';
+const OBTAINED = 'token obtained';
+
+function lastTokenOf({ identity }: World, process: SimulatedProcess): IssuedToken | undefined {
+  return [...identity.tokens.values()].findLast(
+    ({ to, obtainedAt }) => to === process && obtainedAt < Number.POSITIVE_INFINITY,
+  );
+}
+
+export const asksOnlyWhenDue: Invariant = {
+  sentence:
+    'A token is renewed at half of its lifetime or five minutes before it expires, whichever is later, and not before. Excused: one that an API has refused, and one from before a reload.',
+  watch(world, violated) {
+    const of = byProcess();
+    return (observation) => {
+      const { nowMs } = world.platform.time;
+      if (observation.kind === 'log' && observation.line['message'] === RELOADED)
+        of(observation.process).reloadedAt = nowMs;
+      if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
+        of(observation.process).token = lastTokenOf(world, observation.process);
+      if (observation.kind === 'tokenRefused') {
+        const { token } = observation.request;
+        if (token) of(token.to).refused.add(token);
+      }
+      if (observation.kind !== 'tokenRequest') return;
+      const { from, sent } = observation.request;
+      const { reloadedAt, refused } = of(from);
+      const token = of(from).token;
+      if (!token || refused.has(token) || token.asked.trueMs < reloadedAt + OLD_GENERATION_MS) return;
+      // The sidecar counts its age from before the connection for its request was made; it may have slept meanwhile.
+      if (token.asked.trueMs - from.machine.asleepUntil < TOLERANCE_MS) return;
+      const ageMs = knownAgeMs(token.asked, sent);
+      const { lifetimeMs } = token;
+      const dueMs = Math.min(Math.max(lifetimeMs / 2, lifetimeMs - REFRESH_BEFORE_MS), lifetimeMs * 0.95);
+      if (ageMs < dueMs - TOLERANCE_MS)
+        violated(`${from.name} asked while ${token.value} was ${Math.round(ageMs)} ms old`);
+    };
+  },
+};
+
+/** So many failures in a row take at least this long: one second each would be a third of it. */
+const MANY = 12;
+const MANY_MS = 36_000;
+/** The bound of the back-off is then half a minute and more. */
+const WARM_UP = 5;
+
+export const backsOff: Invariant = {
+  sentence: 'The time between tries that fail grows: after five in a row, twelve more take at least 36 s.',
+  watch(world, violated) {
+    const of = byProcess();
+    return (observation) => {
+      if (observation.kind !== 'log') return;
+      const { message, code } = observation.line;
+      const knowledge = of(observation.process);
+      if (message === RELOADED || message === OBTAINED) knowledge.failures = [];
+      if (code !== 'TOKEN_UNAVAILABLE' || observation.line['retryInS'] === undefined) return;
+      knowledge.failures.push(world.platform.time.nowMs);
+      const first = knowledge.failures.at(-1 - MANY);
+      if (knowledge.failures.length < WARM_UP + MANY || first === undefined) return;
+      const tookMs = world.platform.time.nowMs - first;
+      if (tookMs < MANY_MS) violated(`${observation.process.name} failed ${MANY} times in ${Math.round(tookMs)} ms`);
+    };
+  },
+};
+
+const REFUSED_MS = 60_000;
+
+export const restsRefusedSecret: Invariant = {
+  sentence:
+    'A secret that was refused is not sent again within a minute, unless another one worked meanwhile. Excused: within fifteen seconds of a reload, when the old generation still has waiting callers.',
+  watch(world, violated) {
+    const of = byProcess();
+    return (observation) => {
+      if (observation.kind === 'log') {
+        const { message } = observation.line;
+        const knowledge = of(observation.process);
+        if (message === RELOADED) knowledge.reloadedAt = world.platform.time.nowMs;
+        if (message === RELOADED || message === OBTAINED) knowledge.refusedSecrets.clear();
+      }
+      if (observation.kind !== 'tokenRequest') return;
+      const { request } = observation;
+      const { refusedSecrets, reloadedAt } = of(request.from);
+      const before = refusedSecrets.get(request.secret);
+      refusedSecrets.set(request.secret, request);
+      if (before?.outcome !== 'invalid_client' || request.sent.trueMs < reloadedAt + OLD_GENERATION_MS) return;
+      const apartMs = knownAgeMs(before.sent, request.sent);
+      if (apartMs < REFUSED_MS - TOLERANCE_MS)
+        violated(`${request.from.name} sent ${request.secret} again after ${Math.round(apartMs)} ms`);
+    };
+  },
+};
+
+export const keepsWorkingSecret: Invariant = {
+  sentence:
+    'While the server accepts the secret that worked last, no call fails because of a wrong secret in the file.',
+  watch(world, violated) {
+    const of = byProcess();
+    const last = new Map<SimulatedProcess, TokenRequest>();
+    return (observation) => {
+      if (observation.kind === 'tokenRequest') last.set(observation.request.from, observation.request);
+      if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
+        of(observation.process).secret = last.get(observation.process)?.secret;
+      if (observation.kind !== 'told' || observation.told.code !== 'CREDENTIALS_REJECTED') return;
+      const { sidecar, id } = observation.told;
+      const secret = sidecar && of(sidecar).secret;
+      const until = world.identity.secrets.get(secret ?? '') ?? 0;
+      if (until > world.platform.time.nowMs) violated(`payment ${id} got CREDENTIALS_REJECTED while ${secret} works`);
+    };
+  },
+};

@@ -1,0 +1,88 @@
+/** Which tokens the sidecar may send, and when it must have one. */
+import { type Stamp, stampOf } from '../platform/network.ts';
+import type { IssuedToken, UpstreamRequest } from '../world/observation.ts';
+import type { Invariant } from './invariants.ts';
+
+/** From the token to the wire a call may need time: docs/tokens.md has 30 s for it. */
+export const MARGIN_MS = 30_000;
+
+/** The age that the sidecar can know: by the clock of its machine that advanced more. */
+export function knownAgeMs(asked: Stamp, now: Stamp): number {
+  return Math.max(now.wallMs - asked.wallMs, now.monotonicMs - asked.monotonicMs);
+}
+
+export const tokenIsValid: Invariant = {
+  sentence:
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection.',
+  watch(world, violated) {
+    const refused = new Map<IssuedToken, number>();
+    // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
+    const firsts = new Map<string, UpstreamRequest>();
+    const firstOf = (request: UpstreamRequest) => {
+      const call = `${request.id} ${request.attempt}`;
+      const first = firsts.get(call) ?? request;
+      firsts.set(call, first);
+      return first;
+    };
+    return (observation) => {
+      if (observation.kind === 'tokenRefused') {
+        const { request } = observation;
+        const isNews = request.token && firstOf(request) === request && !refused.has(request.token);
+        if (isNews && request.token) refused.set(request.token, world.platform.time.nowMs);
+      } else if (observation.kind === 'upstreamRequest') {
+        const { request } = observation;
+        firstOf(request);
+        const refusedAt = (request.token && refused.get(request.token)) ?? Number.POSITIVE_INFINITY;
+        const problem = problemOf(request, refusedAt);
+        const excuse = problem && excuseFor(request, refusedAt);
+        if (excuse) world.observe({ kind: 'excused', why: excuse });
+        else if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
+      }
+    };
+  },
+};
+
+function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string | undefined {
+  if (!token) return 'not a token that was issued';
+  if (refusedAt < sent.trueMs) return 'was refused before, and is sent again';
+  const expiredMs = sent.trueMs - token.issuedAt - token.lifetimeMs;
+  return expiredMs < 0 ? undefined : `expired ${Math.round(expiredMs)} ms before it was sent`;
+}
+
+/** Time to wait for a token, for a free connection and for a new one: 10 s, 10 s and 5 s. */
+const LONGEST_WAIT_MS = 25_000;
+
+function excuseFor({ token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
+  if (!token) return undefined;
+  const knownMs = knownAgeMs(token.asked, sent);
+  const hiddenMs = sent.trueMs - token.asked.trueMs - knownMs;
+  const isRefused = refusedAt < sent.trueMs;
+  if (!isRefused && knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
+  const wasGood = called.trueMs < Math.min(token.issuedAt + token.lifetimeMs, refusedAt);
+  const waitedMs = sent.monotonicMs - called.monotonicMs;
+  return wasGood && waitedMs <= LONGEST_WAIT_MS ? 'not good any more when the call had waited' : undefined;
+}
+
+export const serves: Invariant = {
+  sentence: 'While the sidecar has a token that is valid by its clocks, no call fails for want of a token.',
+  watch(world, violated) {
+    const refused = new Set<string>();
+    return (observation) => {
+      if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
+      if (observation.kind !== 'told' || !/^(TOKEN_|CREDENTIALS_)/.test(observation.told.code ?? '')) return;
+      const { sidecar, id, code } = observation.told;
+      if (!sidecar) return;
+      const now = stampOf(world.platform.time, sidecar);
+      const latest = [...world.identity.tokens.values()].findLast(
+        (token) => token.to === sidecar && token.obtainedAt < now.trueMs,
+      );
+      if (!latest || refused.has(latest.value)) return;
+      const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
+      if (knownAgeMs(latest.asked, now) < usableForMs)
+        violated(`payment ${id} got ${code} while ${latest.value} was there`);
+    };
+  },
+};
+
+/** The caller learns of it a moment later, and a call waits for at most ten seconds. */
+const SLACK_MS = 1000;

@@ -1,0 +1,63 @@
+/** What a call may expect while there is no token, and when its token is refused. */
+import { stampOf } from '../platform/network.ts';
+import type { Invariant } from './invariants.ts';
+import { MARGIN_MS } from './tokens.ts';
+
+/** Default of `token.waitTimeout`. */
+const WAIT_MS = 10_000;
+/** The caller learns of it a moment later. */
+const SLACK_MS = 1000;
+
+export const waitsForRetry: Invariant = {
+  sentence: 'A call waits for every try of its credential that starts within ten seconds.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind !== 'told' || observation.told.code !== 'TOKEN_UNAVAILABLE') return;
+    const { id, attempt, sidecar, retryAfterS = Number.POSITIVE_INFINITY } = observation.told;
+    const called = world.erp.calledAt(id, String(attempt));
+    if (!called || !sidecar) return;
+    const waitedMs = stampOf(world.platform.time, sidecar).monotonicMs - called.monotonicMs;
+    if (waitedMs + retryAfterS * 1000 < WAIT_MS - SLACK_MS)
+      violated(`payment ${id} failed after ${Math.round(waitedMs)} ms, and the next try is in ${retryAfterS} s`);
+  },
+};
+
+/** A request of the pool may wait for this, and timers have whole milliseconds. */
+const ROUNDING_MS = 10;
+
+export const arrivesBeforeExpiry: Invariant = {
+  sentence:
+    'A token is sent only as long as it reaches the API before it expires, if the way takes less than 30 s or a twentieth of its lifetime. Excused: a machine whose clocks do not tell its age.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind !== 'upstreamRequest') return;
+    const { id, token, called, sent } = observation.request;
+    if (!token) return;
+    const { nowMs } = world.platform.time;
+    const knownMs = Math.max(sent.wallMs - token.asked.wallMs, sent.monotonicMs - token.asked.monotonicMs);
+    const isKnown = sent.trueMs - token.asked.trueMs - knownMs < 1;
+    const onTheWayMs = nowMs - called.trueMs;
+    const marginMs = Math.min(MARGIN_MS, token.lifetimeMs / 20);
+    if (isKnown && onTheWayMs < marginMs - ROUNDING_MS && nowMs >= token.issuedAt + token.lifetimeMs)
+      violated(`payment ${id} arrived with ${token.value}, which had expired, after ${Math.round(onTheWayMs)} ms`);
+  },
+};
+
+export const sentTwiceAtMost: Invariant = {
+  sentence: 'The sidecar sends a call to the API at most twice.',
+  watch(_world, violated) {
+    const times = new Map<string, number>();
+    return (observation) => {
+      if (observation.kind !== 'upstreamRequest') return;
+      const call = `${observation.request.id} ${observation.request.attempt}`;
+      times.set(call, (times.get(call) ?? 0) + 1);
+      if ((times.get(call) ?? 0) > 2) violated(`payment ${observation.request.id} was sent three times`);
+    };
+  },
+};
+
+export const bodyIsWhole: Invariant = {
+  sentence: 'What arrives at the API has the whole body that the caller sent.',
+  watch: (_world, violated) => (observation) => {
+    if (observation.kind === 'upstreamRequest' && !observation.request.isWhole)
+      violated('a payment arrived without its body');
+  },
+};

@@ -1,0 +1,37 @@
+/** In starting, reloading and reading files. */
+import type { Mistake } from './mistakes.ts';
+
+const GENERATION = 'sidecar/generation.ts';
+
+export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
+  'token-lost-at-reload': {
+    file: GENERATION,
+    from: '    seedFor: (key) => previous && inherited(key, loaded, previous),\n',
+    to: '',
+  },
+  'working-secret-lost-at-reload': {
+    file: GENERATION,
+    from: 'previous && isSameClient(name, loaded, previous.loaded)\n',
+    to: 'previous && previous === undefined\n',
+  },
+  'old-generation-destroyed': {
+    file: 'sidecar/generations.ts',
+    from: 'return previous.retire().finally(',
+    to: 'return previous.destroy().finally(',
+  },
+  'old-generation-goes-on': {
+    file: GENERATION,
+    from: "      tokens.close('close');\n",
+    to: '',
+  },
+  'half-file-read': {
+    file: 'config/watch.ts',
+    from: 'is !== known.get(file) && is === candidate.get(file)',
+    to: 'is !== known.get(file)',
+  },
+  'file-events-not-ended': {
+    file: 'config/watch.ts',
+    from: '        unsubscribe();\n        stopLooking();',
+    to: '        stopLooking();',
+  },
+};

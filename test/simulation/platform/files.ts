@@ -1,0 +1,86 @@
+/** Open files and what a stat says, for both `node:fs` and `node:fs/promises`. */
+import { constants } from 'node:fs';
+import { DISK_ROOT, diskError, type Inode } from './disk.ts';
+import { platform } from './platform.ts';
+
+const UID = process.getuid?.() ?? 0;
+
+/** True for what is on the simulated disk; everything else is the real one, as the program's own manifest. */
+export function isOnDisk(path: unknown): path is string {
+  return typeof path === 'string' && (path === DISK_ROOT || path.startsWith(`${DISK_ROOT}/`));
+}
+
+export function statOf({ ino, kind, content, mode, modifiedMs, changedMs }: Inode, { bigint = false } = {}) {
+  const isFile = kind === 'file';
+  const numbers = {
+    ...{ dev: 1, ino, mode: mode | (isFile ? constants.S_IFREG : constants.S_IFDIR), nlink: 1 },
+    ...{ uid: UID, gid: 0, size: content.length, mtimeMs: modifiedMs, ctimeMs: changedMs },
+  };
+  const asked = bigint
+    ? {
+        ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, BigInt(Math.floor(value))])),
+        ...{
+          mtimeNs: BigInt(Math.floor(modifiedMs * 1000)) * 1000n,
+          ctimeNs: BigInt(Math.floor(changedMs * 1000)) * 1000n,
+        },
+      }
+    : numbers;
+  const [yes, no] = [() => true, () => false];
+  return {
+    ...asked,
+    ...{ isFile: isFile ? yes : no, isDirectory: isFile ? no : yes },
+    ...{ isSymbolicLink: no, isFIFO: no, isSocket: no, isBlockDevice: no, isCharacterDevice: no },
+  };
+}
+
+const FLAGS: Readonly<Record<string, number>> = {
+  r: constants.O_RDONLY,
+  'r+': constants.O_RDWR,
+  w: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
+  wx: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_EXCL,
+  a: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
+  'a+': constants.O_RDWR | constants.O_CREAT | constants.O_APPEND,
+};
+
+/** An open file; its operations are synchronous, whoever uses them decides when they happen. */
+export class OpenFile {
+  readonly path: string;
+  readonly inode: Inode;
+  readonly #appends: boolean;
+  #position = 0;
+
+  /** @throws Error EEXIST | ENOENT | ENOSPC */
+  constructor(path: string, flags: string | number = 'r', mode = 0o666) {
+    const bits = typeof flags === 'number' ? flags : (FLAGS[flags] ?? 0);
+    const has = (bit: number) => (bits & bit) !== 0;
+    this.path = path;
+    this.inode = platform().disk.open(path, { create: has(constants.O_CREAT), exclusive: has(constants.O_EXCL), mode });
+    this.#appends = has(constants.O_APPEND);
+    if (has(constants.O_TRUNC)) platform().disk.truncate(this.inode, 0);
+  }
+
+  /** @returns the number of bytes read */
+  read(into: Uint8Array, offset = 0, length = into.byteLength - offset, position: number | null = null): number {
+    if (this.inode.kind === 'folder') throw diskError('EISDIR', 'read', this.path);
+    const at = position ?? this.#position;
+    const bytes = this.inode.content.subarray(at, at + length);
+    into.set(bytes, offset);
+    if (position === null) this.#position += bytes.length;
+    return bytes.length;
+  }
+
+  write(bytes: Uint8Array, position: number | null = null): number {
+    const at = this.#appends ? this.inode.content.length : (position ?? this.#position);
+    platform().disk.write(this.inode, at, bytes);
+    if (position === null) this.#position = at + bytes.length;
+    return bytes.length;
+  }
+
+  truncate(length = 0): void {
+    platform().disk.truncate(this.inode, length);
+  }
+
+  flush(): void {
+    platform().disk.flush(this.path, this.inode);
+  }
+}

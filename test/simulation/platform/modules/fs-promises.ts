@@ -1,0 +1,115 @@
+/** `node:fs/promises` on the simulated disk: each operation takes a moment, and a kill can come before or after it. */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
+export * from 'node:fs/promises';
+
+import * as real from 'node:fs/promises';
+import { isOnDisk, OpenFile, statOf } from '../files.ts';
+import { platform, self } from '../platform.ts';
+
+/** Until an operation happens, and then until its process knows. */
+const LONGEST_MS = 0.5;
+
+function later<Result>(work: () => Result): Promise<Result> {
+  const { time, random } = platform();
+  const owner = self();
+  return new Promise((resolve, reject) => {
+    time.after(random.next() * LONGEST_MS, owner, () => {
+      let settle: () => void;
+      try {
+        const result = work();
+        settle = () => resolve(result);
+      } catch (error) {
+        settle = () => reject(error as Error);
+      }
+      time.after(random.next() * LONGEST_MS, owner, () => settle());
+    });
+  });
+}
+
+class Handle {
+  readonly #file: OpenFile;
+
+  constructor(file: OpenFile) {
+    this.#file = file;
+  }
+
+  stat(options?: { bigint?: boolean }) {
+    return later(() => statOf(this.#file.inode, options));
+  }
+
+  read(...args: Parameters<OpenFile['read']>) {
+    return later(() => ({ bytesRead: this.#file.read(...args), buffer: args[0] }));
+  }
+
+  write(bytes: Uint8Array | string, position?: number | null) {
+    const content = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
+    return later(() => ({ bytesWritten: this.#file.write(content, position), buffer: bytes }));
+  }
+
+  appendFile(bytes: Uint8Array | string) {
+    return this.write(bytes);
+  }
+
+  writeFile(bytes: Uint8Array | string) {
+    return this.write(bytes);
+  }
+
+  readFile(encoding?: BufferEncoding) {
+    return later(() => textOrBytes(Buffer.from(this.#file.inode.content), encoding));
+  }
+
+  truncate(length?: number) {
+    return later(() => this.#file.truncate(length));
+  }
+
+  sync() {
+    return later(() => this.#file.flush());
+  }
+
+  datasync() {
+    return this.sync();
+  }
+
+  close() {
+    return later(() => undefined);
+  }
+
+  [Symbol.asyncDispose]() {
+    return this.close();
+  }
+}
+
+function textOrBytes(bytes: Buffer, encoding: BufferEncoding | undefined): Buffer | string {
+  return encoding === undefined ? bytes : bytes.toString(encoding);
+}
+
+export function open(path: string, flags?: string | number, mode?: number): Promise<unknown> {
+  return isOnDisk(path) ? later(() => new Handle(new OpenFile(path, flags, mode))) : real.open(path, flags, mode);
+}
+
+export function stat(path: string, options?: { bigint?: boolean }): Promise<unknown> {
+  return isOnDisk(path) ? later(() => statOf(platform().disk.find(path), options)) : real.stat(path, options);
+}
+
+export { stat as lstat };
+
+export function rename(from: string, to: string): Promise<void> {
+  return isOnDisk(from) ? later(() => platform().disk.rename(from, to)) : real.rename(from, to);
+}
+
+export function unlink(path: string): Promise<void> {
+  return isOnDisk(path) ? later(() => platform().disk.remove(path)) : real.unlink(path);
+}
+
+export function readFile(path: string, encoding?: BufferEncoding): Promise<string | Buffer> {
+  if (!isOnDisk(path)) return real.readFile(path, encoding ?? null);
+  return later(() => textOrBytes(Buffer.from(platform().disk.find(path, 'open').content), encoding));
+}
+
+export function readdir(path: string): Promise<string[]> {
+  return isOnDisk(path) ? later(() => platform().disk.list(path)) : real.readdir(path);
+}
+
+export function access(path: string, mode?: number): Promise<void> {
+  return isOnDisk(path) ? later(() => void platform().disk.find(path, 'access')) : real.access(path, mode);
+}

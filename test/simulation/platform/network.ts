@@ -1,0 +1,229 @@
+/**
+ * The network between processes: connections of two ends, which carry bytes in order and with latency. What is sent over a
+ * blocked link waits, as TCP sends it again; whoever waits too long gives up by himself.
+ */
+import type { Chance } from '../../support/seeded.ts';
+import type { SimulatedProcess } from './process.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+export type Segment = Buffer | 'end' | 'reset';
+
+/** When something was sent, also by the clocks of the machine that sent it. */
+export interface Stamp {
+  readonly trueMs: number;
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+/** One end of a connection. `receive` is called in the process that owns it. */
+export interface End {
+  readonly owner: SimulatedProcess;
+  receive(segment: Segment, sent: Stamp): void;
+}
+
+export interface Connected {
+  /** The process at the other end, for observers: no process knows it. */
+  readonly peer: SimulatedProcess | undefined;
+  /** When the other end was closed, true ms; Infinity while it is open. */
+  readonly peerClosedAt: number;
+  /** Puts it on its way to the other end. @param onArrived for observers: it has reached an open end */
+  send(segment: Segment, onArrived?: () => void): void;
+  /** Nobody is at this end any more: bytes that still come are responded to with a reset. */
+  close(): void;
+}
+
+export interface Listening {
+  readonly owner: SimulatedProcess;
+  /** Called in the owner's process; returns its end. */
+  accept(connected: Connected): End;
+}
+
+/** Of the ways to one address. */
+interface Link {
+  latencyMs: number;
+  isBlocked: boolean;
+  /** What waits for the link to work again, in order. */
+  readonly waiting: (() => void)[];
+}
+
+const LATENCY_MS = 2;
+const LOCAL_MS = 0.05;
+
+export class Network {
+  readonly #time: VirtualTime;
+  readonly #chance: Chance;
+  readonly #listening = new Map<string, Listening>();
+  readonly #links = new Map<string, Link>();
+  #nextPort = 49_152;
+
+  constructor(time: VirtualTime, chance: Chance) {
+    this.#time = time;
+    this.#chance = chance;
+  }
+
+  /** @returns a function that ends it @throws Error EADDRINUSE */
+  listen(address: string, listening: Listening): () => void {
+    const place = placeOf(address, listening.owner);
+    if (this.#listening.get(place)?.owner.isAlive) throw failure('EADDRINUSE', 'listen', address);
+    this.#listening.set(place, listening);
+    return () => {
+      if (this.#listening.get(place) === listening) this.#listening.delete(place);
+    };
+  }
+
+  freePort(): number {
+    this.#nextPort += 1;
+    return this.#nextPort;
+  }
+
+  /** The way to an address and back. */
+  link(address: string): { latencyMs: number; readonly isBlocked: boolean } {
+    return this.#link(address);
+  }
+
+  block(address: string): void {
+    this.#link(address).isBlocked = true;
+  }
+
+  unblock(address: string): void {
+    const link = this.#link(address);
+    link.isBlocked = false;
+    for (const go of link.waiting.splice(0)) go();
+  }
+
+  /**
+   * Calls `done` in the caller's process: with the connection, or with an error. A blocked link answers nothing.
+   * @param end of the caller
+   */
+  connect(address: string, end: End, done: (result: Connected | Error) => void): void {
+    const { owner } = end;
+    this.#travel(address, 0, () => {
+      const listening = this.#listening.get(placeOf(address, owner));
+      if (!listening?.owner.isAlive) {
+        this.#arrive(address, owner, 0, () => done(failure('ECONNREFUSED', 'connect', address)));
+        return;
+      }
+      this.#whenAwake(listening.owner, () => {
+        const pair = new Pair({ address, time: this.#time, end }, (...args) => this.#arrive(...args));
+        const other = listening.accept(pair.far);
+        pair.far.end = other;
+        this.#arrive(address, owner, pair.near.arriveAt, () => done(pair.near));
+      });
+    });
+  }
+
+  /** Runs `run` in the owner's process after the way to it, not before `notBefore`. @returns the time of arrival */
+  #arrive(address: string, owner: SimulatedProcess, notBefore: number, run: () => void): number {
+    return this.#travel(address, notBefore, () => this.#whenAwake(owner, run));
+  }
+
+  #travel(address: string, notBefore: number, run: () => void): number {
+    const link = this.#link(address);
+    const jitter = this.#chance.next() * link.latencyMs * 0.5;
+    const at = Math.max(notBefore, this.#time.nowMs + link.latencyMs + jitter);
+    const go = () => {
+      if (link.isBlocked) link.waiting.push(() => void this.#time.after(link.latencyMs, this.#time.kernel, go));
+      else run();
+    };
+    this.#time.after(at - this.#time.nowMs, this.#time.kernel, go);
+    return at;
+  }
+
+  #whenAwake(owner: SimulatedProcess, run: () => void): void {
+    const waitMs = owner.machine.asleepUntil - this.#time.nowMs;
+    if (waitMs > 0) this.#time.after(waitMs, this.#time.kernel, () => this.#whenAwake(owner, run));
+    else if (owner.isAlive) owner.run(run);
+  }
+
+  #link(address: string): Link {
+    const known = this.#links.get(address);
+    if (known) return known;
+    const latencyMs = address.startsWith('127.') ? LOCAL_MS : LATENCY_MS;
+    const link: Link = { latencyMs, isBlocked: false, waiting: [] };
+    this.#links.set(address, link);
+    return link;
+  }
+}
+
+/** Each machine has a loopback of its own. */
+function placeOf(address: string, { machine }: SimulatedProcess): string {
+  return address.startsWith('127.') ? `${machine.name} ${address}` : address;
+}
+
+type Arrive = (address: string, owner: SimulatedProcess, notBefore: number, run: () => void) => number;
+
+/** Both ends of a connection. */
+class Pair {
+  readonly near: Half;
+  readonly far: Half;
+
+  constructor({ address, time, end }: { address: string; time: VirtualTime; end: End }, arrive: Arrive) {
+    this.near = new Half(address, time, arrive);
+    this.far = new Half(address, time, arrive);
+    this.near.end = end;
+    this.near.other = this.far;
+    this.far.other = this.near;
+  }
+}
+
+class Half implements Connected {
+  readonly #address: string;
+  readonly #time: VirtualTime;
+  readonly #arrive: Arrive;
+  closedAt = Number.POSITIVE_INFINITY;
+  /** When the last thing sent to this end arrives: nothing overtakes it. */
+  arriveAt = 0;
+  end: End | undefined;
+  other: Half | undefined;
+
+  constructor(address: string, time: VirtualTime, arrive: Arrive) {
+    this.#address = address;
+    this.#time = time;
+    this.#arrive = arrive;
+  }
+
+  get peer(): SimulatedProcess | undefined {
+    return this.other?.end?.owner;
+  }
+
+  get peerClosedAt(): number {
+    return this.other?.closedAt ?? Number.POSITIVE_INFINITY;
+  }
+
+  send(segment: Segment, onArrived?: () => void): void {
+    const { other, end } = this;
+    const to = other?.end;
+    if (!other || !to) return;
+    const sent = stampOf(this.#time, end?.owner ?? this.#time.kernel);
+    other.arriveAt = this.#arrive(this.#address, to.owner, other.arriveAt, () => {
+      if (other.closedAt === Number.POSITIVE_INFINITY) onArrived?.();
+      other.#deliver(to, segment, sent);
+    });
+  }
+
+  close(): void {
+    this.closedAt = Math.min(this.closedAt, this.#time.nowMs);
+  }
+
+  #deliver(end: End, segment: Segment, sent: Stamp): void {
+    if (this.closedAt === Number.POSITIVE_INFINITY) end.receive(segment, sent);
+    else if (segment instanceof Buffer) this.send('reset');
+    if (segment === 'reset') this.close();
+  }
+}
+
+/** Now, by all clocks. */
+export function stampOf({ nowMs, startedAt }: VirtualTime, { machine }: SimulatedProcess): Stamp {
+  return { trueMs: nowMs, wallMs: machine.wallMs(nowMs), monotonicMs: machine.monotonicMs(nowMs, startedAt) };
+}
+
+export function failure(code: string, syscall: string, address: string): NodeJS.ErrnoException {
+  const [host = '', port = ''] = address.split(/:(?=\d+$)/);
+  return Object.assign(new Error(`${syscall} ${code} ${address}`), {
+    code,
+    errno: -1,
+    syscall,
+    address: host,
+    port: Number(port),
+  });
+}

@@ -1,0 +1,83 @@
+/**
+ * Machines and the processes on them. A process is an async context: whatever it starts (a timer, a socket, a file operation)
+ * belongs to it, and is gone when it is killed. Every machine has clocks of its own.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** True time is that of the simulation, epoch ms; nobody inside can read it. */
+export class Machine {
+  readonly name: string;
+  /** Wall clock minus true time. */
+  offsetMs = 0;
+  /** The wall clock runs by this share too fast. */
+  drift = 0;
+  #driftSince = 0;
+  /** How long it was suspended so far: its monotonic clock stood still. */
+  sleptMs = 0;
+  /** Suspended until this true time. */
+  asleepUntil = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  wallMs(trueMs: number): number {
+    return Math.floor(trueMs + this.offsetMs + (trueMs - this.#driftSince) * this.drift);
+  }
+
+  monotonicMs(trueMs: number, startedAt: number): number {
+    return trueMs - startedAt - this.sleptMs;
+  }
+
+  /** From now on the wall clock gains `drift` of each ms; what it has gained stays. */
+  setDrift(trueMs: number, drift: number): void {
+    this.offsetMs = this.wallMs(trueMs) - trueMs;
+    this.#driftSince = trueMs;
+    this.drift = drift;
+  }
+}
+
+export class SimulatedProcess {
+  readonly name: string;
+  readonly machine: Machine;
+  #isAlive = true;
+  readonly #onKill = new Set<() => void>();
+
+  constructor(name: string, machine: Machine) {
+    this.name = name;
+    this.machine = machine;
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  /** What its system would close if it was killed: connections, listeners, watchers of files. */
+  get handles(): number {
+    return this.#onKill.size;
+  }
+
+  run<Result>(work: () => Result): Result {
+    return CONTEXT.run(this, work);
+  }
+
+  /** Calls `undo` when the process is killed, unless the returned function is called before. */
+  onKill(undo: () => void): () => void {
+    this.#onKill.add(undo);
+    return () => void this.#onKill.delete(undo);
+  }
+
+  /** As SIGKILL: no timer fires any more, its sockets are reset, no promise settles. */
+  kill(): void {
+    this.#isAlive = false;
+    for (const undo of [...this.#onKill]) undo();
+    this.#onKill.clear();
+  }
+}
+
+const CONTEXT = new AsyncLocalStorage<SimulatedProcess>();
+
+/** The process of the running code; undefined outside of all. */
+export function currentProcess(): SimulatedProcess | undefined {
+  return CONTEXT.getStore();
+}

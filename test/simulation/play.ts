@@ -1,0 +1,149 @@
+/** Plays one history: the same data leads to the same trace, byte for byte. */
+import { createHash } from 'node:crypto';
+import type { History } from './history.ts';
+import { type Violation, watchInvariants } from './invariants/invariants.ts';
+import { usePlatform } from './platform/platform.ts';
+import { World } from './world/world.ts';
+
+export interface Played {
+  readonly violation: Violation | undefined;
+  /** Of the whole trace. */
+  readonly hash: string;
+  /** Empty unless asked for. */
+  readonly lines: readonly string[];
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly calls: number;
+  /** How often an excuse was needed, by its name. */
+  readonly excuses: ReadonlyMap<string, number>;
+}
+
+export interface PlayOptions {
+  readonly keepLines?: boolean;
+  /** Ends after this, ms since the start. */
+  readonly until?: number;
+}
+
+/** A Thursday: the first stretch is on a day with payments. */
+const START = Date.UTC(2026, 0, 1);
+/** The longest that anything may take after the last fault: a `Retry-After` that counts for at most five minutes, and a try. */
+const RECOVERY_MS = 330_000;
+const STOP_MS = 60_000;
+
+/** Stops at the first violation. */
+export async function play(
+  history: History,
+  { keepLines = false, until = Infinity }: PlayOptions = {},
+): Promise<Played> {
+  const hash = createHash('sha256');
+  const lines: string[] = [];
+  const trace = (who: string, what: string) => {
+    const line = `${new Date(platform.time.nowMs).toISOString()} ${who}: ${what}`;
+    hash.update(line);
+    if (keepLines) lines.push(readable(line));
+  };
+  const platform = usePlatform(history.seed, START, trace);
+  const invariants = watchInvariants();
+  const excuses = new Map<string, number>();
+  const world = new World(platform, history.tokenLifetimeS, (observation) => {
+    if (observation.kind === 'excused') excuses.set(observation.why, (excuses.get(observation.why) ?? 0) + 1);
+    invariants.observe(observation);
+  });
+  invariants.begin(world);
+  const stop = onCrash((error) => invariants.observe({ kind: 'crash', error }));
+  try {
+    await live(world, history, { until: START + until, check: invariants.stopIfViolated });
+  } catch (error) {
+    if (error !== invariants.violation) throw error;
+  } finally {
+    stop();
+  }
+  const { nowMs, ran } = platform.time;
+  const { violation } = invariants;
+  if (violation) trace('VIOLATED', `${violation.name}: ${violation.detail}`);
+  return {
+    violation,
+    hash: hash.digest('hex'),
+    lines,
+    simulatedMs: nowMs - START,
+    events: ran,
+    calls: world.erp.count,
+    excuses,
+  };
+}
+
+interface Living {
+  readonly until: number;
+  readonly check: () => void;
+}
+
+async function live(world: World, history: History, { until, check }: Living): Promise<void> {
+  const goTo = (at: number) => world.platform.time.runUntil(Math.min(START + at, until), check);
+  for (const { from, to, quiet, happenings } of history.stretches) {
+    await wake(world, { from, quiet, goTo });
+    for (const { at, kind, args } of happenings) {
+      await goTo(at);
+      world.apply(kind, args);
+    }
+    await goTo(to);
+  }
+  if (START + (history.stretches.at(-1)?.to ?? 0) >= until) return;
+  await finish(world, goTo);
+  check();
+}
+
+type GoTo = (at: number) => Promise<void>;
+
+async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: string; goTo: GoTo }): Promise<void> {
+  const { time } = world.platform;
+  const leftMs = START + from - Math.max(time.nowMs, world.sidecar.machine.asleepUntil);
+  if (leftMs > 0 && quiet === 'asleep') {
+    world.trace('machine', `sleeps ${Math.round(leftMs / 1000)} s`);
+    time.suspend(world.sidecar.machine, leftMs);
+  } else if (leftMs > 0) {
+    world.erp.rest();
+    world.sidecar.isWanted = false;
+    world.sidecar.stop(() => undefined);
+  }
+  await goTo(from);
+  world.sidecar.isWanted = true;
+  world.sidecar.start();
+  world.erp.work();
+}
+
+/** The last fault is over: everything has to be well soon, and then to end well. */
+async function finish(world: World, goTo: GoTo): Promise<void> {
+  const since = () => world.platform.time.nowMs - START;
+  const asleepMs = () => world.sidecar.machine.asleepUntil - world.platform.time.nowMs;
+  // What was waiting for it to wake may be its next sleep.
+  while (asleepMs() > 0) await goTo(since() + asleepMs() + 1);
+  world.trace('history', 'everything is repaired');
+  world.repair();
+  await goTo(since() + RECOVERY_MS);
+  world.observe({ kind: 'recovered' });
+  world.erp.rest();
+  world.erp.pay();
+  await goTo(since() + STOP_MS);
+  world.sidecar.stop((drained) => world.observe({ kind: 'stopped', drained }));
+  await goTo(since() + STOP_MS);
+  world.observe({ kind: 'end' });
+}
+
+/** Calls `report` for what would end a process. */
+function onCrash(report: (error: unknown) => void): () => void {
+  process.on('unhandledRejection', report);
+  process.on('uncaughtException', report);
+  return () => {
+    process.off('unhandledRejection', report);
+    process.off('uncaughtException', report);
+  };
+}
+
+/** A log line of the sidecar as its message and its fields. */
+function readable(line: string): string {
+  const [head = '', json] = line.split(/(?=\{"level")/);
+  if (json === undefined) return line;
+  const { level, time, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const rest = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
+  return `${head}[${level}, ${String(time).slice(11)}] ${message} ${rest.join(' ')}`;
+}

@@ -1,0 +1,75 @@
+/** What the world sees happen, for the invariants. Everything is told in the order in which it happens. */
+import type { Stamp } from '../platform/network.ts';
+import type { SimulatedProcess } from '../platform/process.ts';
+
+/** A token as its server knows it. */
+export interface IssuedToken {
+  readonly value: string;
+  readonly to: SimulatedProcess;
+  /** When its request was sent, by the clocks of the sidecar's machine. */
+  readonly asked: Stamp;
+  readonly issuedAt: number;
+  readonly lifetimeMs: number;
+  revokedAt: number;
+  /** When its process got it, true ms; Infinity before. */
+  obtainedAt: number;
+}
+
+export interface TokenRequest {
+  readonly from: SimulatedProcess;
+  readonly sent: Stamp;
+  /** The client secret in it. */
+  readonly secret: string;
+  /** When it was over for its sender, true ms; Infinity while it is under way. */
+  endedAt(): number;
+  /** What the sender knows of it. */
+  outcome: 'token' | 'invalid_client' | 'failed' | undefined;
+  /** What the server asked for, if the sender has got it. */
+  retryAfterS: number;
+}
+
+export interface UpstreamRequest {
+  readonly id: string;
+  /** Its body is all that the caller sent. */
+  readonly isWhole: boolean;
+  /** How often the caller has sent it, from 1. */
+  readonly attempt: string;
+  readonly from: SimulatedProcess | undefined;
+  readonly sent: Stamp;
+  /** When the caller sent it to the sidecar. */
+  readonly called: Stamp;
+  /** Undefined when there was no bearer token at all. */
+  readonly authorization: string | undefined;
+  readonly token: IssuedToken | undefined;
+}
+
+/** What a caller was told. */
+export interface Told {
+  readonly id: string;
+  readonly attempt: number;
+  /** Undefined when there was no response. */
+  readonly status: number | undefined;
+  /** Of the sidecar's own errors. */
+  readonly code: string | undefined;
+  readonly mayHaveExecuted: boolean | undefined;
+  /** Undefined without `Retry-After`. */
+  readonly retryAfterS: number | undefined;
+  readonly sidecar: SimulatedProcess | undefined;
+}
+
+export type Observation =
+  | { readonly kind: 'tokenRequest'; readonly request: TokenRequest }
+  | { readonly kind: 'upstreamRequest'; readonly request: UpstreamRequest }
+  /** A 401 has reached the sidecar. */
+  | { readonly kind: 'tokenRefused'; readonly request: UpstreamRequest }
+  /** An invariant did not hold, for a reason that its sentence names. */
+  | { readonly kind: 'excused'; readonly why: string }
+  | { readonly kind: 'executed'; readonly id: string; readonly times: number }
+  | { readonly kind: 'told'; readonly told: Told }
+  | { readonly kind: 'log'; readonly process: SimulatedProcess; readonly line: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'crash'; readonly error: unknown }
+  | { readonly kind: 'repaired' }
+  /** From now on everything has to work. */
+  | { readonly kind: 'recovered' }
+  | { readonly kind: 'stopped'; readonly drained: boolean }
+  | { readonly kind: 'end' };

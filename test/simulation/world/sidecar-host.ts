@@ -1,0 +1,119 @@
+/** The machine with the sidecar: its files, its clocks, and a supervisor that starts it again when it has ended. */
+import { loadConfig } from '../../../src/config/load.ts';
+import { withPrograms } from '../../../src/config/secret-programs.ts';
+import { createLog } from '../../../src/core/log.ts';
+import { type Sidecar, startSidecar } from '../../../src/sidecar/sidecar.ts';
+import { Machine, type SimulatedProcess } from '../platform/process.ts';
+import type { World } from './world.ts';
+
+export const CONFIG_FILE = '/sim/etc/config.yaml';
+export const SECRET_FILE = '/sim/etc/secret';
+const FOLDER = '/sim/etc';
+const RESTART_MS = 5000;
+/** After a start that failed: systemd leaves it to the operator, who tries again. */
+const NEXT_TRY_MS = 60_000;
+
+export class SidecarHost {
+  readonly machine = new Machine('erp host');
+  /** Undefined while none runs. */
+  process: SimulatedProcess | undefined;
+  /** It was told to end, and has not yet. */
+  isStopping = false;
+  /** False while nobody works: then nothing starts it. */
+  isWanted = true;
+  readonly #world: World;
+  #sidecar: Sidecar | undefined;
+  /** Counts the decisions of whoever starts and stops it: an older one has no effect any more. */
+  #wish = 0;
+  #starts = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  start(): void {
+    if (this.process || !this.isWanted) return;
+    this.#wish += 1;
+    this.#starts += 1;
+    const process = this.#world.process(`sidecar ${this.#starts}`, this.machine);
+    this.process = process;
+    this.isStopping = false;
+    this.#world.trace('supervisor', `starts ${process.name}`);
+    process.run(() => void this.#serve(process).catch((error: unknown) => this.#exited(process, error)));
+  }
+
+  /** As SIGKILL; it starts again later. */
+  kill(): void {
+    this.#end(this.process);
+    this.#startAfter(RESTART_MS);
+  }
+
+  /** As SIGTERM. @param onStopped gets whether all requests were finished */
+  stop(onStopped: (drained: boolean) => void): void {
+    const { process } = this;
+    const sidecar = this.#sidecar;
+    this.#wish += 1;
+    this.isStopping = true;
+    if (!process || !sidecar) {
+      this.#end(process);
+      onStopped(true);
+      return;
+    }
+    process.run(() => {
+      void sidecar.stop().then((drained) => {
+        if (this.process === process) this.#end(process);
+        onStopped(drained);
+      });
+    });
+  }
+
+  restart(): void {
+    this.stop(() => this.#startAfter(1000));
+  }
+
+  /** As SIGHUP. */
+  reload(): void {
+    const sidecar = this.#sidecar;
+    if (sidecar) this.process?.run(() => void sidecar.reload('SIGHUP'));
+  }
+
+  async #serve(process: SimulatedProcess): Promise<void> {
+    const loaded = await withPrograms((printed) => loadConfig({ file: CONFIG_FILE, env: {}, cwd: FOLDER, printed }));
+    const write = (line: string) => {
+      this.#world.trace(process.name, line.trimEnd());
+      this.#world.observe({ kind: 'log', process, line: JSON.parse(line) as Record<string, unknown> });
+    };
+    const log = createLog({ level: loaded.config.log.level, format: 'json', write });
+    const sidecar = await startSidecar({ loaded, log });
+    this.#sidecar = sidecar;
+    // As `serve` does: the first failure is logged.
+    sidecar.firstTokens().catch(() => undefined);
+  }
+
+  /** It could not start. */
+  #exited(process: SimulatedProcess, error: unknown): void {
+    const { code, extras } = error as { code?: string; extras?: { problems?: object[] } };
+    this.#world.trace(process.name, `cannot start: ${code ?? String(error)} ${JSON.stringify(extras?.problems ?? [])}`);
+    if (!code?.startsWith('CONFIG_')) this.#world.observe({ kind: 'crash', error });
+    if (this.process !== process) return;
+    this.#end(process);
+    this.#startAfter(NEXT_TRY_MS);
+  }
+
+  #end(process: SimulatedProcess | undefined): void {
+    if (!process) return;
+    this.#world.trace('supervisor', `${process.name} has ended`);
+    process.kill();
+    this.process = undefined;
+    this.#sidecar = undefined;
+  }
+
+  #startAfter(ms: number): void {
+    this.#wish += 1;
+    const wish = this.#wish;
+    const { time } = this.#world.platform;
+    time.after(ms, this.#world.process('supervisor', this.machine), () => {
+      if (wish === this.#wish) this.start();
+    });
+  }
+}

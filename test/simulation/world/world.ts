@@ -1,0 +1,90 @@
+/**
+ * Everything around the sidecar, put together: one object for each part, and the events that can happen to it. A new part is a
+ * file here, a field of `World`, and its kinds in `KINDS`.
+ */
+import type { Chance } from '../../support/seeded.ts';
+import type { Platform } from '../platform/platform.ts';
+import { Machine, SimulatedProcess } from '../platform/process.ts';
+import { ERP_KINDS, Erp } from './erp.ts';
+import { IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
+import { MACHINE_KINDS } from './machine-kinds.ts';
+import type { Observation } from './observation.ts';
+import { OPERATOR_KINDS, Operator } from './operator.ts';
+import { REFUSAL_KINDS } from './refusals.ts';
+import { SidecarHost } from './sidecar-host.ts';
+import { UPSTREAM_KINDS, Upstream } from './upstream.ts';
+
+export type Args = Readonly<Record<string, number | string>>;
+
+/** A kind of event. */
+export interface Kind {
+  /** How often it happens, compared with the others. */
+  readonly weight: number;
+  /** It happens also while the machine of the sidecar sleeps. */
+  readonly isElsewhere?: true;
+  draw(chance: Chance): Args;
+  apply(world: World, args: Args): void;
+}
+
+/** All kinds of events, by name. */
+export const KINDS: Readonly<Record<string, Kind>> = {
+  ...IDENTITY_KINDS,
+  ...UPSTREAM_KINDS,
+  ...REFUSAL_KINDS,
+  ...MACHINE_KINDS,
+  ...OPERATOR_KINDS,
+  ...ERP_KINDS,
+};
+
+export class World {
+  readonly platform: Platform;
+  readonly observe: (observation: Observation) => void;
+  readonly sidecar: SidecarHost;
+  readonly identity: IdentityServer;
+  readonly upstream: Upstream;
+  readonly operator: Operator;
+  readonly erp: Erp;
+  readonly #servers = new Machine('servers');
+
+  constructor(platform: Platform, tokenLifetimeS: number, observe: (observation: Observation) => void) {
+    this.platform = platform;
+    this.observe = observe;
+    this.sidecar = new SidecarHost(this);
+    this.identity = new IdentityServer(this, tokenLifetimeS);
+    this.upstream = new Upstream(this);
+    this.operator = new Operator(this);
+    this.erp = new Erp(this);
+  }
+
+  get trace(): Platform['trace'] {
+    return this.platform.trace;
+  }
+
+  /** A new process; servers have a machine with a right clock. */
+  process(name: string, machine = this.#servers): SimulatedProcess {
+    return new SimulatedProcess(name, machine);
+  }
+
+  /** Lets an event happen: at once, or when the machine on which it happens is awake. */
+  apply(name: string, args: Args): void {
+    const kind = KINDS[name];
+    const { time } = this.platform;
+    const happen = () => {
+      this.trace('history', `${name} ${JSON.stringify(args)}`);
+      kind?.apply(this, args);
+    };
+    const isAsleep = this.sidecar.machine.asleepUntil > time.nowMs;
+    if (isAsleep && !kind?.isElsewhere) time.after(0, this.process('history', this.sidecar.machine), happen);
+    else happen();
+  }
+
+  /** The last fault is over: everything works, and the files are right. */
+  repair(): void {
+    this.identity.fault.repair();
+    this.upstream.repair();
+    this.operator.repair();
+    this.sidecar.start();
+    this.erp.work();
+    this.observe({ kind: 'repaired' });
+  }
+}
