@@ -100,6 +100,16 @@ export class Disk {
     this.#tell(path);
   }
 
+  setTime(path: string, ms: number): void {
+    this.find(path, 'utime').modifiedMs = ms;
+  }
+
+  /** A second name. @throws Error EEXIST | ENOENT */
+  link(from: string, to: string): void {
+    if (this.#entries.has(to)) throw diskError('EEXIST', 'link', to);
+    this.#record(posix.dirname(to), [[to, this.find(from, 'link')]]);
+  }
+
   rename(from: string, to: string): void {
     const inode = this.find(from, 'rename');
     this.#record(posix.dirname(to), [

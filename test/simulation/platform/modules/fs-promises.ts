@@ -2,6 +2,7 @@
 export * from 'node:fs/promises';
 
 import * as real from 'node:fs/promises';
+import { diskError } from '../disk.ts';
 import { isOnDisk, OpenFile, statOf } from '../files.ts';
 import { platform, self } from '../platform.ts';
 
@@ -103,6 +104,34 @@ export function unlink(path: string): Promise<void> {
 export function readFile(path: string, encoding?: BufferEncoding): Promise<string | Buffer> {
   if (!isOnDisk(path)) return real.readFile(path, encoding ?? null);
   return later(() => textOrBytes(Buffer.from(platform().disk.find(path, 'open').content), encoding));
+}
+
+export function link(from: string, to: string): Promise<void> {
+  return isOnDisk(from) ? later(() => platform().disk.link(from, to)) : real.link(from, to);
+}
+
+export function utimes(path: string, _accessed: Date, modified: Date): Promise<void> {
+  return later(() => platform().disk.setTime(path, modified.getTime()));
+}
+
+export function chmod(path: string, mode: number): Promise<void> {
+  return later(() => platform().disk.setMode(path, mode));
+}
+
+export function rm(path: string, { force = false } = {}): Promise<void> {
+  return later(() => {
+    if (!force || platform().disk.has(path)) platform().disk.remove(path);
+  });
+}
+
+export function realpath(path: string): Promise<string> {
+  return isOnDisk(path) ? later(() => platform().disk.find(path, 'realpath') && path) : real.realpath(path);
+}
+
+export function readlink(path: string): Promise<string> {
+  return later(() => {
+    throw diskError('EINVAL', 'readlink', path);
+  });
 }
 
 export function readdir(path: string): Promise<string[]> {

@@ -55,9 +55,18 @@ export function readSync(
 }
 
 export function readFileSync(path: string, encoding?: BufferEncoding): string | Buffer {
+  const [, pid] = /^\/proc\/(\d+)\/stat$/.exec(path) ?? [];
+  if (pid !== undefined) return procStat(Number(pid));
   if (!isOnDisk(path)) return real.readFileSync(path, encoding ?? null);
   const { content } = platform().disk.find(path, 'open');
   return encoding === undefined ? content : content.toString(encoding);
+}
+
+/** proc(5): fields 3 and 22 are the state and the start time. */
+function procStat(pid: number): string {
+  const found = self().machine.processes.get(pid);
+  if (!found?.isAlive) throw diskError('ENOENT', 'open', `/proc/${pid}/stat`);
+  return `${pid} (sidecar) S ${'0 '.repeat(18)}${found.startedAt} 0`;
 }
 
 export function readdirSync(path: string): string[] {
