@@ -42,7 +42,7 @@ export async function play(history: History, { keepLines = false, until = Infini
   const platform = usePlatform(history.seed, START, trace);
   const invariants = watchInvariants();
   const excuses = new Map<string, number>();
-  const world = new World(platform, history.tokenLifetimeS, (observation) => {
+  const world = new World(platform, history, (observation) => {
     if (observation.kind === 'excused') excuses.set(observation.why, (excuses.get(observation.why) ?? 0) + 1);
     invariants.observe(observation);
   });

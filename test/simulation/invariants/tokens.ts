@@ -42,7 +42,7 @@ export const tokenIsValid: Invariant = {
 };
 
 function problemOf({ token, sent }: UpstreamRequest, refused: ReadonlyMap<IssuedToken, number>): string | undefined {
-  if (!token) return 'not a token that was issued';
+  if (token?.client !== 'erp') return 'not a token that was issued';
   if ((refused.get(token) ?? Number.POSITIVE_INFINITY) < sent.trueMs) return 'was refused before, and is sent again';
   const expiredMs = sent.trueMs - token.issuedAt - token.lifetimeMs;
   return expiredMs < 0 ? undefined : `expired ${Math.round(expiredMs)} ms before it was sent`;
@@ -75,6 +75,7 @@ export const serves: Invariant = {
       const usable = [...world.identity.tokens.values()].findLast(
         (token) =>
           token.to === sidecar &&
+          (token.isUsed || !world.iam) &&
           !refused.has(token.value) &&
           token.obtainedAt < now.trueMs &&
           knownAgeMs(token.asked, now) < token.lifetimeMs - Math.min(MARGIN_MS, token.lifetimeMs / 20) - SLACK_MS,

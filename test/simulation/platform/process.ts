@@ -61,6 +61,8 @@ export class SimulatedProcess {
   /** Tells it from others that have had its number. */
   readonly startedAt: string;
   #isAlive = true;
+  #turnsLeft = Number.POSITIVE_INFINITY;
+  #onLastTurn: () => void = () => undefined;
   readonly #onKill = new Set<() => void>();
 
   constructor(name: string, machine: Machine) {
@@ -75,7 +77,18 @@ export class SimulatedProcess {
   }
 
   run<Result>(work: () => Result): Result {
-    return CONTEXT.run(this, work);
+    if (this.#turnsLeft <= 0 && this.#isAlive) this.#onLastTurn();
+    this.#turnsLeft -= 1;
+    return CONTEXT.run(this, this.#isAlive ? work : () => undefined as Result);
+  }
+
+  /** Calls `kill` instead of its turn with that number from now: each await of I/O or of a timer ends with a turn. */
+  killAfter(turns: number, kill: () => void): void {
+    this.#turnsLeft = turns;
+    this.#onLastTurn = () => {
+      this.#turnsLeft = Number.POSITIVE_INFINITY;
+      kill();
+    };
   }
 
   /** Calls `undo` when the process is killed, unless the returned function is called before. */

@@ -1,5 +1,6 @@
 /** Whoever edits the files of the sidecar: rightly, wrongly, or in two halves. */
 import type { Kind, World } from './world.ts';
+import type { Iam } from './iam/iam.ts';
 import { CONFIG_FILE, SECRET_FILE } from './sidecar-host.ts';
 
 /** How a file gets its new content. */
@@ -17,8 +18,10 @@ export class Operator {
 
   constructor(world: World) {
     this.#world = world;
-    world.platform.disk.makeFolder('/sim/etc');
-    this.newSecret(0);
+    const { disk } = world.platform;
+    disk.makeFolder('/sim/etc');
+    disk.flush('/sim', disk.find('/sim'));
+    if (!world.iam) this.newSecret(0);
     this.newConfig();
     this.repair();
   }
@@ -32,16 +35,16 @@ export class Operator {
 
   newConfig(): void {
     this.#count += 1;
-    this.#config = configText(this.#count);
+    this.#config = configText(this.#count, this.#world.iam);
   }
 
   edit(file: 'secret' | 'config', how: How, ms: number): void {
     const [path, text] = file === 'secret' ? [SECRET_FILE, this.#secret] : [CONFIG_FILE, this.#config];
     const { time } = this.#world.platform;
     this.#world.trace('operator', `writes ${path}, ${how}`);
-    if (how === 'renamed') return this.#replace(path, text);
+    if (how === 'renamed') return this.replace(path, text);
     if (how === 'halves') this.#overwrite(path, text.slice(0, text.length / 2));
-    else this.#replace(path, file === 'secret' ? 'a-secret-that-nobody-knows-0123456789' : text.replace('"routes"', '"roads"'));
+    else this.replace(path, file === 'secret' ? 'a-secret-that-nobody-knows-0123456789' : text.replace('"routes"', '"roads"'));
     const right = () => {
       if (this.#world.platform.disk.find(path).content.toString() !== text) this.#overwrite(path, text);
     };
@@ -50,8 +53,8 @@ export class Operator {
 
   /** Both files say what they should. */
   repair(): void {
-    this.#replace(SECRET_FILE, this.#secret);
-    this.#replace(CONFIG_FILE, this.#config);
+    if (!this.#world.iam) this.replace(SECRET_FILE, this.#secret);
+    this.replace(CONFIG_FILE, this.#config);
   }
 
   #overwrite(path: string, text: string): void {
@@ -61,7 +64,8 @@ export class Operator {
     disk.write(inode, 0, Buffer.from(text));
   }
 
-  #replace(path: string, text: string): void {
+  /** With the text; durably, by renaming. */
+  replace(path: string, text: string): void {
     const { disk } = this.#world.platform;
     if (disk.has(path) && disk.find(path).content.toString() === text) return;
     this.#overwrite(`${path}.new`, text);
@@ -72,14 +76,17 @@ export class Operator {
 }
 
 /** JSON is YAML. */
-function configText(version: number): string {
+function configText(version: number, iam: Iam | undefined): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
+    ...iam?.options,
     credentials: {
       default: {
         ...{ tokenEndpoint: 'https://id.sim/connect/token', clientId: 'erp', scope: 'payments' },
         secrets: [{ file: SECRET_FILE }],
+        ...(iam && { rotation: iam.rotation }),
       },
+      ...iam?.credentials,
     },
     routes: [{ path: '/api', upstream: 'http://api.sim' }],
     timeouts: { firstByte: `${40 + (version % 20)}s` },
@@ -95,7 +102,9 @@ export const OPERATOR_KINDS: Readonly<Record<string, Kind>> = {
   'operator.rotate': {
     weight: 4,
     draw: (chance) => ({ ...hows(chance), graceMs: chance.pick([0, 0, 1000, 600_000]) }),
-    apply: ({ operator }, { how, ms, graceMs }) => {
+    apply: ({ operator, iam }, { how, ms, graceMs }) => {
+      // There the secret is changed in IAM, too: by kinds of its own.
+      if (iam) return;
       operator.newSecret(Number(graceMs));
       operator.edit('secret', how as How, Number(ms));
     },

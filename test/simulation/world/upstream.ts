@@ -42,6 +42,7 @@ export class Upstream {
     const { id } = JSON.parse(body) as { id: string };
     const authorization = /^Bearer (.+)$/.exec(headers.get('authorization') ?? '')?.[1];
     const token = this.#world.identity.tokens.get(authorization ?? '');
+    if (token) token.isUsed = true;
     const attempt = headers.get('x-attempt') ?? '';
     return { id, attempt, from, sent, called: this.#world.erp.calledAt(id, attempt) ?? sent, authorization, token };
   }

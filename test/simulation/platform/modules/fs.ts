@@ -54,11 +54,10 @@ export function readSync(
   return file ? file.read(into, ...rest) : real.readSync(handle, into, ...rest);
 }
 
-export function readFileSync(path: string, encoding?: BufferEncoding): string | Buffer {
-  const [, pid] = /^\/proc\/(\d+)\/stat$/.exec(path) ?? [];
+export function readFileSync(path: string | URL, encoding?: BufferEncoding): string | Buffer {
+  const [, pid] = /^\/proc\/(\d+)\/stat$/.exec(String(path)) ?? [];
   if (pid !== undefined) return procStat(Number(pid));
-  if (!isOnDisk(path)) return real.readFileSync(path, encoding ?? null);
-  const { content } = platform().disk.find(path, 'open');
+  const content = isOnDisk(path) ? platform().disk.find(path, 'open').content : real.readFileSync(path);
   return encoding === undefined ? content : content.toString(encoding);
 }
 

@@ -1,0 +1,36 @@
+/** Which further parts a world has: drawn from the seed by a sequence of its own, so that a new part changes no other history. */
+import { type Chance, chance } from '../../support/seeded.ts';
+
+/** Durations as in a configuration file. */
+export interface IamPart {
+  readonly every: string;
+  readonly secretLifetime: string;
+  readonly overlap: string;
+  readonly verifyFor: string;
+  /** Until the identity server knows of a new or deleted secret. */
+  readonly propagationMs: number;
+  /** Whether a creation is responded to with what was created. */
+  readonly body: 'whole' | 'empty';
+}
+
+export interface Parts {
+  readonly iam?: IamPart;
+}
+
+const SHARE_WITH_IAM = 0.3;
+
+export function drawParts(seed: number): Parts {
+  const draw = chance(seed, 'parts');
+  return draw.happens(SHARE_WITH_IAM) ? { iam: drawIam(draw) } : {};
+}
+
+function drawIam(draw: Chance): IamPart {
+  return {
+    every: draw.pick(['6h', '1d', '20d', '60d']),
+    secretLifetime: draw.pick(['90d', '400d', '3650d']),
+    overlap: draw.pick(['5s', '30s', '3m', '1h']),
+    verifyFor: draw.pick(['20s', '2m', '15m']),
+    propagationMs: draw.pick([0, 0, 800, 5000, 60_000]),
+    body: draw.pick(['whole', 'empty']),
+  };
+}
