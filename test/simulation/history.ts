@@ -54,10 +54,13 @@ function withParts(history: History): History {
   const kinds = { ...(parts.iam && IAM_KINDS), ...(parts.iam && STORAGE_KINDS) };
   if (Object.keys(kinds).length === 0) return history;
   const draw = chance(seed, 'happenings of parts');
+  // Rotations and starts come soon after a stretch begins.
   const added = ({ from, to }: Stretch) =>
-    Array.from({ length: draw.between(1, 5) }, () => drawHappening(Math.floor(from + draw.next() * (to - from)), draw, kinds));
+    Array.from({ length: draw.between(1, 5) }, () => drawHappening(Math.floor(from + draw.next() ** 3 * (to - from)), draw, kinds));
   const all = (stretch: Stretch) => [...stretch.happenings, ...added(stretch)].sort((a, b) => a.at - b.at);
-  return { ...history, stretches: stretches.map((stretch) => ({ ...stretch, happenings: all(stretch) })) };
+  // So long that its renewals are not what such a history mostly consists of.
+  const tokenLifetimeS = Math.max(history.tokenLifetimeS, 600);
+  return { ...history, tokenLifetimeS, stretches: stretches.map((stretch) => ({ ...stretch, happenings: all(stretch) })) };
 }
 
 function drawStretch(from: number, draw: Chance): Stretch {

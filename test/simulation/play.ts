@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto';
 import type { History } from './history.ts';
 import { watchInvariants, type Violation } from './invariants/invariants.ts';
+import { lateRotation, msOf } from './invariants/rotation.ts';
 import { usePlatform } from './platform/platform.ts';
+import type { Iam } from './world/iam/iam.ts';
 import { KINDS, World } from './world/world.ts';
 
 export interface Played {
@@ -109,11 +111,28 @@ async function finish(world: World, goTo: GoTo): Promise<void> {
   await goTo(since() + RECOVERY_MS);
   world.observe({ kind: 'recovered' });
   world.erp.rest();
+  if (world.iam) await settle(world, world.iam, goTo);
   world.erp.pay();
   await goTo(since() + STOP_MS);
   world.sidecar.stop((drained) => world.observe({ kind: 'stopped', drained }));
   await goTo(since() + STOP_MS);
   world.observe({ kind: 'end' });
+}
+
+/** A rotation that failed is tried again within an hour; then its overlap begins. A last one cleans up. */
+async function settle(world: World, { part, rotateRuns }: Iam, goTo: GoTo): Promise<void> {
+  const since = () => world.platform.time.nowMs - START;
+  const settleBy = since() + msOf('1h') + msOf(part.overlap) + msOf('10m');
+  while (lateRotation(world) !== undefined && since() < settleBy) await goTo(since() + msOf('1m'));
+  world.observe({ kind: 'settled' });
+  let hasRotated: boolean | undefined;
+  rotateRuns.start(Number.POSITIVE_INFINITY, (outcome) => {
+    hasRotated = outcome;
+  });
+  // An overlap lasts as much longer as the clock was set back.
+  const rotateBy = since() + msOf('1d');
+  while (hasRotated === undefined && since() < rotateBy) await goTo(since() + msOf('1m'));
+  world.observe({ kind: 'rotatedLast', hasRotated: hasRotated === true });
 }
 
 /** Calls `report` for what would end a process. */

@@ -61,6 +61,10 @@ export type Observation =
   | { readonly kind: 'secretCreated'; readonly secret: StoredSecret; readonly known: ReadonlySet<string> }
   | { readonly kind: 'secretDeleted'; readonly secret: StoredSecret; readonly by: SimulatedProcess | undefined }
   | { readonly kind: 'storedByHand'; readonly value: string }
+  /** Everything has worked for so long that no rotation is late any more. */
+  | { readonly kind: 'settled' }
+  /** After a last rotation by hand. */
+  | { readonly kind: 'rotatedLast'; readonly hasRotated: boolean }
   | { readonly kind: 'tokenRequest'; readonly request: TokenRequest }
   | { readonly kind: 'upstreamRequest'; readonly request: UpstreamRequest }
   /** A 401 has reached the sidecar. */

@@ -25,12 +25,13 @@ export function drawParts(seed: number): Parts {
 }
 
 function drawIam(draw: Chance): IamPart {
+  const propagationMs = draw.pick([0, 0, 800, 5000, 60_000]);
   return {
     every: draw.pick(['6h', '1d', '20d', '60d']),
     secretLifetime: draw.pick(['90d', '400d', '3650d']),
     overlap: draw.pick(['5s', '30s', '3m', '1h']),
-    verifyFor: draw.pick(['20s', '2m', '15m']),
-    propagationMs: draw.pick([0, 0, 800, 5000, 60_000]),
+    verifyFor: draw.pick(propagationMs < 10_000 ? ['20s', '2m', '15m'] : ['2m', '15m']),
+    propagationMs,
     body: draw.pick(['whole', 'empty']),
   };
 }

@@ -6,6 +6,12 @@ import type { World } from '../world.ts';
 export const CLIENT = 'erp';
 const JOURNAL_FILE = `${SECRET_FILE}.rotation`;
 
+interface KnownAttempt {
+  readonly phase: string;
+  readonly value?: string;
+  readonly retire?: readonly string[];
+}
+
 export class Administrator {
   readonly #world: World;
   #count = 0;
@@ -28,7 +34,7 @@ export class Administrator {
   /** Deletes the secret in the file, or another one. */
   deleteOne(which: 'stored' | 'other'): void {
     const found = this.#secrets().findLast(({ value }) => (value === this.stored) === (which === 'stored'));
-    if (found) this.#world.iam?.server.delete(found);
+    if (found) this.#world.iam?.takeAway(found);
   }
 
   /** A new secret for the client, and the file has it; the one that it had is deleted later. */
@@ -38,7 +44,7 @@ export class Administrator {
     if (made) this.#store(made.value);
     const { time } = this.#world.platform;
     time.after(graceMs, time.kernel, () => {
-      for (const secret of before) if (this.#secrets().includes(secret)) this.#world.iam?.server.delete(secret);
+      for (const secret of before) if (this.#secrets().includes(secret)) this.#world.iam?.takeAway(secret);
     });
   }
 
@@ -47,21 +53,25 @@ export class Administrator {
     const server = this.#world.iam?.server;
     if (!server) return;
     const live = this.#secrets().filter((secret) => server.isLive(secret));
-    const begun = this.#attempt();
+    const begun = this.journal?.attempt;
     const promoted = live.find(({ value }) => begun?.phase === 'promoted' && value === begun.value);
     if (promoted && promoted.value !== this.stored) this.#store(promoted.value);
     else if (!live.some(({ value }) => value === this.stored)) {
       const made = this.add();
       if (made) this.#store(made.value);
     }
-    for (const secret of this.#secrets())
-      if (secret.by === undefined && secret.value !== this.stored) server.delete(secret);
+    for (const secret of this.#secrets()) if (this.#isUnused(secret)) this.#world.iam?.takeAway(secret);
   }
 
-  #attempt(): { phase?: string; value?: string } | undefined {
+  /** Neither in the file nor part of the rotation under way. */
+  #isUnused({ id, value }: StoredSecret): boolean {
+    const { value: next, retire = [] } = this.journal?.attempt ?? {};
+    return value !== this.stored && value !== next && !retire.includes(id);
+  }
+
+  get journal(): { readonly attempt?: KnownAttempt } | undefined {
     const { disk } = this.#world.platform;
-    if (!disk.has(JOURNAL_FILE)) return undefined;
-    return (JSON.parse(disk.find(JOURNAL_FILE).content.toString()) as { attempt?: object }).attempt;
+    return disk.has(JOURNAL_FILE) ? (JSON.parse(disk.find(JOURNAL_FILE).content.toString()) as object) : undefined;
   }
 
   #secrets(): StoredSecret[] {

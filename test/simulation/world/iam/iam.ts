@@ -4,7 +4,7 @@ import { Fault } from '../fault.ts';
 import type { IamPart } from '../parts.ts';
 import type { Kind, World } from '../world.ts';
 import { Administrator } from './administrator.ts';
-import { ADMIN, ADMIN_SECRET, IamServer } from './iam-server.ts';
+import { ADMIN, ADMIN_SECRET, IamServer, type StoredSecret } from './iam-server.ts';
 import { RotateRuns } from './rotate-run.ts';
 
 const ADMIN_FILE = '/sim/etc/admin-secret';
@@ -15,6 +15,7 @@ export class Iam {
   readonly administrator: Administrator;
   readonly rotateRuns: RotateRuns;
   readonly #world: World;
+  readonly #deletedByHand = new Set<StoredSecret>();
 
   constructor(world: World, part: IamPart) {
     this.#world = world;
@@ -43,6 +44,18 @@ export class Iam {
   get credentials(): object {
     const tokenEndpoint = 'https://id.sim/connect/token';
     return { [ADMIN]: { tokenEndpoint, clientId: ADMIN, secrets: [{ file: ADMIN_FILE }] } };
+  }
+
+  /** Whether people or time took it away, not a rotation. */
+  hasTakenAway({ value }: StoredSecret): boolean {
+    const { nowMs } = this.#world.platform.time;
+    return this.server.secrets.some((secret) => secret.value === value && (secret.expiresAt <= nowMs || this.#deletedByHand.has(secret)));
+  }
+
+  /** Deletes a secret by hand. */
+  takeAway(secret: StoredSecret): void {
+    this.#deletedByHand.add(secret);
+    this.server.delete(secret);
   }
 
   repair(): void {

@@ -16,7 +16,7 @@ export class RotateRuns {
   }
 
   /** @param killAfter after so many turns of its own; Infinity = not at all */
-  start(killAfter = Number.POSITIVE_INFINITY): void {
+  start(killAfter = Number.POSITIVE_INFINITY, onEnd: (hasRotated: boolean) => void = () => undefined): void {
     this.#count += 1;
     const process = this.#world.process(`rotate ${this.#count}`, this.#world.sidecar.machine);
     this.#running.add(process);
@@ -24,8 +24,14 @@ export class RotateRuns {
     process.run(
       () =>
         void rotate((step) => this.#world.trace(process.name, step)).then(
-          () => this.#end(process, 'has rotated'),
-          (error: unknown) => this.#failed(process, error),
+          () => {
+            this.#end(process, 'has rotated');
+            onEnd(true);
+          },
+          (error: unknown) => {
+            this.#failed(process, error);
+            onEnd(false);
+          },
         ),
     );
   }
