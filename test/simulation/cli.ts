@@ -25,7 +25,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ seed: { type: 'string' }, seeds: { type: 'string' }, until: { type: 'string' } },
+      ...{ seed: { type: 'string' }, seeds: { type: 'string' }, until: { type: 'string' }, plant: { type: 'string' } },
       ...{ trace: { type: 'boolean', default: false }, child: { type: 'boolean', default: false } },
     },
   });
@@ -34,7 +34,7 @@ export async function main(args: readonly string[]): Promise<number> {
   if (values.child || values.seed) await warmUp();
   if (values.child) return playSeeds(first, last);
   if (values.seed) return playOne(Number(values.seed), { trace: values.trace, until: untilMs(values.until) });
-  return playOnAllCores(first, last);
+  return playOnAllCores([first, last], values.plant);
 }
 
 function rangeOf(text: string): [first: number, last: number] {
@@ -70,13 +70,13 @@ async function playOne(seed: number, { trace, until }: { trace: boolean; until: 
   return played.violation ? 1 : 0;
 }
 
-async function playOnAllCores(first: number, last: number): Promise<number> {
+async function playOnAllCores([first, last]: readonly [number, number], plant: string | undefined): Promise<number> {
   const share = Math.ceil((last - first + 1) / availableParallelism());
   const began = realMs();
   const lines: Line[] = [];
   const children: Promise<number>[] = [];
   for (let from = first; from <= last; from += share)
-    children.push(playInChild(`${from}-${Math.min(last, from + share - 1)}`, (line) => lines.push(line)));
+    children.push(playInChild(`${from}-${Math.min(last, from + share - 1)}`, plant, (line) => lines.push(line)));
   const codes = await Promise.all(children);
   report(lines, (realMs() - began) / 1000);
   const failed = lines.filter(({ violated }) => violated).sort((one, other) => one.seed - other.seed);
@@ -89,9 +89,10 @@ async function playOnAllCores(first: number, last: number): Promise<number> {
 }
 
 /** @param seeds `A-B` @returns its exit code */
-function playInChild(seeds: string, onLine: (line: Line) => void): Promise<number> {
+function playInChild(seeds: string, plant: string | undefined, onLine: (line: Line) => void): Promise<number> {
   const main = fileURLToPath(new URL('main.ts', import.meta.url));
-  const child = spawn(process.execPath, [main, '--child', '--seeds', seeds], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const options = [main, '--child', '--seeds', seeds, ...(plant ? ['--plant', plant] : [])];
+  const child = spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'inherit'] });
   createInterface({ input: child.stdout }).on('line', (line) => onLine(JSON.parse(line) as Line));
   return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
 }

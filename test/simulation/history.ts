@@ -35,12 +35,12 @@ const MINUTE = 60_000;
 /** Short ones are renewed several times within a stretch. */
 const LIFETIMES_S: readonly [number, ...number[]] = [3600, 3600, 600, 120, 30];
 const YEAR = 365 * 86_400_000;
-const LONGEST = 20 * MINUTE;
+const LONGEST = 12 * MINUTE;
 
 /** The history of a seed. */
 export function drawHistory(seed: number): History {
   const draw = chance(seed, 'history');
-  const starts = Array.from({ length: draw.between(4, 9) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
+  const starts = Array.from({ length: draw.between(3, 6) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
   const apart = starts.filter((start, index) => start - (starts[index - 1] ?? -YEAR) > LONGEST);
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
@@ -64,7 +64,7 @@ function withParts(history: History): History {
 }
 
 function drawStretch(from: number, draw: Chance): Stretch {
-  const to = from + draw.between(2 * MINUTE, LONGEST);
+  const to = from + draw.between(MINUTE, LONGEST);
   const count = draw.between(1, 6);
   const happenings = Array.from({ length: count }, () => {
     const at = Math.floor(from + draw.next() * (to - from));

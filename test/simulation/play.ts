@@ -5,7 +5,7 @@ import { watchInvariants, type Violation } from './invariants/invariants.ts';
 import { lateRotation, msOf } from './invariants/rotation.ts';
 import { usePlatform } from './platform/platform.ts';
 import type { Iam } from './world/iam/iam.ts';
-import { KINDS, World } from './world/world.ts';
+import { World } from './world/world.ts';
 
 export interface Played {
   readonly violation: Violation | undefined;
@@ -74,8 +74,7 @@ async function live(world: World, history: History, { until, check }: Living): P
     await wake(world, { from, quiet, goTo });
     for (const { at, kind, args } of happenings) {
       await goTo(at);
-      world.trace('history', `${kind} ${JSON.stringify(args)}`);
-      KINDS[kind]?.apply(world, args);
+      world.apply(kind, args);
     }
     await goTo(to);
   }
@@ -88,15 +87,17 @@ type GoTo = (at: number) => Promise<void>;
 
 async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: string; goTo: GoTo }): Promise<void> {
   const { time } = world.platform;
-  const leftMs = START + from - time.nowMs;
+  const leftMs = START + from - Math.max(time.nowMs, world.sidecar.machine.asleepUntil);
   if (leftMs > 0 && quiet === 'asleep') {
     world.trace('machine', `sleeps ${Math.round(leftMs / 1000)} s`);
     time.suspend(world.sidecar.machine, leftMs);
   } else if (leftMs > 0) {
     world.erp.rest();
+    world.sidecar.isWanted = false;
     world.sidecar.stop(() => undefined);
   }
   await goTo(from);
+  world.sidecar.isWanted = true;
   world.sidecar.start();
   world.erp.work();
 }

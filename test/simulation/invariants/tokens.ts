@@ -13,7 +13,7 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was valid when the call came, and expired while the call waited, awake, for at most 25 s for its connection.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection.',
   watch(world, violated) {
     const refused = new Map<IssuedToken, number>();
     // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
@@ -32,8 +32,9 @@ export const tokenIsValid: Invariant = {
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
         firstOf(request);
-        const problem = problemOf(request, refused);
-        const excuse = problem && excuseFor(request);
+        const refusedAt = (request.token && refused.get(request.token)) ?? Number.POSITIVE_INFINITY;
+        const problem = problemOf(request, refusedAt);
+        const excuse = problem && excuseFor(request, refusedAt);
         if (excuse) world.observe({ kind: 'excused', why: excuse });
         else if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
       }
@@ -41,9 +42,9 @@ export const tokenIsValid: Invariant = {
   },
 };
 
-function problemOf({ token, sent }: UpstreamRequest, refused: ReadonlyMap<IssuedToken, number>): string | undefined {
+function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string | undefined {
   if (token?.client !== 'erp') return 'not a token that was issued';
-  if ((refused.get(token) ?? Number.POSITIVE_INFINITY) < sent.trueMs) return 'was refused before, and is sent again';
+  if (refusedAt < sent.trueMs) return 'was refused before, and is sent again';
   const expiredMs = sent.trueMs - token.issuedAt - token.lifetimeMs;
   return expiredMs < 0 ? undefined : `expired ${Math.round(expiredMs)} ms before it was sent`;
 }
@@ -51,15 +52,15 @@ function problemOf({ token, sent }: UpstreamRequest, refused: ReadonlyMap<Issued
 /** Time to wait for a token, for a free connection and for a new one: 10 s, 10 s and 5 s. */
 const LONGEST_WAIT_MS = 25_000;
 
-/** Only for a token that has expired. */
-function excuseFor({ token, sent, called }: UpstreamRequest): string | undefined {
-  const expiresAt = token ? token.issuedAt + token.lifetimeMs : Number.POSITIVE_INFINITY;
-  if (!token || sent.trueMs < expiresAt) return undefined;
+function excuseFor({ token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
+  if (!token) return undefined;
   const knownMs = knownAgeMs(token.asked, sent);
   const hiddenMs = sent.trueMs - token.asked.trueMs - knownMs;
-  if (knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
+  const isRefused = refusedAt < sent.trueMs;
+  if (!isRefused && knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
+  const wasGood = called.trueMs < Math.min(token.issuedAt + token.lifetimeMs, refusedAt);
   const waitedMs = sent.monotonicMs - called.monotonicMs;
-  return called.trueMs < expiresAt && waitedMs <= LONGEST_WAIT_MS ? 'expired while the call waited' : undefined;
+  return wasGood && waitedMs <= LONGEST_WAIT_MS ? 'not good any more when the call had waited' : undefined;
 }
 
 export const serves: Invariant = {
@@ -72,15 +73,14 @@ export const serves: Invariant = {
       const { sidecar, id, code } = observation.told;
       if (!sidecar) return;
       const now = stampOf(world.platform.time, sidecar);
-      const usable = [...world.identity.tokens.values()].findLast(
-        (token) =>
-          token.to === sidecar &&
-          (token.isUsed || !world.iam) &&
-          !refused.has(token.value) &&
-          token.obtainedAt < now.trueMs &&
-          knownAgeMs(token.asked, now) < token.lifetimeMs - Math.min(MARGIN_MS, token.lifetimeMs / 20) - SLACK_MS,
+      const latest = [...world.identity.tokens.values()].findLast(
+        // Where secrets rotate, some tokens only verify secrets or are for IAM.
+        (token) => token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !world.iam),
       );
-      if (usable) violated(`payment ${id} got ${code} while ${usable.value} was there`);
+      if (!latest || refused.has(latest.value)) return;
+      const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
+      if (knownAgeMs(latest.asked, now) < usableForMs)
+        violated(`payment ${id} got ${code} while ${latest.value} was there`);
     };
   },
 };

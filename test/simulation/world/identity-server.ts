@@ -107,6 +107,9 @@ function observed(request: Request, from: TokenRequest['from']): Asked {
 }
 
 export const IDENTITY_KINDS: Readonly<Record<string, Kind>> = {
-  'identity.revoke': { weight: 2, draw: () => ({}), apply: ({ identity }) => identity.revokeAll() },
+  'identity.revoke': {
+    ...{ weight: 2, isElsewhere: true, draw: () => ({}) },
+    apply: ({ identity }) => identity.revokeAll(),
+  },
   ...Fault.kinds('identity', ({ identity }) => identity.fault),
 };

@@ -17,6 +17,8 @@ export class SidecarHost {
   readonly machine = new Machine('erp host');
   /** Undefined while none runs. */
   process: SimulatedProcess | undefined;
+  /** False while nobody works: then nothing starts it. */
+  isWanted = true;
   readonly #world: World;
   #sidecar: Sidecar | undefined;
   /** Counts the decisions of whoever starts and stops it: an older one has no effect any more. */
@@ -28,7 +30,7 @@ export class SidecarHost {
   }
 
   start(): void {
-    if (this.process) return;
+    if (this.process || !this.isWanted) return;
     this.#wish += 1;
     this.#starts += 1;
     const process = this.#world.process(`sidecar ${this.#starts}`, this.machine);

@@ -22,6 +22,8 @@ export type Args = Readonly<Record<string, number | string>>;
 export interface Kind {
   /** How often it happens, compared with the others. */
   readonly weight: number;
+  /** It happens also while the machine of the sidecar sleeps. */
+  readonly isElsewhere?: true;
   draw(chance: Chance): Args;
   apply(world: World, args: Args): void;
 }
@@ -78,6 +80,19 @@ export class World {
     return new SimulatedProcess(name, machine);
   }
 
+  /** Lets an event happen: at once, or when the machine on which it happens is awake. */
+  apply(name: string, args: Args): void {
+    const kind = KINDS[name];
+    const { time } = this.platform;
+    const happen = () => {
+      this.trace('history', `${name} ${JSON.stringify(args)}`);
+      kind?.apply(this, args);
+    };
+    const isAsleep = this.sidecar.machine.asleepUntil > time.nowMs;
+    if (isAsleep && !kind?.isElsewhere) time.after(0, this.process('history', this.sidecar.machine), happen);
+    else happen();
+  }
+
   /** The last fault is over: everything works, and the files are right. */
   repair(): void {
     this.identity.fault.repair();
@@ -86,6 +101,7 @@ export class World {
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
     this.iam?.repair();
     this.sidecar.start();
+    this.sidecar.process?.killAfter(Number.POSITIVE_INFINITY, () => undefined);
     this.erp.work();
     this.observe({ kind: 'repaired' });
   }

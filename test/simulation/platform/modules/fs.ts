@@ -93,10 +93,16 @@ export function statfsSync(path: string): unknown {
 export function watch(place: string, _options: object, onEvent: () => void): EventEmitter {
   if (!isOnDisk(place)) throw diskError('ENOENT', 'watch', place);
   const owner = self();
+  let isOpen = true;
   const stop = platform().disk.watch((path) => {
     const isNear = path === place || posix.dirname(path) === place;
-    if (isNear) platform().time.after(EVENT_MS, owner, onEvent);
+    if (isNear) platform().time.after(EVENT_MS, owner, () => isOpen && onEvent());
   });
-  owner.onKill(stop);
-  return Object.assign(new EventEmitter(), { close: stop });
+  const close = () => {
+    isOpen = false;
+    disown();
+    stop();
+  };
+  const disown = owner.onKill(stop);
+  return Object.assign(new EventEmitter(), { close });
 }
