@@ -121,10 +121,14 @@ async function finish(world: World, goTo: GoTo): Promise<void> {
 }
 
 /** A rotation that failed is tried again within an hour; then its overlap begins. A last one cleans up. */
-async function settle(world: World, { part, rotateRuns }: Iam, goTo: GoTo): Promise<void> {
+async function settle(world: World, { part, rotateRuns, administrator }: Iam, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
   const settleBy = since() + msOf('1h') + msOf(part.overlap) + msOf('10m');
-  while (lateRotation(world) !== undefined && since() < settleBy) await goTo(since() + msOf('1m'));
+  while (lateRotation(world) !== undefined && since() < settleBy) {
+    await goTo(since() + msOf('1m'));
+    administrator.putRight();
+  }
+  administrator.putRight();
   world.observe({ kind: 'settled' });
   let hasRotated: boolean | undefined;
   rotateRuns.start(Number.POSITIVE_INFINITY, (outcome) => {
