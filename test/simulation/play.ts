@@ -121,7 +121,7 @@ async function finish(world: World, goTo: GoTo): Promise<void> {
 }
 
 /** A rotation that failed is tried again within an hour; then its overlap begins. A last one cleans up. */
-async function settle(world: World, { part, rotateRuns, administrator }: Iam, goTo: GoTo): Promise<void> {
+async function settle(world: World, { part, runs, administrator }: Iam, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
   const settleBy = since() + msOf('1h') + msOf(part.overlap) + msOf('10m');
   while (lateRotation(world) !== undefined && since() < settleBy) {
@@ -130,14 +130,24 @@ async function settle(world: World, { part, rotateRuns, administrator }: Iam, go
   }
   administrator.putRight();
   world.observe({ kind: 'settled' });
-  let hasRotated: boolean | undefined;
-  rotateRuns.start(Number.POSITIVE_INFINITY, (outcome) => {
-    hasRotated = outcome;
-  });
   // An overlap lasts as much longer as the clock was set back.
-  const rotateBy = since() + msOf('1d');
-  while (hasRotated === undefined && since() < rotateBy) await goTo(since() + msOf('1m'));
-  world.observe({ kind: 'rotatedLast', hasRotated: hasRotated === true });
+  const hasRotated = await ended(world, goTo, (onEnd) => runs.rotate({ onEnd }));
+  world.observe({ kind: 'rotatedLast', hasRotated });
+  if (!part.isProvisioning) return;
+  const isDone = await ended(world, goTo, (onEnd) => runs.provision({ onEnd }));
+  world.observe({ kind: 'provisionedLast', isDone });
+}
+
+/** Starts a command and waits for its end, for at most a day. */
+async function ended(world: World, goTo: GoTo, start: (onEnd: (isDone: boolean) => void) => void): Promise<boolean> {
+  const since = () => world.platform.time.nowMs - START;
+  let outcome: boolean | undefined;
+  start((isDone) => {
+    outcome = isDone;
+  });
+  const endBy = since() + msOf('1d');
+  while (outcome === undefined && since() < endBy) await goTo(since() + msOf('1m'));
+  return outcome === true;
 }
 
 /** Calls `report` for what would end a process. */

@@ -65,6 +65,7 @@ export type Observation =
   | { readonly kind: 'settled' }
   /** After a last rotation by hand. */
   | { readonly kind: 'rotatedLast'; readonly hasRotated: boolean }
+  | { readonly kind: 'provisionedLast'; readonly isDone: boolean }
   | { readonly kind: 'tokenRequest'; readonly request: TokenRequest }
   | { readonly kind: 'upstreamRequest'; readonly request: UpstreamRequest }
   /** A 401 has reached the sidecar. */

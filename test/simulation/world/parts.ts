@@ -11,6 +11,8 @@ export interface IamPart {
   readonly propagationMs: number;
   /** Whether a creation is responded to with what was created. */
   readonly body: 'whole' | 'empty';
+  /** Whether a second client is made by provisioning. */
+  readonly isProvisioning: boolean;
 }
 
 export interface Parts {
@@ -33,5 +35,6 @@ function drawIam(draw: Chance): IamPart {
     verifyFor: draw.pick(propagationMs < 10_000 ? ['20s', '2m', '15m'] : ['2m', '15m']),
     propagationMs,
     body: draw.pick(['whole', 'empty']),
+    isProvisioning: draw.happens(0.5),
   };
 }

@@ -31,7 +31,7 @@ export const STORAGE_KINDS: Readonly<Record<string, Kind>> = {
 
 function losePower(world: World): void {
   world.trace('machine', 'loses power');
-  world.iam?.rotateRuns.killAll();
+  world.iam?.runs.killAll();
   world.sidecar.kill();
   world.platform.disk.losePower();
 }

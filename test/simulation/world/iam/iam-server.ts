@@ -3,6 +3,7 @@ import type { SimulatedProcess } from '../../platform/process.ts';
 import { Fault } from '../fault.ts';
 import { httpServer, type Request, type Response } from '../http.ts';
 import type { IamPart } from '../parts.ts';
+import { IamClients } from './iam-clients.ts';
 import type { World } from '../world.ts';
 
 export const IAM = 'iam.sim:443';
@@ -23,19 +24,13 @@ export interface StoredSecret {
   deletedAt: number;
 }
 
-export interface StoredClient {
-  readonly id: string;
-  body: Readonly<Record<string, unknown>>;
-}
-
 const BASE = '/core/iam/v1';
 const PAGE_SIZE = 100;
 
 export class IamServer {
   /** All that ever were. */
   readonly secrets: StoredSecret[] = [];
-  readonly clients: StoredClient[] = [];
-  readonly policies: Readonly<Record<string, unknown>>[] = [];
+  readonly registry: IamClients;
   readonly fault: Fault;
   readonly #world: World;
   readonly #part: IamPart;
@@ -47,6 +42,7 @@ export class IamServer {
   constructor(world: World, part: IamPart) {
     this.#world = world;
     this.#part = part;
+    this.registry = new IamClients(part.body, (what) => world.trace('iam', what));
     this.fault = new Fault(world, IAM, httpServer(world.process('iam'), (request) => this.#take(request)));
   }
 
@@ -138,10 +134,12 @@ export class IamServer {
     if (!isValid || this.#nowMs >= token.revokedAt) return { status: 401, body: { title: 'Unauthorized' } };
     const url = new URL(request.words[1], 'http://iam');
     const [, id, secretId] = new RegExp(`^${BASE}/clients/([^/]+)/secrets(?:/([^/]+))?$`).exec(url.pathname) ?? [];
-    if (id === undefined) return { status: 404, body: { title: 'Not found' } };
+    const body = request.body === '' ? {} : (JSON.parse(request.body) as Record<string, unknown>);
+    const ask = { method: request.words[0], path: url.pathname.slice(BASE.length), query: url.searchParams, body };
+    if (id === undefined) return this.registry.responseTo(ask);
     if (request.words[0] === 'GET') return this.#list(id, { url, from });
     if (request.words[0] === 'DELETE') return this.#remove(id, secretId, from);
-    return this.#add(id, JSON.parse(request.body) as Record<string, unknown>, from);
+    return this.#add(id, body, from);
   }
 
   #list(clientId: string, { url, from }: { url: URL; from: SimulatedProcess | undefined }): Response {

@@ -5,15 +5,24 @@ import type { IamPart } from '../parts.ts';
 import type { Kind, World } from '../world.ts';
 import { Administrator } from './administrator.ts';
 import { ADMIN, ADMIN_SECRET, IamServer, type StoredSecret } from './iam-server.ts';
-import { RotateRuns } from './rotate-run.ts';
+import { DESIRED_FILE, Runs } from './runs.ts';
 
 const ADMIN_FILE = '/sim/etc/admin-secret';
+
+/** The client that `iam provision` makes. */
+export const PROVISIONED = {
+  ...{ name: 'Another ERP', description: 'made by provisioning', file: '/sim/etc/provisioned-secret' },
+  policies: [
+    { scope: '/subscriptions/1', action: 'banking.pis.create' },
+    { scope: '/subscriptions/1', action: 'banking.ais.read' },
+  ],
+};
 
 export class Iam {
   readonly part: IamPart;
   readonly server: IamServer;
   readonly administrator: Administrator;
-  readonly rotateRuns: RotateRuns;
+  readonly runs: Runs;
   readonly #world: World;
   readonly #deletedByHand = new Set<StoredSecret>();
 
@@ -22,12 +31,15 @@ export class Iam {
     this.part = part;
     this.server = new IamServer(world, part);
     this.administrator = new Administrator(world);
-    this.rotateRuns = new RotateRuns(world);
+    this.runs = new Runs(world);
   }
 
   /** The first files. */
   begin(): void {
     this.#world.operator.replace(ADMIN_FILE, ADMIN_SECRET);
+    const { name, description, file, policies } = PROVISIONED;
+    const desired = { client: { name, description, scopes: ['payments'] }, secret: { file, lifetime: 'never' }, policies };
+    this.#world.operator.replace(DESIRED_FILE, JSON.stringify(desired));
     this.administrator.putRight();
   }
 
@@ -60,6 +72,7 @@ export class Iam {
 
   repair(): void {
     this.server.repair();
+    this.runs.spareAll();
     this.administrator.putRight();
   }
 }
@@ -69,18 +82,25 @@ const MINUTE = 60_000;
 
 /** Only worlds with IAM have them. */
 export const IAM_KINDS: Readonly<Record<string, Kind>> = {
-  'iam.rotate': { weight: 5, draw: () => ({}), apply: ({ iam }) => iam?.rotateRuns.start() },
+  'iam.rotate': { weight: 5, draw: () => ({}), apply: ({ iam }) => iam?.runs.rotate() },
   'iam.rotateKilled': {
     weight: 8,
     draw: (chance) => ({ turns: chance.between(1, 400) }),
-    apply: ({ iam }, { turns }) => iam?.rotateRuns.start(Number(turns)),
+    apply: ({ iam }, { turns }) => iam?.runs.rotate({ killAfter: Number(turns) }),
   },
   'iam.rotateBoth': {
     weight: 2,
     draw: () => ({}),
     apply: ({ iam }) => {
-      iam?.rotateRuns.start();
-      iam?.rotateRuns.start();
+      iam?.runs.rotate();
+      iam?.runs.rotate();
+    },
+  },
+  'iam.provisionKilled': {
+    weight: 6,
+    draw: (chance) => ({ turns: chance.between(1, 150) }),
+    apply: ({ iam }, { turns }) => {
+      if (iam?.part.isProvisioning) iam.runs.provision({ killAfter: Number(turns) });
     },
   },
   'iam.resetBefore': { weight: 2, draw: times, apply: ({ iam }, args) => iam?.server.failNext('before', Number(args['times'])) },
