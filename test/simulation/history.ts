@@ -51,7 +51,7 @@ export function drawHistory(seed: number): History {
 /** What can happen only where these parts are; by a sequence of its own. */
 function withParts(history: History): History {
   const { seed, parts, stretches } = history;
-  const kinds = { ...(parts.iam && IAM_KINDS), ...(parts.iam && STORAGE_KINDS) };
+  const kinds = { ...(parts.iam && IAM_KINDS), ...((parts.iam || parts.audit) && STORAGE_KINDS) };
   if (Object.keys(kinds).length === 0) return history;
   const draw = chance(seed, 'happenings of parts');
   // Rotations and starts come soon after a stretch begins.
@@ -59,7 +59,7 @@ function withParts(history: History): History {
     Array.from({ length: draw.between(1, 5) }, () => drawHappening(Math.floor(from + draw.next() ** 3 * (to - from)), draw, kinds));
   const all = (stretch: Stretch) => [...stretch.happenings, ...added(stretch)].sort((a, b) => a.at - b.at);
   // So long that its renewals are not what such a history mostly consists of.
-  const tokenLifetimeS = Math.max(history.tokenLifetimeS, 600);
+  const tokenLifetimeS = Math.max(history.tokenLifetimeS, parts.iam ? 600 : 0);
   return { ...history, tokenLifetimeS, stretches: stretches.map((stretch) => ({ ...stretch, happenings: all(stretch) })) };
 }
 

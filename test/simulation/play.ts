@@ -105,8 +105,9 @@ async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: 
 /** The last fault is over: everything has to be well soon, and then to end well. */
 async function finish(world: World, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
-  const asleepMs = world.sidecar.machine.asleepUntil - world.platform.time.nowMs;
-  if (asleepMs > 0) await goTo(since() + asleepMs);
+  // It may sleep again as soon as it wakes.
+  while (world.sidecar.machine.asleepUntil > world.platform.time.nowMs)
+    await goTo(world.sidecar.machine.asleepUntil - START);
   world.trace('history', 'everything is repaired');
   world.repair();
   await goTo(since() + RECOVERY_MS);

@@ -3,6 +3,7 @@ import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
+import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { provisionsOnce } from './provisioning.ts';
 import { isAtMostTwo, keepsWorkingSecret, leavesNoOrphan, rotationFinishes, storesWholeSecrets } from './rotation.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
@@ -24,7 +25,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   neverEnds,
   recovers,
   isBounded,
-  ...{ storesWholeSecrets, keepsWorkingSecret, isAtMostTwo, rotationFinishes, leavesNoOrphan, provisionsOnce },
+  ...{ storesWholeSecrets, keepsWorkingSecret, isAtMostTwo, rotationFinishes, leavesNoOrphan, provisionsOnce, auditIsWhole, auditComesFirst },
 };
 
 export class Violation extends Error {

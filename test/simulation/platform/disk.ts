@@ -138,7 +138,9 @@ export class Disk {
     for (const [path, inode] of this.#flushedEntries) this.#entries.set(path, inode);
     for (const inode of new Set(this.#entries.values())) {
       const { content, flushed } = inode;
-      const torn = content.subarray(0, this.#chance.between(0, content.length));
+      // What was appended may be there in part; what was flushed before it stays.
+      const least = content.subarray(0, flushed.length).equals(flushed) ? flushed.length : 0;
+      const torn = content.subarray(0, this.#chance.between(least, content.length));
       if (content !== flushed) inode.content = this.#chance.pick([content, torn, flushed]);
       inode.flushed = inode.content;
     }

@@ -1,6 +1,5 @@
 /** Whoever edits the files of the sidecar: rightly, wrongly, or in two halves. */
 import type { Kind, World } from './world.ts';
-import type { Iam } from './iam/iam.ts';
 import { CONFIG_FILE, SECRET_FILE } from './sidecar-host.ts';
 
 /** How a file gets its new content. */
@@ -35,7 +34,7 @@ export class Operator {
 
   newConfig(): void {
     this.#count += 1;
-    this.#config = configText(this.#count, this.#world.iam);
+    this.#config = configText(this.#count, this.#world);
   }
 
   edit(file: 'secret' | 'config', how: How, ms: number): void {
@@ -76,10 +75,11 @@ export class Operator {
 }
 
 /** JSON is YAML. */
-function configText(version: number, iam: Iam | undefined): string {
+function configText(version: number, { iam, audit }: World): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     ...iam?.options,
+    ...audit?.options,
     credentials: {
       default: {
         ...{ tokenEndpoint: 'https://id.sim/connect/token', clientId: 'erp', scope: 'payments' },

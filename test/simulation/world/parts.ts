@@ -15,15 +15,31 @@ export interface IamPart {
   readonly isProvisioning: boolean;
 }
 
+export interface AuditPart {
+  readonly fsync: 'always' | 'second' | 'never';
+  readonly whenFailing: 'report' | 'refuse';
+  readonly maxSize: string;
+}
+
 export interface Parts {
+  readonly audit?: AuditPart;
   readonly iam?: IamPart;
 }
 
 const SHARE_WITH_IAM = 0.3;
+const SHARE_WITH_AUDIT = 0.25;
 
 export function drawParts(seed: number): Parts {
   const draw = chance(seed, 'parts');
-  return draw.happens(SHARE_WITH_IAM) ? { iam: drawIam(draw) } : {};
+  const iam = draw.happens(SHARE_WITH_IAM) ? { iam: drawIam(draw) } : {};
+  return { ...iam, ...drawAudit(chance(seed, 'audit')) };
+}
+
+function drawAudit(draw: Chance): Pick<Parts, 'audit'> {
+  if (!draw.happens(SHARE_WITH_AUDIT)) return {};
+  const fsync = draw.pick(['always', 'always', 'second', 'never'] as const);
+  const [whenFailing, maxSize] = [draw.pick(['report', 'refuse'] as const), draw.pick(['4KiB', '1MiB'])];
+  return { audit: { fsync, whenFailing, maxSize } };
 }
 
 function drawIam(draw: Chance): IamPart {

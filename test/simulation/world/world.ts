@@ -8,6 +8,7 @@ import { Machine, SimulatedProcess } from '../platform/process.ts';
 import { Iam, IAM_KINDS } from './iam/iam.ts';
 import type { Parts } from './parts.ts';
 import { STORAGE_KINDS } from './storage-kinds.ts';
+import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
 import { IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
@@ -53,6 +54,7 @@ export class World {
   readonly operator: Operator;
   readonly erp: Erp;
   readonly iam: Iam | undefined;
+  readonly audit: AuditFolder | undefined;
   readonly #servers = new Machine('servers');
 
   constructor(
@@ -65,6 +67,7 @@ export class World {
     this.sidecar = new SidecarHost(this);
     this.identity = new IdentityServer(this, tokenLifetimeS);
     this.upstream = new Upstream(this);
+    this.audit = parts.audit && new AuditFolder(this, parts.audit);
     this.iam = parts.iam && new Iam(this, parts.iam);
     this.operator = new Operator(this);
     this.iam?.begin();

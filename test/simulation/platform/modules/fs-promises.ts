@@ -41,17 +41,20 @@ class Handle {
     return later(() => ({ bytesRead: this.#file.read(...args), buffer: args[0] }));
   }
 
-  write(bytes: Uint8Array | string, position?: number | null) {
-    const content = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
-    return later(() => ({ bytesWritten: this.#file.write(content, position), buffer: bytes }));
+  write(bytes: Uint8Array, offset = 0, length = bytes.length - offset, position: number | null = null) {
+    return later(() => ({ bytesWritten: this.#file.write(bytes.subarray(offset, offset + length), position), buffer: bytes }));
   }
 
   appendFile(bytes: Uint8Array | string) {
-    return this.write(bytes);
+    return this.writeFile(bytes);
   }
 
   writeFile(bytes: Uint8Array | string) {
-    return this.write(bytes);
+    return later(() => {
+      const content = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
+      // A full disk takes a part first.
+      for (let written = 0; written < content.length; ) written += this.#file.write(content.subarray(written));
+    });
   }
 
   readFile(encoding?: BufferEncoding) {

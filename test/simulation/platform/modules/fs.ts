@@ -4,6 +4,7 @@ export * from 'node:fs';
 import { EventEmitter } from 'node:events';
 import * as real from 'node:fs';
 import { posix } from 'node:path';
+import { Readable } from 'node:stream';
 import { diskError } from '../disk.ts';
 import { isOnDisk, OpenFile, statOf } from '../files.ts';
 import { platform, self } from '../platform.ts';
@@ -66,6 +67,11 @@ function procStat(pid: number): string {
   const found = self().machine.processes.get(pid);
   if (!found?.isAlive) throw diskError('ENOENT', 'open', `/proc/${pid}/stat`);
   return `${pid} (sidecar) S ${'0 '.repeat(18)}${found.startedAt} 0`;
+}
+
+export function createReadStream(path: string): Readable {
+  if (!isOnDisk(path)) return real.createReadStream(path);
+  return Readable.from([Buffer.from(platform().disk.find(path, 'open').content)], { objectMode: false });
 }
 
 export function readdirSync(path: string): string[] {
