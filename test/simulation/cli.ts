@@ -54,7 +54,16 @@ async function warmUp(): Promise<void> {
 async function playSeeds(first: number, last: number): Promise<number> {
   for (let seed = first; seed <= last; seed += 1) {
     const { hash, simulatedMs, calls, events, violation, excuses } = await play(drawHistory(seed));
-    const line: Line = { seed, hash, simulatedMs, calls, events, violated: violation?.name, detail: violation?.detail, excuses: [...excuses] };
+    const line: Line = {
+      seed,
+      hash,
+      simulatedMs,
+      calls,
+      events,
+      violated: violation?.name,
+      detail: violation?.detail,
+      excuses: [...excuses],
+    };
     print(JSON.stringify(line));
   }
   return 0;
@@ -66,7 +75,9 @@ async function playOne(seed: number, { trace, until }: { trace: boolean; until: 
   for (const line of played.lines) print(line);
   if (!trace && played.violation) await explain(history, played.violation.name);
   const days = Math.round(played.simulatedMs / DAY_MS);
-  print(`seed ${seed}: ${days} days, ${played.calls} payments, ${played.events} events, trace ${played.hash.slice(0, 16)}`);
+  print(
+    `seed ${seed}: ${days} days, ${played.calls} payments, ${played.events} events, trace ${played.hash.slice(0, 16)}`,
+  );
   return played.violation ? 1 : 0;
 }
 
@@ -102,7 +113,10 @@ function report(lines: readonly Line[], seconds: number): void {
   const days = sum(({ simulatedMs }) => simulatedMs) / DAY_MS;
   const rates = `${(lines.length / seconds).toFixed(1)} seeds and ${Math.round(days / seconds)} simulated days per second`;
   const counts = `${sum(({ calls }) => calls)} payments, ${sum(({ events }) => events)} events`;
-  for (const [why, all] of Map.groupBy(lines.flatMap(({ excuses }) => excuses), ([name]) => name))
+  for (const [why, all] of Map.groupBy(
+    lines.flatMap(({ excuses }) => excuses),
+    ([name]) => name,
+  ))
     print(`excused ${all.reduce((times, [, more]) => times + more, 0)} times in ${all.length} seeds: ${why}`);
   print(`${lines.length} seeds, ${Math.round(days)} days, ${counts} in ${seconds.toFixed(1)} s: ${rates}`);
 }
@@ -115,7 +129,6 @@ async function explain(history: History, name: string): Promise<void> {
   for (const line of lines) print(line);
   print(`\n${violation?.message}\n`);
 }
-
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);

@@ -65,10 +65,12 @@ function withParts(history: History): History {
 
 function drawStretch(from: number, draw: Chance): Stretch {
   const to = from + draw.between(MINUTE, LONGEST);
-  const count = draw.between(1, 6);
+  const count = draw.between(1, 4);
   const happenings = Array.from({ length: count }, () => {
     const at = Math.floor(from + draw.next() * (to - from));
-    return [drawHappening(at, draw), ...(draw.happens(0.6) ? [callsAround(at, draw)] : [])];
+    // Faults that meet are the ones that nobody has thought of.
+    const second = draw.happens(0.4) ? [drawHappening(at + draw.between(1, 30_000), draw)] : [];
+    return [drawHappening(at, draw), ...second, ...(draw.happens(0.6) ? [callsAround(at, draw)] : [])];
   }).flat();
   return { from, to, quiet: draw.pick(['asleep', 'stopped']), happenings: happenings.sort((a, b) => a.at - b.at) };
 }

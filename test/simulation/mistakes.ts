@@ -22,7 +22,11 @@ export const MISTAKES: Readonly<Record<string, Mistake>> = {
     right: 'Math.max(now.wallMs - since.wallMs, now.monotonicMs - since.monotonicMs)',
     wrong: 'now.wallMs - since.wallMs',
   },
-  asksTwice: { file: 'oauth/token-source.ts', right: 'this.#flight ??= this.#fetch', wrong: 'this.#flight = this.#fetch' },
+  asksTwice: {
+    file: 'oauth/token-source.ts',
+    right: 'this.#flight ??= this.#fetch',
+    wrong: 'this.#flight = this.#fetch',
+  },
   ignoresRetryAfter: {
     file: 'oauth/request-pace.ts',
     right: '(response.retryAfterS ?? 0) * 1000',
@@ -40,9 +44,9 @@ export const MISTAKES: Readonly<Record<string, Mistake>> = {
   },
   sendsPaymentsAgain: { file: 'proxy/replay.ts', right: 'untouched && methods.every(isSafe)', wrong: 'untouched' },
   promisesTooMuch: {
-    file: 'proxy/failed-call.ts',
-    right: 'mayHaveExecuted: started',
-    wrong: 'mayHaveExecuted: false',
+    file: 'proxy/replay.ts',
+    right: 'met = { mayHaveExecuted: started',
+    wrong: 'met = { mayHaveExecuted: false',
   },
   forgetsToTryAgain: {
     file: 'oauth/token-source.ts',

@@ -1,7 +1,7 @@
 /** Plays one history: the same data leads to the same trace, byte for byte. */
 import { createHash } from 'node:crypto';
 import type { History } from './history.ts';
-import { watchInvariants, type Violation } from './invariants/invariants.ts';
+import { type Violation, watchInvariants } from './invariants/invariants.ts';
 import { lateRotation, msOf } from './invariants/rotation.ts';
 import { usePlatform } from './platform/platform.ts';
 import type { Iam } from './world/iam/iam.ts';
@@ -33,7 +33,10 @@ const RECOVERY_MS = 330_000;
 const STOP_MS = 60_000;
 
 /** Stops at the first violation. */
-export async function play(history: History, { keepLines = false, until = Infinity }: PlayOptions = {}): Promise<Played> {
+export async function play(
+  history: History,
+  { keepLines = false, until = Infinity }: PlayOptions = {},
+): Promise<Played> {
   const hash = createHash('sha256');
   const lines: string[] = [];
   const trace = (who: string, what: string) => {
@@ -60,7 +63,15 @@ export async function play(history: History, { keepLines = false, until = Infini
   const { nowMs, ran } = platform.time;
   const { violation } = invariants;
   if (violation) trace('VIOLATED', `${violation.name}: ${violation.detail}`);
-  return { violation, hash: hash.digest('hex'), lines, simulatedMs: nowMs - START, events: ran, calls: world.erp.count, excuses };
+  return {
+    violation,
+    hash: hash.digest('hex'),
+    lines,
+    simulatedMs: nowMs - START,
+    events: ran,
+    calls: world.erp.count,
+    excuses,
+  };
 }
 
 interface Living {
@@ -105,9 +116,9 @@ async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: 
 /** The last fault is over: everything has to be well soon, and then to end well. */
 async function finish(world: World, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
-  // It may sleep again as soon as it wakes.
-  while (world.sidecar.machine.asleepUntil > world.platform.time.nowMs)
-    await goTo(world.sidecar.machine.asleepUntil - START);
+  const asleepMs = () => world.sidecar.machine.asleepUntil - world.platform.time.nowMs;
+  // What was waiting for it to wake may be its next sleep.
+  while (asleepMs() > 0) await goTo(since() + asleepMs() + 1);
   world.trace('history', 'everything is repaired');
   world.repair();
   await goTo(since() + RECOVERY_MS);

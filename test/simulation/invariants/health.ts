@@ -13,7 +13,8 @@ export const neverEnds: Invariant = {
 };
 
 export const recovers: Invariant = {
-  sentence: 'From five and a half minutes after the last fault on, every call succeeds, and none is left without an outcome.',
+  sentence:
+    'From five and a half minutes after the last fault on, every call succeeds, and none is left without an outcome.',
   watch(world, violated) {
     let hasRecovered = false;
     return (observation) => {

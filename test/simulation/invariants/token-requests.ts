@@ -55,7 +55,9 @@ export const oneTokenRequest: Invariant = {
   watch: ({ platform }, violated) =>
     watchAsking(
       ({ from, sent }, asking) => {
-        asking.requests = asking.requests.filter((request) => request.endedAt() > sent.trueMs || request === asking.requests.at(-1));
+        asking.requests = asking.requests.filter(
+          (request) => request.endedAt() > sent.trueMs || request === asking.requests.at(-1),
+        );
         const underWay = asking.requests.filter((request) => request.endedAt() > sent.trueMs).length;
         if (underWay > asking.oldGenerations(sent.trueMs)) violated(`${from.name} sent one beside ${underWay}`);
       },
@@ -72,7 +74,8 @@ export const isAskedSeldom: Invariant = {
         const last = asking.requests.at(-1);
         if (!last || asking.isRefused || asking.oldGenerations(sent.trueMs) > 0) return;
         const apartMs = knownAgeMs(last.sent, sent);
-        if (apartMs < leastAfter(last) - TOLERANCE_MS) violated(`${from.name} asked again after ${Math.round(apartMs)} ms`);
+        if (apartMs < leastAfter(last) - TOLERANCE_MS)
+          violated(`${from.name} asked again after ${Math.round(apartMs)} ms`);
       },
       () => platform.time.nowMs,
     ),

@@ -19,7 +19,10 @@ export function statOf({ ino, kind, content, mode, modifiedMs, changedMs }: Inod
   const asked = bigint
     ? {
         ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, BigInt(Math.floor(value))])),
-        ...{ mtimeNs: BigInt(Math.floor(modifiedMs * 1000)) * 1000n, ctimeNs: BigInt(Math.floor(changedMs * 1000)) * 1000n },
+        ...{
+          mtimeNs: BigInt(Math.floor(modifiedMs * 1000)) * 1000n,
+          ctimeNs: BigInt(Math.floor(changedMs * 1000)) * 1000n,
+        },
       }
     : numbers;
   const [yes, no] = [() => true, () => false];

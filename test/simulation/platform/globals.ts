@@ -49,13 +49,19 @@ export function replaceGlobals(): void {
   Math.random = () => (isSimulated() ? platform().random.next() : realRandom());
   Object.defineProperty(globalThis.crypto, 'getRandomValues', { value: fillRandom, configurable: true });
   Object.defineProperty(globalThis.crypto, 'randomUUID', { value: randomUuid, configurable: true });
-  const starter = (repeats: boolean) => (run: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) =>
-    startTimer(() => run(...args), ms, repeats);
+  const starter =
+    (repeats: boolean) =>
+    (run: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) =>
+      startTimer(() => run(...args), ms, repeats);
   const timers = { setTimeout: starter(false), setInterval: starter(true) };
   Object.assign(globalThis, timers, { clearTimeout: clearTimer, clearInterval: clearTimer });
   AbortSignal.timeout = (ms) => {
     const abort = new AbortController();
-    startTimer(() => abort.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')), ms, false);
+    startTimer(
+      () => abort.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')),
+      ms,
+      false,
+    );
     return abort.signal;
   };
 }

@@ -26,7 +26,9 @@ export function installPlatform(change?: (url: string, source: string) => string
   registerHooks({
     resolve(specifier, context, next) {
       const substitute = substituteFor(specifier, context.parentURL ?? '');
-      return substitute ? { url: substitute, shortCircuit: true, format: 'module-typescript' } : next(specifier, context);
+      return substitute
+        ? { url: substitute, shortCircuit: true, format: 'module-typescript' }
+        : next(specifier, context);
     },
     load(url, context, next) {
       const loaded = next(url, context);

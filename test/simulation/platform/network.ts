@@ -219,5 +219,11 @@ export function stampOf({ nowMs, startedAt }: VirtualTime, { machine }: Simulate
 
 export function failure(code: string, syscall: string, address: string): NodeJS.ErrnoException {
   const [host = '', port = ''] = address.split(/:(?=\d+$)/);
-  return Object.assign(new Error(`${syscall} ${code} ${address}`), { code, errno: -1, syscall, address: host, port: Number(port) });
+  return Object.assign(new Error(`${syscall} ${code} ${address}`), {
+    code,
+    errno: -1,
+    syscall,
+    address: host,
+    port: Number(port),
+  });
 }

@@ -56,7 +56,12 @@ export class Socket extends Duplex implements End {
   }
 
   connectTo(address: string, host: string, port: number): this {
-    Object.assign(this, { connecting: true, remoteAddress: host, remotePort: port, localPort: platform().network.freePort() });
+    Object.assign(this, {
+      connecting: true,
+      remoteAddress: host,
+      remotePort: port,
+      localPort: platform().network.freePort(),
+    });
     platform().network.connect(address, this, (result) => {
       if (this.destroyed) return result instanceof Error ? undefined : abandon(result);
       if (result instanceof Error) return void this.destroy(result);

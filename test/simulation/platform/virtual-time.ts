@@ -39,7 +39,12 @@ export class VirtualTime {
 
   after(delayMs: number, owner: SimulatedProcess, run: () => void): Event {
     // A suspended machine counts from when it wakes.
-    const event: Event = { at: Math.max(this.nowMs, owner.machine.asleepUntil) + delayMs, order: this.#order++, owner, run };
+    const event: Event = {
+      at: Math.max(this.nowMs, owner.machine.asleepUntil) + delayMs,
+      order: this.#order++,
+      owner,
+      run,
+    };
     this.#push(event);
     return event;
   }

@@ -10,7 +10,15 @@ export interface ServerError {
 
 const MINUTE = 60_000;
 /** From a blink to days: most outages are short. */
-const DURATIONS: readonly [number, ...number[]] = [500, 5000, 20_000, 2 * MINUTE, 10 * MINUTE, 3 * 3600_000, 2 * 86_400_000];
+const DURATIONS: readonly [number, ...number[]] = [
+  500,
+  5000,
+  20_000,
+  2 * MINUTE,
+  10 * MINUTE,
+  3 * 3600_000,
+  2 * 86_400_000,
+];
 
 export class Fault {
   readonly #world: World;
@@ -36,8 +44,8 @@ export class Fault {
 
   /** Calls `go` as the server is able to: late, with the error to respond with, or never. */
   meet(request: Request, go: (error?: ServerError) => void): void {
-    if (this.#isDown) return request.reset();
-    if (this.#isSilent) return;
+    if (this.#isDown) request.reset();
+    if (this.#isDown || this.#isSilent) return;
     const { time } = this.#world.platform;
     // It does not notice that its client has given up.
     const act = () => go(this.#error);
@@ -101,16 +109,32 @@ export class Fault {
 
   /** The events of such a server. */
   static kinds(name: string, of: (world: World) => Fault): Record<string, Kind> {
-    const kind = (weight: number, more: Kind['draw'], apply: (fault: Fault, args: Record<string, number>) => void): Kind => ({
+    const kind = (
+      weight: number,
+      more: Kind['draw'],
+      apply: (fault: Fault, args: Record<string, number>) => void,
+    ): Kind => ({
       ...{ weight, isElsewhere: true },
       draw: (chance) => ({ ms: chance.pick(DURATIONS), ...more(chance) }),
       apply: (world, args) => apply(of(world), args as Record<string, number>),
     });
     const num = (args: Record<string, number>, key: string) => args[key] ?? 0;
     return {
-      [`${name}.down`]: kind(3, () => ({}), (fault, args) => fault.down(num(args, 'ms'))),
-      [`${name}.silent`]: kind(2, () => ({}), (fault, args) => fault.silent(num(args, 'ms'))),
-      [`${name}.unreachable`]: kind(2, () => ({}), (fault, args) => fault.unreachable(num(args, 'ms'))),
+      [`${name}.down`]: kind(
+        3,
+        () => ({}),
+        (fault, args) => fault.down(num(args, 'ms')),
+      ),
+      [`${name}.silent`]: kind(
+        2,
+        () => ({}),
+        (fault, args) => fault.silent(num(args, 'ms')),
+      ),
+      [`${name}.unreachable`]: kind(
+        2,
+        () => ({}),
+        (fault, args) => fault.unreachable(num(args, 'ms')),
+      ),
       [`${name}.slow`]: kind(
         2,
         (chance) => ({ delayMs: chance.pick([300, 2000, 4900, 5100, 20_000, 59_000]) }),

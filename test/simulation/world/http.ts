@@ -29,7 +29,9 @@ export class Reader {
     const end = this.#text.indexOf('\r\n\r\n');
     if (end === -1 || !this.#sent) return undefined;
     const [first = '', ...lines] = this.#text.slice(0, end).split('\r\n');
-    const headers = new Map(lines.map((line) => [line.split(':', 1)[0]?.toLowerCase() ?? '', line.replace(/^[^:]*: */, '')]));
+    const headers = new Map(
+      lines.map((line) => [line.split(':', 1)[0]?.toLowerCase() ?? '', line.replace(/^[^:]*: */, '')]),
+    );
     const length = end + 4 + Number(headers.get('content-length') ?? 0);
     if (this.#text.length < length) return undefined;
     const body = this.#text.slice(end + 4, length);
@@ -76,9 +78,9 @@ class ServerEnd implements End {
   }
 
   receive(segment: Segment, sent: Stamp): void {
-    if (segment === 'end') return this.#leave('end');
-    if (segment === 'reset') return this.#wire.close();
-    for (const message of this.#reader.add(segment, sent)) this.#onRequest(this.#request(message));
+    if (segment === 'end') this.#leave('end');
+    else if (segment === 'reset') this.#wire.close();
+    else for (const message of this.#reader.add(segment, sent)) this.#onRequest(this.#request(message));
   }
 
   #request(message: Message): Request {

@@ -22,7 +22,11 @@ export class IdentityServer {
     this.#world = world;
     this.#time = world.platform.time;
     const server = world.process('identity server');
-    this.fault = new Fault(world, IDENTITY, httpServer(server, (request) => this.#ask(request)));
+    this.fault = new Fault(
+      world,
+      IDENTITY,
+      httpServer(server, (request) => this.#ask(request)),
+    );
   }
 
   /** Accepts a new secret; the others only for some more time. */
@@ -82,7 +86,11 @@ export class IdentityServer {
     const token: IssuedToken = {
       ...{ client, isUsed: false },
       ...{ value: `token-${this.#count}`, to: from, asked: sent, issuedAt: this.#time.nowMs },
-      ...{ lifetimeMs: this.#lifetimeS * 1000, revokedAt: Number.POSITIVE_INFINITY, obtainedAt: Number.POSITIVE_INFINITY },
+      ...{
+        lifetimeMs: this.#lifetimeS * 1000,
+        revokedAt: Number.POSITIVE_INFINITY,
+        obtainedAt: Number.POSITIVE_INFINITY,
+      },
     };
     this.tokens.set(token.value, token);
     return token;

@@ -1,6 +1,7 @@
 /** Whoever edits the files of the sidecar: rightly, wrongly, or in two halves. */
-import type { Kind, World } from './world.ts';
+
 import { CONFIG_FILE, SECRET_FILE } from './sidecar-host.ts';
+import type { Kind, World } from './world.ts';
 
 /** How a file gets its new content. */
 type How = 'renamed' | 'halves' | 'wrongFirst';
@@ -41,9 +42,16 @@ export class Operator {
     const [path, text] = file === 'secret' ? [SECRET_FILE, this.#secret] : [CONFIG_FILE, this.#config];
     const { time } = this.#world.platform;
     this.#world.trace('operator', `writes ${path}, ${how}`);
-    if (how === 'renamed') return this.replace(path, text);
+    if (how === 'renamed') {
+      this.replace(path, text);
+      return;
+    }
     if (how === 'halves') this.#overwrite(path, text.slice(0, text.length / 2));
-    else this.replace(path, file === 'secret' ? 'a-secret-that-nobody-knows-0123456789' : text.replace('"routes"', '"roads"'));
+    else
+      this.replace(
+        path,
+        file === 'secret' ? 'a-secret-that-nobody-knows-0123456789' : text.replace('"routes"', '"roads"'),
+      );
     const right = () => {
       if (this.#world.platform.disk.find(path).content.toString() !== text) this.#overwrite(path, text);
     };

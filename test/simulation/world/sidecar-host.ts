@@ -52,7 +52,8 @@ export class SidecarHost {
     this.#wish += 1;
     if (!process || !sidecar) {
       this.#end(process);
-      return onStopped(true);
+      onStopped(true);
+      return;
     }
     process.run(() => {
       void sidecar.stop().then((drained) => {

@@ -15,7 +15,11 @@ export class Upstream {
 
   constructor(world: World) {
     this.#world = world;
-    this.fault = new Fault(world, UPSTREAM, httpServer(world.process('upstream'), (request) => this.#take(request)));
+    this.fault = new Fault(
+      world,
+      UPSTREAM,
+      httpServer(world.process('upstream'), (request) => this.#take(request)),
+    );
   }
 
   /** The next requests end with a reset: before they are executed, or after. */
@@ -53,7 +57,8 @@ export class Upstream {
       trace('upstream', `refuses ${seen.authorization} for payment ${seen.id}`);
       const headers = { 'WWW-Authenticate': 'Bearer error="invalid_token"' };
       const told = () => this.#world.observe({ kind: 'tokenRefused', request: seen });
-      return request.respond({ status: 401, headers, body: { error: 'invalid_token' } }, told);
+      request.respond({ status: 401, headers, body: { error: 'invalid_token' } }, told);
+      return;
     }
     const times = (this.ledger.get(seen.id) ?? 0) + 1;
     this.ledger.set(seen.id, times);

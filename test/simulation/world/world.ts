@@ -13,9 +13,9 @@ import { ERP_KINDS, Erp } from './erp.ts';
 import { IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
-import { Operator, OPERATOR_KINDS } from './operator.ts';
+import { OPERATOR_KINDS, Operator } from './operator.ts';
 import { SidecarHost } from './sidecar-host.ts';
-import { Upstream, UPSTREAM_KINDS } from './upstream.ts';
+import { UPSTREAM_KINDS, Upstream } from './upstream.ts';
 
 export type Args = Readonly<Record<string, number | string>>;
 

@@ -1,4 +1,5 @@
 /** Random numbers of the seed; everything else is Node's. */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
 export * from 'node:crypto';
 
 import { fillRandom, randomBelow, randomUuid } from '../globals.ts';

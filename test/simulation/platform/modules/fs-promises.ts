@@ -1,4 +1,5 @@
 /** `node:fs/promises` on the simulated disk: each operation takes a moment, and a kill can come before or after it. */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
 export * from 'node:fs/promises';
 
 import * as real from 'node:fs/promises';

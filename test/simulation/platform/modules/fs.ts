@@ -1,4 +1,5 @@
 /** `node:fs` on the simulated disk, for paths that are on it. */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
 export * from 'node:fs';
 
 import { EventEmitter } from 'node:events';
@@ -48,9 +49,7 @@ export function fstatSync(handle: number): unknown {
   return file ? statOf(file.inode) : real.fstatSync(handle);
 }
 
-export function readSync(
-  ...[handle, into, ...rest]: [number, Uint8Array, number, number, number | null]
-): number {
+export function readSync(...[handle, into, ...rest]: [number, Uint8Array, number, number, number | null]): number {
   const file = handles.get(handle);
   return file ? file.read(into, ...rest) : real.readSync(handle, into, ...rest);
 }

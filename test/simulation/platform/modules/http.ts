@@ -1,4 +1,5 @@
 /** `node:http` with servers on the simulated network. Node's own limits of slow headers run in real time: they never apply. */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
 export * from 'node:http';
 
 import { createServer as createReal, type RequestListener, type Server, type ServerOptions } from 'node:http';

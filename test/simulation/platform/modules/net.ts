@@ -1,4 +1,5 @@
 /** `node:net` on the simulated network. */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
 export * from 'node:net';
 
 import { Server, type ServerOpts } from 'node:net';

@@ -1,4 +1,5 @@
 /** The delay of the real event loop is not part of a history. */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
 export * from 'node:perf_hooks';
 
 export function monitorEventLoopDelay() {

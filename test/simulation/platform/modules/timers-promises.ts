@@ -8,7 +8,8 @@ interface Options {
 
 export function setTimeout<Value>(ms?: number, value?: Value, { signal }: Options = {}): Promise<Value | undefined> {
   return new Promise((resolve, reject) => {
-    const aborted = () => reject(Object.assign(new Error('The operation was aborted'), { name: 'AbortError', code: 'ABORT_ERR' }));
+    const aborted = () =>
+      reject(Object.assign(new Error('The operation was aborted'), { name: 'AbortError', code: 'ABORT_ERR' }));
     if (signal?.aborted) return aborted();
     const onAbort = () => {
       timer.close();

@@ -2,6 +2,7 @@
  * `node:tls` on the simulated network: connections that are secure at once. TLS itself is not simulated: a handshake takes
  * threads and entropy of OpenSSL, and has tests of its own.
  */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
 export * from 'node:tls';
 
 import { Socket, type SocketOptions } from '../socket.ts';

@@ -5,5 +5,5 @@ type Run = (argument: unknown) => void;
 
 const start = (run: Run, ms: number, argument?: unknown) => startTimer(() => run(argument), ms, false);
 
-export { start as setFastTimeout, start as setTimeout, clearTimer as clearFastTimeout, clearTimer as clearTimeout };
+export { clearTimer as clearFastTimeout, clearTimer as clearTimeout, start as setFastTimeout, start as setTimeout };
 export const now = (): number => performance.now();

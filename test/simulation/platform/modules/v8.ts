@@ -1,4 +1,5 @@
 /** The real heap is not part of a history. */
+// biome-ignore lint/performance/noBarrelFile: it takes the place of a module of Node
 export * from 'node:v8';
 
 export function getHeapStatistics() {
