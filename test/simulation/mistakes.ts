@@ -1,4 +1,6 @@
 /** Mistakes planted into the modules as they are loaded: each has to be found, or an invariant is missing. */
+import { PART_MISTAKES } from './mistakes-of-parts.ts';
+
 export interface Mistake {
   /** Below `src/`. */
   readonly file: string;
@@ -58,6 +60,7 @@ export const MISTAKES: Readonly<Record<string, Mistake>> = {
     right: 'is !== known.get(file) && is === candidate.get(file)',
     wrong: 'is !== known.get(file)',
   },
+  ...PART_MISTAKES,
 };
 
 /** @throws Error when the module has changed so that the mistake has to be written anew */

@@ -5,7 +5,7 @@ import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { provisionsOnce } from './provisioning.ts';
-import { isAtMostTwo, keepsWorkingSecret, leavesNoOrphan, rotationFinishes, storesWholeSecrets } from './rotation.ts';
+import { isAtMostTwo, keepsOverlap, keepsWorkingSecret, leavesNoOrphan, rotationFinishes, storesWholeSecrets } from './rotation.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
 import { serves, tokenIsValid } from './tokens.ts';
 
@@ -25,7 +25,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   neverEnds,
   recovers,
   isBounded,
-  ...{ storesWholeSecrets, keepsWorkingSecret, isAtMostTwo, rotationFinishes, leavesNoOrphan, provisionsOnce, auditIsWhole, auditComesFirst },
+  ...{ keepsOverlap, storesWholeSecrets, keepsWorkingSecret, isAtMostTwo, rotationFinishes, leavesNoOrphan, provisionsOnce, auditIsWhole, auditComesFirst },
 };
 
 export class Violation extends Error {

@@ -9,9 +9,9 @@ type Violated = (detail: string) => void;
 
 export const storesWholeSecrets: Invariant = {
   sentence:
-    'The secret file always holds a whole secret, and a rotation stores only one that IAM has. Excused: one that somebody deleted by hand, or that has expired, while the rotation was under way.',
+    'The secret file always holds a whole secret, and a rotation stores only one that IAM has and the identity server accepts. Excused: one that somebody deleted by hand, or that has expired, while the rotation was under way.',
   watch(world, violated) {
-    let last: string | undefined;
+    let last = world.iam?.administrator.stored;
     return (observation) => {
       const { iam } = world;
       const stored = iam?.administrator.stored;
@@ -19,9 +19,10 @@ export const storesWholeSecrets: Invariant = {
       last = stored;
       const same = iam.server.secrets.filter(({ value }) => value === stored);
       if (same.length === 0) violated(`it holds ${JSON.stringify(stored)}`);
-      if (observation.kind === 'storedByHand' || same.some((secret) => iam.server.isLive(secret))) return;
+      if (observation.kind === 'storedByHand' || stored === undefined) return;
+      if (same.some((secret) => iam.server.isLive(secret)) && iam.server.accepts(CLIENT, stored)) return;
       if (same.some((secret) => iam.hasTakenAway(secret))) world.observe({ kind: 'excused', why: 'stored what was deleted' });
-      else violated('it holds a secret that IAM has no more');
+      else violated('it holds a secret that does not work');
     };
   },
 };
@@ -40,6 +41,32 @@ export const keepsWorkingSecret: Invariant = {
     if (live.length === 0) violated(`${by.name} deletes ${secret.id}, the last one`);
     if (secret.value === administrator.stored && !live.some(({ value }) => value === secret.value))
       violated(`${by.name} deletes ${secret.id}, which the file holds`);
+  },
+};
+
+export const keepsOverlap: Invariant = {
+  sentence: 'The secret that the file held stays valid for `overlap` after the new one is stored, by the clock of the machine or by true time.',
+  watch(world, violated) {
+    let last: string | undefined;
+    let offsetMs = 0;
+    const replaced = new Map<string, { readonly wallMs: number; readonly trueMs: number }>();
+    return (observation) => {
+      const { iam, platform, sidecar } = world;
+      if (!iam) return;
+      const trueMs = platform.time.nowMs;
+      const now = { trueMs, wallMs: sidecar.machine.wallMs(trueMs) };
+      const { stored, storedAt } = iam.administrator;
+      // The clock may have been set since it was stored.
+      const wallMs = storedAt + Math.min(offsetMs, now.wallMs - trueMs);
+      offsetMs = now.wallMs - trueMs;
+      if (stored !== last && last !== undefined) replaced.set(last, { trueMs: storedAt, wallMs });
+      last = stored;
+      if (observation.kind !== 'secretDeleted' || !observation.by) return;
+      const since = replaced.get(observation.secret.value);
+      if (!since || trueMs >= observation.secret.expiresAt) return;
+      const keptMs = Math.max(now.trueMs - since.trueMs, now.wallMs - since.wallMs);
+      if (keptMs < msOf(iam.part.overlap)) violated(`${observation.by.name} deletes ${observation.secret.id} after ${keptMs} ms`);
+    };
   },
 };
 

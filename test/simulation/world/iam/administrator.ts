@@ -26,6 +26,11 @@ export class Administrator {
     return disk.has(SECRET_FILE) ? disk.find(SECRET_FILE).content.toString().trimEnd() : undefined;
   }
 
+  /** When the file was replaced, true ms. */
+  get storedAt(): number {
+    return this.#world.platform.disk.find(SECRET_FILE).changedMs;
+  }
+
   /** A secret that nobody uses. */
   add(): StoredSecret | undefined {
     return this.#world.iam?.server.create({ clientId: CLIENT, ...this.#byHand() });
