@@ -6,7 +6,7 @@ import { type Chance, chance } from '../support/seeded.ts';
 import { IAM_KINDS } from './world/iam/iam.ts';
 import { drawParts, type Parts } from './world/parts.ts';
 import { STORAGE_KINDS } from './world/storage-kinds.ts';
-import { type Args, type Kind, KINDS } from './world/world.ts';
+import { type Args, KINDS, type Kind } from './world/world.ts';
 
 export interface Happening {
   /** True ms since the start of the history. */
@@ -56,11 +56,17 @@ function withParts(history: History): History {
   const draw = chance(seed, 'happenings of parts');
   // Rotations and starts come soon after a stretch begins.
   const added = ({ from, to }: Stretch) =>
-    Array.from({ length: draw.between(1, 5) }, () => drawHappening(Math.floor(from + draw.next() ** 3 * (to - from)), draw, kinds));
+    Array.from({ length: draw.between(1, 5) }, () =>
+      drawHappening(Math.floor(from + draw.next() ** 3 * (to - from)), draw, kinds),
+    );
   const all = (stretch: Stretch) => [...stretch.happenings, ...added(stretch)].sort((a, b) => a.at - b.at);
   // So long that its renewals are not what such a history mostly consists of.
   const tokenLifetimeS = Math.max(history.tokenLifetimeS, parts.iam ? 600 : 0);
-  return { ...history, tokenLifetimeS, stretches: stretches.map((stretch) => ({ ...stretch, happenings: all(stretch) })) };
+  return {
+    ...history,
+    tokenLifetimeS,
+    stretches: stretches.map((stretch) => ({ ...stretch, happenings: all(stretch) })),
+  };
 }
 
 function drawStretch(from: number, draw: Chance): Stretch {

@@ -2,7 +2,11 @@
 import type { Mistake } from './mistakes.ts';
 
 export const PART_MISTAKES: Readonly<Record<string, Mistake>> = {
-  storesUnproven: { file: 'iam/rotation/rotate.ts', right: "phase: works ? 'verified' : 'abandoned'", wrong: "phase: works ? 'verified' : 'verified'" },
+  storesUnproven: {
+    file: 'iam/rotation/rotate.ts',
+    right: "phase: works ? 'verified' : 'abandoned'",
+    wrong: "phase: works ? 'verified' : 'verified'",
+  },
   retiresAtOnce: {
     file: 'iam/rotation/rotate.ts',
     right: 'options.clock.now() < (attempt.retireAt ?? 0)',
@@ -30,5 +34,9 @@ export const PART_MISTAKES: Readonly<Record<string, Mistake>> = {
     right: 'if (exchange.intent) await auditor.onDisk(exchange.intent);',
     wrong: '',
   },
-  keepsTornLines: { file: 'sidecar/audit/audit-file.ts', right: 'file.#torn = lostBytes > 0;', wrong: 'file.#torn = false; file.#size = size + lostBytes;' },
+  keepsTornLines: {
+    file: 'sidecar/audit/audit-file.ts',
+    right: 'file.#torn = lostBytes > 0;',
+    wrong: 'file.#torn = false; file.#size = size + lostBytes;',
+  },
 };

@@ -10,16 +10,20 @@ export const auditIsWhole: Invariant = {
     if (observation.kind !== 'stopped' || !world.audit) return;
     const verifying = world.process('audit verify', world.sidecar.machine);
     verifying.run(() => {
-      verifyFiles(filesOf(AUDIT_FILE)).then(({ broken, lines, unknown }) => {
-        world.trace('audit verify', `${lines} lines, ${unknown.length} unknown`);
-        if (broken) violated(`${broken.file}, line ${broken.line}: ${broken.problem}`);
-      }, (error: unknown) => violated(String(error)));
+      verifyFiles(filesOf(AUDIT_FILE)).then(
+        ({ broken, lines, unknown }) => {
+          world.trace('audit verify', `${lines} lines, ${unknown.length} unknown`);
+          if (broken) violated(`${broken.file}, line ${broken.line}: ${broken.problem}`);
+        },
+        (error: unknown) => violated(String(error)),
+      );
     });
   },
 };
 
 export const auditComesFirst: Invariant = {
-  sentence: 'With `fsync: always` and `whenFailing: refuse`, the line about a call is on disk before the call is executed.',
+  sentence:
+    'With `fsync: always` and `whenFailing: refuse`, the line about a call is on disk before the call is executed.',
   watch(world, violated) {
     let executed = 0;
     return (observation) => {
@@ -27,7 +31,8 @@ export const auditComesFirst: Invariant = {
       executed += 1;
       if (world.audit.part.whenFailing === 'report') return;
       const intents = world.audit.count('intent');
-      if (intents < executed) violated(`${executed} calls are executed, ${intents} are on disk; the last is ${observation.id}`);
+      if (intents < executed)
+        violated(`${executed} calls are executed, ${intents} are on disk; the last is ${observation.id}`);
     };
   },
 };

@@ -1,11 +1,18 @@
 /** What must hold in every history. A new one is an object in a file here, and its name in the table. */
 import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
+import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
-import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { provisionsOnce } from './provisioning.ts';
-import { isAtMostTwo, keepsOverlap, keepsWorkingSecret, leavesNoOrphan, rotationFinishes, storesWholeSecrets } from './rotation.ts';
+import {
+  isAtMostTwo,
+  keepsOverlap,
+  keepsWorkingSecret,
+  leavesNoOrphan,
+  rotationFinishes,
+  storesWholeSecrets,
+} from './rotation.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
 import { serves, tokenIsValid } from './tokens.ts';
 
@@ -25,7 +32,17 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   neverEnds,
   recovers,
   isBounded,
-  ...{ keepsOverlap, storesWholeSecrets, keepsWorkingSecret, isAtMostTwo, rotationFinishes, leavesNoOrphan, provisionsOnce, auditIsWhole, auditComesFirst },
+  ...{
+    keepsOverlap,
+    storesWholeSecrets,
+    keepsWorkingSecret,
+    isAtMostTwo,
+    rotationFinishes,
+    leavesNoOrphan,
+    provisionsOnce,
+    auditIsWhole,
+    auditComesFirst,
+  },
 };
 
 export class Violation extends Error {

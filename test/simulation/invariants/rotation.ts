@@ -21,7 +21,8 @@ export const storesWholeSecrets: Invariant = {
       if (same.length === 0) violated(`it holds ${JSON.stringify(stored)}`);
       if (observation.kind === 'storedByHand' || stored === undefined) return;
       if (same.some((secret) => iam.server.isLive(secret)) && iam.server.accepts(CLIENT, stored)) return;
-      if (same.some((secret) => iam.hasTakenAway(secret))) world.observe({ kind: 'excused', why: 'stored what was deleted' });
+      if (same.some((secret) => iam.hasTakenAway(secret)))
+        world.observe({ kind: 'excused', why: 'stored what was deleted' });
       else violated('it holds a secret that does not work');
     };
   },
@@ -45,7 +46,8 @@ export const keepsWorkingSecret: Invariant = {
 };
 
 export const keepsOverlap: Invariant = {
-  sentence: 'The secret that the file held stays valid for `overlap` after the new one is stored, by the clock of the machine or by true time.',
+  sentence:
+    'The secret that the file held stays valid for `overlap` after the new one is stored, by the clock of the machine or by true time.',
   watch(world, violated) {
     let last: string | undefined;
     let offsetMs = 0;
@@ -65,7 +67,8 @@ export const keepsOverlap: Invariant = {
       const since = replaced.get(observation.secret.value);
       if (!since || trueMs >= observation.secret.expiresAt) return;
       const keptMs = Math.max(now.trueMs - since.trueMs, now.wallMs - since.wallMs);
-      if (keptMs < msOf(iam.part.overlap)) violated(`${observation.by.name} deletes ${observation.secret.id} after ${keptMs} ms`);
+      if (keptMs < msOf(iam.part.overlap))
+        violated(`${observation.by.name} deletes ${observation.secret.id} after ${keptMs} ms`);
     };
   },
 };
@@ -138,7 +141,10 @@ export const leavesNoOrphan: Invariant = {
 function checkOrphans(world: World, { hasRotated }: Observation & { kind: 'rotatedLast' }, violated: Violated): void {
   const { server, administrator } = world.iam ?? {};
   if (!server) return;
-  if (!hasRotated) return violated('the last run has not rotated');
+  if (!hasRotated) {
+    violated('the last run has not rotated');
+    return;
+  }
   const journal = administrator?.journal as KnownJournal | undefined;
   const left = server.secretsOf(CLIENT).filter(({ id }) => id !== journal?.current?.clientSecretId);
   const orphans = left.filter(({ by }) => by !== undefined);

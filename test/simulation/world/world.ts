@@ -5,16 +5,16 @@
 import type { Chance } from '../../support/seeded.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Machine, SimulatedProcess } from '../platform/process.ts';
-import { Iam, IAM_KINDS } from './iam/iam.ts';
-import type { Parts } from './parts.ts';
-import { STORAGE_KINDS } from './storage-kinds.ts';
 import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
+import { IAM_KINDS, Iam } from './iam/iam.ts';
 import { IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
+import type { Parts } from './parts.ts';
 import { SidecarHost } from './sidecar-host.ts';
+import { STORAGE_KINDS } from './storage-kinds.ts';
 import { UPSTREAM_KINDS, Upstream } from './upstream.ts';
 
 export type Args = Readonly<Record<string, number | string>>;

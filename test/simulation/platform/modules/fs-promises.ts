@@ -43,7 +43,10 @@ class Handle {
   }
 
   write(bytes: Uint8Array, offset = 0, length = bytes.length - offset, position: number | null = null) {
-    return later(() => ({ bytesWritten: this.#file.write(bytes.subarray(offset, offset + length), position), buffer: bytes }));
+    return later(() => ({
+      bytesWritten: this.#file.write(bytes.subarray(offset, offset + length), position),
+      buffer: bytes,
+    }));
   }
 
   appendFile(bytes: Uint8Array | string) {

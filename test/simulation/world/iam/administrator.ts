@@ -1,7 +1,8 @@
 /** Whoever changes secrets by hand, in IAM and in the file of the sidecar, and puts right what went wrong. */
-import type { StoredSecret } from './iam-server.ts';
+
 import { SECRET_FILE } from '../sidecar-host.ts';
 import type { World } from '../world.ts';
+import type { StoredSecret } from './iam-server.ts';
 
 export const CLIENT = 'erp';
 const JOURNAL_FILE = `${SECRET_FILE}.rotation`;

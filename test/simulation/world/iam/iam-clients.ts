@@ -40,7 +40,8 @@ export class IamClients {
     const [, resource, id] = /^\/(clients|subjects|policies)(?:\/([^/]+))?/.exec(ask.path) ?? [];
     if (resource === 'policies') return this.#policies(ask);
     if (resource === 'subjects') return this.#subjects(ask.query.get('searchQuery') ?? '');
-    if (resource === 'clients') return id === undefined ? this.#collection(ask) : this.#one(decodeURIComponent(id), ask);
+    if (resource === 'clients')
+      return id === undefined ? this.#collection(ask) : this.#one(decodeURIComponent(id), ask);
     return NOT_FOUND;
   }
 
@@ -52,7 +53,11 @@ export class IamClients {
       this.#trace(`has a new client ${made.clientId}`);
       return { status: 201, body: this.#body === 'empty' ? {} : made };
     }
-    const items = this.#named(query.get('searchText') ?? '').map(({ clientId, name, description }) => ({ clientId, name, description }));
+    const items = this.#named(query.get('searchText') ?? '').map(({ clientId, name, description }) => ({
+      clientId,
+      name,
+      description,
+    }));
     return { status: 200, body: { items, metadata: { page: 1, pageSize: 100, totalCount: items.length }, links: {} } };
   }
 
@@ -70,12 +75,16 @@ export class IamClients {
     const data = this.#named(search).map(({ clientId, name }) => ({
       ...{ id: clientId, displayName: name, subjectId: `client-${clientId}`, type: 'client' },
     }));
-    return { status: 200, body: { data, page: 1, pageSize: 100, count: data.length, total: data.length, totalPages: 1 } };
+    return {
+      status: 200,
+      body: { data, page: 1, pageSize: 100, count: data.length, total: data.length, totalPages: 1 },
+    };
   }
 
   #policies({ method, query, body }: Ask): Response {
     const { subject, scope, action } = body as unknown as StoredPolicy;
-    if (method === 'GET') return { status: 200, body: { items: this.policies.filter((it) => it.subject === query.get('subject')) } };
+    if (method === 'GET')
+      return { status: 200, body: { items: this.policies.filter((it) => it.subject === query.get('subject')) } };
     const isThere = this.policies.some((it) => it.subject === subject && it.scope === scope && it.action === action);
     if (isThere) return { status: 409, body: { title: 'Conflict' } };
     this.policies.push({ subject, scope, action });

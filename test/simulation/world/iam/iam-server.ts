@@ -3,8 +3,8 @@ import type { SimulatedProcess } from '../../platform/process.ts';
 import { Fault } from '../fault.ts';
 import { httpServer, type Request, type Response } from '../http.ts';
 import type { IamPart } from '../parts.ts';
-import { IamClients } from './iam-clients.ts';
 import type { World } from '../world.ts';
+import { IamClients } from './iam-clients.ts';
 
 export const IAM = 'iam.sim:443';
 /** What reads and changes secrets. */
@@ -43,7 +43,11 @@ export class IamServer {
     this.#world = world;
     this.#part = part;
     this.registry = new IamClients(part.body, (what) => world.trace('iam', what));
-    this.fault = new Fault(world, IAM, httpServer(world.process('iam'), (request) => this.#take(request)));
+    this.fault = new Fault(
+      world,
+      IAM,
+      httpServer(world.process('iam'), (request) => this.#take(request)),
+    );
   }
 
   get #nowMs(): number {
@@ -62,7 +66,9 @@ export class IamServer {
 
   /** Listed ones, also expired ones. */
   secretsOf(clientId: string): StoredSecret[] {
-    return this.secrets.filter((secret) => secret.clientId === clientId && secret.deletedAt === Number.POSITIVE_INFINITY);
+    return this.secrets.filter(
+      (secret) => secret.clientId === clientId && secret.deletedAt === Number.POSITIVE_INFINITY,
+    );
   }
 
   /** Whether IAM lists it and it has not expired. */
@@ -86,7 +92,10 @@ export class IamServer {
   }
 
   /** @param by undefined: by hand */
-  create(secret: Pick<StoredSecret, 'clientId' | 'value' | 'description' | 'expiresAt'>, by?: SimulatedProcess): StoredSecret {
+  create(
+    secret: Pick<StoredSecret, 'clientId' | 'value' | 'description' | 'expiresAt'>,
+    by?: SimulatedProcess,
+  ): StoredSecret {
     this.#count += 1;
     const made = { ...secret, id: `s${this.#count}`, createdAt: this.#nowMs, by, deletedAt: Number.POSITIVE_INFINITY };
     const known = (by && this.#told.get(by)) ?? new Set<string>();
@@ -152,7 +161,11 @@ export class IamServer {
     return { status: 200, body: pageOf(items, url) };
   }
 
-  #add(clientId: string, { value, description, expiration }: Record<string, unknown>, from: SimulatedProcess | undefined): Response {
+  #add(
+    clientId: string,
+    { value, description, expiration }: Record<string, unknown>,
+    from: SimulatedProcess | undefined,
+  ): Response {
     if (typeof value !== 'string' || value.length < 8 || value.length > 32 || typeof description !== 'string')
       return { status: 400, body: { title: 'Bad request' } };
     const expiresAt = typeof expiration === 'string' ? Date.parse(expiration) : Number.POSITIVE_INFINITY;

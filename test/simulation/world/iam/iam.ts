@@ -38,7 +38,11 @@ export class Iam {
   begin(): void {
     this.#world.operator.replace(ADMIN_FILE, ADMIN_SECRET);
     const { name, description, file, policies } = PROVISIONED;
-    const desired = { client: { name, description, scopes: ['payments'] }, secret: { file, lifetime: 'never' }, policies };
+    const desired = {
+      client: { name, description, scopes: ['payments'] },
+      secret: { file, lifetime: 'never' },
+      policies,
+    };
     this.#world.operator.replace(DESIRED_FILE, JSON.stringify(desired));
     this.administrator.putRight();
   }
@@ -61,7 +65,9 @@ export class Iam {
   /** Whether people or time took it away, not a rotation. */
   hasTakenAway({ value }: StoredSecret): boolean {
     const { nowMs } = this.#world.platform.time;
-    return this.server.secrets.some((secret) => secret.value === value && (secret.expiresAt <= nowMs || this.#deletedByHand.has(secret)));
+    return this.server.secrets.some(
+      (secret) => secret.value === value && (secret.expiresAt <= nowMs || this.#deletedByHand.has(secret)),
+    );
   }
 
   /** Deletes a secret by hand. */
@@ -103,9 +109,21 @@ export const IAM_KINDS: Readonly<Record<string, Kind>> = {
       if (iam?.part.isProvisioning) iam.runs.provision({ killAfter: Number(turns) });
     },
   },
-  'iam.resetBefore': { weight: 2, draw: times, apply: ({ iam }, args) => iam?.server.failNext('before', Number(args['times'])) },
-  'iam.resetAfter': { weight: 3, draw: times, apply: ({ iam }, args) => iam?.server.failNext('after', Number(args['times'])) },
-  'iam.gateway': { weight: 2, draw: times, apply: ({ iam }, args) => iam?.server.failNext('gateway', Number(args['times'])) },
+  'iam.resetBefore': {
+    weight: 2,
+    draw: times,
+    apply: ({ iam }, args) => iam?.server.failNext('before', Number(args['times'])),
+  },
+  'iam.resetAfter': {
+    weight: 3,
+    draw: times,
+    apply: ({ iam }, args) => iam?.server.failNext('after', Number(args['times'])),
+  },
+  'iam.gateway': {
+    weight: 2,
+    draw: times,
+    apply: ({ iam }, args) => iam?.server.failNext('gateway', Number(args['times'])),
+  },
   'iam.add': { weight: 1, draw: () => ({}), apply: ({ iam }) => void iam?.administrator.add() },
   'iam.delete': {
     weight: 2,
