@@ -3,7 +3,10 @@
  * which the machine sleeps or the sidecar is stopped. Time that nobody uses costs nothing: that is what makes a year affordable.
  */
 import { type Chance, chance } from '../support/seeded.ts';
-import { type Args, KINDS } from './world/world.ts';
+import { IAM_KINDS } from './world/iam/iam.ts';
+import { drawParts, type Parts } from './world/parts.ts';
+import { STORAGE_KINDS } from './world/storage-kinds.ts';
+import { type Args, KINDS, type Kind } from './world/world.ts';
 
 export interface Happening {
   /** True ms since the start of the history. */
@@ -24,6 +27,7 @@ export interface Stretch {
 export interface History {
   readonly seed: number;
   readonly tokenLifetimeS: number;
+  readonly parts: Parts;
   readonly stretches: readonly Stretch[];
 }
 
@@ -40,7 +44,29 @@ export function drawHistory(seed: number): History {
   const apart = starts.filter((start, index) => start - (starts[index - 1] ?? -YEAR) > LONGEST);
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
-  return { seed, tokenLifetimeS, stretches: froms.map((from) => drawStretch(from, draw)) };
+  const parts = drawParts(seed);
+  return withParts({ seed, tokenLifetimeS, parts, stretches: froms.map((from) => drawStretch(from, draw)) });
+}
+
+/** What can happen only where these parts are; by a sequence of its own. */
+function withParts(history: History): History {
+  const { seed, parts, stretches } = history;
+  const kinds = { ...(parts.iam && IAM_KINDS), ...((parts.iam || parts.audit) && STORAGE_KINDS) };
+  if (Object.keys(kinds).length === 0) return history;
+  const draw = chance(seed, 'happenings of parts');
+  // Rotations and starts come soon after a stretch begins.
+  const added = ({ from, to }: Stretch) =>
+    Array.from({ length: draw.between(1, 5) }, () =>
+      drawHappening(Math.floor(from + draw.next() ** 3 * (to - from)), draw, kinds),
+    );
+  const all = (stretch: Stretch) => [...stretch.happenings, ...added(stretch)].sort((a, b) => a.at - b.at);
+  // So long that its renewals are not what such a history mostly consists of.
+  const tokenLifetimeS = Math.max(history.tokenLifetimeS, parts.iam ? 600 : 0);
+  return {
+    ...history,
+    tokenLifetimeS,
+    stretches: stretches.map((stretch) => ({ ...stretch, happenings: all(stretch) })),
+  };
 }
 
 function drawStretch(from: number, draw: Chance): Stretch {
@@ -61,10 +87,10 @@ function callsAround(at: number, draw: Chance): Happening {
   return { at: Math.max(0, at + draw.between(-3000, 5000)), kind: 'erp.burst', args };
 }
 
-function drawHappening(at: number, draw: Chance): Happening {
-  const names = Object.keys(KINDS).flatMap((name) => Array<string>(KINDS[name]?.weight ?? 0).fill(name));
+function drawHappening(at: number, draw: Chance, kinds: Readonly<Record<string, Kind>> = KINDS): Happening {
+  const names = Object.keys(kinds).flatMap((name) => Array<string>(kinds[name]?.weight ?? 0).fill(name));
   const kind = draw.pick(names as [string, ...string[]]);
-  return { at, kind, args: KINDS[kind]?.draw(draw) ?? {} };
+  return { at, kind, args: kinds[kind]?.draw(draw) ?? {} };
 }
 
 /** The same history with only these happenings; stretches in which nothing is left are left out, but for the first. */

@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto';
 import type { History } from './history.ts';
 import { type Violation, watchInvariants } from './invariants/invariants.ts';
+import { lateRotation, msOf } from './invariants/rotation.ts';
 import { usePlatform } from './platform/platform.ts';
+import type { Iam } from './world/iam/iam.ts';
 import { World } from './world/world.ts';
 
 export interface Played {
@@ -45,7 +47,7 @@ export async function play(
   const platform = usePlatform(history.seed, START, trace);
   const invariants = watchInvariants();
   const excuses = new Map<string, number>();
-  const world = new World(platform, history.tokenLifetimeS, (observation) => {
+  const world = new World(platform, history, (observation) => {
     if (observation.kind === 'excused') excuses.set(observation.why, (excuses.get(observation.why) ?? 0) + 1);
     invariants.observe(observation);
   });
@@ -122,11 +124,45 @@ async function finish(world: World, goTo: GoTo): Promise<void> {
   await goTo(since() + RECOVERY_MS);
   world.observe({ kind: 'recovered' });
   world.erp.rest();
+  if (world.iam) await settle(world, world.iam, goTo);
   world.erp.pay();
   await goTo(since() + STOP_MS);
   world.sidecar.stop((drained) => world.observe({ kind: 'stopped', drained }));
   await goTo(since() + STOP_MS);
   world.observe({ kind: 'end' });
+}
+
+/** A rotation that failed is tried again within an hour; then its overlap begins. A last one cleans up. */
+async function settle(world: World, { part, runs, administrator }: Iam, goTo: GoTo): Promise<void> {
+  const since = () => world.platform.time.nowMs - START;
+  const settleBy = since() + msOf('1h') + msOf(part.overlap) + msOf('10m');
+  while (lateRotation(world) !== undefined && since() < settleBy) {
+    await goTo(since() + msOf('1m'));
+    administrator.putRight();
+  }
+  administrator.putRight();
+  world.observe({ kind: 'settled' });
+  // An overlap lasts as much longer as the clock was set back.
+  // Another run may hold the lock: then again.
+  let hasRotated = false;
+  for (let tries = 0; tries < 3 && !hasRotated; tries += 1)
+    hasRotated = await ended(world, goTo, (onEnd) => runs.rotate({ onEnd }));
+  world.observe({ kind: 'rotatedLast', hasRotated });
+  if (!part.isProvisioning) return;
+  const isDone = await ended(world, goTo, (onEnd) => runs.provision({ onEnd }));
+  world.observe({ kind: 'provisionedLast', isDone });
+}
+
+/** Starts a command and waits for its end, for at most a day. */
+async function ended(world: World, goTo: GoTo, start: (onEnd: (isDone: boolean) => void) => void): Promise<boolean> {
+  const since = () => world.platform.time.nowMs - START;
+  let outcome: boolean | undefined;
+  start((isDone) => {
+    outcome = isDone;
+  });
+  const endBy = since() + msOf('1d');
+  while (outcome === undefined && since() < endBy) await goTo(since() + msOf('1m'));
+  return outcome === true;
 }
 
 /** Calls `report` for what would end a process. */

@@ -195,10 +195,8 @@ async function promote(journal: WithAttempt, options: RotationOptions): Promise<
 async function retire(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { store, trySecret, clock } = options;
   const { attempt } = journal;
-  const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
   const inStore = await store.readSecret();
-  // Somebody may have put the old one back by hand; do not overrule that.
-  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint()) throw kept('the store has another secret');
+  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint()) return overruled(journal, options);
   const lacking = (await store.lacking?.(newValue(attempt))) ?? [];
   if (lacking.length > 0) throw kept(`not taken over yet by ${lacking.slice(0, 10).join(', ')}`);
   if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token right now');
@@ -215,6 +213,19 @@ async function retire(journal: WithAttempt, options: RotationOptions): Promise<J
   const { clientSecretId, description, expiresAt = attempt.expiresAt } = listed;
   const known = { clientSecretId, description, expiresAt };
   return keep({ ...rest, current: known, rotatedAt: clock.now() }, options);
+}
+
+const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
+
+/** Somebody put another secret into the store. Without the new one in IAM, this attempt could never end. */
+async function overruled({ attempt, ...rest }: WithAttempt, options: RotationOptions): Promise<never> {
+  const nowMs = options.clock.now();
+  const isOurs = ({ description }: { readonly description: string }) => description === attempt.description;
+  const isThere = (await list(options)).some((it) => isOurs(it) && (it.expiresAt ?? Infinity) > nowMs);
+  if (isThere) throw kept('the store has another secret');
+  const { current: _gone, ...known } = rest;
+  await keep(known, options);
+  throw kept('the store has another secret, and IAM no longer has the new one: this rotation is given up');
 }
 
 /** Deletes the new secret. Only called for one that was never in the store. */

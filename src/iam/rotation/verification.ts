@@ -45,10 +45,9 @@ export async function verify(secret: Secret, options: VerificationOptions): Prom
     accepted = verdict === 'accepted' ? accepted + 1 : 0;
     if (accepted >= IN_A_ROW) return true;
     const remainingMs = giveUpAt - clock.now();
-    if (remainingMs <= 0) {
-      if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE');
-      return false;
-    }
+    // One that is accepted late gets its other tries: the machine may have slept during a pause.
+    if (remainingMs <= 0 && verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE');
+    if (remainingMs <= 0 && verdict === 'refused') return false;
     if (verdict !== 'accepted') onRefusal?.(verdict, remainingMs);
     pauseMs = verdict === 'accepted' ? FIRST_PAUSE_MS : Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS);
     await clock.sleep(Math.min(pauseMs, Math.max(remainingMs, FIRST_PAUSE_MS)));

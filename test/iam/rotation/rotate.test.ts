@@ -175,6 +175,22 @@ describe('rotation/rotate', () => {
     expect(await world.tokenFor(FIRST_VALUE)).toBe('accepted');
   });
 
+  it('gives up when the store has another secret and IAM no longer has the new one, and begins anew', async () => {
+    using world = await server.world();
+    await world.rotate();
+    const { current } = world.journal();
+    writeFileSync(world.file, `${FIRST_VALUE}\n`);
+    await world.iam.deleteSecret(world.clientId, current?.clientSecretId ?? '');
+    world.clock.advance(POLICY.overlap);
+    expect(await codeOf(world.rotate())).toBe('ROTATION_NOT_RETIRED');
+    expect(await world.tokenFor(FIRST_VALUE)).toBe('accepted');
+    expect(world.journal()).not.toHaveProperty('attempt');
+    await world.finish();
+    expect(await world.tokenFor(FIRST_VALUE)).toBe('refused');
+    expect(await world.tokenFor(world.stored())).toBe('accepted');
+    expect(await world.listed()).toHaveLength(1);
+  });
+
   it('does not delete the old secret when the new one no longer works', async () => {
     using world = await server.world();
     await world.rotate();

@@ -1,9 +1,19 @@
 /** What must hold in every history. A new one is an object in a file here, and its name in the table. */
 import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
+import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
+import { provisionsOnce } from './provisioning.ts';
 import { readsWholeFiles, reloadsUnseen } from './reloads.ts';
+import {
+  hasWorkingSecret,
+  isAtMostTwo,
+  keepsOverlap,
+  leavesNoOrphan,
+  rotationFinishes,
+  storesWholeSecrets,
+} from './rotation.ts';
 import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
 import { serves, tokenIsValid } from './tokens.ts';
@@ -35,6 +45,17 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   arrivesBeforeExpiry,
   sentTwiceAtMost,
   bodyIsWhole,
+  ...{
+    keepsOverlap,
+    storesWholeSecrets,
+    hasWorkingSecret,
+    isAtMostTwo,
+    rotationFinishes,
+    leavesNoOrphan,
+    provisionsOnce,
+    auditIsWhole,
+    auditComesFirst,
+  },
 };
 
 export class Violation extends Error {

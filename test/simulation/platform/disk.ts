@@ -100,6 +100,16 @@ export class Disk {
     this.#tell(path);
   }
 
+  setTime(path: string, ms: number): void {
+    this.find(path, 'utime').modifiedMs = ms;
+  }
+
+  /** A second name. @throws Error EEXIST | ENOENT */
+  link(from: string, to: string): void {
+    if (this.#entries.has(to)) throw diskError('EEXIST', 'link', to);
+    this.#record(posix.dirname(to), [[to, this.find(from, 'link')]]);
+  }
+
   rename(from: string, to: string): void {
     const inode = this.find(from, 'rename');
     this.#record(posix.dirname(to), [
@@ -128,7 +138,9 @@ export class Disk {
     for (const [path, inode] of this.#flushedEntries) this.#entries.set(path, inode);
     for (const inode of new Set(this.#entries.values())) {
       const { content, flushed } = inode;
-      const torn = content.subarray(0, this.#chance.between(0, content.length));
+      // What was appended may be there in part; what was flushed before it stays.
+      const least = content.subarray(0, flushed.length).equals(flushed) ? flushed.length : 0;
+      const torn = content.subarray(0, this.#chance.between(least, content.length));
       if (content !== flushed) inode.content = this.#chance.pick([content, torn, flushed]);
       inode.flushed = inode.content;
     }

@@ -71,9 +71,11 @@ export class OpenFile {
 
   write(bytes: Uint8Array, position: number | null = null): number {
     const at = this.#appends ? this.inode.content.length : (position ?? this.#position);
-    platform().disk.write(this.inode, at, bytes);
-    if (position === null) this.#position = at + bytes.length;
-    return bytes.length;
+    const room = platform().disk.freeBytes + this.inode.content.length - at;
+    const fits = room > 0 && room < bytes.length ? bytes.subarray(0, room) : bytes;
+    platform().disk.write(this.inode, at, fits);
+    if (position === null) this.#position = at + fits.length;
+    return fits.length;
   }
 
   truncate(length = 0): void {

@@ -44,6 +44,7 @@ export function replaceGlobals(): void {
   countImmediates();
   orderWebCrypto();
   replaceClocks();
+  replaceProcess();
   const realRandom = Math.random;
   Math.random = () => (isSimulated() ? platform().random.next() : realRandom());
   Object.defineProperty(globalThis.crypto, 'getRandomValues', { value: fillRandom, configurable: true });
@@ -62,6 +63,17 @@ export function replaceGlobals(): void {
       false,
     );
     return abort.signal;
+  };
+}
+
+/** The number of the process, and whether another one lives. */
+function replaceProcess(): void {
+  const { pid, kill } = process;
+  Object.defineProperty(process, 'pid', { get: () => (isSimulated() ? self().pid : pid), configurable: true });
+  process.kill = (other, signal) => {
+    if (!isSimulated()) return kill.call(process, other, signal);
+    if (self().machine.processes.get(other)?.isAlive) return true;
+    throw Object.assign(new Error('kill ESRCH'), { code: 'ESRCH', errno: -3, syscall: 'kill' });
   };
 }
 

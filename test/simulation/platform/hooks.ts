@@ -11,7 +11,7 @@ const UNDICI = new URL('../../../node_modules/undici/', import.meta.url).href;
 const FASTIFY = new URL('../../../node_modules/fastify/', import.meta.url).href;
 const PROM_CLIENT = new URL('../../../node_modules/prom-client/', import.meta.url).href;
 
-const FOR_SOURCE = ['crypto', 'fs', 'fs/promises', 'http', 'net', 'perf_hooks', 'timers/promises', 'tls', 'v8'];
+const FOR_SOURCE = ['crypto', 'fs', 'fs/promises', 'http', 'net', 'os', 'perf_hooks', 'timers/promises', 'tls', 'v8'];
 /** Whose imports are replaced, and which. */
 const IMPORTERS: readonly (readonly [folder: string, names: readonly string[]])[] = [
   [SOURCE, FOR_SOURCE],

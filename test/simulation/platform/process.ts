@@ -16,9 +16,23 @@ export class Machine {
   sleptMs = 0;
   /** Suspended until this true time. */
   asleepUntil = 0;
+  /** The processes on it by number; numbers are used again when all have been used. */
+  readonly processes = new Map<number, SimulatedProcess>();
+  #lastPid = 100;
+  /** Processes so far: five digits, so that no file is longer for a later one. */
+  started = 10_000;
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  /** Gives a new process its number. */
+  enter(process: SimulatedProcess): number {
+    do this.#lastPid = this.#lastPid >= LAST_PID ? FIRST_PID : this.#lastPid + 1;
+    while (this.processes.get(this.#lastPid)?.isAlive);
+    this.processes.set(this.#lastPid, process);
+    this.started += 1;
+    return this.#lastPid;
   }
 
   wallMs(trueMs: number): number {
@@ -37,15 +51,25 @@ export class Machine {
   }
 }
 
+const FIRST_PID = 100;
+const LAST_PID = 999;
+
 export class SimulatedProcess {
   readonly name: string;
   readonly machine: Machine;
+  readonly pid: number;
+  /** Tells it from others that have had its number. */
+  readonly startedAt: string;
   #isAlive = true;
+  #turnsLeft = Number.POSITIVE_INFINITY;
+  #onLastTurn: () => void = () => undefined;
   readonly #onKill = new Set<() => void>();
 
   constructor(name: string, machine: Machine) {
     this.name = name;
     this.machine = machine;
+    this.pid = machine.enter(this);
+    this.startedAt = String(machine.started);
   }
 
   get isAlive(): boolean {
@@ -58,7 +82,18 @@ export class SimulatedProcess {
   }
 
   run<Result>(work: () => Result): Result {
-    return CONTEXT.run(this, work);
+    if (this.#turnsLeft <= 0 && this.#isAlive) this.#onLastTurn();
+    this.#turnsLeft -= 1;
+    return CONTEXT.run(this, this.#isAlive ? work : () => undefined as Result);
+  }
+
+  /** Calls `kill` instead of its turn with that number from now: each await of I/O or of a timer ends with a turn. */
+  killAfter(turns: number, kill: () => void): void {
+    this.#turnsLeft = turns;
+    this.#onLastTurn = () => {
+      this.#turnsLeft = Number.POSITIVE_INFINITY;
+      kill();
+    };
   }
 
   /** Calls `undo` when the process is killed, unless the returned function is called before. */

@@ -42,7 +42,8 @@ export class IdentityServer {
   #ask(request: Request): void {
     if (!request.from) return;
     const asked = observed(request, request.from);
-    this.#world.observe({ kind: 'tokenRequest', request: asked });
+    // Those of a rotation have a rhythm of their own.
+    if (!this.#world.iam) this.#world.observe({ kind: 'tokenRequest', request: asked });
     this.fault.meet(request, (error) => {
       if (error) this.#refuse(request, asked, error);
       else this.#serve(request, asked);
@@ -59,13 +60,14 @@ export class IdentityServer {
 
   #serve(request: Request, asked: Asked): void {
     const { secret } = asked;
-    if ((this.secrets.get(secret) ?? 0) <= this.#time.nowMs) {
+    const client = new URLSearchParams(request.body).get('client_id') ?? '';
+    if (!this.#accepts(client, secret)) {
       this.#world.trace('identity server', `refuses secret ${secret}`);
       const body = { error: 'invalid_client' };
       request.respond({ status: 401, body }, () => asked.end(this.#time.nowMs, 'invalid_client'));
       return;
     }
-    const token = this.#issue(asked);
+    const token = this.#issue(asked, client);
     this.#world.trace('identity server', `issues ${token.value}`);
     const body = { access_token: token.value, token_type: 'Bearer', expires_in: this.#lifetimeS };
     request.respond({ status: 200, body }, () => {
@@ -74,9 +76,15 @@ export class IdentityServer {
     });
   }
 
-  #issue({ from, sent }: Asked): IssuedToken {
+  #accepts(client: string, secret: string): boolean {
+    if (this.#world.iam) return this.#world.iam.server.accepts(client, secret);
+    return (this.secrets.get(secret) ?? 0) > this.#time.nowMs;
+  }
+
+  #issue({ from, sent }: Asked, client: string): IssuedToken {
     this.#count += 1;
     const token: IssuedToken = {
+      ...{ client, isUsed: false },
       ...{ value: `token-${this.#count}`, to: from, asked: sent, issuedAt: this.#time.nowMs },
       ...{
         lifetimeMs: this.#lifetimeS * 1000,

@@ -1,6 +1,7 @@
 /** What the world sees happen, for the invariants. Everything is told in the order in which it happens. */
 import type { Stamp } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
+import type { StoredSecret } from './iam/iam-server.ts';
 
 /** A token as its server knows it. */
 export interface IssuedToken {
@@ -10,7 +11,11 @@ export interface IssuedToken {
   readonly asked: Stamp;
   readonly issuedAt: number;
   readonly lifetimeMs: number;
+  /** Whose token it is. */
+  readonly client: string;
   revokedAt: number;
+  /** A call was sent with it: a rotation verifies secrets with tokens that no call gets. */
+  isUsed: boolean;
   /** When its process got it, true ms; Infinity before. */
   obtainedAt: number;
 }
@@ -58,6 +63,15 @@ export interface Told {
 }
 
 export type Observation =
+  /** @property known ids of the secrets that its creator has been told of */
+  | { readonly kind: 'secretCreated'; readonly secret: StoredSecret; readonly known: ReadonlySet<string> }
+  | { readonly kind: 'secretDeleted'; readonly secret: StoredSecret; readonly by: SimulatedProcess | undefined }
+  | { readonly kind: 'storedByHand'; readonly value: string }
+  /** Everything has worked for so long that no rotation is late any more. */
+  | { readonly kind: 'settled' }
+  /** After a last rotation by hand. */
+  | { readonly kind: 'rotatedLast'; readonly hasRotated: boolean }
+  | { readonly kind: 'provisionedLast'; readonly isDone: boolean }
   | { readonly kind: 'tokenRequest'; readonly request: TokenRequest }
   | { readonly kind: 'upstreamRequest'; readonly request: UpstreamRequest }
   /** A 401 has reached the sidecar. */

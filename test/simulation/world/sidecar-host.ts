@@ -94,7 +94,8 @@ export class SidecarHost {
   #exited(process: SimulatedProcess, error: unknown): void {
     const { code, extras } = error as { code?: string; extras?: { problems?: object[] } };
     this.#world.trace(process.name, `cannot start: ${code ?? String(error)} ${JSON.stringify(extras?.problems ?? [])}`);
-    if (!code?.startsWith('CONFIG_')) this.#world.observe({ kind: 'crash', error });
+    // A full disk: the audit log cannot be opened.
+    if (!/^(CONFIG_|SIDECAR_AUDIT_FAILED)/.test(code ?? '')) this.#world.observe({ kind: 'crash', error });
     if (this.process !== process) return;
     this.#end(process);
     this.#startAfter(NEXT_TRY_MS);

@@ -52,6 +52,7 @@ export class Upstream {
     const { id, isWhole } = paymentOf(body);
     const authorization = /^Bearer (.+)$/.exec(headers.get('authorization') ?? '')?.[1];
     const token = this.#world.identity.tokens.get(authorization ?? '');
+    if (token) token.isUsed = true;
     const attempt = headers.get('x-attempt') ?? '';
     return {
       id,

@@ -5,13 +5,17 @@
 import type { Chance } from '../../support/seeded.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Machine, SimulatedProcess } from '../platform/process.ts';
+import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
+import { IAM_KINDS, Iam } from './iam/iam.ts';
 import { IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
+import type { Parts } from './parts.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
 import { SidecarHost } from './sidecar-host.ts';
+import { STORAGE_KINDS } from './storage-kinds.ts';
 import { UPSTREAM_KINDS, Upstream } from './upstream.ts';
 
 export type Args = Readonly<Record<string, number | string>>;
@@ -34,7 +38,14 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...MACHINE_KINDS,
   ...OPERATOR_KINDS,
   ...ERP_KINDS,
+  // Drawn for the worlds that have these parts: see `drawHistory`.
+  ...unweighted(IAM_KINDS),
+  ...unweighted(STORAGE_KINDS),
 };
+
+function unweighted(kinds: Readonly<Record<string, Kind>>): Record<string, Kind> {
+  return Object.fromEntries(Object.entries(kinds).map(([name, kind]) => [name, { ...kind, weight: 0 }]));
+}
 
 export class World {
   readonly platform: Platform;
@@ -44,15 +55,24 @@ export class World {
   readonly upstream: Upstream;
   readonly operator: Operator;
   readonly erp: Erp;
+  readonly iam: Iam | undefined;
+  readonly audit: AuditFolder | undefined;
   readonly #servers = new Machine('servers');
 
-  constructor(platform: Platform, tokenLifetimeS: number, observe: (observation: Observation) => void) {
+  constructor(
+    platform: Platform,
+    { tokenLifetimeS, parts }: { readonly tokenLifetimeS: number; readonly parts: Parts },
+    observe: (observation: Observation) => void,
+  ) {
     this.platform = platform;
     this.observe = observe;
     this.sidecar = new SidecarHost(this);
     this.identity = new IdentityServer(this, tokenLifetimeS);
     this.upstream = new Upstream(this);
+    this.audit = parts.audit && new AuditFolder(this, parts.audit);
+    this.iam = parts.iam && new Iam(this, parts.iam);
     this.operator = new Operator(this);
+    this.iam?.begin();
     this.erp = new Erp(this);
   }
 
@@ -83,7 +103,10 @@ export class World {
     this.identity.fault.repair();
     this.upstream.repair();
     this.operator.repair();
+    this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
+    this.iam?.repair();
     this.sidecar.start();
+    this.sidecar.process?.killAfter(Number.POSITIVE_INFINITY, () => undefined);
     this.erp.work();
     this.observe({ kind: 'repaired' });
   }

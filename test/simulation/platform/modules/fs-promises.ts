@@ -3,6 +3,7 @@
 export * from 'node:fs/promises';
 
 import * as real from 'node:fs/promises';
+import { diskError } from '../disk.ts';
 import { isOnDisk, OpenFile, statOf } from '../files.ts';
 import { platform, self } from '../platform.ts';
 
@@ -41,17 +42,23 @@ class Handle {
     return later(() => ({ bytesRead: this.#file.read(...args), buffer: args[0] }));
   }
 
-  write(bytes: Uint8Array | string, position?: number | null) {
-    const content = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
-    return later(() => ({ bytesWritten: this.#file.write(content, position), buffer: bytes }));
+  write(bytes: Uint8Array, offset = 0, length = bytes.length - offset, position: number | null = null) {
+    return later(() => ({
+      bytesWritten: this.#file.write(bytes.subarray(offset, offset + length), position),
+      buffer: bytes,
+    }));
   }
 
   appendFile(bytes: Uint8Array | string) {
-    return this.write(bytes);
+    return this.writeFile(bytes);
   }
 
   writeFile(bytes: Uint8Array | string) {
-    return this.write(bytes);
+    return later(() => {
+      const content = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
+      // A full disk takes a part first.
+      for (let written = 0; written < content.length; ) written += this.#file.write(content.subarray(written));
+    });
   }
 
   readFile(encoding?: BufferEncoding) {
@@ -104,6 +111,34 @@ export function unlink(path: string): Promise<void> {
 export function readFile(path: string, encoding?: BufferEncoding): Promise<string | Buffer> {
   if (!isOnDisk(path)) return real.readFile(path, encoding ?? null);
   return later(() => textOrBytes(Buffer.from(platform().disk.find(path, 'open').content), encoding));
+}
+
+export function link(from: string, to: string): Promise<void> {
+  return isOnDisk(from) ? later(() => platform().disk.link(from, to)) : real.link(from, to);
+}
+
+export function utimes(path: string, _accessed: Date, modified: Date): Promise<void> {
+  return later(() => platform().disk.setTime(path, modified.getTime()));
+}
+
+export function chmod(path: string, mode: number): Promise<void> {
+  return later(() => platform().disk.setMode(path, mode));
+}
+
+export function rm(path: string, { force = false } = {}): Promise<void> {
+  return later(() => {
+    if (!force || platform().disk.has(path)) platform().disk.remove(path);
+  });
+}
+
+export function realpath(path: string): Promise<string> {
+  return isOnDisk(path) ? later(() => platform().disk.find(path, 'realpath') && path) : real.realpath(path);
+}
+
+export function readlink(path: string): Promise<string> {
+  return later(() => {
+    throw diskError('EINVAL', 'readlink', path);
+  });
 }
 
 export function readdir(path: string): Promise<string[]> {

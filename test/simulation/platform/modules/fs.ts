@@ -5,6 +5,7 @@ export * from 'node:fs';
 import { EventEmitter } from 'node:events';
 import * as real from 'node:fs';
 import { posix } from 'node:path';
+import { Readable } from 'node:stream';
 import { diskError } from '../disk.ts';
 import { isOnDisk, OpenFile, statOf } from '../files.ts';
 import { platform, self } from '../platform.ts';
@@ -54,8 +55,22 @@ export function readSync(...[handle, into, ...rest]: [number, Uint8Array, number
 }
 
 export function readFileSync(path: string | URL, encoding?: BufferEncoding): string | Buffer {
+  const [, pid] = /^\/proc\/(\d+)\/stat$/.exec(String(path)) ?? [];
+  if (pid !== undefined) return procStat(Number(pid));
   const content = isOnDisk(path) ? platform().disk.find(path, 'open').content : real.readFileSync(path);
   return encoding === undefined ? content : content.toString(encoding);
+}
+
+/** proc(5): fields 3 and 22 are the state and the start time. */
+function procStat(pid: number): string {
+  const found = self().machine.processes.get(pid);
+  if (!found?.isAlive) throw diskError('ENOENT', 'open', `/proc/${pid}/stat`);
+  return `${pid} (sidecar) S ${'0 '.repeat(18)}${found.startedAt} 0`;
+}
+
+export function createReadStream(path: string): Readable {
+  if (!isOnDisk(path)) return real.createReadStream(path);
+  return Readable.from([Buffer.from(platform().disk.find(path, 'open').content)], { objectMode: false });
 }
 
 export function readdirSync(path: string): string[] {

@@ -1,0 +1,154 @@
+/** What docs/rotation.md promises of the client's secrets. */
+import { CLIENT } from '../world/iam/administrator.ts';
+import type { StoredSecret } from '../world/iam/iam-server.ts';
+import type { Observation } from '../world/observation.ts';
+import type { World } from '../world/world.ts';
+import type { Invariant } from './invariants.ts';
+
+type Violated = (detail: string) => void;
+
+export const storesWholeSecrets: Invariant = {
+  sentence:
+    'The secret file always holds a whole secret, and a rotation stores only one that IAM has and the identity server accepts. Excused: one that somebody deleted by hand, or that has expired, while the rotation was under way.',
+  watch(world, violated) {
+    let last = world.iam?.administrator.stored;
+    return (observation) => {
+      const { iam } = world;
+      const stored = iam?.administrator.stored;
+      if (!iam || stored === last) return;
+      last = stored;
+      const same = iam.server.secrets.filter(({ value }) => value === stored);
+      if (same.length === 0) violated(`it holds ${JSON.stringify(stored)}`);
+      if (observation.kind === 'storedByHand' || stored === undefined) return;
+      if (same.some((secret) => iam.server.isLive(secret)) && iam.server.accepts(CLIENT, stored)) return;
+      if (same.some((secret) => iam.hasTakenAway(secret)))
+        world.observe({ kind: 'excused', why: 'stored what was deleted' });
+      else violated('it holds a secret that does not work');
+    };
+  },
+};
+
+export const hasWorkingSecret: Invariant = {
+  sentence:
+    'A rotation never deletes the secret in the file, and never the last secret that works: only people take it away.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind !== 'secretDeleted' || !observation.by || !world.iam) return;
+    const { secret, by } = observation;
+    const { server, administrator } = world.iam;
+    if (secret.clientId !== CLIENT) return;
+    const live = server.secretsOf(CLIENT).filter((other) => server.isLive(other));
+    const wasLive = world.platform.time.nowMs < secret.expiresAt;
+    if (!wasLive) return;
+    if (live.length === 0) violated(`${by.name} deletes ${secret.id}, the last one`);
+    if (secret.value === administrator.stored && !live.some(({ value }) => value === secret.value))
+      violated(`${by.name} deletes ${secret.id}, which the file holds`);
+  },
+};
+
+export const keepsOverlap: Invariant = {
+  sentence:
+    'The secret that the file held stays valid for `overlap` after the new one is stored, by the clock of the machine or by true time.',
+  watch(world, violated) {
+    let last: string | undefined;
+    let offsetMs = 0;
+    const replaced = new Map<string, { readonly wallMs: number; readonly trueMs: number }>();
+    return (observation) => {
+      const { iam, platform, sidecar } = world;
+      if (!iam) return;
+      const trueMs = platform.time.nowMs;
+      const now = { trueMs, wallMs: sidecar.machine.wallMs(trueMs) };
+      const { stored, storedAt } = iam.administrator;
+      // The clock may have been set since it was stored.
+      const wallMs = storedAt + Math.min(offsetMs, now.wallMs - trueMs);
+      offsetMs = now.wallMs - trueMs;
+      if (stored !== last && last !== undefined) replaced.set(last, { trueMs: storedAt, wallMs });
+      last = stored;
+      if (observation.kind !== 'secretDeleted' || !observation.by) return;
+      const since = replaced.get(observation.secret.value);
+      if (!since || trueMs >= observation.secret.expiresAt) return;
+      const keptMs = Math.max(now.trueMs - since.trueMs, now.wallMs - since.wallMs);
+      if (keptMs < msOf(iam.part.overlap))
+        violated(`${observation.by.name} deletes ${observation.secret.id} after ${keptMs} ms`);
+    };
+  },
+};
+
+export const isAtMostTwo: Invariant = {
+  sentence:
+    'A rotation never creates a third valid secret. A secret that was created twice, because the first request was not acknowledged, is one. Excused: one that IAM got after it had told of the others.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind !== 'secretCreated' || !observation.secret.by || !world.iam) return;
+    const { secret, known } = observation;
+    const { server } = world.iam;
+    const nowMs = Math.max(world.platform.time.nowMs, world.sidecar.machine.wallMs(world.platform.time.nowMs));
+    const isOther = (other: StoredSecret) => other.value !== secret.value && nowMs < other.expiresAt;
+    const others = server.secretsOf(secret.clientId).filter((other) => server.isLive(other) && isOther(other));
+    const told = others.filter(({ id }) => known.has(id));
+    if (new Set(told.map(({ value }) => value)).size >= 2)
+      violated(`${secret.by?.name} creates ${secret.id} beside ${told.map(({ id }) => id).join(', ')}`);
+    else if (new Set(others.map(({ value }) => value)).size >= 2)
+      world.observe({ kind: 'excused', why: 'a third secret at the same moment' });
+  },
+};
+
+const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: HOUR_MS, d: DAY_MS };
+
+interface KnownJournal {
+  readonly since: number;
+  readonly rotatedAt?: number;
+  readonly current?: { readonly clientSecretId: string };
+  readonly attempt?: { readonly phase: string; readonly retireAt?: number };
+}
+
+export const rotationFinishes: Invariant = {
+  sentence:
+    'An hour, the overlap and ten minutes after the last fault, no rotation is due and none is unfinished but for its overlap, by the clock of its machine.',
+  watch: (world, violated) => (observation) => {
+    const late = observation.kind === 'settled' ? lateRotation(world) : undefined;
+    if (late) violated(late);
+  },
+};
+
+/** @returns what is late; undefined when nothing is */
+export function lateRotation(world: World): string | undefined {
+  if (!world.iam) return undefined;
+  const journal = world.iam.administrator.journal as KnownJournal | undefined;
+  if (!journal) return 'there is no journal';
+  const nowMs = world.sidecar.machine.wallMs(world.platform.time.nowMs);
+  const { attempt, rotatedAt, since } = journal;
+  const isInOverlap = attempt?.phase === 'promoted' && nowMs < (attempt.retireAt ?? 0) + TICK_MS;
+  if (attempt) return isInOverlap ? undefined : `one is ${attempt.phase}`;
+  const dueAt = (rotatedAt ?? since) + msOf(world.iam.part.every);
+  return dueAt + LATEST_MS < nowMs ? `one is due since ${new Date(dueAt).toISOString()}` : undefined;
+}
+
+const TICK_MS = 30_000;
+const LATEST_MS = 600_000;
+
+export function msOf(text: string): number {
+  return Number.parseInt(text, 10) * (UNITS_MS[text.at(-1) ?? ''] ?? 0);
+}
+
+export const leavesNoOrphan: Invariant = {
+  sentence: 'When the last run has finished, IAM has no secret of ours but the one in the file.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind === 'rotatedLast' && world.iam) checkOrphans(world, observation, violated);
+  },
+};
+
+function checkOrphans(world: World, { hasRotated }: Observation & { kind: 'rotatedLast' }, violated: Violated): void {
+  const { server, administrator } = world.iam ?? {};
+  if (!server) return;
+  if (!hasRotated) {
+    violated('the last run has not rotated');
+    return;
+  }
+  const journal = administrator?.journal as KnownJournal | undefined;
+  const left = server.secretsOf(CLIENT).filter(({ id }) => id !== journal?.current?.clientSecretId);
+  const orphans = left.filter(({ by }) => by !== undefined);
+  if (orphans.length > 0) violated(orphans.map(({ id, description }) => `${id} (${description})`).join(', '));
+  const kept = server.secretsOf(CLIENT).find(({ id }) => id === journal?.current?.clientSecretId);
+  if (kept?.value !== administrator?.stored) violated('the file does not hold the current secret');
+}

@@ -1,0 +1,104 @@
+/** Commands that somebody runs by hand beside the running sidecar, and that can be killed at any await. */
+import { loadConfig } from '../../../../src/config/load.ts';
+import { sleep } from '../../../../src/core/clock.ts';
+import { createIamApi } from '../../../../src/iam/api.ts';
+import { connectIam } from '../../../../src/iam/connection.ts';
+import { loadDesired } from '../../../../src/iam/provision/desired-state.ts';
+import { runProvision } from '../../../../src/iam/provision/provision.ts';
+import { rotateCredential } from '../../../../src/iam/rotation/credential-rotation.ts';
+import type { SimulatedProcess } from '../../platform/process.ts';
+import { CONFIG_FILE } from '../sidecar-host.ts';
+import type { World } from '../world.ts';
+
+const FOLDER = '/sim/etc';
+export const DESIRED_FILE = `${FOLDER}/client.yaml`;
+
+export interface RunOptions {
+  /** Turns of its own after which it is killed. */
+  readonly killAfter?: number;
+  readonly onEnd?: (isDone: boolean) => void;
+}
+
+type Say = (step: string) => void;
+
+export class Runs {
+  readonly #world: World;
+  readonly #running = new Set<SimulatedProcess>();
+  #count = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  rotate(options: RunOptions = {}): void {
+    this.#start('rotate', rotate, options);
+  }
+
+  provision(options: RunOptions = {}): void {
+    this.#start('provision', (say) => provision(say, this.#world), options);
+  }
+
+  killAll(): void {
+    for (const process of this.#running) this.#end(process, 'is killed');
+  }
+
+  /** No kill is planned any more. */
+  spareAll(): void {
+    for (const process of this.#running) process.killAfter(Number.POSITIVE_INFINITY, () => undefined);
+  }
+
+  #start(name: string, program: (say: Say) => Promise<void>, { killAfter, onEnd = () => undefined }: RunOptions): void {
+    this.#count += 1;
+    const process = this.#world.process(`${name} ${this.#count}`, this.#world.sidecar.machine);
+    this.#running.add(process);
+    if (killAfter) process.killAfter(killAfter, () => this.#end(process, 'is killed'));
+    const ended = (isDone: boolean, how: string) => {
+      this.#end(process, how);
+      onEnd(isDone);
+    };
+    process.run(() => {
+      const running = program((step) => this.#world.trace(process.name, step));
+      void running.then(() => ended(true, 'is done')).catch((error: unknown) => ended(false, this.#textOf(error)));
+    });
+  }
+
+  #textOf(error: unknown): string {
+    const { code, extras } = error as { code?: unknown; extras?: { fields?: object; problems?: object[] } };
+    if (typeof code !== 'string' || !/^[A-Z_]+$/.test(code)) this.#world.observe({ kind: 'crash', error });
+    return `fails: ${String(code)} ${JSON.stringify(extras?.fields ?? extras?.problems ?? {})}`;
+  }
+
+  #end(process: SimulatedProcess, how: string): void {
+    if (!this.#running.delete(process)) return;
+    this.#world.trace(process.name, how);
+    process.kill();
+  }
+}
+
+const clock = { now: () => Date.now(), sleep };
+const load = () => loadConfig({ file: CONFIG_FILE, env: {}, cwd: FOLDER });
+
+/** As src/cli/rotate-command.ts, which writes to the terminal. */
+async function rotate(say: Say): Promise<void> {
+  let loaded = load();
+  for (let onlyGoOn = false; ; onlyGoOn = true) {
+    const onProgress = ({ step, fields }: { step: string; fields: object }) => say(`${step} ${JSON.stringify(fields)}`);
+    const outcome = await rotateCredential({ loaded, credential: 'default', clock, onProgress, onlyGoOn });
+    if (outcome.kind === 'rotated') return;
+    say('waits');
+    await sleep(outcome.until - Date.now());
+    loaded = loaded.reload();
+  }
+}
+
+/** As src/cli/iam/provision.ts, but for its checks. */
+async function provision(say: Say, { iam }: World): Promise<void> {
+  const desired = loadDesired(DESIRED_FILE, { cwd: FOLDER, environment: 'dev' });
+  await using open = connectIam(load());
+  await runProvision(desired, {
+    iam: createIamApi(open.connection),
+    verify: async (client, secret) => (iam?.server.accepts(client, secret.reveal()) ? 'accepted' : 'refused'),
+    report: { json: true, line: ({ data }) => say(JSON.stringify(data)) },
+    ...{ clock, dryRun: false, check: async () => 0 },
+  });
+}
