@@ -36,7 +36,7 @@ export const PROXY_MISTAKES: Readonly<Record<string, Mistake>> = {
   },
   'again-and-again': {
     file: REPLAY,
-    from: 'if (replayed || !blamesToken(',
+    from: 'if (sent > most || !blamesToken(',
     to: 'if (!blamesToken(',
   },
 };
