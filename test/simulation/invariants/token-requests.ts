@@ -1,6 +1,8 @@
 /** How often the sidecar asks the identity server. */
+import { stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { Observation, TokenRequest } from '../world/observation.ts';
+import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
 import { knownAgeMs } from './tokens.ts';
 
@@ -19,6 +21,7 @@ class Asking {
   /** A 401 since the last request. */
   isRefused = false;
 
+  /** @param at by the monotonic clock: callers wait for as long as the machine is awake */
   reloaded(at: number): void {
     this.#reloads.push(at);
   }
@@ -29,7 +32,7 @@ class Asking {
   }
 }
 
-function watchAsking(onRequest: (request: TokenRequest, asking: Asking) => void, now: () => number) {
+function watchAsking({ platform }: World, onRequest: (request: TokenRequest, asking: Asking) => void) {
   const known = new Map<SimulatedProcess, Asking>();
   const of = (process: SimulatedProcess): Asking => {
     const asking = known.get(process) ?? new Asking();
@@ -37,7 +40,8 @@ function watchAsking(onRequest: (request: TokenRequest, asking: Asking) => void,
     return asking;
   };
   return (observation: Observation) => {
-    if (observation.kind === 'log' && observation.line['message'] === RELOADED) of(observation.process).reloaded(now());
+    if (observation.kind === 'log' && observation.line['message'] === RELOADED)
+      of(observation.process).reloaded(stampOf(platform.time, observation.process).monotonicMs);
     if (observation.kind === 'tokenRefused' && observation.request.from) of(observation.request.from).isRefused = true;
     if (observation.kind !== 'tokenRequest') return;
     const asking = of(observation.request.from);
@@ -51,34 +55,28 @@ const RELOADED = 'configuration reloaded';
 
 export const oneTokenRequest: Invariant = {
   sentence:
-    'A process has at most one token request under way for a key. Excused: one more for each reload of the last fifteen seconds, whose old generation still has waiting callers.',
-  watch: ({ platform }, violated) =>
-    watchAsking(
-      ({ from, sent }, asking) => {
-        asking.requests = asking.requests.filter(
-          (request) => request.endedAt() > sent.trueMs || request === asking.requests.at(-1),
-        );
-        const underWay = asking.requests.filter((request) => request.endedAt() > sent.trueMs).length;
-        if (underWay > asking.oldGenerations(sent.trueMs)) violated(`${from.name} sent one beside ${underWay}`);
-      },
-      () => platform.time.nowMs,
-    ),
+    'A process has at most one token request under way for a key. Excused: one more for each reload of the last fifteen seconds awake, whose old generation still has waiting callers.',
+  watch: (world, violated) =>
+    watchAsking(world, ({ from, sent }, asking) => {
+      asking.requests = asking.requests.filter(
+        (request) => request.endedAt() > sent.trueMs || request === asking.requests.at(-1),
+      );
+      const underWay = asking.requests.filter((request) => request.endedAt() > sent.trueMs).length;
+      if (underWay > asking.oldGenerations(sent.monotonicMs)) violated(`${from.name} sent one beside ${underWay}`);
+    }),
 };
 
 export const isAskedSeldom: Invariant = {
   sentence:
-    'Token requests start a second apart, and not before Retry-After. Excused: the next secret, one after a 401 of the API, and those within fifteen seconds of a reload.',
-  watch: ({ platform }, violated) =>
-    watchAsking(
-      ({ from, sent }, asking) => {
-        const last = asking.requests.at(-1);
-        if (!last || asking.isRefused || asking.oldGenerations(sent.trueMs) > 0) return;
-        const apartMs = knownAgeMs(last.sent, sent);
-        if (apartMs < leastAfter(last) - TOLERANCE_MS)
-          violated(`${from.name} asked again after ${Math.round(apartMs)} ms`);
-      },
-      () => platform.time.nowMs,
-    ),
+    'Token requests start a second apart, and not before Retry-After. Excused: the next secret, one after a 401 of the API, and those within fifteen seconds, awake, of a reload.',
+  watch: (world, violated) =>
+    watchAsking(world, ({ from, sent }, asking) => {
+      const last = asking.requests.at(-1);
+      if (!last || asking.isRefused || asking.oldGenerations(sent.monotonicMs) > 0) return;
+      const apartMs = knownAgeMs(last.sent, sent);
+      if (apartMs < leastAfter(last) - TOLERANCE_MS)
+        violated(`${from.name} asked again after ${Math.round(apartMs)} ms`);
+    }),
 };
 
 function leastAfter({ outcome, retryAfterS }: TokenRequest): number {

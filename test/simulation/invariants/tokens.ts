@@ -13,10 +13,11 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for a call whose body was kept; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection.',
   watch(world, violated) {
     const refused = new Map<IssuedToken, number>();
-    // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
+    // The first request of each call: a refusal of the second one does not renew the token, one of a call that cannot be sent
+    // again lets the token stay in use until there is a new one (docs/tokens.md).
     const firsts = new Map<string, UpstreamRequest>();
     const firstOf = (request: UpstreamRequest) => {
       const call = `${request.id} ${request.attempt}`;
@@ -27,7 +28,8 @@ export const tokenIsValid: Invariant = {
     return (observation) => {
       if (observation.kind === 'tokenRefused') {
         const { request } = observation;
-        const isNews = request.token && firstOf(request) === request && !refused.has(request.token);
+        const isDropped = firstOf(request) === request && request.isKept;
+        const isNews = isDropped && request.token && !refused.has(request.token);
         if (isNews && request.token) refused.set(request.token, world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;

@@ -37,6 +37,8 @@ export interface UpstreamRequest {
   readonly id: string;
   /** Its body is all that the caller sent. */
   readonly isWhole: boolean;
+  /** Its body is small enough for the sidecar to keep it, so that it can be sent again. */
+  readonly isKept: boolean;
   /** How often the caller has sent it, from 1. */
   readonly attempt: string;
   readonly from: SimulatedProcess | undefined;

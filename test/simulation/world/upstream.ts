@@ -7,6 +7,9 @@ import type { Kind, World } from './world.ts';
 
 export const UPSTREAM = 'api.sim:80';
 
+/** `limits.replayBody`. */
+const KEPT_BYTES = 64 * 1024;
+
 export class Upstream {
   /** How often each payment was executed. */
   readonly ledger = new Map<string, number>();
@@ -58,6 +61,7 @@ export class Upstream {
       id,
       attempt,
       isWhole,
+      isKept: body.length <= KEPT_BYTES,
       from,
       sent,
       called: this.#world.erp.calledAt(id, attempt) ?? sent,
