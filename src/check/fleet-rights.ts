@@ -42,6 +42,7 @@ function namesUnder(begin: string) {
   return {
     ...{ token: name('token'), lock: name('lock'), generation: name('generation'), verdict: name('verdict') },
     ...{ times: name('times'), details: name('details'), since: name('since') },
+    ...{ heardTimes: name('heardTimes'), heard: name('heard') },
     ...{ journal: name('journal'), lease: name('lease') },
   };
 }
@@ -98,13 +99,13 @@ function steps(store: Inspection, names: Names): Steps {
   ];
 }
 
-function memberSteps(store: Inspection, { times, details, since }: Names): Steps {
-  const members = [times, details, since];
+function memberSteps(store: Inspection, { times, details, since, heardTimes, heard }: Names): Steps {
+  const members = [times, details, since, heardTimes, heard];
   return [
-    ['say that a member lives', () => done(store.run('beat', members, ['check', '', LIFE_MS]), 1)],
+    ['say that a member lives', () => done(store.run('beat', members, ['check', '', LIFE_MS, 'check', LIFE_MS]), 1)],
     ['read what members say', async () => void (await store.run('members', members, []))],
     // A negative time: all are gone.
-    ['remove a member', () => done(store.run('beat', members, ['', '', `-${LIFE_MS}`]), 0)],
+    ['remove a member', () => done(store.run('beat', members, ['', '', `-${LIFE_MS}`, '', `-${LIFE_MS}`]), 0)],
   ];
 }
 

@@ -67,13 +67,13 @@ async function look(loaded: LoadedConfig): Promise<View> {
   const sealer = createSealer(loaded.fleetSecrets?.keys ?? []);
   using store = await openInspection(loaded);
   const { name, version } = await store.server();
-  const { list: members } = await readMembers(store, sealer);
+  const { list: members, silent } = await readMembers(store, sealer);
   return {
     store: `${name} ${version}`,
     keyId: sealer.keyId,
     members,
     tokens: await store.countTokens().catch(() => undefined),
-    warnings: warningsOf(members, sealer.keyId),
+    warnings: [...warningsOf(members, sealer.keyId), ...silent.filter(isUnheard(members)).map(waitedFor)],
   };
 }
 
@@ -89,6 +89,18 @@ function warningsOf(members: readonly MemberView[], keyId: string): string[] {
     ...warnings,
     ...others.map((member) => `${nameOf(member)} has other client secrets than most: ${secretsOf(member)}`),
   ];
+}
+
+/** Tells of a silent host whether a rotation waits for it: not if a member that lives has the same secret in the same place. */
+function isUnheard(members: readonly MemberView[]): (silent: MemberView) => boolean {
+  const placesOf = ({ details }: MemberView) => (details?.holdings ?? []).map(({ place }) => place);
+  const live = new Set(members.flatMap(placesOf));
+  return (silent) => placesOf(silent).some((place) => !live.has(place));
+}
+
+function waitedFor(silent: MemberView): string {
+  const [hours, minutes] = [Math.floor(silent.ageS / 3600), Math.floor((silent.ageS / 60) % 60)];
+  return `${nameOf(silent)} was heard of last ${hours} h ${minutes} min ago: for 24 h, no secret that it may need is deleted`;
 }
 
 function nameOf({ id, details }: MemberView): string {

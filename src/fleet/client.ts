@@ -26,7 +26,8 @@ const CONNECT_MS = 2000;
 /** A connection that owes a reply for this long is dead, whatever the system says of it; a slow store must stay below. */
 const SILENT_MS = 5000;
 const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 30_000;
+/** As for heartbeats: see store.ts. */
+const LONGEST_PAUSE_MS = 10_000;
 
 const SHAS = new Map(
   Object.entries(SCRIPTS).map(([name, lua]) => [name, createHash('sha1').update(lua).digest('hex')] as const),

@@ -15,9 +15,9 @@ import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
 import { FleetBudgets } from './budgets.ts';
 import { connectStore } from './client.ts';
+import { sayAlive } from './heartbeat.ts';
 import type { FleetAccess } from './members.ts';
 import type { SecretWatch } from './places.ts';
-import { memberKeys } from './scripts.ts';
 import { createSealer, type Sealer } from './seal.ts';
 import { SharedToken, type SharedTokenOptions } from './shared-token.ts';
 import { createStore, type Store, type StoreClient } from './store.ts';
@@ -63,9 +63,6 @@ export interface Fleet {
 }
 
 type FleetConfig = NonNullable<LoadedConfig['config']['fleet']>;
-
-/** A member that has not been heard of for this long counts as gone. */
-const GONE_MS = 30_000;
 
 /** Connects in the background; `loaded` must have `fleet`. */
 export function createFleet(options: FleetOptions): Fleet {
@@ -203,10 +200,8 @@ class Member implements Fleet {
   async #beat(run: StoreClient['run']): Promise<void> {
     const secrets = [...this.#tokens.values()].flatMap((sharing) => sharing.secrets());
     const holdings = this.#secrets?.holdings();
-    const content = { version: VERSION, host: hostname(), secrets, ...(this.#beats > 0 && { holdings }) };
-    const sealed = await this.#sealer.seal({ name: `member ${this.#id}`, generation: '0' }, content);
-    const args = [this.#id, `${this.#sealer.keyId}:${sealed}`, String(GONE_MS)];
-    this.#members = Number(await run('beat', memberKeys(this.#settings.prefix), args));
+    const said = { version: VERSION, host: hostname(), secrets, ...(this.#beats > 0 && holdings && { holdings }) };
+    this.#members = await sayAlive({ ...this.access, run }, said);
     if (this.#beats > 0) this.#told = JSON.stringify(holdings);
     if (this.#beats > 0) void this.#secrets?.look();
     this.#beats += 1;

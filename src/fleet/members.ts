@@ -60,26 +60,53 @@ export interface Members {
   readonly sinceMs: number;
   /** The live ones, heard of last first. */
   readonly list: readonly MemberView[];
+  /** What hosts with secrets said last that have been silent for longer, but not for a day; none that this member cannot read. */
+  readonly silent: readonly MemberView[];
 }
 
 /** Reads the members. @throws the store's error, for `faultOf` */
 export async function readMembers(store: MemberStore, sealer: Sealer): Promise<Members> {
-  const [now, since, details, scores] = (await store.run('members', memberKeys(store.prefix), [])) as unknown[];
+  const [now, since, details, times, heard, heardTimes] = (await store.run(
+    'members',
+    memberKeys(store.prefix),
+    [],
+  )) as unknown[];
   const nowMs = Number(now);
-  const times = pairsOf(scores);
-  const members = await Promise.all(
-    [...pairsOf(details)].map(async ([id, value]) => {
-      const ageS = Math.max(0, (nowMs - Number(times.get(id) ?? 0)) / 1000);
-      const member = ageS <= GONE_S ? await readMember(id, value, sealer) : undefined;
-      return member && { ...member, ageS };
-    }),
-  );
-  const list = members.filter((member) => member !== undefined);
+  const live = saidOf(details, times, nowMs).filter(({ ageS }) => ageS <= GONE_S);
+  const silent = saidOf(heard, heardTimes, nowMs).filter(({ ageS }) => ageS > GONE_S);
+  const unnamed = silent.map(({ value, ageS }) => {
+    const [id = '', ...rest] = value.split(':');
+    return { id, value: rest.join(':'), ageS };
+  });
   return {
     nowMs,
     sinceMs: Number(since),
-    list: list.sort((one, other) => one.ageS - other.ageS || one.id.localeCompare(other.id)),
+    list: await readAll(live, sealer),
+    silent: (await readAll(unnamed, sealer)).filter(({ details }) => details),
   };
+}
+
+interface Said {
+  readonly id: string;
+  readonly value: string;
+  readonly ageS: number;
+}
+
+function saidOf(details: unknown, times: unknown, nowMs: number): Said[] {
+  const at = pairsOf(times);
+  const ageOf = (name: string) => Math.max(0, (nowMs - Number(at.get(name) ?? 0)) / 1000);
+  return [...pairsOf(details)].map(([id, value]) => ({ id, value, ageS: ageOf(id) }));
+}
+
+async function readAll(said: readonly Said[], sealer: Sealer): Promise<MemberView[]> {
+  const read = await Promise.all(
+    said.map(async ({ id, value, ageS }) => {
+      const member = await readMember(id, value, sealer);
+      return member && { ...member, ageS };
+    }),
+  );
+  const members = read.filter((member) => member !== undefined);
+  return members.sort((one, other) => one.ageS - other.ageS || one.id.localeCompare(other.id));
 }
 
 /** Returns epoch ms from the reply of TIME. */

@@ -24,6 +24,8 @@ export interface SecretWatch {
 export interface HeldBy extends Holding {
   /** For people. */
   readonly host: string;
+  /** When it said so, by the store's clock, epoch ms. */
+  readonly saidAt: number;
 }
 
 export interface LackingPlace {
@@ -37,17 +39,23 @@ export interface LackingPlace {
 /** A place not heard of for this long is given up: its host may never come back. */
 const GIVEN_UP_MS = 24 * 3_600_000;
 
+/** What live members say, and the last words of silent ones of places where no live one is. */
+export function newestWords(live: readonly HeldBy[], silent: readonly HeldBy[]): HeldBy[] {
+  const places = new Set(live.map(({ place }) => place));
+  return [...live, ...silent.filter(({ place }) => !places.has(place))];
+}
+
 /** Returns the places of which it is not known that they have this value, the ones heard of last first. @param nowMs of the store */
 export function lackingPlaces(
   before: readonly LackingPlace[],
-  live: readonly HeldBy[],
+  said: readonly HeldBy[],
   { fingerprint, nowMs }: { readonly fingerprint: string; readonly nowMs: number },
 ): LackingPlace[] {
   const places = new Map(before.map((place) => [place.place, place]));
   const lacks = ({ secrets }: Holding) => !secrets.includes(fingerprint);
-  for (const { place } of live) places.delete(place);
+  for (const { place } of said) places.delete(place);
   // Several members can have one place: it lacks the value while one of them does.
-  for (const { place, host } of live.filter(lacks)) places.set(place, { place, host, seenAt: nowMs });
+  for (const { place, host, saidAt } of said.filter(lacks)) places.set(place, { place, host, seenAt: saidAt });
   return [...places.values()]
     .filter(({ seenAt }) => nowMs - seenAt < GIVEN_UP_MS)
     .sort((one, other) => other.seenAt - one.seenAt);

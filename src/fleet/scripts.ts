@@ -99,34 +99,40 @@ return 1
 `;
 
 /**
- * Says that a member lives, and forgets those that have not for a while.
- * KEYS: times, details, since; ARGV: member, details, ms after which it counts as gone. Returns the number of members.
+ * Says that a member lives, and forgets those that have not for a while; but what each host with secrets said last stays for a
+ * day. KEYS: times, details, since, heardTimes, heard; ARGV: member, details, ms after which it counts as gone, name of its
+ * host or nothing, ms after which that is forgotten. Returns the number of members.
  */
 const BEAT = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
-for _, member in ipairs(gone) do
-  redis.call('ZREM', KEYS[1], member)
-  redis.call('HDEL', KEYS[2], member)
+local function say(times, details, name, value, ms)
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', times, '-inf', now - ms)) do
+    redis.call('ZREM', times, gone)
+    redis.call('HDEL', details, gone)
+  end
+  if name == '' then return end
+  redis.call('ZADD', times, now, name)
+  redis.call('HSET', details, name, value)
 end
-if ARGV[1] ~= '' then
-  redis.call('ZADD', KEYS[1], now, ARGV[1])
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-end
+say(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
+say(KEYS[4], KEYS[5], ARGV[4], ARGV[1] .. ':' .. ARGV[2], ARGV[5])
 redis.call('SET', KEYS[3], now, 'NX')
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[3] * 2) end
+for at, key in ipairs(KEYS) do redis.call('PEXPIRE', key, at > 3 and ARGV[5] or ARGV[3] * 2) end
 return redis.call('ZCARD', KEYS[1])
 `;
 
 /**
- * The live members as they said with their heartbeats. KEYS: times, details, since. Returns the time in ms, the time since when
- * there was always a member, members with their details in turn, members with their times in turn.
+ * The live members as they said with their heartbeats, and what each host said last. KEYS: times, details, since, heardTimes,
+ * heard. Returns the time in ms, the time since when there was always a member, members with their details in turn, members with
+ * their times in turn, and the same two of hosts.
  */
 const MEMBERS = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-return {now, tonumber(redis.call('GET', KEYS[3]) or now), redis.call('HGETALL', KEYS[2]), redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}
+local function all(times, details) return redis.call('HGETALL', details), redis.call('ZRANGE', times, 0, -1, 'WITHSCORES') end
+local details, times = all(KEYS[1], KEYS[2])
+return {now, tonumber(redis.call('GET', KEYS[3]) or now), details, times, all(KEYS[4], KEYS[5])}
 `;
 
 /** The journal of a rotation: some hundred bytes, and a hundred for each member that must still take the new secret over. */
@@ -186,5 +192,5 @@ export type ScriptName = keyof typeof SCRIPTS;
 
 /** Names of what heartbeats write. */
 export function memberKeys(prefix: string): string[] {
-  return ['times', 'details', 'since'].map((what) => `${prefix}:{members}:${what}`);
+  return ['times', 'details', 'since', 'heardTimes', 'heard'].map((what) => `${prefix}:{members}:${what}`);
 }

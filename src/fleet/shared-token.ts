@@ -213,8 +213,8 @@ export class SharedToken {
   }
 
   #shared({ authorization, leftMs, since }: FoundToken): ObtainedToken {
-    const token = { kind: 'token', authorization, lifetimeS: leftMs / 1000, since, assumedLifetime: false } as const;
-    return this.#counted(token, 'shared');
+    const known = { authorization, lifetimeS: leftMs / 1000, since, assumedLifetime: false };
+    return this.#counted({ kind: 'token', ...known, isShared: true }, 'shared');
   }
 
   #counted<Response extends TokenResponse>(response: Response, source: 'fetched' | 'shared'): Response {

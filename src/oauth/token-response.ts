@@ -18,6 +18,8 @@ export type TokenResponse =
       readonly assumedLifetime: boolean;
       /** When `lifetimeS` began; absent = before the request was sent. */
       readonly since?: Instant | undefined;
+      /** Another member of the fleet has fetched it. */
+      readonly isShared?: boolean;
     }
   /** The server refused the request; a retry changes nothing. `result` is the OAuth error code. */
   | ({ readonly kind: 'rejected' } & Failed)

@@ -186,10 +186,10 @@ export class TokenSource {
   /** @returns undefined for one that is too old: the machine may have been suspended while it was on its way */
   #keep(response: ObtainedToken, asked: Instant): { token: Token } | undefined {
     const { clock, events, random, refreshBeforeMs } = this.#options;
-    const { authorization, lifetimeS, roundedOffS = 0, since = asked } = response;
+    const { authorization, lifetimeS, roundedOffS = 0, since = asked, isShared = false } = response;
     const lifespan = planLifespan(since, lifetimeS - roundedOffS, { refreshBeforeMs, random: random() });
     if (phaseOf(lifespan, clock.now()) === 'expired') return undefined;
-    const token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000 };
+    const token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000, isShared };
     this.#token = token;
     this.#refused = undefined;
     this.#generation += 1;

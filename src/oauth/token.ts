@@ -12,6 +12,8 @@ export interface Token extends Lifespan {
   readonly authorization: Secret;
   /** Epoch ms. */
   readonly expiresAt: number;
+  /** Another member of the fleet has fetched it. */
+  readonly isShared: boolean;
 }
 
 /** Routes with equal keys share a token. */

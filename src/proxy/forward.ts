@@ -1,7 +1,7 @@
 /**
  * Sends an admitted request to its upstream, with the token added last, and streams the response back with backpressure.
- * When one side ends, the other is ended, too. A request is sent a second time at most once, and only before the caller has
- * received anything: with a new token after a 401 that blames the token, or a safe one whose reused connection was dead.
+ * When one side ends, the other is ended, too. A request is sent again only before the caller has received anything, see
+ * replay.ts: with a new token after a 401 that blames the token, or a safe one whose reused connection was dead.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';

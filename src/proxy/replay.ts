@@ -18,11 +18,13 @@ import type { Route } from './route.ts';
  * a new one: a call that is refused again and again does not make the others wait.
  */
 export function renewedToken(
-  { body, replayed, methods, trace }: Exchange,
+  { body, sent, methods, trace }: Exchange,
   route: Route,
   { stale, challenges }: { readonly stale: Token; readonly challenges: readonly string[] },
 ): Promise<Token> | undefined {
-  if (replayed || !blamesToken(challenges, methods.every(isSafe))) return undefined;
+  // One that another member has fetched may be as dead as the one before it: then this member fetches its own.
+  const most = stale.isShared ? 2 : 1;
+  if (sent > most || !blamesToken(challenges, methods.every(isSafe))) return undefined;
   if (route.replayOn401 === 'once' && body.kind !== 'stream') {
     const renewed = renew(route, stale);
     return trace?.waits(renewed, route.tokens.key.credential, true) ?? renewed;

@@ -1,13 +1,13 @@
 // Which places of a client secret lack a new value: from what members say, and what was known before.
 import { describe, expect, it } from 'vitest';
-import { type HeldBy, type LackingPlace, lackingPlaces } from '../../src/fleet/places.ts';
+import { type HeldBy, type LackingPlace, lackingPlaces, newestWords } from '../../src/fleet/places.ts';
 
 const [OLD, NEW] = ['aaaaaaaa', 'bbbbbbbb'] as const;
 const HOUR_MS = 3_600_000;
 const NOW = 1_800_000_000_000;
 
-const held = (place: string, secrets: readonly string[]): HeldBy => ({
-  ...{ client: 'c', place, host: `host of ${place}`, secrets, isKept: true },
+const held = (place: string, secrets: readonly string[], saidAt = NOW): HeldBy => ({
+  ...{ client: 'c', place, host: `host of ${place}`, secrets, isKept: true, saidAt },
 });
 const known = (place: string, seenAt: number): LackingPlace => ({ place, host: `host of ${place}`, seenAt });
 const lacking = (before: readonly LackingPlace[], live: readonly HeldBy[]) =>
@@ -30,6 +30,15 @@ describe('the places that lack a new secret', () => {
   it('include one of several members with only one that has it, for the other may still read the old value', () => {
     expect(lacking([], [held('1', [NEW]), held('1', [OLD])])).toEqual(['1']);
     expect(lacking([], [held('1', [OLD]), held('1', [NEW])])).toEqual(['1']);
+  });
+
+  it('include one whose member is silent and lacked it when it was heard of last, for a day', () => {
+    const silent = [held('1', [OLD], NOW - HOUR_MS), held('2', [OLD], NOW - 25 * HOUR_MS), held('3', [NEW], NOW - 1)];
+    expect(lacking([], newestWords([], silent))).toEqual(['1']);
+  });
+
+  it('do not include one of a silent member where a live one has it', () => {
+    expect(lacking([], newestWords([held('1', [NEW])], [held('1', [OLD], NOW - HOUR_MS)]))).toEqual([]);
   });
 
   it('are named with the host heard of last first', () => {

@@ -5,7 +5,8 @@
  *
  * What is left out. Time: a lease may expire at any moment, under a holder that goes on that is a fault; `overlap` may be over at
  * once. Keys: all members have the same. Members with a secret only in memory: random histories have them
- * (fleet-rotation-history.ts). Bound: a member that was silent when an attempt began (`isAway`) may lose its secret.
+ * (fleet-rotation-history.ts). Bound: a member that was silent from before the store was emptied until an attempt began
+ * (`isAway`) may lose its secret.
  *
  * Few states, none left out: after each step, `tidy` gives equal names to what differs in name only.
  * -DFAULTS=n and -DATTEMPTS=n are the bounds. -DKINDS=n are the kinds of fault, by bit. -DMISTAKE_... plants a mistake: see the
@@ -74,7 +75,8 @@ byte loaded[MEMBERS];  /* NONE: it is down */
 byte seen[MEMBERS];    /* the newest journal in its memory */
 bool isCut[MEMBERS];
 bool isFrozen[MEMBERS];
-bool isSilent[MEMBERS]; /* not listed, and not because the store is new */
+bool isSilent[MEMBERS]; /* not listed any more, but the store has its last words */
+bool isLost[MEMBERS];   /* not heard of since the store was empty, and that is long enough ago */
 bool isAway[MEMBERS];
 byte strays[MEMBERS];  /* found, and not yet in a journal */
 mtype at[MEMBERS];
@@ -103,7 +105,7 @@ c_code {
   static int isAfter(int m, int n) {
 #define ORDER(a) if (now.a[m] != now.a[n]) return now.a[m] > now.a[n]
     ORDER(at); ORDER(file); ORDER(loaded); ORDER(seen); ORDER(base); ORDER(disk); ORDER(listed); ORDER(told);
-    ORDER(isCut); ORDER(isFrozen); ORDER(isSilent); ORDER(isAway); ORDER(strays);
+    ORDER(isCut); ORDER(isFrozen); ORDER(isSilent); ORDER(isLost); ORDER(isAway); ORDER(strays);
     return keyOf(m) > keyOf(n);
   }
   static void swap(int m, int n) {
@@ -111,7 +113,7 @@ c_code {
     unsigned char kept;
 #define SWAP(a) kept = now.a[m]; now.a[m] = now.a[n]; now.a[n] = kept
     SWAP(at); SWAP(file); SWAP(loaded); SWAP(seen); SWAP(base); SWAP(disk); SWAP(listed); SWAP(told);
-    SWAP(isCut); SWAP(isFrozen); SWAP(isSilent); SWAP(isAway); SWAP(strays);
+    SWAP(isCut); SWAP(isFrozen); SWAP(isSilent); SWAP(isLost); SWAP(isAway); SWAP(strays);
 #define RENAMED(x) ((x) == m ? n : (x) == n ? m : (x))
     now.lease = RENAMED(now.lease);
     now.replicaLease = RENAMED(now.replicaLease);
@@ -157,6 +159,11 @@ c_code {
 #define canStep(m) (isUp(m) && !isFrozen[m])
 #define canReach(m) (canStep(m) && !isCut[m])
 #define J said[base[m]]
+#ifdef MISTAKE_FORGETS_SILENT
+#define isHeard(k) listed[k]
+#else
+#define isHeard(k) (listed[k] || isSilent[k])
+#endif
 #define larger(a, b) (a > b -> a : b)
 #define placeOf(m) (1 << (m))
 #define isLate(v) ((late >> (v)) & 1)
@@ -226,8 +233,8 @@ inline lack() {
   places = said[base[m]].lacking;
   for (i : 0 .. MEMBERS - 1) {
     if
-    :: listed[i] && told[i] == wanted -> places = places & (7 - placeOf(i))
-    :: listed[i] && told[i] != wanted -> places = places | placeOf(i)
+    :: isHeard(i) && told[i] == wanted -> places = places & (7 - placeOf(i))
+    :: isHeard(i) && told[i] != wanted -> places = places | placeOf(i)
     :: else
     fi
   }
@@ -276,8 +283,8 @@ inline write(nextPhase, nextAttempt, nextCurrent, next) {
 #define CAN_GO_ON isComplete
 #endif
 #endif
-#define HAS(k) ((listed[k] && told[k] == said[journal].attempt) * placeOf(k))
-#define LACKS(k) (listed[k] && told[k] != said[journal].attempt)
+#define HAS(k) ((isHeard(k) && told[k] == said[journal].attempt) * placeOf(k))
+#define LACKS(k) (isHeard(k) && told[k] != said[journal].attempt)
 #ifdef MISTAKE_NO_ACKNOWLEDGEMENT
 #define ALL_HAVE true
 #else
@@ -319,7 +326,7 @@ end:
       file[m] = said[seen[m]].attempt; disk[m] = larger(disk[m], seen[m]); check(); done() }
   :: atomic { canStep(m) && loaded[m] != file[m] -> loaded[m] = file[m]; check(); done() }
   :: atomic { canReach(m) && (!listed[m] || told[m] != loaded[m]) ->
-      listed[m] = true; isSilent[m] = false; told[m] = loaded[m]; done() }
+      listed[m] = true; isSilent[m] = false; isLost[m] = false; told[m] = loaded[m]; done() }
 
   /* One rotation. */
   :: atomic { canReach(m) && at[m] == idle && lease == NOBODY && (seen[m] == journal || !PUTS_BACK) && WOULD_GO_ON(m) ->
@@ -356,8 +363,8 @@ end:
 #endif
       if
       :: attempts > 0 && MAY_WRITE && canReach(m) ->
-        /* Those that the list of members does not have, for long enough. */
-        for (i : 0 .. MEMBERS - 1) { isAway[i] = !live[file[i]] || isSilent[i] }
+        /* Those of which the store knows nothing, for long enough. */
+        for (i : 0 .. MEMBERS - 1) { isAway[i] = !live[file[i]] || isLost[i] }
         i = 0;
         write(creating, ATTEMPTS + 1 - attempts, J.current, cleaning); attempts--
       :: else -> finish()
@@ -405,7 +412,7 @@ end:
 
 /* No fault: what time brings. */
 #define timeOf(m) \
-  :: atomic { listed[m] && !canReach(m) -> listed[m] = false; told[m] = 0; isSilent[m] = true; done() } \
+  :: atomic { listed[m] && !canReach(m) -> listed[m] = false; isSilent[m] = true; done() } \
   :: atomic { !isUp(m) -> loaded[m] = file[m]; seen[m] = disk[m]; done() } \
   :: atomic { isCut[m] -> isCut[m] = false; done() } \
   :: atomic { isFrozen[m] -> isFrozen[m] = false; done() }
@@ -417,7 +424,7 @@ end:
       if :: replicaLease == lease -> replicaLease = NOBODY :: else fi; lease = NOBODY; done() }
   :: atomic { !isComplete && isNoted(0) && isNoted(1) && isNoted(2) ->
       isComplete = true;
-      for (i : 0 .. MEMBERS - 1) { isSilent[i] = !listed[i] }
+      for (i : 0 .. MEMBERS - 1) { isLost[i] = !listed[i] }
       i = 0; done() }
   timeOf(0)
   timeOf(1)
@@ -445,7 +452,7 @@ end:
   /* The store is wiped, and its replica; or a replica takes its place. */
   :: atomic { canFail(WIPE) ->
       fault(); replicaJournal = 0; replicaLease = NOBODY; journal = 0; lease = NOBODY; isComplete = false;
-      for (i : 0 .. MEMBERS - 1) { listed[i] = false; told[i] = 0 }
+      for (i : 0 .. MEMBERS - 1) { listed[i] = false; told[i] = 0; isSilent[i] = false }
       i = 0; done() }
   :: atomic { canFail(FAILOVER) && (replicaJournal != journal || replicaLease != lease) ->
       journal = replicaJournal; lease = replicaLease; fault(); done() }

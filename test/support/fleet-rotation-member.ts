@@ -4,8 +4,9 @@ import type { LoadedConfig } from '../../src/config/load.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
+import { sayAlive } from '../../src/fleet/heartbeat.ts';
+import type { FleetAccess } from '../../src/fleet/members.ts';
 import type { ScriptName } from '../../src/fleet/scripts.ts';
-import { memberKeys } from '../../src/fleet/scripts.ts';
 import type { Sealer } from '../../src/fleet/seal.ts';
 import type { ClientSecret, IamApi } from '../../src/iam/api.ts';
 import { beginJournal, parseJournal } from '../../src/iam/rotation/journal.ts';
@@ -141,10 +142,9 @@ export class RotationMember {
     let beats = 0;
     const beat = async () => {
       const holdings = follower.holdings();
-      const content = { version: '1', host: this.name, secrets: [], ...(beats > 0 && { holdings }) };
-      const sealed = await SEALER.seal({ name: `member ${id}`, generation: '0' }, content);
-      const args = [id, `${SEALER.keyId}:${sealed}`, '30000'];
-      await this.#run(gate, ['beat', memberKeys(PREFIX), args]).catch(() => undefined);
+      const run: FleetAccess['run'] = (...command) => this.#run(gate, command);
+      const said = { version: '1', host: this.name, secrets: [], ...(beats > 0 && { holdings }) };
+      await sayAlive({ prefix: PREFIX, sealer: SEALER, member: id, run }, said).catch(() => undefined);
       if (beats > 0) void follower.look();
       beats += 1;
     };

@@ -22,7 +22,7 @@ export class RotationScripts extends ScriptModel {
 
   override run(script: ScriptName, keys: readonly string[], args: readonly string[]): unknown {
     if (script !== 'recall' && script !== 'members') this.#fallBack = this.copy();
-    const [first = '', second = '', third = ''] = keys;
+    const [first = '', second = '', third = '', fourth = '', fifth = ''] = keys;
     switch (script) {
       case 'recall': {
         const [revision = 0, value = ''] = this.#journal(first);
@@ -37,12 +37,10 @@ export class RotationScripts extends ScriptModel {
         this.delete(first);
         return 1;
       case 'members':
-        return [this.#clock(), Number(this.get(third) ?? this.#clock()), this.#pairs(second), this.#pairs(first)];
-      case 'beat': {
-        const members = super.run(script, [first, second], args);
-        this.set(third, String(this.get(third) ?? this.#clock()), 2 * Number(args[2]));
-        return members;
-      }
+        return [
+          ...[this.#clock(), Number(this.get(third) ?? this.#clock())],
+          ...[second, first, fifth, fourth].map((key) => this.#pairs(key)),
+        ];
       default:
         return super.run(script, keys, args);
     }

@@ -74,10 +74,10 @@ export class RotationWorld implements Surroundings {
     }
   }
 
-  /** Of the members that the store knows. */
+  /** Of the members that the store knows, live or silent. */
   hosts(): string[] {
-    const details = this.scripts.run('members', memberKeys('p'), []) as [number, number, string[]];
-    return details[2].flatMap((text) => /"host":"([\w-]+)"/.exec(text)?.[1] ?? []);
+    const [, , live, , heard] = this.scripts.run('members', memberKeys('p'), []) as string[][];
+    return [live, heard].flat().flatMap((text = '') => /"host":"([\w-]+)"/.exec(text)?.[1] ?? []);
   }
 
   /** Members that are up and have no secret that is live, neither loaded nor in their file. */

@@ -15,6 +15,8 @@ type Stored = readonly [generation: number | undefined, value: string, odd: numb
 
 const DAY_MS = 86_400_000;
 
+type Members = readonly [times: string, details: string, since: string, heardTimes: string, heard: string];
+
 export class ScriptModel {
   #entries = new Map<string, Entry>();
   readonly #now: () => number;
@@ -37,7 +39,7 @@ export class ScriptModel {
       case 'giveUp':
         return this.#giveUp(keys as [string, string], args);
       case 'beat':
-        return this.#beat(keys as [string, string], args);
+        return this.#beat(keys as [string, string, string, string, string], args);
       default:
         throw new Error(`no model of ${script}`);
     }
@@ -151,28 +153,38 @@ export class ScriptModel {
     return 1;
   }
 
-  #beat(keys: readonly [string, string], [member = '', details = '', goneMs = '']: readonly string[]): unknown {
-    const [times, all] = keys.map((key) => {
+  #beat([times, details, since, heardTimes, heard]: Members, args: readonly string[]): unknown {
+    const [member = '', said = '', goneMs = '', host = '', heardMs = ''] = args;
+    const members = this.#say([times, details], [member, said], { ms: Number(goneMs), lifeMs: 2 * Number(goneMs) });
+    this.#say([heardTimes, heard], [host, `${member}:${said}`], { ms: Number(heardMs), lifeMs: Number(heardMs) });
+    this.set(since, this.get(since) ?? String(this.#now()), 2 * Number(goneMs));
+    return members;
+  }
+
+  #say(
+    keys: readonly [string, string],
+    [name, said]: readonly [string, string],
+    { ms, lifeMs }: { readonly ms: number; readonly lifeMs: number },
+  ): number {
+    const [times, details] = keys.map((key) => {
       const value = this.get(key) ?? new Map<string, string>();
       if (typeof value === 'string') throw new Error('WRONGTYPE');
       return new Map(value);
     }) as [Map<string, string>, Map<string, string>];
     for (const [one, at] of times) {
-      if (Number(at) > this.#now() - Number(goneMs)) continue;
+      if (Number(at) > this.#now() - ms) continue;
       times.delete(one);
-      all.delete(one);
+      details.delete(one);
     }
-    if (member !== '') {
-      times.set(member, String(this.#now()));
-      all.set(member, details);
+    if (name !== '') {
+      times.set(name, String(this.#now()));
+      details.set(name, said);
     }
-    if (times.size === 0) {
+    for (const [at, value] of [times, details].entries()) {
       // A store keeps nothing empty.
-      for (const key of keys) this.delete(key);
-      return 0;
+      if (value.size === 0) this.delete(keys[at] ?? '');
+      else this.set(keys[at] ?? '', value, lifeMs);
     }
-    this.set(keys[0], times, 2 * Number(goneMs));
-    this.set(keys[1], all, 2 * Number(goneMs));
     return times.size;
   }
 }

@@ -52,7 +52,7 @@ export function createNaiveTokens(flaw: Flaw, options: TokenClientOptions): Toke
     const usableForMs = answer.lifetimeS * 1000;
     const expiresAt = since.wallMs + usableForMs;
     const lifespan = { since, expiresAt, usableForMs, refreshAfterMs: usableForMs / 4 };
-    const token = { ...lifespan, authorization: answer.authorization };
+    const token = { ...lifespan, authorization: answer.authorization, isShared: false };
     if (!usable(token)) throw new Error('expired on arrival');
     tokens.set(idOf(key), token);
     return token;

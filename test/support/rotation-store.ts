@@ -1,12 +1,11 @@
 /** The store of a fleet as far as rotations use it, on a clock of the test: the scripts' model, with members that beat by hand. */
+import { sayAlive } from '../../src/fleet/heartbeat.ts';
 import type { FleetAccess } from '../../src/fleet/members.ts';
 import type { Holding } from '../../src/fleet/places.ts';
-import { memberKeys } from '../../src/fleet/scripts.ts';
 import type { Sealer } from '../../src/fleet/seal.ts';
 import { RotationScripts } from './fleet-rotation-scripts.ts';
 
 const PREFIX = 'test';
-const GONE_MS = '30000';
 
 export class RotationStore {
   readonly #now: () => number;
@@ -30,6 +29,12 @@ export class RotationStore {
     return this.#scripts.keys();
   }
 
+  /** Number of entries in this hash of the members. */
+  size(what: string): number {
+    const value = this.#scripts.get(`${PREFIX}:{members}:${what}`);
+    return value instanceof Map ? value.size : 0;
+  }
+
   get(key: string): string | undefined {
     const value = this.#scripts.get(key);
     return value === undefined ? undefined : String(value);
@@ -40,8 +45,8 @@ export class RotationStore {
   }
 
   async beat(sealer: Sealer, id: string, said: { readonly host: string; readonly holdings?: readonly Holding[] }) {
-    const sealed = await sealer.seal({ name: `member ${id}`, generation: '0' }, { version: '1', secrets: [], ...said });
-    this.#scripts.run('beat', memberKeys(PREFIX), [id, `${sealer.keyId}:${sealed}`, GONE_MS]);
+    const run: FleetAccess['run'] = async (...command) => this.#scripts.run(...command);
+    await sayAlive({ prefix: PREFIX, sealer, member: id, run }, { version: '1', secrets: [], ...said });
   }
 
   access(sealer: Sealer, host: string): Omit<FleetAccess, 'member'> {

@@ -1,6 +1,10 @@
 /** What operators see of a fleet with a real store: `fleet status`, and the doctor's findings about the store's settings. */
 import { describe, expect, it } from 'vitest';
+import { Secret } from '../../src/core/secret.ts';
+import { sayAlive } from '../../src/fleet/heartbeat.ts';
 import { openInspection } from '../../src/fleet/inspection.ts';
+import { memberKeys, SCRIPTS } from '../../src/fleet/scripts.ts';
+import { createSealer } from '../../src/fleet/seal.ts';
 import { createAuthority } from '../support/certificates.ts';
 import { jsonLines, run } from '../support/cli.ts';
 import { documentedExtras, documentedRights, STORE_PASSWORD } from '../support/fleet-acl.ts';
@@ -21,6 +25,24 @@ async function createStore(args: readonly string[] = []): Promise<RedisServer> {
 }
 
 const urlOf = ({ port }: RedisServer) => `redis://aritma@127.0.0.1:${port}`;
+
+/** One heartbeat of a host, so long ago. */
+async function sayOnce(redis: RedisServer, { key, host, agoMs }: { key: string; host: string; agoMs: number }) {
+  const member = 'f'.repeat(16);
+  const holdings = [{ client: 'c', place: `place of ${host}`, secrets: [], isKept: true }];
+  await sayAlive(
+    {
+      ...{ prefix: 'aritma', sealer: createSealer([new Secret(key)]), member },
+      async run(script, keys, args) {
+        await redis.ask('EVAL', SCRIPTS[script], String(keys.length), ...keys, ...args);
+        const [times = '', , , heardTimes = ''] = memberKeys('aritma');
+        await redis.ask('ZREM', times, member);
+        await redis.ask('ZADD', heardTimes, String(Date.now() - agoMs), args[3] ?? '');
+      },
+    },
+    { host, version: '1.0.0', secrets: [], holdings },
+  );
+}
 
 describe.skipIf(missing.length > 0)(`fleet status${lacks}`, () => {
   it('lists the members with host, version, key and secrets, counts tokens, and names those that differ', async () => {
@@ -70,6 +92,10 @@ describe.skipIf(missing.length > 0)(`fleet status${lacks}`, () => {
     expect(warnings).toEqual([
       expect.stringMatching(/^[0-9a-f]{16} has the key [0-9a-f]{8}, most have another one/),
       expect.stringMatching(/has other client secrets than most: [0-9a-f]{8}$/),
+    ]);
+    await sayOnce(redis, { key, host: 'silent-host', agoMs: 7_500_000 });
+    expect((await look()).warnings.slice(2)).toEqual([
+      expect.stringMatching(/^silent-host \([0-9a-f]{16}\) was heard of last 2 h 5 min ago: for 24 h, no secret/),
     ]);
     await api.close();
   });

@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 
 const STEPS = 1500;
 const KEYS = { token: '{n}:token', lock: '{n}:lock', last: '{n}:generation', verdict: '{n}:verdict' } as const;
-const MEMBERS = ['{m}:times', '{m}:details', '{m}:since'] as const;
+const MEMBERS = ['{m}:times', '{m}:details', '{m}:since', '{m}:heardTimes', '{m}:heard'] as const;
 const [JOURNAL, LEASE] = ['{n}:journal', '{n}:lease'] as const;
 const HOLDERS = ['one', 'two', 'three'] as const;
 /** Both run on the clock of this machine, one after the other. */
@@ -131,7 +131,8 @@ class Steps {
         return void (await sameReply(this.#pair, 'giveUp', [KEYS.lock, KEYS.verdict], args));
       }
       case 'beat': {
-        const args = [dice.pick(['a', 'b', 'c', '']), 'details', '30000'];
+        const host = dice.pick(['host-1', 'host-2', '']);
+        const args = [dice.pick(['a', 'b', 'c', '']), `details-${step}`, '30000', host, '86400000'];
         return void (await sameReply(this.#pair, 'beat', MEMBERS, args));
       }
       case 'rotation':

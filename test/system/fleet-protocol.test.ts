@@ -13,7 +13,11 @@ import { describeWithRedis } from '../support/redis-worlds.ts';
 import { startTestSidecar, type TestSidecar, type TestSidecarOptions } from '../support/sidecar.ts';
 import { grant, json, startTokenServer, type TokenServer } from '../support/token-server.ts';
 import { until } from '../support/until.ts';
-import { startUpstream } from '../support/upstream.ts';
+import { type SeenRequest, startUpstream } from '../support/upstream.ts';
+
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+const UNAUTHORIZED =
+  'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error="invalid_token"\r\nContent-Length: 0\r\n\r\n';
 
 interface World {
   readonly redis: RedisServer;
@@ -24,11 +28,7 @@ interface World {
 }
 
 async function createWorld(redis: RedisServer): Promise<World> {
-  const [tokens, upstream, folder] = [
-    await startTokenServer(),
-    await startUpstream(() => 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'),
-    createFolder(),
-  ];
+  const [tokens, upstream, folder] = [await startTokenServer(), await startUpstream(() => OK), createFolder()];
   const sidecars: TestSidecar[] = [];
   onTestFinished(async () => {
     await Promise.all(sidecars.map((sidecar) => sidecar.stop()));
@@ -105,6 +105,41 @@ describeWithRedis('sidecars that share a store', () => {
     const third = await world.start(1);
     expect(await callAll(third)).toEqual([200]);
     expect(world.tokens.calls).toHaveLength(2);
+  });
+
+  it('serve a call when both its token and the newer one of another member have been revoked meanwhile', async () => {
+    await using redis = await startRedis();
+    const world = await createWorld(redis);
+    const revoked = new Set<string>();
+    const held = Promise.withResolvers<SeenRequest>();
+    const tokenOf = ({ fields }: SeenRequest) => fields.find(([name]) => /^authorization$/i.test(name))?.[1] ?? '';
+    const answer = (request: SeenRequest) => {
+      if (revoked.has(tokenOf(request))) return UNAUTHORIZED;
+      if (request.method !== 'POST' || revoked.size > 0) return OK;
+      held.resolve(request);
+      return undefined;
+    };
+    await using api = await startUpstream(answer);
+    const [one, other] = (await world.start(2, { upstream: api.url })) as [TestSidecar, TestSidecar];
+    expect(await callAll([one, other])).toEqual([200, 200]);
+    const paid = fetch(`${one.url}/api/x`, { method: 'POST', body: 'a payment' });
+    const first = await held.promise;
+    await fetch(`${other.adminUrl}/token/refresh`, { method: 'POST' });
+    await until('the newer token has arrived', async () => {
+      await callAll([one]);
+      return tokenOf(api.requests.at(-1) as SeenRequest) !== tokenOf(first);
+    });
+    for (const request of api.requests) revoked.add(tokenOf(request));
+    first.socket.write(UNAUTHORIZED);
+    expect((await paid).status).toBe(200);
+    const tries = api.requests.filter(({ method }) => method === 'POST').map(tokenOf);
+    expect([tries.length, new Set(tries).size, world.tokens.calls.length]).toEqual([3, 3, 3]);
+    // Its own is not tried again: the API refuses them all.
+    revoked.add(tries[2] ?? '');
+    for (const more of ['token-4', 'token-5', 'token-6']) revoked.add(`Bearer ${more}`);
+    const refused = await fetch(`${one.url}/api/x`, { method: 'POST', body: 'another payment' });
+    expect(refused.status).toBe(401);
+    expect(api.requests.filter(({ method }) => method === 'POST')).toHaveLength(5);
   });
 
   it('with keys [old], [new, old] and [new] in a row send one token request', async () => {

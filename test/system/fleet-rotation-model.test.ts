@@ -55,6 +55,10 @@ const MISTAKES = [
     text: 'a rotation begins while not all members are known',
   },
   {
+    ...{ mistake: 'FORGETS_SILENT', attempts: 1, assertion: WITHOUT_SECRET },
+    text: 'the last words of a silent member are forgotten',
+  },
+  {
     ...{ mistake: 'CLEANED_FIRST', attempts: 1, assertion: 'strays[m]&' },
     text: 'strays are deleted before the journal is written',
   },

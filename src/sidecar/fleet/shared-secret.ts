@@ -7,8 +7,8 @@ import type { Clock } from '../../core/clock.ts';
 import { SidecarError } from '../../core/errors.ts';
 import { Secret } from '../../core/secret.ts';
 import { Lease } from '../../fleet/lease.ts';
-import { type FleetAccess, readMembers } from '../../fleet/members.ts';
-import { type HeldBy, lackingPlaces } from '../../fleet/places.ts';
+import { type FleetAccess, type MemberView, readMembers } from '../../fleet/members.ts';
+import { type HeldBy, lackingPlaces, newestWords } from '../../fleet/places.ts';
 import { type Journal, parseJournal } from '../../iam/rotation/journal.ts';
 import type { OpenStore, SecretStore } from '../../iam/rotation/store.ts';
 import { FleetJournal, type FleetJournalOptions, type SharedJournal, textOf } from './fleet-journal.ts';
@@ -17,7 +17,7 @@ export interface SharedSecretOptions extends FleetJournalOptions, Pick<FleetAcce
   readonly clock: Clock;
 }
 
-/** The list of members is complete so long after the store was empty: each beats three times in it. */
+/** The list of members is complete so long after the store was empty: the longest pause between two heartbeats is a third. */
 const COMPLETE_MS = 30_000;
 
 /** What is equal for all that use the secret of this credential. */
@@ -93,8 +93,8 @@ export class SharedSecret {
       },
       mayBegin: (inUse) => this.#requireSame(inUse),
       async lacking(value) {
-        const { places, silent } = await lacking(value.fingerprint());
-        return [...places.map(({ host }) => host), ...silent.map(({ id, details }) => details?.host ?? id)];
+        const { places, untold } = await lacking(value.fingerprint());
+        return [...places.map(({ host }) => host), ...untold.map(({ id, details }) => details?.host ?? id)];
       },
       async close() {
         await local.close();
@@ -126,15 +126,16 @@ export class SharedSecret {
   }
 
   async #lacking(fingerprint: string) {
-    const { nowMs, list } = await readMembers(this.#options, this.#options.sealer);
-    const live = list.flatMap(({ details }) =>
-      (details?.holdings ?? []).map((held) => ({ ...held, host: details?.host ?? '' })),
-    );
+    const { nowMs, list, silent } = await readMembers(this.#options, this.#options.sealer);
+    const heldBy = ({ details, ageS }: MemberView): HeldBy[] =>
+      (details?.holdings ?? [])
+        .filter(({ client }) => client === this.client)
+        .map((held) => ({ ...held, host: details?.host ?? '', saidAt: nowMs - ageS * 1000 }));
     // Just started, or with a key that this one has not: nobody knows what they need.
-    const silent = list.filter(({ details }) => details?.holdings === undefined);
-    const users: HeldBy[] = live.filter(({ client }) => client === this.client);
+    const untold = list.filter(({ details }) => details?.holdings === undefined);
+    const users = newestWords(list.flatMap(heldBy), silent.flatMap(heldBy));
     const places = lackingPlaces(this.journal.newest?.fleet.places ?? [], users, { fingerprint, nowMs });
-    return { places, silent, areKept: silent.length === 0 && users.every(({ isKept }) => isKept) };
+    return { places, untold, areKept: untold.length === 0 && users.every(({ isKept }) => isKept) };
   }
 
   /** A journal that was lost may have told of a secret that some have and others have not: a new one would know of neither. */

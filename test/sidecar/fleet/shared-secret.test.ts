@@ -212,6 +212,44 @@ describe('a secret', () => {
     expect(one.secret.journal.newest?.fleet).toMatchObject({ places: [], kept: NEW });
   });
 
+  it('lacks for a day at a host that is silent since before the rotation, but not when it is heard of again and has it', async () => {
+    const { member, clock } = createWorld();
+    const [one, silent] = [member('a'), member('b')];
+    await silent.beat([OLD]);
+    await clock.advance(60_000);
+    const open = await one.shared.open();
+    await open.writeJournal(text(journalAt('promoted')));
+    await one.beat([NEW, OLD]);
+    expect(await open.lacking?.(new Secret(NEW))).toEqual(['host-b']);
+    await silent.beat([NEW]);
+    expect(await open.lacking?.(new Secret(NEW))).toEqual([]);
+    await silent.beat([OLD]);
+    for (let hours = 0; hours < 24; hours += 1) {
+      expect(await open.lacking?.(new Secret(NEW))).toEqual(['host-b']);
+      await clock.advance(3_600_000);
+      await one.beat([NEW, OLD]);
+    }
+    expect(await open.lacking?.(new Secret(NEW))).toEqual([]);
+  });
+
+  it('lacks at one host once, however often its sidecar was killed and started meanwhile', async () => {
+    const { member, store, clock } = createWorld();
+    const [one, other] = [member('a'), member('b')];
+    for (let start = 0; start < 20; start += 1) {
+      const held = { client: one.secret.client, place: 'place-b', secrets: [fingerprint(OLD)], isKept: true };
+      const id = String(start).padStart(16, '0');
+      await store.beat(other.sealer, id, { host: 'host-b', holdings: [held] });
+      await clock.advance(10_000);
+    }
+    await clock.advance(60_000);
+    const open = await one.shared.open();
+    await open.writeJournal(text(journalAt('promoted')));
+    await one.beat([NEW, OLD]);
+    expect(await open.lacking?.(new Secret(NEW))).toEqual(['host-b']);
+    // This member's own, and one of the other host.
+    expect(store.size('heard')).toBe(2);
+  });
+
   it.each([
     ['has just started', (world: ReturnType<typeof createWorld>) => world.member('b').sealer, 'host-b'],
     ['has a key that nobody else has', (world) => world.member('b', [newFleetKey()]).sealer, 'b'.repeat(16)],

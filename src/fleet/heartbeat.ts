@@ -1,0 +1,33 @@
+/** What a member says of itself with each heartbeat: that it lives, and which client secrets it has. */
+import type { FleetAccess } from './members.ts';
+import type { Holding } from './places.ts';
+import { memberKeys, type ScriptName } from './scripts.ts';
+
+export interface Heartbeat {
+  readonly host: string;
+  readonly version: string;
+  /** Fingerprints of its client secrets. */
+  readonly secrets: readonly string[];
+  /** Absent: it does not know them yet. */
+  readonly holdings?: readonly Holding[];
+}
+
+interface Voice extends Pick<FleetAccess, 'prefix' | 'sealer' | 'member'> {
+  run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
+}
+
+/** A member that has not been heard of for this long counts as gone. */
+const GONE_MS = 30_000;
+/** What it said last counts for longer: it may be there, and cannot reach the store. */
+const HEARD_MS = 24 * 3_600_000;
+
+/** Says that this member lives. @returns the number of live members @throws what `run` throws */
+export async function sayAlive({ prefix, sealer, member, run }: Voice, said: Heartbeat): Promise<number> {
+  const { host, holdings = [] } = said;
+  const sealed = await sealer.seal({ name: `member ${member}`, generation: '0' }, { ...said });
+  // The same after a restart, which makes it a new member: so there is one entry of each host, not of each start.
+  const places = holdings.map(({ place }) => place);
+  const heard = places.length > 0 ? sealer.name(['heard', prefix, host, ...places]) : '';
+  const args = [member, `${sealer.keyId}:${sealed}`, String(GONE_MS), heard, String(HEARD_MS)];
+  return Number(await run('beat', memberKeys(prefix), args));
+}
