@@ -16,6 +16,8 @@ const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_60
 interface Line extends Pick<Played, 'hash' | 'simulatedMs' | 'calls' | 'events'> {
   readonly seed: number;
   readonly violated: string | undefined;
+  readonly detail: string | undefined;
+  readonly excuses: readonly (readonly [why: string, times: number])[];
 }
 
 /** @returns the exit code: 1 after a violation */
@@ -51,8 +53,8 @@ async function warmUp(): Promise<void> {
 
 async function playSeeds(first: number, last: number): Promise<number> {
   for (let seed = first; seed <= last; seed += 1) {
-    const { hash, simulatedMs, calls, events, violation } = await play(drawHistory(seed));
-    const line: Line = { seed, hash, simulatedMs, calls, events, violated: violation?.name };
+    const { hash, simulatedMs, calls, events, violation, excuses } = await play(drawHistory(seed));
+    const line: Line = { seed, hash, simulatedMs, calls, events, violated: violation?.name, detail: violation?.detail, excuses: [...excuses] };
     print(JSON.stringify(line));
   }
   return 0;
@@ -78,7 +80,7 @@ async function playOnAllCores(first: number, last: number): Promise<number> {
   const codes = await Promise.all(children);
   report(lines, (realMs() - began) / 1000);
   const failed = lines.filter(({ violated }) => violated).sort((one, other) => one.seed - other.seed);
-  for (const { seed, violated } of failed) print(`seed ${seed} violates ${violated}`);
+  for (const { seed, violated, detail } of failed) print(`seed ${seed} violates ${violated}: ${detail}`);
   if (failed[0]) {
     await warmUp();
     await explain(drawHistory(failed[0].seed), failed[0].violated ?? '');
@@ -99,6 +101,8 @@ function report(lines: readonly Line[], seconds: number): void {
   const days = sum(({ simulatedMs }) => simulatedMs) / DAY_MS;
   const rates = `${(lines.length / seconds).toFixed(1)} seeds and ${Math.round(days / seconds)} simulated days per second`;
   const counts = `${sum(({ calls }) => calls)} payments, ${sum(({ events }) => events)} events`;
+  for (const [why, all] of Map.groupBy(lines.flatMap(({ excuses }) => excuses), ([name]) => name))
+    print(`excused ${all.reduce((times, [, more]) => times + more, 0)} times in ${all.length} seeds: ${why}`);
   print(`${lines.length} seeds, ${Math.round(days)} days, ${counts} in ${seconds.toFixed(1)} s: ${rates}`);
 }
 

@@ -14,6 +14,8 @@ export interface Played {
   readonly simulatedMs: number;
   readonly events: number;
   readonly calls: number;
+  /** How often an excuse was needed, by its name. */
+  readonly excuses: ReadonlyMap<string, number>;
 }
 
 export interface PlayOptions {
@@ -39,7 +41,11 @@ export async function play(history: History, { keepLines = false, until = Infini
   };
   const platform = usePlatform(history.seed, START, trace);
   const invariants = watchInvariants();
-  const world = new World(platform, history.tokenLifetimeS, invariants.observe);
+  const excuses = new Map<string, number>();
+  const world = new World(platform, history.tokenLifetimeS, (observation) => {
+    if (observation.kind === 'excused') excuses.set(observation.why, (excuses.get(observation.why) ?? 0) + 1);
+    invariants.observe(observation);
+  });
   invariants.begin(world);
   const stop = onCrash((error) => invariants.observe({ kind: 'crash', error }));
   try {
@@ -52,7 +58,7 @@ export async function play(history: History, { keepLines = false, until = Infini
   const { nowMs, ran } = platform.time;
   const { violation } = invariants;
   if (violation) trace('VIOLATED', `${violation.name}: ${violation.detail}`);
-  return { violation, hash: hash.digest('hex'), lines, simulatedMs: nowMs - START, events: ran, calls: world.erp.count };
+  return { violation, hash: hash.digest('hex'), lines, simulatedMs: nowMs - START, events: ran, calls: world.erp.count, excuses };
 }
 
 interface Living {

@@ -13,7 +13,7 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request reaches the API without a token that is valid when it is sent. Excused: one that was revoked, until a first 401 for it has arrived; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was valid when the call came, and expired while the call waited, awake, for at most 25 s for its connection.',
   watch(world, violated) {
     const refused = new Map<IssuedToken, number>();
     // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
@@ -33,7 +33,9 @@ export const tokenIsValid: Invariant = {
         const { request } = observation;
         firstOf(request);
         const problem = problemOf(request, refused);
-        if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
+        const excuse = problem && excuseFor(request);
+        if (excuse) world.observe({ kind: 'excused', why: excuse });
+        else if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
       }
     };
   },
@@ -42,11 +44,22 @@ export const tokenIsValid: Invariant = {
 function problemOf({ token, sent }: UpstreamRequest, refused: ReadonlyMap<IssuedToken, number>): string | undefined {
   if (!token) return 'not a token that was issued';
   if ((refused.get(token) ?? Number.POSITIVE_INFINITY) < sent.trueMs) return 'was refused before, and is sent again';
-  if (sent.trueMs < token.issuedAt + token.lifetimeMs) return undefined;
+  const expiredMs = sent.trueMs - token.issuedAt - token.lifetimeMs;
+  return expiredMs < 0 ? undefined : `expired ${Math.round(expiredMs)} ms before it was sent`;
+}
+
+/** Time to wait for a token, for a free connection and for a new one: 10 s, 10 s and 5 s. */
+const LONGEST_WAIT_MS = 25_000;
+
+/** Only for a token that has expired. */
+function excuseFor({ token, sent, called }: UpstreamRequest): string | undefined {
+  const expiresAt = token ? token.issuedAt + token.lifetimeMs : Number.POSITIVE_INFINITY;
+  if (!token || sent.trueMs < expiresAt) return undefined;
   const knownMs = knownAgeMs(token.asked, sent);
-  if (knownMs >= token.lifetimeMs) return `expired ${sent.trueMs - token.issuedAt - token.lifetimeMs} ms before it was sent`;
   const hiddenMs = sent.trueMs - token.asked.trueMs - knownMs;
-  return hiddenMs > 0 ? undefined : 'expired, though no clock was wrong';
+  if (knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
+  const waitedMs = sent.monotonicMs - called.monotonicMs;
+  return called.trueMs < expiresAt && waitedMs <= LONGEST_WAIT_MS ? 'expired while the call waited' : undefined;
 }
 
 export const serves: Invariant = {

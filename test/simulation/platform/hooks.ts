@@ -33,7 +33,7 @@ export function installPlatform(): void {
 
 function substituteFor(specifier: string, importer: string): string | undefined {
   // undici's own timers have one tick for the whole process: that of a killed one would stop those of all others.
-  if (importer.startsWith(UNDICI) && specifier.endsWith('/util/timers.js')) return `${MODULES}undici-timers.ts`;
+  if (importer.startsWith(UNDICI) && /\/timers(?:\.js)?$/.test(specifier)) return `${MODULES}undici-timers.ts`;
   const name = specifier.replace(/^node:/, '');
   const isReplaced = IMPORTERS.some(([folder, names]) => importer.startsWith(folder) && names.includes(name));
   return isReplaced ? `${MODULES}${name.replaceAll(/[/_]/g, '-')}.ts` : undefined;

@@ -2,7 +2,7 @@
  * The ERP system on the machine of the sidecar: pays every minute on weekdays, and much at once at times. It believes what it is
  * told: only a payment that cannot have been executed is sent again.
  */
-import type { Stamp, Segment } from '../platform/network.ts';
+import { type Segment, type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import { Socket } from '../platform/socket.ts';
 import { type Message, Reader } from './http.ts';
@@ -18,6 +18,7 @@ const WEEKEND: readonly number[] = [0, 6];
 export class Erp {
   readonly #world: World;
   readonly #process: SimulatedProcess;
+  readonly #calls = new Map<string, Stamp>();
   #count = 0;
   #open = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -62,7 +63,13 @@ export class Erp {
     this.#send(`p${this.#count}`, 1);
   }
 
+  /** When an attempt was sent. */
+  calledAt(id: string, attempt: string): Stamp | undefined {
+    return this.#calls.get(`${id} ${attempt}`);
+  }
+
   #send(id: string, attempt: number): void {
+    this.#calls.set(`${id} ${attempt}`, stampOf(this.#world.platform.time, this.#process));
     this.#process.run(() => {
       const call = new Call(id, attempt, (message) => this.#learn({ id, attempt }, message));
       call.start();

@@ -32,6 +32,8 @@ export interface UpstreamRequest {
   readonly attempt: string;
   readonly from: SimulatedProcess | undefined;
   readonly sent: Stamp;
+  /** When the caller sent it to the sidecar. */
+  readonly called: Stamp;
   /** Undefined when there was no bearer token at all. */
   readonly authorization: string | undefined;
   readonly token: IssuedToken | undefined;
@@ -54,6 +56,8 @@ export type Observation =
   | { readonly kind: 'upstreamRequest'; readonly request: UpstreamRequest }
   /** A 401 has reached the sidecar. */
   | { readonly kind: 'tokenRefused'; readonly request: UpstreamRequest }
+  /** An invariant did not hold, for a reason that its sentence names. */
+  | { readonly kind: 'excused'; readonly why: string }
   | { readonly kind: 'executed'; readonly id: string; readonly times: number }
   | { readonly kind: 'told'; readonly told: Told }
   | { readonly kind: 'log'; readonly process: SimulatedProcess; readonly line: Readonly<Record<string, unknown>> }

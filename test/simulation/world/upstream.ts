@@ -42,7 +42,8 @@ export class Upstream {
     const { id } = JSON.parse(body) as { id: string };
     const authorization = /^Bearer (.+)$/.exec(headers.get('authorization') ?? '')?.[1];
     const token = this.#world.identity.tokens.get(authorization ?? '');
-    return { id, attempt: headers.get('x-attempt') ?? '', from, sent, authorization, token };
+    const attempt = headers.get('x-attempt') ?? '';
+    return { id, attempt, from, sent, called: this.#world.erp.calledAt(id, attempt) ?? sent, authorization, token };
   }
 
   #decide(request: Request, seen: UpstreamRequest): void {
