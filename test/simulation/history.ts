@@ -24,6 +24,8 @@ export interface Stretch {
 export interface History {
   readonly seed: number;
   readonly tokenLifetimeS: number;
+  /** Hosts with a sidecar each: more than one are a fleet. */
+  readonly members: number;
   readonly stretches: readonly Stretch[];
 }
 
@@ -33,36 +35,51 @@ const LIFETIMES_S: readonly [number, ...number[]] = [3600, 3600, 600, 120, 30];
 const YEAR = 365 * 86_400_000;
 const LONGEST = 20 * MINUTE;
 
+/** Which histories are of a fleet. */
+export type Fleets = 'some' | 'all' | 'none';
+
+/** A fleet beats all the time: that costs. */
+const LONGEST_OF_FLEET = 4 * MINUTE;
+const FLEET_SHARE: Readonly<Record<Fleets, number>> = { some: 0.25, all: 1, none: 0 };
+
 /** The history of a seed. */
-export function drawHistory(seed: number): History {
+export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
+  const size = chance(seed, 'fleet');
+  const members = size.happens(FLEET_SHARE[fleets]) ? size.between(2, 4) : 1;
   const draw = chance(seed, 'history');
   const starts = Array.from({ length: draw.between(4, 9) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
   const apart = starts.filter((start, index) => start - (starts[index - 1] ?? -YEAR) > LONGEST);
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
-  return { seed, tokenLifetimeS, stretches: froms.map((from) => drawStretch(from, draw)) };
+  return { seed, tokenLifetimeS, members, stretches: froms.map((from) => drawStretch(from, members, draw)) };
 }
 
-function drawStretch(from: number, draw: Chance): Stretch {
-  const to = from + draw.between(2 * MINUTE, LONGEST);
-  const count = draw.between(1, 6);
+function drawStretch(from: number, members: number, draw: Chance): Stretch {
+  const to = from + draw.between(2 * MINUTE, members > 1 ? LONGEST_OF_FLEET : LONGEST);
+  const count = draw.between(1, members > 1 ? 9 : 6);
   const happenings = Array.from({ length: count }, () => {
     const at = Math.floor(from + draw.next() * (to - from));
-    return [drawHappening(at, draw), ...(draw.happens(0.6) ? [callsAround(at, draw)] : [])];
+    return [drawHappening(at, members, draw), ...(draw.happens(0.6) ? [callsAround(at, members, draw)] : [])];
   }).flat();
   return { from, to, quiet: draw.pick(['asleep', 'stopped']), happenings: happenings.sort((a, b) => a.at - b.at) };
 }
 
 /** What a fault does shows in the calls around it. */
-function callsAround(at: number, draw: Chance): Happening {
-  const args = { count: draw.between(1, 6), everyMs: draw.pick([2, 20, 700, 3000]) };
+function callsAround(at: number, members: number, draw: Chance): Happening {
+  const args = { count: draw.between(1, 6), everyMs: draw.pick([2, 20, 700, 3000]), ...hostOf(members, draw) };
   return { at: Math.max(0, at + draw.between(-3000, 5000)), kind: 'erp.burst', args };
 }
 
-function drawHappening(at: number, draw: Chance): Happening {
-  const names = Object.keys(KINDS).flatMap((name) => Array<string>(KINDS[name]?.weight ?? 0).fill(name));
+function drawHappening(at: number, members: number, draw: Chance): Happening {
+  const possible = Object.entries(KINDS).filter(([, { needs }]) => needs === undefined || members > 1);
+  const names = possible.flatMap(([name, { weight }]) => Array<string>(weight).fill(name));
   const kind = draw.pick(names as [string, ...string[]]);
-  return { at, kind, args: KINDS[kind]?.draw(draw) ?? {} };
+  return { at, kind, args: { ...KINDS[kind]?.draw(draw), ...hostOf(members, draw) } };
+}
+
+/** To which of several hosts something happens. */
+function hostOf(members: number, draw: Chance): Args {
+  return members > 1 ? { host: draw.between(0, members - 1) } : {};
 }
 
 /** The same history with only these happenings; stretches in which nothing is left are left out, but for the first. */

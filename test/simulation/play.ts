@@ -29,6 +29,7 @@ const START = Date.UTC(2026, 0, 1);
 /** The longest that anything may take after the last fault: a `Retry-After` that counts for at most five minutes, and a try. */
 const RECOVERY_MS = 330_000;
 const STOP_MS = 60_000;
+const SHARING_MS = 10_000;
 
 /** Stops at the first violation. */
 export async function play(history: History, { keepLines = false, until = Infinity }: PlayOptions = {}): Promise<Played> {
@@ -42,7 +43,7 @@ export async function play(history: History, { keepLines = false, until = Infini
   const platform = usePlatform(history.seed, START, trace);
   const invariants = watchInvariants();
   const excuses = new Map<string, number>();
-  const world = new World(platform, history.tokenLifetimeS, (observation) => {
+  const world = new World(platform, history, (observation) => {
     if (observation.kind === 'excused') excuses.set(observation.why, (excuses.get(observation.why) ?? 0) + 1);
     invariants.observe(observation);
   });
@@ -58,7 +59,7 @@ export async function play(history: History, { keepLines = false, until = Infini
   const { nowMs, ran } = platform.time;
   const { violation } = invariants;
   if (violation) trace('VIOLATED', `${violation.name}: ${violation.detail}`);
-  return { violation, hash: hash.digest('hex'), lines, simulatedMs: nowMs - START, events: ran, calls: world.erp.count, excuses };
+  return { violation, hash: hash.digest('hex'), lines, simulatedMs: nowMs - START, events: ran, calls: world.erps.reduce((sum, { count }) => sum + count, 0), excuses };
 }
 
 interface Living {
@@ -89,31 +90,43 @@ async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: 
   const leftMs = START + from - time.nowMs;
   if (leftMs > 0 && quiet === 'asleep') {
     world.trace('machine', `sleeps ${Math.round(leftMs / 1000)} s`);
-    time.suspend(world.sidecar.machine, leftMs);
+    for (const { machine } of world.hosts) time.suspend(machine, leftMs);
   } else if (leftMs > 0) {
-    world.erp.rest();
-    world.sidecar.stop(() => undefined);
+    for (const erp of world.erps) erp.rest();
+    for (const host of world.hosts) host.stop(() => undefined);
   }
   await goTo(from);
-  world.sidecar.start();
-  world.erp.work();
+  for (const host of world.hosts) host.start();
+  for (const erp of world.erps) erp.work();
 }
 
 /** The last fault is over: everything has to be well soon, and then to end well. */
 async function finish(world: World, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
-  const asleepMs = world.sidecar.machine.asleepUntil - world.platform.time.nowMs;
+  const asleepMs = Math.max(...world.hosts.map(({ machine }) => machine.asleepUntil)) - world.platform.time.nowMs;
   if (asleepMs > 0) await goTo(since() + asleepMs);
   world.trace('history', 'everything is repaired');
   world.repair();
   await goTo(since() + RECOVERY_MS);
   world.observe({ kind: 'recovered' });
-  world.erp.rest();
-  world.erp.pay();
+  if (world.fleet) await share(world, goTo);
+  for (const erp of world.erps) {
+    erp.rest();
+    erp.pay();
+  }
   await goTo(since() + STOP_MS);
-  world.sidecar.stop((drained) => world.observe({ kind: 'stopped', drained }));
+  for (const host of world.hosts) host.stop((drained) => world.observe({ kind: 'stopped', drained }));
   await goTo(since() + STOP_MS);
   world.observe({ kind: 'end' });
+}
+
+/** All members lose their token at the same time. */
+async function share(world: World, goTo: GoTo): Promise<void> {
+  world.trace('history', 'all tokens are revoked');
+  world.identity.revokeAll();
+  for (const erp of world.erps) erp.pay();
+  world.observe({ kind: 'sharing' });
+  await goTo(world.platform.time.nowMs - START + SHARING_MS);
 }
 
 /** Calls `report` for what would end a process. */

@@ -7,6 +7,7 @@ import type { SimulatedProcess } from '../platform/process.ts';
 import { Socket } from '../platform/socket.ts';
 import { type Message, Reader } from './http.ts';
 import type { Told } from './observation.ts';
+import type { SidecarHost } from './sidecar-host.ts';
 import type { Kind, World } from './world.ts';
 
 const MINUTE_MS = 60_000;
@@ -17,15 +18,21 @@ const WEEKEND: readonly number[] = [0, 6];
 
 export class Erp {
   readonly #world: World;
+  readonly #host: SidecarHost;
+  /** Of the ids of its payments: no other has them. */
+  readonly #letter: string;
   readonly #process: SimulatedProcess;
   readonly #calls = new Map<string, Stamp>();
   #count = 0;
   #open = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(world: World) {
+  constructor(world: World, host: SidecarHost) {
     this.#world = world;
-    this.#process = world.process('erp', world.sidecar.machine);
+    this.#host = host;
+    const isFirst = host === world.sidecar;
+    this.#letter = isFirst ? 'p' : `p${host.name}-`;
+    this.#process = world.process(isFirst ? 'erp' : `erp ${host.name}`, host.machine);
   }
 
   get count(): number {
@@ -60,7 +67,7 @@ export class Erp {
   pay(): void {
     this.#count += 1;
     this.#open += 1;
-    this.#send(`p${this.#count}`, 1);
+    this.#send(`${this.#letter}${this.#count}`, 1);
   }
 
   /** When an attempt was sent. */
@@ -79,8 +86,8 @@ export class Erp {
   #learn({ id, attempt }: { id: string; attempt: number }, message: Message | undefined): void {
     const told = toldBy(message);
     const said = told.code ? `${told.code}, mayHaveExecuted: ${told.mayHaveExecuted}` : '';
-    this.#world.trace('erp', `payment ${id}: ${told.status ?? 'no response'} ${said}`.trimEnd());
-    this.#world.observe({ kind: 'told', told: { ...told, id, attempt, sidecar: this.#world.sidecar.process } });
+    this.#world.trace(this.#process.name, `payment ${id}: ${told.status ?? 'no response'} ${said}`.trimEnd());
+    this.#world.observe({ kind: 'told', told: { ...told, id, attempt, sidecar: this.#host.process } });
     if (told.mayHaveExecuted === false && attempt < MOST_ATTEMPTS)
       this.#process.run(() => setTimeout(() => this.#send(id, attempt + 1), RETRY_MS));
     else this.#open -= 1;
@@ -156,6 +163,6 @@ export const ERP_KINDS: Readonly<Record<string, Kind>> = {
   'erp.burst': {
     weight: 6,
     draw: (chance) => ({ count: chance.between(2, 8), everyMs: chance.pick([1, 100, 1500, 9000]) }),
-    apply: ({ erp }, { count, everyMs }) => erp.burst(Number(count), Number(everyMs)),
+    apply: (world, { count, everyMs, host }) => world.erpOf(host).burst(Number(count), Number(everyMs)),
   },
 };

@@ -61,6 +61,16 @@ export type Observation =
   | { readonly kind: 'executed'; readonly id: string; readonly times: number }
   | { readonly kind: 'told'; readonly told: Told }
   | { readonly kind: 'log'; readonly process: SimulatedProcess; readonly line: Readonly<Record<string, unknown>> }
+  /** The store has carried out a script. */
+  | {
+      readonly kind: 'stored';
+      readonly script: string;
+      readonly by: SimulatedProcess | undefined;
+      readonly words: readonly string[];
+      readonly reply: unknown;
+    }
+  /** All tokens were revoked, and every host has sent a call: members have to share what comes. */
+  | { readonly kind: 'sharing' }
   | { readonly kind: 'crash'; readonly error: unknown }
   | { readonly kind: 'repaired' }
   /** From now on everything has to work. */

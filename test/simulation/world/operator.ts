@@ -1,6 +1,8 @@
 /** Whoever edits the files of the sidecar: rightly, wrongly, or in two halves. */
+import { posix } from 'node:path';
+import { FLEET_CLIENT } from './fleet.ts';
 import type { Kind, World } from './world.ts';
-import { CONFIG_FILE, SECRET_FILE } from './sidecar-host.ts';
+import type { SidecarHost } from './sidecar-host.ts';
 
 /** How a file gets its new content. */
 type How = 'renamed' | 'halves' | 'wrongFirst';
@@ -13,13 +15,15 @@ export class Operator {
   #count = 0;
   /** What the files should say. */
   #secret = '';
-  #config = '';
+  readonly #configs = new Map<SidecarHost, string>();
 
   constructor(world: World) {
     this.#world = world;
-    world.platform.disk.makeFolder('/sim/etc');
     this.newSecret(0);
-    this.newConfig();
+    for (const host of world.hosts) {
+      world.platform.disk.makeFolder(host.folder);
+      this.newConfig(host);
+    }
     this.repair();
   }
 
@@ -30,13 +34,28 @@ export class Operator {
     this.#world.identity.rotate(this.#secret, graceMs);
   }
 
-  newConfig(): void {
+  newConfig(host: SidecarHost): void {
     this.#count += 1;
-    this.#config = configText(this.#count);
+    this.#configs.set(host, configText(host, this.#count, this.#world.fleet?.configOf(host)));
   }
 
-  edit(file: 'secret' | 'config', how: How, ms: number): void {
-    const [path, text] = file === 'secret' ? [SECRET_FILE, this.#secret] : [CONFIG_FILE, this.#config];
+  /** Rightly, at once: the files that the configuration names, and the configuration. */
+  write(host: SidecarHost): void {
+    this.newConfig(host);
+    for (const [path, text] of this.#world.fleet?.filesOf(host) ?? []) this.#replace(path, text);
+    this.#replace(host.configFile, this.#configs.get(host) ?? '');
+  }
+
+  /** On the other hosts, a secret gets there a little later, one by one. */
+  editSecret(host: SidecarHost, how: How, ms: number): void {
+    this.edit(host, 'secret', { how, ms });
+    const { time } = this.#world.platform;
+    for (const [index, other] of this.#world.hosts.filter((one) => one !== host).entries())
+      time.after((index + 1) * 1500, time.kernel, () => this.#replace(other.secretFile, this.#secret));
+  }
+
+  edit(host: SidecarHost, file: 'secret' | 'config', { how, ms }: { readonly how: How; readonly ms: number }): void {
+    const [path, text] = file === 'secret' ? [host.secretFile, this.#secret] : [host.configFile, this.#configs.get(host) ?? ''];
     const { time } = this.#world.platform;
     this.#world.trace('operator', `writes ${path}, ${how}`);
     if (how === 'renamed') return this.#replace(path, text);
@@ -45,13 +64,16 @@ export class Operator {
     const right = () => {
       if (this.#world.platform.disk.find(path).content.toString() !== text) this.#overwrite(path, text);
     };
-    time.after(ms, this.#world.process('operator', this.#world.sidecar.machine), right);
+    time.after(ms, this.#world.process('operator', host.machine), right);
   }
 
-  /** Both files say what they should. */
+  /** All files say what they should. */
   repair(): void {
-    this.#replace(SECRET_FILE, this.#secret);
-    this.#replace(CONFIG_FILE, this.#config);
+    for (const host of this.#world.hosts) {
+      this.#replace(host.secretFile, this.#secret);
+      for (const [path, text] of this.#world.fleet?.filesOf(host) ?? []) this.#replace(path, text);
+      this.#replace(host.configFile, this.#configs.get(host) ?? '');
+    }
   }
 
   #overwrite(path: string, text: string): void {
@@ -67,21 +89,22 @@ export class Operator {
     this.#overwrite(`${path}.new`, text);
     disk.flush(`${path}.new`, disk.find(`${path}.new`));
     disk.rename(`${path}.new`, path);
-    disk.flush('/sim/etc', disk.find('/sim/etc'));
+    disk.flush(posix.dirname(path), disk.find(posix.dirname(path)));
   }
 }
 
 /** JSON is YAML. */
-function configText(version: number): string {
+function configText(host: SidecarHost, version: number, fleet: object | undefined): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     credentials: {
       default: {
-        ...{ tokenEndpoint: 'https://id.sim/connect/token', clientId: 'erp', scope: 'payments' },
-        secrets: [{ file: SECRET_FILE }],
+        ...{ tokenEndpoint: 'https://id.sim/connect/token', clientId: fleet ? FLEET_CLIENT : 'erp', scope: 'payments' },
+        secrets: [{ file: host.secretFile }],
       },
     },
     routes: [{ path: '/api', upstream: 'http://api.sim' }],
+    ...(fleet && { fleet }),
     timeouts: { firstByte: `${40 + (version % 20)}s` },
   });
 }
@@ -95,17 +118,17 @@ export const OPERATOR_KINDS: Readonly<Record<string, Kind>> = {
   'operator.rotate': {
     weight: 4,
     draw: (chance) => ({ ...hows(chance), graceMs: chance.pick([0, 0, 1000, 600_000]) }),
-    apply: ({ operator }, { how, ms, graceMs }) => {
-      operator.newSecret(Number(graceMs));
-      operator.edit('secret', how as How, Number(ms));
+    apply: (world, { how, ms, graceMs, host }) => {
+      world.operator.newSecret(Number(graceMs));
+      world.operator.editSecret(world.hostOf(host), how as How, Number(ms));
     },
   },
   'operator.configure': {
     weight: 2,
     draw: hows,
-    apply: ({ operator }, { how, ms }) => {
-      operator.newConfig();
-      operator.edit('config', how as How, Number(ms));
+    apply: (world, { how, ms, host }) => {
+      world.operator.newConfig(world.hostOf(host));
+      world.operator.edit(world.hostOf(host), 'config', { how: how as How, ms: Number(ms) });
     },
   },
 };

@@ -6,15 +6,16 @@ import { type Sidecar, startSidecar } from '../../../src/sidecar/sidecar.ts';
 import { Machine, type SimulatedProcess } from '../platform/process.ts';
 import type { World } from './world.ts';
 
-export const CONFIG_FILE = '/sim/etc/config.yaml';
-export const SECRET_FILE = '/sim/etc/secret';
-const FOLDER = '/sim/etc';
 const RESTART_MS = 5000;
 /** After a start that failed: systemd leaves it to the operator, who tries again. */
 const NEXT_TRY_MS = 60_000;
 
 export class SidecarHost {
-  readonly machine = new Machine('erp host');
+  /** `1` for the first one. */
+  readonly name: string;
+  readonly machine: Machine;
+  /** Its files: of the first one in `/sim/etc`. */
+  readonly folder: string;
   /** Undefined while none runs. */
   process: SimulatedProcess | undefined;
   readonly #world: World;
@@ -23,15 +24,26 @@ export class SidecarHost {
   #wish = 0;
   #starts = 0;
 
-  constructor(world: World) {
+  constructor(world: World, name = '1') {
     this.#world = world;
+    this.name = name;
+    this.machine = new Machine(name === '1' ? 'erp host' : `erp host ${name}`);
+    this.folder = name === '1' ? '/sim/etc' : `/sim/etc-${name}`;
+  }
+
+  get configFile(): string {
+    return `${this.folder}/config.yaml`;
+  }
+
+  get secretFile(): string {
+    return `${this.folder}/secret`;
   }
 
   start(): void {
     if (this.process) return;
     this.#wish += 1;
     this.#starts += 1;
-    const process = this.#world.process(`sidecar ${this.#starts}`, this.machine);
+    const process = this.#world.process(`sidecar ${this.name === '1' ? '' : `${this.name}.`}${this.#starts}`, this.machine);
     this.process = process;
     this.#world.trace('supervisor', `starts ${process.name}`);
     process.run(() => void this.#serve(process).catch((error: unknown) => this.#exited(process, error)));
@@ -71,7 +83,7 @@ export class SidecarHost {
   }
 
   async #serve(process: SimulatedProcess): Promise<void> {
-    const loaded = await withPrograms((printed) => loadConfig({ file: CONFIG_FILE, env: {}, cwd: FOLDER, printed }));
+    const loaded = await withPrograms((printed) => loadConfig({ file: this.configFile, env: {}, cwd: this.folder, printed }));
     const write = (line: string) => {
       this.#world.trace(process.name, line.trimEnd());
       this.#world.observe({ kind: 'log', process, line: JSON.parse(line) as Record<string, unknown> });

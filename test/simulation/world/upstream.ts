@@ -43,7 +43,7 @@ export class Upstream {
     const authorization = /^Bearer (.+)$/.exec(headers.get('authorization') ?? '')?.[1];
     const token = this.#world.identity.tokens.get(authorization ?? '');
     const attempt = headers.get('x-attempt') ?? '';
-    return { id, attempt, from, sent, called: this.#world.erp.calledAt(id, attempt) ?? sent, authorization, token };
+    return { id, attempt, from, sent, called: this.#world.calledAt(id, attempt) ?? sent, authorization, token };
   }
 
   #decide(request: Request, seen: UpstreamRequest): void {

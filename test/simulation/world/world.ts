@@ -3,10 +3,13 @@
  * file here, a field of `World`, and its kinds in `KINDS`.
  */
 import type { Chance } from '../../support/seeded.ts';
+import type { Stamp } from '../platform/network.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Machine, SimulatedProcess } from '../platform/process.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
-import { IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
+import { FLEET_KINDS } from './fleet-kinds.ts';
+import { Fleet } from './fleet.ts';
+import { IDENTITY, IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
 import { Operator, OPERATOR_KINDS } from './operator.ts';
@@ -19,6 +22,8 @@ export type Args = Readonly<Record<string, number | string>>;
 export interface Kind {
   /** How often it happens, compared with the others. */
   readonly weight: number;
+  /** Only in a world that has this part. */
+  readonly needs?: 'fleet';
   draw(chance: Chance): Args;
   apply(world: World, args: Args): void;
 }
@@ -30,30 +35,62 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...MACHINE_KINDS,
   ...OPERATOR_KINDS,
   ...ERP_KINDS,
+  ...FLEET_KINDS,
 };
+
+/** What a history says of its world. */
+export interface Size {
+  readonly tokenLifetimeS: number;
+  /** Hosts with a sidecar each: more than one are a fleet. */
+  readonly members: number;
+}
 
 export class World {
   readonly platform: Platform;
   readonly observe: (observation: Observation) => void;
   readonly sidecar: SidecarHost;
+  /** All of them; the first one is `sidecar`. */
+  readonly hosts: readonly SidecarHost[];
+  /** Undefined for a single host. */
+  readonly fleet: Fleet | undefined;
   readonly identity: IdentityServer;
   readonly upstream: Upstream;
   readonly operator: Operator;
   readonly erp: Erp;
+  /** One on each host; the first one is `erp`. */
+  readonly erps: readonly Erp[];
   readonly #servers = new Machine('servers');
 
-  constructor(platform: Platform, tokenLifetimeS: number, observe: (observation: Observation) => void) {
+  constructor(platform: Platform, { tokenLifetimeS, members }: Size, observe: (observation: Observation) => void) {
     this.platform = platform;
     this.observe = observe;
     this.sidecar = new SidecarHost(this);
+    const others = Array.from({ length: members - 1 }, (_one, index) => new SidecarHost(this, String(index + 2)));
+    this.hosts = [this.sidecar, ...others];
+    this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.identity = new IdentityServer(this, tokenLifetimeS);
     this.upstream = new Upstream(this);
     this.operator = new Operator(this);
-    this.erp = new Erp(this);
+    this.erp = new Erp(this, this.sidecar);
+    this.erps = [this.erp, ...others.map((host) => new Erp(this, host))];
   }
 
   get trace(): Platform['trace'] {
     return this.platform.trace;
+  }
+
+  /** @param index from the arguments of a happening; absent: the first */
+  hostOf(index: Args[string] | undefined): SidecarHost {
+    return this.hosts[Number(index ?? 0)] ?? this.sidecar;
+  }
+
+  erpOf(index: Args[string] | undefined): Erp {
+    return this.erps[Number(index ?? 0)] ?? this.erp;
+  }
+
+  /** When an attempt was sent. */
+  calledAt(id: string, attempt: string): Stamp | undefined {
+    return this.erps.map((erp) => erp.calledAt(id, attempt)).find((stamp) => stamp);
   }
 
   /** A new process; servers have a machine with a right clock. */
@@ -65,9 +102,13 @@ export class World {
   repair(): void {
     this.identity.fault.repair();
     this.upstream.repair();
+    this.fleet?.repair();
     this.operator.repair();
-    this.sidecar.start();
-    this.erp.work();
+    for (const host of this.hosts) {
+      this.platform.network.unblock(IDENTITY, host.machine);
+      host.start();
+    }
+    for (const erp of this.erps) erp.work();
     this.observe({ kind: 'repaired' });
   }
 }
