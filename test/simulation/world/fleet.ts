@@ -75,8 +75,10 @@ export class Fleet {
     const { time } = this.#world.platform;
     time.after(afterMs, time.kernel, () => {
       if (steps !== this.#steps) return;
-      const isReady = this.#world.hosts.every(({ process, machine }) => process && machine.asleepUntil <= time.nowMs - KEY_STEP_MS);
-      if (!isReady || this.store.isFaulty) return this.#endKeyChange(KEY_STEP_MS, everyMs, steps);
+      const sleepMs = Math.max(...this.#world.hosts.map(({ machine }) => machine.asleepUntil)) - time.nowMs;
+      const isReady = sleepMs < -KEY_STEP_MS && this.#world.hosts.every(({ process }) => process);
+      // Less and less often: a host may be off for months.
+      if (!isReady || this.store.isFaulty) return this.#endKeyChange(Math.max(2 * afterMs, sleepMs + KEY_STEP_MS), everyMs, steps);
       this.#forEach(everyMs, steps, (host) => this.#set(host, [this.#newest]));
     });
   }
