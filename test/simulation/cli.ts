@@ -20,12 +20,18 @@ interface Line extends Pick<Played, 'hash' | 'simulatedMs' | 'calls' | 'events'>
   readonly excuses: readonly (readonly [why: string, times: number])[];
 }
 
+/** What the processes with a share of the seeds are told. */
+interface ForAll {
+  readonly plant: string | undefined;
+  readonly fleets: Fleets;
+}
+
 /** @returns the exit code: 1 after a violation */
 export async function main(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ seed: { type: 'string' }, seeds: { type: 'string' }, until: { type: 'string' } },
+      ...{ seed: { type: 'string' }, seeds: { type: 'string' }, until: { type: 'string' }, plant: { type: 'string' } },
       fleets: { type: 'string', default: 'some' },
       ...{ trace: { type: 'boolean', default: false }, child: { type: 'boolean', default: false } },
     },
@@ -36,7 +42,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const fleets = values.fleets as Fleets;
   if (values.child) return playSeeds(first, last, fleets);
   if (values.seed) return playOne(drawHistory(Number(values.seed), fleets), { trace: values.trace, until: untilMs(values.until) });
-  return playOnAllCores(first, last, fleets);
+  return playOnAllCores([first, last], { plant: values.plant, fleets });
 }
 
 function rangeOf(text: string): [first: number, last: number] {
@@ -72,28 +78,29 @@ async function playOne(history: History, { trace, until }: { trace: boolean; unt
   return played.violation ? 1 : 0;
 }
 
-async function playOnAllCores(first: number, last: number, fleets: Fleets): Promise<number> {
+async function playOnAllCores([first, last]: readonly [number, number], options: ForAll): Promise<number> {
   const share = Math.ceil((last - first + 1) / availableParallelism());
   const began = realMs();
   const lines: Line[] = [];
   const children: Promise<number>[] = [];
   for (let from = first; from <= last; from += share)
-    children.push(playInChild(`${from}-${Math.min(last, from + share - 1)}`, fleets, (line) => lines.push(line)));
+    children.push(playInChild(`${from}-${Math.min(last, from + share - 1)}`, options, (line) => lines.push(line)));
   const codes = await Promise.all(children);
   report(lines, (realMs() - began) / 1000);
   const failed = lines.filter(({ violated }) => violated).sort((one, other) => one.seed - other.seed);
   for (const { seed, violated, detail } of failed) print(`seed ${seed} violates ${violated}: ${detail}`);
   if (failed[0]) {
     await warmUp();
-    await explain(drawHistory(failed[0].seed, fleets), failed[0].violated ?? '');
+    await explain(drawHistory(failed[0].seed, options.fleets), failed[0].violated ?? '');
   }
   return failed.length > 0 || codes.some((code) => code !== 0) ? 1 : 0;
 }
 
 /** @param seeds `A-B` @returns its exit code */
-function playInChild(seeds: string, fleets: Fleets, onLine: (line: Line) => void): Promise<number> {
+function playInChild(seeds: string, { plant, fleets }: ForAll, onLine: (line: Line) => void): Promise<number> {
   const main = fileURLToPath(new URL('main.ts', import.meta.url));
-  const child = spawn(process.execPath, [main, '--child', '--seeds', seeds, '--fleets', fleets], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const options = [main, '--child', '--seeds', seeds, '--fleets', fleets, ...(plant ? ['--plant', plant] : [])];
+  const child = spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'inherit'] });
   createInterface({ input: child.stdout }).on('line', (line) => onLine(JSON.parse(line) as Line));
   return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
 }

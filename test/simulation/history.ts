@@ -33,7 +33,7 @@ const MINUTE = 60_000;
 /** Short ones are renewed several times within a stretch. */
 const LIFETIMES_S: readonly [number, ...number[]] = [3600, 3600, 600, 120, 30];
 const YEAR = 365 * 86_400_000;
-const LONGEST = 20 * MINUTE;
+const LONGEST = 12 * MINUTE;
 
 /** Which histories are of a fleet. */
 export type Fleets = 'some' | 'all' | 'none';
@@ -47,7 +47,7 @@ export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
   const size = chance(seed, 'fleet');
   const members = size.happens(FLEET_SHARE[fleets]) ? size.between(2, 4) : 1;
   const draw = chance(seed, 'history');
-  const starts = Array.from({ length: draw.between(4, 9) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
+  const starts = Array.from({ length: draw.between(3, 6) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
   const apart = starts.filter((start, index) => start - (starts[index - 1] ?? -YEAR) > LONGEST);
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
@@ -55,7 +55,7 @@ export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
 }
 
 function drawStretch(from: number, members: number, draw: Chance): Stretch {
-  const to = from + draw.between(2 * MINUTE, members > 1 ? LONGEST_OF_FLEET : LONGEST);
+  const to = from + draw.between(MINUTE, members > 1 ? LONGEST_OF_FLEET : LONGEST);
   const count = draw.between(1, members > 1 ? 9 : 6);
   const happenings = Array.from({ length: count }, () => {
     const at = Math.floor(from + draw.next() * (to - from));

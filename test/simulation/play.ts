@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { History } from './history.ts';
 import { watchInvariants, type Violation } from './invariants/invariants.ts';
 import { usePlatform } from './platform/platform.ts';
-import { KINDS, World } from './world/world.ts';
+import { World } from './world/world.ts';
 
 export interface Played {
   readonly violation: Violation | undefined;
@@ -73,8 +73,7 @@ async function live(world: World, history: History, { until, check }: Living): P
     await wake(world, { from, quiet, goTo });
     for (const { at, kind, args } of happenings) {
       await goTo(at);
-      world.trace('history', `${kind} ${JSON.stringify(args)}`);
-      KINDS[kind]?.apply(world, args);
+      world.apply(kind, args);
     }
     await goTo(to);
   }
@@ -87,16 +86,22 @@ type GoTo = (at: number) => Promise<void>;
 
 async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: string; goTo: GoTo }): Promise<void> {
   const { time } = world.platform;
-  const leftMs = START + from - time.nowMs;
+  const leftMs = START + from - Math.max(time.nowMs, world.sidecar.machine.asleepUntil);
   if (leftMs > 0 && quiet === 'asleep') {
     world.trace('machine', `sleeps ${Math.round(leftMs / 1000)} s`);
     for (const { machine } of world.hosts) time.suspend(machine, leftMs);
   } else if (leftMs > 0) {
     for (const erp of world.erps) erp.rest();
-    for (const host of world.hosts) host.stop(() => undefined);
+    for (const host of world.hosts) {
+      host.isWanted = false;
+      host.stop(() => undefined);
+    }
   }
   await goTo(from);
-  for (const host of world.hosts) host.start();
+  for (const host of world.hosts) {
+    host.isWanted = true;
+    host.start();
+  }
   for (const erp of world.erps) erp.work();
 }
 

@@ -1,6 +1,6 @@
 /** Which tokens the sidecar may send, and when it must have one. */
 import { type Stamp, stampOf } from '../platform/network.ts';
-import type { IssuedToken, UpstreamRequest } from '../world/observation.ts';
+import type { UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
 
 /** From the token to the wire a call may need time: docs/tokens.md has 30 s for it. */
@@ -13,9 +13,11 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was valid when the call came, and expired while the call waited, awake, for at most 25 s for its connection.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection.',
   watch(world, violated) {
-    const refused = new Map<IssuedToken, number>();
+    // Each process learns it by itself.
+    const refused = new Map<string, number>();
+    const use = ({ from, authorization }: UpstreamRequest) => `${from?.name} ${authorization}`;
     // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
     const firsts = new Map<string, UpstreamRequest>();
     const firstOf = (request: UpstreamRequest) => {
@@ -27,13 +29,14 @@ export const tokenIsValid: Invariant = {
     return (observation) => {
       if (observation.kind === 'tokenRefused') {
         const { request } = observation;
-        const isNews = request.token && firstOf(request) === request && !refused.has(request.token);
-        if (isNews && request.token) refused.set(request.token, world.platform.time.nowMs);
+        const isNews = request.token && firstOf(request) === request && !refused.has(use(request));
+        if (isNews) refused.set(use(request), world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
         firstOf(request);
-        const problem = problemOf(request, refused);
-        const excuse = problem && excuseFor(request);
+        const refusedAt = refused.get(use(request)) ?? Number.POSITIVE_INFINITY;
+        const problem = problemOf(request, refusedAt);
+        const excuse = problem && excuseFor(request, refusedAt);
         if (excuse) world.observe({ kind: 'excused', why: excuse });
         else if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
       }
@@ -41,9 +44,9 @@ export const tokenIsValid: Invariant = {
   },
 };
 
-function problemOf({ token, sent }: UpstreamRequest, refused: ReadonlyMap<IssuedToken, number>): string | undefined {
+function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string | undefined {
   if (!token) return 'not a token that was issued';
-  if ((refused.get(token) ?? Number.POSITIVE_INFINITY) < sent.trueMs) return 'was refused before, and is sent again';
+  if (refusedAt < sent.trueMs) return 'was refused before, and is sent again';
   const expiredMs = sent.trueMs - token.issuedAt - token.lifetimeMs;
   return expiredMs < 0 ? undefined : `expired ${Math.round(expiredMs)} ms before it was sent`;
 }
@@ -51,15 +54,16 @@ function problemOf({ token, sent }: UpstreamRequest, refused: ReadonlyMap<Issued
 /** Time to wait for a token, for a free connection and for a new one: 10 s, 10 s and 5 s. */
 const LONGEST_WAIT_MS = 25_000;
 
-/** Only for a token that has expired. */
-function excuseFor({ token, sent, called }: UpstreamRequest): string | undefined {
-  const expiresAt = token ? token.issuedAt + token.lifetimeMs : Number.POSITIVE_INFINITY;
-  if (!token || sent.trueMs < expiresAt) return undefined;
-  const knownMs = knownAgeMs(token.asked, sent);
-  const hiddenMs = sent.trueMs - token.asked.trueMs - knownMs;
-  if (knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
+function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
+  if (!token) return undefined;
+  const asked = (from !== token.to && from && token.askedBy.get(from.machine)) || token.asked;
+  const knownMs = knownAgeMs(asked, sent);
+  const hiddenMs = sent.trueMs - asked.trueMs - knownMs;
+  const isRefused = refusedAt < sent.trueMs;
+  if (!isRefused && knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
+  const wasGood = called.trueMs < Math.min(token.issuedAt + token.lifetimeMs, refusedAt);
   const waitedMs = sent.monotonicMs - called.monotonicMs;
-  return called.trueMs < expiresAt && waitedMs <= LONGEST_WAIT_MS ? 'expired while the call waited' : undefined;
+  return wasGood && waitedMs <= LONGEST_WAIT_MS ? 'not good any more when the call had waited' : undefined;
 }
 
 export const serves: Invariant = {
@@ -72,14 +76,13 @@ export const serves: Invariant = {
       const { sidecar, id, code } = observation.told;
       if (!sidecar) return;
       const now = stampOf(world.platform.time, sidecar);
-      const usable = [...world.identity.tokens.values()].findLast(
-        (token) =>
-          token.to === sidecar &&
-          !refused.has(token.value) &&
-          token.obtainedAt < now.trueMs &&
-          knownAgeMs(token.asked, now) < token.lifetimeMs - Math.min(MARGIN_MS, token.lifetimeMs / 20) - SLACK_MS,
+      const latest = [...world.identity.tokens.values()].findLast(
+        (token) => token.to === sidecar && token.obtainedAt < now.trueMs,
       );
-      if (usable) violated(`payment ${id} got ${code} while ${usable.value} was there`);
+      if (!latest || refused.has(latest.value)) return;
+      const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
+      if (knownAgeMs(latest.asked, now) < usableForMs)
+        violated(`payment ${id} got ${code} while ${latest.value} was there`);
     };
   },
 };

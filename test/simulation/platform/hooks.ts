@@ -22,13 +22,18 @@ const IMPORTERS: readonly (readonly [folder: string, names: readonly string[]])[
   [PROM_CLIENT, ['perf_hooks']],
 ];
 
-/** Call once, before any module of `src/` is loaded. */
-export function installPlatform(): void {
+/** Call once, before any module of `src/` is loaded. @param change of the source of a module of ours, for planted mistakes */
+export function installPlatform(change?: (url: string, source: string) => string): void {
   replaceGlobals();
   registerHooks({
     resolve(specifier, context, next) {
       const substitute = substituteFor(specifier, context.parentURL ?? '');
       return substitute ? { url: substitute, shortCircuit: true, format: 'module-typescript' } : next(specifier, context);
+    },
+    load(url, context, next) {
+      const loaded = next(url, context);
+      if (!change || !url.startsWith(SOURCE)) return loaded;
+      return { ...loaded, source: change(url, String(loaded.source)) };
     },
   });
 }

@@ -227,7 +227,7 @@ class Half implements Connected {
 }
 
 /** Now, by all clocks. */
-export function stampOf({ nowMs, startedAt }: VirtualTime, { machine }: SimulatedProcess): Stamp {
+export function stampOf({ nowMs, startedAt }: VirtualTime, { machine }: Pick<SimulatedProcess, 'machine'>): Stamp {
   return { trueMs: nowMs, wallMs: machine.wallMs(nowMs), monotonicMs: machine.monotonicMs(nowMs, startedAt) };
 }
 

@@ -38,7 +38,8 @@ export class VirtualTime {
   }
 
   after(delayMs: number, owner: SimulatedProcess, run: () => void): Event {
-    const event: Event = { at: this.nowMs + delayMs, order: this.#order++, owner, run };
+    // A suspended machine counts from when it wakes.
+    const event: Event = { at: Math.max(this.nowMs, owner.machine.asleepUntil) + delayMs, order: this.#order++, owner, run };
     this.#push(event);
     return event;
   }
@@ -48,10 +49,10 @@ export class VirtualTime {
     event.run = undefined;
   }
 
-  /** Suspends a machine: its timers stand still, and nothing reaches it. */
+  /** Suspends a machine, or suspends it for longer: its timers stand still, and nothing reaches it. */
   suspend(machine: Machine, ms: number): void {
     machine.sleptMs += ms;
-    machine.asleepUntil = this.nowMs + ms;
+    machine.asleepUntil = Math.max(this.nowMs, machine.asleepUntil) + ms;
     const events = this.#events.filter(({ run, owner }) => run && owner.isAlive);
     for (const event of events) if (event.owner.machine === machine) event.at += ms;
     this.#events = [];

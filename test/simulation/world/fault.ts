@@ -102,7 +102,7 @@ export class Fault {
   /** The events of such a server. */
   static kinds(name: string, of: (world: World) => Fault): Record<string, Kind> {
     const kind = (weight: number, more: Kind['draw'], apply: (fault: Fault, args: Record<string, number>) => void): Kind => ({
-      weight,
+      ...{ weight, isElsewhere: true },
       draw: (chance) => ({ ms: chance.pick(DURATIONS), ...more(chance) }),
       apply: (world, args) => apply(of(world), args as Record<string, number>),
     });

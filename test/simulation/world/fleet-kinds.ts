@@ -16,7 +16,7 @@ type Draw = Kind['draw'];
 type Apply = (world: World, numbers: Readonly<Record<string, number>>) => void;
 
 function kind(weight: number, draw: Draw, apply: Kind['apply']): Kind {
-  return { weight, needs: 'fleet', draw, apply };
+  return { weight, needs: 'fleet', isElsewhere: true, draw, apply };
 }
 
 /** One that lasts for `ms`. */

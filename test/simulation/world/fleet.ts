@@ -86,7 +86,7 @@ export class Fleet {
   #forEach(everyMs: number, steps: number, change: (host: SidecarHost) => void): void {
     const { time } = this.#world.platform;
     for (const [index, host] of this.#world.hosts.entries())
-      time.after(everyMs * index, time.kernel, () => {
+      time.after(everyMs * index, this.#world.process('operator', host.machine), () => {
         if (steps === this.#steps) change(host);
       });
   }

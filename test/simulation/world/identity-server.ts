@@ -1,4 +1,5 @@
 /** The identity server: client secrets with lifetimes, tokens, and everything that can be wrong with such a server. */
+import { stampOf } from '../platform/network.ts';
 import type { VirtualTime } from '../platform/virtual-time.ts';
 import { Fault } from './fault.ts';
 import { httpServer, type Request } from './http.ts';
@@ -72,8 +73,9 @@ export class IdentityServer {
 
   #issue({ from, sent }: Asked): IssuedToken {
     this.#count += 1;
+    const askedBy = new Map(this.#world.hosts.map(({ machine }) => [machine, stampOf(this.#time, { machine })]));
     const token: IssuedToken = {
-      ...{ value: `token-${this.#count}`, to: from, asked: sent, issuedAt: this.#time.nowMs },
+      ...{ value: `token-${this.#count}`, to: from, asked: sent, askedBy, issuedAt: this.#time.nowMs },
       ...{ lifetimeMs: this.#lifetimeS * 1000, revokedAt: Number.POSITIVE_INFINITY, obtainedAt: Number.POSITIVE_INFINITY },
     };
     this.tokens.set(token.value, token);
@@ -99,6 +101,9 @@ function observed(request: Request, from: TokenRequest['from']): Asked {
 }
 
 export const IDENTITY_KINDS: Readonly<Record<string, Kind>> = {
-  'identity.revoke': { weight: 2, draw: () => ({}), apply: ({ identity }) => identity.revokeAll() },
+  'identity.revoke': {
+    ...{ weight: 2, isElsewhere: true, draw: () => ({}) },
+    apply: ({ identity }) => identity.revokeAll(),
+  },
   ...Fault.kinds('identity', ({ identity }) => identity.fault),
 };

@@ -1,6 +1,6 @@
 /** What the world sees happen, for the invariants. Everything is told in the order in which it happens. */
 import type { Stamp } from '../platform/network.ts';
-import type { SimulatedProcess } from '../platform/process.ts';
+import type { Machine, SimulatedProcess } from '../platform/process.ts';
 
 /** A token as its server knows it. */
 export interface IssuedToken {
@@ -8,6 +8,8 @@ export interface IssuedToken {
   readonly to: SimulatedProcess;
   /** When its request was sent, by the clocks of the sidecar's machine. */
   readonly asked: Stamp;
+  /** The same moment, nearly, by the clocks of other hosts. */
+  readonly askedBy: ReadonlyMap<Machine, Stamp>;
   readonly issuedAt: number;
   readonly lifetimeMs: number;
   revokedAt: number;

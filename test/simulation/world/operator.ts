@@ -51,7 +51,7 @@ export class Operator {
     this.edit(host, 'secret', { how, ms });
     const { time } = this.#world.platform;
     for (const [index, other] of this.#world.hosts.filter((one) => one !== host).entries())
-      time.after((index + 1) * 1500, time.kernel, () => this.#replace(other.secretFile, this.#secret));
+      time.after((index + 1) * 1500, this.#world.process('operator', other.machine), () => this.#replace(other.secretFile, this.#secret));
   }
 
   edit(host: SidecarHost, file: 'secret' | 'config', { how, ms }: { readonly how: How; readonly ms: number }): void {

@@ -18,6 +18,8 @@ export class SidecarHost {
   readonly folder: string;
   /** Undefined while none runs. */
   process: SimulatedProcess | undefined;
+  /** False while nobody works: then nothing starts it. */
+  isWanted = true;
   readonly #world: World;
   #sidecar: Sidecar | undefined;
   /** Counts the decisions of whoever starts and stops it: an older one has no effect any more. */
@@ -40,7 +42,7 @@ export class SidecarHost {
   }
 
   start(): void {
-    if (this.process) return;
+    if (this.process || !this.isWanted) return;
     this.#wish += 1;
     this.#starts += 1;
     const process = this.#world.process(`sidecar ${this.name === '1' ? '' : `${this.name}.`}${this.#starts}`, this.machine);

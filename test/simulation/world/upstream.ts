@@ -76,12 +76,12 @@ function isValid({ token }: UpstreamRequest, nowMs: number): boolean {
 
 export const UPSTREAM_KINDS: Readonly<Record<string, Kind>> = {
   'upstream.resetBefore': {
-    weight: 2,
+    ...{ weight: 2, isElsewhere: true },
     draw: (chance) => ({ times: chance.between(1, 3) }),
     apply: ({ upstream }, { times }) => upstream.resetNext('before', Number(times)),
   },
   'upstream.resetAfter': {
-    weight: 2,
+    ...{ weight: 2, isElsewhere: true },
     draw: (chance) => ({ times: chance.between(1, 3) }),
     apply: ({ upstream }, { times }) => upstream.resetNext('after', Number(times)),
   },

@@ -24,6 +24,8 @@ export interface Kind {
   readonly weight: number;
   /** Only in a world that has this part. */
   readonly needs?: 'fleet';
+  /** It happens also while the machine of the sidecar sleeps. */
+  readonly isElsewhere?: true;
   draw(chance: Chance): Args;
   apply(world: World, args: Args): void;
 }
@@ -96,6 +98,20 @@ export class World {
   /** A new process; servers have a machine with a right clock. */
   process(name: string, machine = this.#servers): SimulatedProcess {
     return new SimulatedProcess(name, machine);
+  }
+
+  /** Lets an event happen: at once, or when the machine on which it happens is awake. */
+  apply(name: string, args: Args): void {
+    const kind = KINDS[name];
+    const { time } = this.platform;
+    const happen = () => {
+      this.trace('history', `${name} ${JSON.stringify(args)}`);
+      kind?.apply(this, args);
+    };
+    const { machine } = this.hostOf(args['host']);
+    const isAsleep = machine.asleepUntil > time.nowMs;
+    if (isAsleep && !kind?.isElsewhere) time.after(0, this.process('history', machine), happen);
+    else happen();
   }
 
   /** The last fault is over: everything works, and the files are right. */

@@ -54,9 +54,8 @@ export function readSync(
   return file ? file.read(into, ...rest) : real.readSync(handle, into, ...rest);
 }
 
-export function readFileSync(path: string, encoding?: BufferEncoding): string | Buffer {
-  if (!isOnDisk(path)) return real.readFileSync(path, encoding ?? null);
-  const { content } = platform().disk.find(path, 'open');
+export function readFileSync(path: string | URL, encoding?: BufferEncoding): string | Buffer {
+  const content = isOnDisk(path) ? platform().disk.find(path, 'open').content : real.readFileSync(path);
   return encoding === undefined ? content : content.toString(encoding);
 }
 
@@ -85,10 +84,16 @@ export function statfsSync(path: string): unknown {
 export function watch(place: string, _options: object, onEvent: () => void): EventEmitter {
   if (!isOnDisk(place)) throw diskError('ENOENT', 'watch', place);
   const owner = self();
+  let isOpen = true;
   const stop = platform().disk.watch((path) => {
     const isNear = path === place || posix.dirname(path) === place;
-    if (isNear) platform().time.after(EVENT_MS, owner, onEvent);
+    if (isNear) platform().time.after(EVENT_MS, owner, () => isOpen && onEvent());
   });
-  owner.onKill(stop);
-  return Object.assign(new EventEmitter(), { close: stop });
+  const close = () => {
+    isOpen = false;
+    disown();
+    stop();
+  };
+  const disown = owner.onKill(stop);
+  return Object.assign(new EventEmitter(), { close });
 }
