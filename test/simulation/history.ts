@@ -40,14 +40,14 @@ export type Fleets = 'some' | 'all' | 'none';
 
 /** A fleet beats all the time: that costs. */
 const LONGEST_OF_FLEET = 4 * MINUTE;
-const FLEET_SHARE: Readonly<Record<Fleets, number>> = { some: 0.25, all: 1, none: 0 };
+const FLEET_SHARE: Readonly<Record<Fleets, number>> = { some: 0.15, all: 1, none: 0 };
 
 /** The history of a seed. */
 export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
   const size = chance(seed, 'fleet');
   const members = size.happens(FLEET_SHARE[fleets]) ? size.between(2, 4) : 1;
   const draw = chance(seed, 'history');
-  const starts = Array.from({ length: draw.between(3, 6) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
+  const starts = Array.from({ length: members > 1 ? draw.between(1, 3) : draw.between(3, 6) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
   const apart = starts.filter((start, index) => start - (starts[index - 1] ?? -YEAR) > LONGEST);
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];

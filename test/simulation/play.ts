@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { History } from './history.ts';
 import { watchInvariants, type Violation } from './invariants/invariants.ts';
 import { usePlatform } from './platform/platform.ts';
+import type { SidecarHost } from './world/sidecar-host.ts';
 import { World } from './world/world.ts';
 
 export interface Played {
@@ -86,10 +87,11 @@ type GoTo = (at: number) => Promise<void>;
 
 async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: string; goTo: GoTo }): Promise<void> {
   const { time } = world.platform;
-  const leftMs = START + from - Math.max(time.nowMs, world.sidecar.machine.asleepUntil);
+  const leftOf = ({ machine }: SidecarHost) => START + from - Math.max(time.nowMs, machine.asleepUntil);
+  const leftMs = leftOf(world.sidecar);
   if (leftMs > 0 && quiet === 'asleep') {
     world.trace('machine', `sleeps ${Math.round(leftMs / 1000)} s`);
-    for (const { machine } of world.hosts) time.suspend(machine, leftMs);
+    for (const host of world.hosts) if (leftOf(host) > 0) time.suspend(host.machine, leftOf(host));
   } else if (leftMs > 0) {
     for (const erp of world.erps) erp.rest();
     for (const host of world.hosts) {

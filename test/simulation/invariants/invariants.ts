@@ -1,6 +1,7 @@
 /** What must hold in every history. A new one is an object in a file here, and its name in the table. */
 import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
+import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
@@ -22,6 +23,10 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   neverEnds,
   recovers,
   isBounded,
+  asksOnce,
+  keepsNewer,
+  sharesAgain,
+  storeKnowsNothing,
 };
 
 export class Violation extends Error {
