@@ -4,6 +4,7 @@ import type { World } from '../world/world.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
+import { storeDelaysLittle, storeFailsNothing } from './store-help.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
 import { serves, tokenIsValid } from './tokens.ts';
 
@@ -27,6 +28,8 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   keepsNewer,
   sharesAgain,
   storeKnowsNothing,
+  storeFailsNothing,
+  storeDelaysLittle,
 };
 
 export class Violation extends Error {

@@ -66,8 +66,7 @@ export const FLEET_KINDS: Readonly<Record<string, Kind>> = {
   'member.leaves': lasting(4, nothing, (world, { ms = 0, host }) => {
     const { time } = world.platform;
     const leaving = world.hostOf(host);
-    leaving.stop(() => undefined);
-    time.after(ms, time.kernel, () => leaving.start());
+    leaving.stop(() => time.after(ms, time.kernel, () => leaving.start()));
   }),
   'fleet.key': kind(
     3,

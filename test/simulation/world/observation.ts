@@ -63,6 +63,7 @@ export type Observation =
   | { readonly kind: 'executed'; readonly id: string; readonly times: number }
   | { readonly kind: 'told'; readonly told: Told }
   | { readonly kind: 'log'; readonly process: SimulatedProcess; readonly line: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'happens'; readonly name: string; readonly args: Readonly<Record<string, number | string>> }
   /** The store has carried out a script. */
   | {
       readonly kind: 'stored';

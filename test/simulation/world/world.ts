@@ -106,6 +106,7 @@ export class World {
     const { time } = this.platform;
     const happen = () => {
       this.trace('history', `${name} ${JSON.stringify(args)}`);
+      this.observe({ kind: 'happens', name, args });
       kind?.apply(this, args);
     };
     const { machine } = this.hostOf(args['host']);
