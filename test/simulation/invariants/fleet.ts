@@ -47,10 +47,13 @@ export const asksOnce: Invariant = {
       const { request } = observation;
       all = all.filter((one) => one.request.endedAt() > nowMs);
       const others = all.filter((one) => one.request.from !== request.from && one.wasShared);
-      const beside = others.filter((one) => views.sees(request.from, one.request.sent.trueMs) && !excuse(world, one.request, request));
+      const beside = others.filter(
+        (one) => views.sees(request.from, one.request.sent.trueMs) && !excuse(world, one.request, request),
+      );
       all.push({ request, wasShared: views.sees(request.from, nowMs) });
       const most = nowMs - world.fleet.keysChangedAt < KEY_CHANGE_MS || world.fleet.isKeyChanging ? 1 : 0;
-      if (beside.length > most) violated(`${request.from.name} sent one beside ${beside.map((one) => one.request.from.name)}`);
+      if (beside.length > most)
+        violated(`${request.from.name} sent one beside ${beside.map((one) => one.request.from.name)}`);
     };
   },
 };
@@ -64,7 +67,8 @@ function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boole
 }
 
 export const keepsNewer: Invariant = {
-  sentence: 'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it.',
+  sentence:
+    'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
     return (observation) => {
@@ -82,11 +86,14 @@ export const keepsNewer: Invariant = {
 };
 
 function isGood({ token, sent }: UpstreamRequest, at: number): boolean {
-  return token !== undefined && sent.trueMs < at && at < Math.min(token.revokedAt, token.issuedAt + token.lifetimeMs * 0.9);
+  return (
+    token !== undefined && sent.trueMs < at && at < Math.min(token.revokedAt, token.issuedAt + token.lifetimeMs * 0.9)
+  );
 }
 
 export const sharesAgain: Invariant = {
-  sentence: 'Five and a half minutes after the last fault, tokens that are revoked cost all members together one token request.',
+  sentence:
+    'Five and a half minutes after the last fault, tokens that are revoked cost all members together one token request.',
   watch(_world, violated) {
     let asked: TokenRequest[] | undefined;
     return (observation) => {

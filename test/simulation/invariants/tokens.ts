@@ -13,7 +13,7 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, a refused one that is still in the store, after a reload, until its next 401.',
   watch(world, violated) {
     // Each process learns it by itself.
     const refused = new Map<string, number>();
@@ -27,6 +27,9 @@ export const tokenIsValid: Invariant = {
       return first;
     };
     return (observation) => {
+      // A new generation of a fleet's member asks the store anew, and does not know what was refused.
+      if (world.fleet && observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+        for (const key of refused.keys()) if (key.startsWith(`${observation.process.name} `)) refused.delete(key);
       if (observation.kind === 'tokenRefused') {
         const { request } = observation;
         const isNews = request.token && firstOf(request) === request && !refused.has(use(request));

@@ -1,7 +1,7 @@
 /** What the hosts of one history share besides the identity server: the store, and the keys that seal what is in it. */
 import { createHash } from 'node:crypto';
 import type { SidecarHost } from './sidecar-host.ts';
-import { Store, STORE, STORE_PASSWORD } from './store.ts';
+import { STORE, STORE_PASSWORD, Store } from './store.ts';
 import type { World } from './world.ts';
 
 export const FLEET_CLIENT = 'client-of-the-simulated-fleet';
@@ -78,7 +78,8 @@ export class Fleet {
       const sleepMs = Math.max(...this.#world.hosts.map(({ machine }) => machine.asleepUntil)) - time.nowMs;
       const isReady = sleepMs < -KEY_STEP_MS && this.#world.hosts.every(({ process }) => process);
       // Less and less often: a host may be off for months.
-      if (!isReady || this.store.isFaulty) return this.#endKeyChange(Math.max(2 * afterMs, sleepMs + KEY_STEP_MS), everyMs, steps);
+      if (!isReady || this.store.isFaulty)
+        return this.#endKeyChange(Math.max(2 * afterMs, sleepMs + KEY_STEP_MS), everyMs, steps);
       this.#forEach(everyMs, steps, (host) => this.#set(host, [this.#newest]));
     });
   }

@@ -182,7 +182,9 @@ export class Store {
       case 'hello': {
         const at = rest.findIndex((word) => word.toLowerCase() === 'auth');
         by.isKnown = at >= 0 && rest[at + 2] === STORE_PASSWORD;
-        return by.isKnown ? mapReply({ server: 'redis', version: '7.2.0' }) : errorReply('WRONGPASS invalid username-password pair');
+        return by.isKnown
+          ? mapReply({ server: 'redis', version: '7.2.0' })
+          : errorReply('WRONGPASS invalid username-password pair');
       }
       case 'ping':
         return okReply();
