@@ -156,8 +156,8 @@ export class Store {
 
   #pump(): void {
     while (this.#queue.length > 0 && !this.#isFrozen && !this.#isBusy) {
-      if (this.#delayMs > 0) return this.#waitFirst();
-      this.#carryOut();
+      if (this.#delayMs > 0) this.#waitFirst();
+      else this.#carryOut();
     }
   }
 
