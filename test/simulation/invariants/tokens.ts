@@ -1,6 +1,6 @@
 /** Which tokens the sidecar may send, and when it must have one. */
 import { type Stamp, stampOf } from '../platform/network.ts';
-import type { IssuedToken, UpstreamRequest } from '../world/observation.ts';
+import type { UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
 
 /** From the token to the wire a call may need time: docs/tokens.md has 30 s for it. */
@@ -13,9 +13,11 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, a refused one that is still in the store, after a reload, until its next 401.',
   watch(world, violated) {
-    const refused = new Map<IssuedToken, number>();
+    // Each process learns it by itself.
+    const refused = new Map<string, number>();
+    const use = ({ from, authorization }: UpstreamRequest) => `${from?.name} ${authorization}`;
     // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
     const firsts = new Map<string, UpstreamRequest>();
     const firstOf = (request: UpstreamRequest) => {
@@ -25,14 +27,17 @@ export const tokenIsValid: Invariant = {
       return first;
     };
     return (observation) => {
+      // A new generation of a fleet's member asks the store anew, and does not know what was refused.
+      if (world.fleet && observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+        for (const key of refused.keys()) if (key.startsWith(`${observation.process.name} `)) refused.delete(key);
       if (observation.kind === 'tokenRefused') {
         const { request } = observation;
-        const isNews = request.token && firstOf(request) === request && !refused.has(request.token);
-        if (isNews && request.token) refused.set(request.token, world.platform.time.nowMs);
+        const isNews = request.token && firstOf(request) === request && !refused.has(use(request));
+        if (isNews) refused.set(use(request), world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
         firstOf(request);
-        const refusedAt = (request.token && refused.get(request.token)) ?? Number.POSITIVE_INFINITY;
+        const refusedAt = refused.get(use(request)) ?? Number.POSITIVE_INFINITY;
         const problem = problemOf(request, refusedAt);
         const excuse = problem && excuseFor(request, refusedAt);
         if (excuse) world.observe({ kind: 'excused', why: excuse });
@@ -52,10 +57,11 @@ function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string 
 /** Time to wait for a token, for a free connection and for a new one: 10 s, 10 s and 5 s. */
 const LONGEST_WAIT_MS = 25_000;
 
-function excuseFor({ token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
+function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
   if (!token) return undefined;
-  const knownMs = knownAgeMs(token.asked, sent);
-  const hiddenMs = sent.trueMs - token.asked.trueMs - knownMs;
+  const asked = (from !== token.to && from && token.askedBy.get(from.machine)) || token.asked;
+  const knownMs = knownAgeMs(asked, sent);
+  const hiddenMs = sent.trueMs - asked.trueMs - knownMs;
   const isRefused = refusedAt < sent.trueMs;
   if (!isRefused && knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
   const wasGood = called.trueMs < Math.min(token.issuedAt + token.lifetimeMs, refusedAt);
@@ -64,7 +70,8 @@ function excuseFor({ token, sent, called }: UpstreamRequest, refusedAt: number):
 }
 
 export const serves: Invariant = {
-  sentence: 'While the sidecar has a token that is valid by its clocks, no call fails for want of a token.',
+  sentence:
+    'While the sidecar has a token that is valid by its clocks, no call fails for want of a token. Excused: a token whose request had begun before the machine slept.',
   watch(world, violated) {
     const refused = new Set<string>();
     return (observation) => {
@@ -78,6 +85,8 @@ export const serves: Invariant = {
         (token) => token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !world.iam),
       );
       if (!latest || refused.has(latest.value)) return;
+      // Its age counts from before its connection: the machine may have slept since then.
+      if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
       if (knownAgeMs(latest.asked, now) < usableForMs)
         violated(`payment ${id} got ${code} while ${latest.value} was there`);
@@ -85,5 +94,6 @@ export const serves: Invariant = {
   },
 };
 
+const ATTEMPT_MS = 5000;
 /** The caller learns of it a moment later, and a call waits for at most ten seconds. */
 const SLACK_MS = 1000;

@@ -54,16 +54,8 @@ export class Upstream {
     const token = this.#world.identity.tokens.get(authorization ?? '');
     if (token) token.isUsed = true;
     const attempt = headers.get('x-attempt') ?? '';
-    return {
-      id,
-      attempt,
-      isWhole,
-      from,
-      sent,
-      called: this.#world.erp.calledAt(id, attempt) ?? sent,
-      authorization,
-      token,
-    };
+    const called = this.#world.calledAt(id, attempt) ?? sent;
+    return { id, attempt, isWhole, from, sent, called, authorization, token };
   }
 
   #decide(request: Request, seen: UpstreamRequest): void {
