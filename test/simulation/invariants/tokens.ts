@@ -1,5 +1,6 @@
 /** Which tokens the sidecar may send, and when it must have one. */
 import { type Stamp, stampOf } from '../platform/network.ts';
+import { FLEET_CLIENT } from '../world/fleet.ts';
 import type { UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
 
@@ -13,7 +14,7 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, a refused one that is still in the store, after a reload, until its next 401.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, a refused one that is still in the store, after a reload, until its next 401.',
   watch(world, violated) {
     // Each process learns it by itself.
     const refused = new Map<string, number>();
@@ -47,8 +48,11 @@ export const tokenIsValid: Invariant = {
   },
 };
 
+/** Whose tokens calls may get: no other client of a rotation's or provisioning's. */
+const CLIENTS: readonly string[] = ['erp', FLEET_CLIENT];
+
 function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string | undefined {
-  if (token?.client !== 'erp') return 'not a token that was issued';
+  if (!token || !CLIENTS.includes(token.client)) return 'not a token that was issued';
   if (refusedAt < sent.trueMs) return 'was refused before, and is sent again';
   const expiredMs = sent.trueMs - token.issuedAt - token.lifetimeMs;
   return expiredMs < 0 ? undefined : `expired ${Math.round(expiredMs)} ms before it was sent`;
@@ -63,10 +67,11 @@ function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: nu
   const knownMs = knownAgeMs(asked, sent);
   const hiddenMs = sent.trueMs - asked.trueMs - knownMs;
   const isRefused = refusedAt < sent.trueMs;
-  if (!isRefused && knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
-  const wasGood = called.trueMs < Math.min(token.issuedAt + token.lifetimeMs, refusedAt);
+  // When its connection is there, the sidecar looks again at the life of the token, by its clocks.
+  if (knownMs >= token.lifetimeMs) return undefined;
+  if (!isRefused) return hiddenMs >= 1 ? 'expired by no clock of its machine' : undefined;
   const waitedMs = sent.monotonicMs - called.monotonicMs;
-  return wasGood && waitedMs <= LONGEST_WAIT_MS ? 'not good any more when the call had waited' : undefined;
+  return called.trueMs < refusedAt && waitedMs <= LONGEST_WAIT_MS ? 'refused while the call waited' : undefined;
 }
 
 export const serves: Invariant = {
