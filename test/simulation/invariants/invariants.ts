@@ -18,7 +18,7 @@ import {
 import { storeDelaysLittle, storeFailsNothing } from './store-help.ts';
 import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
-import { serves, tokenIsValid } from './tokens.ts';
+import { changesRefused, serves, tokenIsValid } from './tokens.ts';
 import { arrivesBeforeExpiry, bodyIsWhole, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
 
 export interface Invariant {
@@ -29,6 +29,7 @@ export interface Invariant {
 
 export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   tokenIsValid,
+  changesRefused,
   oneTokenRequest,
   isAskedSeldom,
   serves,

@@ -74,6 +74,20 @@ function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: nu
   return called.trueMs < refusedAt && waitedMs <= LONGEST_WAIT_MS ? 'refused while the call waited' : undefined;
 }
 
+export const changesRefused: Invariant = {
+  sentence: 'A call whose token was refused is not sent again with the same one.',
+  watch(_world, violated) {
+    const refused = new Set<string>();
+    const use = ({ id, attempt, authorization }: UpstreamRequest) => `${id} ${attempt} ${authorization}`;
+    return (observation) => {
+      if (observation.kind === 'tokenRefused') refused.add(use(observation.request));
+      if (observation.kind !== 'upstreamRequest' || !refused.has(use(observation.request))) return;
+      const { id, authorization } = observation.request;
+      violated(`payment ${id} was sent again with ${authorization}`);
+    };
+  },
+};
+
 export const serves: Invariant = {
   sentence:
     'While the sidecar has a token that is valid by its clocks, no call fails for want of a token. Excused: a token whose request had begun before the machine slept.',

@@ -13,8 +13,8 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
   'fleet-same-token-taken': {
     needs: 'fleet',
     file: SHARED,
-    from: 'return isSame(found.token, ask.replaced) ? undefined : this.#shared(found.token);',
-    to: 'return this.#shared(found.token);',
+    from: 'return replaced?.authorization.digest().equals(authorization.digest()) ?? false;',
+    to: 'return replaced === undefined && authorization === undefined;',
   },
   'fleet-older-generation-taken': {
     needs: 'fleet',

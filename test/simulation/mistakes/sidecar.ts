@@ -30,6 +30,7 @@ export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'is !== known.get(file)',
   },
   'change-during-start-unseen': {
+    needs: 'fleet',
     file: 'config/watch.ts',
     from: 'let known: ReadonlyMap<string, string> = new Map(files());',
     to: 'let known: ReadonlyMap<string, string> = looks(files());',
