@@ -10,12 +10,6 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'if (leftMs <= 0) return isBusy && seen.size > 1',
     to: 'if (leftMs <= 0 || isBusy) return isBusy && seen.size > 1',
   },
-  'fleet-same-token-taken': {
-    needs: 'fleet',
-    file: SHARED,
-    from: 'return replaced?.authorization.digest().equals(authorization.digest()) ?? false;',
-    to: 'return replaced === undefined && authorization === undefined;',
-  },
   'fleet-older-generation-taken': {
     needs: 'fleet',
     file: SHARED,

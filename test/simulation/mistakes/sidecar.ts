@@ -29,12 +29,6 @@ export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'is !== known.get(file) && is === candidate.get(file)',
     to: 'is !== known.get(file)',
   },
-  'change-during-start-unseen': {
-    needs: 'fleet',
-    file: 'config/watch.ts',
-    from: 'let known: ReadonlyMap<string, string> = new Map(files());',
-    to: 'let known: ReadonlyMap<string, string> = looks(files());',
-  },
   'file-events-not-ended': {
     file: 'config/watch.ts',
     from: '        unsubscribe();\n        stopLooking();',
