@@ -71,13 +71,18 @@ export const keepsNewer: Invariant = {
     'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
+    const joined = new Map<SimulatedProcess, number>();
     return (observation) => {
+      const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
+      const { nowMs } = world.platform.time;
+      const isReload = observation.kind === 'log' && observation.line['message'] === 'configuration reloaded';
+      if (isReload && nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
       if (observation.kind !== 'upstreamRequest' || !world.fleet) return;
       const { request } = observation;
       const { from, token, called } = request;
       if (!from || !token) return;
       const before = newest.get(from);
-      const hasJoined = before && world.fleet.keysChangedAt > before.sent.trueMs;
+      const hasJoined = before && Math.max(keysChangedAt, joined.get(from) ?? 0) > before.sent.trueMs;
       if (!before?.token || hasJoined || before.token.issuedAt <= token.issuedAt) newest.set(from, request);
       else if (isGood(before, called.trueMs))
         violated(`${from.name} sent ${token.value} for ${request.id} after ${before.token.value}`);

@@ -1,5 +1,6 @@
 /** Which tokens the sidecar may send, and when it must have one. */
 import { type Stamp, stampOf } from '../platform/network.ts';
+import type { SimulatedProcess } from '../platform/process.ts';
 import { FLEET_CLIENT } from '../world/fleet.ts';
 import type { UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
@@ -14,7 +15,7 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, a refused one that is still in the store, after a reload, until its next 401.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it of a call that can be sent again; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, a refused one that is still in the store, after a reload, until its next 401.',
   watch(world, violated) {
     // Each process learns it by itself.
     const refused = new Map<string, number>();
@@ -33,7 +34,9 @@ export const tokenIsValid: Invariant = {
         for (const key of refused.keys()) if (key.startsWith(`${observation.process.name} `)) refused.delete(key);
       if (observation.kind === 'tokenRefused') {
         const { request } = observation;
-        const isNews = request.token && firstOf(request) === request && !refused.has(use(request));
+        // After that of one that cannot be sent again, others use the token until there is a new one.
+        const canBeAgain = !world.erps.some((erp) => erp.isLarge(request.id));
+        const isNews = request.token && canBeAgain && firstOf(request) === request && !refused.has(use(request));
         if (isNews) refused.set(use(request), world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
@@ -93,8 +96,13 @@ export const serves: Invariant = {
     'While the sidecar has a token that is valid by its clocks, no call fails for want of a token. Excused: a token whose request had begun before the machine slept.',
   watch(world, violated) {
     const refused = new Set<string>();
+    const newest = new Map<SimulatedProcess, number>();
     return (observation) => {
       if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
+      if (observation.kind === 'upstreamRequest') {
+        const { from, token } = observation.request;
+        if (from && token) newest.set(from, Math.max(newest.get(from) ?? 0, token.issuedAt));
+      }
       if (observation.kind !== 'told' || !/^(TOKEN_|CREDENTIALS_)/.test(observation.told.code ?? '')) return;
       const { sidecar, id, code } = observation.told;
       if (!sidecar) return;
@@ -104,6 +112,8 @@ export const serves: Invariant = {
         (token) => token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !world.iam),
       );
       if (!latest || refused.has(latest.value)) return;
+      // One that another member has fetched took its place.
+      if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
       // Its age counts from before its connection: the machine may have slept since then.
       if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;

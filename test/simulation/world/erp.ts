@@ -76,6 +76,11 @@ export class Erp {
     this.#send(id, 1);
   }
 
+  /** The sidecar keeps too little of it to send it again. */
+  isLarge(id: string): boolean {
+    return this.#large.has(id);
+  }
+
   /** When an attempt was sent. */
   calledAt(id: string, attempt: string): Stamp | undefined {
     return this.#calls.get(`${id} ${attempt}`);
