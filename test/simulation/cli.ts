@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { drawHistory, type History } from './history.ts';
+import { drawHistory, type Fleets, type History } from './history.ts';
 import { realMs } from './platform/globals.ts';
 import { type Played, play } from './play.ts';
 import { shrink } from './shrink.ts';
@@ -20,21 +20,30 @@ interface Line extends Pick<Played, 'hash' | 'simulatedMs' | 'calls' | 'events'>
   readonly excuses: readonly (readonly [why: string, times: number])[];
 }
 
+/** What the processes with a share of the seeds are told. */
+interface ForAll {
+  readonly plant: string | undefined;
+  readonly fleets: Fleets;
+}
+
 /** @returns the exit code: 1 after a violation */
 export async function main(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
       ...{ seed: { type: 'string' }, seeds: { type: 'string' }, until: { type: 'string' }, plant: { type: 'string' } },
+      fleets: { type: 'string', default: 'some' },
       ...{ trace: { type: 'boolean', default: false }, child: { type: 'boolean', default: false } },
     },
   });
   const [first, last] = rangeOf(values.seeds ?? '100');
   // Loads everything that is loaded on first use: a history must not depend on what was played before it.
   if (values.child || values.seed) await warmUp();
-  if (values.child) return playSeeds(first, last);
-  if (values.seed) return playOne(Number(values.seed), { trace: values.trace, until: untilMs(values.until) });
-  return playOnAllCores([first, last], values.plant);
+  const fleets = values.fleets as Fleets;
+  if (values.child) return playSeeds(first, last, fleets);
+  if (values.seed)
+    return playOne(drawHistory(Number(values.seed), fleets), { trace: values.trace, until: untilMs(values.until) });
+  return playOnAllCores([first, last], { plant: values.plant, fleets });
 }
 
 function rangeOf(text: string): [first: number, last: number] {
@@ -48,12 +57,13 @@ function untilMs(text = `${DAY_MS}d`): number {
 }
 
 async function warmUp(): Promise<void> {
-  await play(drawHistory(0));
+  await play(drawHistory(0, 'none'));
+  await play(drawHistory(0, 'all'));
 }
 
-async function playSeeds(first: number, last: number): Promise<number> {
+async function playSeeds(first: number, last: number, fleets: Fleets): Promise<number> {
   for (let seed = first; seed <= last; seed += 1) {
-    const { hash, simulatedMs, calls, events, violation, excuses } = await play(drawHistory(seed));
+    const { hash, simulatedMs, calls, events, violation, excuses } = await play(drawHistory(seed, fleets));
     const line: Line = {
       seed,
       hash,
@@ -69,14 +79,13 @@ async function playSeeds(first: number, last: number): Promise<number> {
   return 0;
 }
 
-async function playOne(seed: number, { trace, until }: { trace: boolean; until: number }): Promise<number> {
-  const history = drawHistory(seed);
+async function playOne(history: History, { trace, until }: { trace: boolean; until: number }): Promise<number> {
   const played = await play(history, { keepLines: trace, until });
   for (const line of played.lines) print(line);
   if (!trace && played.violation) await explain(history, played.violation.name);
   const days = Math.round(played.simulatedMs / DAY_MS);
   print(
-    `seed ${seed}: ${days} days, ${played.calls} payments, ${played.events} events, trace ${played.hash.slice(0, 16)}`,
+    `seed ${history.seed}: ${days} days, ${played.calls} payments, ${played.events} events, trace ${played.hash.slice(0, 16)}`,
   );
   return played.violation ? 1 : 0;
 }
@@ -84,7 +93,7 @@ async function playOne(seed: number, { trace, until }: { trace: boolean; until: 
 /** What was killed in a history is never quite gone: promises of it stay, some megabytes in each. */
 const MOST_IN_A_CHILD = 100;
 
-async function playOnAllCores([first, last]: readonly [number, number], plant: string | undefined): Promise<number> {
+async function playOnAllCores([first, last]: readonly [number, number], options: ForAll): Promise<number> {
   const cores = availableParallelism();
   const share = Math.min(MOST_IN_A_CHILD, Math.ceil((last - first + 1) / cores));
   const began = realMs();
@@ -95,7 +104,7 @@ async function playOnAllCores([first, last]: readonly [number, number], plant: s
     while (from <= last) {
       const seeds = `${from}-${Math.min(last, from + share - 1)}`;
       from += share;
-      codes.push(await playInChild(seeds, plant, (line) => lines.push(line)));
+      codes.push(await playInChild(seeds, options, (line) => lines.push(line)));
     }
   };
   await Promise.all(Array.from({ length: cores }, playOn));
@@ -104,15 +113,15 @@ async function playOnAllCores([first, last]: readonly [number, number], plant: s
   for (const { seed, violated, detail } of failed) print(`seed ${seed} violates ${violated}: ${detail}`);
   if (failed[0]) {
     await warmUp();
-    await explain(drawHistory(failed[0].seed), failed[0].violated ?? '');
+    await explain(drawHistory(failed[0].seed, options.fleets), failed[0].violated ?? '');
   }
   return failed.length > 0 || codes.some((code) => code !== 0) ? 1 : 0;
 }
 
 /** @param seeds `A-B` @returns its exit code */
-function playInChild(seeds: string, plant: string | undefined, onLine: (line: Line) => void): Promise<number> {
+function playInChild(seeds: string, { plant, fleets }: ForAll, onLine: (line: Line) => void): Promise<number> {
   const main = fileURLToPath(new URL('main.ts', import.meta.url));
-  const options = [main, '--child', '--seeds', seeds, ...(plant ? ['--plant', plant] : [])];
+  const options = [main, '--child', '--seeds', seeds, '--fleets', fleets, ...(plant ? ['--plant', plant] : [])];
   const child = spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'inherit'] });
   createInterface({ input: child.stdout }).on('line', (line) => onLine(JSON.parse(line) as Line));
   return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));

@@ -6,7 +6,7 @@ import { type Chance, chance } from '../support/seeded.ts';
 import { IAM_KINDS } from './world/iam/iam.ts';
 import { drawParts, type Parts } from './world/parts.ts';
 import { STORAGE_KINDS } from './world/storage-kinds.ts';
-import { type Args, KINDS, type Kind } from './world/world.ts';
+import { type Args, KINDS, KINDS_OF_ONE, type Kind } from './world/world.ts';
 
 export interface Happening {
   /** True ms since the start of the history. */
@@ -28,6 +28,8 @@ export interface History {
   readonly seed: number;
   readonly tokenLifetimeS: number;
   readonly parts: Parts;
+  /** Hosts with a sidecar each: more than one are a fleet. */
+  readonly members: number;
   readonly stretches: readonly Stretch[];
 }
 
@@ -37,15 +39,32 @@ const LIFETIMES_S: readonly [number, ...number[]] = [3600, 3600, 600, 120, 30];
 const YEAR = 365 * 86_400_000;
 const LONGEST = 12 * MINUTE;
 
+/** Which histories are of a fleet. */
+export type Fleets = 'some' | 'all' | 'none';
+
+/** A fleet beats all the time: that costs. */
+const LONGEST_OF_FLEET = 4 * MINUTE;
+const FLEET_SHARE: Readonly<Record<Fleets, number>> = { some: 0.25, all: 1, none: 0 };
+
 /** The history of a seed. */
-export function drawHistory(seed: number): History {
+export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
+  const parts: Parts = fleets === 'all' ? {} : drawParts(seed);
+  const members = parts.iam || parts.audit ? 1 : drawMembers(seed, fleets);
   const draw = chance(seed, 'history');
-  const starts = Array.from({ length: draw.between(3, 6) }, () => Math.floor(draw.next() * YEAR)).sort((a, b) => a - b);
+  const starts = Array.from({ length: members > 1 ? draw.between(1, 3) : draw.between(3, 6) }, () =>
+    Math.floor(draw.next() * YEAR),
+  ).sort((a, b) => a - b);
   const apart = starts.filter((start, index) => start - (starts[index - 1] ?? -YEAR) > LONGEST);
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
-  const parts = drawParts(seed);
-  return withParts({ seed, tokenLifetimeS, parts, stretches: froms.map((from) => drawStretch(from, draw)) });
+  const stretches = froms.map((from) => drawStretch(from, members, draw));
+  return withParts({ seed, tokenLifetimeS, parts, members, stretches });
+}
+
+/** Not where other parts are: a fleet has none of them. */
+function drawMembers(seed: number, fleets: Fleets): number {
+  const draw = chance(seed, 'fleet');
+  return draw.happens(FLEET_SHARE[fleets]) ? draw.between(2, 4) : 1;
 }
 
 /** What can happen only where these parts are; by a sequence of its own. */
@@ -57,7 +76,7 @@ function withParts(history: History): History {
   // Rotations and starts come soon after a stretch begins.
   const added = ({ from, to }: Stretch) =>
     Array.from({ length: draw.between(1, 5) }, () =>
-      drawHappening(Math.floor(from + draw.next() ** 3 * (to - from)), draw, kinds),
+      drawHappening(Math.floor(from + draw.next() ** 3 * (to - from)), 1, { draw, kinds }),
     );
   const all = (stretch: Stretch) => [...stretch.happenings, ...added(stretch)].sort((a, b) => a.at - b.at);
   // So long that its renewals are not what such a history mostly consists of.
@@ -69,28 +88,40 @@ function withParts(history: History): History {
   };
 }
 
-function drawStretch(from: number, draw: Chance): Stretch {
-  const to = from + draw.between(MINUTE, LONGEST);
-  const count = draw.between(1, 4);
+function drawStretch(from: number, members: number, draw: Chance): Stretch {
+  const to = from + draw.between(MINUTE, members > 1 ? LONGEST_OF_FLEET : LONGEST);
+  const count = draw.between(1, members > 1 ? 7 : 4);
+  const kinds = members > 1 ? KINDS : KINDS_OF_ONE;
+  const happening = (at: number) => drawHappening(at, members, { draw, kinds });
   const happenings = Array.from({ length: count }, () => {
     const at = Math.floor(from + draw.next() * (to - from));
     // Faults that meet are the ones that nobody has thought of.
-    const second = draw.happens(0.4) ? [drawHappening(at + draw.between(1, 30_000), draw)] : [];
-    return [drawHappening(at, draw), ...second, ...(draw.happens(0.6) ? [callsAround(at, draw)] : [])];
+    const second = draw.happens(0.4) ? [happening(at + draw.between(1, 30_000))] : [];
+    return [happening(at), ...second, ...(draw.happens(0.6) ? [callsAround(at, members, draw)] : [])];
   }).flat();
   return { from, to, quiet: draw.pick(['asleep', 'stopped']), happenings: happenings.sort((a, b) => a.at - b.at) };
 }
 
 /** What a fault does shows in the calls around it. */
-function callsAround(at: number, draw: Chance): Happening {
-  const args = { count: draw.between(1, 6), everyMs: draw.pick([2, 20, 700, 3000]) };
+function callsAround(at: number, members: number, draw: Chance): Happening {
+  const args = { count: draw.between(1, 6), everyMs: draw.pick([2, 20, 700, 3000]), ...hostOf(members, draw) };
   return { at: Math.max(0, at + draw.between(-3000, 5000)), kind: 'erp.burst', args };
 }
 
-function drawHappening(at: number, draw: Chance, kinds: Readonly<Record<string, Kind>> = KINDS): Happening {
+interface From {
+  readonly draw: Chance;
+  readonly kinds: Readonly<Record<string, Kind>>;
+}
+
+function drawHappening(at: number, members: number, { draw, kinds }: From): Happening {
   const names = Object.keys(kinds).flatMap((name) => Array<string>(kinds[name]?.weight ?? 0).fill(name));
   const kind = draw.pick(names as [string, ...string[]]);
-  return { at, kind, args: kinds[kind]?.draw(draw) ?? {} };
+  return { at, kind, args: { ...kinds[kind]?.draw(draw), ...hostOf(members, draw) } };
+}
+
+/** To which of several hosts something happens. */
+function hostOf(members: number, draw: Chance): Args {
+  return members > 1 ? { host: draw.between(0, members - 1) } : {};
 }
 
 /** The same history with only these happenings; stretches in which nothing is left are left out, but for the first. */

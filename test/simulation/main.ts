@@ -1,6 +1,6 @@
 /**
- * `npm run simulate -- [--seed N | --seeds N | --seeds A-B] [--until T] [--trace] [--plant MISTAKE]`: plays histories, and prints
- * the smallest one that violates an invariant. The platform is in place before anything else is loaded.
+ * `npm run simulate -- [--seed N | --seeds N | --seeds A-B] [--until T] [--trace] [--plant MISTAKE]
+ * [--fleets some | all | none]`: plays histories, and prints the smallest one that violates an invariant. The platform is in place before anything else is loaded.
  */
 import { plant } from './mistakes/plant.ts';
 import { installPlatform } from './platform/hooks.ts';

@@ -5,6 +5,7 @@ import { type Violation, watchInvariants } from './invariants/invariants.ts';
 import { lateRotation, msOf } from './invariants/rotation.ts';
 import { usePlatform } from './platform/platform.ts';
 import type { Iam } from './world/iam/iam.ts';
+import type { SidecarHost } from './world/sidecar-host.ts';
 import { World } from './world/world.ts';
 
 export interface Played {
@@ -31,6 +32,7 @@ const START = Date.UTC(2026, 0, 1);
 /** The longest that anything may take after the last fault: a `Retry-After` that counts for at most five minutes, and a try. */
 const RECOVERY_MS = 330_000;
 const STOP_MS = 60_000;
+const SHARING_MS = 10_000;
 
 /** Stops at the first violation. */
 export async function play(
@@ -69,7 +71,7 @@ export async function play(
     lines,
     simulatedMs: nowMs - START,
     events: ran,
-    calls: world.erp.count,
+    calls: world.erps.reduce((sum, { count }) => sum + count, 0),
     excuses,
   };
 }
@@ -98,36 +100,42 @@ type GoTo = (at: number) => Promise<void>;
 
 async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: string; goTo: GoTo }): Promise<void> {
   const { time } = world.platform;
-  const leftMs = START + from - Math.max(time.nowMs, world.sidecar.machine.asleepUntil);
+  const leftOf = ({ machine }: SidecarHost) => START + from - Math.max(time.nowMs, machine.asleepUntil);
+  const leftMs = leftOf(world.sidecar);
   if (leftMs > 0 && quiet === 'asleep') {
     world.trace('machine', `sleeps ${Math.round(leftMs / 1000)} s`);
-    time.suspend(world.sidecar.machine, leftMs);
+    for (const host of world.hosts) if (leftOf(host) > 0) time.suspend(host.machine, leftOf(host));
   } else if (leftMs > 0) {
-    world.erp.rest();
-    world.sidecar.isWanted = false;
-    world.sidecar.stop(() => undefined);
+    for (const erp of world.erps) erp.rest();
+    for (const host of world.hosts) {
+      host.isWanted = false;
+      host.stop(() => undefined);
+    }
   }
   await goTo(from);
-  world.sidecar.isWanted = true;
-  world.sidecar.start();
-  world.erp.work();
+  for (const host of world.hosts) {
+    host.isWanted = true;
+    host.start();
+  }
+  for (const erp of world.erps) erp.work();
 }
 
 /** The last fault is over: everything has to be well soon, and then to end well. */
 async function finish(world: World, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
-  const asleepMs = () => world.sidecar.machine.asleepUntil - world.platform.time.nowMs;
-  // What was waiting for it to wake may be its next sleep.
+  const asleepMs = () => Math.max(...world.hosts.map(({ machine }) => machine.asleepUntil)) - world.platform.time.nowMs;
+  // What waited for a machine to wake up may let it sleep again.
   while (asleepMs() > 0) await goTo(since() + asleepMs() + 1);
   world.trace('history', 'everything is repaired');
   world.repair();
   await goTo(since() + RECOVERY_MS);
   world.observe({ kind: 'recovered' });
-  world.erp.rest();
+  if (world.fleet) await share(world, goTo);
+  for (const erp of world.erps) erp.rest();
   if (world.iam) await settle(world, world.iam, goTo);
-  world.erp.pay();
+  for (const erp of world.erps) erp.pay();
   await goTo(since() + STOP_MS);
-  world.sidecar.stop((drained) => world.observe({ kind: 'stopped', drained }));
+  for (const host of world.hosts) host.stop((drained) => world.observe({ kind: 'stopped', drained }));
   await goTo(since() + STOP_MS);
   world.observe({ kind: 'end' });
 }
@@ -163,6 +171,15 @@ async function ended(world: World, goTo: GoTo, start: (onEnd: (isDone: boolean) 
   const endBy = since() + msOf('1d');
   while (outcome === undefined && since() < endBy) await goTo(since() + msOf('1m'));
   return outcome === true;
+}
+
+/** All members lose their token at the same time. */
+async function share(world: World, goTo: GoTo): Promise<void> {
+  world.trace('history', 'all tokens are revoked');
+  world.identity.revokeAll();
+  for (const erp of world.erps) erp.pay();
+  world.observe({ kind: 'sharing' });
+  await goTo(world.platform.time.nowMs - START + SHARING_MS);
 }
 
 /** Calls `report` for what would end a process. */

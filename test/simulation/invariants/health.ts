@@ -23,7 +23,8 @@ export const recovers: Invariant = {
       if (observation.kind === 'recovered') hasRecovered = true;
       if (hasRecovered && observation.kind === 'told' && observation.told.status !== 201)
         violated(`payment ${observation.told.id} got ${observation.told.status} ${observation.told.code}`);
-      if (observation.kind === 'end' && world.erp.open > 0) violated(`${world.erp.open} payments have no outcome`);
+      const open = world.erps.reduce((sum, erp) => sum + erp.open, 0);
+      if (observation.kind === 'end' && open > 0) violated(`${open} payments have no outcome`);
     };
   },
 };
@@ -32,8 +33,9 @@ export const isBounded: Invariant = {
   sentence: 'What waits to happen does not grow: at rest only a few timers and connections are left.',
   watch: (world, violated) => (observation) => {
     const count = observation.kind === 'recovered' || observation.kind === 'end' ? world.platform.time.waiting : 0;
-    if (count > MOST_EVENTS) violated(`${count} events wait`);
-    const handles = observation.kind === 'recovered' ? (world.sidecar.process?.handles ?? 0) : 0;
-    if (handles > MOST_HANDLES) violated(`${handles} handles are open`);
+    if (count > MOST_EVENTS * world.hosts.length) violated(`${count} events wait`);
+    if (observation.kind !== 'recovered') return;
+    for (const { process } of world.hosts)
+      if (process && process.handles > MOST_HANDLES) violated(`${process.handles} handles are open in ${process.name}`);
   },
 };

@@ -2,6 +2,7 @@
 import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import { auditComesFirst, auditIsWhole } from './audit.ts';
+import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
@@ -14,9 +15,10 @@ import {
   rotationFinishes,
   storesWholeSecrets,
 } from './rotation.ts';
+import { storeDelaysLittle, storeFailsNothing } from './store-help.ts';
 import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
-import { serves, tokenIsValid } from './tokens.ts';
+import { changesRefused, serves, tokenIsValid } from './tokens.ts';
 import { arrivesBeforeExpiry, bodyIsWhole, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
 
 export interface Invariant {
@@ -27,6 +29,7 @@ export interface Invariant {
 
 export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   tokenIsValid,
+  changesRefused,
   oneTokenRequest,
   isAskedSeldom,
   serves,
@@ -56,6 +59,12 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     auditIsWhole,
     auditComesFirst,
   },
+  asksOnce,
+  keepsNewer,
+  sharesAgain,
+  storeKnowsNothing,
+  storeFailsNothing,
+  storeDelaysLittle,
 };
 
 export class Violation extends Error {

@@ -11,7 +11,9 @@ export const readsWholeFiles: Invariant = {
     'A file is read only when it has stayed the same for half a second. Excused: when another edit of the last 12 s is still to be read.',
   watch: (world, violated) => (observation) => {
     if (observation.kind !== 'log' || observation.line['reason'] !== 'file change') return;
-    const [last, before] = world.operator.edits.slice(-2).reverse();
+    const { machine } = observation.process;
+    const edits = world.operator.edits.filter((edit) => edit.machine === machine);
+    const [last, before] = edits.slice(-2).reverse();
     const { nowMs } = world.platform.time;
     if (last?.how !== 'halves' || last.ms >= REST_MS || nowMs >= last.at + last.ms) return;
     if (before && before.at + before.ms > last.at - OTHER_EDIT_MS) return;
@@ -24,8 +26,10 @@ export const reloadsUnseen: Invariant = {
     'A reload ends no call: SIDECAR_STOPPED is told only while the process is being stopped, SIDECAR_INTERNAL never.',
   watch: (world, violated) => (observation) => {
     if (observation.kind !== 'told') return;
-    const { id, code } = observation.told;
+    const { id, code, sidecar } = observation.told;
     if (code === 'SIDECAR_INTERNAL') violated(`payment ${id} got ${code}`);
-    if (code === 'SIDECAR_STOPPED' && !world.sidecar.isStopping) violated(`payment ${id} got ${code}`);
+    const stopping = world.hosts.filter(({ isStopping }) => isStopping);
+    const isExpected = stopping.some(({ machine }) => !sidecar || machine === sidecar.machine);
+    if (code === 'SIDECAR_STOPPED' && !isExpected) violated(`payment ${id} got ${code}`);
   },
 };

@@ -12,6 +12,9 @@ const OLD_GENERATION_MS = 15_000;
 /** A request may have had to wait for its connection, and another one not. */
 const TOLERANCE_MS = 5100;
 
+/** From the response to the log line. */
+const TAKEN_MS = 50;
+
 /** What a process knows that bears on its token requests. */
 class Knowledge {
   reloadedAt = Number.NEGATIVE_INFINITY;
@@ -44,6 +47,13 @@ function lastTokenOf({ identity }: World, process: SimulatedProcess): IssuedToke
   );
 }
 
+/** Undefined for one that another member of a fleet has fetched: it comes with no token request of its own. */
+function inUse(world: World, process: SimulatedProcess): IssuedToken | undefined {
+  const last = lastTokenOf(world, process);
+  const isOwn = !world.fleet || (last && world.platform.time.nowMs - last.obtainedAt < TAKEN_MS);
+  return isOwn ? last : undefined;
+}
+
 export const asksOnlyWhenDue: Invariant = {
   sentence:
     'A token is renewed at half of its lifetime or five minutes before it expires, whichever is later, and not before. Excused: one that an API has refused, and one from before a reload.',
@@ -54,7 +64,7 @@ export const asksOnlyWhenDue: Invariant = {
       if (observation.kind === 'log' && observation.line['message'] === RELOADED)
         of(observation.process).reloadedAt = nowMs;
       if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
-        of(observation.process).token = lastTokenOf(world, observation.process);
+        of(observation.process).token = inUse(world, observation.process);
       if (observation.kind === 'tokenRefused') {
         const { token } = observation.request;
         if (token) of(token.to).refused.add(token);

@@ -1,6 +1,8 @@
 /** Which tokens the sidecar may send, and when it must have one. */
 import { type Stamp, stampOf } from '../platform/network.ts';
-import type { IssuedToken, UpstreamRequest } from '../world/observation.ts';
+import type { SimulatedProcess } from '../platform/process.ts';
+import { FLEET_CLIENT } from '../world/fleet.ts';
+import type { UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
 
 /** From the token to the wire a call may need time: docs/tokens.md has 30 s for it. */
@@ -13,11 +15,12 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for a call whose body was kept; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was good when the call came, and expired or was refused while the call waited, awake, for at most 25 s for its connection.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it of a call that can be sent again; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, a refused one that is still in the store, after a reload, until its next 401.',
   watch(world, violated) {
-    const refused = new Map<IssuedToken, number>();
-    // The first request of each call: a refusal of the second one does not renew the token, one of a call that cannot be sent
-    // again lets the token stay in use until there is a new one (docs/tokens.md).
+    // Each process learns it by itself.
+    const refused = new Map<string, number>();
+    const use = ({ from, authorization }: UpstreamRequest) => `${from?.name} ${authorization}`;
+    // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
     const firsts = new Map<string, UpstreamRequest>();
     const firstOf = (request: UpstreamRequest) => {
       const call = `${request.id} ${request.attempt}`;
@@ -26,15 +29,19 @@ export const tokenIsValid: Invariant = {
       return first;
     };
     return (observation) => {
+      // A new generation of a fleet's member asks the store anew, and does not know what was refused.
+      if (world.fleet && observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+        for (const key of refused.keys()) if (key.startsWith(`${observation.process.name} `)) refused.delete(key);
       if (observation.kind === 'tokenRefused') {
         const { request } = observation;
-        const isDropped = firstOf(request) === request && request.isKept;
-        const isNews = isDropped && request.token && !refused.has(request.token);
-        if (isNews && request.token) refused.set(request.token, world.platform.time.nowMs);
+        // After that of one that cannot be sent again, others use the token until there is a new one.
+        const canBeAgain = !world.erps.some((erp) => erp.isLarge(request.id));
+        const isNews = request.token && canBeAgain && firstOf(request) === request && !refused.has(use(request));
+        if (isNews) refused.set(use(request), world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
         firstOf(request);
-        const refusedAt = (request.token && refused.get(request.token)) ?? Number.POSITIVE_INFINITY;
+        const refusedAt = refused.get(use(request)) ?? Number.POSITIVE_INFINITY;
         const problem = problemOf(request, refusedAt);
         const excuse = problem && excuseFor(request, refusedAt);
         if (excuse) world.observe({ kind: 'excused', why: excuse });
@@ -44,8 +51,11 @@ export const tokenIsValid: Invariant = {
   },
 };
 
+/** Whose tokens calls may get: no other client of a rotation's or provisioning's. */
+const CLIENTS: readonly string[] = ['erp', FLEET_CLIENT];
+
 function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string | undefined {
-  if (token?.client !== 'erp') return 'not a token that was issued';
+  if (!token || !CLIENTS.includes(token.client)) return 'not a token that was issued';
   if (refusedAt < sent.trueMs) return 'was refused before, and is sent again';
   const expiredMs = sent.trueMs - token.issuedAt - token.lifetimeMs;
   return expiredMs < 0 ? undefined : `expired ${Math.round(expiredMs)} ms before it was sent`;
@@ -54,23 +64,45 @@ function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string 
 /** Time to wait for a token, for a free connection and for a new one: 10 s, 10 s and 5 s. */
 const LONGEST_WAIT_MS = 25_000;
 
-function excuseFor({ token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
+function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
   if (!token) return undefined;
-  const knownMs = knownAgeMs(token.asked, sent);
-  const hiddenMs = sent.trueMs - token.asked.trueMs - knownMs;
+  const asked = (from !== token.to && from && token.askedBy.get(from.machine)) || token.asked;
+  const knownMs = knownAgeMs(asked, sent);
+  const hiddenMs = sent.trueMs - asked.trueMs - knownMs;
   const isRefused = refusedAt < sent.trueMs;
-  if (!isRefused && knownMs < token.lifetimeMs && hiddenMs >= 1) return 'expired by no clock of its machine';
-  const wasGood = called.trueMs < Math.min(token.issuedAt + token.lifetimeMs, refusedAt);
+  // When its connection is there, the sidecar looks again at the life of the token, by its clocks.
+  if (knownMs >= token.lifetimeMs) return undefined;
+  if (!isRefused) return hiddenMs >= 1 ? 'expired by no clock of its machine' : undefined;
   const waitedMs = sent.monotonicMs - called.monotonicMs;
-  return wasGood && waitedMs <= LONGEST_WAIT_MS ? 'not good any more when the call had waited' : undefined;
+  return called.trueMs < refusedAt && waitedMs <= LONGEST_WAIT_MS ? 'refused while the call waited' : undefined;
 }
 
+export const changesRefused: Invariant = {
+  sentence: 'A call whose token was refused is not sent again with the same one.',
+  watch(_world, violated) {
+    const refused = new Set<string>();
+    const use = ({ id, attempt, authorization }: UpstreamRequest) => `${id} ${attempt} ${authorization}`;
+    return (observation) => {
+      if (observation.kind === 'tokenRefused') refused.add(use(observation.request));
+      if (observation.kind !== 'upstreamRequest' || !refused.has(use(observation.request))) return;
+      const { id, authorization } = observation.request;
+      violated(`payment ${id} was sent again with ${authorization}`);
+    };
+  },
+};
+
 export const serves: Invariant = {
-  sentence: 'While the sidecar has a token that is valid by its clocks, no call fails for want of a token.',
+  sentence:
+    'While the sidecar has a token that is valid by its clocks, no call fails for want of a token. Excused: a token whose request had begun before the machine slept.',
   watch(world, violated) {
     const refused = new Set<string>();
+    const newest = new Map<SimulatedProcess, number>();
     return (observation) => {
       if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
+      if (observation.kind === 'upstreamRequest') {
+        const { from, token } = observation.request;
+        if (from && token) newest.set(from, Math.max(newest.get(from) ?? 0, token.issuedAt));
+      }
       if (observation.kind !== 'told' || !/^(TOKEN_|CREDENTIALS_)/.test(observation.told.code ?? '')) return;
       const { sidecar, id, code } = observation.told;
       if (!sidecar) return;
@@ -80,6 +112,10 @@ export const serves: Invariant = {
         (token) => token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !world.iam),
       );
       if (!latest || refused.has(latest.value)) return;
+      // One that another member has fetched took its place.
+      if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
+      // Its age counts from before its connection: the machine may have slept since then.
+      if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
       if (knownAgeMs(latest.asked, now) < usableForMs)
         violated(`payment ${id} got ${code} while ${latest.value} was there`);
@@ -87,5 +123,6 @@ export const serves: Invariant = {
   },
 };
 
+const ATTEMPT_MS = 5000;
 /** The caller learns of it a moment later, and a call waits for at most ten seconds. */
 const SLACK_MS = 1000;

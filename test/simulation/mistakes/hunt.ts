@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { MISTAKES } from './mistakes.ts';
 
 export interface Hunt {
   readonly name: string;
@@ -28,26 +29,19 @@ const SIMULATE = fileURLToPath(new URL('../main.ts', import.meta.url));
 /** Plays seeds from 1 until one finds the mistake and is fine without it. @throws Error when the program fails */
 export async function hunt(name: string, most: number): Promise<Hunt> {
   let seeds = 0;
-  for await (const { seed, violated, detail = '' } of played([
-    SIMULATE,
-    '--child',
-    '--plant',
-    name,
-    '--seeds',
-    `1-${most}`,
-  ])) {
+  const child = [SIMULATE, '--child', ...(MISTAKES[name]?.needs ? ['--fleets', 'all'] : [])];
+  for await (const { seed, violated, detail = '' } of played([...child, '--plant', name, '--seeds', `1-${most}`])) {
     seeds += 1;
-    if (violated === undefined || (await isViolatedWithout(seed))) continue;
+    if (violated === undefined || (await isViolated([...child, '--seeds', `${seed}-${seed}`]))) continue;
     return { name, seeds, found: { seed, invariant: violated, detail } };
   }
   if (seeds < most) throw new Error(`${name}: the program ended after ${seeds} seeds`);
   return { name, seeds, found: undefined };
 }
 
-async function isViolatedWithout(seed: number): Promise<boolean> {
-  for await (const { violated } of played([SIMULATE, '--child', '--seeds', `${seed}-${seed}`]))
-    return violated !== undefined;
-  throw new Error(`seed ${seed} cannot be played`);
+async function isViolated(one: readonly string[]): Promise<boolean> {
+  for await (const { violated } of played(one)) return violated !== undefined;
+  throw new Error(`${one.slice(1).join(' ')} cannot be played`);
 }
 
 /** Ends the program when nobody wants more. */

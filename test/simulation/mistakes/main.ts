@@ -1,6 +1,6 @@
 /**
  * `node test/simulation/mistakes/main.ts [--most N] [NAME…]`: how many seeds it takes to find each mistake. To see one:
- * `npm run simulate -- --plant NAME --seed N`.
+ * `npm run simulate -- --plant NAME --seed N`; for those of a fleet with `--fleets all`.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';

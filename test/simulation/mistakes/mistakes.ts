@@ -1,10 +1,13 @@
 /** Mistakes that a developer could make, as changes of one place in `src/`: simulation must find each. */
+import { FLEET_MISTAKES } from './fleet.ts';
 import { OAUTH_MISTAKES } from './oauth.ts';
 import { PROXY_MISTAKES } from './proxy.ts';
 import { ROTATION_MISTAKES } from './rotation.ts';
 import { SIDECAR_MISTAKES } from './sidecar.ts';
 
 export interface Mistake {
+  /** Only histories of a fleet can find it: `--fleets all`. */
+  readonly needs?: 'fleet';
   /** In `src/`. */
   readonly file: string;
   /** Is there exactly once. */
@@ -13,6 +16,7 @@ export interface Mistake {
 }
 
 export const MISTAKES: Readonly<Record<string, Mistake>> = {
+  ...FLEET_MISTAKES,
   ...OAUTH_MISTAKES,
   ...PROXY_MISTAKES,
   ...ROTATION_MISTAKES,

@@ -29,6 +29,11 @@ export const PROXY_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'return bearers.length > 0 && !bearers.some(wantsScope);',
     to: 'return bearers.length > 0;',
   },
+  'ended-token-after-wait': {
+    file: 'proxy/forward.ts',
+    from: 'else if (this.#route.tokens.isOver(this.#token)) {',
+    to: 'else if (this.#givenUp) {',
+  },
   'streamed-body-again': {
     file: REPLAY,
     from: "if (route.replayOn401 === 'once' && body.kind !== 'stream') {",

@@ -1,5 +1,5 @@
 /**
- * Puts our modules in the place of Node's for importers in `src/` and in undici: network, disk, timers, random numbers. The
+ * Puts our modules in the place of Node's for importers in `src/` and in the clients of networks: network, disk, timers, random numbers. The
  * importers themselves are not changed.
  */
 import { registerHooks } from 'node:module';
@@ -9,6 +9,7 @@ const MODULES = new URL('modules/', import.meta.url).href;
 const SOURCE = new URL('../../../src/', import.meta.url).href;
 const UNDICI = new URL('../../../node_modules/undici/', import.meta.url).href;
 const FASTIFY = new URL('../../../node_modules/fastify/', import.meta.url).href;
+const IOREDIS = new URL('../../../node_modules/ioredis/', import.meta.url).href;
 const PROM_CLIENT = new URL('../../../node_modules/prom-client/', import.meta.url).href;
 
 const FOR_SOURCE = ['crypto', 'fs', 'fs/promises', 'http', 'net', 'os', 'perf_hooks', 'timers/promises', 'tls', 'v8'];
@@ -16,6 +17,7 @@ const FOR_SOURCE = ['crypto', 'fs', 'fs/promises', 'http', 'net', 'os', 'perf_ho
 const IMPORTERS: readonly (readonly [folder: string, names: readonly string[]])[] = [
   [SOURCE, FOR_SOURCE],
   [UNDICI, ['net', 'tls']],
+  [IOREDIS, ['net', 'tls']],
   [FASTIFY, ['http']],
   [PROM_CLIENT, ['perf_hooks']],
 ];

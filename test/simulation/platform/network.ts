@@ -3,7 +3,7 @@
  * blocked link waits, as TCP sends it again; whoever waits too long gives up by himself.
  */
 import type { Chance } from '../../support/seeded.ts';
-import type { SimulatedProcess } from './process.ts';
+import type { Machine, SimulatedProcess } from './process.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 export type Segment = Buffer | 'end' | 'reset';
@@ -81,12 +81,13 @@ export class Network {
     return this.#link(address);
   }
 
-  block(address: string): void {
-    this.#link(address).isBlocked = true;
+  /** @param machine whose way to it is blocked; absent: that of all */
+  block(address: string, machine?: Machine): void {
+    this.#link(wayOf(address, machine)).isBlocked = true;
   }
 
-  unblock(address: string): void {
-    const link = this.#link(address);
+  unblock(address: string, machine?: Machine): void {
+    const link = this.#link(wayOf(address, machine));
     link.isBlocked = false;
     for (const go of link.waiting.splice(0)) go();
   }
@@ -97,32 +98,35 @@ export class Network {
    */
   connect(address: string, end: End, done: (result: Connected | Error) => void): void {
     const { owner } = end;
-    this.#travel(address, 0, () => {
+    const way = { address, machine: owner.machine };
+    this.#travel(way, 0, () => {
       const listening = this.#listening.get(placeOf(address, owner));
       if (!listening?.owner.isAlive) {
-        this.#arrive(address, owner, 0, () => done(failure('ECONNREFUSED', 'connect', address)));
+        this.#arrive(way, owner, 0, () => done(failure('ECONNREFUSED', 'connect', address)));
         return;
       }
       this.#whenAwake(listening.owner, () => {
-        const pair = new Pair({ address, time: this.#time, end }, (...args) => this.#arrive(...args));
+        const pair = new Pair({ way, time: this.#time, end }, (...args) => this.#arrive(...args));
         const other = listening.accept(pair.far);
         pair.far.end = other;
-        this.#arrive(address, owner, pair.near.arriveAt, () => done(pair.near));
+        this.#arrive(way, owner, pair.near.arriveAt, () => done(pair.near));
       });
     });
   }
 
   /** Runs `run` in the owner's process after the way to it, not before `notBefore`. @returns the time of arrival */
-  #arrive(address: string, owner: SimulatedProcess, notBefore: number, run: () => void): number {
-    return this.#travel(address, notBefore, () => this.#whenAwake(owner, run));
+  #arrive(way: Way, owner: SimulatedProcess, notBefore: number, run: () => void): number {
+    return this.#travel(way, notBefore, () => this.#whenAwake(owner, run));
   }
 
-  #travel(address: string, notBefore: number, run: () => void): number {
+  #travel({ address, machine }: Way, notBefore: number, run: () => void): number {
     const link = this.#link(address);
+    const own = this.#link(wayOf(address, machine));
     const jitter = this.#chance.next() * link.latencyMs * 0.5;
     const at = Math.max(notBefore, this.#time.nowMs + link.latencyMs + jitter);
     const go = () => {
-      if (link.isBlocked) link.waiting.push(() => void this.#time.after(link.latencyMs, this.#time.kernel, go));
+      const blocked = [link, own].find(({ isBlocked }) => isBlocked);
+      if (blocked) blocked.waiting.push(() => void this.#time.after(link.latencyMs, this.#time.kernel, go));
       else run();
     };
     this.#time.after(at - this.#time.nowMs, this.#time.kernel, go);
@@ -150,16 +154,26 @@ function placeOf(address: string, { machine }: SimulatedProcess): string {
   return address.startsWith('127.') ? `${machine.name} ${address}` : address;
 }
 
-type Arrive = (address: string, owner: SimulatedProcess, notBefore: number, run: () => void) => number;
+/** Between a machine and an address. */
+interface Way {
+  readonly address: string;
+  readonly machine: Machine;
+}
+
+function wayOf(address: string, machine: Machine | undefined): string {
+  return machine ? `${address} from ${machine.name}` : address;
+}
+
+type Arrive = (way: Way, owner: SimulatedProcess, notBefore: number, run: () => void) => number;
 
 /** Both ends of a connection. */
 class Pair {
   readonly near: Half;
   readonly far: Half;
 
-  constructor({ address, time, end }: { address: string; time: VirtualTime; end: End }, arrive: Arrive) {
-    this.near = new Half(address, time, arrive);
-    this.far = new Half(address, time, arrive);
+  constructor({ way, time, end }: { way: Way; time: VirtualTime; end: End }, arrive: Arrive) {
+    this.near = new Half(way, time, arrive);
+    this.far = new Half(way, time, arrive);
     this.near.end = end;
     this.near.other = this.far;
     this.far.other = this.near;
@@ -167,7 +181,7 @@ class Pair {
 }
 
 class Half implements Connected {
-  readonly #address: string;
+  readonly #way: Way;
   readonly #time: VirtualTime;
   readonly #arrive: Arrive;
   closedAt = Number.POSITIVE_INFINITY;
@@ -176,8 +190,8 @@ class Half implements Connected {
   end: End | undefined;
   other: Half | undefined;
 
-  constructor(address: string, time: VirtualTime, arrive: Arrive) {
-    this.#address = address;
+  constructor(way: Way, time: VirtualTime, arrive: Arrive) {
+    this.#way = way;
     this.#time = time;
     this.#arrive = arrive;
   }
@@ -195,7 +209,7 @@ class Half implements Connected {
     const to = other?.end;
     if (!other || !to) return;
     const sent = stampOf(this.#time, end?.owner ?? this.#time.kernel);
-    other.arriveAt = this.#arrive(this.#address, to.owner, other.arriveAt, () => {
+    other.arriveAt = this.#arrive(this.#way, to.owner, other.arriveAt, () => {
       if (other.closedAt === Number.POSITIVE_INFINITY) onArrived?.();
       other.#deliver(to, segment, sent);
     });
@@ -213,7 +227,7 @@ class Half implements Connected {
 }
 
 /** Now, by all clocks. */
-export function stampOf({ nowMs, startedAt }: VirtualTime, { machine }: SimulatedProcess): Stamp {
+export function stampOf({ nowMs, startedAt }: VirtualTime, { machine }: Pick<SimulatedProcess, 'machine'>): Stamp {
   return { trueMs: nowMs, wallMs: machine.wallMs(nowMs), monotonicMs: machine.monotonicMs(nowMs, startedAt) };
 }
 

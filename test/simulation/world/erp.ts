@@ -7,6 +7,7 @@ import type { SimulatedProcess } from '../platform/process.ts';
 import { Socket } from '../platform/socket.ts';
 import { type Message, Reader } from './http.ts';
 import type { Told } from './observation.ts';
+import type { SidecarHost } from './sidecar-host.ts';
 import type { Kind, World } from './world.ts';
 
 const MINUTE_MS = 60_000;
@@ -18,6 +19,9 @@ const WEEKEND: readonly number[] = [0, 6];
 
 export class Erp {
   readonly #world: World;
+  readonly #host: SidecarHost;
+  /** Of the ids of its payments: no other has them. */
+  readonly #letter: string;
   readonly #process: SimulatedProcess;
   readonly #calls = new Map<string, Stamp>();
   /** Additional bytes of large payments. */
@@ -26,9 +30,12 @@ export class Erp {
   #open = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(world: World) {
+  constructor(world: World, host: SidecarHost) {
     this.#world = world;
-    this.#process = world.process('erp', world.sidecar.machine);
+    this.#host = host;
+    const isFirst = host === world.sidecar;
+    this.#letter = isFirst ? 'p' : `p${host.name}-`;
+    this.#process = world.process(isFirst ? 'erp' : `erp ${host.name}`, host.machine);
   }
 
   get count(): number {
@@ -64,9 +71,14 @@ export class Erp {
   pay(bytes = 0): void {
     this.#count += 1;
     this.#open += 1;
-    const id = `p${this.#count}`;
+    const id = `${this.#letter}${this.#count}`;
     if (bytes > 0) this.#large.set(id, bytes);
     this.#send(id, 1);
+  }
+
+  /** The sidecar keeps too little of it to send it again. */
+  isLarge(id: string): boolean {
+    return this.#large.has(id);
   }
 
   /** When an attempt was sent. */
@@ -87,8 +99,8 @@ export class Erp {
   #learn({ id, attempt }: { id: string; attempt: number }, message: Message | undefined): void {
     const told = toldBy(message);
     const said = told.code ? `${told.code}, mayHaveExecuted: ${told.mayHaveExecuted}` : '';
-    this.#world.trace('erp', `payment ${id}: ${told.status ?? 'no response'} ${said}`.trimEnd());
-    this.#world.observe({ kind: 'told', told: { ...told, id, attempt, sidecar: this.#world.sidecar.process } });
+    this.#world.trace(this.#process.name, `payment ${id}: ${told.status ?? 'no response'} ${said}`.trimEnd());
+    this.#world.observe({ kind: 'told', told: { ...told, id, attempt, sidecar: this.#host.process } });
     if (told.mayHaveExecuted === false && attempt < MOST_ATTEMPTS)
       this.#process.run(() => setTimeout(() => this.#send(id, attempt + 1), RETRY_MS));
     else this.#open -= 1;
@@ -170,12 +182,12 @@ export const ERP_KINDS: Readonly<Record<string, Kind>> = {
   'erp.burst': {
     weight: 6,
     draw: (chance) => ({ count: chance.between(2, 8), everyMs: chance.pick([1, 100, 1500, 9000]) }),
-    apply: ({ erp }, { count, everyMs }) => erp.burst(Number(count), Number(everyMs)),
+    apply: (world, { count, everyMs, host }) => world.erpOf(host).burst(Number(count), Number(everyMs)),
   },
   /** Larger than what the sidecar keeps to send it again. */
   'erp.large': {
     weight: 2,
     draw: (chance) => ({ count: chance.between(1, 3), everyMs: chance.pick([1, 1500]) }),
-    apply: ({ erp }, { count, everyMs }) => erp.burst(Number(count), Number(everyMs), LARGE_BYTES),
+    apply: (world, { count, everyMs, host }) => world.erpOf(host).burst(Number(count), Number(everyMs), LARGE_BYTES),
   },
 };

@@ -1,4 +1,5 @@
 /** The identity server: client secrets with lifetimes, tokens, and everything that can be wrong with such a server. */
+import { stampOf } from '../platform/network.ts';
 import type { VirtualTime } from '../platform/virtual-time.ts';
 import { Fault } from './fault.ts';
 import { httpServer, type Request } from './http.ts';
@@ -83,9 +84,10 @@ export class IdentityServer {
 
   #issue({ from, sent }: Asked, client: string): IssuedToken {
     this.#count += 1;
+    const askedBy = new Map(this.#world.hosts.map(({ machine }) => [machine, stampOf(this.#time, { machine })]));
     const token: IssuedToken = {
       ...{ client, isUsed: false },
-      ...{ value: `token-${this.#count}`, to: from, asked: sent, issuedAt: this.#time.nowMs },
+      ...{ value: `token-${this.#count}`, to: from, asked: sent, askedBy, issuedAt: this.#time.nowMs },
       ...{
         lifetimeMs: this.#lifetimeS * 1000,
         revokedAt: Number.POSITIVE_INFINITY,

@@ -1,6 +1,6 @@
 /** What the world sees happen, for the invariants. Everything is told in the order in which it happens. */
 import type { Stamp } from '../platform/network.ts';
-import type { SimulatedProcess } from '../platform/process.ts';
+import type { Machine, SimulatedProcess } from '../platform/process.ts';
 import type { StoredSecret } from './iam/iam-server.ts';
 
 /** A token as its server knows it. */
@@ -9,6 +9,8 @@ export interface IssuedToken {
   readonly to: SimulatedProcess;
   /** When its request was sent, by the clocks of the sidecar's machine. */
   readonly asked: Stamp;
+  /** The same moment, nearly, by the clocks of other hosts. */
+  readonly askedBy: ReadonlyMap<Machine, Stamp>;
   readonly issuedAt: number;
   readonly lifetimeMs: number;
   /** Whose token it is. */
@@ -37,8 +39,6 @@ export interface UpstreamRequest {
   readonly id: string;
   /** Its body is all that the caller sent. */
   readonly isWhole: boolean;
-  /** Its body is small enough for the sidecar to keep it, so that it can be sent again. */
-  readonly isKept: boolean;
   /** How often the caller has sent it, from 1. */
   readonly attempt: string;
   readonly from: SimulatedProcess | undefined;
@@ -83,6 +83,17 @@ export type Observation =
   | { readonly kind: 'executed'; readonly id: string; readonly times: number }
   | { readonly kind: 'told'; readonly told: Told }
   | { readonly kind: 'log'; readonly process: SimulatedProcess; readonly line: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'happens'; readonly name: string; readonly args: Readonly<Record<string, number | string>> }
+  /** The store has carried out a script. */
+  | {
+      readonly kind: 'stored';
+      readonly script: string;
+      readonly by: SimulatedProcess | undefined;
+      readonly words: readonly string[];
+      readonly reply: unknown;
+    }
+  /** All tokens were revoked, and every host has sent a call: members have to share what comes. */
+  | { readonly kind: 'sharing' }
   | { readonly kind: 'crash'; readonly error: unknown }
   | { readonly kind: 'repaired' }
   /** From now on everything has to work. */

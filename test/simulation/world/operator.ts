@@ -1,6 +1,8 @@
 /** Whoever edits the files of the sidecar: rightly, wrongly, or in two halves. */
-
-import { CONFIG_FILE, SECRET_FILE } from './sidecar-host.ts';
+import { posix } from 'node:path';
+import type { Machine } from '../platform/process.ts';
+import { FLEET_CLIENT } from './fleet.ts';
+import type { SidecarHost } from './sidecar-host.ts';
 import type { Kind, World } from './world.ts';
 
 /** How a file gets its new content. */
@@ -9,22 +11,29 @@ type How = 'renamed' | 'halves' | 'wrongFirst';
 const HALF_MS: readonly [number, ...number[]] = [50, 700, 3000];
 const WRONG_MS: readonly [number, ...number[]] = [2000, 30_000, 5 * 60_000];
 
+interface Edit {
+  readonly machine: Machine;
+  readonly at: number;
+  readonly how: How;
+  readonly ms: number;
+}
+
 export class Operator {
   readonly #world: World;
   /** What it wrote, and for how long it was not what it should be. */
-  readonly edits: { readonly at: number; readonly how: How; readonly ms: number }[] = [];
+  readonly edits: Edit[] = [];
   #count = 0;
   /** What the files should say. */
   #secret = '';
-  #config = '';
+  readonly #configs = new Map<SidecarHost, string>();
 
   constructor(world: World) {
     this.#world = world;
     const { disk } = world.platform;
-    disk.makeFolder('/sim/etc');
+    for (const { folder } of world.hosts) disk.makeFolder(folder);
     disk.flush('/sim', disk.find('/sim'));
     if (!world.iam) this.newSecret(0);
-    this.newConfig();
+    for (const host of world.hosts) this.newConfig(host);
     this.repair();
   }
 
@@ -35,16 +44,36 @@ export class Operator {
     this.#world.identity.rotate(this.#secret, graceMs);
   }
 
-  newConfig(): void {
+  newConfig(host: SidecarHost): void {
     this.#count += 1;
-    this.#config = configText(this.#count, this.#world);
+    this.#configs.set(host, configText(host, this.#count, this.#world));
   }
 
-  edit(file: 'secret' | 'config', how: How, ms: number): void {
-    const [path, text] = file === 'secret' ? [SECRET_FILE, this.#secret] : [CONFIG_FILE, this.#config];
+  /** Rightly, at once: the files that the configuration names, and the configuration. */
+  write(host: SidecarHost): void {
+    this.newConfig(host);
+    this.#note(host, 'renamed', 0);
+    for (const [path, text] of this.#world.fleet?.filesOf(host) ?? []) this.replace(path, text);
+    this.replace(host.configFile, this.#configs.get(host) ?? '');
+  }
+
+  /** On the other hosts, a secret gets there a little later, one by one. */
+  editSecret(host: SidecarHost, how: How, ms: number): void {
+    this.edit(host, 'secret', { how, ms });
+    const { time } = this.#world.platform;
+    for (const [index, other] of this.#world.hosts.filter((one) => one !== host).entries())
+      time.after((index + 1) * 1500, this.#world.process('operator', other.machine), () => {
+        this.#note(other, 'renamed', 0);
+        this.replace(other.secretFile, this.#secret);
+      });
+  }
+
+  edit(host: SidecarHost, file: 'secret' | 'config', { how, ms }: { readonly how: How; readonly ms: number }): void {
+    const [path, text] =
+      file === 'secret' ? [host.secretFile, this.#secret] : [host.configFile, this.#configs.get(host) ?? ''];
     const { time } = this.#world.platform;
     this.#world.trace('operator', `writes ${path}, ${how}`);
-    this.edits.push({ at: time.nowMs, how, ms });
+    this.#note(host, how, ms);
     if (how === 'renamed') {
       this.replace(path, text);
       return;
@@ -56,15 +85,24 @@ export class Operator {
         file === 'secret' ? 'a-secret-that-nobody-knows-0123456789' : text.replace('"routes"', '"roads"'),
       );
     const right = () => {
-      if (this.#world.platform.disk.find(path).content.toString() !== text) this.#overwrite(path, text);
+      // What it should say by now: a later edit may have been right already.
+      const wanted = file === 'secret' ? this.#secret : (this.#configs.get(host) ?? '');
+      if (this.#world.platform.disk.find(path).content.toString() !== wanted) this.#overwrite(path, wanted);
     };
-    time.after(ms, this.#world.process('operator', this.#world.sidecar.machine), right);
+    time.after(ms, this.#world.process('operator', host.machine), right);
   }
 
-  /** Both files say what they should. */
+  /** All files say what they should. */
   repair(): void {
-    if (!this.#world.iam) this.replace(SECRET_FILE, this.#secret);
-    this.replace(CONFIG_FILE, this.#config);
+    for (const host of this.#world.hosts) {
+      if (!this.#world.iam) this.replace(host.secretFile, this.#secret);
+      for (const [path, text] of this.#world.fleet?.filesOf(host) ?? []) this.replace(path, text);
+      this.replace(host.configFile, this.#configs.get(host) ?? '');
+    }
+  }
+
+  #note({ machine }: SidecarHost, how: How, ms: number): void {
+    this.edits.push({ machine, at: this.#world.platform.time.nowMs, how, ms });
   }
 
   #overwrite(path: string, text: string): void {
@@ -85,25 +123,26 @@ export class Operator {
     this.#overwrite(`${path}.new`, text);
     disk.flush(`${path}.new`, disk.find(`${path}.new`));
     disk.rename(`${path}.new`, path);
-    disk.flush('/sim/etc', disk.find('/sim/etc'));
+    disk.flush(posix.dirname(path), disk.find(posix.dirname(path)));
   }
 }
 
 /** JSON is YAML. */
-function configText(version: number, { iam, audit }: World): string {
+function configText(host: SidecarHost, version: number, { iam, audit, fleet }: World): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     ...iam?.options,
     ...audit?.options,
     credentials: {
       default: {
-        ...{ tokenEndpoint: 'https://id.sim/connect/token', clientId: 'erp', scope: 'payments' },
-        secrets: [{ file: SECRET_FILE }],
+        ...{ tokenEndpoint: 'https://id.sim/connect/token', clientId: fleet ? FLEET_CLIENT : 'erp', scope: 'payments' },
+        secrets: [{ file: host.secretFile }],
         ...(iam && { rotation: iam.rotation }),
       },
       ...iam?.credentials,
     },
     routes: [{ path: '/api', upstream: 'http://api.sim' }],
+    ...(fleet && { fleet: fleet.configOf(host) }),
     timeouts: { firstByte: `${40 + (version % 20)}s` },
   });
 }
@@ -117,19 +156,19 @@ export const OPERATOR_KINDS: Readonly<Record<string, Kind>> = {
   'operator.rotate': {
     weight: 4,
     draw: (chance) => ({ ...hows(chance), graceMs: chance.pick([0, 0, 1000, 600_000]) }),
-    apply: ({ operator, iam }, { how, ms, graceMs }) => {
+    apply: (world, { how, ms, graceMs, host }) => {
       // There the secret is changed in IAM, too: by kinds of its own.
-      if (iam) return;
-      operator.newSecret(Number(graceMs));
-      operator.edit('secret', how as How, Number(ms));
+      if (world.iam) return;
+      world.operator.newSecret(Number(graceMs));
+      world.operator.editSecret(world.hostOf(host), how as How, Number(ms));
     },
   },
   'operator.configure': {
     weight: 2,
     draw: hows,
-    apply: ({ operator }, { how, ms }) => {
-      operator.newConfig();
-      operator.edit('config', how as How, Number(ms));
+    apply: (world, { how, ms, host }) => {
+      world.operator.newConfig(world.hostOf(host));
+      world.operator.edit(world.hostOf(host), 'config', { how: how as How, ms: Number(ms) });
     },
   },
 };

@@ -6,15 +6,21 @@ import { type Sidecar, startSidecar } from '../../../src/sidecar/sidecar.ts';
 import { Machine, type SimulatedProcess } from '../platform/process.ts';
 import type { World } from './world.ts';
 
-export const CONFIG_FILE = '/sim/etc/config.yaml';
-export const SECRET_FILE = '/sim/etc/secret';
-const FOLDER = '/sim/etc';
 const RESTART_MS = 5000;
 /** After a start that failed: systemd leaves it to the operator, who tries again. */
 const NEXT_TRY_MS = 60_000;
 
+const FOLDER = '/sim/etc';
+/** Of the first host. */
+export const CONFIG_FILE = `${FOLDER}/config.yaml`;
+export const SECRET_FILE = `${FOLDER}/secret`;
+
 export class SidecarHost {
-  readonly machine = new Machine('erp host');
+  /** `1` for the first one. */
+  readonly name: string;
+  readonly machine: Machine;
+  /** Its files: of the first one in `/sim/etc`. */
+  readonly folder: string;
   /** Undefined while none runs. */
   process: SimulatedProcess | undefined;
   /** It was told to end, and has not yet. */
@@ -27,15 +33,29 @@ export class SidecarHost {
   #wish = 0;
   #starts = 0;
 
-  constructor(world: World) {
+  constructor(world: World, name = '1') {
     this.#world = world;
+    this.name = name;
+    this.machine = new Machine(name === '1' ? 'erp host' : `erp host ${name}`);
+    this.folder = name === '1' ? FOLDER : `${FOLDER}-${name}`;
+  }
+
+  get configFile(): string {
+    return `${this.folder}/config.yaml`;
+  }
+
+  get secretFile(): string {
+    return `${this.folder}/secret`;
   }
 
   start(): void {
     if (this.process || !this.isWanted) return;
     this.#wish += 1;
     this.#starts += 1;
-    const process = this.#world.process(`sidecar ${this.#starts}`, this.machine);
+    const process = this.#world.process(
+      `sidecar ${this.name === '1' ? '' : `${this.name}.`}${this.#starts}`,
+      this.machine,
+    );
     this.process = process;
     this.isStopping = false;
     this.#world.trace('supervisor', `starts ${process.name}`);
@@ -78,7 +98,9 @@ export class SidecarHost {
   }
 
   async #serve(process: SimulatedProcess): Promise<void> {
-    const loaded = await withPrograms((printed) => loadConfig({ file: CONFIG_FILE, env: {}, cwd: FOLDER, printed }));
+    const loaded = await withPrograms((printed) =>
+      loadConfig({ file: this.configFile, env: {}, cwd: this.folder, printed }),
+    );
     const write = (line: string) => {
       this.#world.trace(process.name, line.trimEnd());
       this.#world.observe({ kind: 'log', process, line: JSON.parse(line) as Record<string, unknown> });

@@ -7,9 +7,6 @@ import type { Kind, World } from './world.ts';
 
 export const UPSTREAM = 'api.sim:80';
 
-/** `limits.replayBody`. */
-const KEPT_BYTES = 64 * 1024;
-
 export class Upstream {
   /** How often each payment was executed. */
   readonly ledger = new Map<string, number>();
@@ -57,17 +54,8 @@ export class Upstream {
     const token = this.#world.identity.tokens.get(authorization ?? '');
     if (token) token.isUsed = true;
     const attempt = headers.get('x-attempt') ?? '';
-    return {
-      id,
-      attempt,
-      isWhole,
-      isKept: body.length <= KEPT_BYTES,
-      from,
-      sent,
-      called: this.#world.erp.calledAt(id, attempt) ?? sent,
-      authorization,
-      token,
-    };
+    const called = this.#world.calledAt(id, attempt) ?? sent;
+    return { id, attempt, isWhole, from, sent, called, authorization, token };
   }
 
   #decide(request: Request, seen: UpstreamRequest): void {

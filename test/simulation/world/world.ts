@@ -3,12 +3,15 @@
  * file here, a field of `World`, and its kinds in `KINDS`.
  */
 import type { Chance } from '../../support/seeded.ts';
+import type { Stamp } from '../platform/network.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Machine, SimulatedProcess } from '../platform/process.ts';
 import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
+import { Fleet } from './fleet.ts';
+import { FLEET_KINDS } from './fleet-kinds.ts';
 import { IAM_KINDS, Iam } from './iam/iam.ts';
-import { IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
+import { IDENTITY, IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
@@ -24,6 +27,8 @@ export type Args = Readonly<Record<string, number | string>>;
 export interface Kind {
   /** How often it happens, compared with the others. */
   readonly weight: number;
+  /** Only in a world that has this part. */
+  readonly needs?: 'fleet';
   /** It happens also while the machine of the sidecar sleeps. */
   readonly isElsewhere?: true;
   draw(chance: Chance): Args;
@@ -38,46 +43,84 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...MACHINE_KINDS,
   ...OPERATOR_KINDS,
   ...ERP_KINDS,
+  ...FLEET_KINDS,
   // Drawn for the worlds that have these parts: see `drawHistory`.
   ...unweighted(IAM_KINDS),
   ...unweighted(STORAGE_KINDS),
 };
 
+/** Those that can happen to a single host. */
+export const KINDS_OF_ONE: Readonly<Record<string, Kind>> = Object.fromEntries(
+  Object.entries(KINDS).filter(([, { needs }]) => needs === undefined),
+);
+
 function unweighted(kinds: Readonly<Record<string, Kind>>): Record<string, Kind> {
   return Object.fromEntries(Object.entries(kinds).map(([name, kind]) => [name, { ...kind, weight: 0 }]));
+}
+
+/** What a history says of its world. */
+export interface Size {
+  readonly tokenLifetimeS: number;
+  readonly parts: Parts;
+  /** Hosts with a sidecar each: more than one are a fleet. */
+  readonly members: number;
 }
 
 export class World {
   readonly platform: Platform;
   readonly observe: (observation: Observation) => void;
   readonly sidecar: SidecarHost;
+  /** All of them; the first one is `sidecar`. */
+  readonly hosts: readonly SidecarHost[];
+  /** Undefined for a single host. */
+  readonly fleet: Fleet | undefined;
   readonly identity: IdentityServer;
   readonly upstream: Upstream;
   readonly operator: Operator;
   readonly erp: Erp;
+  /** One on each host; the first one is `erp`. */
+  readonly erps: readonly Erp[];
   readonly iam: Iam | undefined;
   readonly audit: AuditFolder | undefined;
   readonly #servers = new Machine('servers');
 
   constructor(
     platform: Platform,
-    { tokenLifetimeS, parts }: { readonly tokenLifetimeS: number; readonly parts: Parts },
+    { tokenLifetimeS, parts, members }: Size,
     observe: (observation: Observation) => void,
   ) {
     this.platform = platform;
     this.observe = observe;
     this.sidecar = new SidecarHost(this);
+    const others = Array.from({ length: members - 1 }, (_one, index) => new SidecarHost(this, String(index + 2)));
+    this.hosts = [this.sidecar, ...others];
+    this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.identity = new IdentityServer(this, tokenLifetimeS);
     this.upstream = new Upstream(this);
     this.audit = parts.audit && new AuditFolder(this, parts.audit);
     this.iam = parts.iam && new Iam(this, parts.iam);
     this.operator = new Operator(this);
     this.iam?.begin();
-    this.erp = new Erp(this);
+    this.erp = new Erp(this, this.sidecar);
+    this.erps = [this.erp, ...others.map((host) => new Erp(this, host))];
   }
 
   get trace(): Platform['trace'] {
     return this.platform.trace;
+  }
+
+  /** @param index from the arguments of a happening; absent: the first */
+  hostOf(index: Args[string] | undefined): SidecarHost {
+    return this.hosts[Number(index ?? 0)] ?? this.sidecar;
+  }
+
+  erpOf(index: Args[string] | undefined): Erp {
+    return this.erps[Number(index ?? 0)] ?? this.erp;
+  }
+
+  /** When an attempt was sent. */
+  calledAt(id: string, attempt: string): Stamp | undefined {
+    return this.erps.map((erp) => erp.calledAt(id, attempt)).find((stamp) => stamp);
   }
 
   /** A new process; servers have a machine with a right clock. */
@@ -91,10 +134,12 @@ export class World {
     const { time } = this.platform;
     const happen = () => {
       this.trace('history', `${name} ${JSON.stringify(args)}`);
+      this.observe({ kind: 'happens', name, args });
       kind?.apply(this, args);
     };
-    const isAsleep = this.sidecar.machine.asleepUntil > time.nowMs;
-    if (isAsleep && !kind?.isElsewhere) time.after(0, this.process('history', this.sidecar.machine), happen);
+    const { machine } = this.hostOf(args['host']);
+    const isAsleep = machine.asleepUntil > time.nowMs;
+    if (isAsleep && !kind?.isElsewhere) time.after(0, this.process('history', machine), happen);
     else happen();
   }
 
@@ -102,12 +147,16 @@ export class World {
   repair(): void {
     this.identity.fault.repair();
     this.upstream.repair();
+    this.fleet?.repair();
     this.operator.repair();
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
     this.iam?.repair();
-    this.sidecar.start();
-    this.sidecar.process?.killAfter(Number.POSITIVE_INFINITY, () => undefined);
-    this.erp.work();
+    for (const host of this.hosts) {
+      this.platform.network.unblock(IDENTITY, host.machine);
+      host.start();
+      host.process?.killAfter(Number.POSITIVE_INFINITY, () => undefined);
+    }
+    for (const erp of this.erps) erp.work();
     this.observe({ kind: 'repaired' });
   }
 }

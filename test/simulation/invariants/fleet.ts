@@ -1,0 +1,128 @@
+/** What members of a fleet do together. */
+import type { SimulatedProcess } from '../platform/process.ts';
+import { FLEET_CLIENT } from '../world/fleet.ts';
+import type { Observation, TokenRequest, UpstreamRequest } from '../world/observation.ts';
+import { STORE_PASSWORD } from '../world/store.ts';
+import type { World } from '../world/world.ts';
+import type { Invariant } from './invariants.ts';
+
+/** A member connects after it has got the lock: `token.attemptTimeout`, and the time of two commands. */
+const LOCK_AGE_MS = 5500;
+/** After a change of the key, the generation before may still have waiting callers. */
+const KEY_CHANGE_MS = 15_000;
+
+/** Since when each member sees the store as usable, true ms; absent: it does not. */
+class Views {
+  readonly #since = new Map<SimulatedProcess, number>();
+
+  observe(observation: Observation, now: number): void {
+    if (observation.kind !== 'log') return;
+    const { message } = observation.line;
+    if (message === 'fleet store usable') this.#since.set(observation.process, now);
+    else if (String(message).startsWith('fleet store not usable')) this.#since.delete(observation.process);
+  }
+
+  /** Whether a member has seen it all the time since then. */
+  sees(member: SimulatedProcess, since: number): boolean {
+    return (this.#since.get(member) ?? Number.POSITIVE_INFINITY) <= since;
+  }
+}
+
+interface Sent {
+  readonly request: TokenRequest;
+  /** Whether its sender saw the store then. */
+  readonly wasShared: boolean;
+}
+
+export const asksOnce: Invariant = {
+  sentence:
+    'All members together have at most one token request under way. Excused: members that do not see the store; a lock that the store has lost; a member whose machine slept with the lock; two while the key is changed.',
+  watch(world, violated) {
+    const views = new Views();
+    let all: Sent[] = [];
+    return (observation) => {
+      const { nowMs } = world.platform.time;
+      views.observe(observation, nowMs);
+      if (observation.kind !== 'tokenRequest' || !world.fleet) return;
+      const { request } = observation;
+      all = all.filter((one) => one.request.endedAt() > nowMs);
+      const others = all.filter((one) => one.request.from !== request.from && one.wasShared);
+      const beside = others.filter(
+        (one) => views.sees(request.from, one.request.sent.trueMs) && !excuse(world, one.request, request),
+      );
+      all.push({ request, wasShared: views.sees(request.from, nowMs) });
+      const most = nowMs - world.fleet.keysChangedAt < KEY_CHANGE_MS || world.fleet.isKeyChanging ? 1 : 0;
+      if (beside.length > most)
+        violated(`${request.from.name} sent one beside ${beside.map((one) => one.request.from.name)}`);
+    };
+  },
+};
+
+/** Why two members may both ask. */
+function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boolean {
+  const lockedAt = earlier.sent.trueMs - LOCK_AGE_MS;
+  const hasSlept = [earlier, later].some(({ from }) => from.machine.asleepUntil > lockedAt);
+  const { lost = undefined } = world.fleet?.store ?? {};
+  return hasSlept || (lost !== undefined && lost.at >= lockedAt);
+}
+
+export const keepsNewer: Invariant = {
+  sentence:
+    'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it.',
+  watch(world, violated) {
+    const newest = new Map<SimulatedProcess, UpstreamRequest>();
+    const joined = new Map<SimulatedProcess, number>();
+    return (observation) => {
+      const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
+      const { nowMs } = world.platform.time;
+      const isReload = observation.kind === 'log' && observation.line['message'] === 'configuration reloaded';
+      if (isReload && nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
+      if (observation.kind !== 'upstreamRequest' || !world.fleet) return;
+      const { request } = observation;
+      const { from, token, called } = request;
+      if (!from || !token) return;
+      const before = newest.get(from);
+      const hasJoined = before && Math.max(keysChangedAt, joined.get(from) ?? 0) > before.sent.trueMs;
+      if (!before?.token || hasJoined || before.token.issuedAt <= token.issuedAt) newest.set(from, request);
+      else if (isGood(before, called.trueMs))
+        violated(`${from.name} sent ${token.value} for ${request.id} after ${before.token.value}`);
+    };
+  },
+};
+
+function isGood({ token, sent }: UpstreamRequest, at: number): boolean {
+  return (
+    token !== undefined && sent.trueMs < at && at < Math.min(token.revokedAt, token.issuedAt + token.lifetimeMs * 0.9)
+  );
+}
+
+export const sharesAgain: Invariant = {
+  sentence:
+    'Five and a half minutes after the last fault, tokens that are revoked cost all members together one token request.',
+  watch(_world, violated) {
+    let asked: TokenRequest[] | undefined;
+    return (observation) => {
+      if (observation.kind === 'sharing') asked = [];
+      else if (observation.kind === 'tokenRequest') asked?.push(observation.request);
+      else if (observation.kind === 'told' && asked && asked.length > 1)
+        violated(`${asked.length} token requests, by ${asked.map(({ from }) => from.name)}`);
+    };
+  },
+};
+
+export const storeKnowsNothing: Invariant = {
+  sentence: 'Nothing in the store shows a token, a client secret, a client id, a password or a name of a host.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind !== 'stored') return;
+    const known = [FLEET_CLIENT, STORE_PASSWORD, ...world.identity.secrets.keys(), ...world.identity.tokens.keys()];
+    const names = world.hosts.map(({ machine }) => machine.name.replaceAll(' ', '-'));
+    const text = observation.words.flatMap((word) => [word, ...openParts(word)]).join(' ');
+    const shown = [...known, ...names].find((secret) => text.includes(secret));
+    if (shown) violated(`${observation.script} shows ${shown}`);
+  },
+};
+
+/** What base64url hides from nobody: the header of a sealed value. */
+function openParts(word: string): string[] {
+  return word.split(/[:.]/).map((part) => Buffer.from(part, 'base64url').toString('latin1'));
+}
