@@ -41,6 +41,7 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'const askedMs = 0;',
   },
   'retry-after-without-limit': {
+    isUnproven: true,
     file: 'oauth/token-response.ts',
     from: 'return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;',
     to: 'return seconds > 0 ? Math.ceil(seconds) : undefined;',
@@ -61,6 +62,7 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'else this.#waiters.fail(outcome.error, Number.POSITIVE_INFINITY);',
   },
   'working-secret-forgotten': {
+    isUnproven: true,
     file: 'oauth/secret-failover.ts',
     from: "      if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };\n      all = accepted && !sameIn(next, accepted) ? [...next, accepted] : next;",
     to: '      all = next;',
