@@ -10,6 +10,7 @@ export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: '',
   },
   'working-secret-lost-at-reload': {
+    isUnproven: true,
     file: GENERATION,
     from: 'previous && isSameClient(name, loaded, previous.loaded)\n',
     to: 'previous && previous === undefined\n',
