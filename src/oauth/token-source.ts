@@ -66,7 +66,7 @@ export class TokenSource {
 
   /** Whether a token of `get` has ended meanwhile: a request may wait before it is sent. */
   isOver(token: Token): boolean {
-    return phaseOf(token, this.#options.clock.now()) === 'expired';
+    return elapsedSince(token.since, this.#options.clock.now()) >= token.usableForMs;
   }
 
   /** Like `get`, but rejects when the current try fails instead of waiting for a retry. */
