@@ -26,7 +26,7 @@ interface ForAll {
   readonly fleets: Fleets;
 }
 
-/** @returns the exit code: 1 after a violation */
+/** @returns the exit code: 1 after a violation @throws Error that says which flag is wrong, and what it must be */
 export async function main(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
@@ -36,7 +36,12 @@ export async function main(args: readonly string[]): Promise<number> {
       ...{ trace: { type: 'boolean', default: false }, child: { type: 'boolean', default: false } },
     },
   });
+  refuse('--seed', values.seed, /^\d+$/, 'a number');
+  refuse('--seeds', values.seeds, /^\d+(-\d+)?$/, 'a number of seeds, or A-B');
+  refuse('--until', values.until, /^\d+[smhd]?$/, 'a time such as 90m');
+  refuse('--fleets', values.fleets, /^(some|all|none)$/, 'some, all or none');
   const [first, last] = rangeOf(values.seeds ?? '100');
+  if (last < first) throw new Error(`--seeds ${values.seeds}: there is no seed from ${first} to ${last}`);
   // Loads everything that is loaded on first use: a history must not depend on what was played before it.
   if (values.child || values.seed) await warmUp();
   const fleets = values.fleets as Fleets;
@@ -44,6 +49,11 @@ export async function main(args: readonly string[]): Promise<number> {
   if (values.seed)
     return playOne(drawHistory(Number(values.seed), fleets), { trace: values.trace, until: untilMs(values.until) });
   return playOnAllCores([first, last], { plant: values.plant, fleets });
+}
+
+/** What is not understood must not look like a history without a violation. */
+function refuse(flag: string, value: string | undefined, right: RegExp, what: string): void {
+  if (value !== undefined && !right.test(value)) throw new Error(`${flag} ${value}: must be ${what}`);
 }
 
 function rangeOf(text: string): [first: number, last: number] {

@@ -52,6 +52,20 @@ describe('a simulated year', () => {
   });
 });
 
+describe('a wrong flag', () => {
+  it.each([
+    ['--seed', 'abc'],
+    ['--seeds', '5-2'],
+    ['--seeds', '0'],
+    ['--until', 'soon'],
+    ['--fleets', 'maybe'],
+    ['--plant', 'nothing'],
+    ['--sead', '1'],
+  ])('ends with 2, and not as if nothing had been found: %s %s', async (...args) => {
+    expect(await simulate(...args)).toEqual({ code: 2, stdout: '' });
+  });
+});
+
 describe('a planted mistake', () => {
   it.each(Object.keys(MISTAKES))('has its place in src: %s', (name) => {
     expect(() => plant(name)).not.toThrow();
