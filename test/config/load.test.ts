@@ -4,6 +4,7 @@ import { effectiveDocument } from '../../src/config/describe.ts';
 import { loadAdminAddress, loadConfig } from '../../src/config/load.ts';
 import { PRESETS } from '../../src/config/presets.ts';
 import { fileState } from '../../src/config/regular-file.ts';
+import { createAuthority } from '../support/certificates.ts';
 import { COMPLETE_ENV, createFolder, load, revealed } from '../support/folder.ts';
 
 const DEFAULTS = {
@@ -266,12 +267,14 @@ describe('the files of a configuration', () => {
   it('come with their states from before they were read, so that a later change of any is seen', () => {
     using folder = createFolder();
     const secret = folder.write('secret', 'one-secret-of-the-client');
-    const credentials = { default: { clientId: 'c', secrets: [{ file: secret }, { file: secret }] } };
+    const { caFile: ca } = createAuthority(folder);
+    const credentials = { default: { clientId: 'c', secrets: [{ file: secret }, { file: secret }], tls: { ca } } };
     const file = folder.write('a.yaml', JSON.stringify({ environment: 'dev', credentials }));
     const { files } = loadConfig({ file, env: {} });
     expect([...files]).toEqual([
       [file, fileState(file)],
       [secret, fileState(secret)],
+      [ca, fileState(ca)],
     ]);
     folder.write('secret', 'another-secret-of-the-client');
     expect(files.get(secret)).not.toBe(fileState(secret));
