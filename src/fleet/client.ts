@@ -8,7 +8,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { FleetSecrets } from '../config/fleet-secrets.ts';
 import type { Config } from '../config/schema.ts';
 import { SCRIPTS, type ScriptName } from './scripts.ts';
-import type { ClientEvents, StoreClient } from './store.ts';
+import { type ClientEvents, LONGEST_PAUSE_MS, type StoreClient } from './store.ts';
 
 export interface StoreSettings {
   readonly fleet: NonNullable<Config['fleet']>;
@@ -26,8 +26,6 @@ const CONNECT_MS = 2000;
 /** A connection that owes a reply for this long is dead, whatever the system says of it; a slow store must stay below. */
 const SILENT_MS = 5000;
 const FIRST_PAUSE_MS = 1000;
-/** As for heartbeats: see store.ts. */
-const LONGEST_PAUSE_MS = 10_000;
 
 const SHAS = new Map(
   Object.entries(SCRIPTS).map(([name, lua]) => [name, createHash('sha1').update(lua).digest('hex')] as const),

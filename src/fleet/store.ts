@@ -53,8 +53,8 @@ const BEAT_MS = 10_000;
 /** Limit for the first heartbeat, which also connects: a thousand members may start at once. Callers do not wait for it. */
 const FIRST_BEAT_MS = 2000;
 const FIRST_PAUSE_MS = 1000;
-/** Well below what makes a member count as gone: one that can reach the store is heard of in time. */
-const LONGEST_PAUSE_MS = 10_000;
+/** Of heartbeats and of connections, ms; well below what makes a member count as gone: one that can reach the store is heard of in time. */
+export const LONGEST_PAUSE_MS = 10_000;
 
 /** Connects; the first heartbeat decides whether the store is usable, and `run` waits for it. */
 export function createStore(options: StoreOptions): Store {
