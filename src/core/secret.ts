@@ -2,7 +2,7 @@
  * A value that must never be printed. Every conversion of the object to text gives `[secret]`: in a log field, an error
  * message, JSON or `console.log`. Only `reveal()` returns the value. Also generates new secrets.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
 import { maskValue } from './masking.ts';
 
@@ -37,6 +37,11 @@ export class Secret {
   /** SHA-256 of the whole value, for comparison in constant time. Never shown. */
   digest(): Buffer {
     return createHash('sha256').update(this.#value).digest();
+  }
+
+  /** Whether both are the same value, in constant time. */
+  equals(other: Secret): boolean {
+    return timingSafeEqual(this.digest(), other.digest());
   }
 
   /** Whether the value has this form; says nothing else about it. */

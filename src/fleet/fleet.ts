@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { LRUCache } from 'lru-cache';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
@@ -22,6 +23,7 @@ import { createSealer, type Sealer } from './seal.ts';
 import { SharedToken, type SharedTokenOptions } from './shared-token.ts';
 import { createStore, type Store, type StoreClient } from './store.ts';
 import type { StoreFault } from './store-fault.ts';
+import type { RefusedTokens } from './token-slot.ts';
 
 export interface FleetOptions {
   readonly loaded: LoadedConfig;
@@ -32,6 +34,8 @@ export interface FleetOptions {
   readonly random: () => number;
   /** Replaces the connection, for tests. */
   readonly connect?: typeof connectStore;
+  /** The one that this one takes the place of. */
+  readonly before?: Fleet | undefined;
 }
 
 export type Sharing = Pick<SharedTokenOptions, 'parts' | 'host' | 'secrets'>;
@@ -51,6 +55,7 @@ export interface TokenOrigin {
 export interface Fleet {
   /** Equal `parts` are one token. Call it once for each token source. */
   token(sharing: Sharing): TokenOrigin;
+  readonly refused: RefusedTokens;
   /** For what the members share beside tokens. */
   readonly access: FleetAccess;
   readonly budgets: FleetBudgets;
@@ -62,6 +67,9 @@ export interface Fleet {
   close(): void;
 }
 
+/** More than are in the stores of a member at the same time. */
+const MAX_REFUSED = 256;
+
 type FleetConfig = NonNullable<LoadedConfig['config']['fleet']>;
 
 /** Connects in the background; `loaded` must have `fleet`. */
@@ -71,6 +79,7 @@ export function createFleet(options: FleetOptions): Fleet {
 
 class Member implements Fleet {
   readonly budgets: FleetBudgets;
+  readonly refused: RefusedTokens;
   readonly #options: FleetOptions;
   readonly #settings: FleetConfig;
   readonly #sealer: Sealer;
@@ -87,11 +96,12 @@ class Member implements Fleet {
   #since: number;
 
   constructor(options: FleetOptions) {
-    const { loaded, clock, random, metrics, connect = connectStore } = options;
+    const { loaded, clock, random, metrics, connect = connectStore, before } = options;
     const { fleetSecrets: secrets } = loaded;
     const { fleet } = loaded.config;
     if (!fleet || !secrets) throw new Error('there is no fleet in this configuration');
     this.#options = options;
+    this.refused = before?.refused ?? new LRUCache<string, true>({ max: MAX_REFUSED });
     this.#settings = fleet;
     this.#sealer = createSealer(secrets.keys);
     this.#since = clock.now().wallMs;
@@ -138,7 +148,7 @@ class Member implements Fleet {
   token(sharing: Sharing): TokenOrigin {
     const { loaded, clock, random, metrics } = this.#options;
     const token = new SharedToken({
-      ...{ ...sharing, clock, random, store: this.#store, sealer: this.#sealer },
+      ...{ ...sharing, clock, random, store: this.#store, sealer: this.#sealer, refused: this.refused },
       ...{ channel: this.#channel, prefix: this.#settings.prefix, timeoutMs: this.#settings.timeout },
       attemptMs: loaded.config.token.attemptTimeout,
       newHolder: () => {

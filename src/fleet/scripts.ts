@@ -72,6 +72,7 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 /**
  * Stores a token and gives the lock back, if the lock is still the caller's and nothing newer is there: a member that was
  * stopped for longer than its lock cannot overwrite what another one has fetched since.
+ * A token that has ended meanwhile is not stored; the others fetch at once.
  * KEYS: token, lock; ARGV: holder, generation, value, remaining-ms, channel, news. Returns 1 when it is stored.
  */
 const PUT = `${STORED}
@@ -79,9 +80,10 @@ if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
 local generation = stored(KEYS[1], '')
 if generation and generation >= tonumber(ARGV[2]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+local isAlive = tonumber(ARGV[4]) > 0
+if isAlive then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end
 redis.call('PUBLISH', ARGV[5], ARGV[6])
-return 1
+return isAlive and 1 or 0
 `;
 
 /**

@@ -80,6 +80,7 @@ export class SharedToken {
   /** Where the token in use came from is told to `onToken`. @param own fetches from the identity server */
   async fetch(own: Ask['own'], untilAwaited: Ask['untilAwaited'], replaced?: Replaced): Promise<TokenResponse> {
     this.#isFetching = true;
+    if (replaced?.isRefused) this.#slot.refuse(replaced.authorization);
     return await this.#obtain({ own, untilAwaited, replaced }).finally(() => {
       this.#isFetching = false;
     });
@@ -143,7 +144,7 @@ export class SharedToken {
     switch (found?.kind) {
       case 'token':
         this.#known = found.token.generation;
-        return isSame(found.token, ask.replaced) ? undefined : this.#shared(found.token);
+        return isIt(found.token, ask.replaced) ? undefined : this.#shared(found.token);
       case 'late':
         this.#known = found.generation;
         return undefined;
@@ -163,7 +164,7 @@ export class SharedToken {
   async #takeOver(claim: Claim, replaced: Replaced | undefined): Promise<TokenResponse | undefined> {
     if (replaced?.isRefused) return undefined;
     const token = await this.#slot.lookElsewhere();
-    if (!token || isSame(token, replaced)) return undefined;
+    if (!token || isIt(token, replaced)) return undefined;
     // In place of one that is still valid, only one that is new.
     if (replaced && token.leftMs < (token.lifetimeS * 1000) / 2) return undefined;
     void this.#slot.put(claim, token);
@@ -245,6 +246,5 @@ export class SharedToken {
   }
 }
 
-function isSame({ authorization }: { authorization: Secret }, replaced: Replaced | undefined): boolean {
-  return replaced?.authorization.digest().equals(authorization.digest()) ?? false;
-}
+const isIt = ({ authorization }: { authorization: Secret }, replaced?: Replaced) =>
+  replaced?.authorization.equals(authorization) ?? false;

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
+import type { Secret } from '../core/secret.ts';
 import type { Place, Refusal, Sealer } from './seal.ts';
 import type { Store } from './store.ts';
 import { contentOf, readToken, type TokenContent } from './token-content.ts';
@@ -22,7 +23,11 @@ export interface SlotOptions {
   /** Life of a lock that somebody does, ms. */
   readonly lockMs: number;
   readonly onRejected: (refusal: Refusal) => void;
+  readonly refused: RefusedTokens;
 }
+
+/** Tokens that an API refused to this process, by their digests: another one may still have such a token in the store. */
+export type RefusedTokens = Pick<Map<string, true>, 'has'> & { set(digest: string, isRefused: true): unknown };
 
 /** The right to fetch the token, for `lockMs`. */
 export interface Claim {
@@ -42,7 +47,7 @@ export type Found =
   | { readonly kind: 'token'; readonly token: FoundToken }
   | { readonly kind: 'claimed'; readonly claim: Claim }
   | { readonly kind: 'busy'; readonly leftMs: number; readonly holder: string }
-  /** `late`: there is one that ends too soon, or is older than what this member has fetched alone. */
+  /** `late`: there is one that ends too soon, is older than what this member has fetched alone, or was refused to it. */
   | { readonly kind: 'late'; readonly generation: number }
   | { readonly kind: 'refused' | 'invalid_client' | 'none' };
 
@@ -67,6 +72,11 @@ export class TokenSlot {
     this.name = options.sealer.name(this.#parts);
   }
 
+  /** This token is not found any more: an API has refused it. */
+  refuse(authorization: Secret): void {
+    this.#options.refused.set(digestOf(authorization), true);
+  }
+
   /** Looks for a token newer than `known`. @returns undefined when the store cannot be used */
   look(known: number, name = this.name): Promise<Found | undefined> {
     return this.#acquire({ name, known, holder: '', lockMs: 0, verdictName: '' });
@@ -88,13 +98,12 @@ export class TokenSlot {
     return this.#acquire({ name: this.name, known, holder, lockMs: this.#options.lockMs, verdictName });
   }
 
-  /** Tells the others and frees the lock. @returns false when the claim was over, undefined without the store */
+  /** Tells the others and frees the lock. @returns false when claim or token was over, undefined without the store */
   async put({ holder, generation }: Claim, token: TokenContent & { since: Instant }): Promise<boolean | undefined> {
     const { store, sealer, clock, channel } = this.#options;
     const place = { name: this.name, generation: String(generation) };
     const value = `${place.generation}:${await sealer.seal(place, contentOf(token))}`;
     const leftMs = Math.floor(token.leftMs - elapsedSince(token.since, clock.now()));
-    if (leftMs <= 0) return undefined;
     const args = [holder, place.generation, value, String(leftMs), channel, this.name];
     const reply = await store.run('put', [this.#key('token'), this.#key('lock')], args);
     return typeof reply === 'number' ? reply === 1 : undefined;
@@ -142,7 +151,7 @@ export class TokenSlot {
     const { generation, content } = await this.#open(name, value);
     const token = typeof content === 'string' ? content : readToken(content, leftMs);
     if (token === 'late') return { kind: 'late', generation };
-    if (typeof token !== 'string' && this.#isOlder(token, since)) return { kind: 'late', generation };
+    if (typeof token !== 'string' && this.#isPast(token, since)) return { kind: 'late', generation };
     if (typeof token !== 'string') return { kind: 'token', token: { ...token, generation, since } };
     if (name === this.name) this.#badToken = sha1(value);
     this.#options.onRejected(token);
@@ -150,7 +159,8 @@ export class TokenSlot {
   }
 
   /** By the store's countdown, not by another member's clock. */
-  #isOlder({ lifetimeS, leftMs }: TokenContent, since: Instant): boolean {
+  #isPast({ authorization, lifetimeS, leftMs }: TokenContent, since: Instant): boolean {
+    if (this.#options.refused.has(digestOf(authorization))) return true;
     return this.aloneSince !== undefined && lifetimeS * 1000 - leftMs > elapsedSince(this.aloneSince, since);
   }
 
@@ -175,6 +185,10 @@ export class TokenSlot {
   #key(what: string, name = this.name): string {
     return `${this.#options.prefix}:{${name}}:${what}`;
   }
+}
+
+function digestOf(authorization: Secret): string {
+  return authorization.digest().toString('base64');
 }
 
 function sha1(value: string): string {

@@ -80,7 +80,7 @@ async function loadFleet(options: FleetLinkOptions): Promise<(loaded: LoadedConf
   const { SecretFollower } = await import('./fleet/secret-follower.ts');
   const { log, clock, reload } = options;
   return (loaded, left) => {
-    const fleet = createFleet({ ...options, loaded });
+    const fleet = createFleet({ ...options, loaded, before: left?.fleet });
     const onSecret = () => reload('new client secret of the fleet');
     const secrets = new SecretFollower({ ...fleet.access, log, clock, onSecret, before: left?.secrets });
     fleet.watch(secrets);

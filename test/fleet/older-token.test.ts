@@ -15,7 +15,15 @@ async function kindFound(storedAgeMs: number, ownAgeMs: number | undefined): Pro
   const store = { run: async () => ['token', `7:${sealed}`, LIFETIME_S * 1000 - storedAgeMs] };
   const slot = new TokenSlot({
     ...{ store, sealer, clock: { now: () => now, startTimer: () => () => undefined } },
-    ...{ prefix: 'test', channel: 'news', parts: ['client'], claimMs: 1000, lockMs: 1000, onRejected: () => undefined },
+    ...{
+      prefix: 'test',
+      channel: 'news',
+      parts: ['client'],
+      claimMs: 1000,
+      lockMs: 1000,
+      onRejected: () => undefined,
+      refused: new Map(),
+    },
   });
   const sealed = await sealer.seal({ name: slot.name, generation: '7' }, content);
   if (ownAgeMs !== undefined)

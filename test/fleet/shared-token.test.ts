@@ -128,6 +128,16 @@ describe('the member that fetches', () => {
     expect(world.requests.length).toBeLessThan(4);
   });
 
+  it('gets a token that has ended already, as after a sleep: the next one is fetched at once', async () => {
+    const world = new FleetWorld();
+    const [slept] = world.start(1);
+    await world.advance(10);
+    if (slept) slept.shiftMs = LIFETIME_S * 1000;
+    await world.advance(1500);
+    expect(world.requests).toHaveLength(2);
+    expect(world.tokens()).toEqual(['Bearer planted-token-2']);
+  });
+
   it('has given its claim up, and the store carries it out later: the others wait a second at most', async () => {
     const world = new FleetWorld();
     const [late, ...others] = world.start(3, () => ({}));
@@ -212,6 +222,19 @@ describe('a token that an upstream refuses', () => {
     const response = member.shared.fetch(own, async () => undefined, replaced);
     await world.advance(1000);
     expect(await response).toEqual({ kind: 'unavailable', result: 'own' });
+  });
+
+  it('is not given to the same process after a reload, although others still have it in the store', async () => {
+    const world = new FleetWorld();
+    const refused = new Map<string, true>();
+    const [before] = await world.startWarm(2, () => ({ refused }));
+    const stale = before?.source.token;
+    world.endpoint = 'down';
+    if (stale) before.source.renewLater(stale);
+    await world.advance(1000);
+    world.endpoint = 'up';
+    const after = await world.startWarm(1, () => ({ refused }));
+    expect(world.tokens(after)).toEqual(['Bearer planted-token-2']);
   });
 
   it('is renewed for all while another member renews it: the second waits, and asks nobody', async () => {

@@ -40,6 +40,7 @@ async function startTogether(count: number, withinMs: number): Promise<number[]>
       newHolder: () => `${index}:${random.next()}`,
       onToken: () => undefined,
       onRejected: () => undefined,
+      refused: new Map(),
       store: { run: (...command) => store.run(String(index), command) },
     });
     members.push(member);

@@ -5,6 +5,7 @@ import { Secret } from '../../src/core/secret.ts';
 import type { ScriptName } from '../../src/fleet/scripts.ts';
 import { createSealer, type Sealer } from '../../src/fleet/seal.ts';
 import { SharedToken } from '../../src/fleet/shared-token.ts';
+import type { RefusedTokens } from '../../src/fleet/token-slot.ts';
 import type { Replaced } from '../../src/oauth/token.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
@@ -21,6 +22,8 @@ export interface MemberSettings {
   readonly scope?: string;
   readonly prefix?: string;
   readonly state?: Partial<State>;
+  /** Those of the member whose place this one takes in its process. */
+  readonly refused?: RefusedTokens;
 }
 
 /** How a member is; may change at any time. */
@@ -184,6 +187,7 @@ export class FleetWorld {
             parts: ['https://planted-host/token', 'planted-client', scope],
             sealer: this.#sealer(keys),
             store: { run: (...command) => this.#run(state, command) },
+            refused: settings.refused ?? new Map(),
             newHolder: () => this.#newHolder(),
             onToken: (source) => {
               got[source] += 1;

@@ -138,9 +138,10 @@ export class ScriptModel {
     this.delete(lock);
     const [stored = -1] = this.#stored(token, '');
     if (stored >= Number(generation)) return 0;
-    this.set(token, value, Number(ms));
+    const isAlive = Number(ms) > 0;
+    if (isAlive) this.set(token, value, Number(ms));
     this.#publish(news);
-    return 1;
+    return isAlive ? 1 : 0;
   }
 
   #giveUp([lock, verdict]: readonly [string, string], args: readonly string[]): unknown {

@@ -141,6 +141,7 @@ class Member {
       },
       onToken: () => undefined,
       onRejected: () => undefined,
+      refused: new Map(),
       store: { run: (...command) => this.#run(note, command) },
     });
     token.subscribe(() => this.#peekTaken());

@@ -122,7 +122,14 @@ class Steps {
         return void (await sameReply(this.#pair, 'hold', [KEYS.lock], [holder, '35000']));
       case 'put': {
         const generation = String(this.#generation + dice.pick([0, 0, 0, -5, 5]));
-        const args = [holder, generation, `${generation}:sealed-${step}`, '45000', 'news', `put-${step}`];
+        const args = [
+          holder,
+          generation,
+          `${generation}:sealed-${step}`,
+          dice.pick(['45000', '45000', '0', '-5']),
+          'news',
+          `put-${step}`,
+        ];
         return void (await sameReply(this.#pair, 'put', [KEYS.token, KEYS.lock], args));
       }
       case 'giveUp': {

@@ -86,7 +86,7 @@ async function putInPlace(file: string, first: First, store: OpenStore): Promise
   const value = MEMORY.valueOf(first);
   const stored = await store.readSecret();
   if (stored === undefined) return store.writeSecret(value);
-  if (stored.digest().equals(value.digest())) return;
+  if (stored.equals(value)) return;
   const message = 'was changed by somebody else while its first secret was being created';
   throw new SidecarError('IAM_CONFLICT', { problems: [{ where: file, path: '', message }] });
 }

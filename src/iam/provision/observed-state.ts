@@ -88,7 +88,7 @@ async function stateOf(situation: Situation, looking: Looking): Promise<SecretSt
   const { file } = desired.secret;
   const journal = place.memory.journal;
   const unfinished = journal?.provision;
-  if (unfinished && (!stored || isSameValue(stored, MEMORY.valueOf(unfinished)))) {
+  if (unfinished && (!stored || stored.equals(MEMORY.valueOf(unfinished)))) {
     return { kind: 'unfinished', known: secrets.find(({ description }) => description === unfinished.description) };
   }
   if (unfinished) throw conflict(file, 'was changed by somebody else while its first secret was being created');
@@ -113,8 +113,6 @@ async function stateOf(situation: Situation, looking: Looking): Promise<SecretSt
 function knownSecret(journal: Journal | undefined, secrets: readonly ClientSecret[]): ClientSecret | undefined {
   return secrets.find(({ clientSecretId }) => clientSecretId === journal?.current?.clientSecretId);
 }
-
-const isSameValue = (a: Secret, b: Secret) => a.digest().equals(b.digest());
 
 const MOVE_AWAY =
   'nothing was changed. If nobody needs this file, move it and its .rotation file away and run this again';

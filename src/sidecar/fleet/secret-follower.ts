@@ -80,7 +80,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   adopt(loaded: LoadedConfig): LoadedConfig {
     for (const [credential, { value, client }] of this.#adopted) {
       const settings = loaded.config.credentials[credential];
-      const isThere = loaded.secrets.get(credential)?.some((secret) => isSame(secret.value, value)) ?? true;
+      const isThere = loaded.secrets.get(credential)?.some((secret) => secret.value.equals(value)) ?? true;
       if (isThere || !settings || this.#sharedOf(secretParts(settings)).client !== client)
         this.#adopted.delete(credential);
     }
@@ -209,7 +209,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
   }
 
   #has(credential: string, value: Secret): boolean {
-    return this.#secretsOf(credential).some((secret) => isSame(secret, value));
+    return this.#secretsOf(credential).some((secret) => secret.equals(value));
   }
 
   /** Writes secret and journal to the place of this member. @returns why that cannot be done @throws SidecarError ROTATION_LOCKED */
@@ -223,7 +223,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
       try {
         await store.writeJournal(textOf(journal));
         const inUse = value && (await store.readSecret());
-        if (value && !(inUse && isSame(inUse, value))) await store.writeSecret(value);
+        if (value && !inUse?.equals(value)) await store.writeSecret(value);
       } finally {
         await store.close();
       }
@@ -234,10 +234,6 @@ export class SecretFollower implements SecretSharing, SecretWatch {
       return Object.values(error.extras.fields ?? {}).join(' ') || error.code;
     }
   }
-}
-
-function isSame(one: Secret, other: Secret): boolean {
-  return one.digest().equals(other.digest());
 }
 
 function writable(open: () => SecretStore): SecretStore | undefined {

@@ -15,10 +15,11 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it of a call that can be sent again; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, a refused one that is still in the store, after a reload, until its next 401.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it of a call that can be sent again; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, one that only a call from before the last reload has seen refused.',
   watch(world, violated) {
     // Each process learns it by itself.
     const refused = new Map<string, number>();
+    const reloadedAt = new Map<string, number>();
     const use = ({ from, authorization }: UpstreamRequest) => `${from?.name} ${authorization}`;
     // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
     const firsts = new Map<string, UpstreamRequest>();
@@ -29,14 +30,16 @@ export const tokenIsValid: Invariant = {
       return first;
     };
     return (observation) => {
-      // A new generation of a fleet's member asks the store anew, and does not know what was refused.
+      // A new generation of a fleet's member may have had the token from the store before an older one learns of its refusal.
       if (world.fleet && observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
-        for (const key of refused.keys()) if (key.startsWith(`${observation.process.name} `)) refused.delete(key);
+        reloadedAt.set(observation.process.name, world.platform.time.nowMs);
       if (observation.kind === 'tokenRefused') {
         const { request } = observation;
         // After that of one that cannot be sent again, others use the token until there is a new one.
         const canBeAgain = !world.erps.some((erp) => erp.isLarge(request.id));
-        const isNews = request.token && canBeAgain && firstOf(request) === request && !refused.has(use(request));
+        const isOfNewest = request.called.trueMs >= (reloadedAt.get(request.from?.name ?? '') ?? 0);
+        const isNews =
+          request.token && isOfNewest && canBeAgain && firstOf(request) === request && !refused.has(use(request));
         if (isNews) refused.set(use(request), world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
