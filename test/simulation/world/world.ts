@@ -154,7 +154,7 @@ export class World {
     for (const host of this.hosts) {
       this.platform.network.unblock(IDENTITY, host.machine);
       host.start();
-      host.process?.killAfter(Number.POSITIVE_INFINITY, () => undefined);
+      host.process?.spare();
     }
     for (const erp of this.erps) erp.work();
     this.observe({ kind: 'repaired' });
