@@ -8,6 +8,7 @@ import type { Platform } from '../platform/platform.ts';
 import { Machine, SimulatedProcess } from '../platform/process.ts';
 import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
+import { FILE_KINDS } from './file-kinds.ts';
 import { Fleet } from './fleet.ts';
 import { FLEET_KINDS } from './fleet-kinds.ts';
 import { IAM_KINDS, Iam } from './iam/iam.ts';
@@ -47,6 +48,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   // Drawn for the worlds that have these parts: see `drawHistory`.
   ...unweighted(IAM_KINDS),
   ...unweighted(STORAGE_KINDS),
+  // Drawn by additions.
+  ...unweighted(FILE_KINDS),
 };
 
 /** Those that can happen to a single host. */
