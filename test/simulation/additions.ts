@@ -5,6 +5,7 @@
 import { type Chance, chance } from '../support/seeded.ts';
 import type { Happening, History, Stretch } from './history.ts';
 import { FILE_KINDS } from './world/file-kinds.ts';
+import { ISSUER_KINDS } from './world/issuer-kinds.ts';
 import type { Kind } from './world/world.ts';
 
 type Kinds = Readonly<Record<string, Kind>>;
@@ -23,6 +24,11 @@ interface Addition {
 
 const ADDITIONS: readonly Addition[] = [
   {
+    ...{ name: 'happenings of the issuer', share: 1, most: 3, isEarly: false },
+    applies: ({ parts }) => parts.issuer !== undefined,
+    kinds: () => ISSUER_KINDS,
+  },
+  {
     ...{ name: 'killed at a file operation', share: 0.4, most: 2, isEarly: true },
     applies: ({ parts, members }) => members === 1 && (parts.iam !== undefined || parts.audit !== undefined),
     kinds: ({ parts }) => only(FILE_KINDS, (name) => parts.iam !== undefined || !name.startsWith('iam.')),
@@ -31,7 +37,18 @@ const ADDITIONS: readonly Addition[] = [
 
 /** The history with all that is added to it. */
 export function withAdditions(history: History): History {
-  return ADDITIONS.reduce(withAddition, history);
+  return ADDITIONS.reduce(withAddition, withIssuer(history));
+}
+
+/** How many histories of a single host without other parts have an issuer. */
+const SHARE_WITH_ISSUER = 0.35;
+const SHARE_VERIFYING = 0.75;
+
+function withIssuer(history: History): History {
+  const { seed, parts, members } = history;
+  const draw = chance(seed, 'issuer');
+  if (parts.iam || members > 1 || !draw.happens(SHARE_WITH_ISSUER)) return history;
+  return { ...history, parts: { ...parts, issuer: { isVerifying: draw.happens(SHARE_VERIFYING) } } };
 }
 
 function withAddition(history: History, { name, share, most, isEarly, applies, kinds }: Addition): History {

@@ -197,9 +197,11 @@ function onCrash(report: (error: unknown) => void): () => void {
   };
 }
 
+const JWT = /\beyJ[\w-]+\.[\w-]+\.[\w-]*([\w-]{6})\b/g;
+
 /** A log line of the sidecar as its message and its fields. */
 function readable(line: string): string {
-  const [head = '', json] = line.split(/(?=\{"level")/);
+  const [head = '', json] = line.replaceAll(JWT, (_all, end) => `jwt-${end}`).split(/(?=\{"level")/);
   if (json === undefined) return line;
   const { level, time, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
   const rest = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
