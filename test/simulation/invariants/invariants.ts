@@ -6,8 +6,9 @@ import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
-import { readsWholeFiles, reloadsUnseen } from './reloads.ts';
+import { readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
 import {
+  abandonsOnlyRefused,
   hasWorkingSecret,
   isAtMostTwo,
   keepsOverlap,
@@ -43,12 +44,14 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   restsRefusedSecret,
   keepsWorkingSecret,
   readsWholeFiles,
+  readsNewest,
   reloadsUnseen,
   waitsForRetry,
   arrivesBeforeExpiry,
   sentTwiceAtMost,
   bodyIsWhole,
   ...{
+    abandonsOnlyRefused,
     keepsOverlap,
     storesWholeSecrets,
     hasWorkingSecret,
