@@ -11,6 +11,7 @@ import {
   abandonsOnlyRefused,
   hasWorkingSecret,
   isAtMostTwo,
+  journalIsWhole,
   keepsOverlap,
   leavesNoOrphan,
   rotationFinishes,
@@ -51,6 +52,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   sentTwiceAtMost,
   bodyIsWhole,
   ...{
+    journalIsWhole,
     abandonsOnlyRefused,
     keepsOverlap,
     storesWholeSecrets,

@@ -22,6 +22,7 @@ function problemOf({ iam, platform }: World): string | undefined {
   if (only.description !== PROVISIONED.description) return `its description is ${only.description}`;
   const [secret, ...more] = iam.server.secretsOf(only.clientId);
   if (!secret || more.length > 0) return `${more.length + (secret ? 1 : 0)} secrets`;
+  if (!platform.disk.has(PROVISIONED.file)) return 'there is no file';
   const stored = platform.disk.find(PROVISIONED.file).content.toString().trimEnd();
   if (stored !== secret.value) return `the file has ${stored}`;
   const count = policies.filter(({ subject }) => subject === `client-${only.clientId}`).length;

@@ -45,6 +45,19 @@ export const hasWorkingSecret: Invariant = {
   },
 };
 
+export const journalIsWhole: Invariant = {
+  sentence: 'A kill or a power cut leaves the journal of a rotation whole: as it was, or as it was to be.',
+  watch(world, violated) {
+    let last: Buffer | undefined;
+    return () => {
+      const bytes = world.iam?.administrator.journalBytes;
+      if (bytes === last) return;
+      last = bytes;
+      if (bytes && !world.iam?.administrator.journal) violated(`it holds ${bytes.length} bytes that are none`);
+    };
+  },
+};
+
 export const abandonsOnlyRefused: Invariant = {
   sentence: 'A rotation gives up a new secret only when the last try with it was refused.',
   watch(world, violated) {

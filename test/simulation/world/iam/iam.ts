@@ -44,6 +44,8 @@ export class Iam {
       policies,
     };
     this.#world.operator.replace(DESIRED_FILE, JSON.stringify(desired));
+    // What a search for the name also finds.
+    this.server.registry.clients.push({ clientId: 'c0', name: `${name} of old`, description: 'of somebody else' });
     this.administrator.putRight();
   }
 
