@@ -14,8 +14,8 @@ export function withRare(history: History): History {
   const added = new Map<Stretch | undefined, Happening[]>();
   for (const [name, kind] of Object.entries(RARE_KINDS)) {
     const own = chance(history.seed, name);
-    if (!kind.fits(history) || !own.happens(SHARE_OF_EACH)) continue;
-    const stretch = kind.isLast ? history.stretches.at(-1) : own.pick(history.stretches as [Stretch, ...Stretch[]]);
+    if (!kind.fits(history) || !(own.happens(SHARE_OF_EACH) || kind.isAlways)) continue;
+    const stretch = stretchOf(history, kind, own);
     if (!stretch) continue;
     const host = history.members > 1 ? { host: own.between(0, history.members - 1) } : {};
     const happening = { at: momentIn(stretch, kind, own), kind: name, args: { ...kind.draw(own), ...host } };
@@ -28,7 +28,12 @@ export function withRare(history: History): History {
   return { ...history, stretches };
 }
 
-function momentIn({ from, to }: Stretch, { isLast }: RareKind, draw: Chance): number {
-  const least = isLast ? Math.max(from, to - LAST_MS) : from;
+function stretchOf({ stretches }: History, { stretch }: RareKind, draw: Chance): Stretch | undefined {
+  const at = draw.between(0, stretches.length - 1);
+  return stretch === 'last' ? stretches.at(-1) : stretches[stretch === 'first' ? 0 : at];
+}
+
+function momentIn({ from, to }: Stretch, { stretch }: RareKind, draw: Chance): number {
+  const least = stretch === 'last' ? Math.max(from, to - LAST_MS) : from;
   return Math.floor(least + draw.next() * (to - least));
 }
