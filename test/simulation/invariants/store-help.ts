@@ -45,6 +45,11 @@ class Trouble {
     else if (/^(process|member\.leaves|operator)/.test(name)) this.#until(0, now + ms + 2 * LOCK_MS);
   }
 
+  /** The file of a member has a wrong secret: for as long as its machine sleeps, nobody puts it right. */
+  wrongSecret(now: number): void {
+    this.#until(now + BACK_OFF_MS, now + BACK_OFF_MS);
+  }
+
   /** Machines sleep between the stretches, too. */
   slept(until: number): void {
     this.#until(until + LOCK_MS, until + LOCK_MS);
@@ -66,15 +71,25 @@ function watchCalls(world: World, onTold: (told: (Observation & { kind: 'told' }
   return (observation: Observation) => {
     if (!world.fleet) return;
     if (observation.kind === 'happens') trouble.observe(observation, world.platform.time.nowMs);
+    if (observation.kind === 'log' && hasWrongSecret(world, observation))
+      trouble.wrongSecret(world.platform.time.nowMs);
     if (observation.kind !== 'told') return;
     for (const { machine } of world.hosts) trouble.slept(machine.asleepUntil);
     onTold(observation.told, trouble);
   };
 }
 
+function hasWrongSecret(world: World, { line, process }: Observation & { kind: 'log' }): boolean {
+  if (line['code'] !== 'CREDENTIALS_REJECTED') return false;
+  const { disk, time } = world.platform;
+  const host = world.hosts.find((one) => one.process === process);
+  const secret = host && disk.find(host.secretFile).content.toString().trimEnd();
+  return secret !== undefined && !((world.identity.secrets.get(secret) ?? 0) > time.nowMs);
+}
+
 export const storeFailsNothing: Invariant = {
   sentence:
-    'No call fails for want of a token because of the store: only within five and a half minutes of a fault of the identity server or of a rotated secret, or ten seconds after a sleep.',
+    'No call fails for want of a token because of the store: only within five and a half minutes of a fault of the identity server or of a rotated secret, or of the refusal of a wrong one in the file, or ten seconds after a sleep.',
   watch: (world, violated) =>
     watchCalls(world, ({ id, code }, { untilServed, isRotated }) => {
       if (world.platform.time.nowMs < untilServed || isRotated || !/^(TOKEN_|CREDENTIALS_)/.test(code ?? '')) return;

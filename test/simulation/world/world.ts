@@ -19,6 +19,7 @@ import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
 import type { Parts } from './parts.ts';
+import { RARE_KINDS } from './rare-kinds.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
 import { SidecarHost } from './sidecar-host.ts';
 import { STORAGE_KINDS } from './storage-kinds.ts';
@@ -53,6 +54,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   // Drawn by additions.
   ...unweighted(FILE_KINDS),
   ...unweighted(ISSUER_KINDS),
+  // Drawn by `withRare`.
+  ...RARE_KINDS,
 };
 
 /** Those that can happen to a single host. */
@@ -170,6 +173,7 @@ export class World {
     this.fleet?.repair();
     this.operator.repair();
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
+    this.platform.disk.slowMs = 0;
     this.iam?.repair();
     for (const host of this.hosts) {
       this.platform.network.unblock(IDENTITY, host.machine);
