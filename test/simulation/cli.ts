@@ -101,7 +101,7 @@ async function playOne(history: History, { trace, until }: { trace: boolean; unt
 }
 
 /** A process that has played many is faster than a new one, and one that fails takes as many with it. */
-const MOST_IN_A_CHILD = 500;
+const MOST_IN_A_CHILD = 250;
 /** Runs with more seeds than this say how far they are. */
 const EVERY = 500;
 
