@@ -100,32 +100,46 @@ async function playOne(history: History, { trace, until }: { trace: boolean; unt
   return played.violation ? 1 : 0;
 }
 
-/** What was killed in a history is never quite gone: promises of it stay, some megabytes in each. */
-const MOST_IN_A_CHILD = 100;
+/** A process that has played many is faster than a new one, and one that fails takes as many with it. */
+const MOST_IN_A_CHILD = 250;
+/** Runs with more seeds than this say how far they are. */
+const EVERY = 500;
 
 async function playOnAllCores([first, last]: readonly [number, number], options: ForAll): Promise<number> {
   const cores = availableParallelism();
-  const share = Math.min(MOST_IN_A_CHILD, Math.ceil((last - first + 1) / cores));
+  const all = last - first + 1;
+  const share = Math.min(MOST_IN_A_CHILD, Math.ceil(all / cores));
   const began = realMs();
   const lines: Line[] = [];
+  const failed: Line[] = [];
   const codes: number[] = [];
+  const note = (line: Line) => {
+    lines.push(line);
+    // At once: whoever stops a long run must know what it has found.
+    if (line.violated) print(`seed ${line.seed} violates ${line.violated}: ${line.detail}`);
+    if (line.violated) failed.push(line);
+    if (lines.length % EVERY === 0 && lines.length < all)
+      process.stderr.write(`${lines.length} of ${all} seeds, ${failed.length} violations so far\n`);
+  };
   let from = first;
   const playOn = async () => {
     while (from <= last) {
       const seeds = `${from}-${Math.min(last, from + share - 1)}`;
       from += share;
-      codes.push(await playInChild(seeds, options, (line) => lines.push(line)));
+      codes.push(await playInChild(seeds, options, note));
     }
   };
   await Promise.all(Array.from({ length: cores }, playOn));
   report(lines, (realMs() - began) / 1000);
-  const failed = lines.filter(({ violated }) => violated).sort((one, other) => one.seed - other.seed);
-  for (const { seed, violated, detail } of failed) print(`seed ${seed} violates ${violated}: ${detail}`);
-  if (failed[0]) {
-    await warmUp();
-    await explain(drawHistory(failed[0].seed, options.fleets), failed[0].violated ?? '');
-  }
+  await explainFirst(failed, options.fleets);
   return failed.length > 0 || codes.some((code) => code !== 0) ? 1 : 0;
+}
+
+async function explainFirst(failed: readonly Line[], fleets: Fleets): Promise<void> {
+  const [one] = failed.toSorted((a, b) => a.seed - b.seed);
+  if (!one) return;
+  await warmUp();
+  await explain(drawHistory(one.seed, fleets), one.violated ?? '');
 }
 
 /** @param seeds `A-B` @returns its exit code */

@@ -2,7 +2,7 @@
  * Puts our modules in the place of Node's for importers in `src/` and in the clients of networks: network, disk, timers, random numbers. The
  * importers themselves are not changed.
  */
-import { registerHooks } from 'node:module';
+import { type ResolveFnOutput, registerHooks } from 'node:module';
 import { replaceGlobals } from './globals.ts';
 
 const MODULES = new URL('modules/', import.meta.url).href;
@@ -26,12 +26,20 @@ const IMPORTERS: readonly (readonly [folder: string, names: readonly string[]])[
 /** Call once, before any module of `src/` is loaded. @param change of the source of a module of ours, for planted mistakes */
 export function installPlatform(change?: (url: string, source: string) => string): void {
   replaceGlobals();
+  // A module that src loads on first use would be looked for on the real disk in each history.
+  const found = new Map<string, ResolveFnOutput>();
   registerHooks({
     resolve(specifier, context, next) {
-      const substitute = substituteFor(specifier, context.parentURL ?? '');
-      return substitute
+      const { parentURL = '' } = context;
+      const name = `${specifier} ${parentURL}`;
+      const known = found.get(name);
+      if (known) return known;
+      const substitute = substituteFor(specifier, parentURL);
+      const resolved: ResolveFnOutput = substitute
         ? { url: substitute, shortCircuit: true, format: 'module-typescript' }
         : next(specifier, context);
+      if (parentURL.startsWith(SOURCE)) found.set(name, { ...resolved, shortCircuit: true });
+      return resolved;
     },
     load(url, context, next) {
       const loaded = next(url, context);

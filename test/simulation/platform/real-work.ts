@@ -9,15 +9,13 @@ const REAL_IMMEDIATE = globalThis.setImmediate;
 
 /** Resolves when nothing is left to run before the next event: no promise, no turn of the loop, no work of a real thread. */
 export async function settled(): Promise<void> {
-  for (let next: (() => Promise<void>) | undefined = nothing; next; next = waiting.shift()) {
-    await next();
-    do await new Promise<void>((resolve) => REAL_IMMEDIATE(resolve));
+  for (;;) {
+    do await new Promise(REAL_IMMEDIATE);
     while (turns > 0);
+    const work = waiting.shift();
+    if (!work) return;
+    await work();
   }
-}
-
-async function nothing(): Promise<void> {
-  return undefined;
 }
 
 /** Counts the turns of the event loop that code waits for. */
