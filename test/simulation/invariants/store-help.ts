@@ -71,7 +71,8 @@ function watchCalls(world: World, onTold: (told: (Observation & { kind: 'told' }
   return (observation: Observation) => {
     if (!world.fleet) return;
     if (observation.kind === 'happens') trouble.observe(observation, world.platform.time.nowMs);
-    if (observation.kind === 'log' && hasWrongSecret(world, observation)) trouble.wrongSecret(world.platform.time.nowMs);
+    if (observation.kind === 'log' && hasWrongSecret(world, observation))
+      trouble.wrongSecret(world.platform.time.nowMs);
     if (observation.kind !== 'told') return;
     for (const { machine } of world.hosts) trouble.slept(machine.asleepUntil);
     onTold(observation.told, trouble);

@@ -68,18 +68,29 @@ export const oneTokenRequest: Invariant = {
 
 export const isAskedSeldom: Invariant = {
   sentence:
-    'Token requests start a second apart, and not before Retry-After. Excused: the next secret, one after a 401 of the API, and those within fifteen seconds, awake, of a reload.',
+    'Token requests start a second apart, and not before Retry-After. Excused: the next secret, one after a 401 of the API, and those within fifteen seconds, awake, of a reload; in a fleet, Retry-After is over when another member has got a token.',
   watch: (world, violated) =>
     watchAsking(world, ({ from, sent }, asking) => {
       const last = asking.requests.at(-1);
       if (!last || asking.isRefused || asking.oldGenerations(sent.monotonicMs) > 0) return;
       // Then the last one may have been an old generation's, which has told this one nothing.
       const candidates = asking.requests.slice(-1 - asking.oldGenerations(last.sent.monotonicMs));
-      const isTooSoon = (one: TokenRequest) => knownAgeMs(one.sent, sent) < leastAfter(one) - TOLERANCE_MS;
+      const isTooSoon = (one: TokenRequest) => {
+        const leastMs = isOver(world, one) ? INTERVAL_MS : leastAfter(one);
+        return knownAgeMs(one.sent, sent) < leastMs - TOLERANCE_MS;
+      };
       if (candidates.every(isTooSoon))
         violated(`${from.name} asked again after ${Math.round(knownAgeMs(last.sent, sent))} ms`);
     }),
 };
+
+/** Another member has got a token since, and this one may have it from the store. */
+function isOver({ fleet, identity }: World, { from, sent }: TokenRequest): boolean {
+  if (!fleet) return false;
+  return [...identity.tokens.values()].some(
+    ({ to, obtainedAt }) => to !== from && obtainedAt > sent.trueMs && Number.isFinite(obtainedAt),
+  );
+}
 
 function leastAfter({ outcome, retryAfterS }: TokenRequest): number {
   // The next secret is tried at once.

@@ -140,7 +140,7 @@ export const RARE_KINDS: Readonly<Record<string, RareKind>> = {
         for (const one of world.erps) if (one !== first) one.burst(1, 1);
       });
       later(world, 100, () => {
-        leaping.machine.offsetMs += 60 * MINUTE;
+        leaping.machine.step(world.platform.time.nowMs, 60 * MINUTE);
       });
     },
   },
