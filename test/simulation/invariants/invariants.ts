@@ -4,6 +4,7 @@ import type { World } from '../world/world.ts';
 import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
+import { issuerIsAskedSeldom, sendsVerified, takesNewKeys } from './issuer.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
 import { readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
@@ -64,6 +65,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     auditIsWhole,
     auditComesFirst,
   },
+  ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom },
   asksOnce,
   keepsNewer,
   sharesAgain,

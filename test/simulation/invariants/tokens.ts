@@ -114,8 +114,9 @@ export const serves: Invariant = {
       if (!sidecar) return;
       const now = stampOf(world.platform.time, sidecar);
       const latest = [...world.identity.tokens.values()].findLast(
-        // Where secrets rotate, some tokens only verify secrets or are for IAM.
-        (token) => token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !world.iam),
+        // Where secrets rotate, some tokens only verify secrets or are for IAM; some tokens of an issuer are refused.
+        (token) =>
+          token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !(world.iam || world.issuer)),
       );
       if (!latest || refused.has(latest.value)) return;
       // One that another member has fetched took its place.

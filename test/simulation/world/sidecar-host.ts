@@ -120,6 +120,7 @@ export class SidecarHost {
     this.#onRead();
     this.#onRead = () => undefined;
     const write = (line: string) => {
+      if (!process.isAlive) return;
       this.#world.trace(process.name, line.trimEnd());
       this.#world.observe({ kind: 'log', process, line: JSON.parse(line) as Record<string, unknown> });
     };
@@ -132,6 +133,7 @@ export class SidecarHost {
 
   /** It could not start. */
   #exited(process: SimulatedProcess, error: unknown): void {
+    if (!process.isAlive) return;
     const { code, extras } = error as { code?: string; extras?: { problems?: object[] } };
     this.#world.trace(process.name, `cannot start: ${code ?? String(error)} ${JSON.stringify(extras?.problems ?? [])}`);
     // A full disk: the audit log cannot be opened.

@@ -16,6 +16,8 @@ export const DESIRED_FILE = `${FOLDER}/client.yaml`;
 export interface RunOptions {
   /** Turns of its own after which it is killed. */
   readonly killAfter?: number;
+  /** File operations of its own, in place of the last of which it is killed. */
+  readonly killAtFile?: number;
   readonly onEnd?: (isDone: boolean) => void;
 }
 
@@ -44,14 +46,16 @@ export class Runs {
 
   /** No kill is planned any more. */
   spareAll(): void {
-    for (const process of this.#running) process.killAfter(Number.POSITIVE_INFINITY, () => undefined);
+    for (const process of this.#running) process.spare();
   }
 
-  #start(name: string, program: (say: Say) => Promise<void>, { killAfter, onEnd = () => undefined }: RunOptions): void {
+  #start(name: string, program: (say: Say) => Promise<void>, options: RunOptions): void {
     this.#count += 1;
     const process = this.#world.process(`${name} ${this.#count}`, this.#world.sidecar.machine);
     this.#running.add(process);
+    const { killAfter, killAtFile, onEnd = () => undefined } = options;
     if (killAfter) process.killAfter(killAfter, () => this.#end(process, 'is killed'));
+    if (killAtFile) process.killAtFile(killAtFile, () => this.#end(process, 'is killed at a file'));
     const ended = (isDone: boolean, how: string) => {
       this.#end(process, how);
       onEnd(isDone);
