@@ -74,17 +74,15 @@ export const keepsNewer: Invariant = {
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
     const joined = new Map<SimulatedProcess, number>();
+    const reloaded = new Map<SimulatedProcess, number>();
     const views = new Views();
     return (observation) => {
       const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
       const { nowMs } = world.platform.time;
       const isReload = observation.kind === 'log' && observation.line['message'] === 'configuration reloaded';
       views.observe(observation, nowMs);
-      if (isReload) {
-        const { token } = newest.get(observation.process) ?? {};
-        const isAlone = token && !views.sees(observation.process, token.asked.trueMs);
-        if (isAlone || nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
-      }
+      if (isReload) reloaded.set(observation.process, nowMs);
+      if (isReload && nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
       if (observation.kind !== 'upstreamRequest' || !world.fleet) return;
       const { request } = observation;
       const { from, token, called } = request;
@@ -92,7 +90,9 @@ export const keepsNewer: Invariant = {
       const before = newest.get(from);
       const joinedAt = joined.get(from) ?? 0;
       if (called.trueMs < joinedAt) return;
-      const hasJoined = before && Math.max(keysChangedAt, joinedAt) > before.sent.trueMs;
+      const isOfBefore = before?.token && (reloaded.get(from) ?? 0) > before.token.obtainedAt;
+      const wasAlone = isOfBefore && !views.sees(from, before.token.asked.trueMs);
+      const hasJoined = before && (wasAlone || Math.max(keysChangedAt, joinedAt) > before.sent.trueMs);
       if (!before?.token || hasJoined || before.token.issuedAt <= token.issuedAt) newest.set(from, request);
       else if (isGood(before, called.trueMs))
         violated(`${from.name} sent ${token.value} for ${request.id} after ${before.token.value}`);
