@@ -36,7 +36,7 @@ interface Sent {
 
 export const asksOnce: Invariant = {
   sentence:
-    'All members together have at most one token request under way. Excused: members that do not see the store; a lock that the store has lost; a member whose machine slept with the lock; two while the key is changed.',
+    'All members together have at most one token request under way. Excused: members that do not see the store; a lock that the store has lost; a member whose machine slept with the lock, or whose clock was set forward; two while the key is changed.',
   watch(world, violated) {
     const views = new Views();
     let all: Sent[] = [];
@@ -61,21 +61,27 @@ export const asksOnce: Invariant = {
 /** Why two members may both ask. */
 function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boolean {
   const lockedAt = earlier.sent.trueMs - LOCK_AGE_MS;
-  const hasSlept = [earlier, later].some(({ from }) => from.machine.asleepUntil > lockedAt);
+  const hasSlept = [earlier, later].some(
+    ({ from }) => Math.max(from.machine.asleepUntil, from.machine.leaptAt) > lockedAt,
+  );
   const { lost = undefined } = world.fleet?.store ?? {};
   return hasSlept || (lost !== undefined && lost.at >= lockedAt);
 }
 
 export const keepsNewer: Invariant = {
   sentence:
-    'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before that change have tokens of their own.',
+    'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it, or after a reload, when it has fetched the newer one without the store; calls from before that change have tokens of their own.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
     const joined = new Map<SimulatedProcess, number>();
+    const reloaded = new Map<SimulatedProcess, number>();
+    const views = new Views();
     return (observation) => {
       const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
       const { nowMs } = world.platform.time;
       const isReload = observation.kind === 'log' && observation.line['message'] === 'configuration reloaded';
+      views.observe(observation, nowMs);
+      if (isReload) reloaded.set(observation.process, nowMs);
       if (isReload && nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
       if (observation.kind !== 'upstreamRequest' || !world.fleet) return;
       const { request } = observation;
@@ -84,7 +90,9 @@ export const keepsNewer: Invariant = {
       const before = newest.get(from);
       const joinedAt = joined.get(from) ?? 0;
       if (called.trueMs < joinedAt) return;
-      const hasJoined = before && Math.max(keysChangedAt, joinedAt) > before.sent.trueMs;
+      const isOfBefore = before?.token && (reloaded.get(from) ?? 0) > before.token.obtainedAt;
+      const wasAlone = isOfBefore && !views.sees(from, before.token.asked.trueMs);
+      const hasJoined = before && (wasAlone || Math.max(keysChangedAt, joinedAt) > before.sent.trueMs);
       if (!before?.token || hasJoined || before.token.issuedAt <= token.issuedAt) newest.set(from, request);
       else if (isGood(before, called.trueMs))
         violated(`${from.name} sent ${token.value} for ${request.id} after ${before.token.value}`);

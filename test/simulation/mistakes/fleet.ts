@@ -61,10 +61,10 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'await sealer.seal(place, contentOf(token))',
     to: 'JSON.stringify(contentOf(token))',
   },
-  'fleet-same-token-again': {
+  'fleet-generation-forgotten': {
     needs: 'fleet',
     file: SHARED,
-    from: 'replaced?.authorization.equals(authorization) ?? false;',
-    to: 'replaced?.authorization.equals(authorization) === null;',
+    from: '        this.#known = found.token.generation;\n        return isIt(',
+    to: '        return isIt(',
   },
 };

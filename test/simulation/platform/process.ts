@@ -14,6 +14,8 @@ export class Machine {
   #driftSince = 0;
   /** How long it was suspended so far: its monotonic clock stood still. */
   sleptMs = 0;
+  /** When the wall clock was last set forward, true ms. */
+  leaptAt = Number.NEGATIVE_INFINITY;
   /** Suspended until this true time. */
   asleepUntil = 0;
   /** The processes on it by number; numbers are used again when all have been used. */
@@ -33,6 +35,12 @@ export class Machine {
     this.processes.set(this.#lastPid, process);
     this.started += 1;
     return this.#lastPid;
+  }
+
+  /** Sets the wall clock forward, or back. */
+  step(trueMs: number, ms: number): void {
+    this.offsetMs += ms;
+    if (ms > 0) this.leaptAt = trueMs;
   }
 
   wallMs(trueMs: number): number {

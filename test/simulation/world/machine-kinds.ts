@@ -9,7 +9,7 @@ export const MACHINE_KINDS: Readonly<Record<string, Kind>> = {
     weight: 3,
     draw: (chance) => ({ ms: chance.pick([-2 * HOUR, -10 * MINUTE, -5000, 5000, 10 * MINUTE, HOUR, 24 * HOUR]) }),
     apply: (world, { ms, host }) => {
-      world.hostOf(host).machine.offsetMs += Number(ms);
+      world.hostOf(host).machine.step(world.platform.time.nowMs, Number(ms));
     },
   },
   'clock.drift': {

@@ -5,6 +5,7 @@
 import type { Chance } from '../../support/seeded.ts';
 import type { Iam } from './iam/iam.ts';
 import type { AuditPart, IamPart } from './parts.ts';
+import { STORE } from './store.ts';
 import type { Kind, World } from './world.ts';
 
 const MINUTE = 60_000;
@@ -110,21 +111,33 @@ export const RARE_KINDS: Readonly<Record<string, RareKind>> = {
       world.erp.burst(4, 300);
     },
   },
-  /** Without the store, a member has a token that no other one has; then the store comes back with an older one. */
+  /** Without the store, all members fetch for themselves. It comes back with what was refused to them, and one is reloaded. */
   'fleet.alone': {
-    ...{ weight: 0, fits: inFleet },
-    draw: (chance) => ({ ms: 12_000, isRevoked: chance.between(0, 1) }),
-    apply(world, { ms, isRevoked, host }) {
+    ...{ weight: 0, fits: inFleet, draw: () => ({}) },
+    apply(world, { host }) {
       const [alone, erp] = [world.hostOf(host), world.erpOf(host)];
-      world.fleet?.store.down(Number(ms), true);
-      if (isRevoked === 1) {
-        later(world, 2000, () => {
-          world.identity.revokeAll();
-          for (const one of world.erps) one.burst(2, 1);
-        });
-        later(world, 26_000, () => alone.reload());
-      } else alone.kill();
-      for (const afterMs of [8000, 27_000, 34_000]) later(world, afterMs, () => erp.burst(2, 100));
+      world.fleet?.store.down(12_000, true);
+      later(world, 2000, () => {
+        world.identity.revokeAll();
+        for (const one of world.erps) one.burst(2, 1);
+      });
+      later(world, 26_000, () => alone.reload());
+      for (const afterMs of [27_000, 34_000]) later(world, afterMs, () => erp.burst(2, 100));
+    },
+  },
+  /** One member is cut off, the others share a token, then it fetches a newer one: theirs is the older one when it is back. */
+  'fleet.oneAlone': {
+    ...{ weight: 0, fits: inFleet, draw: () => ({}) },
+    apply(world, { host }) {
+      const { network } = world.platform;
+      const [{ machine }, erp] = [world.hostOf(host), world.erpOf(host)];
+      network.block(STORE, machine);
+      later(world, 8000, () => network.unblock(STORE, machine));
+      later(world, 1000, () => {
+        world.identity.revokeAll();
+        for (const one of world.erps) if (one !== erp) one.burst(2, 1);
+      });
+      for (const afterMs of [3000, 14_000, 20_000]) later(world, afterMs, () => erp.burst(2, 100));
     },
   },
   /** The clock of the member that fetches for all is set forward meanwhile: its token looks as if it had ended. */
@@ -140,7 +153,7 @@ export const RARE_KINDS: Readonly<Record<string, RareKind>> = {
         for (const one of world.erps) if (one !== first) one.burst(1, 1);
       });
       later(world, 100, () => {
-        leaping.machine.offsetMs += 60 * MINUTE;
+        leaping.machine.step(world.platform.time.nowMs, 60 * MINUTE);
       });
     },
   },
