@@ -26,6 +26,8 @@ export interface Parts {
   readonly iam?: IamPart;
 }
 
+/** How many fleets rotate their secret. */
+const SHARE_OF_FLEETS = 0.3;
 const SHARE_WITH_IAM = 0.3;
 const SHARE_WITH_AUDIT = 0.25;
 
@@ -33,6 +35,16 @@ export function drawParts(seed: number): Parts {
   const draw = chance(seed, 'parts');
   const iam = draw.happens(SHARE_WITH_IAM) ? { iam: drawIam(draw) } : {};
   return { ...iam, ...drawAudit(chance(seed, 'audit')) };
+}
+
+/** Of a fleet. */
+export function drawFleetParts(seed: number): Parts {
+  const draw = chance(seed, 'rotating fleet');
+  if (!draw.happens(SHARE_OF_FLEETS)) return {};
+  const short = { overlap: draw.pick(['5s', '30s', '2m']), verifyFor: draw.pick(['20s', '2m']) };
+  const propagationMs = draw.pick([0, 0, 800, 5000]);
+  const secretLifetime = draw.pick(['400d', '3650d']);
+  return { iam: { ...drawIam(draw), ...short, propagationMs, secretLifetime, isProvisioning: false } };
 }
 
 function drawAudit(draw: Chance): Pick<Parts, 'audit'> {

@@ -186,6 +186,10 @@ export class Store {
           ? mapReply({ server: 'redis', version: '7.2.0' })
           : errorReply('WRONGPASS invalid username-password pair');
       }
+      case 'time': {
+        const ms = this.machine.wallMs(this.#world.platform.time.nowMs);
+        return replyOf([String(Math.floor(ms / 1000)), String((ms % 1000) * 1000)]);
+      }
       case 'ping':
         return okReply();
       case 'subscribe':

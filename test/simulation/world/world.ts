@@ -10,6 +10,7 @@ import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
 import { Fleet } from './fleet.ts';
 import { FLEET_KINDS } from './fleet-kinds.ts';
+import { FLEET_IAM_KINDS } from './iam/fleet-iam-kinds.ts';
 import { IAM_KINDS, Iam } from './iam/iam.ts';
 import { IDENTITY, IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
@@ -47,6 +48,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   // Drawn for the worlds that have these parts: see `drawHistory`.
   ...unweighted(IAM_KINDS),
   ...unweighted(STORAGE_KINDS),
+  ...unweighted(FLEET_IAM_KINDS),
 };
 
 /** Those that can happen to a single host. */

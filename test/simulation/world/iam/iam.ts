@@ -88,18 +88,19 @@ const MINUTE = 60_000;
 
 /** Only worlds with IAM have them. */
 export const IAM_KINDS: Readonly<Record<string, Kind>> = {
-  'iam.rotate': { weight: 5, draw: () => ({}), apply: ({ iam }) => iam?.runs.rotate() },
+  'iam.rotate': { weight: 5, draw: () => ({}), apply: (world, { host }) => world.iam?.runs.rotate({ host: world.hostOf(host) }) },
   'iam.rotateKilled': {
     weight: 8,
     draw: (chance) => ({ turns: chance.between(1, 400) }),
-    apply: ({ iam }, { turns }) => iam?.runs.rotate({ killAfter: Number(turns) }),
+    apply: (world, { turns, host }) =>
+      world.iam?.runs.rotate({ killAfter: Number(turns), host: world.hostOf(host) }),
   },
   'iam.rotateBoth': {
     weight: 2,
     draw: () => ({}),
-    apply: ({ iam }) => {
-      iam?.runs.rotate();
-      iam?.runs.rotate();
+    apply: (world, { host }) => {
+      world.iam?.runs.rotate({ host: world.hostOf(host) });
+      world.iam?.runs.rotate();
     },
   },
   'iam.provisionKilled': {
@@ -128,7 +129,8 @@ export const IAM_KINDS: Readonly<Record<string, Kind>> = {
   'iam.delete': {
     weight: 2,
     draw: (chance) => ({ which: chance.pick(['stored', 'other']) }),
-    apply: ({ iam }, { which }) => iam?.administrator.deleteOne(which as 'stored' | 'other'),
+    apply: (world, { which, host }) =>
+      world.iam?.administrator.deleteOne(which as 'stored' | 'other', world.hostOf(host)),
   },
   'iam.replace': {
     weight: 1,
