@@ -29,26 +29,31 @@ export function countImmediates(): void {
   };
 }
 
-/** WebCrypto works in threads: one call after the other, so that their results come in the order of the calls. */
+/**
+ * WebCrypto works in threads: a call begins when nothing else is left to run, one after the other, so that nothing depends on how
+ * long it takes.
+ */
 export function orderWebCrypto(): void {
   const { subtle } = globalThis.crypto;
-  let last: Promise<unknown> = Promise.resolve();
-  const inOrder = (work: () => Promise<unknown>) => {
-    pending += 1;
-    const result = last.then(work);
-    last = result
-      .catch(() => undefined)
-      .finally(() => {
-        pending -= 1;
-      });
-    return result;
-  };
+  const inOrder = (work: () => Promise<unknown>) =>
+    new Promise((resolve, reject) => {
+      waiting.push(() => work().then(resolve, reject));
+    });
   const ordered = new Proxy(subtle, {
     get(target, name) {
       const method: unknown = Reflect.get(target, name, target);
       if (typeof method !== 'function') return method;
-      return (...args: unknown[]) => inOrder(() => Reflect.apply(method, target, args) as Promise<unknown>);
+      return (...args: unknown[]) => inOrder(async () => Reflect.apply(method, target, args));
     },
   });
   Object.defineProperty(globalThis.crypto, 'subtle', { value: ordered, configurable: true });
+}
+
+const waiting: (() => Promise<void>)[] = [];
+
+/** Does the work that was asked for first. Call it when nothing else is left to run. @returns whether there was any */
+export async function doNextWork(): Promise<boolean> {
+  const next = waiting.shift();
+  await next?.();
+  return next !== undefined;
 }
