@@ -117,9 +117,10 @@ export const storeKnowsNothing: Invariant = {
   watch: (world, violated) => (observation) => {
     if (observation.kind !== 'stored') return;
     const known = [FLEET_CLIENT, STORE_PASSWORD, ...world.identity.secrets.keys(), ...world.identity.tokens.keys()];
+    const rotated = world.iam?.server.secrets.map(({ value }) => value) ?? [];
     const names = world.hosts.map(({ machine }) => machine.name.replaceAll(' ', '-'));
     const text = observation.words.flatMap((word) => [word, ...openParts(word)]).join(' ');
-    const shown = [...known, ...names].find((secret) => text.includes(secret));
+    const shown = [...known, ...rotated, ...names].find((secret) => text.includes(secret));
     if (shown) violated(`${observation.script} shows ${shown}`);
   },
 };

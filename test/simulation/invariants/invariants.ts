@@ -3,6 +3,7 @@ import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
+import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
@@ -65,6 +66,9 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   storeKnowsNothing,
   storeFailsNothing,
   storeDelaysLittle,
+  keepsNeeded,
+  overlapsInFleet,
+  endsWithOne,
 };
 
 export class Violation extends Error {

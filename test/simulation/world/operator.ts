@@ -135,7 +135,11 @@ function configText(host: SidecarHost, version: number, { iam, audit, fleet }: W
     ...audit?.options,
     credentials: {
       default: {
-        ...{ tokenEndpoint: 'https://id.sim/connect/token', clientId: fleet && !iam ? FLEET_CLIENT : 'erp', scope: 'payments' },
+        ...{
+          tokenEndpoint: 'https://id.sim/connect/token',
+          clientId: fleet && !iam ? FLEET_CLIENT : 'erp',
+          scope: 'payments',
+        },
         secrets: [{ file: host.secretFile }],
         ...(iam && { rotation: iam.rotation }),
       },

@@ -88,12 +88,15 @@ const MINUTE = 60_000;
 
 /** Only worlds with IAM have them. */
 export const IAM_KINDS: Readonly<Record<string, Kind>> = {
-  'iam.rotate': { weight: 5, draw: () => ({}), apply: (world, { host }) => world.iam?.runs.rotate({ host: world.hostOf(host) }) },
+  'iam.rotate': {
+    weight: 5,
+    draw: () => ({}),
+    apply: (world, { host }) => world.iam?.runs.rotate({ host: world.hostOf(host) }),
+  },
   'iam.rotateKilled': {
     weight: 8,
     draw: (chance) => ({ turns: chance.between(1, 400) }),
-    apply: (world, { turns, host }) =>
-      world.iam?.runs.rotate({ killAfter: Number(turns), host: world.hostOf(host) }),
+    apply: (world, { turns, host }) => world.iam?.runs.rotate({ killAfter: Number(turns), host: world.hostOf(host) }),
   },
   'iam.rotateBoth': {
     weight: 2,
