@@ -45,6 +45,8 @@ export class Iam {
     };
     this.#world.operator.replace(DESIRED_FILE, JSON.stringify(desired));
     this.administrator.putRight();
+    // A fleet begins with a secret that has worked for long.
+    if (this.#world.fleet) for (const secret of this.server.secrets) secret.createdAt = Number.NEGATIVE_INFINITY;
   }
 
   /** Options that the configuration has besides the usual ones. */
