@@ -68,7 +68,7 @@ function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boole
 
 export const keepsNewer: Invariant = {
   sentence:
-    'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before that change have tokens of their own.',
+    'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it, and after a rotation; calls from before that change have tokens of their own.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
     const joined = new Map<SimulatedProcess, number>();
@@ -76,7 +76,9 @@ export const keepsNewer: Invariant = {
       const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
       const { nowMs } = world.platform.time;
       const isReload = observation.kind === 'log' && observation.line['message'] === 'configuration reloaded';
-      if (isReload && nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
+      // It begins anew with the token that the others have, though it may have fetched one while the store was away.
+      const isRotation = isReload && String(observation.line['reason']).startsWith('new client secret');
+      if (isReload && (isRotation || nowMs - keysChangedAt < KEY_CHANGE_MS)) joined.set(observation.process, nowMs);
       if (observation.kind !== 'upstreamRequest' || !world.fleet) return;
       const { request } = observation;
       const { from, token, called } = request;

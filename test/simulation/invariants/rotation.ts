@@ -87,7 +87,10 @@ export const isAtMostTwo: Invariant = {
     if (observation.kind !== 'secretCreated' || !observation.secret.by || !world.iam) return;
     const { secret, known } = observation;
     const { server } = world.iam;
-    const nowMs = Math.max(world.platform.time.nowMs, (secret.by?.machine ?? world.sidecar.machine).wallMs(world.platform.time.nowMs));
+    const nowMs = Math.max(
+      world.platform.time.nowMs,
+      (secret.by?.machine ?? world.sidecar.machine).wallMs(world.platform.time.nowMs),
+    );
     const isOther = (other: StoredSecret) => other.value !== secret.value && nowMs < other.expiresAt;
     const others = server.secretsOf(secret.clientId).filter((other) => server.isLive(other) && isOther(other));
     const told = others.filter(({ id }) => known.has(id));
