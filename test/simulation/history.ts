@@ -3,6 +3,7 @@
  * which the machine sleeps or the sidecar is stopped. Time that nobody uses costs nothing: that is what makes a year affordable.
  */
 import { type Chance, chance } from '../support/seeded.ts';
+import { FLEET_BUDGET_KINDS } from './world/fleet-budget-kinds.ts';
 import { FLEET_IAM_KINDS } from './world/iam/fleet-iam-kinds.ts';
 import { IAM_KINDS } from './world/iam/iam.ts';
 import { drawFleetParts, drawParts, type Parts } from './world/parts.ts';
@@ -69,11 +70,15 @@ function drawMembers(seed: number, fleets: Fleets): number {
   return draw.happens(FLEET_SHARE[fleets]) ? draw.between(2, 4) : 1;
 }
 
+function ofFleet({ iam, budget }: Parts): Readonly<Record<string, Kind>> {
+  return { ...(iam && FLEET_IAM_KINDS), ...(budget && FLEET_BUDGET_KINDS) };
+}
+
 /** What can happen only where these parts are; by a sequence of its own. */
 function withParts(history: History): History {
   const { seed, parts, stretches, members } = history;
   const ofOne = { ...(parts.iam && IAM_KINDS), ...((parts.iam || parts.audit) && STORAGE_KINDS) };
-  const kinds = members > 1 ? { ...(parts.iam && FLEET_IAM_KINDS) } : ofOne;
+  const kinds = members > 1 ? ofFleet(parts) : ofOne;
   if (Object.keys(kinds).length === 0) return history;
   const draw = chance(seed, 'happenings of parts');
   // Rotations and starts come soon after a stretch begins.

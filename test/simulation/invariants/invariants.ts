@@ -3,6 +3,7 @@ import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
+import { budgetHolds } from './fleet-budget.ts';
 import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
@@ -69,6 +70,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   keepsNeeded,
   overlapsInFleet,
   endsWithOne,
+  budgetHolds,
 };
 
 export class Violation extends Error {

@@ -128,7 +128,7 @@ export class Operator {
 }
 
 /** JSON is YAML. */
-function configText(host: SidecarHost, version: number, { iam, audit, fleet }: World): string {
+function configText(host: SidecarHost, version: number, { iam, audit, fleet, budget }: World): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     ...iam?.options,
@@ -145,7 +145,7 @@ function configText(host: SidecarHost, version: number, { iam, audit, fleet }: W
       },
       ...iam?.credentials,
     },
-    routes: [{ path: '/api', upstream: 'http://api.sim' }],
+    routes: [{ path: '/api', upstream: 'http://api.sim', ...(budget && { limits: { requestsPerMinute: budget } }) }],
     ...(fleet && { fleet: fleet.configOf(host) }),
     timeouts: { firstByte: `${40 + (version % 20)}s` },
   });

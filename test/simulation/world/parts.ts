@@ -24,10 +24,14 @@ export interface AuditPart {
 export interface Parts {
   readonly audit?: AuditPart;
   readonly iam?: IamPart;
+  /** Requests per minute of all members of a fleet. */
+  readonly budget?: number;
 }
 
 /** How many fleets rotate their secret. */
 const SHARE_OF_FLEETS = 0.3;
+/** How many have a budget. */
+const SHARE_WITH_BUDGET = 0.25;
 const SHARE_WITH_IAM = 0.3;
 const SHARE_WITH_AUDIT = 0.25;
 
@@ -39,7 +43,14 @@ export function drawParts(seed: number): Parts {
 
 /** Of a fleet. */
 export function drawFleetParts(seed: number): Parts {
-  const draw = chance(seed, 'rotating fleet');
+  return { ...drawFleetIam(chance(seed, 'rotating fleet')), ...drawBudget(chance(seed, 'budget of a fleet')) };
+}
+
+function drawBudget(draw: Chance): Pick<Parts, 'budget'> {
+  return draw.happens(SHARE_WITH_BUDGET) ? { budget: draw.pick([20, 30, 60]) } : {};
+}
+
+function drawFleetIam(draw: Chance): Pick<Parts, 'iam'> {
   if (!draw.happens(SHARE_OF_FLEETS)) return {};
   const short = { overlap: draw.pick(['5s', '30s', '2m']), verifyFor: draw.pick(['20s', '2m']) };
   const propagationMs = draw.pick([0, 0, 800, 5000]);

@@ -9,6 +9,7 @@ import { Machine, SimulatedProcess } from '../platform/process.ts';
 import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
 import { Fleet } from './fleet.ts';
+import { FLEET_BUDGET_KINDS } from './fleet-budget-kinds.ts';
 import { FLEET_KINDS } from './fleet-kinds.ts';
 import { FLEET_IAM_KINDS } from './iam/fleet-iam-kinds.ts';
 import { IAM_KINDS, Iam } from './iam/iam.ts';
@@ -49,6 +50,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...unweighted(IAM_KINDS),
   ...unweighted(STORAGE_KINDS),
   ...unweighted(FLEET_IAM_KINDS),
+  ...unweighted(FLEET_BUDGET_KINDS),
 };
 
 /** Those that can happen to a single host. */
@@ -84,6 +86,8 @@ export class World {
   readonly erps: readonly Erp[];
   readonly iam: Iam | undefined;
   readonly audit: AuditFolder | undefined;
+  /** Requests per minute. */
+  readonly budget: number | undefined;
   readonly #servers = new Machine('servers');
 
   constructor(
@@ -95,6 +99,7 @@ export class World {
     this.observe = observe;
     this.sidecar = new SidecarHost(this);
     const others = Array.from({ length: members - 1 }, (_one, index) => new SidecarHost(this, String(index + 2)));
+    this.budget = parts.budget;
     this.hosts = [this.sidecar, ...others];
     this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.identity = new IdentityServer(this, tokenLifetimeS);
