@@ -31,7 +31,7 @@ export interface CredentialOptions extends SecretFailoverOptions {
   readonly locate: () => Promise<Endpoint | Failure>;
   /** Reads the client secrets again from their sources; absent = they cannot change. */
   readonly secretsNow?: (() => readonly ClientSecret[] | Promise<readonly ClientSecret[]>) | undefined;
-  /** Called when the endpoint did not work: what `locate` caches may be out of date. */
+  /** Called when the endpoint or a verification did not work: what `locate` caches may be out of date. */
   readonly onUnusable?: () => void;
   /** Verifies a token before it is used; absent = no verification. */
   readonly verify?: Verify | undefined;
@@ -114,8 +114,10 @@ export function createCredential(options: CredentialOptions): Credential {
       return endpoint;
     }
     const response = await tryClientSecrets(endpoint, target);
-    if (blamesEndpoint(response)) options.onUnusable?.();
-    return response.kind === 'token' ? ((await options.verify?.(response.authorization)) ?? response) : response;
+    const refusal = response.kind === 'token' ? await options.verify?.(response.authorization) : undefined;
+    // Also when a token does not pass: the issuer may have moved its keys.
+    if (blamesEndpoint(refusal ?? response)) options.onUnusable?.();
+    return refusal ?? response;
   }
 
   return {

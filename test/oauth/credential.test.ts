@@ -145,4 +145,33 @@ describe('src/oauth/credential.ts', () => {
       [null, null, null],
     ]);
   });
+
+  it.each([
+    { kind: 'unavailable', result: 'jwks' },
+    { kind: 'malformed', result: 'not_verified' },
+  ] as const)(
+    'looks for the issuer’s endpoints again when its token is $result: it may have moved its keys',
+    async (refusal) => {
+      const server = await startTokenServer();
+      server.answerWith(grant('token'));
+      const dispatcher = new Pool(new URL(server.url).origin);
+      onTestFinished(async () => {
+        await dispatcher.destroy();
+        await server.close();
+      });
+      let isMoved = true;
+      const authenticate = CLIENT_AUTH.client_secret_post({ clientId: 'my-erp', secret: new Secret('first-secret') });
+      const credential = createCredential({
+        ...{ name: 'default', deadlineMs: PATIENCE_MS, clock: createFakeClock() },
+        clientSecrets: [{ name: '1', fingerprint: 'fingerprint', authenticate }],
+        locate: async () => ({ dispatcher, path: new URL(server.url).pathname, audience: server.url }),
+        verify: async () => (isMoved ? refusal : undefined),
+        onUnusable() {
+          isMoved = false;
+        },
+      });
+      expect((await credential.fetchToken(TARGET)).kind).toBe(refusal.kind);
+      expect((await credential.fetchToken(TARGET)).kind).toBe('token');
+    },
+  );
 });

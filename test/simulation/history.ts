@@ -3,6 +3,8 @@
  * which the machine sleeps or the sidecar is stopped. Time that nobody uses costs nothing: that is what makes a year affordable.
  */
 import { type Chance, chance } from '../support/seeded.ts';
+import { withAdditions } from './additions.ts';
+import { withRare } from './rare.ts';
 import { FLEET_BUDGET_KINDS } from './world/fleet-budget-kinds.ts';
 import { FLEET_IAM_KINDS } from './world/iam/fleet-iam-kinds.ts';
 import { IAM_KINDS } from './world/iam/iam.ts';
@@ -61,7 +63,7 @@ export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
   const stretches = froms.map((from) => drawStretch(from, members, draw));
-  return withParts({ seed, tokenLifetimeS, parts, members, stretches });
+  return withRare(withAdditions(withParts({ seed, tokenLifetimeS, parts, members, stretches })));
 }
 
 /** Not where other parts are: a fleet has none of them. */

@@ -4,6 +4,7 @@ import type { History } from './history.ts';
 import { type Violation, watchInvariants } from './invariants/invariants.ts';
 import { lateRotation, msOf } from './invariants/rotation.ts';
 import { usePlatform } from './platform/platform.ts';
+import { currentProcess } from './platform/process.ts';
 import type { Iam } from './world/iam/iam.ts';
 import type { SidecarHost } from './world/sidecar-host.ts';
 import { World } from './world/world.ts';
@@ -61,6 +62,7 @@ export async function play(
     if (error !== invariants.violation) throw error;
   } finally {
     stop();
+    platform.end();
   }
   const { nowMs, ran } = platform.time;
   const { violation } = invariants;
@@ -184,17 +186,23 @@ async function share(world: World, goTo: GoTo): Promise<void> {
 
 /** Calls `report` for what would end a process. */
 function onCrash(report: (error: unknown) => void): () => void {
-  process.on('unhandledRejection', report);
-  process.on('uncaughtException', report);
+  // The rest of the turn of a killed process has no effect.
+  const reportLive = (error: unknown) => {
+    if (currentProcess()?.isAlive !== false) report(error);
+  };
+  process.on('unhandledRejection', reportLive);
+  process.on('uncaughtException', reportLive);
   return () => {
-    process.off('unhandledRejection', report);
-    process.off('uncaughtException', report);
+    process.off('unhandledRejection', reportLive);
+    process.off('uncaughtException', reportLive);
   };
 }
 
+const JWT = /\beyJ[\w-]+\.[\w-]+\.[\w-]*([\w-]{6})\b/g;
+
 /** A log line of the sidecar as its message and its fields. */
 function readable(line: string): string {
-  const [head = '', json] = line.split(/(?=\{"level")/);
+  const [head = '', json] = line.replaceAll(JWT, (_all, end) => `jwt-${end}`).split(/(?=\{"level")/);
   if (json === undefined) return line;
   const { level, time, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
   const rest = Object.entries(fields).map(([name, value]) => `${name}=${value}`);

@@ -6,12 +6,15 @@ import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts
 import { budgetHolds } from './fleet-budget.ts';
 import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
+import { issuerIsAskedSeldom, sendsVerified, takesNewKeys } from './issuer.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
-import { readsWholeFiles, reloadsUnseen } from './reloads.ts';
+import { readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
 import {
+  abandonsOnlyRefused,
   hasWorkingSecret,
   isAtMostTwo,
+  journalIsWhole,
   keepsOverlap,
   leavesNoOrphan,
   rotationFinishes,
@@ -45,12 +48,15 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   restsRefusedSecret,
   keepsWorkingSecret,
   readsWholeFiles,
+  readsNewest,
   reloadsUnseen,
   waitsForRetry,
   arrivesBeforeExpiry,
   sentTwiceAtMost,
   bodyIsWhole,
   ...{
+    journalIsWhole,
+    abandonsOnlyRefused,
     keepsOverlap,
     storesWholeSecrets,
     hasWorkingSecret,
@@ -61,6 +67,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     auditIsWhole,
     auditComesFirst,
   },
+  ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom },
   asksOnce,
   keepsNewer,
   sharesAgain,

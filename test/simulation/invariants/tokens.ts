@@ -96,11 +96,14 @@ export const changesRefused: Invariant = {
 
 export const serves: Invariant = {
   sentence:
-    'While the sidecar has a token that is valid by its clocks, no call fails for want of a token. Excused: a token whose request had begun before the machine slept.',
+    'While the sidecar has a token that is valid by its clocks, no call fails for want of a token. Excused: a token whose request had begun before the machine slept, and one that callers from before a reload have waited for.',
   watch(world, violated) {
     const refused = new Set<string>();
     const newest = new Map<SimulatedProcess, number>();
+    const reloadedAt = new Map<SimulatedProcess, number>();
     return (observation) => {
+      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+        reloadedAt.set(observation.process, world.platform.time.nowMs);
       if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
       if (observation.kind === 'upstreamRequest') {
         const { from, token } = observation.request;
@@ -111,12 +114,15 @@ export const serves: Invariant = {
       if (!sidecar) return;
       const now = stampOf(world.platform.time, sidecar);
       const latest = [...world.identity.tokens.values()].findLast(
-        // Where secrets rotate, some tokens only verify secrets or are for IAM.
-        (token) => token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !world.iam),
+        // Where secrets rotate, some tokens only verify secrets or are for IAM; some tokens of an issuer are refused.
+        (token) =>
+          token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !(world.iam || world.issuer)),
       );
       if (!latest || refused.has(latest.value)) return;
       // One that another member has fetched took its place.
       if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
+      const sinceReloadMs = latest.obtainedAt - (reloadedAt.get(sidecar) ?? Number.NEGATIVE_INFINITY);
+      if (sinceReloadMs >= 0 && sinceReloadMs < OLD_GENERATION_MS) return;
       // Its age counts from before its connection: the machine may have slept since then.
       if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
@@ -127,5 +133,7 @@ export const serves: Invariant = {
 };
 
 const ATTEMPT_MS = 5000;
+/** For how long callers of an old generation may wait, and for one request. */
+const OLD_GENERATION_MS = 15_000;
 /** The caller learns of it a moment later, and a call waits for at most ten seconds. */
 const SLACK_MS = 1000;

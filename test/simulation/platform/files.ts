@@ -1,13 +1,19 @@
 /** Open files and what a stat says, for both `node:fs` and `node:fs/promises`. */
 import { constants } from 'node:fs';
-import { DISK_ROOT, diskError, type Inode } from './disk.ts';
-import { platform } from './platform.ts';
+import { DISK_ROOT, type Disk, diskError, type Inode } from './disk.ts';
+import { platform, self } from './platform.ts';
 
 const UID = process.getuid?.() ?? 0;
 
 /** True for what is on the simulated disk; everything else is the real one, as the program's own manifest. */
 export function isOnDisk(path: unknown): path is string {
   return typeof path === 'string' && (path === DISK_ROOT || path.startsWith(`${DISK_ROOT}/`));
+}
+
+/** The disk, for one operation of the process that runs: it can be killed here. @throws Error of a killed one */
+export function diskOfSelf(): Disk {
+  if (!self().reachFile()) throw diskError('EKILLED', 'any', 'in a process that was killed');
+  return platform().disk;
 }
 
 export function statOf({ ino, kind, content, mode, modifiedMs, changedMs }: Inode, { bigint = false } = {}) {
@@ -54,9 +60,9 @@ export class OpenFile {
     const bits = typeof flags === 'number' ? flags : (FLAGS[flags] ?? 0);
     const has = (bit: number) => (bits & bit) !== 0;
     this.path = path;
-    this.inode = platform().disk.open(path, { create: has(constants.O_CREAT), exclusive: has(constants.O_EXCL), mode });
+    this.inode = diskOfSelf().open(path, { create: has(constants.O_CREAT), exclusive: has(constants.O_EXCL), mode });
     this.#appends = has(constants.O_APPEND);
-    if (has(constants.O_TRUNC)) platform().disk.truncate(this.inode, 0);
+    if (has(constants.O_TRUNC)) diskOfSelf().truncate(this.inode, 0);
   }
 
   /** @returns the number of bytes read */
@@ -73,16 +79,16 @@ export class OpenFile {
     const at = this.#appends ? this.inode.content.length : (position ?? this.#position);
     const room = platform().disk.freeBytes + this.inode.content.length - at;
     const fits = room > 0 && room < bytes.length ? bytes.subarray(0, room) : bytes;
-    platform().disk.write(this.inode, at, fits);
+    diskOfSelf().write(this.inode, at, fits);
     if (position === null) this.#position = at + fits.length;
     return fits.length;
   }
 
   truncate(length = 0): void {
-    platform().disk.truncate(this.inode, length);
+    diskOfSelf().truncate(this.inode, length);
   }
 
   flush(): void {
-    platform().disk.flush(this.path, this.inode);
+    diskOfSelf().flush(this.path, this.inode);
   }
 }

@@ -98,6 +98,7 @@ export class Network {
    */
   connect(address: string, end: End, done: (result: Connected | Error) => void): void {
     const { owner } = end;
+    if (!owner.isAlive) return;
     const way = { address, machine: owner.machine };
     this.#travel(way, 0, () => {
       const listening = this.#listening.get(placeOf(address, owner));

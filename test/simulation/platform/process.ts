@@ -63,6 +63,8 @@ export class SimulatedProcess {
   #isAlive = true;
   #turnsLeft = Number.POSITIVE_INFINITY;
   #onLastTurn: () => void = () => undefined;
+  #filesLeft = Number.POSITIVE_INFINITY;
+  #onLastFile: () => void = () => undefined;
   readonly #onKill = new Set<() => void>();
 
   constructor(name: string, machine: Machine) {
@@ -96,13 +98,34 @@ export class SimulatedProcess {
     };
   }
 
+  /** Calls `kill` instead of its file operation with that number from now, also of one in the middle of a turn. */
+  killAtFile(operations: number, kill: () => void): void {
+    this.#filesLeft = operations;
+    this.#onLastFile = kill;
+  }
+
+  /** Before each of its file operations. @returns whether it lives, and the operation happens */
+  reachFile(): boolean {
+    this.#filesLeft -= 1;
+    if (this.#filesLeft === 0 && this.#isAlive) this.#onLastFile();
+    return this.#isAlive;
+  }
+
+  /** No kill is planned any more. */
+  spare(): void {
+    this.#turnsLeft = Number.POSITIVE_INFINITY;
+    this.#filesLeft = Number.POSITIVE_INFINITY;
+  }
+
   /** Calls `undo` when the process is killed, unless the returned function is called before. */
   onKill(undo: () => void): () => void {
+    // The rest of the turn in which it was killed: nothing that it still opens may stay.
+    if (!this.#isAlive) undo();
     this.#onKill.add(undo);
     return () => void this.#onKill.delete(undo);
   }
 
-  /** As SIGKILL: no timer fires any more, its sockets are reset, no promise settles. */
+  /** As SIGKILL: no timer fires any more, its sockets are reset, no promise settles. Its turn runs on, without an effect. */
   kill(): void {
     this.#isAlive = false;
     for (const undo of [...this.#onKill]) undo();

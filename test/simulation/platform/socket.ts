@@ -53,6 +53,8 @@ export class Socket extends Duplex implements End {
     this.#disown = this.owner.onKill(() => {
       this.#wire?.send('reset');
       this.#wire?.close();
+      // What the rest of its turn writes goes nowhere.
+      this.#wire = undefined;
     });
   }
 

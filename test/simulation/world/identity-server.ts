@@ -42,11 +42,17 @@ export class IdentityServer {
 
   #ask(request: Request): void {
     if (!request.from) return;
+    const { issuer } = this.#world;
+    if (issuer && request.words[0] === 'GET') {
+      this.fault.meet(request, (error) => (error ? request.respond({ ...error, body: {} }) : issuer.respond(request)));
+      return;
+    }
     const asked = observed(request, request.from);
     // Those of a rotation have a rhythm of their own.
     if (!this.#world.iam) this.#world.observe({ kind: 'tokenRequest', request: asked });
     this.fault.meet(request, (error) => {
       if (error) this.#refuse(request, asked, error);
+      else if (issuer && !issuer.isTokenRequest(request)) this.#refuse(request, asked, { status: 404 });
       else this.#serve(request, asked);
     });
   }
@@ -62,7 +68,9 @@ export class IdentityServer {
   #serve(request: Request, asked: Asked): void {
     const { secret } = asked;
     const client = new URLSearchParams(request.body).get('client_id') ?? '';
-    if (!this.#accepts(client, secret)) {
+    const isAccepted = this.#accepts(client, secret);
+    if (this.#world.iam) this.#world.observe({ kind: 'secretTried', secret, isAccepted });
+    if (!isAccepted) {
       this.#world.trace('identity server', `refuses secret ${secret}`);
       const body = { error: 'invalid_client' };
       request.respond({ status: 401, body }, () => asked.end(this.#time.nowMs, 'invalid_client'));
@@ -70,6 +78,7 @@ export class IdentityServer {
     }
     const token = this.#issue(asked, client);
     this.#world.trace('identity server', `issues ${token.value}`);
+    if (token.isForged) this.#world.trace('identity server', 'which is forged');
     const body = { access_token: token.value, token_type: 'Bearer', expires_in: this.#lifetimeS };
     request.respond({ status: 200, body }, () => {
       token.obtainedAt = this.#time.nowMs;
@@ -85,9 +94,12 @@ export class IdentityServer {
   #issue({ from, sent }: Asked, client: string): IssuedToken {
     this.#count += 1;
     const askedBy = new Map(this.#world.hosts.map(({ machine }) => [machine, stampOf(this.#time, { machine })]));
+    // A JWT has whole seconds.
+    const issuedAt = this.#world.issuer ? Math.floor(this.#time.nowMs / 1000) * 1000 : this.#time.nowMs;
+    const signed = this.#world.issuer?.sign(client, issuedAt / 1000, this.#lifetimeS);
     const token: IssuedToken = {
-      ...{ client, isUsed: false },
-      ...{ value: `token-${this.#count}`, to: from, asked: sent, askedBy, issuedAt: this.#time.nowMs },
+      ...{ client, isUsed: false, isForged: signed?.isForged === true },
+      ...{ value: signed?.value ?? `token-${this.#count}`, to: from, asked: sent, askedBy, issuedAt },
       ...{
         lifetimeMs: this.#lifetimeS * 1000,
         revokedAt: Number.POSITIVE_INFINITY,

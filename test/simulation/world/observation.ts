@@ -2,6 +2,7 @@
 import type { Stamp } from '../platform/network.ts';
 import type { Machine, SimulatedProcess } from '../platform/process.ts';
 import type { StoredSecret } from './iam/iam-server.ts';
+import type { IssuerRequest } from './issuer.ts';
 
 /** A token as its server knows it. */
 export interface IssuedToken {
@@ -18,6 +19,8 @@ export interface IssuedToken {
   revokedAt: number;
   /** A call was sent with it: a rotation verifies secrets with tokens that no call gets. */
   isUsed: boolean;
+  /** Not rightly signed, or for somebody else. */
+  readonly isForged?: boolean;
   /** When its process got it, true ms; Infinity before. */
   obtainedAt: number;
 }
@@ -74,6 +77,8 @@ export type Observation =
   /** After a last rotation by hand. */
   | { readonly kind: 'rotatedLast'; readonly hasRotated: boolean }
   | { readonly kind: 'provisionedLast'; readonly isDone: boolean }
+  /** Where secrets rotate: the identity server's verdict on one. */
+  | { readonly kind: 'secretTried'; readonly secret: string; readonly isAccepted: boolean }
   | { readonly kind: 'tokenRequest'; readonly request: TokenRequest }
   | { readonly kind: 'upstreamRequest'; readonly request: UpstreamRequest }
   /** A 401 has reached the sidecar. */
@@ -94,6 +99,7 @@ export type Observation =
     }
   /** All tokens were revoked, and every host has sent a call: members have to share what comes. */
   | { readonly kind: 'sharing' }
+  | IssuerRequest
   | { readonly kind: 'crash'; readonly error: unknown }
   | { readonly kind: 'repaired' }
   /** From now on everything has to work. */

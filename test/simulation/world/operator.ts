@@ -128,18 +128,15 @@ export class Operator {
 }
 
 /** JSON is YAML. */
-function configText(host: SidecarHost, version: number, { iam, audit, fleet, budget }: World): string {
+function configText(host: SidecarHost, version: number, { iam, audit, fleet, budget, issuer }: World): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     ...iam?.options,
     ...audit?.options,
     credentials: {
       default: {
-        ...{
-          tokenEndpoint: 'https://id.sim/connect/token',
-          clientId: fleet && !iam ? FLEET_CLIENT : 'erp',
-          scope: 'payments',
-        },
+        ...(issuer?.options ?? { tokenEndpoint: 'https://id.sim/connect/token' }),
+        ...{ clientId: fleet && !iam ? FLEET_CLIENT : 'erp', scope: 'payments' },
         secrets: [{ file: host.secretFile }],
         ...(iam && { rotation: iam.rotation }),
       },

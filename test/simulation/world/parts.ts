@@ -21,7 +21,14 @@ export interface AuditPart {
   readonly maxSize: string;
 }
 
+/** The sidecar finds the token endpoint by an issuer's discovery document. */
+export interface IssuerPart {
+  /** And verifies tokens with the issuer's keys. */
+  readonly isVerifying: boolean;
+}
+
 export interface Parts {
+  readonly issuer?: IssuerPart;
   readonly audit?: AuditPart;
   readonly iam?: IamPart;
   /** Requests per minute of all members of a fleet. */

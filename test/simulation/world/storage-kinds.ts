@@ -29,7 +29,8 @@ export const STORAGE_KINDS: Readonly<Record<string, Kind>> = {
   },
 };
 
-function losePower(world: World): void {
+/** Of the machine: its processes end, and what was not flushed may be gone. */
+export function losePower(world: World): void {
   world.trace('machine', 'loses power');
   world.iam?.runs.killAll();
   world.sidecar.kill();

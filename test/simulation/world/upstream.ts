@@ -98,7 +98,7 @@ function paymentOf(body: string): { id: string; isWhole: boolean } {
 }
 
 function isValid({ token }: UpstreamRequest, nowMs: number): boolean {
-  return token !== undefined && nowMs < Math.min(token.issuedAt + token.lifetimeMs, token.revokedAt);
+  return token !== undefined && !token.isForged && nowMs < Math.min(token.issuedAt + token.lifetimeMs, token.revokedAt);
 }
 
 export const UPSTREAM_KINDS: Readonly<Record<string, Kind>> = {

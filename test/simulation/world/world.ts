@@ -8,16 +8,20 @@ import type { Platform } from '../platform/platform.ts';
 import { Machine, SimulatedProcess } from '../platform/process.ts';
 import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
+import { FILE_KINDS } from './file-kinds.ts';
 import { Fleet } from './fleet.ts';
 import { FLEET_BUDGET_KINDS } from './fleet-budget-kinds.ts';
 import { FLEET_KINDS } from './fleet-kinds.ts';
 import { FLEET_IAM_KINDS } from './iam/fleet-iam-kinds.ts';
 import { IAM_KINDS, Iam } from './iam/iam.ts';
 import { IDENTITY, IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
+import { Issuer } from './issuer.ts';
+import { ISSUER_KINDS } from './issuer-kinds.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
 import type { Parts } from './parts.ts';
+import { RARE_KINDS } from './rare-kinds.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
 import { SidecarHost } from './sidecar-host.ts';
 import { STORAGE_KINDS } from './storage-kinds.ts';
@@ -51,6 +55,11 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...unweighted(STORAGE_KINDS),
   ...unweighted(FLEET_IAM_KINDS),
   ...unweighted(FLEET_BUDGET_KINDS),
+  // Drawn by additions.
+  ...unweighted(FILE_KINDS),
+  ...unweighted(ISSUER_KINDS),
+  // Drawn by `withRare`.
+  ...RARE_KINDS,
 };
 
 /** Those that can happen to a single host. */
@@ -88,6 +97,8 @@ export class World {
   readonly audit: AuditFolder | undefined;
   /** Requests per minute. */
   readonly budget: number | undefined;
+  /** Undefined where the configuration names the token endpoint. */
+  readonly issuer: Issuer | undefined;
   readonly #servers = new Machine('servers');
 
   constructor(
@@ -102,6 +113,7 @@ export class World {
     this.budget = parts.budget;
     this.hosts = [this.sidecar, ...others];
     this.fleet = members > 1 ? new Fleet(this) : undefined;
+    this.issuer = parts.issuer && new Issuer(this, parts.issuer);
     this.identity = new IdentityServer(this, tokenLifetimeS);
     this.upstream = new Upstream(this);
     this.audit = parts.audit && new AuditFolder(this, parts.audit);
@@ -150,18 +162,30 @@ export class World {
     else happen();
   }
 
+  /** A new token has to be had, and the clock to be right: a token is verified by it. */
+  #repairIssuer(issuer: Issuer): void {
+    issuer.repair();
+    this.identity.revokeAll();
+    for (const { machine } of this.hosts) {
+      machine.setDrift(this.platform.time.nowMs, 0);
+      machine.offsetMs = 0;
+    }
+  }
+
   /** The last fault is over: everything works, and the files are right. */
   repair(): void {
     this.identity.fault.repair();
+    if (this.issuer) this.#repairIssuer(this.issuer);
     this.upstream.repair();
     this.fleet?.repair();
     this.operator.repair();
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
+    this.platform.disk.slowMs = 0;
     this.iam?.repair();
     for (const host of this.hosts) {
       this.platform.network.unblock(IDENTITY, host.machine);
       host.start();
-      host.process?.killAfter(Number.POSITIVE_INFINITY, () => undefined);
+      host.process?.spare();
     }
     for (const erp of this.erps) erp.work();
     this.observe({ kind: 'repaired' });

@@ -4,17 +4,17 @@ export * from 'node:fs/promises';
 
 import * as real from 'node:fs/promises';
 import { diskError } from '../disk.ts';
-import { isOnDisk, OpenFile, statOf } from '../files.ts';
+import { diskOfSelf, isOnDisk, OpenFile, statOf } from '../files.ts';
 import { platform, self } from '../platform.ts';
 
 /** Until an operation happens, and then until its process knows. */
 const LONGEST_MS = 0.5;
 
 function later<Result>(work: () => Result): Promise<Result> {
-  const { time, random } = platform();
+  const { time, random, disk } = platform();
   const owner = self();
   return new Promise((resolve, reject) => {
-    time.after(random.next() * LONGEST_MS, owner, () => {
+    time.after(random.next() * (LONGEST_MS + disk.slowMs), owner, () => {
       let settle: () => void;
       try {
         const result = work();
@@ -95,44 +95,44 @@ export function open(path: string, flags?: string | number, mode?: number): Prom
 }
 
 export function stat(path: string, options?: { bigint?: boolean }): Promise<unknown> {
-  return isOnDisk(path) ? later(() => statOf(platform().disk.find(path), options)) : real.stat(path, options);
+  return isOnDisk(path) ? later(() => statOf(diskOfSelf().find(path), options)) : real.stat(path, options);
 }
 
 export { stat as lstat };
 
 export function rename(from: string, to: string): Promise<void> {
-  return isOnDisk(from) ? later(() => platform().disk.rename(from, to)) : real.rename(from, to);
+  return isOnDisk(from) ? later(() => diskOfSelf().rename(from, to)) : real.rename(from, to);
 }
 
 export function unlink(path: string): Promise<void> {
-  return isOnDisk(path) ? later(() => platform().disk.remove(path)) : real.unlink(path);
+  return isOnDisk(path) ? later(() => diskOfSelf().remove(path)) : real.unlink(path);
 }
 
 export function readFile(path: string, encoding?: BufferEncoding): Promise<string | Buffer> {
   if (!isOnDisk(path)) return real.readFile(path, encoding ?? null);
-  return later(() => textOrBytes(Buffer.from(platform().disk.find(path, 'open').content), encoding));
+  return later(() => textOrBytes(Buffer.from(diskOfSelf().find(path, 'open').content), encoding));
 }
 
 export function link(from: string, to: string): Promise<void> {
-  return isOnDisk(from) ? later(() => platform().disk.link(from, to)) : real.link(from, to);
+  return isOnDisk(from) ? later(() => diskOfSelf().link(from, to)) : real.link(from, to);
 }
 
 export function utimes(path: string, _accessed: Date, modified: Date): Promise<void> {
-  return later(() => platform().disk.setTime(path, modified.getTime()));
+  return later(() => diskOfSelf().setTime(path, modified.getTime()));
 }
 
 export function chmod(path: string, mode: number): Promise<void> {
-  return later(() => platform().disk.setMode(path, mode));
+  return later(() => diskOfSelf().setMode(path, mode));
 }
 
 export function rm(path: string, { force = false } = {}): Promise<void> {
   return later(() => {
-    if (!force || platform().disk.has(path)) platform().disk.remove(path);
+    if (!force || diskOfSelf().has(path)) diskOfSelf().remove(path);
   });
 }
 
 export function realpath(path: string): Promise<string> {
-  return isOnDisk(path) ? later(() => platform().disk.find(path, 'realpath') && path) : real.realpath(path);
+  return isOnDisk(path) ? later(() => diskOfSelf().find(path, 'realpath') && path) : real.realpath(path);
 }
 
 export function readlink(path: string): Promise<string> {
@@ -142,9 +142,9 @@ export function readlink(path: string): Promise<string> {
 }
 
 export function readdir(path: string): Promise<string[]> {
-  return isOnDisk(path) ? later(() => platform().disk.list(path)) : real.readdir(path);
+  return isOnDisk(path) ? later(() => diskOfSelf().list(path)) : real.readdir(path);
 }
 
 export function access(path: string, mode?: number): Promise<void> {
-  return isOnDisk(path) ? later(() => void platform().disk.find(path, 'access')) : real.access(path, mode);
+  return isOnDisk(path) ? later(() => void diskOfSelf().find(path, 'access')) : real.access(path, mode);
 }

@@ -7,7 +7,7 @@ import * as real from 'node:fs';
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { diskError } from '../disk.ts';
-import { isOnDisk, OpenFile, statOf } from '../files.ts';
+import { diskOfSelf, isOnDisk, OpenFile, statOf } from '../files.ts';
 import { platform, self } from '../platform.ts';
 
 type Stat = (path: string, options?: { bigint?: boolean; throwIfNoEntry?: boolean }) => unknown;
@@ -21,8 +21,8 @@ let lastHandle = FIRST_HANDLE;
 function stat(original: Stat): Stat {
   return (path, options = {}) => {
     if (!isOnDisk(path)) return original(path, options);
-    if (options.throwIfNoEntry === false && !platform().disk.has(path)) return undefined;
-    return statOf(platform().disk.find(path), options);
+    if (options.throwIfNoEntry === false && !diskOfSelf().has(path)) return undefined;
+    return statOf(diskOfSelf().find(path), options);
   };
 }
 
@@ -30,7 +30,7 @@ export const statSync = stat(real.statSync as Stat);
 export const lstatSync = stat(real.lstatSync as Stat);
 
 export function existsSync(path: string): boolean {
-  return isOnDisk(path) ? platform().disk.has(path) : real.existsSync(path);
+  return isOnDisk(path) ? diskOfSelf().has(path) : real.existsSync(path);
 }
 
 export function openSync(path: string, flags: string | number = 'r', mode?: number): number {
@@ -57,7 +57,7 @@ export function readSync(...[handle, into, ...rest]: [number, Uint8Array, number
 export function readFileSync(path: string | URL, encoding?: BufferEncoding): string | Buffer {
   const [, pid] = /^\/proc\/(\d+)\/stat$/.exec(String(path)) ?? [];
   if (pid !== undefined) return procStat(Number(pid));
-  const content = isOnDisk(path) ? platform().disk.find(path, 'open').content : real.readFileSync(path);
+  const content = isOnDisk(path) ? diskOfSelf().find(path, 'open').content : real.readFileSync(path);
   return encoding === undefined ? content : content.toString(encoding);
 }
 
@@ -70,15 +70,15 @@ function procStat(pid: number): string {
 
 export function createReadStream(path: string): Readable {
   if (!isOnDisk(path)) return real.createReadStream(path);
-  return Readable.from([Buffer.from(platform().disk.find(path, 'open').content)], { objectMode: false });
+  return Readable.from([Buffer.from(diskOfSelf().find(path, 'open').content)], { objectMode: false });
 }
 
 export function readdirSync(path: string): string[] {
-  return isOnDisk(path) ? platform().disk.list(path) : real.readdirSync(path);
+  return isOnDisk(path) ? diskOfSelf().list(path) : real.readdirSync(path);
 }
 
 export function unlinkSync(path: string): void {
-  if (isOnDisk(path)) platform().disk.remove(path);
+  if (isOnDisk(path)) diskOfSelf().remove(path);
   else real.unlinkSync(path);
 }
 

@@ -46,7 +46,7 @@ export class Administrator {
   }
 
   /** Deletes the secret in the file, or another one. */
-  deleteOne(which: 'stored' | 'other', host: SidecarHost): void {
+  deleteOne(which: 'stored' | 'other', host = this.#world.sidecar): void {
     const stored = this.storedOn(host);
     const found = this.#secrets().findLast(({ value }) => (value === stored) === (which === 'stored'));
     if (found) this.#world.iam?.takeAway(found);
@@ -98,12 +98,21 @@ export class Administrator {
     return !isStored && !isLeftToFleet && value !== next && !retire.includes(id);
   }
 
-  /** The newest that is next to a secret. */
+  /** The newest that is next to a secret. Undefined also for one that nobody can read. */
   get journal(): KnownJournal | undefined {
-    const { disk } = this.#world.platform;
-    const files = this.#world.hosts.map(({ secretFile }) => `${secretFile}.rotation`).filter((file) => disk.has(file));
-    const journals = files.map((file) => JSON.parse(disk.find(file).content.toString()) as KnownJournal);
+    const journals = this.#world.hosts.flatMap((host) => journalOf(this.#bytesOn(host)) ?? []);
     return journals.sort((one, other) => (other.fleet?.revision ?? 0) - (one.fleet?.revision ?? 0))[0];
+  }
+
+  /** Of its file on the first host; undefined without one. */
+  get journalBytes(): Buffer | undefined {
+    return this.#bytesOn(this.#world.sidecar);
+  }
+
+  #bytesOn({ secretFile }: SidecarHost): Buffer | undefined {
+    const { disk } = this.#world.platform;
+    const file = `${secretFile}.rotation`;
+    return disk.has(file) ? disk.find(file).content : undefined;
   }
 
   #secrets(): StoredSecret[] {
@@ -120,5 +129,13 @@ export class Administrator {
     this.#world.trace('administrator', `writes ${value} to the secret file${where}`);
     this.#world.operator.replace(secretFile, `${value}\n`);
     this.#world.observe({ kind: 'storedByHand', value });
+  }
+}
+
+function journalOf(bytes: Buffer | undefined): KnownJournal | undefined {
+  try {
+    return JSON.parse(bytes?.toString() ?? '') as KnownJournal;
+  } catch {
+    return undefined;
   }
 }

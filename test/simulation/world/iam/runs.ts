@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly killAfter?: number;
   /** Where; absent: on the first one. */
   readonly host?: SidecarHost;
+  /** File operations of its own, in place of the last of which it is killed. */
+  readonly killAtFile?: number;
   readonly onEnd?: (isDone: boolean) => void;
 }
 
@@ -51,15 +53,16 @@ export class Runs {
 
   /** No kill is planned any more. */
   spareAll(): void {
-    for (const process of this.#running) process.killAfter(Number.POSITIVE_INFINITY, () => undefined);
+    for (const process of this.#running) process.spare();
   }
 
   #start(name: string, program: (started: Started) => Promise<void>, options: RunOptions): void {
-    const { killAfter, onEnd = () => undefined, host = this.#world.sidecar } = options;
+    const { killAfter, killAtFile, onEnd = () => undefined, host = this.#world.sidecar } = options;
     this.#count += 1;
     const process = this.#world.process(`${name} ${this.#count}`, host.machine);
     this.#running.add(process);
     if (killAfter) process.killAfter(killAfter, () => this.#end(process, 'is killed'));
+    if (killAtFile) process.killAtFile(killAtFile, () => this.#end(process, 'is killed at a file'));
     const ended = (isDone: boolean, how: string) => {
       this.#end(process, how);
       onEnd(isDone);
