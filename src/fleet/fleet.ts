@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { LRUCache } from 'lru-cache';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Clock } from '../core/clock.ts';
 import { SidecarError } from '../core/errors.ts';
@@ -23,7 +22,7 @@ import { createSealer, type Sealer } from './seal.ts';
 import { SharedToken, type SharedTokenOptions } from './shared-token.ts';
 import { createStore, type Store, type StoreClient } from './store.ts';
 import type { StoreFault } from './store-fault.ts';
-import type { RefusedTokens } from './token-slot.ts';
+import { TokenMemory } from './token-memory.ts';
 
 export interface FleetOptions {
   readonly loaded: LoadedConfig;
@@ -55,7 +54,7 @@ export interface TokenOrigin {
 export interface Fleet {
   /** Equal `parts` are one token. Call it once for each token source. */
   token(sharing: Sharing): TokenOrigin;
-  readonly refused: RefusedTokens;
+  readonly memory: TokenMemory;
   /** For what the members share beside tokens. */
   readonly access: FleetAccess;
   readonly budgets: FleetBudgets;
@@ -67,9 +66,6 @@ export interface Fleet {
   close(): void;
 }
 
-/** More than are in the stores of a member at the same time. */
-const MAX_REFUSED = 256;
-
 type FleetConfig = NonNullable<LoadedConfig['config']['fleet']>;
 
 /** Connects in the background; `loaded` must have `fleet`. */
@@ -79,7 +75,7 @@ export function createFleet(options: FleetOptions): Fleet {
 
 class Member implements Fleet {
   readonly budgets: FleetBudgets;
-  readonly refused: RefusedTokens;
+  readonly memory: TokenMemory;
   readonly #options: FleetOptions;
   readonly #settings: FleetConfig;
   readonly #sealer: Sealer;
@@ -101,7 +97,7 @@ class Member implements Fleet {
     const { fleet } = loaded.config;
     if (!fleet || !secrets) throw new Error('there is no fleet in this configuration');
     this.#options = options;
-    this.refused = before?.refused ?? new LRUCache<string, true>({ max: MAX_REFUSED });
+    this.memory = before?.memory ?? new TokenMemory();
     this.#settings = fleet;
     this.#sealer = createSealer(secrets.keys);
     this.#since = clock.now().wallMs;
@@ -148,7 +144,7 @@ class Member implements Fleet {
   token(sharing: Sharing): TokenOrigin {
     const { loaded, clock, random, metrics } = this.#options;
     const token = new SharedToken({
-      ...{ ...sharing, clock, random, store: this.#store, sealer: this.#sealer, refused: this.refused },
+      ...{ ...sharing, clock, random, store: this.#store, sealer: this.#sealer, memory: this.memory },
       ...{ channel: this.#channel, prefix: this.#settings.prefix, timeoutMs: this.#settings.timeout },
       attemptMs: loaded.config.token.attemptTimeout,
       newHolder: () => {

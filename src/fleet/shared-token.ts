@@ -128,7 +128,7 @@ export class SharedToken {
 
   async #alone({ own }: Ask): Promise<TokenResponse> {
     const response = await this.#asked(own);
-    if (response.kind === 'token') this.#slot.aloneSince = response.since;
+    if (response.kind === 'token') this.#slot.fetchedAlone(response.since);
     return this.#counted(response, 'fetched');
   }
 

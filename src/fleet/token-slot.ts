@@ -7,6 +7,7 @@ import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Place, Refusal, Sealer } from './seal.ts';
 import type { Store } from './store.ts';
+import type { TokenMemory } from './token-memory.ts';
 import { contentOf, readToken, type TokenContent } from './token-content.ts';
 
 export interface SlotOptions {
@@ -23,11 +24,8 @@ export interface SlotOptions {
   /** Life of a lock that somebody does, ms. */
   readonly lockMs: number;
   readonly onRejected: (refusal: Refusal) => void;
-  readonly refused: RefusedTokens;
+  readonly memory: TokenMemory;
 }
-
-/** Tokens that an API refused to this process, by their digests: another one may still have such a token in the store. */
-export type RefusedTokens = Pick<Map<string, true>, 'has'> & { set(digest: string, isRefused: true): unknown };
 
 /** The right to fetch the token, for `lockMs`. */
 export interface Claim {
@@ -58,10 +56,9 @@ const FAILED_MS = 1000;
 
 export class TokenSlot {
   readonly name: string;
-  /** When this member last fetched one without a claim. What has ended that one may have ended older ones too. */
-  aloneSince: Instant | undefined;
   readonly #options: SlotOptions;
   readonly #parts: readonly (string | undefined)[];
+  readonly #id: string;
   /** SHA-1 of what was refused last. */
   #badToken = '';
   #badVerdict = '';
@@ -69,12 +66,19 @@ export class TokenSlot {
   constructor(options: SlotOptions) {
     this.#options = options;
     this.#parts = ['token', options.prefix, ...options.parts];
+    // The name changes with the key.
+    this.#id = JSON.stringify(this.#parts);
     this.name = options.sealer.name(this.#parts);
   }
 
   /** This token is not found any more: an API has refused it. */
   refuse(authorization: Secret): void {
-    this.#options.refused.set(digestOf(authorization), true);
+    this.#options.memory.refuse(authorization);
+  }
+
+  /** This member has fetched one without a claim: older ones are not found any more. */
+  fetchedAlone(since: Instant): void {
+    this.#options.memory.fetchedAlone(this.#id, since);
   }
 
   /** Looks for a token newer than `known`. @returns undefined when the store cannot be used */
@@ -160,8 +164,10 @@ export class TokenSlot {
 
   /** By the store's countdown, not by another member's clock. */
   #isPast({ authorization, lifetimeS, leftMs }: TokenContent, since: Instant): boolean {
-    if (this.#options.refused.has(digestOf(authorization))) return true;
-    return this.aloneSince !== undefined && lifetimeS * 1000 - leftMs > elapsedSince(this.aloneSince, since);
+    const { memory } = this.#options;
+    const aloneSince = memory.aloneSince(this.#id);
+    const isOlder = aloneSince !== undefined && lifetimeS * 1000 - leftMs > elapsedSince(aloneSince, since);
+    return isOlder || memory.isRefused(authorization);
   }
 
   async #verdict(name: string, value: string): Promise<Found> {
@@ -185,10 +191,6 @@ export class TokenSlot {
   #key(what: string, name = this.name): string {
     return `${this.#options.prefix}:{${name}}:${what}`;
   }
-}
-
-function digestOf(authorization: Secret): string {
-  return authorization.digest().toString('base64');
 }
 
 function sha1(value: string): string {

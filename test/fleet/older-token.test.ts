@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../src/core/secret.ts';
 import { createSealer } from '../../src/fleet/seal.ts';
+import { TokenMemory } from '../../src/fleet/token-memory.ts';
 import { TokenSlot } from '../../src/fleet/token-slot.ts';
 
 const LIFETIME_S = 3600;
@@ -22,12 +23,12 @@ async function kindFound(storedAgeMs: number, ownAgeMs: number | undefined): Pro
       claimMs: 1000,
       lockMs: 1000,
       onRejected: () => undefined,
-      refused: new Map(),
+      memory: new TokenMemory(),
     },
   });
   const sealed = await sealer.seal({ name: slot.name, generation: '7' }, content);
   if (ownAgeMs !== undefined)
-    slot.aloneSince = { wallMs: now.wallMs - ownAgeMs, monotonicMs: now.monotonicMs - ownAgeMs };
+    slot.fetchedAlone({ wallMs: now.wallMs - ownAgeMs, monotonicMs: now.monotonicMs - ownAgeMs });
   return (await slot.look(0))?.kind;
 }
 

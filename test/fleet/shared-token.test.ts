@@ -1,6 +1,7 @@
 // Members of a fleet share one token; each group also runs against a shared cache without claim and fencing, which must fail.
 import { describe, expect, it } from 'vitest';
 import { holds } from '../support/fleet-holds.ts';
+import { TokenMemory } from '../../src/fleet/token-memory.ts';
 import { ATTEMPT_MS, FleetWorld, type Kind, LIFETIME_S, newKey } from '../support/fleet-members.ts';
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
@@ -236,14 +237,14 @@ describe('a token that an upstream refuses', () => {
 
   it('is not given to the same process after a reload, although others still have it in the store', async () => {
     const world = new FleetWorld();
-    const refused = new Map<string, true>();
-    const [before] = await world.startWarm(2, () => ({ refused }));
+    const memory = new TokenMemory();
+    const [before] = await world.startWarm(2, () => ({ memory }));
     const stale = before?.source.token;
     world.endpoint = 'down';
     if (stale) before.source.renewLater(stale);
     await world.advance(1000);
     world.endpoint = 'up';
-    const after = await world.startWarm(1, () => ({ refused }));
+    const after = await world.startWarm(1, () => ({ memory }));
     expect(world.tokens(after)).toEqual(['Bearer planted-token-2']);
   });
 

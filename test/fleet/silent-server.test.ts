@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import type { Sealer } from '../../src/fleet/seal.ts';
 import { SharedToken } from '../../src/fleet/shared-token.ts';
+import { TokenMemory } from '../../src/fleet/token-memory.ts';
 import { createFakeClock } from '../support/clock.ts';
 import { FaultyStore, TIMEOUT_MS } from '../support/fleet-faulty-store.ts';
 import { chance } from '../support/seeded.ts';
@@ -40,7 +41,7 @@ async function startTogether(count: number, withinMs: number): Promise<number[]>
       newHolder: () => `${index}:${random.next()}`,
       onToken: () => undefined,
       onRejected: () => undefined,
-      refused: new Map(),
+      memory: new TokenMemory(),
       store: { run: (...command) => store.run(String(index), command) },
     });
     members.push(member);

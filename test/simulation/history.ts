@@ -5,8 +5,10 @@
 import { type Chance, chance } from '../support/seeded.ts';
 import { withAdditions } from './additions.ts';
 import { withRare } from './rare.ts';
+import { FLEET_BUDGET_KINDS } from './world/fleet-budget-kinds.ts';
+import { FLEET_IAM_KINDS } from './world/iam/fleet-iam-kinds.ts';
 import { IAM_KINDS } from './world/iam/iam.ts';
-import { drawParts, type Parts } from './world/parts.ts';
+import { drawFleetParts, drawParts, type Parts } from './world/parts.ts';
 import { STORAGE_KINDS } from './world/storage-kinds.ts';
 import { type Args, KINDS, KINDS_OF_ONE, type Kind } from './world/world.ts';
 
@@ -50,8 +52,9 @@ const FLEET_SHARE: Readonly<Record<Fleets, number>> = { some: 0.25, all: 1, none
 
 /** The history of a seed. */
 export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
-  const parts: Parts = fleets === 'all' ? {} : drawParts(seed);
-  const members = parts.iam || parts.audit ? 1 : drawMembers(seed, fleets);
+  const ofOne: Parts = fleets === 'all' ? {} : drawParts(seed);
+  const members = ofOne.iam || ofOne.audit ? 1 : drawMembers(seed, fleets);
+  const parts = members > 1 ? drawFleetParts(seed) : ofOne;
   const draw = chance(seed, 'history');
   const starts = Array.from({ length: members > 1 ? draw.between(1, 3) : draw.between(3, 6) }, () =>
     Math.floor(draw.next() * YEAR),
@@ -69,16 +72,21 @@ function drawMembers(seed: number, fleets: Fleets): number {
   return draw.happens(FLEET_SHARE[fleets]) ? draw.between(2, 4) : 1;
 }
 
+function ofFleet({ iam, budget }: Parts): Readonly<Record<string, Kind>> {
+  return { ...(iam && FLEET_IAM_KINDS), ...(budget && FLEET_BUDGET_KINDS) };
+}
+
 /** What can happen only where these parts are; by a sequence of its own. */
 function withParts(history: History): History {
-  const { seed, parts, stretches } = history;
-  const kinds = { ...(parts.iam && IAM_KINDS), ...((parts.iam || parts.audit) && STORAGE_KINDS) };
+  const { seed, parts, stretches, members } = history;
+  const ofOne = { ...(parts.iam && IAM_KINDS), ...((parts.iam || parts.audit) && STORAGE_KINDS) };
+  const kinds = members > 1 ? ofFleet(parts) : ofOne;
   if (Object.keys(kinds).length === 0) return history;
   const draw = chance(seed, 'happenings of parts');
   // Rotations and starts come soon after a stretch begins.
   const added = ({ from, to }: Stretch) =>
     Array.from({ length: draw.between(1, 5) }, () =>
-      drawHappening(Math.floor(from + draw.next() ** 3 * (to - from)), 1, { draw, kinds }),
+      drawHappening(Math.floor(from + draw.next() ** (members > 1 ? 1 : 3) * (to - from)), members, { draw, kinds }),
     );
   const all = (stretch: Stretch) => [...stretch.happenings, ...added(stretch)].sort((a, b) => a.at - b.at);
   // So long that its renewals are not what such a history mostly consists of.

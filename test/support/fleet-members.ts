@@ -5,7 +5,7 @@ import { Secret } from '../../src/core/secret.ts';
 import type { ScriptName } from '../../src/fleet/scripts.ts';
 import { createSealer, type Sealer } from '../../src/fleet/seal.ts';
 import { SharedToken } from '../../src/fleet/shared-token.ts';
-import type { RefusedTokens } from '../../src/fleet/token-slot.ts';
+import { TokenMemory } from '../../src/fleet/token-memory.ts';
 import type { Replaced } from '../../src/oauth/token.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
@@ -22,8 +22,8 @@ export interface MemberSettings {
   readonly scope?: string;
   readonly prefix?: string;
   readonly state?: Partial<State>;
-  /** Those of the member whose place this one takes in its process. */
-  readonly refused?: RefusedTokens;
+  /** That of the member whose place this one takes in its process. */
+  readonly memory?: TokenMemory;
 }
 
 /** How a member is; may change at any time. */
@@ -187,7 +187,7 @@ export class FleetWorld {
             parts: ['https://planted-host/token', 'planted-client', scope],
             sealer: this.#sealer(keys),
             store: { run: (...command) => this.#run(state, command) },
-            refused: settings.refused ?? new Map(),
+            memory: settings.memory ?? new TokenMemory(),
             newHolder: () => this.#newHolder(),
             onToken: (source) => {
               got[source] += 1;

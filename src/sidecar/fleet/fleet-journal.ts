@@ -62,11 +62,16 @@ export class FleetJournal {
     return this.#keys(this.#name)[1] ?? '';
   }
 
-  /** Takes one of this client that this member has kept from before its start. @throws SidecarError ROTATION_JOURNAL_INVALID */
-  remember(text: string | undefined): void {
+  /**
+   * Takes one of this client that this member has kept from before its start.
+   * @returns its revision, 0 for any other @throws SidecarError ROTATION_JOURNAL_INVALID
+   */
+  remember(text: string | undefined): number {
     const journal = text === undefined ? undefined : parseJournal(text);
-    if (isShared(journal) && journal.fleet.client === this.client && journal.fleet.revision > this.revision)
-      this.#newest = journal;
+    if (!isShared(journal) || journal.fleet.client !== this.client) return 0;
+    const { revision } = journal.fleet;
+    if (revision > this.revision) this.#newest = journal;
+    return revision;
   }
 
   /** Reads a newer one, and puts it back if the store has lost it. @throws SidecarError ROTATION_STORE_FAILED */
@@ -131,6 +136,11 @@ export class FleetJournal {
 
 export function textOf(journal: Journal): string {
   return `${JSON.stringify(journal, undefined, 2)}\n`;
+}
+
+/** The same, but older. */
+export function asOlder({ fleet, ...journal }: SharedJournal): SharedJournal {
+  return { ...journal, fleet: { ...fleet, revision: fleet.revision - 1 } };
 }
 
 const placeOf = (name: string, generation: string) => ({ name: `journal ${name}`, generation });

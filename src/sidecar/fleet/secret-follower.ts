@@ -10,7 +10,7 @@ import type { Log } from '../../core/log.ts';
 import { Secret } from '../../core/secret.ts';
 import type { Holding, SecretWatch } from '../../fleet/places.ts';
 import type { SecretSharing, SecretStore } from '../../iam/rotation/store.ts';
-import { textOf } from './fleet-journal.ts';
+import { asOlder, textOf } from './fleet-journal.ts';
 import { SharedSecret, type SharedSecretOptions, secretParts } from './shared-secret.ts';
 
 export interface SecretFollowerOptions extends Omit<SharedSecretOptions, 'parts'> {
@@ -178,7 +178,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
     followed.hasRemembered = true;
     if (!followed.local?.isOwn) return;
     try {
-      followed.shared.journal.remember(await followed.local.peek());
+      followed.written = followed.shared.journal.remember(await followed.local.peek());
     } catch (error) {
       // One that cannot be read tells nothing, and need not keep this member from a new secret.
       if (!(error instanceof SidecarError)) throw error;
@@ -221,9 +221,13 @@ export class SecretFollower implements SecretSharing, SecretWatch {
     try {
       const store = await local.open();
       try {
-        await store.writeJournal(textOf(journal));
         const inUse = value && (await store.readSecret());
-        if (value && !inUse?.equals(value)) await store.writeSecret(value);
+        if (value && !inUse?.equals(value)) {
+          // After a restart, one of this revision tells that the secret was written: another one is from people.
+          await store.writeJournal(textOf(asOlder(journal)));
+          await store.writeSecret(value);
+        }
+        await store.writeJournal(textOf(journal));
       } finally {
         await store.close();
       }

@@ -19,6 +19,8 @@ export interface SharedSecretOptions extends FleetJournalOptions, Pick<FleetAcce
 
 /** The list of members is complete so long after the store was empty: the longest pause between two heartbeats is a third. */
 const COMPLETE_MS = 30_000;
+/** In the year 2096, epoch s: less than any time in ms. */
+const LATEST_S = 4_000_000_000;
 
 /** What is equal for all that use the secret of this credential. */
 export function secretParts({ tokenEndpoint, issuer, clientId }: CredentialConfig): readonly (string | undefined)[] {
@@ -112,8 +114,7 @@ export class SharedSecret {
   async #extended({ fleet: _before, ...journal }: Journal, nowMs: number): Promise<SharedJournal> {
     const { client } = this;
     const before = this.journal.newest;
-    // An empty one, of a member that knows none, gives way to the one that another puts back.
-    const revision = before || journal.attempt ? Math.max(nowMs, this.journal.revision + 1) : 1;
+    const revision = before || journal.attempt ? Math.max(nowMs, this.journal.revision + 1) : emptyRevision(journal);
     const value = journal.attempt?.value ?? before?.attempt?.value;
     // Nobody lacks a secret before there is an attempt.
     if (value === undefined) return { ...journal, fleet: { ...before?.fleet, client, revision, places: [] } };
@@ -173,6 +174,11 @@ export class SharedSecret {
     lease.keep();
     return lease;
   }
+}
+
+/** An empty one, of a member that knows none, gives way to any that another puts back; of two empty ones, the later to the earlier. */
+function emptyRevision({ since }: Journal): number {
+  return Math.max(1, LATEST_S - Math.floor(since / 1000));
 }
 
 function failed(reason: string): SidecarError {

@@ -145,6 +145,33 @@ describe('a member whose secret is in a file', () => {
     expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${OLD}\n`);
   });
 
+  it('does not overrule, after its restart, who has put another secret there: IAM may have the new one no more', async () => {
+    const { folder, world, note, news } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    writeFileSync(join(folder, 'secret'), 'by-hand\n');
+    await world.restart();
+    await world.follower.look();
+    expect([readFileSync(join(folder, 'secret'), 'utf8'), world.values(), news()]).toEqual([
+      'by-hand\n',
+      ['by-hand'],
+      1,
+    ]);
+  });
+
+  it('takes it over after its restart, when it was killed before the secret was written', async () => {
+    const { folder, world, note } = await openWorld();
+    await note({ attempt: attempt('promoted') });
+    await world.follower.look();
+    writeFileSync(join(folder, 'secret'), `${OLD}\n`);
+    const journal = JSON.parse(readFileSync(join(folder, 'secret.rotation'), 'utf8')) as Journal;
+    const killed = { ...journal, fleet: { ...journal.fleet, revision: Number(journal.fleet?.revision) - 1 } };
+    writeFileSync(join(folder, 'secret.rotation'), JSON.stringify(killed));
+    await world.restart();
+    await world.follower.look();
+    expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${NEW}\n`);
+  });
+
   it('puts the journal back that it has on its disk, after its restart, when the store has lost it', async () => {
     const { world, store, note, journalKey } = await openWorld();
     await note({ attempt: attempt('promoted') });

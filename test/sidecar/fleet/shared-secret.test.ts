@@ -320,6 +320,21 @@ describe('a rotation', () => {
     await expect(mayBegin(world, one)).rejects.toMatchObject(refusedFor(/empty a moment ago/));
   });
 
+  it('counts from when the first journal was begun, though a member that knows none has begun another in an emptied store', async () => {
+    const world = createWorld();
+    const [one, other] = [world.member('a'), world.member('b')];
+    const begin = async ({ shared }: typeof one, since: number) => {
+      const open = await shared.open();
+      await open.writeJournal(`${JSON.stringify(beginJournal('erp', since))}\n`).finally(open.close);
+    };
+    await begin(one, 1_000_000);
+    world.store.wipe();
+    await begin(other, 9_000_000);
+    await one.secret.journal.look();
+    await other.secret.journal.look();
+    expect([one, other].map(({ secret }) => secret.journal.newest?.since)).toEqual([1_000_000, 1_000_000]);
+  });
+
   it('does not begin while no member runs: nobody would take it over', async () => {
     const world = createWorld();
     const open = await world.member('a').shared.open();

@@ -3,6 +3,8 @@ import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
+import { budgetHolds } from './fleet-budget.ts';
+import { endsWithOne, keepsNeeded } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { issuerIsAskedSeldom, sendsVerified, takesNewKeys } from './issuer.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
@@ -72,6 +74,9 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   storeKnowsNothing,
   storeFailsNothing,
   storeDelaysLittle,
+  keepsNeeded,
+  endsWithOne,
+  budgetHolds,
 };
 
 export class Violation extends Error {

@@ -11,12 +11,18 @@ export const storesWholeSecrets: Invariant = {
   sentence:
     'The secret file always holds a whole secret, and a rotation stores only one that IAM has and the identity server accepts. Excused: one that somebody deleted by hand, or that has expired, while the rotation was under way.',
   watch(world, violated) {
-    let last = world.iam?.administrator.stored;
+    const last = new Map(world.hosts.map((host) => [host, world.iam?.administrator.storedOn(host)]));
     return (observation) => {
+      for (const host of world.iam ? world.hosts : []) {
+        const stored = world.iam?.administrator.storedOn(host);
+        if (stored === last.get(host)) continue;
+        last.set(host, stored);
+        check(observation, stored);
+      }
+    };
+    function check(observation: Observation, stored: string | undefined): void {
       const { iam } = world;
-      const stored = iam?.administrator.stored;
-      if (!iam || stored === last) return;
-      last = stored;
+      if (!iam) return;
       const same = iam.server.secrets.filter(({ value }) => value === stored);
       if (same.length === 0) violated(`it holds ${JSON.stringify(stored)}`);
       if (observation.kind === 'storedByHand' || stored === undefined) return;
@@ -24,7 +30,7 @@ export const storesWholeSecrets: Invariant = {
       if (same.some((secret) => iam.hasTakenAway(secret)))
         world.observe({ kind: 'excused', why: 'stored what was deleted' });
       else violated('it holds a secret that does not work');
-    };
+    }
   },
 };
 
@@ -40,7 +46,8 @@ export const hasWorkingSecret: Invariant = {
     const wasLive = world.platform.time.nowMs < secret.expiresAt;
     if (!wasLive) return;
     if (live.length === 0) violated(`${by.name} deletes ${secret.id}, the last one`);
-    if (secret.value === administrator.stored && !live.some(({ value }) => value === secret.value))
+    // Of a fleet, another invariant knows which hosts count.
+    if (!world.fleet && secret.value === administrator.stored && !live.some(({ value }) => value === secret.value))
       violated(`${by.name} deletes ${secret.id}, which the file holds`);
   },
 };
@@ -82,7 +89,7 @@ export const keepsOverlap: Invariant = {
     const replaced = new Map<string, { readonly wallMs: number; readonly trueMs: number }>();
     return (observation) => {
       const { iam, platform, sidecar } = world;
-      if (!iam) return;
+      if (!iam || world.fleet) return;
       const trueMs = platform.time.nowMs;
       const now = { trueMs, wallMs: sidecar.machine.wallMs(trueMs) };
       const { stored, storedAt } = iam.administrator;
@@ -108,7 +115,10 @@ export const isAtMostTwo: Invariant = {
     if (observation.kind !== 'secretCreated' || !observation.secret.by || !world.iam) return;
     const { secret, known } = observation;
     const { server } = world.iam;
-    const nowMs = Math.max(world.platform.time.nowMs, world.sidecar.machine.wallMs(world.platform.time.nowMs));
+    const nowMs = Math.max(
+      world.platform.time.nowMs,
+      (secret.by?.machine ?? world.sidecar.machine).wallMs(world.platform.time.nowMs),
+    );
     const isOther = (other: StoredSecret) => other.value !== secret.value && nowMs < other.expiresAt;
     const others = server.secretsOf(secret.clientId).filter((other) => server.isLive(other) && isOther(other));
     const told = others.filter(({ id }) => known.has(id));
@@ -144,7 +154,8 @@ export function lateRotation(world: World): string | undefined {
   if (!world.iam) return undefined;
   const journal = world.iam.administrator.journal as KnownJournal | undefined;
   if (!journal) return 'there is no journal';
-  const nowMs = world.sidecar.machine.wallMs(world.platform.time.nowMs);
+  const trueMs = world.platform.time.nowMs;
+  const nowMs = Math.min(...world.hosts.map(({ machine }) => machine.wallMs(trueMs)));
   const { attempt, rotatedAt, since } = journal;
   const isInOverlap = attempt?.phase === 'promoted' && nowMs < (attempt.retireAt ?? 0) + TICK_MS;
   if (attempt) return isInOverlap ? undefined : `one is ${attempt.phase}`;

@@ -38,11 +38,19 @@ class Trouble {
   observe({ name, args }: Observation & { kind: 'happens' }, now: number): void {
     const ms = Number(args['ms'] ?? 0);
     const isOfIdentity = /^(identity\.(?!revoke)|member\.cutOffFromIdentity|operator\.rotate)/.test(name);
+    // Until people have put it right.
+    if (/^iam\.(delete|replace)/.test(name)) this.#until(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     if (name === 'operator.rotate') this.#rotated(ms + BACK_OFF_MS);
     if (isOfIdentity) this.#until(now + ms + BACK_OFF_MS, now + ms + BACK_OFF_MS);
     else if (name === 'machine.sleep') this.#until(now + ms + LOCK_MS, now + ms + LOCK_MS);
     else if (name.startsWith('upstream.')) this.#until(0, now + ms + UPSTREAM_MS);
-    else if (/^(process|member\.leaves|operator)/.test(name)) this.#until(0, now + ms + 2 * LOCK_MS);
+    else if (/^(process|member\.(leaves|killSoon)|operator)/.test(name)) this.#until(0, now + ms + 2 * LOCK_MS);
+  }
+
+  repaired(now: number): void {
+    if (this.untilServed < Number.POSITIVE_INFINITY) return;
+    this.untilServed = now + BACK_OFF_MS;
+    this.untilQuick = now + BACK_OFF_MS;
   }
 
   /** The file of a member has a wrong secret: for as long as its machine sleeps, nobody puts it right. */
@@ -71,6 +79,7 @@ function watchCalls(world: World, onTold: (told: (Observation & { kind: 'told' }
   return (observation: Observation) => {
     if (!world.fleet) return;
     if (observation.kind === 'happens') trouble.observe(observation, world.platform.time.nowMs);
+    if (observation.kind === 'repaired') trouble.repaired(world.platform.time.nowMs);
     if (observation.kind === 'log' && hasWrongSecret(world, observation))
       trouble.wrongSecret(world.platform.time.nowMs);
     if (observation.kind !== 'told') return;

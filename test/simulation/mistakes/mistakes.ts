@@ -1,6 +1,7 @@
 /** Mistakes that a developer could make, as changes of one place in `src/`: simulation must find each. */
 import { AUDIT_MISTAKES } from './audit.ts';
 import { FLEET_MISTAKES } from './fleet.ts';
+import { FLEET_ROTATION_MISTAKES } from './fleet-rotation.ts';
 import { OAUTH_MISTAKES } from './oauth.ts';
 import { PROVISION_MISTAKES } from './provision.ts';
 import { PROXY_MISTAKES } from './proxy.ts';
@@ -22,6 +23,7 @@ export interface Mistake {
 export const MISTAKES: Readonly<Record<string, Mistake>> = {
   ...AUDIT_MISTAKES,
   ...FLEET_MISTAKES,
+  ...FLEET_ROTATION_MISTAKES,
   ...OAUTH_MISTAKES,
   ...PROVISION_MISTAKES,
   ...PROXY_MISTAKES,

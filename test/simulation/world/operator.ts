@@ -128,7 +128,7 @@ export class Operator {
 }
 
 /** JSON is YAML. */
-function configText(host: SidecarHost, version: number, { iam, audit, fleet, issuer }: World): string {
+function configText(host: SidecarHost, version: number, { iam, audit, fleet, budget, issuer }: World): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     ...iam?.options,
@@ -136,13 +136,13 @@ function configText(host: SidecarHost, version: number, { iam, audit, fleet, iss
     credentials: {
       default: {
         ...(issuer?.options ?? { tokenEndpoint: 'https://id.sim/connect/token' }),
-        ...{ clientId: fleet ? FLEET_CLIENT : 'erp', scope: 'payments' },
+        ...{ clientId: fleet && !iam ? FLEET_CLIENT : 'erp', scope: 'payments' },
         secrets: [{ file: host.secretFile }],
         ...(iam && { rotation: iam.rotation }),
       },
       ...iam?.credentials,
     },
-    routes: [{ path: '/api', upstream: 'http://api.sim' }],
+    routes: [{ path: '/api', upstream: 'http://api.sim', ...(budget && { limits: { requestsPerMinute: budget } }) }],
     ...(fleet && { fleet: fleet.configOf(host) }),
     timeouts: { firstByte: `${40 + (version % 20)}s` },
   });

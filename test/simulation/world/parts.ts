@@ -31,8 +31,14 @@ export interface Parts {
   readonly issuer?: IssuerPart;
   readonly audit?: AuditPart;
   readonly iam?: IamPart;
+  /** Requests per minute of all members of a fleet. */
+  readonly budget?: number;
 }
 
+/** How many fleets rotate their secret. */
+const SHARE_OF_FLEETS = 0.3;
+/** How many have a budget: none yet, because a call beyond a lot that was given back is refused although the fleet has requests left. */
+const SHARE_WITH_BUDGET = 0;
 const SHARE_WITH_IAM = 0.3;
 const SHARE_WITH_AUDIT = 0.25;
 
@@ -40,6 +46,23 @@ export function drawParts(seed: number): Parts {
   const draw = chance(seed, 'parts');
   const iam = draw.happens(SHARE_WITH_IAM) ? { iam: drawIam(draw) } : {};
   return { ...iam, ...drawAudit(chance(seed, 'audit')) };
+}
+
+/** Of a fleet. */
+export function drawFleetParts(seed: number): Parts {
+  return { ...drawFleetIam(chance(seed, 'rotating fleet')), ...drawBudget(chance(seed, 'budget of a fleet')) };
+}
+
+function drawBudget(draw: Chance): Pick<Parts, 'budget'> {
+  return draw.happens(SHARE_WITH_BUDGET) ? { budget: draw.pick([20, 30, 60]) } : {};
+}
+
+function drawFleetIam(draw: Chance): Pick<Parts, 'iam'> {
+  if (!draw.happens(SHARE_OF_FLEETS)) return {};
+  const short = { overlap: draw.pick(['5s', '30s', '2m']), verifyFor: draw.pick(['20s', '2m']) };
+  const propagationMs = draw.pick([0, 0, 800, 5000]);
+  const secretLifetime = draw.pick(['400d', '3650d']);
+  return { iam: { ...drawIam(draw), ...short, propagationMs, secretLifetime, isProvisioning: false } };
 }
 
 function drawAudit(draw: Chance): Pick<Parts, 'audit'> {

@@ -29,7 +29,7 @@ export interface RareKind extends Kind {
 const anywhere = () => true;
 const inFleet = ({ members }: Fit) => members > 1;
 const withoutIam = ({ parts }: Fit) => parts.iam === undefined;
-const withIam = ({ parts }: Fit) => parts.iam !== undefined;
+const withIam = ({ parts, members }: Fit) => parts.iam !== undefined && members === 1;
 const VERIFY_MS: Readonly<Record<string, number>> = { '20s': 20_000, '2m': 2 * MINUTE, '15m': 15 * MINUTE };
 
 function iamKind(draw: Kind['draw'], act: (iam: Iam, args: Record<string, number>, world: World) => void): RareKind {
@@ -100,7 +100,7 @@ export const RARE_KINDS: Readonly<Record<string, RareKind>> = {
     },
   },
   'disk.slow': {
-    ...{ weight: 0, fits: ({ parts }) => parts.audit !== undefined || parts.iam !== undefined },
+    ...{ weight: 0, fits: (history) => history.parts.audit !== undefined || withIam(history) },
     draw: (chance) => ({ ms: chance.pick([5000, MINUTE]), slowMs: chance.pick([5, 30, 200]) }),
     apply(world, { ms, slowMs }) {
       const { disk } = world.platform;

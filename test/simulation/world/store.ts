@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { SCRIPTS, type ScriptName } from '../../../src/fleet/scripts.ts';
+import { BudgetModel } from '../../support/fleet-budget-model.ts';
 import { RotationScripts } from '../../support/fleet-rotation-scripts.ts';
 import type { Connected, End, Listening, Segment } from '../platform/network.ts';
 import { Machine, type SimulatedProcess } from '../platform/process.ts';
@@ -25,6 +26,7 @@ interface Asked {
 export class Store {
   readonly machine = new Machine('store host');
   readonly scripts: RotationScripts;
+  readonly #budgets: BudgetModel;
   /** Commands that were carried out, by their names. */
   readonly counts = new Map<string, number>();
   /** When it last lost data, and from when on they were lost; true ms. */
@@ -49,6 +51,7 @@ export class Store {
     this.#process = world.process('store', this.machine);
     const now = () => this.machine.wallMs(world.platform.time.nowMs);
     this.scripts = new RotationScripts(now, (message) => this.#publish(message));
+    this.#budgets = new BudgetModel(now, (message) => this.#publish(message));
     const accept = (wire: Connected) => this.#accept(wire);
     this.#listening = { owner: this.#process, accept };
     this.#listen();
@@ -70,6 +73,7 @@ export class Store {
 
   wipe(): void {
     this.scripts.flush();
+    this.#budgets.flush();
     this.#lose(Number.NEGATIVE_INFINITY);
   }
 
@@ -81,6 +85,8 @@ export class Store {
     time.after(lagMs, this.#process, () => {
       this.#world.trace('store', `a replica takes its place, ${lagMs} ms behind`);
       fallBack();
+      // As if it was further behind with them: members state again what they have begun.
+      this.#budgets.values.clear();
       this.#lose(since);
       this.#dropAll();
     });
@@ -186,6 +192,10 @@ export class Store {
           ? mapReply({ server: 'redis', version: '7.2.0' })
           : errorReply('WRONGPASS invalid username-password pair');
       }
+      case 'time': {
+        const ms = this.machine.wallMs(this.#world.platform.time.nowMs);
+        return replyOf([String(Math.floor(ms / 1000)), String((ms % 1000) * 1000)]);
+      }
       case 'ping':
         return okReply();
       case 'subscribe':
@@ -209,9 +219,19 @@ export class Store {
     if (this.#error) return errorReply(this.#error);
     if (!name) return errorReply('ERR not a script of the fleet');
     const [keys, args] = [words.slice(0, Number(count)), words.slice(Number(count))];
-    const reply = this.scripts.run(name, keys, args);
+    const reply = name === 'budget' ? this.#budget(keys, args) : this.scripts.run(name, keys, args);
     this.#world.observe({ kind: 'stored', script: name, by: by.peer, words, reply });
     return replyOf(reply);
+  }
+
+  /** The script of budgets reads what that of heartbeats has written. */
+  #budget(keys: readonly string[], args: readonly string[]): unknown {
+    const [, , times = '', since = ''] = keys;
+    const known = this.scripts.get(times);
+    this.#budgets.members = known instanceof Map ? known.size : 1;
+    const sinceMs = this.scripts.get(since);
+    this.#budgets.sinceMs = sinceMs === undefined ? undefined : Number(sinceMs);
+    return this.#budgets.run(keys, args);
   }
 
   #publish(message: string): void {

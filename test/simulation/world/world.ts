@@ -10,7 +10,9 @@ import { AuditFolder } from './audit.ts';
 import { ERP_KINDS, Erp } from './erp.ts';
 import { FILE_KINDS } from './file-kinds.ts';
 import { Fleet } from './fleet.ts';
+import { FLEET_BUDGET_KINDS } from './fleet-budget-kinds.ts';
 import { FLEET_KINDS } from './fleet-kinds.ts';
+import { FLEET_IAM_KINDS } from './iam/fleet-iam-kinds.ts';
 import { IAM_KINDS, Iam } from './iam/iam.ts';
 import { IDENTITY, IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { Issuer } from './issuer.ts';
@@ -51,6 +53,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   // Drawn for the worlds that have these parts: see `drawHistory`.
   ...unweighted(IAM_KINDS),
   ...unweighted(STORAGE_KINDS),
+  ...unweighted(FLEET_IAM_KINDS),
+  ...unweighted(FLEET_BUDGET_KINDS),
   // Drawn by additions.
   ...unweighted(FILE_KINDS),
   ...unweighted(ISSUER_KINDS),
@@ -91,6 +95,8 @@ export class World {
   readonly erps: readonly Erp[];
   readonly iam: Iam | undefined;
   readonly audit: AuditFolder | undefined;
+  /** Requests per minute. */
+  readonly budget: number | undefined;
   /** Undefined where the configuration names the token endpoint. */
   readonly issuer: Issuer | undefined;
   readonly #servers = new Machine('servers');
@@ -104,6 +110,7 @@ export class World {
     this.observe = observe;
     this.sidecar = new SidecarHost(this);
     const others = Array.from({ length: members - 1 }, (_one, index) => new SidecarHost(this, String(index + 2)));
+    this.budget = parts.budget;
     this.hosts = [this.sidecar, ...others];
     this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.issuer = parts.issuer && new Issuer(this, parts.issuer);

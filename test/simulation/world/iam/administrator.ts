@@ -1,11 +1,15 @@
-/** Whoever changes secrets by hand, in IAM and in the file of the sidecar, and puts right what went wrong. */
+/** Whoever changes secrets by hand, in IAM and in the files of the sidecars, and puts right what went wrong. */
 
-import { SECRET_FILE } from '../sidecar-host.ts';
+import type { SidecarHost } from '../sidecar-host.ts';
 import type { World } from '../world.ts';
 import type { StoredSecret } from './iam-server.ts';
 
 export const CLIENT = 'erp';
-const JOURNAL_FILE = `${SECRET_FILE}.rotation`;
+
+interface KnownJournal {
+  readonly attempt?: KnownAttempt;
+  readonly fleet?: { readonly revision: number; readonly kept?: string };
+}
 
 interface KnownAttempt {
   readonly phase: string;
@@ -21,15 +25,19 @@ export class Administrator {
     this.#world = world;
   }
 
-  /** In the file, as a reader of it gets it. */
+  /** In the file of the first host, as a reader of it gets it. */
   get stored(): string | undefined {
+    return this.storedOn(this.#world.sidecar);
+  }
+
+  storedOn({ secretFile }: SidecarHost): string | undefined {
     const { disk } = this.#world.platform;
-    return disk.has(SECRET_FILE) ? disk.find(SECRET_FILE).content.toString().trimEnd() : undefined;
+    return disk.has(secretFile) ? disk.find(secretFile).content.toString().trimEnd() : undefined;
   }
 
   /** When the file was replaced, true ms. */
   get storedAt(): number {
-    return this.#world.platform.disk.find(SECRET_FILE).changedMs;
+    return this.#world.platform.disk.find(this.#world.sidecar.secretFile).changedMs;
   }
 
   /** A secret that nobody uses. */
@@ -38,56 +46,73 @@ export class Administrator {
   }
 
   /** Deletes the secret in the file, or another one. */
-  deleteOne(which: 'stored' | 'other'): void {
-    const found = this.#secrets().findLast(({ value }) => (value === this.stored) === (which === 'stored'));
+  deleteOne(which: 'stored' | 'other', host = this.#world.sidecar): void {
+    const stored = this.storedOn(host);
+    const found = this.#secrets().findLast(({ value }) => (value === stored) === (which === 'stored'));
     if (found) this.#world.iam?.takeAway(found);
   }
 
-  /** A new secret for the client, and the file has it; the one that it had is deleted later. */
-  replace(graceMs: number): void {
-    const before = this.#secrets().filter(({ value }) => value === this.stored);
+  /** A new secret for the client, and these files have it; the one that the first had is deleted later. */
+  replace(graceMs: number, hosts = this.#world.hosts): void {
+    const stored = hosts[0] && this.storedOn(hosts[0]);
+    const before = this.#secrets().filter(({ value }) => value === stored);
     const made = this.add();
-    if (made) this.#store(made.value);
+    for (const host of made ? hosts : []) this.#store(made?.value ?? '', host);
     const { time } = this.#world.platform;
     time.after(graceMs, time.kernel, () => {
       for (const secret of before) if (this.#secrets().includes(secret)) this.#world.iam?.takeAway(secret);
     });
   }
 
-  /** As docs/rotation.md says: the file gets a secret that works, and unused ones made by hand are deleted. */
+  /** As docs/rotation.md says: the files get a secret that works, and unused ones made by hand are deleted. */
   putRight(): void {
     const server = this.#world.iam?.server;
     if (!server) return;
+    const { hosts } = this.#world;
     const live = this.#secrets().filter((secret) => server.isLive(secret));
     const begun = this.journal?.attempt;
     const promoted = live.find(({ value }) => begun?.phase === 'promoted' && value === begun.value);
-    if (promoted && promoted.value !== this.stored) this.#store(promoted.value);
-    else if (!live.some(({ value }) => value === this.stored)) {
-      const made = this.add();
-      if (made) this.#store(made.value);
+    const isLive = (host: SidecarHost) => live.some(({ value }) => value === this.storedOn(host));
+    for (const host of hosts) {
+      if (promoted && promoted.value !== this.storedOn(host)) this.#store(promoted.value, host);
+      else if (!promoted && !isLive(host)) this.#store(this.#fromAnother(live) ?? this.add()?.value ?? '', host);
+      // What was made for one is there for the next.
+      live.splice(0, live.length, ...this.#secrets().filter((secret) => server.isLive(secret)));
     }
     for (const secret of this.#secrets()) if (this.#isUnused(secret)) this.#world.iam?.takeAway(secret);
   }
 
-  /** Neither in the file nor part of the rotation under way. */
-  #isUnused({ id, value }: StoredSecret): boolean {
-    const { value: next, retire = [] } = this.journal?.attempt ?? {};
-    return value !== this.stored && value !== next && !retire.includes(id);
+  /** The newest that is in the file of a host, and works. */
+  #fromAnother(live: readonly StoredSecret[]): string | undefined {
+    const stored = this.#world.hosts.map((host) => this.storedOn(host));
+    return live.findLast(({ value }) => stored.includes(value))?.value;
   }
 
-  /** Undefined also for one that nobody can read. */
-  get journal(): { readonly attempt?: KnownAttempt } | undefined {
-    try {
-      return JSON.parse(this.journalBytes?.toString() ?? '') as object;
-    } catch {
-      return undefined;
-    }
+  /** Neither in a file nor part of the rotation under way. */
+  #isUnused({ id, value, by }: StoredSecret): boolean {
+    const { attempt, fleet } = this.journal ?? {};
+    const { value: next, retire = [] } = attempt ?? {};
+    const isStored = this.#world.hosts.some((host) => value === this.storedOn(host));
+    // Of those that a fleet has made, the newest journal may be only in the store.
+    const isLeftToFleet = this.#world.fleet !== undefined && (by !== undefined || value === fleet?.kept);
+    return !isStored && !isLeftToFleet && value !== next && !retire.includes(id);
   }
 
-  /** Of its file; undefined without one. */
+  /** The newest that is next to a secret. Undefined also for one that nobody can read. */
+  get journal(): KnownJournal | undefined {
+    const journals = this.#world.hosts.flatMap((host) => journalOf(this.#bytesOn(host)) ?? []);
+    return journals.sort((one, other) => (other.fleet?.revision ?? 0) - (one.fleet?.revision ?? 0))[0];
+  }
+
+  /** Of its file on the first host; undefined without one. */
   get journalBytes(): Buffer | undefined {
+    return this.#bytesOn(this.#world.sidecar);
+  }
+
+  #bytesOn({ secretFile }: SidecarHost): Buffer | undefined {
     const { disk } = this.#world.platform;
-    return disk.has(JOURNAL_FILE) ? disk.find(JOURNAL_FILE).content : undefined;
+    const file = `${secretFile}.rotation`;
+    return disk.has(file) ? disk.find(file).content : undefined;
   }
 
   #secrets(): StoredSecret[] {
@@ -99,9 +124,18 @@ export class Administrator {
     return { value: `by-hand-${this.#count}-0123456789`, description: 'by hand', expiresAt: Number.POSITIVE_INFINITY };
   }
 
-  #store(value: string): void {
-    this.#world.trace('administrator', `writes ${value} to the secret file`);
-    this.#world.operator.replace(SECRET_FILE, `${value}\n`);
+  #store(value: string, { secretFile, name }: SidecarHost): void {
+    const where = name === '1' ? '' : ` of host ${name}`;
+    this.#world.trace('administrator', `writes ${value} to the secret file${where}`);
+    this.#world.operator.replace(secretFile, `${value}\n`);
     this.#world.observe({ kind: 'storedByHand', value });
+  }
+}
+
+function journalOf(bytes: Buffer | undefined): KnownJournal | undefined {
+  try {
+    return JSON.parse(bytes?.toString() ?? '') as KnownJournal;
+  } catch {
+    return undefined;
   }
 }

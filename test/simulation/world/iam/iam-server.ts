@@ -18,7 +18,7 @@ export interface StoredSecret {
   readonly description: string;
   /** True ms; Infinity = never. */
   readonly expiresAt: number;
-  readonly createdAt: number;
+  createdAt: number;
   /** Undefined: by hand. */
   readonly by: SimulatedProcess | undefined;
   deletedAt: number;

@@ -49,6 +49,8 @@ export class Iam {
     this.#world.operator.replace(DESIRED_FILE, JSON.stringify(desired));
     this.server.registry.clients.push(NAMESAKE);
     this.administrator.putRight();
+    // A fleet begins with a secret that has worked for long.
+    if (this.#world.fleet) for (const secret of this.server.secrets) secret.createdAt = Number.NEGATIVE_INFINITY;
   }
 
   /** Options that the configuration has besides the usual ones. */
@@ -92,18 +94,22 @@ const MINUTE = 60_000;
 
 /** Only worlds with IAM have them. */
 export const IAM_KINDS: Readonly<Record<string, Kind>> = {
-  'iam.rotate': { weight: 5, draw: () => ({}), apply: ({ iam }) => iam?.runs.rotate() },
+  'iam.rotate': {
+    weight: 5,
+    draw: () => ({}),
+    apply: (world, { host }) => world.iam?.runs.rotate({ host: world.hostOf(host) }),
+  },
   'iam.rotateKilled': {
     weight: 8,
     draw: (chance) => ({ turns: chance.between(1, 400) }),
-    apply: ({ iam }, { turns }) => iam?.runs.rotate({ killAfter: Number(turns) }),
+    apply: (world, { turns, host }) => world.iam?.runs.rotate({ killAfter: Number(turns), host: world.hostOf(host) }),
   },
   'iam.rotateBoth': {
     weight: 2,
     draw: () => ({}),
-    apply: ({ iam }) => {
-      iam?.runs.rotate();
-      iam?.runs.rotate();
+    apply: (world, { host }) => {
+      world.iam?.runs.rotate({ host: world.hostOf(host) });
+      world.iam?.runs.rotate();
     },
   },
   'iam.provisionKilled': {
@@ -132,7 +138,8 @@ export const IAM_KINDS: Readonly<Record<string, Kind>> = {
   'iam.delete': {
     weight: 2,
     draw: (chance) => ({ which: chance.pick(['stored', 'other']) }),
-    apply: ({ iam }, { which }) => iam?.administrator.deleteOne(which as 'stored' | 'other'),
+    apply: (world, { which, host }) =>
+      world.iam?.administrator.deleteOne(which as 'stored' | 'other', world.hostOf(host)),
   },
   'iam.replace': {
     weight: 1,

@@ -5,9 +5,11 @@ import { createIamApi } from '../../../../src/iam/api.ts';
 import { connectIam } from '../../../../src/iam/connection.ts';
 import { loadDesired } from '../../../../src/iam/provision/desired-state.ts';
 import { runProvision } from '../../../../src/iam/provision/provision.ts';
-import { rotateCredential } from '../../../../src/iam/rotation/credential-rotation.ts';
+import { type RotateOptions, rotateCredential } from '../../../../src/iam/rotation/credential-rotation.ts';
+import type { Outcome } from '../../../../src/iam/rotation/rotate.ts';
+import { openFleetSecrets } from '../../../../src/sidecar/fleet/fleet-secrets.ts';
 import type { SimulatedProcess } from '../../platform/process.ts';
-import { CONFIG_FILE } from '../sidecar-host.ts';
+import type { SidecarHost } from '../sidecar-host.ts';
 import type { World } from '../world.ts';
 
 const FOLDER = '/sim/etc';
@@ -16,12 +18,17 @@ export const DESIRED_FILE = `${FOLDER}/client.yaml`;
 export interface RunOptions {
   /** Turns of its own after which it is killed. */
   readonly killAfter?: number;
+  /** Where; absent: on the first one. */
+  readonly host?: SidecarHost;
   /** File operations of its own, in place of the last of which it is killed. */
   readonly killAtFile?: number;
   readonly onEnd?: (isDone: boolean) => void;
 }
 
-type Say = (step: string) => void;
+interface Started {
+  readonly host: SidecarHost;
+  readonly say: (step: string) => void;
+}
 
 export class Runs {
   readonly #world: World;
@@ -37,7 +44,7 @@ export class Runs {
   }
 
   provision(options: RunOptions = {}): void {
-    this.#start('provision', (say) => provision(say, this.#world), options);
+    this.#start('provision', (started) => provision(started, this.#world), options);
   }
 
   killAll(): void {
@@ -49,11 +56,11 @@ export class Runs {
     for (const process of this.#running) process.spare();
   }
 
-  #start(name: string, program: (say: Say) => Promise<void>, options: RunOptions): void {
+  #start(name: string, program: (started: Started) => Promise<void>, options: RunOptions): void {
+    const { killAfter, killAtFile, onEnd = () => undefined, host = this.#world.sidecar } = options;
     this.#count += 1;
-    const process = this.#world.process(`${name} ${this.#count}`, this.#world.sidecar.machine);
+    const process = this.#world.process(`${name} ${this.#count}`, host.machine);
     this.#running.add(process);
-    const { killAfter, killAtFile, onEnd = () => undefined } = options;
     if (killAfter) process.killAfter(killAfter, () => this.#end(process, 'is killed'));
     if (killAtFile) process.killAtFile(killAtFile, () => this.#end(process, 'is killed at a file'));
     const ended = (isDone: boolean, how: string) => {
@@ -61,7 +68,7 @@ export class Runs {
       onEnd(isDone);
     };
     process.run(() => {
-      const running = program((step) => this.#world.trace(process.name, step));
+      const running = program({ host, say: (step) => this.#world.trace(process.name, step) });
       void running.then(() => ended(true, 'is done')).catch((error: unknown) => ended(false, this.#textOf(error)));
     });
   }
@@ -80,14 +87,14 @@ export class Runs {
 }
 
 const clock = { now: () => Date.now(), sleep };
-const load = () => loadConfig({ file: CONFIG_FILE, env: {}, cwd: FOLDER });
+const load = ({ configFile, folder }: SidecarHost) => loadConfig({ file: configFile, env: {}, cwd: folder });
 
 /** As src/cli/rotate-command.ts, which writes to the terminal. */
-async function rotate(say: Say): Promise<void> {
-  let loaded = load();
+async function rotate({ host, say }: Started): Promise<void> {
+  let loaded = load(host);
   for (let onlyGoOn = false; ; onlyGoOn = true) {
     const onProgress = ({ step, fields }: { step: string; fields: object }) => say(`${step} ${JSON.stringify(fields)}`);
-    const outcome = await rotateCredential({ loaded, credential: 'default', clock, onProgress, onlyGoOn });
+    const outcome = await rotateOnce({ loaded, credential: 'default', clock, onProgress, onlyGoOn });
     if (outcome.kind === 'rotated') return;
     say('waits');
     await sleep(outcome.until - Date.now());
@@ -95,10 +102,16 @@ async function rotate(say: Say): Promise<void> {
   }
 }
 
+/** A pause can last for days: no connection would. */
+async function rotateOnce(options: RotateOptions): Promise<Outcome> {
+  using fleet = options.loaded.config.fleet && (await openFleetSecrets(options.loaded));
+  return await rotateCredential({ ...options, share: fleet?.share });
+}
+
 /** As src/cli/iam/provision.ts, but for its checks. */
-async function provision(say: Say, { iam }: World): Promise<void> {
+async function provision({ host, say }: Started, { iam }: World): Promise<void> {
   const desired = loadDesired(DESIRED_FILE, { cwd: FOLDER, environment: 'dev' });
-  await using open = connectIam(load());
+  await using open = connectIam(load(host));
   await runProvision(desired, {
     iam: createIamApi(open.connection),
     verify: async (client, secret) => (iam?.server.accepts(client, secret.reveal()) ? 'accepted' : 'refused'),

@@ -1,0 +1,35 @@
+/** What a process remembers of its fleet's tokens, whatever is reloaded: so a new generation does not take what is known to be of no use. */
+import { LRUCache } from 'lru-cache';
+import type { Instant } from '../core/clock.ts';
+import type { Secret } from '../core/secret.ts';
+
+/** More than there are of either at a time. */
+const MAX = 256;
+
+export class TokenMemory {
+  readonly #refused = new LRUCache<string, true>({ max: MAX });
+  readonly #alone = new LRUCache<string, Instant>({ max: MAX });
+
+  /** An API refused it: another member may still have it in the store. */
+  refuse(authorization: Secret): void {
+    this.#refused.set(digestOf(authorization), true);
+  }
+
+  isRefused(authorization: Secret): boolean {
+    return this.#refused.has(digestOf(authorization));
+  }
+
+  /** @param token what tells it from others @param since when this process fetched one without a claim */
+  fetchedAlone(token: string, since: Instant): void {
+    this.#alone.set(token, since);
+  }
+
+  /** When that was last; what has ended that token may have ended older ones, too. */
+  aloneSince(token: string): Instant | undefined {
+    return this.#alone.get(token);
+  }
+}
+
+function digestOf(authorization: Secret): string {
+  return authorization.digest().toString('base64');
+}

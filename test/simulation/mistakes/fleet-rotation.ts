@@ -1,0 +1,43 @@
+/** Mistakes in how a fleet rotates its secret. */
+import type { Mistake } from './mistakes.ts';
+
+const SHARED = 'sidecar/fleet/shared-secret.ts';
+
+export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
+  'fleet-waits-for-nobody': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: SHARED,
+    from: 'return [...places.map(({ host }) => host), ...untold.map(({ id, details }) => details?.host ?? id)];',
+    to: 'return [];',
+  },
+  'fleet-forgets-silent': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: 'fleet/places.ts',
+    from: 'return [...live, ...silent.filter(({ place }) => !places.has(place))];',
+    to: 'return [...live];',
+  },
+  'fleet-trusts-empty-store': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: SHARED,
+    from: 'if (members.nowMs - members.sinceMs < COMPLETE_MS)',
+    to: 'if (members.nowMs - members.sinceMs < 0)',
+  },
+  'fleet-lease-not-confirmed': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: SHARED,
+    from: '      await lease.confirm();\n      return work();',
+    to: '      return work();',
+  },
+  'fleet-follows-no-more': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: 'sidecar/fleet/secret-follower.ts',
+    from: "if (attempt?.phase === 'promoted' && attempt.value) await",
+    to: "if (attempt?.phase === 'promoted' && attempt.value && followed.written > 1e15) await",
+  },
+  'fleet-journal-not-put-back': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: 'sidecar/fleet/fleet-journal.ts',
+    from: 'if (found < this.revision && this.#newest) await this.write(this.#newest);',
+    to: '',
+  },
+};
