@@ -6,6 +6,7 @@ import { type Chance, chance } from '../support/seeded.ts';
 import type { Happening, History, Stretch } from './history.ts';
 import { FILE_KINDS } from './world/file-kinds.ts';
 import { ISSUER_KINDS } from './world/issuer-kinds.ts';
+import { SCOPE_KINDS } from './world/scopes.ts';
 import type { Kind } from './world/world.ts';
 
 type Kinds = Readonly<Record<string, Kind>>;
@@ -23,6 +24,11 @@ interface Addition {
 }
 
 const ADDITIONS: readonly Addition[] = [
+  {
+    ...{ name: 'changes of scopes', share: 0.25, most: 2, isEarly: false },
+    applies: ({ parts, members }) => members === 1 && !parts.iam,
+    kinds: () => SCOPE_KINDS,
+  },
   {
     ...{ name: 'happenings of the issuer', share: 1, most: 3, isEarly: false },
     applies: ({ parts }) => parts.issuer !== undefined,

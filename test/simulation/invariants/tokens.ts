@@ -100,8 +100,10 @@ export const serves: Invariant = {
   watch(world, violated) {
     const refused = new Set<string>();
     const newest = new Map<SimulatedProcess, number>();
+    const asked = new Map<SimulatedProcess, string>();
     return (observation) => {
       if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
+      if (observation.kind === 'tokenRequest') asked.set(observation.request.from, observation.request.scope);
       if (observation.kind === 'upstreamRequest') {
         const { from, token } = observation.request;
         if (from && token) newest.set(from, Math.max(newest.get(from) ?? 0, token.issuedAt));
@@ -116,6 +118,8 @@ export const serves: Invariant = {
           token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !(world.iam || world.issuer)),
       );
       if (!latest || refused.has(latest.value)) return;
+      // The configuration asks for another scope by now.
+      if (asked.has(sidecar) && latest.scope !== asked.get(sidecar)) return;
       // One that another member has fetched took its place.
       if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
       // Its age counts from before its connection: the machine may have slept since then.

@@ -128,7 +128,7 @@ export class Operator {
 }
 
 /** JSON is YAML. */
-function configText(host: SidecarHost, version: number, { iam, audit, fleet, issuer }: World): string {
+function configText(host: SidecarHost, version: number, { iam, audit, fleet, issuer, scopes }: World): string {
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     ...iam?.options,
@@ -142,7 +142,7 @@ function configText(host: SidecarHost, version: number, { iam, audit, fleet, iss
       },
       ...iam?.credentials,
     },
-    routes: [{ path: '/api', upstream: 'http://api.sim' }],
+    routes: [{ path: '/api', upstream: 'http://api.sim', ...(scopes.ofRoute && { scope: scopes.ofRoute }) }],
     ...(fleet && { fleet: fleet.configOf(host) }),
     timeouts: { firstByte: `${40 + (version % 20)}s` },
   });

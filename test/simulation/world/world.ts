@@ -20,6 +20,7 @@ import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
 import type { Parts } from './parts.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
+import { SCOPE_KINDS, Scopes } from './scopes.ts';
 import { SidecarHost } from './sidecar-host.ts';
 import { STORAGE_KINDS } from './storage-kinds.ts';
 import { UPSTREAM_KINDS, Upstream } from './upstream.ts';
@@ -53,6 +54,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   // Drawn by additions.
   ...unweighted(FILE_KINDS),
   ...unweighted(ISSUER_KINDS),
+  ...unweighted(SCOPE_KINDS),
 };
 
 /** Those that can happen to a single host. */
@@ -82,6 +84,7 @@ export class World {
   readonly fleet: Fleet | undefined;
   readonly identity: IdentityServer;
   readonly upstream: Upstream;
+  readonly scopes: Scopes;
   readonly operator: Operator;
   readonly erp: Erp;
   /** One on each host; the first one is `erp`. */
@@ -104,6 +107,7 @@ export class World {
     this.hosts = [this.sidecar, ...others];
     this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.issuer = parts.issuer && new Issuer(this, parts.issuer);
+    this.scopes = new Scopes(this);
     this.identity = new IdentityServer(this, tokenLifetimeS);
     this.upstream = new Upstream(this);
     this.audit = parts.audit && new AuditFolder(this, parts.audit);
@@ -168,6 +172,7 @@ export class World {
     if (this.issuer) this.#repairIssuer(this.issuer);
     this.upstream.repair();
     this.fleet?.repair();
+    this.scopes.repair();
     this.operator.repair();
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
     this.iam?.repair();
