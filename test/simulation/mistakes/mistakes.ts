@@ -1,5 +1,6 @@
 /** Mistakes that a developer could make, as changes of one place in `src/`: simulation must find each. */
 import { FLEET_MISTAKES } from './fleet.ts';
+import { ISSUER_MISTAKES } from './issuer.ts';
 import { OAUTH_MISTAKES } from './oauth.ts';
 import { PROXY_MISTAKES } from './proxy.ts';
 import { ROTATION_MISTAKES } from './rotation.ts';
@@ -19,6 +20,7 @@ export interface Mistake {
 
 export const MISTAKES: Readonly<Record<string, Mistake>> = {
   ...FLEET_MISTAKES,
+  ...ISSUER_MISTAKES,
   ...OAUTH_MISTAKES,
   ...PROXY_MISTAKES,
   ...ROTATION_MISTAKES,

@@ -22,7 +22,8 @@ import type { Parts } from './parts.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
 import { SCOPE_KINDS, Scopes } from './scopes.ts';
 import { SidecarHost } from './sidecar-host.ts';
-import { STORAGE_KINDS } from './storage-kinds.ts';
+import { endDrops, SILENT_KINDS } from './silent-kinds.ts';
+import { LONG_STORAGE_KINDS, STORAGE_KINDS } from './storage-kinds.ts';
 import { UPSTREAM_KINDS, Upstream } from './upstream.ts';
 
 export type Args = Readonly<Record<string, number | string>>;
@@ -55,6 +56,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...unweighted(FILE_KINDS),
   ...unweighted(ISSUER_KINDS),
   ...unweighted(SCOPE_KINDS),
+  ...unweighted(LONG_STORAGE_KINDS),
+  ...unweighted(SILENT_KINDS),
 };
 
 /** Those that can happen to a single host. */
@@ -173,6 +176,7 @@ export class World {
     this.upstream.repair();
     this.fleet?.repair();
     this.scopes.repair();
+    endDrops(this.platform.network);
     this.operator.repair();
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
     this.iam?.repair();
