@@ -39,8 +39,11 @@ export function readRegularFile(path: string, maxBytes: number): Buffer {
     // Checked before opening: opening a device can have effects.
     refuseOthers(statSync(path));
     file = openSync(path, FLAGS);
-    refuseOthers(fstatSync(file));
-    return readWhole(file, maxBytes);
+    const stats = fstatSync(file);
+    refuseOthers(stats);
+    const content = new Content(stats.size, maxBytes);
+    while (content.add(readSync(file, content.free, 0, content.free.length, null)));
+    return content.whole;
   } catch (error) {
     if (error instanceof Unreadable) throw error;
     throw unreadable(path, String((error as NodeJS.ErrnoException).code));
@@ -59,14 +62,11 @@ export async function readRegularFileAsync(path: string, maxBytes: number): Prom
   try {
     refuseOthers(await stat(path));
     await using file = await open(path, FLAGS);
-    refuseOthers(await file.stat());
-    const room = Buffer.allocUnsafe(maxBytes + 1);
-    for (let length = 0; ; ) {
-      const { bytesRead } = await file.read(room, length, room.length - length, null);
-      length += bytesRead;
-      if (length > maxBytes) throw tooLarge(maxBytes);
-      if (bytesRead === 0) return Buffer.from(room.subarray(0, length));
-    }
+    const stats = await file.stat();
+    refuseOthers(stats);
+    const content = new Content(stats.size, maxBytes);
+    while (content.add((await file.read(content.free, 0, content.free.length, null)).bytesRead));
+    return content.whole;
   } catch (error) {
     if (error instanceof Unreadable) throw error;
     throw unreadable(path, String((error as NodeJS.ErrnoException).code));
@@ -96,15 +96,44 @@ function refuseOthers(stats: Stats): void {
   );
 }
 
-/** Reads to the end: files of the kernel report size 0. */
-function readWhole(file: number, maxBytes: number): Buffer {
-  const room = Buffer.allocUnsafe(maxBytes + 1);
-  let length = 0;
-  for (;;) {
-    const read = readSync(file, room, length, room.length - length, null);
-    length += read;
-    if (length > maxBytes) throw tooLarge(maxBytes);
-    if (read === 0) return Buffer.from(room.subarray(0, length));
+/** The least memory for what is more than the size of a file said: files of the kernel have size 0. */
+const LEAST_MORE = 1024;
+
+/** What is read of a file to its end. It takes as much memory as the file has bytes, and never more than the limit. */
+class Content {
+  readonly #maxBytes: number;
+  #bytes: Buffer;
+  #length = 0;
+
+  /** @param size what the system says; the file may have become longer or shorter */
+  constructor(size: number, maxBytes: number) {
+    this.#maxBytes = maxBytes;
+    // One more than there should be: by it, the next read sees the end, or that there is more.
+    this.#bytes = Buffer.allocUnsafe(Math.min(size, maxBytes) + 1);
+  }
+
+  /** Where the next bytes go; never empty. */
+  get free(): Buffer {
+    return this.#bytes.subarray(this.#length);
+  }
+
+  /** @returns false at the end of the file @throws Unreadable when it is longer than the limit */
+  add(bytesRead: number): boolean {
+    this.#length += bytesRead;
+    if (this.#length > this.#maxBytes) throw tooLarge(this.#maxBytes);
+    if (this.#length === this.#bytes.length) this.#grow();
+    return bytesRead > 0;
+  }
+
+  get whole(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  #grow(): void {
+    const larger = Math.max(LEAST_MORE, 2 * this.#bytes.length);
+    const bytes = Buffer.allocUnsafe(Math.min(larger, this.#maxBytes + 1));
+    this.#bytes.copy(bytes);
+    this.#bytes = bytes;
   }
 }
 

@@ -7,6 +7,7 @@ import type { Secret } from '../core/secret.ts';
 import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import { withFailure } from '../oauth/token-endpoint.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
+import { News } from './news.ts';
 import { type Claim, type Found, type FoundToken, type SlotOptions, TokenSlot } from './token-slot.ts';
 
 export interface SharedTokenOptions extends Omit<SlotOptions, 'claimMs' | 'lockMs'> {
@@ -33,6 +34,8 @@ interface Ask {
   readonly replaced: Replaced | undefined;
 }
 
+type Dated = ObtainedToken & Pick<FoundToken, 'since'>;
+
 /** Beyond one token request: for the commands, and so that two members do not fetch for a slow server. */
 const LOCK_MARGIN_MS = 500;
 const LEAST_CLAIM_MS = 1000;
@@ -41,8 +44,6 @@ const BEYOND_MS = 1500;
 /** Without news, a member that waits looks again after this time, and up to `SPREAD_MS` later, so that not all do at once. */
 const POLL_MS = 1000;
 const SPREAD_MS = 200;
-/** However many news there are. */
-const LEAST_POLL_MS = 20;
 /** After so many values that cannot be used, a member goes on without the store. */
 const MAX_UNUSABLE = 3;
 /** Without the store, members that start together fetch within this time. */
@@ -56,6 +57,7 @@ export class SharedToken {
   readonly name: string;
   readonly #options: SharedTokenOptions;
   readonly #slot: TokenSlot;
+  readonly #news: News;
   /** Where the newest token came from; undefined before the first. */
   source: 'fetched' | 'shared' | undefined;
   /** Generation of the token that the source has from the store, or has put there. */
@@ -63,14 +65,12 @@ export class SharedToken {
   /** There was a token, or this member has already waited for its turn without the store. */
   #isSpread = false;
   #isFetching = false;
-  #wake: (() => void) | undefined;
-  /** News so far: some may come in the same packet as the reply that says to wait for them. */
-  #heard = 0;
   #take: ((newer: ObtainedToken) => void) | undefined;
   #cancelLook: (() => void) | undefined;
 
   constructor(options: SharedTokenOptions) {
     this.#options = options;
+    this.#news = new News(options.clock);
     const { attemptMs, timeoutMs } = options;
     const claimMs = Math.max(LEAST_CLAIM_MS, 4 * timeoutMs);
     this.#slot = new TokenSlot({ ...options, claimMs, lockMs: attemptMs + LOCK_MARGIN_MS });
@@ -98,8 +98,7 @@ export class SharedToken {
 
   /** Another member has stored a token or given up, or messages may have been missed. */
   onNews(): void {
-    this.#heard += 1;
-    this.#wake?.();
+    this.#news.came();
     if (!this.#take || this.#isFetching) return;
     this.#cancelLook ??= this.#options.clock.startTimer(LOOK_EVERY_MS, () => {
       this.#cancelLook = undefined;
@@ -112,7 +111,7 @@ export class SharedToken {
     const begun = clock.now();
     const seen = new Set<string>();
     for (let unusable = 0; unusable < MAX_UNUSABLE; ) {
-      const heard = this.#heard;
+      const { heard } = this.#news;
       const found = await this.#slot.acquire(this.#known, newHolder(), secrets());
       const response = await this.#use(found, ask);
       if (response) return response;
@@ -122,21 +121,27 @@ export class SharedToken {
       else if (found) unusable += 1;
       // When others have tried and failed, the next one tries now: the members together ask as often as one would.
       if (leftMs <= 0) return isBusy && seen.size > 1 ? this.#failed('unavailable', 'timeout') : this.#alone(ask);
-      if (isBusy) await this.#news(Math.min(leftMs, this.#pollMs(found.leftMs)), heard);
+      if (isBusy) await this.#news.wait(Math.min(leftMs, this.#pollMs(found.leftMs)), heard);
     }
     return this.#alone(ask);
   }
 
   async #alone({ own }: Ask): Promise<TokenResponse> {
-    const asked = this.#options.clock.now();
-    const response = await own();
-    if (response.kind === 'token') this.#slot.aloneSince = response.since ?? asked;
+    const response = await this.#asked(own);
+    if (response.kind === 'token') this.#slot.aloneSince = response.since;
     return this.#counted(response, 'fetched');
+  }
+
+  /** A token counts from here, and not from when this member began to wait for others. */
+  async #asked(own: Ask['own']) {
+    const since = this.#options.clock.now();
+    const response = await own();
+    return response.kind === 'token' ? { ...response, since: response.since ?? since } : response;
   }
 
   /** Time after which one that waits for a lock looks again without news. */
   #pollMs(leftMs: number): number {
-    return Math.min(POLL_MS, Math.max(LEAST_POLL_MS, leftMs)) + SPREAD_MS * this.#options.random();
+    return Math.min(POLL_MS, leftMs) + SPREAD_MS * this.#options.random();
   }
 
   /** @returns undefined when another member fetches, or what is there cannot be used */
@@ -173,19 +178,18 @@ export class SharedToken {
   }
 
   async #fetchForAll(own: Ask['own'], claim: Claim): Promise<TokenResponse> {
-    const asked = this.#options.clock.now();
-    const response = await own();
+    const response = await this.#asked(own);
     // Nobody waits for the store any more.
     if (response.kind !== 'token') {
       void this.#slot.giveUp(claim, response.result, this.#options.secrets());
       return response;
     }
     this.#known = claim.generation;
-    void this.#put(claim, { ...response, since: response.since ?? asked });
+    void this.#put(claim, response);
     return this.#counted(response, 'fetched');
   }
 
-  async #put(claim: Claim, token: ObtainedToken & Pick<FoundToken, 'since'>) {
+  async #put(claim: Claim, token: Dated) {
     const { authorization, lifetimeS, roundedOffS = 0, since } = token;
     const wholeS = lifetimeS - roundedOffS;
     const isStored = await this.#slot.put(claim, { authorization, lifetimeS: wholeS, leftMs: wholeS * 1000, since });
@@ -228,21 +232,6 @@ export class SharedToken {
 
   #failed(kind: 'rejected' | 'unavailable', result: string): TokenResponse {
     return withFailure({ kind, result }, undefined, this.#options.host);
-  }
-
-  /** Resolves when there are news of this token, at the latest after `ms`. @param heard news when the last look began */
-  async #news(ms: number, heard: number): Promise<void> {
-    const { clock } = this.#options;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const cancel = clock.startTimer(ms, resolve);
-    const from = clock.now();
-    this.#wake = resolve;
-    if (heard !== this.#heard) resolve();
-    await promise;
-    this.#wake = undefined;
-    cancel();
-    const pauseMs = LEAST_POLL_MS - elapsedSince(from, clock.now());
-    if (pauseMs > 0) await new Promise<void>((done) => void clock.startTimer(pauseMs, done));
   }
 }
 

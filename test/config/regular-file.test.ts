@@ -1,11 +1,11 @@
 // Files a configuration names: only regular ones, never longer than a bound, and who else could put another in their place.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, realpathSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, realpathSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { accessDoubts } from '../../src/config/file-access.ts';
-import { readRegularFile } from '../../src/config/regular-file.ts';
+import { readRegularFile, readRegularFileAsync } from '../../src/config/regular-file.ts';
 import { COMPLETE_ENV, createFolder, load, problemsOf } from '../support/folder.ts';
 
 const { ARITMA_CLIENT_SECRET: _, ...ENV } = COMPLETE_ENV;
@@ -59,6 +59,32 @@ describe.skipIf(process.platform === 'win32')('config/regular-file', () => {
     symlinkSync('..2026', join(folder.path, '..data'));
     symlinkSync('..data/secret', join(folder.path, 'secret'));
     expect(readRegularFile(join(folder.path, 'secret'), 99).toString()).toBe('from the volume');
+  });
+
+  const readers = [
+    ['readRegularFile', async (path: string, most: number) => readRegularFile(path, most)],
+    ['readRegularFileAsync', readRegularFileAsync],
+  ] as const;
+
+  it.each(readers)('takes the memory of a small file, and not that of the limit: %s', async (_name, read) => {
+    const path = fileOf(1000, join(folderOfTest().path, 'small'));
+    const allocate = vi.spyOn(Buffer, 'allocUnsafe');
+    onTestFinished(() => allocate.mockRestore());
+    const bytes = await read(path, 4 * 1024 * 1024);
+    const sizes = allocate.mock.calls.map(([size]) => size);
+    expect(sizes).toContain(1001);
+    expect(Math.max(...sizes)).toBeLessThan(65_536);
+    expect(bytes.equals(readFileSync(path))).toBe(true);
+  });
+
+  // Its size is said to be 0: what comes after it is read, too, and counts.
+  it.runIf(process.platform === 'linux').each(readers)('reads on after the size: %s', async (_name, read) => {
+    const limits = '/proc/self/limits';
+    const whole = readFileSync(limits);
+    expect((await read(limits, 65_536)).toString()).toBe(whole.toString());
+    expect((await read(limits, whole.length)).toString()).toBe(whole.toString());
+    await expect(read(limits, whole.length - 1)).rejects.toThrow(/is larger than/);
+    await expect(read(limits, 10)).rejects.toThrow(/is larger than/);
   });
 
   it('is what secrets, TLS files, NODE_EXTRA_CA_CERTS and the configuration itself are read by', () => {

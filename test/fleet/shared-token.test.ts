@@ -138,6 +138,16 @@ describe('the member that fetches', () => {
     expect(world.tokens()).toEqual(['Bearer planted-token-2']);
   });
 
+  it('has waited for one that was killed: its token counts from its own request', async () => {
+    const world = new FleetWorld();
+    const [killed, other] = world.start(2);
+    await world.advance(10);
+    if (killed) killed.network = 'dead';
+    await world.advance(ATTEMPT_MS + 1000);
+    const [token = ''] = world.tokens([other as never]);
+    expect(other?.source.token?.expiresAt).toBe(world.issued.get(token)?.until);
+  });
+
   it('has given its claim up, and the store carries it out later: the others wait a second at most', async () => {
     const world = new FleetWorld();
     const [late, ...others] = world.start(3, () => ({}));

@@ -4,6 +4,7 @@
  */
 import { type Chance, chance } from '../support/seeded.ts';
 import { withAdditions } from './additions.ts';
+import { withRare } from './rare.ts';
 import { IAM_KINDS } from './world/iam/iam.ts';
 import { drawParts, type Parts } from './world/parts.ts';
 import { STORAGE_KINDS } from './world/storage-kinds.ts';
@@ -59,7 +60,7 @@ export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
   const stretches = froms.map((from) => drawStretch(from, members, draw));
-  return withAdditions(withParts({ seed, tokenLifetimeS, parts, members, stretches }));
+  return withRare(withAdditions(withParts({ seed, tokenLifetimeS, parts, members, stretches })));
 }
 
 /** Not where other parts are: a fleet has none of them. */

@@ -62,6 +62,7 @@ export async function play(
     if (error !== invariants.violation) throw error;
   } finally {
     stop();
+    platform.end();
   }
   const { nowMs, ran } = platform.time;
   const { violation } = invariants;

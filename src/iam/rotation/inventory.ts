@@ -9,7 +9,7 @@ import { descriptionPrefix, type Journal } from './journal.ts';
 export interface Inventory {
   /** Secrets left by earlier attempts of this journal: nobody uses them. */
   readonly strays: readonly string[];
-  /** The secret that the new one replaces: none, or the current one. */
+  /** The secret that the new one replaces: none, the current one, or the last one where that is of no use. */
   readonly retire: readonly string[];
 }
 
@@ -48,12 +48,14 @@ export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs
       fields: { clientId: journal.clientId, secrets: listed.slice(0, 10).join(', ') },
     });
   }
+  // Nobody has its value, but without it the client might have no secret that works until there is a new one.
+  const last = live.length === 0 ? own.at(-1) : undefined;
   // The only secret must be the one that works. One that we did not create and that does not work is somebody else's.
   const isOurs = only && (only.clientSecretId === current || inUseWorks);
   return {
     strays: secrets
-      .filter((secret) => isOwn(secret) && !live.includes(secret))
+      .filter((secret) => isOwn(secret) && secret !== last && !live.includes(secret))
       .map(({ clientSecretId }) => clientSecretId),
-    retire: isOurs ? [only.clientSecretId] : [],
+    retire: (isOurs ? [only] : last ? [last] : []).map(({ clientSecretId }) => clientSecretId),
   };
 }

@@ -50,11 +50,8 @@ type WithAttempt = Journal & { readonly attempt: Attempt };
 export async function rotate(options: RotationOptions): Promise<Outcome> {
   const before = await readJournal(options);
   const { attempt: begun } = before;
-  let journal: Journal = begun
-    ? await reconsider({ ...before, attempt: begun }, options)
-    : options.onlyGoOn && before.current
-      ? before
-      : await begin(before, options);
+  const isDone = !begun && options.onlyGoOn && before.current;
+  let journal: Journal = isDone ? before : await resume(before, options);
   for (;;) {
     const { attempt } = journal;
     if (!attempt) return { kind: 'rotated', expiresAt: journal.current?.expiresAt ?? Infinity };
@@ -93,26 +90,35 @@ async function keep(journal: Journal, { store, onProgress }: RotationOptions): P
   return journal;
 }
 
-async function begin(journal: Journal, options: RotationOptions): Promise<Journal> {
+/** An attempt of which nothing is made takes the inventory again: people may have made or deleted secrets since. */
+async function resume(journal: Journal, options: RotationOptions): Promise<Journal> {
+  const { attempt } = journal;
+  const hasMade = attempt && attempt.phase !== 'creating';
+  return hasMade ? reconsider({ ...journal, attempt }, options) : begin(journal, attempt, options);
+}
+
+/** @param before has the same description and value: its creation may have been executed, and not be listed yet */
+async function begin(journal: Journal, before: Attempt | undefined, options: RotationOptions): Promise<Journal> {
   const { store, trySecret, policy, clock } = options;
   const inUse = await store.readSecret();
-  await store.mayBegin?.(inUse);
+  if (!before) await store.mayBegin?.(inUse);
   const verdict: Verdict = inUse ? await trySecret(inUse) : 'refused';
   if (verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE');
   const secrets = await list(options);
   const nowMs = clock.now();
-  const { strays, retire } = takeInventory(secrets, { journal, nowMs, inUseWorks: verdict === 'accepted' });
+  const others = secrets.filter(({ description }) => description !== before?.description);
+  const { strays, retire } = takeInventory(others, { journal, nowMs, inUseWorks: verdict === 'accepted' });
   const stamp = `${new Date(nowMs).toISOString()} ${randomBytes(4).toString('hex')}`;
   const attempt: Attempt = {
     phase: 'creating',
-    description: descriptionPrefix(journal) + stamp,
-    value: randomSecret().reveal(),
+    description: before?.description ?? descriptionPrefix(journal) + stamp,
+    value: before?.value ?? randomSecret().reveal(),
     expiresAt: nowMs + policy.secretLifetime,
     startedAt: nowMs,
     strays: [...strays],
     retire: [...retire],
   };
-  options.onProgress?.({ step: 'started', fields: { inUse: verdict, replaces: retire.length } });
+  if (!before) options.onProgress?.({ step: 'started', fields: { inUse: verdict, replaces: retire.length } });
   return keep({ ...journal, attempt }, options);
 }
 
@@ -133,7 +139,7 @@ async function reconsider(journal: WithAttempt, options: RotationOptions): Promi
 
 async function create(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { iam, clientId } = options;
-  const attempt = await renewed(journal, options);
+  const { attempt } = journal;
   const { description, expiresAt, strays = [] } = attempt;
   // Not before the journal is written: this process may have slept, and another one begun an attempt.
   await remove(strays, 'cleaned', options);
@@ -156,16 +162,6 @@ async function create(journal: WithAttempt, options: RotationOptions): Promise<J
     return known;
   });
   return keep({ ...journal, attempt: { ...attempt, phase: 'created', clientSecretId } }, options);
-}
-
-/** Renews the expiry of an attempt that could not begin for an hour or more: it would create an expired secret. */
-async function renewed(journal: WithAttempt, options: RotationOptions): Promise<Attempt> {
-  const { attempt } = journal;
-  const nowMs = options.clock.now();
-  if (nowMs - attempt.startedAt < STALE_MS) return attempt;
-  const again = { ...attempt, startedAt: nowMs, expiresAt: nowMs + options.policy.secretLifetime };
-  await keep({ ...journal, attempt: again }, options);
-  return again;
 }
 
 async function prove(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
@@ -246,5 +242,3 @@ function newValue({ value }: Attempt): Secret {
     throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'the new secret has no value' } });
   return new Secret(value);
 }
-
-const STALE_MS = 3_600_000;

@@ -61,9 +61,8 @@ const TRY_AGAIN_BYTES = 1024 * 1024;
 export async function openAuditLog(options: AuditOptions): Promise<AuditLog> {
   const opened = await AuditFile.open(options.file, options.disk);
   const writer = new Writer(options, opened);
-  const { lostBytes, broken } = opened;
-  if (broken !== undefined) options.onEvent?.({ event: 'broken', problem: broken });
-  writer.append({ event: 'opened', ...(lostBytes > 0 && { lostBytes }) });
+  if (opened.broken !== undefined) options.onEvent?.({ event: 'broken', problem: opened.broken });
+  writer.append({ event: 'opened', ...(opened.lostBytes > 0 && { lostBytes: opened.lostBytes }) });
   return {
     append: (facts, of) => writer.append(facts, of),
     onDisk: (entry) => writer.onDisk(entry),
@@ -106,7 +105,7 @@ class Writer {
     }
     const entry = this.#entry(facts, of);
     this.#queue.push(entry);
-    if (this.#retry === undefined) this.#start();
+    this.#start();
     return entry;
   }
 
@@ -141,7 +140,6 @@ class Writer {
   }
 
   async #end(): Promise<void> {
-    clearTimeout(this.#retry);
     while (this.#work !== undefined) await this.#work;
     // One last try, even after a failure; no other run starts after it.
     this.#work = this.#run();
@@ -156,10 +154,12 @@ class Writer {
     return { facts: { at, ...facts }, of, seq: undefined, waiting: undefined };
   }
 
+  /** Not before the next try after a failure: each start would add a further one, more and more of them. */
   #start(): void {
+    if (this.#retry !== undefined) return;
     this.#work ??= this.#run().finally(() => {
       this.#work = undefined;
-      if (this.#queue.length > 0 && this.#retry === undefined) this.#start();
+      if (this.#queue.length > 0) this.#start();
     });
   }
 

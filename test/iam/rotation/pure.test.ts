@@ -75,8 +75,14 @@ describe('rotation/inventory', () => {
     expect(() => takeInventory([ours('a'), ours('b')], known({ journal: place }))).toThrow(SidecarError);
     const expired = { ...ours('b'), expiresAt: NOW - 1 };
     expect(takeInventory([ours('a'), expired], known({ journal: place }))).toEqual({ strays: ['b'], retire: ['a'] });
-    const inventory = takeInventory([ours('a'), ours('b')], known({ journal: place, inUseWorks: false }));
-    expect(inventory).toEqual({ strays: ['a', 'b'], retire: [] });
+  });
+
+  it('keeps the last secret until there is a new one, although nobody has the value of any', () => {
+    const place = journal();
+    const ours = (id: string) => secret(id, { description: `${descriptionPrefix(place)}${id}` });
+    const inventory = (...ids: string[]) => takeInventory(ids.map(ours), known({ journal: place, inUseWorks: false }));
+    expect(inventory('a')).toEqual({ strays: [], retire: ['a'] });
+    expect(inventory('a', 'b')).toEqual({ strays: ['a'], retire: ['b'] });
   });
 
   it('never names for deletion what is neither its own by description nor the one there is, whatever IAM lists', () => {
@@ -99,10 +105,11 @@ describe('rotation/inventory', () => {
         const isOurs = (id: string) =>
           listed.some((one) => one.clientSecretId === id && one.description.startsWith(descriptionPrefix(place)));
         const left = listed.filter(({ clientSecretId }) => !strays.includes(clientSecretId));
-        const live = left.filter(({ expiresAt = Infinity }) => expiresAt > NOW);
+        const isLive = ({ expiresAt = Infinity }) => expiresAt > NOW;
+        const live = left.filter(isLive);
         return (
           strays.every((id) => isOurs(id) && id !== 'current') &&
-          live.length <= 1 &&
+          live.length === (listed.some(isLive) ? 1 : 0) &&
           retire.every((id) => live.some(({ clientSecretId }) => clientSecretId === id))
         );
       }),

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { SidecarError } from '../../../src/core/errors.ts';
+import { Secret } from '../../../src/core/secret.ts';
 import { rotate } from '../../../src/iam/rotation/rotate.ts';
 import { FIRST_VALUE, POLICY, type RotationWorld, startRotationServer } from '../../support/rotation-world.ts';
 
@@ -298,6 +299,20 @@ describe('rotation/rotate', () => {
     await world.rotate();
     expect(world.journal().current?.expiresAt).toBeGreaterThanOrEqual(now + POLICY.secretLifetime);
     expect(await world.listed()).toHaveLength(2);
+  });
+
+  it('creates no third secret beside one that somebody made while the rotation was interrupted', async () => {
+    using world = await server.world();
+    await world.control('/faults', { target: 'iam', method: 'POST', status: 403, times: 1 });
+    expect(await codeOf(world.rotate())).toBe('IAM_REFUSED');
+    const byHand = { value: new Secret('made-by-hand-0123456789'), description: 'by hand', expiresAt: Date.UTC(2050) };
+    const id = await world.iam.createSecret(world.clientId, byHand);
+    expect(await codeOf(world.rotate())).toBe('ROTATION_TOO_MANY_SECRETS');
+    expect(await world.listed()).toHaveLength(2);
+    const made = (await world.listed()).find(({ description }) => description === 'by hand');
+    await world.iam.deleteSecret(world.clientId, id ?? made?.clientSecretId ?? '');
+    await world.finish();
+    expect(await world.listed()).toHaveLength(1);
   });
 
   it('remembers when the new secret expires as IAM lists it, which may be sooner than was asked for', async () => {

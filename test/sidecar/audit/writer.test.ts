@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { DISK } from '../../../src/sidecar/audit/disk.ts';
 import { filesOf } from '../../../src/sidecar/audit/file-set.ts';
 import { verifyFiles } from '../../../src/sidecar/audit/verify.ts';
 import { type AuditLog, type AuditOptions, openAuditLog } from '../../../src/sidecar/audit/writer.ts';
@@ -226,6 +227,27 @@ describe('src/audit', () => {
     const closing = log.close();
     vi.advanceTimersByTime(10_000);
     expect(await closing).toBe(2);
+  });
+
+  it('tries a disk that fails once a second, however long it fails', async () => {
+    const { states, openLog } = setUp();
+    let tries = 0;
+    let isBroken = false;
+    const lstat: typeof DISK.lstat = async (path, options) => {
+      if (!isBroken) return DISK.lstat(path, options);
+      tries += 1;
+      throw Object.assign(new Error('out of order'), { code: 'EIO' });
+    };
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const log = await openLog({ fsync: 'second', disk: { ...DISK, lstat } });
+    await vi.waitUntil(() => log.head().seq === 1);
+    isBroken = true;
+    log.append({ event: 'request' });
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect([states, tries]).toEqual([['EIO'], 31]);
+    isBroken = false;
+    expect(await log.close()).toBe(0);
   });
 
   it('syncs many entries that wait for the disk at once', async () => {

@@ -68,7 +68,7 @@ function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boole
 
 export const keepsNewer: Invariant = {
   sentence:
-    'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it.',
+    'A member that has sent a call with a token sends no later call with one that was issued before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before that change have tokens of their own.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
     const joined = new Map<SimulatedProcess, number>();
@@ -82,7 +82,9 @@ export const keepsNewer: Invariant = {
       const { from, token, called } = request;
       if (!from || !token) return;
       const before = newest.get(from);
-      const hasJoined = before && Math.max(keysChangedAt, joined.get(from) ?? 0) > before.sent.trueMs;
+      const joinedAt = joined.get(from) ?? 0;
+      if (called.trueMs < joinedAt) return;
+      const hasJoined = before && Math.max(keysChangedAt, joinedAt) > before.sent.trueMs;
       if (!before?.token || hasJoined || before.token.issuedAt <= token.issuedAt) newest.set(from, request);
       else if (isGood(before, called.trueMs))
         violated(`${from.name} sent ${token.value} for ${request.id} after ${before.token.value}`);

@@ -7,10 +7,12 @@ import { isBounded, neverEnds, recovers } from './health.ts';
 import { issuerIsAskedSeldom, sendsVerified, takesNewKeys } from './issuer.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
-import { readsWholeFiles, reloadsUnseen } from './reloads.ts';
+import { readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
 import {
+  abandonsOnlyRefused,
   hasWorkingSecret,
   isAtMostTwo,
+  journalIsWhole,
   keepsOverlap,
   leavesNoOrphan,
   rotationFinishes,
@@ -45,12 +47,15 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   restsRefusedSecret,
   keepsWorkingSecret,
   readsWholeFiles,
+  readsNewest,
   reloadsUnseen,
   waitsForRetry,
   arrivesBeforeExpiry,
   sentTwiceAtMost,
   bodyIsWhole,
   ...{
+    journalIsWhole,
+    abandonsOnlyRefused,
     keepsOverlap,
     storesWholeSecrets,
     hasWorkingSecret,

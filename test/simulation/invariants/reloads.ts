@@ -21,6 +21,26 @@ export const readsWholeFiles: Invariant = {
   },
 };
 
+/** The longest time in which a change stays unseen, and half a second for it to rest. */
+const UNSEEN_MS = 12_000;
+
+export const readsNewest: Invariant = {
+  sentence:
+    'The sidecar notices every change of its files, also one at its start: at the end it has read what they say.',
+  watch: (world, violated) => (observation) => {
+    if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+      world.hosts.find(({ process }) => process === observation.process)?.noteRead();
+    if (observation.kind !== 'recovered') return;
+    const { disk, time } = world.platform;
+    for (const { process, read } of world.hosts.filter((host) => host.process))
+      for (const [path, text] of read) {
+        const { content, changedMs } = disk.find(path);
+        if (content.toString() !== text && changedMs < time.nowMs - UNSEEN_MS)
+          violated(`${process?.name} has not read ${path}`);
+      }
+  },
+};
+
 export const reloadsUnseen: Invariant = {
   sentence:
     'A reload ends no call: SIDECAR_STOPPED is told only while the process is being stopped, SIDECAR_INTERNAL never.',

@@ -45,6 +45,34 @@ export const hasWorkingSecret: Invariant = {
   },
 };
 
+export const journalIsWhole: Invariant = {
+  sentence: 'A kill or a power cut leaves the journal of a rotation whole: as it was, or as it was to be.',
+  watch(world, violated) {
+    let last: Buffer | undefined;
+    return () => {
+      const bytes = world.iam?.administrator.journalBytes;
+      if (bytes === last) return;
+      last = bytes;
+      if (bytes && !world.iam?.administrator.journal) violated(`it holds ${bytes.length} bytes that are none`);
+    };
+  },
+};
+
+export const abandonsOnlyRefused: Invariant = {
+  sentence: 'A rotation gives up a new secret only when the last try with it was refused.',
+  watch(world, violated) {
+    const accepted = new Map<string, boolean>();
+    return (observation) => {
+      if (observation.kind === 'secretTried') accepted.set(observation.secret, observation.isAccepted);
+      if (observation.kind !== 'secretDeleted' || !observation.by || !world.iam) return;
+      const { secret, by } = observation;
+      const { attempt } = world.iam.administrator.journal ?? {};
+      if (attempt?.phase === 'abandoned' && attempt.value === secret.value && accepted.get(secret.value))
+        violated(`${by.name} deletes ${secret.id}`);
+    };
+  },
+};
+
 export const keepsOverlap: Invariant = {
   sentence:
     'The secret that the file held stays valid for `overlap` after the new one is stored, by the clock of the machine or by true time.',

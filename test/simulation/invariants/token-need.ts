@@ -21,6 +21,8 @@ class Knowledge {
   /** The one in use. */
   token: IssuedToken | undefined;
   readonly refused = new Set<IssuedToken>();
+  /** Of a call from before the last reload, since the last token request. */
+  isOldRefused = false;
   /** Since the last reload, and since the last token: when each secret was refused. */
   refusedSecrets = new Map<string, TokenRequest>();
   /** When tries failed, by the clocks of true time, since the last one that worked. */
@@ -56,7 +58,7 @@ function inUse(world: World, process: SimulatedProcess): IssuedToken | undefined
 
 export const asksOnlyWhenDue: Invariant = {
   sentence:
-    'A token is renewed at half of its lifetime or five minutes before it expires, whichever is later, and not before. Excused: one that an API has refused, and one from before a reload.',
+    'A token is renewed at half of its lifetime or five minutes before it expires, whichever is later, and not before. Excused: one that an API has refused, also to a call from before a reload, and one from before a reload.',
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
@@ -66,14 +68,17 @@ export const asksOnlyWhenDue: Invariant = {
       if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
         of(observation.process).token = inUse(world, observation.process);
       if (observation.kind === 'tokenRefused') {
-        const { token } = observation.request;
+        const { token, from, called } = observation.request;
         if (token) of(token.to).refused.add(token);
+        // Its generation renews its own token.
+        if (from && called.trueMs < of(from).reloadedAt) of(from).isOldRefused = true;
       }
       if (observation.kind !== 'tokenRequest') return;
       const { from, sent } = observation.request;
       const { reloadedAt, refused } = of(from);
-      const token = of(from).token;
-      if (!token || refused.has(token) || token.asked.trueMs < reloadedAt + OLD_GENERATION_MS) return;
+      const { token, isOldRefused } = of(from);
+      of(from).isOldRefused = false;
+      if (!token || isOldRefused || refused.has(token) || token.asked.trueMs < reloadedAt + OLD_GENERATION_MS) return;
       // The sidecar counts its age from before the connection for its request was made; it may have slept meanwhile.
       if (token.asked.trueMs - from.machine.asleepUntil < TOLERANCE_MS) return;
       const ageMs = knownAgeMs(token.asked, sent);

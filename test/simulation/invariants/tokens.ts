@@ -96,12 +96,15 @@ export const changesRefused: Invariant = {
 
 export const serves: Invariant = {
   sentence:
-    'While the sidecar has a token that is valid by its clocks, no call fails for want of a token. Excused: a token whose request had begun before the machine slept.',
+    'While the sidecar has a token that is valid by its clocks, no call fails for want of a token. Excused: a token whose request had begun before the machine slept, and one that callers from before a reload have waited for.',
   watch(world, violated) {
     const refused = new Set<string>();
     const newest = new Map<SimulatedProcess, number>();
     const asked = new Map<SimulatedProcess, string>();
+    const reloadedAt = new Map<SimulatedProcess, number>();
     return (observation) => {
+      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+        reloadedAt.set(observation.process, world.platform.time.nowMs);
       if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
       if (observation.kind === 'tokenRequest') asked.set(observation.request.from, observation.request.scope);
       if (observation.kind === 'upstreamRequest') {
@@ -122,6 +125,8 @@ export const serves: Invariant = {
       if (asked.has(sidecar) && latest.scope !== asked.get(sidecar)) return;
       // One that another member has fetched took its place.
       if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
+      const sinceReloadMs = latest.obtainedAt - (reloadedAt.get(sidecar) ?? Number.NEGATIVE_INFINITY);
+      if (sinceReloadMs >= 0 && sinceReloadMs < OLD_GENERATION_MS) return;
       // Its age counts from before its connection: the machine may have slept since then.
       if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
@@ -132,5 +137,7 @@ export const serves: Invariant = {
 };
 
 const ATTEMPT_MS = 5000;
+/** For how long callers of an old generation may wait, and for one request. */
+const OLD_GENERATION_MS = 15_000;
 /** The caller learns of it a moment later, and a call waits for at most ten seconds. */
 const SLACK_MS = 1000;

@@ -2,6 +2,9 @@
 import type { Mistake } from './mistakes.ts';
 
 const SHARED = 'fleet/shared-token.ts';
+const SLOT = 'fleet/token-slot.ts';
+/** Of `fleet/scripts.ts`, whose Lua the simulated store does not run. */
+const SCRIPTS = '../test/support/fleet-script-model.ts';
 
 export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
   'fleet-lock-ignored': {
@@ -21,5 +24,47 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
     file: SHARED,
     from: '(await this.#spread(ask.untilAwaited)) ? undefined : this.#alone(ask);',
     to: "this.#failed('unavailable', 'timeout');",
+  },
+  'fleet-refused-taken-again': {
+    needs: 'fleet',
+    file: SLOT,
+    from: '    if (this.#options.refused.has(digestOf(authorization))) return true;\n',
+    to: '',
+  },
+  'fleet-older-than-own-taken': {
+    needs: 'fleet',
+    file: SLOT,
+    from: 'return this.aloneSince !== undefined && lifetimeS',
+    to: 'return this.aloneSince === null && lifetimeS',
+  },
+  'fleet-lock-too-short': {
+    needs: 'fleet',
+    file: SLOT,
+    from: "void store.run('hold', [this.#key('lock')], [holder, String(lockMs)]);",
+    to: '',
+  },
+  'fleet-lock-of-ended-token-kept': {
+    needs: 'fleet',
+    file: SCRIPTS,
+    from: '    this.delete(lock);\n    const [stored = -1]',
+    to: '    if (Number(ms) > 0) this.delete(lock);\n    const [stored = -1]',
+  },
+  'fleet-age-forgotten': {
+    needs: 'fleet',
+    file: SHARED,
+    from: '#shared({ authorization, leftMs, since }: FoundToken): ObtainedToken {\n    const known = { authorization, lifetimeS: leftMs / 1000,',
+    to: '#shared({ authorization, lifetimeS, since }: FoundToken): ObtainedToken {\n    const known = { authorization, lifetimeS,',
+  },
+  'fleet-token-in-clear': {
+    needs: 'fleet',
+    file: SLOT,
+    from: 'await sealer.seal(place, contentOf(token))',
+    to: 'JSON.stringify(contentOf(token))',
+  },
+  'fleet-same-token-again': {
+    needs: 'fleet',
+    file: SHARED,
+    from: 'replaced?.authorization.equals(authorization) ?? false;',
+    to: 'replaced?.authorization.equals(authorization) === null;',
   },
 };

@@ -20,6 +20,11 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: "if (this.#token === undefined || phase === 'expired') return this.#wait(false);",
     to: "if (this.#token === undefined || phase !== 'fresh') return this.#wait(false);",
   },
+  'used-to-the-last-second': {
+    file: 'oauth/refresh-policy.ts',
+    from: 'const usableForMs = lifetimeMs - Math.min(MAX_MARGIN_MS, lifetimeMs * MARGIN_SHARE);',
+    to: 'const usableForMs = lifetimeMs;',
+  },
   'two-flights': {
     file: SOURCE,
     from: 'this.#flight ??= this.#fetch(isRenewal)',
@@ -41,7 +46,6 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'const askedMs = 0;',
   },
   'retry-after-without-limit': {
-    isUnproven: true,
     file: 'oauth/token-response.ts',
     from: 'return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;',
     to: 'return seconds > 0 ? Math.ceil(seconds) : undefined;',
@@ -62,7 +66,6 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'else this.#waiters.fail(outcome.error, Number.POSITIVE_INFINITY);',
   },
   'working-secret-forgotten': {
-    isUnproven: true,
     file: 'oauth/secret-failover.ts',
     from: "      if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };\n      all = accepted && !sameIn(next, accepted) ? [...next, accepted] : next;",
     to: '      all = next;',

@@ -35,7 +35,6 @@ export const PROXY_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'else if (this.#givenUp) {',
   },
   'streamed-body-again': {
-    isUnproven: true,
     file: REPLAY,
     from: "if (route.replayOn401 === 'once' && body.kind !== 'stream') {",
     to: "if (route.replayOn401 === 'once') {",

@@ -10,7 +10,6 @@ export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: '',
   },
   'working-secret-lost-at-reload': {
-    isUnproven: true,
     file: GENERATION,
     from: 'previous && isSameClient(name, loaded, previous.loaded)\n',
     to: 'previous && previous === undefined\n',
@@ -29,6 +28,11 @@ export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
     file: 'config/watch.ts',
     from: 'is !== known.get(file) && is === candidate.get(file)',
     to: 'is !== known.get(file)',
+  },
+  'change-at-start-missed': {
+    file: 'config/watch.ts',
+    from: 'let known: ReadonlyMap<string, string> = new Map(files());',
+    to: 'let known: ReadonlyMap<string, string> = looks(files());',
   },
   'file-events-not-ended': {
     file: 'config/watch.ts',

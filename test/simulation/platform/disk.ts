@@ -36,6 +36,8 @@ export class Disk {
   #nextIno = 2;
   /** Bytes that still fit; Infinity = enough. */
   freeBytes = Number.POSITIVE_INFINITY;
+  /** How much longer each operation takes at most. */
+  slowMs = 0;
 
   constructor(time: VirtualTime, chance: Chance) {
     this.#time = time;

@@ -7,6 +7,7 @@ import { replaceGlobals } from './globals.ts';
 
 const MODULES = new URL('modules/', import.meta.url).href;
 const SOURCE = new URL('../../../src/', import.meta.url).href;
+const SUPPORT = new URL('../../support/', import.meta.url).href;
 const UNDICI = new URL('../../../node_modules/undici/', import.meta.url).href;
 const FASTIFY = new URL('../../../node_modules/fastify/', import.meta.url).href;
 const IOREDIS = new URL('../../../node_modules/ioredis/', import.meta.url).href;
@@ -34,7 +35,7 @@ export function installPlatform(change?: (url: string, source: string) => string
     },
     load(url, context, next) {
       const loaded = next(url, context);
-      if (!change || !url.startsWith(SOURCE)) return loaded;
+      if (!change || !(url.startsWith(SOURCE) || url.startsWith(SUPPORT))) return loaded;
       return { ...loaded, source: change(url, String(loaded.source)) };
     },
   });

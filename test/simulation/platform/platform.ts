@@ -15,6 +15,9 @@ export interface Platform {
   /** Random numbers of the product; the world has its own, so that it does not change with the product. */
   readonly random: Chance;
   readonly trace: Trace;
+  /** Calls `release` when the history is over: for what would stay for ever otherwise. */
+  atEnd(release: () => void): void;
+  end(): void;
 }
 
 /** Notes what happened. */
@@ -27,7 +30,14 @@ export function usePlatform(seed: number, startedAt: number, trace: Trace): Plat
   const time = new VirtualTime(startedAt);
   const network = new Network(time, chance(seed, 'network'));
   const disk = new Disk(time, chance(seed, 'disk'));
-  current = { time, network, disk, random: chance(seed, 'random'), trace };
+  const releases: (() => void)[] = [];
+  current = {
+    ...{ time, network, disk, random: chance(seed, 'random'), trace },
+    atEnd: (release) => void releases.push(release),
+    end() {
+      for (const release of releases.splice(0)) release();
+    },
+  };
   return current;
 }
 

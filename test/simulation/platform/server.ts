@@ -9,9 +9,21 @@ interface Address {
   readonly port?: number;
 }
 
+/** What Node's HTTP server keeps of a connection, outside of the heap: nothing but a closed connection gives it back. */
+interface Parsed {
+  parser?: { remove(): void; close(): void } | null;
+}
+
 /** The server itself stays: it gets its connections as events. */
 export function listenHere<Listener extends Server>(server: Listener): Listener {
   const state = new Simulated(server);
+  const closeReal = server.close.bind(server);
+  platform().atEnd(() => {
+    state.forget();
+    server.removeAllListeners();
+    // It clears the timer of a server of HTTP.
+    closeReal();
+  });
   Object.defineProperty(server, 'listening', { get: () => state.isListening });
   return Object.assign(server, {
     listen: (...args: unknown[]) => state.listen(args),
@@ -75,6 +87,17 @@ class Simulated {
     if ('closeIdleConnections' in this.#server) (this.#server.closeIdleConnections as () => void)();
     this.#closeIfEmpty();
     return this.#server;
+  }
+
+  /** The history is over. A killed process has closed no connection. */
+  forget(): void {
+    for (const socket of this.#open) {
+      const { parser } = socket as Parsed;
+      parser?.remove();
+      parser?.close();
+      Object.assign(socket, { parser: null });
+    }
+    this.#open.clear();
   }
 
   #left(socket: Socket): void {

@@ -3,7 +3,7 @@
  * nothing is left, so a history never depends on how fast the real machine is.
  */
 import { Machine, SimulatedProcess } from './process.ts';
-import { doNextWork, pendingWork } from './real-work.ts';
+import { settled } from './real-work.ts';
 
 export interface Event {
   at: number;
@@ -114,11 +114,3 @@ export class VirtualTime {
 function isBefore(one: Event, other: Event): boolean {
   return one.at < other.at || (one.at === other.at && one.order < other.order);
 }
-
-/** Resolves when nothing is left to run before the next event: no promise, no turn of the loop, no work of a real thread. */
-async function settled(): Promise<void> {
-  do await new Promise<void>((resolve) => REAL_IMMEDIATE(resolve));
-  while (pendingWork() > 0 || (await doNextWork()));
-}
-
-const REAL_IMMEDIATE = globalThis.setImmediate;

@@ -68,7 +68,9 @@ export class IdentityServer {
   #serve(request: Request, asked: Asked): void {
     const { secret } = asked;
     const client = new URLSearchParams(request.body).get('client_id') ?? '';
-    if (!this.#accepts(client, secret)) {
+    const isAccepted = this.#accepts(client, secret);
+    if (this.#world.iam) this.#world.observe({ kind: 'secretTried', secret, isAccepted });
+    if (!isAccepted) {
       this.#world.trace('identity server', `refuses secret ${secret}`);
       const body = { error: 'invalid_client' };
       request.respond({ status: 401, body }, () => asked.end(this.#time.nowMs, 'invalid_client'));

@@ -79,6 +79,8 @@ export type Observation =
   /** After a last rotation by hand. */
   | { readonly kind: 'rotatedLast'; readonly hasRotated: boolean }
   | { readonly kind: 'provisionedLast'; readonly isDone: boolean }
+  /** Where secrets rotate: the identity server's verdict on one. */
+  | { readonly kind: 'secretTried'; readonly secret: string; readonly isAccepted: boolean }
   | { readonly kind: 'tokenRequest'; readonly request: TokenRequest }
   | { readonly kind: 'upstreamRequest'; readonly request: UpstreamRequest }
   /** The API responds with a 403. */

@@ -32,6 +32,9 @@ export class SidecarHost {
   /** Counts the decisions of whoever starts and stops it: an older one has no effect any more. */
   #wish = 0;
   #starts = 0;
+  #onRead: () => void = () => undefined;
+  /** What it has read last, by path. */
+  read: ReadonlyMap<string, string> = new Map();
 
   constructor(world: World, name = '1') {
     this.#world = world;
@@ -97,10 +100,25 @@ export class SidecarHost {
     if (sidecar) this.process?.run(() => void sidecar.reload('SIGHUP'));
   }
 
+  /** Calls `act` once, when its files have been read at the next start. */
+  afterReading(act: () => void): void {
+    this.#onRead = act;
+  }
+
+  /** What its files say now is what it has read. */
+  noteRead(): void {
+    const { disk } = this.#world.platform;
+    const files = [this.configFile, this.secretFile].filter((path) => disk.has(path));
+    this.read = new Map(files.map((path) => [path, disk.find(path).content.toString()]));
+  }
+
   async #serve(process: SimulatedProcess): Promise<void> {
     const loaded = await withPrograms((printed) =>
       loadConfig({ file: this.configFile, env: {}, cwd: this.folder, printed }),
     );
+    this.noteRead();
+    this.#onRead();
+    this.#onRead = () => undefined;
     const write = (line: string) => {
       if (!process.isAlive) return;
       this.#world.trace(process.name, line.trimEnd());

@@ -19,6 +19,7 @@ import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
 import type { Parts } from './parts.ts';
+import { RARE_KINDS } from './rare-kinds.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
 import { SCOPE_KINDS, Scopes } from './scopes.ts';
 import { SidecarHost } from './sidecar-host.ts';
@@ -58,6 +59,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...unweighted(SCOPE_KINDS),
   ...unweighted(LONG_STORAGE_KINDS),
   ...unweighted(SILENT_KINDS),
+  // Drawn by `withRare`.
+  ...RARE_KINDS,
 };
 
 /** Those that can happen to a single host. */
@@ -179,6 +182,7 @@ export class World {
     endDrops(this.platform.network);
     this.operator.repair();
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
+    this.platform.disk.slowMs = 0;
     this.iam?.repair();
     for (const host of this.hosts) {
       this.platform.network.unblock(IDENTITY, host.machine);

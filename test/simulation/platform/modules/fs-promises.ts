@@ -11,10 +11,10 @@ import { platform, self } from '../platform.ts';
 const LONGEST_MS = 0.5;
 
 function later<Result>(work: () => Result): Promise<Result> {
-  const { time, random } = platform();
+  const { time, random, disk } = platform();
   const owner = self();
   return new Promise((resolve, reject) => {
-    time.after(random.next() * LONGEST_MS, owner, () => {
+    time.after(random.next() * (LONGEST_MS + disk.slowMs), owner, () => {
       let settle: () => void;
       try {
         const result = work();

@@ -75,9 +75,19 @@ export class Administrator {
     return value !== this.stored && value !== next && !retire.includes(id);
   }
 
+  /** Undefined also for one that nobody can read. */
   get journal(): { readonly attempt?: KnownAttempt } | undefined {
+    try {
+      return JSON.parse(this.journalBytes?.toString() ?? '') as object;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Of its file; undefined without one. */
+  get journalBytes(): Buffer | undefined {
     const { disk } = this.#world.platform;
-    return disk.has(JOURNAL_FILE) ? (JSON.parse(disk.find(JOURNAL_FILE).content.toString()) as object) : undefined;
+    return disk.has(JOURNAL_FILE) ? disk.find(JOURNAL_FILE).content : undefined;
   }
 
   #secrets(): StoredSecret[] {

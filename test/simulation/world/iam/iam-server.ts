@@ -38,6 +38,11 @@ export class IamServer {
   /** Ids of the secrets that a process was last told of. */
   readonly #told = new Map<SimulatedProcess, ReadonlySet<string>>();
   #count = 0;
+  /** By how much later some secrets are known. */
+  readonly #late = new Map<StoredSecret, number>();
+  #nextLateMs = 0;
+  /** How many changes come before the one that fails. */
+  #skip = 0;
 
   constructor(world: World, part: IamPart) {
     this.#world = world;
@@ -59,7 +64,21 @@ export class IamServer {
     this.#next[how] = times;
   }
 
+  /** As `failNext`, after so many changes that go well. */
+  failLater(how: 'before' | 'after', skip: number): void {
+    this.#skip = skip;
+    this.failNext(how, 1);
+  }
+
+  /** The identity server knows the next secret that a rotation creates so much later. */
+  knowNextLate(ms: number): void {
+    this.#nextLateMs = ms;
+  }
+
   repair(): void {
+    this.#nextLateMs = 0;
+    this.#late.clear();
+    this.#skip = 0;
     this.fault.repair();
     Object.assign(this.#next, { before: 0, after: 0, gateway: 0 });
   }
@@ -85,7 +104,7 @@ export class IamServer {
       (secret) =>
         secret.clientId === clientId &&
         secret.value === value &&
-        secret.createdAt <= then &&
+        secret.createdAt + (this.#late.get(secret) ?? 0) <= then &&
         then <= secret.deletedAt &&
         this.#nowMs <= secret.expiresAt,
     );
@@ -100,6 +119,8 @@ export class IamServer {
     const made = { ...secret, id: `s${this.#count}`, createdAt: this.#nowMs, by, deletedAt: Number.POSITIVE_INFINITY };
     const known = (by && this.#told.get(by)) ?? new Set<string>();
     this.secrets.push(made);
+    if (by && this.#nextLateMs > 0) this.#late.set(made, this.#nextLateMs);
+    if (by) this.#nextLateMs = 0;
     this.#world.trace('iam', `has a new secret ${made.id} of ${made.clientId}, by ${by?.name ?? 'hand'}`);
     this.#world.observe({ kind: 'secretCreated', secret: made, known });
     return made;
@@ -120,13 +141,21 @@ export class IamServer {
         this.#world.trace('iam', `responds ${error.status} to ${request.words[0]} ${request.words[1]}`);
         return request.respond({ status: error.status, headers, body: {} });
       }
-      if (isChange && this.#isDue('before')) return request.reset();
+      const mayFail = isChange && this.#mayFail();
+      if (mayFail && this.#isDue('before')) return request.reset();
       const response = this.#responseTo(request, from);
       this.#world.trace('iam', `${request.words[0]} ${request.words[1]} ${response.status}`);
-      if (isChange && this.#isDue('after')) return request.reset();
-      if (isChange && this.#isDue('gateway')) return request.respond({ status: 502, body: {} });
+      if (mayFail && this.#isDue('after')) return request.reset();
+      if (mayFail && this.#isDue('gateway')) return request.respond({ status: 502, body: {} });
       request.respond(response);
     });
+  }
+
+  /** Counts the changes that go well; true when none is left of them. */
+  #mayFail(): boolean {
+    if (this.#skip === 0) return true;
+    this.#skip -= 1;
+    return false;
   }
 
   #isDue(how: 'before' | 'after' | 'gateway'): boolean {

@@ -18,6 +18,9 @@ export const PROVISIONED = {
   ],
 };
 
+/** A client of somebody else: a search for the name of the other one finds it, too. */
+export const NAMESAKE = { clientId: 'c0', name: `${PROVISIONED.name} of old`, description: 'of somebody else' };
+
 export class Iam {
   readonly part: IamPart;
   readonly server: IamServer;
@@ -44,6 +47,7 @@ export class Iam {
       policies,
     };
     this.#world.operator.replace(DESIRED_FILE, JSON.stringify(desired));
+    this.server.registry.clients.push(NAMESAKE);
     this.administrator.putRight();
   }
 
