@@ -6,9 +6,9 @@ import { type Chance, chance } from '../support/seeded.ts';
 import type { Happening, History, Stretch } from './history.ts';
 import { FILE_KINDS } from './world/file-kinds.ts';
 import { ISSUER_KINDS } from './world/issuer-kinds.ts';
+import { SCOPE_KINDS } from './world/scopes.ts';
 import { SILENT_KINDS } from './world/silent-kinds.ts';
 import { LONG_STORAGE_KINDS } from './world/storage-kinds.ts';
-import { SCOPE_KINDS } from './world/scopes.ts';
 import type { Kind } from './world/world.ts';
 
 type Kinds = Readonly<Record<string, Kind>>;

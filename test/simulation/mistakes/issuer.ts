@@ -22,6 +22,6 @@ export const ISSUER_MISTAKES: Readonly<Record<string, Mistake>> = {
   'new-key-not-fetched': {
     file: 'oauth/token-verifier.ts',
     from: "if (refusal !== 'no key' || first.isNew)",
-    to: "if (refusal !== undefined || first.isNew)",
+    to: 'if (refusal !== undefined || first.isNew)',
   },
 };
