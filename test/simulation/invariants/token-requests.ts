@@ -20,6 +20,8 @@ class Asking {
   readonly #reloads: number[] = [];
   /** A 401 since the last request. */
   isRefused = false;
+  /** It has a token since: in a fleet, of another member, so the server works again. */
+  hasToken = false;
 
   /** @param at by the monotonic clock: callers wait for as long as the machine is awake */
   reloaded(at: number): void {
@@ -42,12 +44,15 @@ function watchAsking({ platform }: World, onRequest: (request: TokenRequest, ask
   return (observation: Observation) => {
     if (observation.kind === 'log' && observation.line['message'] === RELOADED)
       of(observation.process).reloaded(stampOf(platform.time, observation.process).monotonicMs);
+    if (observation.kind === 'log' && observation.line['message'] === 'token obtained')
+      of(observation.process).hasToken = true;
     if (observation.kind === 'tokenRefused' && observation.request.from) of(observation.request.from).isRefused = true;
     if (observation.kind !== 'tokenRequest') return;
     const asking = of(observation.request.from);
     onRequest(observation.request, asking);
     asking.requests.push(observation.request);
     asking.isRefused = false;
+    asking.hasToken = false;
   };
 }
 
@@ -68,14 +73,15 @@ export const oneTokenRequest: Invariant = {
 
 export const isAskedSeldom: Invariant = {
   sentence:
-    'Token requests start a second apart, and not before Retry-After. Excused: the next secret, one after a 401 of the API, and those within fifteen seconds, awake, of a reload.',
+    'Token requests start a second apart, and not before Retry-After. Excused: the next secret, one after a 401 of the API, and those within fifteen seconds, awake, of a reload. A token that another member of a fleet got ends the wait.',
   watch: (world, violated) =>
     watchAsking(world, ({ from, sent }, asking) => {
       const last = asking.requests.at(-1);
       if (!last || asking.isRefused || asking.oldGenerations(sent.monotonicMs) > 0) return;
       // Then the last one may have been an old generation's, which has told this one nothing.
       const candidates = asking.requests.slice(-1 - asking.oldGenerations(last.sent.monotonicMs));
-      const isTooSoon = (one: TokenRequest) => knownAgeMs(one.sent, sent) < leastAfter(one) - TOLERANCE_MS;
+      const least = (one: TokenRequest) => (asking.hasToken ? INTERVAL_MS : leastAfter(one));
+      const isTooSoon = (one: TokenRequest) => knownAgeMs(one.sent, sent) < least(one) - TOLERANCE_MS;
       if (candidates.every(isTooSoon))
         violated(`${from.name} asked again after ${Math.round(knownAgeMs(last.sent, sent))} ms`);
     }),

@@ -16,7 +16,9 @@ export async function settled(): Promise<void> {
   }
 }
 
-async function nothing(): Promise<void> {}
+async function nothing(): Promise<void> {
+  return undefined;
+}
 
 /** Counts the turns of the event loop that code waits for. */
 export function countImmediates(): void {
