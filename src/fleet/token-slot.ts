@@ -7,8 +7,8 @@ import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Place, Refusal, Sealer } from './seal.ts';
 import type { Store } from './store.ts';
-import type { TokenMemory } from './token-memory.ts';
 import { contentOf, readToken, type TokenContent } from './token-content.ts';
+import type { TokenMemory } from './token-memory.ts';
 
 export interface SlotOptions {
   readonly store: Pick<Store, 'run'>;

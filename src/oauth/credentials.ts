@@ -108,13 +108,14 @@ function buildCredential(name: string, context: Context): Credential {
   const clientSecrets = build(sources);
   // An assertion is read anew for each request, so there is no other one to fall back to.
   const before = settings.assertion ? undefined : context.previous?.(name)?.accepted();
+  const isKept = clientSecrets.some(({ fingerprint }) => fingerprint === before?.fingerprint);
   return createCredential({
     name,
     host: server && placeAt(server, '').target,
     clientSecrets,
     secretsNow:
       secretsNow && sources.length > 0 ? async () => build(reread(sources, await secretsNow(name))) : undefined,
-    replaced: clientSecrets.some(({ fingerprint }) => fingerprint === before?.fingerprint) ? undefined : before,
+    [isKept ? 'inherited' : 'replaced']: before,
     locate: locator(context, discovery),
     onUnusable: () => discovery?.forget(),
     verify: buildVerifier(context, discovery),

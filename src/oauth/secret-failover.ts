@@ -19,6 +19,8 @@ export interface SecretFailoverOptions {
   readonly clientSecrets: readonly ClientSecret[];
   /** The secret that worked before a reload; used until the server accepts one of `clientSecrets`. */
   readonly replaced?: ClientSecret | undefined;
+  /** One of `clientSecrets` that worked before a reload: a later reload may replace it before the server is asked. */
+  readonly inherited?: ClientSecret | undefined;
   readonly clock: Clock;
   /** Called when the server accepts a client secret instead of another one, or begins to refuse it. */
   readonly onVerdict?: (clientSecret: string, verdict: 'accepted' | 'refused') => void;
@@ -46,7 +48,7 @@ const PROBE_AFTER_MS = 600_000;
  */
 export function createSecretFailover(options: SecretFailoverOptions): SecretFailover {
   const { replaced, clock, onVerdict } = options;
-  let { clientSecrets } = options;
+  let { clientSecrets, inherited } = options;
   let accepted = replaced && { ...replaced, name: 'replaced' };
   let all = accepted ? [...clientSecrets, accepted] : clientSecrets;
   /** By fingerprint. */
@@ -67,6 +69,7 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
     accept(clientSecret) {
       if (accepted?.fingerprint !== clientSecret.fingerprint) onVerdict?.(clientSecret.name, 'accepted');
       accepted = clientSecret;
+      inherited = undefined;
       refusedAt.delete(clientSecret.fingerprint);
       if (sameIn(clientSecrets, clientSecret)) all = clientSecrets;
     },
@@ -77,13 +80,14 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
       if (isHeld && !refusedAt.has(fingerprint)) onVerdict?.(name, 'refused');
       refusedAt.set(fingerprint, clock.now());
       if (accepted?.fingerprint === fingerprint) accepted = undefined;
+      if (inherited?.fingerprint === fingerprint) inherited = undefined;
     },
     replace(next) {
       clientSecrets = next;
       if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };
       all = accepted && !sameIn(next, accepted) ? [...next, accepted] : next;
     },
-    accepted: () => accepted,
+    accepted: () => accepted ?? inherited,
     all: () => all,
   };
 }

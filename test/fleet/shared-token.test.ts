@@ -1,7 +1,7 @@
 // Members of a fleet share one token; each group also runs against a shared cache without claim and fencing, which must fail.
 import { describe, expect, it } from 'vitest';
-import { holds } from '../support/fleet-holds.ts';
 import { TokenMemory } from '../../src/fleet/token-memory.ts';
+import { holds } from '../support/fleet-holds.ts';
 import { ATTEMPT_MS, FleetWorld, type Kind, LIFETIME_S, newKey } from '../support/fleet-members.ts';
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);

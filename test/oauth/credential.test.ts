@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { Secret } from '../../src/core/secret.ts';
 import { CLIENT_AUTH } from '../../src/oauth/client-auth.ts';
 import { createCredential } from '../../src/oauth/credential.ts';
+import { createSecretFailover } from '../../src/oauth/secret-failover.ts';
 import { createFakeClock } from '../support/clock.ts';
 import { PATIENCE_MS } from '../support/own-time.ts';
 import { grant, json, startTokenServer } from '../support/token-server.ts';
@@ -144,6 +145,15 @@ describe('src/oauth/credential.ts', () => {
       ['a b', 'aud', 'urn:r'],
       [null, null, null],
     ]);
+  });
+
+  it('knows the secret that worked before a reload until the server refuses it, for a reload that comes after', async () => {
+    const authenticate = CLIENT_AUTH.client_secret_post({ clientId: 'my-erp', secret: new Secret('first-secret') });
+    const only = { name: '1', fingerprint: 'fingerprint-first-secret', authenticate };
+    const failover = createSecretFailover({ clientSecrets: [only], inherited: only, clock: createFakeClock() });
+    expect(failover.accepted()).toBe(only);
+    failover.refuse(only);
+    expect(failover.accepted()).toBeUndefined();
   });
 
   it.each([

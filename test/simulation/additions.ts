@@ -6,6 +6,9 @@ import { type Chance, chance } from '../support/seeded.ts';
 import type { Happening, History, Stretch } from './history.ts';
 import { FILE_KINDS } from './world/file-kinds.ts';
 import { ISSUER_KINDS } from './world/issuer-kinds.ts';
+import { SCOPE_KINDS } from './world/scopes.ts';
+import { SILENT_KINDS } from './world/silent-kinds.ts';
+import { LONG_STORAGE_KINDS } from './world/storage-kinds.ts';
 import type { Kind } from './world/world.ts';
 
 type Kinds = Readonly<Record<string, Kind>>;
@@ -23,6 +26,26 @@ interface Addition {
 }
 
 const ADDITIONS: readonly Addition[] = [
+  {
+    ...{ name: 'disk full for long', share: 0.2, most: 1, isEarly: true },
+    applies: ({ parts, members }) => members === 1 && (parts.iam !== undefined || parts.audit !== undefined),
+    kinds: () => only(LONG_STORAGE_KINDS, (name) => name === 'disk.fullForLong'),
+  },
+  {
+    ...{ name: 'power loss', share: 0.15, most: 1, isEarly: false },
+    applies: () => true,
+    kinds: () => only(LONG_STORAGE_KINDS, (name) => name === 'machine.powerLossOfAll'),
+  },
+  {
+    ...{ name: 'half-open connections', share: 0.2, most: 2, isEarly: false },
+    applies: ({ members }) => members === 1,
+    kinds: () => SILENT_KINDS,
+  },
+  {
+    ...{ name: 'changes of scopes', share: 0.25, most: 2, isEarly: false },
+    applies: ({ parts, members }) => members === 1 && !parts.iam,
+    kinds: () => SCOPE_KINDS,
+  },
   {
     ...{ name: 'happenings of the issuer', share: 1, most: 3, isEarly: false },
     applies: ({ parts }) => parts.issuer !== undefined,

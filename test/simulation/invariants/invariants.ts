@@ -20,6 +20,7 @@ import {
   rotationFinishes,
   storesWholeSecrets,
 } from './rotation.ts';
+import { passesForbidden, restsRefusedScope } from './scopes.ts';
 import { storeDelaysLittle, storeFailsNothing } from './store-help.ts';
 import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
@@ -67,7 +68,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     auditIsWhole,
     auditComesFirst,
   },
-  ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom },
+  ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom, passesForbidden, restsRefusedScope },
   asksOnce,
   keepsNewer,
   sharesAgain,

@@ -155,6 +155,8 @@ export const keepsWorkingSecret: Invariant = {
       if (observation.kind !== 'told' || observation.told.code !== 'CREDENTIALS_REJECTED') return;
       const { sidecar, id } = observation.told;
       const secret = sidecar && of(sidecar).secret;
+      // Another secret would not help.
+      if (sidecar && last.get(sidecar)?.outcome === 'invalid_scope') return;
       const until = world.identity.secrets.get(secret ?? '') ?? 0;
       if (until > world.platform.time.nowMs) violated(`payment ${id} got CREDENTIALS_REJECTED while ${secret} works`);
     };

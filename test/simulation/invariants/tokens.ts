@@ -100,11 +100,13 @@ export const serves: Invariant = {
   watch(world, violated) {
     const refused = new Set<string>();
     const newest = new Map<SimulatedProcess, number>();
+    const asked = new Map<SimulatedProcess, string>();
     const reloadedAt = new Map<SimulatedProcess, number>();
     return (observation) => {
       if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
         reloadedAt.set(observation.process, world.platform.time.nowMs);
       if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
+      if (observation.kind === 'tokenRequest') asked.set(observation.request.from, observation.request.scope);
       if (observation.kind === 'upstreamRequest') {
         const { from, token } = observation.request;
         if (from && token) newest.set(from, Math.max(newest.get(from) ?? 0, token.issuedAt));
@@ -119,6 +121,8 @@ export const serves: Invariant = {
           token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !(world.iam || world.issuer)),
       );
       if (!latest || refused.has(latest.value)) return;
+      // The configuration asks for another scope by now.
+      if (asked.has(sidecar) && latest.scope !== asked.get(sidecar)) return;
       // One that another member has fetched took its place.
       if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
       const sinceReloadMs = latest.obtainedAt - (reloadedAt.get(sidecar) ?? Number.NEGATIVE_INFINITY);

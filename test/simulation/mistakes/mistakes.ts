@@ -2,6 +2,7 @@
 import { AUDIT_MISTAKES } from './audit.ts';
 import { FLEET_MISTAKES } from './fleet.ts';
 import { FLEET_ROTATION_MISTAKES } from './fleet-rotation.ts';
+import { ISSUER_MISTAKES } from './issuer.ts';
 import { OAUTH_MISTAKES } from './oauth.ts';
 import { PROVISION_MISTAKES } from './provision.ts';
 import { PROXY_MISTAKES } from './proxy.ts';
@@ -24,6 +25,7 @@ export const MISTAKES: Readonly<Record<string, Mistake>> = {
   ...AUDIT_MISTAKES,
   ...FLEET_MISTAKES,
   ...FLEET_ROTATION_MISTAKES,
+  ...ISSUER_MISTAKES,
   ...OAUTH_MISTAKES,
   ...PROVISION_MISTAKES,
   ...PROXY_MISTAKES,

@@ -42,6 +42,10 @@ export interface Listening {
 interface Link {
   latencyMs: number;
   isBlocked: boolean;
+  /** Connections from before the last time that it forgot all carry nothing any more. */
+  forgotten: number;
+  /** It forgets a connection that was idle for longer. */
+  idleMs: number;
   /** What waits for the link to work again, in order. */
   readonly waiting: (() => void)[];
 }
@@ -92,6 +96,16 @@ export class Network {
     for (const go of link.waiting.splice(0)) go();
   }
 
+  /** What is on the way to the address forgets its connections, and tells nobody: what is sent over them is lost. */
+  forget(address: string): void {
+    this.#link(address).forgotten += 1;
+  }
+
+  /** From now on it forgets those that were idle for longer. @param idleMs Infinity: none */
+  dropIdle(address: string, idleMs: number): void {
+    this.#link(address).idleMs = idleMs;
+  }
+
   /**
    * Calls `done` in the caller's process: with the connection, or with an error. A blocked link answers nothing.
    * @param end of the caller
@@ -107,7 +121,8 @@ export class Network {
         return;
       }
       this.#whenAwake(listening.owner, () => {
-        const pair = new Pair({ way, time: this.#time, end }, (...args) => this.#arrive(...args));
+        const line = new Line(this.#link(address), this.#time);
+        const pair = new Pair({ way, time: this.#time, end, line }, (...args) => this.#arrive(...args));
         const other = listening.accept(pair.far);
         pair.far.end = other;
         this.#arrive(way, owner, pair.near.arriveAt, () => done(pair.near));
@@ -144,7 +159,7 @@ export class Network {
     const known = this.#links.get(address);
     if (known) return known;
     const latencyMs = address.startsWith('127.') ? LOCAL_MS : LATENCY_MS;
-    const link: Link = { latencyMs, isBlocked: false, waiting: [] };
+    const link: Link = { latencyMs, isBlocked: false, forgotten: 0, idleMs: Number.POSITIVE_INFINITY, waiting: [] };
     this.#links.set(address, link);
     return link;
   }
@@ -167,22 +182,53 @@ function wayOf(address: string, machine: Machine | undefined): string {
 
 type Arrive = (way: Way, owner: SimulatedProcess, notBefore: number, run: () => void) => number;
 
+/** Whether what is on the way still knows a connection. */
+class Line {
+  readonly #link: Link;
+  readonly #time: VirtualTime;
+  readonly #forgotten: number;
+  #usedAt: number;
+
+  constructor(link: Link, time: VirtualTime) {
+    this.#link = link;
+    this.#time = time;
+    this.#forgotten = link.forgotten;
+    this.#usedAt = time.nowMs;
+  }
+
+  /** Notes that it is used now. @returns whether it carries anything */
+  use(): boolean {
+    const { nowMs } = this.#time;
+    if (nowMs - this.#usedAt > this.#link.idleMs) this.#usedAt = Number.NEGATIVE_INFINITY;
+    const isKnown = this.#forgotten === this.#link.forgotten && this.#usedAt !== Number.NEGATIVE_INFINITY;
+    if (isKnown) this.#usedAt = nowMs;
+    return isKnown;
+  }
+}
+
 /** Both ends of a connection. */
 class Pair {
   readonly near: Half;
   readonly far: Half;
 
-  constructor({ way, time, end }: { way: Way; time: VirtualTime; end: End }, arrive: Arrive) {
-    this.near = new Half(way, time, arrive);
-    this.far = new Half(way, time, arrive);
+  constructor({ end, ...over }: Over & { end: End }, arrive: Arrive) {
+    this.near = new Half(over, arrive);
+    this.far = new Half(over, arrive);
     this.near.end = end;
     this.near.other = this.far;
     this.far.other = this.near;
   }
 }
 
+interface Over {
+  readonly way: Way;
+  readonly time: VirtualTime;
+  readonly line: Line;
+}
+
 class Half implements Connected {
   readonly #way: Way;
+  readonly #line: Line;
   readonly #time: VirtualTime;
   readonly #arrive: Arrive;
   closedAt = Number.POSITIVE_INFINITY;
@@ -191,8 +237,9 @@ class Half implements Connected {
   end: End | undefined;
   other: Half | undefined;
 
-  constructor(way: Way, time: VirtualTime, arrive: Arrive) {
+  constructor({ way, time, line }: Over, arrive: Arrive) {
     this.#way = way;
+    this.#line = line;
     this.#time = time;
     this.#arrive = arrive;
   }
@@ -208,7 +255,7 @@ class Half implements Connected {
   send(segment: Segment, onArrived?: () => void): void {
     const { other, end } = this;
     const to = other?.end;
-    if (!other || !to) return;
+    if (!other || !to || !this.#line.use()) return;
     const sent = stampOf(this.#time, end?.owner ?? this.#time.kernel);
     other.arriveAt = this.#arrive(this.#way, to.owner, other.arriveAt, () => {
       if (other.closedAt === Number.POSITIVE_INFINITY) onArrived?.();

@@ -76,6 +76,12 @@ export class IdentityServer {
       request.respond({ status: 401, body }, () => asked.end(this.#time.nowMs, 'invalid_client'));
       return;
     }
+    if (!this.#world.scopes.allows(asked.scope) && !this.#world.iam) {
+      this.#world.trace('identity server', `refuses scope ${asked.scope}`);
+      const body = { error: 'invalid_scope' };
+      request.respond({ status: 400, body }, () => asked.end(this.#time.nowMs, 'invalid_scope'));
+      return;
+    }
     const token = this.#issue(asked, client);
     this.#world.trace('identity server', `issues ${token.value}`);
     if (token.isForged) this.#world.trace('identity server', 'which is forged');
@@ -91,14 +97,14 @@ export class IdentityServer {
     return (this.secrets.get(secret) ?? 0) > this.#time.nowMs;
   }
 
-  #issue({ from, sent }: Asked, client: string): IssuedToken {
+  #issue({ from, sent, scope }: Asked, client: string): IssuedToken {
     this.#count += 1;
     const askedBy = new Map(this.#world.hosts.map(({ machine }) => [machine, stampOf(this.#time, { machine })]));
     // A JWT has whole seconds.
     const issuedAt = this.#world.issuer ? Math.floor(this.#time.nowMs / 1000) * 1000 : this.#time.nowMs;
     const signed = this.#world.issuer?.sign(client, issuedAt / 1000, this.#lifetimeS);
     const token: IssuedToken = {
-      ...{ client, isUsed: false, isForged: signed?.isForged === true },
+      ...{ client, scope, isUsed: false, isForged: signed?.isForged === true },
       ...{ value: signed?.value ?? `token-${this.#count}`, to: from, asked: sent, askedBy, issuedAt },
       ...{
         lifetimeMs: this.#lifetimeS * 1000,
@@ -115,14 +121,15 @@ interface Asked extends TokenRequest {
   end(at: number, outcome: TokenRequest['outcome'], retryAfterS?: number): void;
 }
 
-function secretOf({ body }: Request): string {
-  return new URLSearchParams(body).get('client_secret') ?? '';
+function asksFor({ body }: Request): { readonly secret: string; readonly scope: string } {
+  const form = new URLSearchParams(body);
+  return { secret: form.get('client_secret') ?? '', scope: form.get('scope') ?? '' };
 }
 
 function observed(request: Request, from: TokenRequest['from']): Asked {
   let endedAt = Number.POSITIVE_INFINITY;
   const asked: Asked = {
-    ...{ from, sent: request.sent, secret: secretOf(request), outcome: undefined, retryAfterS: 0 },
+    ...{ from, sent: request.sent, ...asksFor(request), outcome: undefined, retryAfterS: 0 },
     endedAt: () => Math.min(endedAt, request.givenUpAt),
     end(at, outcome, retryAfterS = 0) {
       endedAt = at;

@@ -62,9 +62,9 @@ export class Issuer {
     this.#world.trace('issuer', `${method} ${path}: ${served}`);
     if (served !== 'right') this.wrongAt = this.#world.platform.time.nowMs;
     if (served === 'silent') return;
-    if (served === 'failing') return request.respond({ status: 500, body: { error: 'out of order' } });
     const body = what && this.#bodyOf(what, path);
-    if (body) request.respond({ status: 200, body });
+    if (served === 'failing') request.respond({ status: 500, body: { error: 'out of order' } });
+    else if (body) request.respond({ status: 200, body });
     else request.respond({ status: 404, body: { error: 'there is nothing' } });
   }
 

@@ -16,6 +16,7 @@ export interface IssuedToken {
   readonly lifetimeMs: number;
   /** Whose token it is. */
   readonly client: string;
+  readonly scope: string;
   revokedAt: number;
   /** A call was sent with it: a rotation verifies secrets with tokens that no call gets. */
   isUsed: boolean;
@@ -30,10 +31,11 @@ export interface TokenRequest {
   readonly sent: Stamp;
   /** The client secret in it. */
   readonly secret: string;
+  readonly scope: string;
   /** When it was over for its sender, true ms; Infinity while it is under way. */
   endedAt(): number;
   /** What the sender knows of it. */
-  outcome: 'token' | 'invalid_client' | 'failed' | undefined;
+  outcome: 'token' | 'invalid_client' | 'invalid_scope' | 'failed' | undefined;
   /** What the server asked for, if the sender has got it. */
   retryAfterS: number;
 }
@@ -81,6 +83,8 @@ export type Observation =
   | { readonly kind: 'secretTried'; readonly secret: string; readonly isAccepted: boolean }
   | { readonly kind: 'tokenRequest'; readonly request: TokenRequest }
   | { readonly kind: 'upstreamRequest'; readonly request: UpstreamRequest }
+  /** The API responds with a 403. */
+  | { readonly kind: 'forbidden'; readonly request: UpstreamRequest }
   /** A 401 has reached the sidecar. */
   | { readonly kind: 'tokenRefused'; readonly request: UpstreamRequest }
   /** An invariant did not hold, for a reason that its sentence names. */

@@ -128,7 +128,8 @@ export class Operator {
 }
 
 /** JSON is YAML. */
-function configText(host: SidecarHost, version: number, { iam, audit, fleet, budget, issuer }: World): string {
+function configText(host: SidecarHost, version: number, world: World): string {
+  const { iam, audit, fleet, budget, issuer, scopes } = world;
   return JSON.stringify({
     ...{ unsafe: { plainTextHttp: true }, listen: '127.0.0.1:7080', admin: '127.0.0.1:7090', log: { level: 'info' } },
     ...iam?.options,
@@ -142,7 +143,13 @@ function configText(host: SidecarHost, version: number, { iam, audit, fleet, bud
       },
       ...iam?.credentials,
     },
-    routes: [{ path: '/api', upstream: 'http://api.sim', ...(budget && { limits: { requestsPerMinute: budget } }) }],
+    routes: [
+      {
+        ...{ path: '/api', upstream: 'http://api.sim' },
+        ...(budget && { limits: { requestsPerMinute: budget } }),
+        ...(scopes.ofRoute && { scope: scopes.ofRoute }),
+      },
+    ],
     ...(fleet && { fleet: fleet.configOf(host) }),
     timeouts: { firstByte: `${40 + (version % 20)}s` },
   });

@@ -29,6 +29,29 @@ export const STORAGE_KINDS: Readonly<Record<string, Kind>> = {
   },
 };
 
+/** Drawn by additions. */
+export const LONG_STORAGE_KINDS: Readonly<Record<string, Kind>> = {
+  /** Over several stretches, and the quiet times between them. */
+  'disk.fullForLong': {
+    weight: 1,
+    draw: (chance) => ({ freeBytes: chance.pick([0, 0, 300, 5000]), ms: chance.pick([WEEK, 8 * WEEK, 20 * WEEK]) }),
+    apply: ({ platform: { disk, time } }, { freeBytes, ms }) => {
+      disk.freeBytes = Number(freeBytes);
+      time.after(Number(ms), time.kernel, () => {
+        disk.freeBytes = Number.POSITIVE_INFINITY;
+      });
+    },
+  },
+  /** All hosts at once: also where the sidecar itself writes no files. */
+  'machine.powerLossOfAll': {
+    ...{ weight: 1, draw: () => ({}) },
+    apply: (world) => {
+      for (const host of world.hosts) host.kill();
+      losePower(world);
+    },
+  },
+};
+
 /** Of the machine: its processes end, and what was not flushed may be gone. */
 export function losePower(world: World): void {
   world.trace('machine', 'loses power');

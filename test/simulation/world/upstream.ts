@@ -72,6 +72,13 @@ export class Upstream {
       request.respond({ status: 401, headers, body: { error: 'invalid_token' } }, told);
       return;
     }
+    if (!this.#world.scopes.suffices(seen.token?.scope ?? '')) {
+      trace('upstream', `forbids payment ${seen.id}`);
+      const headers = { 'WWW-Authenticate': 'Bearer error="insufficient_scope"' };
+      this.#world.observe({ kind: 'forbidden', request: seen });
+      request.respond({ status: 403, headers, body: { error: 'insufficient_scope' } });
+      return;
+    }
     const times = (this.ledger.get(seen.id) ?? 0) + 1;
     this.ledger.set(seen.id, times);
     trace('upstream', `executes payment ${seen.id} with ${seen.authorization}`);

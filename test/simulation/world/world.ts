@@ -23,8 +23,10 @@ import { OPERATOR_KINDS, Operator } from './operator.ts';
 import type { Parts } from './parts.ts';
 import { RARE_KINDS } from './rare-kinds.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
+import { SCOPE_KINDS, Scopes } from './scopes.ts';
 import { SidecarHost } from './sidecar-host.ts';
-import { STORAGE_KINDS } from './storage-kinds.ts';
+import { endDrops, SILENT_KINDS } from './silent-kinds.ts';
+import { LONG_STORAGE_KINDS, STORAGE_KINDS } from './storage-kinds.ts';
 import { UPSTREAM_KINDS, Upstream } from './upstream.ts';
 
 export type Args = Readonly<Record<string, number | string>>;
@@ -58,6 +60,9 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   // Drawn by additions.
   ...unweighted(FILE_KINDS),
   ...unweighted(ISSUER_KINDS),
+  ...unweighted(SCOPE_KINDS),
+  ...unweighted(LONG_STORAGE_KINDS),
+  ...unweighted(SILENT_KINDS),
   // Drawn by `withRare`.
   ...RARE_KINDS,
 };
@@ -89,6 +94,7 @@ export class World {
   readonly fleet: Fleet | undefined;
   readonly identity: IdentityServer;
   readonly upstream: Upstream;
+  readonly scopes: Scopes;
   readonly operator: Operator;
   readonly erp: Erp;
   /** One on each host; the first one is `erp`. */
@@ -114,6 +120,7 @@ export class World {
     this.hosts = [this.sidecar, ...others];
     this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.issuer = parts.issuer && new Issuer(this, parts.issuer);
+    this.scopes = new Scopes(this);
     this.identity = new IdentityServer(this, tokenLifetimeS);
     this.upstream = new Upstream(this);
     this.audit = parts.audit && new AuditFolder(this, parts.audit);
@@ -178,6 +185,8 @@ export class World {
     if (this.issuer) this.#repairIssuer(this.issuer);
     this.upstream.repair();
     this.fleet?.repair();
+    this.scopes.repair();
+    endDrops(this.platform.network);
     this.operator.repair();
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
     this.platform.disk.slowMs = 0;
