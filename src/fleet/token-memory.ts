@@ -6,6 +6,7 @@ import type { Secret } from '../core/secret.ts';
 /** More than there are of either at a time. */
 const MAX = 256;
 
+/** One for all generations and all stores of a process. Bounded: what is longest unused is forgotten first. */
 export class TokenMemory {
   readonly #refused = new LRUCache<string, true>({ max: MAX });
   readonly #alone = new LRUCache<string, Instant>({ max: MAX });
