@@ -154,13 +154,13 @@ async function settle(world: World, { part, runs, administrator }: Iam, goTo: Go
   world.observe({ kind: 'settled' });
   // An overlap lasts as much longer as the clock was set back.
   // Another run may hold the lock: then again.
-  let hasRotated = false;
-  for (let tries = 0; tries < 3 && !hasRotated; tries += 1)
-    hasRotated = await ended(world, goTo, (onEnd) => runs.rotate({ onEnd }));
-  world.observe({ kind: 'rotatedLast', hasRotated });
+  const often = async (start: (onEnd: (isDone: boolean) => void) => void) => {
+    for (let tries = 0; tries < 3; tries += 1) if (await ended(world, goTo, start)) return true;
+    return false;
+  };
+  world.observe({ kind: 'rotatedLast', hasRotated: await often((onEnd) => runs.rotate({ onEnd })) });
   if (!part.isProvisioning) return;
-  const isDone = await ended(world, goTo, (onEnd) => runs.provision({ onEnd }));
-  world.observe({ kind: 'provisionedLast', isDone });
+  world.observe({ kind: 'provisionedLast', isDone: await often((onEnd) => runs.provision({ onEnd })) });
 }
 
 /** Starts a command and waits for its end, for at most a day. */

@@ -2,7 +2,7 @@
 
 import { randomSecret } from '../../src/core/secret.ts';
 import type { ClientSecret } from '../../src/iam/api.ts';
-import type { RotationOptions } from '../../src/iam/rotation/rotate.ts';
+import type { RotationOptions } from '../../src/iam/rotation/attempt.ts';
 
 export async function naiveRotation({ iam, store, clientId, clock }: RotationOptions): Promise<{ kind: 'rotated' }> {
   const before: ClientSecret[] = [];

@@ -1,7 +1,8 @@
 // A whole rotation with its state in a Kubernetes Secret, cut off at every request to the API server and taken up by another pod.
 import { describe, expect, it } from 'vitest';
 import type { ClientSecret } from '../../src/iam/api.ts';
-import { type RotationOptions, rotate } from '../../src/iam/rotation/rotate.ts';
+import type { RotationOptions } from '../../src/iam/rotation/attempt.ts';
+import { rotate } from '../../src/iam/rotation/rotate.ts';
 import { describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { type KubernetesWorld, OLD, startKubernetesWorld } from '../support/kubernetes-world.ts';
 

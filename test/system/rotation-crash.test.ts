@@ -1,7 +1,7 @@
 // A rotation that dies at every single effect it has, before it and after it, and is run again. What dies here is the
 // function, so that every point is quick to reach; processes that are killed are in test/system.
 import { afterAll, describe, expect, it } from 'vitest';
-import type { RotationOptions } from '../../src/iam/rotation/rotate.ts';
+import type { RotationOptions } from '../../src/iam/rotation/attempt.ts';
 import { naiveRotation } from '../support/naive-rotation.ts';
 import { wrongs } from '../support/rotation-end.ts';
 import { POLICY, type RotationWorld, startRotationServer } from '../support/rotation-world.ts';

@@ -2,7 +2,7 @@
 // which it is run again.
 import { afterAll, describe, expect, it } from 'vitest';
 import { ERRORS, SidecarError } from '../../src/core/errors.ts';
-import type { RotationOptions } from '../../src/iam/rotation/rotate.ts';
+import type { RotationOptions } from '../../src/iam/rotation/attempt.ts';
 import { rotate } from '../../src/iam/rotation/rotate.ts';
 import { naiveRotation } from '../support/naive-rotation.ts';
 import { wrongs } from '../support/rotation-end.ts';

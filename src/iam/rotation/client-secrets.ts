@@ -23,14 +23,20 @@ export async function listOnce({ iam, clientId }: ClientSecretsOptions): Promise
   return secrets;
 }
 
-/** A secret is deleted when IAM no longer lists it: a proxy in between may respond with 200 to anything. @throws SidecarError IAM_* */
+/**
+ * A secret is deleted when IAM no longer lists it: a proxy in between may respond with 200 to anything.
+ * @param check throws when they must not be deleted any more; called before each try
+ * @throws SidecarError IAM_*, and what `check` throws
+ */
 export async function remove(
   ids: readonly string[],
   step: 'cleaned' | 'retired',
   options: ClientSecretsOptions,
+  check?: () => void,
 ): Promise<void> {
   if (ids.length === 0) return;
   await retry(options, async () => {
+    check?.();
     for (const id of ids) await options.iam.deleteSecret(options.clientId, id);
     const left = (await listOnce(options)).filter(({ clientSecretId }) => ids.includes(clientSecretId));
     if (left.length > 0)

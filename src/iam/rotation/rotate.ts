@@ -5,41 +5,19 @@
  */
 import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../../core/errors.ts';
-import { randomSecret, Secret } from '../../core/secret.ts';
-import type { IamApi } from '../api.ts';
+import { randomSecret } from '../../core/secret.ts';
+import { keep, newValue, type RotationOptions, type WithAttempt } from './attempt.ts';
 import { list, listOnce, remove } from './client-secrets.ts';
 import { takeInventory } from './inventory.ts';
 import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
-import { type Progress, retry } from './retry.ts';
-import type { OpenStore } from './store.ts';
-import { type RotationClock, type TrySecret, type Verdict, verify } from './verification.ts';
-
-export interface RotationOptions {
-  readonly clientId: string;
-  readonly store: OpenStore;
-  readonly iam: Pick<IamApi, 'secrets' | 'createSecret' | 'deleteSecret'>;
-  readonly trySecret: TrySecret;
-  readonly policy: RotationPolicy;
-  readonly clock: RotationClock;
-  /** Only continue a rotation, never begin one: if somebody else finished it meanwhile, that is the result. */
-  readonly onlyGoOn?: boolean;
-  /** Called after each step and before each wait. */
-  readonly onProgress?: (progress: Progress) => void;
-}
-
-/** All in ms. */
-export interface RotationPolicy {
-  readonly secretLifetime: number;
-  readonly overlap: number;
-  readonly verifyFor: number;
-}
+import { retire } from './retire.ts';
+import { retry } from './retry.ts';
+import { type Verdict, verify } from './verification.ts';
 
 /** `waiting`: the new secret is stored; call again at `until` (epoch ms) to delete the old one. */
 export type Outcome =
   | { readonly kind: 'rotated'; readonly expiresAt: number }
   | { readonly kind: 'waiting'; readonly until: number };
-
-type WithAttempt = Journal & { readonly attempt: Attempt };
 
 /**
  * Begins a rotation or continues the unfinished one. `expiresAt` in epoch ms. For a whole example see
@@ -81,13 +59,6 @@ async function readJournal({ store, clientId, clock }: RotationOptions): Promise
     throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { clientId: journal.clientId } });
   }
   return beginJournal(clientId, clock.now());
-}
-
-async function keep(journal: Journal, { store, onProgress }: RotationOptions): Promise<Journal> {
-  await store.writeJournal(`${JSON.stringify(journal, undefined, 2)}\n`);
-  const { attempt } = journal;
-  if (attempt) onProgress?.({ step: attempt.phase, fields: { description: attempt.description } });
-  return journal;
 }
 
 /** An attempt of which nothing is made takes the inventory again: people may have made or deleted secrets since. */
@@ -188,42 +159,6 @@ async function promote(journal: WithAttempt, options: RotationOptions): Promise<
   return keep({ ...journal, current, attempt: { ...attempt, phase: 'promoted', retireAt } }, options);
 }
 
-async function retire(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
-  const { store, trySecret, clock } = options;
-  const { attempt } = journal;
-  const inStore = await store.readSecret();
-  if (inStore && inStore.fingerprint() !== newValue(attempt).fingerprint()) return overruled(journal, options);
-  const lacking = (await store.lacking?.(newValue(attempt))) ?? [];
-  if (lacking.length > 0) throw kept(`not taken over yet by ${lacking.slice(0, 10).join(', ')}`);
-  if ((await trySecret(newValue(attempt))) !== 'accepted') throw kept('the new secret gets no token right now');
-  const secrets = await list(options);
-  // Twins have the same value: keep the one that lives longest, whatever id the response named.
-  const [listed, ...twins] = secrets
-    .filter(({ description }) => description === attempt.description)
-    .toSorted((one, other) => (other.expiresAt ?? Infinity) - (one.expiresAt ?? Infinity));
-  if (!listed) throw kept('IAM does not list the new secret');
-  // A request that timed out long ago may have created a twin.
-  await remove([...attempt.retire, ...twins.map(({ clientSecretId }) => clientSecretId)], 'retired', options);
-  const { attempt: _done, ...rest } = journal;
-  // IAM decides the expiry: an earlier try may have created it, or IAM may grant less than requested.
-  const { clientSecretId, description, expiresAt = attempt.expiresAt } = listed;
-  const known = { clientSecretId, description, expiresAt };
-  return keep({ ...rest, current: known, rotatedAt: clock.now() }, options);
-}
-
-const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
-
-/** Somebody put another secret into the store. Without the new one in IAM, this attempt could never end. */
-async function overruled({ attempt, ...rest }: WithAttempt, options: RotationOptions): Promise<never> {
-  const nowMs = options.clock.now();
-  const isOurs = ({ description }: { readonly description: string }) => description === attempt.description;
-  const isThere = (await list(options)).some((it) => isOurs(it) && (it.expiresAt ?? Infinity) > nowMs);
-  if (isThere) throw kept('the store has another secret');
-  const { current: _gone, ...known } = rest;
-  await keep(known, options);
-  throw kept('the store has another secret, and IAM no longer has the new one: this rotation is given up');
-}
-
 /** Deletes the new secret. Only called for one that was never in the store. */
 async function abandon(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { attempt, ...rest } = journal;
@@ -235,10 +170,4 @@ async function abandon(journal: WithAttempt, options: RotationOptions): Promise<
   );
   await keep(rest, options);
   throw new SidecarError('ROTATION_NOT_VERIFIED', { fields: { clientId: options.clientId } });
-}
-
-function newValue({ value }: Attempt): Secret {
-  if (value === undefined)
-    throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'the new secret has no value' } });
-  return new Secret(value);
 }

@@ -315,6 +315,38 @@ describe('rotation/rotate', () => {
     expect(await world.listed()).toHaveLength(1);
   });
 
+  it('keeps the old secret when the new one expires while the process sleeps before it deletes, and begins anew', async () => {
+    using world = await server.world();
+    const old = await onlyId(world);
+    await world.rotate();
+    world.clock.advance(POLICY.overlap);
+    async function* secrets(clientId: string) {
+      world.clock.advance(POLICY.secretLifetime + DAY);
+      yield* world.iam.secrets(clientId);
+    }
+    expect(await codeOf(world.rotate({ iam: { ...world.iam, secrets } }))).toBe('ROTATION_NOT_RETIRED');
+    expect((await world.listed()).map(({ clientSecretId }) => clientSecretId)).toContain(old);
+    expect(world.journal()).toMatchObject({ current: { clientSecretId: old } });
+    await world.finish();
+    expect(await world.listed()).toHaveLength(1);
+    expect(await world.tokenFor(world.stored())).toBe('accepted');
+  });
+
+  it('deletes nothing when the process has slept since the new secret was proved', async () => {
+    using world = await server.world();
+    await world.rotate();
+    world.clock.advance(POLICY.overlap);
+    const trySecret = async (tried: Secret) => {
+      const verdict = await world.tokenFor(tried.reveal());
+      world.clock.advance(2 * 60_000);
+      return verdict;
+    };
+    expect(await codeOf(world.rotate({ trySecret }))).toBe('ROTATION_NOT_RETIRED');
+    expect(await world.listed()).toHaveLength(2);
+    await world.finish();
+    expect(await world.listed()).toHaveLength(1);
+  });
+
   it('remembers when the new secret expires as IAM lists it, which may be sooner than was asked for', async () => {
     using world = await server.world();
     const expiresAt = Math.floor(world.clock.now()) + 20 * DAY;
