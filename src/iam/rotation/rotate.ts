@@ -159,15 +159,23 @@ async function promote(journal: WithAttempt, options: RotationOptions): Promise<
   return keep({ ...journal, current, attempt: { ...attempt, phase: 'promoted', retireAt } }, options);
 }
 
-/** Deletes the new secret. Only called for one that was never in the store. */
+/** Deletes the new secret, unless it is the last one. Only called for one that was never in the store. */
 async function abandon(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
   const { attempt, ...rest } = journal;
-  const made = (await list(options)).filter(({ description }) => description === attempt.description);
-  await remove(
-    made.map(({ clientSecretId }) => clientSecretId),
-    'cleaned',
-    options,
-  );
-  await keep(rest, options);
+  const nowMs = options.clock.now();
+  const secrets = await list(options);
+  const made = secrets.filter(({ description }) => description === attempt.description);
+  const isLast = !secrets.some((it) => !made.includes(it) && (it.expiresAt ?? Infinity) > nowMs);
+  if (made.length > 0 && isLast) {
+    // Somebody has deleted the other one: the next run proves this one again.
+    await keep({ ...rest, attempt: { ...attempt, phase: 'created' } }, options);
+  } else {
+    await remove(
+      made.map(({ clientSecretId }) => clientSecretId),
+      'cleaned',
+      options,
+    );
+    await keep(rest, options);
+  }
   throw new SidecarError('ROTATION_NOT_VERIFIED', { fields: { clientId: options.clientId } });
 }

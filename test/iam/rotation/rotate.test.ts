@@ -347,6 +347,21 @@ describe('rotation/rotate', () => {
     expect(await world.listed()).toHaveLength(1);
   });
 
+  it('keeps a new secret that is refused when somebody has deleted the only other one, and proves it again', async () => {
+    using world = await server.world();
+    const old = await onlyId(world);
+    const trySecret = async (tried: Secret) => {
+      const isOld = tried.reveal() === FIRST_VALUE;
+      if (!isOld && (await world.listed()).length === 2) await world.iam.deleteSecret(world.clientId, old);
+      return isOld ? 'accepted' : 'refused';
+    };
+    expect(await codeOf(world.rotate({ trySecret }))).toBe('ROTATION_NOT_VERIFIED');
+    expect(await world.listed()).toHaveLength(1);
+    await world.finish();
+    expect(await world.tokenFor(world.stored())).toBe('accepted');
+    expect(await world.listed()).toHaveLength(1);
+  });
+
   it('remembers when the new secret expires as IAM lists it, which may be sooner than was asked for', async () => {
     using world = await server.world();
     const expiresAt = Math.floor(world.clock.now()) + 20 * DAY;

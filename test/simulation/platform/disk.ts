@@ -140,8 +140,9 @@ export class Disk {
     for (const [path, inode] of this.#flushedEntries) this.#entries.set(path, inode);
     for (const inode of new Set(this.#entries.values())) {
       const { content, flushed } = inode;
-      // What was appended may be there in part; what was flushed before it stays.
-      const least = content.subarray(0, flushed.length).equals(flushed) ? flushed.length : 0;
+      // What was appended may be there in part; what was flushed before it stays, also where the end was cut off.
+      const kept = Math.min(content.length, flushed.length);
+      const least = content.subarray(0, kept).equals(flushed.subarray(0, kept)) ? kept : 0;
       const torn = content.subarray(0, this.#chance.between(least, content.length));
       if (content !== flushed) inode.content = this.#chance.pick([content, torn, flushed]);
       inode.flushed = inode.content;

@@ -60,7 +60,9 @@ export class Administrator {
     for (const host of made ? hosts : []) this.#store(made?.value ?? '', host);
     const { time } = this.#world.platform;
     time.after(graceMs, time.kernel, () => {
-      for (const secret of before) if (this.#secrets().includes(secret)) this.#world.iam?.takeAway(secret);
+      // Unless it was put back meanwhile.
+      const isGone = (secret: StoredSecret) => !this.#secrets().includes(secret) || this.#isStored(secret);
+      for (const secret of before) if (!isGone(secret)) this.#world.iam?.takeAway(secret);
     });
   }
 
@@ -82,6 +84,21 @@ export class Administrator {
     for (const secret of this.#secrets()) if (this.#isUnused(secret)) this.#world.iam?.takeAway(secret);
   }
 
+  /** When a rotation says that there are too many: all files get the same one, and what is in none of them is deleted. */
+  leaveOne(): void {
+    this.putRight();
+    if (this.journal?.attempt) return;
+    const server = this.#world.iam?.server;
+    const wanted = this.#fromAnother(this.#secrets().filter((secret) => server?.isLive(secret)));
+    if (wanted === undefined) return;
+    for (const host of this.#world.hosts) if (this.storedOn(host) !== wanted) this.#store(wanted, host);
+    for (const secret of this.#secrets()) if (!this.#isStored(secret)) this.#world.iam?.takeAway(secret);
+  }
+
+  #isStored({ value }: StoredSecret): boolean {
+    return this.#world.hosts.some((host) => value === this.storedOn(host));
+  }
+
   /** The newest that is in the file of a host, and works. */
   #fromAnother(live: readonly StoredSecret[]): string | undefined {
     const stored = this.#world.hosts.map((host) => this.storedOn(host));
@@ -89,13 +106,13 @@ export class Administrator {
   }
 
   /** Neither in a file nor part of the rotation under way. */
-  #isUnused({ id, value, by }: StoredSecret): boolean {
+  #isUnused(secret: StoredSecret): boolean {
+    const { id, value, by } = secret;
     const { attempt, fleet } = this.journal ?? {};
     const { value: next, retire = [] } = attempt ?? {};
-    const isStored = this.#world.hosts.some((host) => value === this.storedOn(host));
     // Of those that a fleet has made, the newest journal may be only in the store.
     const isLeftToFleet = this.#world.fleet !== undefined && (by !== undefined || value === fleet?.kept);
-    return !isStored && !isLeftToFleet && value !== next && !retire.includes(id);
+    return !this.#isStored(secret) && !isLeftToFleet && value !== next && !retire.includes(id);
   }
 
   /** The newest that is next to a secret. Undefined also for one that nobody can read. */
