@@ -13,6 +13,8 @@ export interface Inode {
   content: Buffer;
   /** What is on the medium. */
   flushed: Buffer;
+  /** Lowest position of a byte that was written or cut off since. */
+  changedFrom: number;
   mode: number;
   modifiedMs: number;
   changedMs: number;
@@ -85,14 +87,14 @@ export class Disk {
     const content = Buffer.alloc(Math.max(inode.content.length, at + bytes.length));
     inode.content.copy(content);
     content.set(bytes, at);
-    this.#change(inode, content);
+    this.#change(inode, content, at);
   }
 
   truncate(inode: Inode, length: number): void {
     this.freeBytes += Math.max(0, inode.content.length - length);
     const content = Buffer.alloc(length);
     inode.content.copy(content);
-    this.#change(inode, content);
+    this.#change(inode, content, length);
   }
 
   setMode(path: string, mode: number): void {
@@ -128,7 +130,7 @@ export class Disk {
 
   /** As fsync: of a file its content, of a folder its entries. */
   flush(path: string, inode: Inode): void {
-    if (inode.kind === 'file') inode.flushed = inode.content;
+    if (inode.kind === 'file') Object.assign(inode, { flushed: inode.content, changedFrom: Number.POSITIVE_INFINITY });
     else this.#settle(this.#changes.filter(({ folder }) => folder === path));
   }
 
@@ -140,12 +142,12 @@ export class Disk {
     for (const [path, inode] of this.#flushedEntries) this.#entries.set(path, inode);
     for (const inode of new Set(this.#entries.values())) {
       const { content, flushed } = inode;
-      // What was appended may be there in part; what was flushed before it stays, also where the end was cut off.
-      const kept = Math.min(content.length, flushed.length);
-      const least = content.subarray(0, kept).equals(flushed.subarray(0, kept)) ? kept : 0;
+      // What was appended or written at the end may be there in part; what was flushed before it stays.
+      const least = Math.min(content.length, flushed.length, inode.changedFrom);
       const torn = content.subarray(0, this.#chance.between(least, content.length));
       if (content !== flushed) inode.content = this.#chance.pick([content, torn, flushed]);
       inode.flushed = inode.content;
+      inode.changedFrom = Number.POSITIVE_INFINITY;
     }
   }
 
@@ -180,11 +182,14 @@ export class Disk {
     const now = this.#time.nowMs;
     const nothing = Buffer.alloc(0);
     this.#nextIno += 1;
-    return { ino: this.#nextIno, kind, content: nothing, flushed: nothing, mode, modifiedMs: now, changedMs: now };
+    const times = { modifiedMs: now, changedMs: now };
+    const changedFrom = Number.POSITIVE_INFINITY;
+    return { ino: this.#nextIno, kind, content: nothing, flushed: nothing, changedFrom, mode, ...times };
   }
 
-  #change(inode: Inode, content: Buffer): void {
+  #change(inode: Inode, content: Buffer, from: number): void {
     inode.content = content;
+    inode.changedFrom = Math.min(inode.changedFrom, from);
     inode.modifiedMs = this.#time.nowMs;
     inode.changedMs = this.#time.nowMs;
     for (const [path, known] of this.#entries) if (known === inode) this.#tell(path);
