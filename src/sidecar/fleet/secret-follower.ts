@@ -32,7 +32,6 @@ interface Followed {
   readonly local: SecretStore | undefined;
   /** Revision of the journal that this member last wrote next to its secret. */
   written: number;
-  hasRemembered: boolean;
 }
 
 interface Adopted {
@@ -71,8 +70,7 @@ export class SecretFollower implements SecretSharing, SecretWatch {
       const local = writable(() => storeOf(loaded, credential));
       const isSamePlace = (one: Followed) => one.shared === shared && one.local?.name === local?.name;
       const known = before.find((one) => one.credential === credential && isSamePlace(one));
-      const { written = 0, hasRemembered = false } = known ?? {};
-      return [{ credential, shared, local, written, hasRemembered }];
+      return [{ credential, shared, local, written: known?.written ?? 0 }];
     });
   }
 
@@ -174,11 +172,10 @@ export class SecretFollower implements SecretSharing, SecretWatch {
     });
 
   async #remember(followed: Followed): Promise<void> {
-    if (followed.hasRemembered) return;
-    followed.hasRemembered = true;
     if (!followed.local?.isOwn) return;
     try {
-      followed.written = followed.shared.journal.remember(await followed.local.peek());
+      const written = followed.shared.journal.remember(await followed.local.peek());
+      followed.written = Math.max(followed.written, written);
     } catch (error) {
       // One that cannot be read tells nothing, and need not keep this member from a new secret.
       if (!(error instanceof SidecarError)) throw error;

@@ -77,7 +77,9 @@ async function openWorld(sourceOf: (folder: string) => Source = (folder) => ({ f
     const revision = clock.now().wallMs;
     const { client } = rotator;
     const shared = { client, revision, places: [], ...fleet };
-    await rotator.journal.write({ ...beginJournal('erp', 1), ...journal, fleet: shared });
+    const noted = { ...beginJournal('erp', 1), ...journal, fleet: shared };
+    await rotator.journal.write(noted);
+    return noted;
   };
   return { ...world, world, note, journalKey: `test:{${rotator.journal.name}}:journal` };
 }
@@ -157,6 +159,17 @@ describe('a member whose secret is in a file', () => {
       ['by-hand'],
       1,
     ]);
+  });
+
+  it('does not overrule people either when it has made and stored the new secret itself', async () => {
+    const { folder, world, note } = await openWorld();
+    await world.follower.look();
+    const journal = await note({ attempt: attempt('promoted') });
+    writeFileSync(join(folder, 'secret.rotation'), JSON.stringify(journal));
+    writeFileSync(join(folder, 'secret'), 'by-hand\n');
+    await world.reload();
+    await world.follower.look();
+    expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe('by-hand\n');
   });
 
   it('takes it over after its restart, when it was killed before the secret was written', async () => {
