@@ -52,14 +52,13 @@ export const issuerIsAskedSeldom: Invariant = {
       return known;
     };
     return (observation) => {
-      const { nowMs } = world.platform.time;
       if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
-        of(observation.process).reload.push(nowMs);
+        of(observation.process).reload.push(world.platform.time.nowMs);
       if (observation.kind !== 'issuerRequest') return;
-      const { what, from } = observation;
+      const { what, from, sentAt } = observation;
       const times = of(from);
-      times[what].push(nowMs);
-      const lately = (all: readonly number[]) => all.filter((at) => at > nowMs - WINDOW_MS).length;
+      times[what].push(sentAt);
+      const lately = (all: readonly number[]) => all.filter((at) => at > sentAt - WINDOW_MS && at <= sentAt).length;
       const count = lately(times[what]);
       if (count > MOST + 6 * lately(times.reload)) violated(`${from.name} asked for its ${what} ${count} times`);
     };
