@@ -35,19 +35,14 @@ export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs
   const isOwn = ({ clientSecretId, description }: ClientSecret) =>
     description.startsWith(prefix) && clientSecretId !== current;
   const { own = [], other = [] } = Object.groupBy(
-    secrets.filter(({ expiresAt = Infinity }) => expiresAt > nowMs),
+    secrets.filter((secret) => isLive(secret, nowMs)),
     (secret) => (isOwn(secret) ? 'own' : 'other'),
   );
   // The working secret is in the list. If it can only be one of ours, this journal is older than it: restored from a
   // backup.
   const live = inUseWorks && other.length === 0 ? own : other;
-  const [only, another] = live;
-  if (another) {
-    const listed = live.map(({ clientSecretId, description }) => `${clientSecretId} (${description})`);
-    throw new SidecarError('ROTATION_TOO_MANY_SECRETS', {
-      fields: { clientId: journal.clientId, secrets: listed.slice(0, 10).join(', ') },
-    });
-  }
+  refuseSecond(live, journal.clientId);
+  const [only] = live;
   // Nobody has its value, but without it the client might have no secret that works until there is a new one.
   const last = live.length === 0 ? own.at(-1) : undefined;
   // The only secret must be the one that works. One that we did not create and that does not work is somebody else's.
@@ -58,4 +53,17 @@ export function takeInventory(secrets: readonly ClientSecret[], { journal, nowMs
       .map(({ clientSecretId }) => clientSecretId),
     retire: (isOurs ? [only] : last ? [last] : []).map(({ clientSecretId }) => clientSecretId),
   };
+}
+
+export function isLive({ expiresAt = Infinity }: ClientSecret, nowMs: number): boolean {
+  return expiresAt > nowMs;
+}
+
+/** A client with two live secrets gets no third. @throws SidecarError ROTATION_TOO_MANY_SECRETS */
+export function refuseSecond(live: readonly ClientSecret[], clientId: string): void {
+  if (live.length < 2) return;
+  const listed = live.map(({ clientSecretId, description }) => `${clientSecretId} (${description})`);
+  throw new SidecarError('ROTATION_TOO_MANY_SECRETS', {
+    fields: { clientId, secrets: listed.slice(0, 10).join(', ') },
+  });
 }

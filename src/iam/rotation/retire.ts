@@ -3,6 +3,7 @@ import { SidecarError } from '../../core/errors.ts';
 import type { ClientSecret } from '../api.ts';
 import { keep, newValue, type RotationOptions, type WithAttempt } from './attempt.ts';
 import { list, remove } from './client-secrets.ts';
+import { isLive } from './inventory.ts';
 import type { Journal } from './journal.ts';
 
 /** @throws SidecarError ROTATION_NOT_RETIRED, IAM_*, ROTATION_STORE_FAILED; after each of them it can be called again */
@@ -22,8 +23,8 @@ export async function retire(journal: WithAttempt, options: RotationOptions): Pr
     .filter(({ description }) => description === attempt.description)
     .toSorted((one, other) => (other.expiresAt ?? Infinity) - (one.expiresAt ?? Infinity));
   if (!listed) throw kept('IAM does not list the new secret');
-  if (verdict === 'refused' && isOver(listed, triedAt)) {
-    const old = secrets.find((secret) => attempt.retire.includes(secret.clientSecretId) && !isOver(secret, triedAt));
+  if (verdict === 'refused' && !isLive(listed, triedAt)) {
+    const old = secrets.find((secret) => attempt.retire.includes(secret.clientSecretId) && isLive(secret, triedAt));
     return giveUp(journal, options, {
       reason: 'the new secret has expired before the old one was deleted',
       current: old,
@@ -47,13 +48,11 @@ const PROVED_MS = 60_000;
 
 const kept = (reason: string) => new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
 
-const isOver = ({ expiresAt = Infinity }: ClientSecret, nowMs: number) => expiresAt <= nowMs;
-
 /** Somebody put another secret into the store. Without the new one in IAM, this attempt could never end. */
 async function overruled(journal: WithAttempt, options: RotationOptions): Promise<never> {
   const nowMs = options.clock.now();
   const isOurs = ({ description }: ClientSecret) => description === journal.attempt.description;
-  const isThere = (await list(options)).some((it) => isOurs(it) && !isOver(it, nowMs));
+  const isThere = (await list(options)).some((it) => isOurs(it) && isLive(it, nowMs));
   const reason = 'the store has another secret';
   if (isThere) throw kept(reason);
   return giveUp(journal, options, { reason: `${reason}, and IAM no longer has the new one` });

@@ -6,9 +6,10 @@
 import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../../core/errors.ts';
 import { randomSecret } from '../../core/secret.ts';
+import type { ClientSecret } from '../api.ts';
 import { keep, newValue, type RotationOptions, type WithAttempt } from './attempt.ts';
 import { list, listOnce, remove } from './client-secrets.ts';
-import { takeInventory } from './inventory.ts';
+import { isLive, refuseSecond, takeInventory } from './inventory.ts';
 import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
 import { retire } from './retire.ts';
 import { retry } from './retry.ts';
@@ -109,24 +110,30 @@ async function reconsider(journal: WithAttempt, options: RotationOptions): Promi
 }
 
 async function create(journal: WithAttempt, options: RotationOptions): Promise<Journal> {
-  const { iam, clientId } = options;
+  const { iam, clientId, clock } = options;
   const { attempt } = journal;
   const { description, expiresAt, strays = [] } = attempt;
   // Not before the journal is written: this process may have slept, and another one begun an attempt.
   await remove(strays, 'cleaned', options);
-  const find = async () => (await listOnce(options)).filter((secret) => secret.description === description);
+  const isOurs = (secret: ClientSecret) => secret.description === description;
   let created = false;
   const clientSecretId = await retry(options, async () => {
+    const secrets = await listOnce(options);
     // An earlier try may have succeeded although its response was lost.
-    const [found, ...twins] = await find();
+    const [found, ...twins] = secrets.filter(isOurs);
     for (const twin of twins) await iam.deleteSecret(clientId, twin.clientSecretId);
     if (found) return found.clientSecretId;
+    // Somebody may have made one since the inventory.
+    refuseSecond(
+      secrets.filter((secret) => isLive(secret, clock.now())),
+      clientId,
+    );
     // The list may lag: do not create another one.
     const id = created
       ? undefined
       : await iam.createSecret(clientId, { value: newValue(attempt), description, expiresAt });
     created = true;
-    const [made] = id === undefined ? await find() : [];
+    const made = id === undefined ? (await listOnce(options)).find(isOurs) : undefined;
     const known = id ?? made?.clientSecretId;
     if (known === undefined)
       throw new SidecarError('IAM_INVALID', { fields: { reason: 'created, but IAM does not list it' } });
@@ -165,7 +172,7 @@ async function abandon(journal: WithAttempt, options: RotationOptions): Promise<
   const nowMs = options.clock.now();
   const secrets = await list(options);
   const made = secrets.filter(({ description }) => description === attempt.description);
-  const isLast = !secrets.some((it) => !made.includes(it) && (it.expiresAt ?? Infinity) > nowMs);
+  const isLast = !secrets.some((it) => !made.includes(it) && isLive(it, nowMs));
   if (made.length > 0 && isLast) {
     // Somebody has deleted the other one: the next run proves this one again.
     await keep({ ...rest, attempt: { ...attempt, phase: 'created' } }, options);

@@ -362,6 +362,20 @@ describe('rotation/rotate', () => {
     expect(await world.listed()).toHaveLength(1);
   });
 
+  it('creates no third secret beside one that somebody makes while it tries again', async () => {
+    using world = await server.world();
+    const byHand = { value: new Secret('made-by-hand-0123456789'), description: 'by hand', expiresAt: Date.UTC(2050) };
+    let tries = 0;
+    const createSecret: typeof world.iam.createSecret = async (id, secret) => {
+      tries += 1;
+      if (tries > 1) return world.iam.createSecret(id, secret);
+      await world.iam.createSecret(id, byHand);
+      throw new SidecarError('IAM_UNAVAILABLE');
+    };
+    expect(await codeOf(world.rotate({ iam: { ...world.iam, createSecret } }))).toBe('ROTATION_TOO_MANY_SECRETS');
+    expect(await world.listed()).toHaveLength(2);
+  });
+
   it('remembers when the new secret expires as IAM lists it, which may be sooner than was asked for', async () => {
     using world = await server.world();
     const expiresAt = Math.floor(world.clock.now()) + 20 * DAY;

@@ -112,7 +112,7 @@ export const serves: Invariant = {
         if (from && token) newest.set(from, Math.max(newest.get(from) ?? 0, token.issuedAt));
       }
       if (observation.kind !== 'told' || !/^(TOKEN_|CREDENTIALS_)/.test(observation.told.code ?? '')) return;
-      const { sidecar, id, code } = observation.told;
+      const { sidecar, id, attempt, code } = observation.told;
       if (!sidecar) return;
       const now = stampOf(world.platform.time, sidecar);
       const latest = [...world.identity.tokens.values()].findLast(
@@ -132,7 +132,9 @@ export const serves: Invariant = {
       // Its age counts from before its connection: the machine may have slept since then.
       if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
-      if (knownAgeMs(latest.asked, now) < usableForMs)
+      // When it called, the clock may have been wrong.
+      const called = world.calledAt(id, String(attempt)) ?? now;
+      if (knownAgeMs(latest.asked, now) < usableForMs && knownAgeMs(latest.asked, called) < usableForMs)
         violated(`payment ${id} got ${code} while ${latest.value} was there`);
     };
   },
