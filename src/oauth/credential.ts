@@ -160,7 +160,11 @@ async function sendOne(
   const failed = await clientSecret.authenticate({ form, headers, audience: endpoint.audience });
   if (failed) return failed;
   const { dispatcher, path, place } = endpoint;
-  return sendTokenRequest({ dispatcher, path, form, headers, deadlineMs, place, now: () => clock.now().wallMs });
+  // Discovery, and secrets that were refused, took their time before it.
+  const since = clock.now();
+  const now = () => clock.now().wallMs;
+  const response = await sendTokenRequest({ dispatcher, path, form, headers, deadlineMs, place, now });
+  return response.kind === 'token' ? { ...response, since } : response;
 }
 
 /** Returns the form of a token request (RFC 6749 §4.4.2), still without client authentication. */

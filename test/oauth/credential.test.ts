@@ -1,5 +1,6 @@
 import { Pool } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Instant } from '../../src/core/clock.ts';
 import { Secret } from '../../src/core/secret.ts';
 import { CLIENT_AUTH } from '../../src/oauth/client-auth.ts';
 import { createCredential } from '../../src/oauth/credential.ts';
@@ -64,6 +65,18 @@ describe('src/oauth/credential.ts', () => {
     expect(inUse()).toEqual(['2']);
     await credential.fetchToken(TARGET);
     expect(results).toEqual(['invalid_client', 'ok', 'ok']);
+  });
+
+  it('counts the age of a token from its own request, not from the one before it with a secret that was slowly refused', async () => {
+    const { credential, server, clock } = await setUp();
+    const begun = clock.now();
+    server.answerWith((res, call, count) => {
+      clock.sleep(4000);
+      (count === 1 ? json(400, { error: 'invalid_client' }) : grant('token'))(res, call, count);
+    });
+    // Absent: since before everything.
+    const { since = begun } = (await credential.fetchToken(TARGET)) as { since?: Instant };
+    expect(since.wallMs - begun.wallMs).toBe(4000);
   });
 
   it('comes back to the first when the second is refused', async () => {

@@ -30,13 +30,16 @@ const OLD_GENERATION_MS = 15_000;
 
 export const restsRefusedScope: Invariant = {
   sentence:
-    'After `invalid_scope`, the next token request comes after a minute or later. Excused: within fifteen seconds of a reload.',
+    'After `invalid_scope`, the next token request comes after a minute or later. Excused: the first one after a reload, and all within fifteen seconds of it.',
   watch(world, violated) {
     const last = new WeakMap<SimulatedProcess, TokenRequest>();
     const reloadedAt = new WeakMap<SimulatedProcess, number>();
     return (observation) => {
-      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded') {
         reloadedAt.set(observation.process, world.platform.time.nowMs);
+        // A new generation asks at once, and again when it did not get through to the server.
+        last.delete(observation.process);
+      }
       if (observation.kind !== 'tokenRequest') return;
       const { request } = observation;
       const { from, sent } = request;

@@ -43,7 +43,8 @@ function byProcess(): (process: SimulatedProcess) => Knowledge {
 const RELOADED = 'configuration reloaded';
 const OBTAINED = 'token obtained';
 
-function lastTokenOf({ identity }: World, process: SimulatedProcess): IssuedToken | undefined {
+/** The one that the process got last. */
+export function lastTokenOf({ identity }: World, process: SimulatedProcess): IssuedToken | undefined {
   return [...identity.tokens.values()].findLast(
     ({ to, obtainedAt }) => to === process && obtainedAt < Number.POSITIVE_INFINITY,
   );

@@ -57,7 +57,8 @@ export class Issuer {
   respond(request: Request): void {
     const [method, path] = request.words;
     const what = method !== 'GET' ? undefined : path === DOCUMENT_PATH ? 'document' : 'keys';
-    if (what && request.from) this.#world.observe({ kind: 'issuerRequest', what, from: request.from });
+    const { from, sent } = request;
+    if (what && from) this.#world.observe({ kind: 'issuerRequest', what, from, sentAt: sent.trueMs });
     const served = what ? this.#served[what] : 'right';
     this.#world.trace('issuer', `${method} ${path}: ${served}`);
     if (served !== 'right') this.wrongAt = this.#world.platform.time.nowMs;
@@ -187,6 +188,8 @@ export interface IssuerRequest {
   readonly kind: 'issuerRequest';
   readonly what: 'document' | 'keys';
   readonly from: SimulatedProcess;
+  /** True ms: a slow server comes to it later. */
+  readonly sentAt: number;
 }
 
 function isSame(one: PublicKey, other: PublicKey): boolean {
