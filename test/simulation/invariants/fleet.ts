@@ -28,6 +28,39 @@ class Views {
   }
 }
 
+/** Among the words of the store's scripts: who has the lock, or would have it. */
+const HOLDER = { acquire: 5, end: 2 } as const;
+
+/** Tells a request for which its member has the lock from one of callers whose generation has left the fleet with the old key. */
+class Leavers {
+  /** Locks without a token request yet, by their holder. */
+  readonly #locks = new Map<string, { readonly by: SimulatedProcess; readonly at: number }>();
+  readonly #leftAt = new Map<SimulatedProcess, number>();
+
+  observe(world: World, observation: Observation): void {
+    const { nowMs } = world.platform.time;
+    if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded' && isKeyChange(world))
+      this.#leftAt.set(observation.process, nowMs);
+    if (observation.kind !== 'stored' || !observation.by) return;
+    const { script, by, words, reply } = observation;
+    if (script === 'acquire' && (reply as unknown[])[0] === 'claimed')
+      this.#locks.set(words[HOLDER.acquire] ?? '', { by, at: nowMs });
+    if (script === 'put' || script === 'giveUp') this.#locks.delete(words[HOLDER.end] ?? '');
+  }
+
+  /** Call it once for each request. */
+  isAlone({ from, sent }: TokenRequest): boolean {
+    const lock = [...this.#locks].find(([, { by, at }]) => by === from && at >= sent.trueMs - LOCK_AGE_MS);
+    if (lock) this.#locks.delete(lock[0]);
+    return !lock && sent.trueMs - (this.#leftAt.get(from) ?? Number.NEGATIVE_INFINITY) < KEY_CHANGE_MS;
+  }
+}
+
+/** Members may have different first keys, or had them a moment ago. */
+function isKeyChange({ fleet, platform }: World): boolean {
+  return fleet !== undefined && (fleet.isKeyChanging || platform.time.nowMs - fleet.keysChangedAt < KEY_CHANGE_MS);
+}
+
 /** The age of a token is known by the store's countdown: as exactly as two commands are fast. */
 const SAME_MS = 500;
 
@@ -35,27 +68,34 @@ interface Sent {
   readonly request: TokenRequest;
   /** Whether its sender saw the store then. */
   readonly wasShared: boolean;
+  /** Its generation has left the fleet. */
+  readonly isAlone: boolean;
 }
 
 export const asksOnce: Invariant = {
   sentence:
-    'All members together have at most one token request under way. Excused: members that do not see the store; a lock that the store has lost; a member whose machine slept with the lock, or whose clock was set forward; two while the key is changed.',
+    'All members together have at most one token request under way. Excused: members that do not see the store; a lock that the store has lost; a member whose machine slept with the lock, or whose clock was set forward; two while the key is changed, and one of each member for callers from before the reload with the new key, whose generation has left the fleet.',
   watch(world, violated) {
     const views = new Views();
+    const leavers = new Leavers();
     let all: Sent[] = [];
     return (observation) => {
       const { nowMs } = world.platform.time;
       views.observe(observation, nowMs);
+      leavers.observe(world, observation);
       if (observation.kind !== 'tokenRequest' || !world.fleet) return;
       const { request } = observation;
       all = all.filter((one) => one.request.endedAt() > nowMs);
-      const others = all.filter((one) => one.request.from !== request.from && one.wasShared);
+      const hasOneAlone = all.some((one) => one.isAlone && one.request.from === request.from);
+      const isAlone = leavers.isAlone(request) && !hasOneAlone;
+      const others = all.filter((one) => one.request.from !== request.from && one.wasShared && !one.isAlone);
       const beside = others.filter(
         (one) => views.sees(request.from, one.request.sent.trueMs) && !excuse(world, one.request, request),
       );
-      all.push({ request, wasShared: views.sees(request.from, nowMs) });
-      const most = nowMs - world.fleet.keysChangedAt < KEY_CHANGE_MS || world.fleet.isKeyChanging ? 1 : 0;
-      if (beside.length > most)
+      all.push({ request, wasShared: views.sees(request.from, nowMs), isAlone });
+      const most = isKeyChange(world) ? 1 : 0;
+      if (isAlone && beside.length > most) world.observe({ kind: 'excused', why: 'left the fleet with the old key' });
+      else if (beside.length > most)
         violated(`${request.from.name} sent one beside ${beside.map((one) => one.request.from.name)}`);
     };
   },

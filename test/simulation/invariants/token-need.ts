@@ -143,21 +143,30 @@ export const restsRefusedSecret: Invariant = {
   },
 };
 
+/** After a refusal a generation rests for a minute, in which others ask less often than this. */
+const KNOWN = 100;
+
 export const keepsWorkingSecret: Invariant = {
   sentence:
     'While the server accepts the secret that worked last, no call fails because of a wrong secret in the file.',
   watch(world, violated) {
     const of = byProcess();
     const last = new Map<SimulatedProcess, TokenRequest>();
+    const all = new Map<SimulatedProcess, TokenRequest[]>();
     return (observation) => {
-      if (observation.kind === 'tokenRequest') last.set(observation.request.from, observation.request);
+      if (observation.kind === 'tokenRequest') {
+        const { request } = observation;
+        last.set(request.from, request);
+        all.set(request.from, [...(all.get(request.from) ?? []), request].slice(-KNOWN));
+      }
       if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
         of(observation.process).secret = last.get(observation.process)?.secret;
       if (observation.kind !== 'told' || observation.told.code !== 'CREDENTIALS_REJECTED') return;
-      const { sidecar, id } = observation.told;
+      const { sidecar, id, cause } = observation.told;
       const secret = sidecar && of(sidecar).secret;
-      // Another secret would not help.
-      if (sidecar && last.get(sidecar)?.outcome === 'invalid_scope') return;
+      // Another secret would not help. The last request may have been that of a generation from before a reload.
+      const isOfScope = sidecar && all.get(sidecar)?.some(({ outcome }) => outcome === 'invalid_scope');
+      if (isOfScope && cause === 'token_invalid_scope') return;
       const until = world.identity.secrets.get(secret ?? '') ?? 0;
       if (until > world.platform.time.nowMs) violated(`payment ${id} got CREDENTIALS_REJECTED while ${secret} works`);
     };

@@ -62,11 +62,13 @@ export const oneTokenRequest: Invariant = {
   sentence:
     'A process has at most one token request under way for a key. Excused: one more for each reload of the last fifteen seconds awake, whose old generation still has waiting callers.',
   watch: (world, violated) =>
-    watchAsking(world, ({ from, sent }, asking) => {
+    watchAsking(world, ({ from, sent, endedAt }, asking) => {
       asking.requests = asking.requests.filter(
         (request) => request.endedAt() > sent.trueMs || request === asking.requests.at(-1),
       );
-      const underWay = asking.requests.filter((request) => request.endedAt() > sent.trueMs).length;
+      // One that was long on its way may be over before others, which have arrived sooner, were sent.
+      const isBeside = (other: TokenRequest) => other.endedAt() > sent.trueMs && other.sent.trueMs < endedAt();
+      const underWay = asking.requests.filter(isBeside).length;
       if (underWay > asking.oldGenerations(sent.monotonicMs)) violated(`${from.name} sent one beside ${underWay}`);
     }),
 };

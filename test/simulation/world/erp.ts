@@ -107,14 +107,17 @@ export class Erp {
   }
 }
 
-function toldBy(message: Message | undefined): Pick<Told, 'status' | 'code' | 'mayHaveExecuted' | 'retryAfterS'> {
-  if (!message) return { status: undefined, code: undefined, mayHaveExecuted: undefined, retryAfterS: undefined };
+function toldBy(
+  message: Message | undefined,
+): Pick<Told, 'status' | 'code' | 'cause' | 'mayHaveExecuted' | 'retryAfterS'> {
+  const none = { code: undefined, cause: undefined, mayHaveExecuted: undefined, retryAfterS: undefined };
+  if (!message) return { ...none, status: undefined };
   const status = Number(message.words[1]);
   const code = message.headers.get('x-sidecar-error');
-  if (code === undefined) return { status, code, mayHaveExecuted: undefined, retryAfterS: undefined };
-  const { mayHaveExecuted } = JSON.parse(message.body) as { mayHaveExecuted?: boolean };
+  if (code === undefined) return { ...none, status };
+  const { cause, mayHaveExecuted } = JSON.parse(message.body) as Partial<Pick<Told, 'cause' | 'mayHaveExecuted'>>;
   const wait = message.headers.get('retry-after');
-  return { status, code, mayHaveExecuted, retryAfterS: wait === undefined ? undefined : Number(wait) };
+  return { status, code, cause, mayHaveExecuted, retryAfterS: wait === undefined ? undefined : Number(wait) };
 }
 
 interface Payment {

@@ -63,6 +63,8 @@ export interface Told {
   readonly status: number | undefined;
   /** Of the sidecar's own errors. */
   readonly code: string | undefined;
+  /** In the body of such an error: what exactly went wrong. */
+  readonly cause: string | undefined;
   readonly mayHaveExecuted: boolean | undefined;
   /** Undefined without `Retry-After`. */
   readonly retryAfterS: number | undefined;
