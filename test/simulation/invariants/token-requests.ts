@@ -1,5 +1,5 @@
 /** How often the sidecar asks the identity server. */
-import { stampOf } from '../platform/network.ts';
+import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { Observation, TokenRequest } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
@@ -23,9 +23,18 @@ class Asking {
   /** It has a token since: in a fleet, of another member, so the server works again. */
   hasToken = false;
 
-  /** @param at by the monotonic clock: callers wait for as long as the machine is awake */
-  reloaded(at: number): void {
-    this.#reloads.push(at);
+  #reloadedAt = Number.NEGATIVE_INFINITY;
+
+  /** Callers wait for as long as the machine is awake. */
+  reloaded({ trueMs, monotonicMs }: Stamp): void {
+    this.#reloadedAt = trueMs;
+    this.#reloads.push(monotonicMs);
+  }
+
+  /** @param called of the call: one from before a reload may wait for a new token of its own generation */
+  refused(called: Stamp, { monotonicMs }: Stamp): void {
+    this.isRefused = true;
+    if (called.trueMs < this.#reloadedAt) this.#reloads.push(monotonicMs);
   }
 
   /** How many generations may ask besides the current one. */
@@ -43,10 +52,13 @@ function watchAsking({ platform }: World, onRequest: (request: TokenRequest, ask
   };
   return (observation: Observation) => {
     if (observation.kind === 'log' && observation.line['message'] === RELOADED)
-      of(observation.process).reloaded(stampOf(platform.time, observation.process).monotonicMs);
+      of(observation.process).reloaded(stampOf(platform.time, observation.process));
     if (observation.kind === 'log' && observation.line['message'] === 'token obtained')
       of(observation.process).hasToken = true;
-    if (observation.kind === 'tokenRefused' && observation.request.from) of(observation.request.from).isRefused = true;
+    if (observation.kind === 'tokenRefused') {
+      const { from, called } = observation.request;
+      if (from) of(from).refused(called, stampOf(platform.time, from));
+    }
     if (observation.kind !== 'tokenRequest') return;
     const asking = of(observation.request.from);
     onRequest(observation.request, asking);
@@ -60,7 +72,7 @@ const RELOADED = 'configuration reloaded';
 
 export const oneTokenRequest: Invariant = {
   sentence:
-    'A process has at most one token request under way for a key. Excused: one more for each reload of the last fifteen seconds awake, whose old generation still has waiting callers.',
+    'A process has at most one token request under way for a key. Excused: one more for each reload of the last fifteen seconds awake, whose old generation still has waiting callers, and for each refusal of a call of such a generation.',
   watch: (world, violated) =>
     watchAsking(world, ({ from, sent, endedAt }, asking) => {
       asking.requests = asking.requests.filter(
