@@ -217,8 +217,9 @@ export class SharedToken {
     return true;
   }
 
-  #shared({ authorization, leftMs, since }: FoundToken): ObtainedToken {
-    const known = { authorization, lifetimeS: leftMs / 1000, since, assumedLifetime: false };
+  #shared({ authorization, lifetimeS, leftMs, since }: FoundToken): ObtainedToken {
+    const leftS = leftMs / 1000;
+    const known = { authorization, lifetimeS: leftS, passedS: lifetimeS - leftS, since, assumedLifetime: false };
     return this.#counted({ kind: 'token', ...known, isShared: true }, 'shared');
   }
 

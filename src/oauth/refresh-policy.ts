@@ -25,20 +25,24 @@ const MAX_JITTER_SHARE = 0.1;
  * Refresh: at half the lifetime or `refreshBeforeMs` before expiry, whichever is later, plus jitter, because replicas must
  * not refresh at the same moment. The jitter is at most half of the remaining time and a tenth of the lifetime.
  * Last use: a margin before expiry, because a request takes time to reach the API.
+ * @param lifetimeS from `since` on
  * @param policy.random in [0, 1)
+ * @param policy.passedS what had passed of the whole lifetime before: the margin of a token does not shrink with what is left of it
  * @example
  * planLifespan(clock.now(), 3600, { refreshBeforeMs: 300_000, random: 0 }); // refreshAfterMs 3_300_000, usableForMs 3_570_000
  */
 export function planLifespan(
   since: Instant,
   lifetimeS: number,
-  policy: { readonly refreshBeforeMs: number; readonly random: number },
+  policy: { readonly refreshBeforeMs: number; readonly random: number; readonly passedS?: number | undefined },
 ): Lifespan {
-  const lifetimeMs = lifetimeS * 1000;
+  const passedMs = (policy.passedS ?? 0) * 1000;
+  const lifetimeMs = lifetimeS * 1000 + passedMs;
   const usableForMs = lifetimeMs - Math.min(MAX_MARGIN_MS, lifetimeMs * MARGIN_SHARE);
   const earliest = Math.min(Math.max(lifetimeMs / 2, lifetimeMs - policy.refreshBeforeMs), usableForMs);
   const jitterMs = Math.min((usableForMs - earliest) / 2, lifetimeMs * MAX_JITTER_SHARE);
-  return { since, usableForMs, refreshAfterMs: earliest + jitterMs * policy.random };
+  const refreshAfterMs = Math.max(0, earliest + jitterMs * policy.random - passedMs);
+  return { since, usableForMs: usableForMs - passedMs, refreshAfterMs };
 }
 
 /** Returns the phase of a token by both clocks. */

@@ -18,6 +18,8 @@ export type TokenResponse =
       readonly assumedLifetime: boolean;
       /** When `lifetimeS` began; absent = before the request was sent. */
       readonly since?: Instant | undefined;
+      /** What had passed of the whole lifetime before `since`; absent = nothing. */
+      readonly passedS?: number | undefined;
       /** Another member of the fleet has fetched it. */
       readonly isShared?: boolean;
     }

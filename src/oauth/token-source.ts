@@ -186,8 +186,8 @@ export class TokenSource {
   /** @returns undefined for one that is too old: the machine may have been suspended while it was on its way */
   #keep(response: ObtainedToken, asked: Instant): { token: Token } | undefined {
     const { clock, events, random, refreshBeforeMs } = this.#options;
-    const { authorization, lifetimeS, roundedOffS = 0, since = asked, isShared = false } = response;
-    const lifespan = planLifespan(since, lifetimeS - roundedOffS, { refreshBeforeMs, random: random() });
+    const { authorization, lifetimeS, roundedOffS = 0, since = asked, passedS, isShared = false } = response;
+    const lifespan = planLifespan(since, lifetimeS - roundedOffS, { refreshBeforeMs, random: random(), passedS });
     if (phaseOf(lifespan, clock.now()) === 'expired') return undefined;
     const token = { ...lifespan, authorization, expiresAt: since.wallMs + lifetimeS * 1000, isShared };
     this.#token = token;

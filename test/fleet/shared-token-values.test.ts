@@ -78,6 +78,21 @@ describe('a token in the store', () => {
   });
 });
 
+describe('a token that is nearly over when a member takes it from the store', () => {
+  it('is sent until 30 s before it expires, as by the member that has fetched it', async () => {
+    const world = new World();
+    const [first] = await world.startWarm(1);
+    const token = 'Bearer planted-token-1';
+    const leftMs = () => (world.issued.get(token)?.until ?? 0) - world.clock.now().wallMs;
+    world.endpoint = 'down';
+    await world.advance(leftMs() - 60_000);
+    const [cold] = await world.startWarm(1);
+    expect(world.tokens()).toEqual([token, token]);
+    await world.advance(leftMs() - 29_000);
+    expect([first, cold].map((member) => member?.source.snapshot().state)).toEqual(['expired', 'expired']);
+  });
+});
+
 describe('other keys in the store', () => {
   const disturbed = async (what: 'token' | 'lock' | 'generation', value: string | Map<string, string>, px?: number) => {
     const world = new World();

@@ -20,6 +20,13 @@ describe('src/oauth/refresh-policy.ts', () => {
     expect(plan(lifetimeS)).toEqual({ since: START, refreshAfterMs, usableForMs });
   });
 
+  it('plans what is left of a token as one that has had it from the start does', () => {
+    const left = (leftS: number) =>
+      planLifespan(START, leftS, { refreshBeforeMs: REFRESH_BEFORE_MS, random: 0, passedS: 3600 - leftS });
+    expect(left(600)).toEqual({ since: START, refreshAfterMs: 300_000, usableForMs: 570_000 });
+    expect(left(60)).toEqual({ since: START, refreshAfterMs: 0, usableForMs: 30_000 });
+  });
+
   it('delays the refresh by at most half of the time that is left to do it in', () => {
     expect(plan(3600, 0.999_999).refreshAfterMs).toBeLessThanOrEqual(3_300_000 + 135_000);
     expect(plan(3600, 0.5).refreshAfterMs).toBe(3_300_000 + 67_500);
