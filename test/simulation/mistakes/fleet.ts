@@ -28,14 +28,14 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
   'fleet-refused-taken-again': {
     needs: 'fleet',
     file: SLOT,
-    from: '    if (this.#options.refused.has(digestOf(authorization))) return true;\n',
-    to: '',
+    from: 'return isOlder || memory.isRefused(authorization);',
+    to: 'return isOlder;',
   },
   'fleet-older-than-own-taken': {
     needs: 'fleet',
     file: SLOT,
-    from: 'return this.aloneSince !== undefined && lifetimeS',
-    to: 'return this.aloneSince === null && lifetimeS',
+    from: 'return isOlder || memory.isRefused(authorization);',
+    to: 'return memory.isRefused(authorization);',
   },
   'fleet-lock-too-short': {
     needs: 'fleet',

@@ -12,7 +12,11 @@ export const ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'options.clock.now() < (attempt.retireAt ?? 0)',
     to: 'options.clock.now() < 0',
   },
-  'creates-third': { file: 'iam/rotation/inventory.ts', from: 'if (another) {', to: 'if (another && nowMs < 0) {' },
+  'creates-third': {
+    file: 'iam/rotation/inventory.ts',
+    from: 'if (live.length < 2) return;',
+    to: 'if (live.length < 9) return;',
+  },
   'does-not-flush': {
     file: 'iam/rotation/durable-file.ts',
     from: 'await flush(file);',
@@ -24,9 +28,9 @@ export const ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'if (remainingMs <= 0) return false;',
   },
   'never-gives-up': {
-    file: 'iam/rotation/rotate.ts',
-    from: "if (isThere) throw kept('the store has another secret');",
-    to: "throw kept('the store has another secret');",
+    file: 'iam/rotation/retire.ts',
+    from: 'if (isThere) throw kept(reason);',
+    to: 'throw kept(reason);',
   },
   'overlap-from-creation': {
     file: 'iam/rotation/rotate.ts',
