@@ -1,4 +1,5 @@
 /** Whether a token request was needed, and how fast it comes after those that failed. */
+import { stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { IssuedToken, TokenRequest } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
@@ -23,6 +24,8 @@ class Knowledge {
   readonly refused = new Set<IssuedToken>();
   /** Of a call from before the last reload, since the last token request. */
   isOldRefused = false;
+  /** When that was, by the monotonic clock. */
+  oldRefusedAt = Number.NEGATIVE_INFINITY;
   /** Since the last reload, and since the last token: when each secret was refused. */
   refusedSecrets = new Map<string, TokenRequest>();
   /** When tries failed, by the clocks of true time, since the last one that worked. */
@@ -120,7 +123,7 @@ const REFUSED_MS = 60_000;
 
 export const restsRefusedSecret: Invariant = {
   sentence:
-    'A secret that was refused is not sent again within a minute, unless another one worked meanwhile. Excused: within fifteen seconds of a reload, when the old generation still has waiting callers.',
+    'A secret that was refused is not sent again within a minute, unless another one worked meanwhile. Excused: within fifteen seconds of a reload, or of a refused call from before it, when the old generation still has waiting callers.',
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
@@ -130,11 +133,17 @@ export const restsRefusedSecret: Invariant = {
         if (message === RELOADED) knowledge.reloadedAt = world.platform.time.nowMs;
         if (message === RELOADED || message === OBTAINED) knowledge.refusedSecrets.clear();
       }
+      if (observation.kind === 'tokenRefused') {
+        const { from, called } = observation.request;
+        if (from && called.trueMs < of(from).reloadedAt)
+          of(from).oldRefusedAt = stampOf(world.platform.time, from).monotonicMs;
+      }
       if (observation.kind !== 'tokenRequest') return;
       const { request } = observation;
-      const { refusedSecrets, reloadedAt } = of(request.from);
+      const { refusedSecrets, reloadedAt, oldRefusedAt } = of(request.from);
       const before = refusedSecrets.get(request.secret);
       refusedSecrets.set(request.secret, request);
+      if (request.sent.monotonicMs < oldRefusedAt + OLD_GENERATION_MS) return;
       if (before?.outcome !== 'invalid_client' || request.sent.trueMs < reloadedAt + OLD_GENERATION_MS) return;
       const apartMs = knownAgeMs(before.sent, request.sent);
       if (apartMs < REFUSED_MS - TOLERANCE_MS)
