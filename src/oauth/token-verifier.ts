@@ -60,7 +60,8 @@ export function createVerifier(options: VerifierOptions): Verify {
     if (!first) return { kind: 'unavailable', result: 'jwks' };
     const refusal = await verifyWith(jose, token, first.set.keys, options);
     // A token request waits for the keys at most once.
-    if (refusal !== 'no key' || first.isNew) return refusal && { kind: 'malformed', result: 'not_verified' };
+    if (refusal === 'no key' && first.asked === 'in vain') return { kind: 'unavailable', result: 'jwks' };
+    if (refusal !== 'no key' || first.asked) return refusal && { kind: 'malformed', result: 'not_verified' };
     const again = await keySet.refetch();
     if (again === 'too often') return { kind: 'malformed', result: 'not_verified' };
     if (!again) return { kind: 'unavailable', result: 'jwks' };
@@ -113,13 +114,14 @@ function createKeySet(options: VerifierOptions) {
     return flight;
   };
   return {
-    async find(): Promise<{ readonly set: KeySet; readonly isNew: boolean } | undefined> {
+    async find(): Promise<{ readonly set: KeySet; readonly asked?: 'just now' | 'in vain' } | undefined> {
       const uri = await jwksUri();
       const current = uri === undefined || kept?.uri === uri ? kept : undefined;
       if (current && (uri === undefined || elapsedSince(current.since, clock.now()) < MAX_AGE_MS))
-        return { set: current, isNew: false };
-      const set = uri === undefined ? undefined : await fetchNow(uri);
-      return set ? { set, isNew: true } : current && { set: current, isNew: false };
+        return { set: current };
+      if (uri === undefined) return undefined;
+      const set = await fetchNow(uri);
+      return set ? { set, asked: 'just now' } : current && { set: current, asked: 'in vain' };
     },
     async refetch(): Promise<KeySet | 'too often' | undefined> {
       const now = clock.now();

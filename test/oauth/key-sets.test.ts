@@ -123,6 +123,15 @@ describe('src/oauth/token-verifier.ts: keys that cannot be had', () => {
     expect(await verify(await tokenBy(0, 'a'))).toBeUndefined();
   });
 
+  it('are asked for once for each token when the kept ones are old and none of them fits', async () => {
+    const { clock, issuer, verify } = await setUp([published(0, 'a')]);
+    expect(await verify(await tokenBy(0, 'a'))).toBeUndefined();
+    await clock.advance(600_000);
+    issuer.body = '<html>';
+    expect(await verify(await tokenBy(1, 'b'))).toEqual(UNAVAILABLE);
+    expect(issuer.fetches).toBe(2);
+  });
+
   it.each(['{"keys":', '[]', '{"keys":{}}', '{"keys":[]}', '', '<html>', 'x'.repeat(300_000)])(
     'goes on with the keys it has while the server sends %j',
     async (body) => {
