@@ -52,8 +52,8 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
   'fleet-age-forgotten': {
     needs: 'fleet',
     file: SHARED,
-    from: '#shared({ authorization, leftMs, since }: FoundToken): ObtainedToken {\n    const known = { authorization, lifetimeS: leftMs / 1000,',
-    to: '#shared({ authorization, lifetimeS, since }: FoundToken): ObtainedToken {\n    const known = { authorization, lifetimeS,',
+    from: '    const leftS = leftMs / 1000;\n',
+    to: '    const leftS = lifetimeS + 0 * leftMs;\n',
   },
   'fleet-token-in-clear': {
     needs: 'fleet',
