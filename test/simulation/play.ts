@@ -145,6 +145,7 @@ async function finish(world: World, goTo: GoTo): Promise<void> {
 /** A rotation that failed is tried again within an hour; then its overlap begins. A last one cleans up. */
 async function settle(world: World, { part, runs, administrator }: Iam, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
+  administrator.unify();
   const settleBy = since() + msOf('1h') + msOf(part.overlap) + msOf('10m');
   while (lateRotation(world) !== undefined && since() < settleBy) {
     await goTo(since() + msOf('1m'));

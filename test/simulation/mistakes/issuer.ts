@@ -21,7 +21,7 @@ export const ISSUER_MISTAKES: Readonly<Record<string, Mistake>> = {
   },
   'new-key-not-fetched': {
     file: 'oauth/token-verifier.ts',
-    from: "if (refusal !== 'no key' || first.isNew)",
-    to: 'if (refusal !== undefined || first.isNew)',
+    from: "if (refusal !== 'no key' || first.asked)",
+    to: 'if (refusal !== undefined || first.asked)',
   },
 };

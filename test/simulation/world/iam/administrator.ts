@@ -95,6 +95,12 @@ export class Administrator {
     for (const secret of this.#secrets()) if (!this.#isStored(secret)) this.#world.iam?.takeAway(secret);
   }
 
+  /** Members do not rotate while one of them has another secret, by hand, and say so. */
+  unify(): void {
+    const values = new Set(this.#world.hosts.map((host) => this.storedOn(host)));
+    if (values.size > 1 && !this.journal?.attempt) this.leaveOne();
+  }
+
   #isStored({ value }: StoredSecret): boolean {
     return this.#world.hosts.some((host) => value === this.storedOn(host));
   }
