@@ -100,8 +100,8 @@ const ROWS: Readonly<Record<string, Row>> = {
     fix: 'ask Aritma whether the client is disabled or limited to certain IP addresses',
   },
   not_verified: {
-    message: 'the token fails verification: its signature, issuer or audience is wrong',
-    fix: 'compare issuer and audience with the token’s claims, or set verify: false for tokens that are not JWTs',
+    message: 'the token fails verification: its signature, issuer, audience or expiry is wrong',
+    fix: 'compare issuer and audience with the token’s claims, and the clock with the server’s; or set verify: false for tokens that are not JWTs',
   },
   jwks: {
     message: 'the issuer’s keys cannot be fetched',
