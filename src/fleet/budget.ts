@@ -50,6 +50,8 @@ export class Budget {
   #lotSince: Instant;
   /** Undefined: none, or the last command failed. */
   #reply: Reply | undefined;
+  /** The last command asked for nothing. */
+  #isIdle = false;
   #failed = false;
   /** Begun without a lot since the last reply: an advance. */
   #advance = 0;
@@ -104,7 +106,7 @@ export class Budget {
     const fullMs = this.#reply.fullMs - agoMs;
     if (fullMs > 0) return Math.min(LONGEST_WAIT_S, Math.ceil(fullMs / 1000));
     // With a lot from a moment ago there is no advance: the next one is larger.
-    if (agoMs <= LOT_MS) return NEXT_LOT_S;
+    if (agoMs <= LOT_MS && !this.#isIdle) return NEXT_LOT_S;
     return this.#advance < this.#mostInAdvance ? 0 : NEXT_LOT_S;
   }
 
@@ -150,6 +152,7 @@ export class Budget {
     const { clock, members, run } = this.#options;
     const sent = clock.now();
     const wanted = this.#wanted(sent);
+    this.#isIdle = wanted === 0;
     // What goes back is not begun any more, even if no reply comes.
     this.#lot = Math.min(this.#lotLeft(sent), wanted);
     const begun = (this.#begun?.recent() ?? []).map((pair) => pair.join(':')).join(' ');

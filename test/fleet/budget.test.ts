@@ -61,6 +61,15 @@ describe('a budget while the store is usable', () => {
     ]);
   });
 
+  it.each([1.1, 1.7, 2, 3, 4, 10])('refuses nobody who begins one every %d seconds', async (seconds) => {
+    const fleet = world(3);
+    for (let count = 0; count < 50; count += 1) {
+      member(fleet, 0).attempt();
+      await fleet.clock.advance(seconds * 1000);
+    }
+    expect(member(fleet, 0).refused).toEqual([]);
+  });
+
   it('takes no more than its share in advance while no lot has come', () => {
     const one = member(world(3), 0);
     for (let count = 0; count < LIMIT; count += 1) one.attempt();
