@@ -37,8 +37,8 @@ export interface Parts {
 
 /** How many fleets rotate their secret. */
 const SHARE_OF_FLEETS = 0.3;
-/** How many have a budget: none yet, because a call beyond a lot that was given back is refused although the fleet has requests left. */
-const SHARE_WITH_BUDGET = 0;
+/** How many of the others have a budget. */
+const SHARE_WITH_BUDGET = 0.25;
 const SHARE_WITH_IAM = 0.3;
 const SHARE_WITH_AUDIT = 0.25;
 
