@@ -63,7 +63,7 @@ export class FleetJournal {
   }
 
   /**
-   * Takes one of this client that this member has kept from before its start.
+   * Takes one of this client that this member has next to its secret.
    * @returns its revision, 0 for any other @throws SidecarError ROTATION_JOURNAL_INVALID
    */
   remember(text: string | undefined): number {
