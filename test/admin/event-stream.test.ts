@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createLive, type LiveOptions } from '../../src/admin/event-stream.ts';
 import { createAdminWorld } from '../support/admin-world.ts';
+import { collectAllGarbage } from '../support/garbage.ts';
 import { startOwnTime } from '../support/own-time.ts';
 
 interface Page {
@@ -145,12 +146,14 @@ describe('admin/live', () => {
     const page = await open(hub.url);
     await expect.poll(() => page.states).toEqual(['one']);
     page.res.pause();
+    await collectAllGarbage();
     const before = process.memoryUsage().arrayBuffers;
     const changes = 100;
     for (let count = 0; count < changes; count += 1) {
       hub.state.text = `${count} ${'x'.repeat(500_000)}`;
       await sleep(20);
     }
+    await collectAllGarbage();
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(25_000_000);
     page.res.resume();
     await expect.poll(() => page.states.at(-1)?.slice(0, 3)).toBe('99 ');

@@ -1,9 +1,8 @@
 // The recorder behind the page: what it counts, what it forgets, and that neither traffic nor reloads make it grow.
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createHistory, type History } from '../../src/admin/history.ts';
+import { collectGarbage } from '../support/garbage.ts';
 
 const MINUTE = 60_000;
 const START = Date.UTC(2026, 0, 1);
@@ -209,10 +208,8 @@ describe('admin/history', () => {
         fail('CALLER_KEY');
       }
     };
-    setFlagsFromString('--expose-gc');
-    const collect = runInNewContext('gc') as () => void;
     const used = () => {
-      collect();
+      collectGarbage();
       const { heapUsed, arrayBuffers } = process.memoryUsage();
       return heapUsed + arrayBuffers;
     };

@@ -2,12 +2,11 @@
 import type { ServerOptions } from 'node:https';
 import { setImmediate } from 'node:timers/promises';
 import { connect } from 'node:tls';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect, it, onTestFinished } from 'vitest';
 import { createAuthority, describeWithOpenssl, makeCertificates } from '../support/certificates.ts';
 import { type EgressOptions, startEgressWorld } from '../support/egress-world.ts';
 import { createFolder } from '../support/folder.ts';
+import { collectGarbage } from '../support/garbage.ts';
 import { PATIENCE_MS } from '../support/own-time.ts';
 import { startTlsServer, type TlsServer } from '../support/tls-server.ts';
 import { startTokenServer } from '../support/token-server.ts';
@@ -62,8 +61,6 @@ describeWithOpenssl('src/net/egress.ts: TLS', () => {
   });
 
   it('resumes the TLS session on its next connection, whatever has been garbage collected meanwhile', async () => {
-    setFlagsFromString('--expose-gc');
-    const collectGarbage = runInNewContext('gc') as () => void;
     const { good, authority } = certificates();
     const api = await startServer(good);
     const world = await startWorld({

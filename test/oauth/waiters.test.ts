@@ -1,14 +1,12 @@
 /** A crowd that waits for one token: one request, everybody served, nothing kept of them afterwards. */
 import { Agent, get } from 'node:http';
-import { setImmediate } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import type { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
+import { collectAllGarbage } from '../support/garbage.ts';
 import { valuesOf } from '../support/messages.ts';
 import { PATIENCE_MS } from '../support/own-time.ts';
 import { ok } from '../support/raw.ts';
@@ -22,15 +20,9 @@ const MAX_GROWTH_BYTES = 1024 * 1024;
 /** The clock of these tests fires timers one by one, and each of those who give up has one. */
 const IMPATIENT = 2000;
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
 /** What lives on after everything that can be collected was. */
 async function heapInUse(): Promise<number> {
-  for (let round = 0; round < 3; round += 1) {
-    await setImmediate();
-    collect();
-  }
+  await collectAllGarbage();
   return process.memoryUsage().heapUsed;
 }
 

@@ -1,8 +1,7 @@
 // Header policy both ways: what is dropped, what is noted for the gate, and that the rest keeps its bytes and order.
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { readRequestHead, readResponseHead } from '../../src/proxy/headers.ts';
+import { collectGarbage } from '../support/garbage.ts';
 
 const forwarded = (...raw: readonly string[]) => readRequestHead(raw).forward;
 
@@ -177,14 +176,12 @@ function answer(lines: readonly string[], status = 200) {
 
 describe('the names that are remembered', () => {
   it('stay few, however many callers and APIs invent', () => {
-    setFlagsFromString('--expose-gc');
-    const collect = runInNewContext('gc') as () => void;
     const read = (count: number) => {
       for (let index = 0; index < count; index += 1) {
         readRequestHead([`X-Request-Only-Name-Of-Some-Length-${index}`, '1']);
         readResponseHead([`X-Response-Only-Name-Of-Some-Length-${index}`, '1'], 200, 'token');
       }
-      collect();
+      collectGarbage();
       return process.memoryUsage().heapUsed;
     };
     const before = read(2000);
