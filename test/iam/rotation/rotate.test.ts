@@ -167,6 +167,26 @@ describe('rotation/rotate', () => {
     expect(await world.tokenFor('of-another-place')).toBe('accepted');
   });
 
+  it('keeps what an earlier attempt left behind when somebody deletes the other secret while it tries again', async () => {
+    using world = await server.world();
+    await world.finish();
+    const used = await onlyId(world);
+    const stray = { value: 'left-behind-12345', description: `aritma-sidecar ${world.journal().id} of long ago` };
+    await world.control(`/clients/${world.clientId}/secrets`, stray);
+    let tries = 0;
+    const deleteSecret: typeof world.iam.deleteSecret = async (client, id) => {
+      tries += 1;
+      if (tries > 1) return world.iam.deleteSecret(client, id);
+      await world.iam.deleteSecret(client, used);
+      throw new SidecarError('IAM_UNAVAILABLE');
+    };
+    expect(await codeOf(world.rotate({ iam: { ...world.iam, deleteSecret } }))).toBe('ROTATION_NOT_RETIRED');
+    expect(await descriptions(world)).toEqual([stray.description]);
+    await world.finish();
+    expect(await world.tokenFor(world.stored())).toBe('accepted');
+    expect(await world.listed()).toHaveLength(1);
+  });
+
   it('does not delete the old secret when somebody has put it back during the overlap', async () => {
     using world = await server.world();
     await world.rotate();
