@@ -1,8 +1,9 @@
 /** What docs/tokens.md and docs/errors.md promise of a token that lacks a scope, and of a scope that a client may not have. */
+import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { TokenRequest, UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
-import { knownAgeMs } from './tokens.ts';
+import { knownAgeMs, mayBeOfOldGeneration } from './tokens.ts';
 
 export const passesForbidden: Invariant = {
   sentence: 'A 403 of the API goes to the caller, who gets no other response, and the call is not sent again.',
@@ -25,18 +26,16 @@ export const passesForbidden: Invariant = {
 const REFUSED_MS = 60_000;
 /** A request may have had to wait for a document of its issuer and for its connection, and another one not. */
 const TOLERANCE_MS = 10_200;
-/** Callers of a generation that was replaced wait this long, and then for one request. */
-const OLD_GENERATION_MS = 15_000;
 
 export const restsRefusedScope: Invariant = {
   sentence:
     'After `invalid_scope`, the next token request comes after a minute or later. Excused: the first one after a reload, and all within fifteen seconds of it.',
   watch(world, violated) {
     const last = new WeakMap<SimulatedProcess, TokenRequest>();
-    const reloadedAt = new WeakMap<SimulatedProcess, number>();
+    const reloadedAt = new WeakMap<SimulatedProcess, Stamp>();
     return (observation) => {
       if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded') {
-        reloadedAt.set(observation.process, world.platform.time.nowMs);
+        reloadedAt.set(observation.process, stampOf(world.platform.time, observation.process));
         // A new generation asks at once, and again when it did not get through to the server.
         last.delete(observation.process);
       }
@@ -46,7 +45,7 @@ export const restsRefusedScope: Invariant = {
       const before = last.get(from);
       last.set(from, request);
       if (before?.outcome !== 'invalid_scope') return;
-      if (sent.trueMs < (reloadedAt.get(from) ?? Number.NEGATIVE_INFINITY) + OLD_GENERATION_MS) return;
+      if (mayBeOfOldGeneration(sent, reloadedAt.get(from))) return;
       const apartMs = knownAgeMs(before.sent, sent);
       if (apartMs < REFUSED_MS - TOLERANCE_MS) violated(`${from.name} asked again after ${Math.round(apartMs)} ms`);
     };

@@ -1,15 +1,13 @@
 /** Whether a token request was needed, and how fast it comes after those that failed. */
-import { stampOf } from '../platform/network.ts';
+import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { IssuedToken, TokenRequest } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
-import { knownAgeMs } from './tokens.ts';
+import { knownAgeMs, mayBeOfOldGeneration } from './tokens.ts';
 
 /** Default of `token.refreshBefore`. */
 const REFRESH_BEFORE_MS = 300_000;
-/** Callers of a generation that was replaced wait this long, and then for one request. */
-const OLD_GENERATION_MS = 15_000;
 /** A request may have had to wait for its connection, and another one not. */
 const TOLERANCE_MS = 5100;
 
@@ -18,14 +16,13 @@ const TAKEN_MS = 50;
 
 /** What a process knows that bears on its token requests. */
 class Knowledge {
-  reloadedAt = Number.NEGATIVE_INFINITY;
+  reloaded: Stamp | undefined;
   /** The one in use. */
   token: IssuedToken | undefined;
   readonly refused = new Set<IssuedToken>();
   /** Of a call from before the last reload, since the last token request. */
   isOldRefused = false;
-  /** When that was, by the monotonic clock. */
-  oldRefusedAt = Number.NEGATIVE_INFINITY;
+  oldRefused: Stamp | undefined;
   /** Since the last reload, and since the last token: when each secret was refused. */
   refusedSecrets = new Map<string, TokenRequest>();
   /** When tries failed, by the clocks of true time, since the last one that worked. */
@@ -41,6 +38,10 @@ function byProcess(): (process: SimulatedProcess) => Knowledge {
     all.set(process, known);
     return known;
   };
+}
+
+function isFromBefore({ trueMs }: Stamp, reloaded: Stamp | undefined): boolean {
+  return reloaded !== undefined && trueMs < reloaded.trueMs;
 }
 
 const RELOADED = 'configuration reloaded';
@@ -66,23 +67,21 @@ export const asksOnlyWhenDue: Invariant = {
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
-      const { nowMs } = world.platform.time;
       if (observation.kind === 'log' && observation.line['message'] === RELOADED)
-        of(observation.process).reloadedAt = nowMs;
+        of(observation.process).reloaded = stampOf(world.platform.time, observation.process);
       if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
         of(observation.process).token = inUse(world, observation.process);
       if (observation.kind === 'tokenRefused') {
         const { token, from, called } = observation.request;
         if (token) of(token.to).refused.add(token);
         // Its generation renews its own token.
-        if (from && called.trueMs < of(from).reloadedAt) of(from).isOldRefused = true;
+        if (from && isFromBefore(called, of(from).reloaded)) of(from).isOldRefused = true;
       }
       if (observation.kind !== 'tokenRequest') return;
       const { from, sent } = observation.request;
-      const { reloadedAt, refused } = of(from);
-      const { token, isOldRefused } = of(from);
+      const { token, isOldRefused, reloaded, refused } = of(from);
       of(from).isOldRefused = false;
-      if (!token || isOldRefused || refused.has(token) || token.asked.trueMs < reloadedAt + OLD_GENERATION_MS) return;
+      if (!token || isOldRefused || refused.has(token) || mayBeOfOldGeneration(token.asked, reloaded)) return;
       // The sidecar counts its age from before the connection for its request was made; it may have slept meanwhile.
       if (token.asked.trueMs - from.machine.asleepUntil < TOLERANCE_MS) return;
       const ageMs = knownAgeMs(token.asked, sent);
@@ -130,21 +129,20 @@ export const restsRefusedSecret: Invariant = {
       if (observation.kind === 'log') {
         const { message } = observation.line;
         const knowledge = of(observation.process);
-        if (message === RELOADED) knowledge.reloadedAt = world.platform.time.nowMs;
+        if (message === RELOADED) knowledge.reloaded = stampOf(world.platform.time, observation.process);
         if (message === RELOADED || message === OBTAINED) knowledge.refusedSecrets.clear();
       }
       if (observation.kind === 'tokenRefused') {
         const { from, called } = observation.request;
-        if (from && called.trueMs < of(from).reloadedAt)
-          of(from).oldRefusedAt = stampOf(world.platform.time, from).monotonicMs;
+        if (from && isFromBefore(called, of(from).reloaded)) of(from).oldRefused = stampOf(world.platform.time, from);
       }
       if (observation.kind !== 'tokenRequest') return;
       const { request } = observation;
-      const { refusedSecrets, reloadedAt, oldRefusedAt } = of(request.from);
+      const { refusedSecrets, reloaded, oldRefused } = of(request.from);
       const before = refusedSecrets.get(request.secret);
       refusedSecrets.set(request.secret, request);
-      if (request.sent.monotonicMs < oldRefusedAt + OLD_GENERATION_MS) return;
-      if (before?.outcome !== 'invalid_client' || request.sent.trueMs < reloadedAt + OLD_GENERATION_MS) return;
+      if ([reloaded, oldRefused].some((since) => mayBeOfOldGeneration(request.sent, since))) return;
+      if (before?.outcome !== 'invalid_client') return;
       const apartMs = knownAgeMs(before.sent, request.sent);
       if (apartMs < REFUSED_MS - TOLERANCE_MS)
         violated(`${request.from.name} sent ${request.secret} again after ${Math.round(apartMs)} ms`);

@@ -13,6 +13,14 @@ export function knownAgeMs(asked: Stamp, now: Stamp): number {
   return Math.max(now.wallMs - asked.wallMs, now.monotonicMs - asked.monotonicMs);
 }
 
+/** Callers of a generation that was replaced wait this long while their machine is awake, and then for one request. */
+const OLD_GENERATION_MS = 15_000;
+
+/** Whether callers of the generation before `since`, a reload, may have asked. The monotonic clock stands while the machine sleeps. */
+export function mayBeOfOldGeneration(asked: Stamp, since: Stamp | undefined): boolean {
+  return since !== undefined && asked.monotonicMs < since.monotonicMs + OLD_GENERATION_MS;
+}
+
 export const tokenIsValid: Invariant = {
   sentence:
     'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it of a call that can be sent again; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, one that only a call from before the last reload has seen refused.',
@@ -101,10 +109,10 @@ export const serves: Invariant = {
     const refused = new Set<string>();
     const newest = new Map<SimulatedProcess, number>();
     const asked = new Map<SimulatedProcess, string>();
-    const reloadedAt = new Map<SimulatedProcess, number>();
+    const reloadedAt = new Map<SimulatedProcess, Stamp>();
     return (observation) => {
       if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
-        reloadedAt.set(observation.process, world.platform.time.nowMs);
+        reloadedAt.set(observation.process, stampOf(world.platform.time, observation.process));
       if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
       if (observation.kind === 'tokenRequest') asked.set(observation.request.from, observation.request.scope);
       if (observation.kind === 'upstreamRequest') {
@@ -127,8 +135,8 @@ export const serves: Invariant = {
       if (asked.has(sidecar) && latest.scope !== asked.get(sidecar)) return;
       // One that another member has fetched took its place.
       if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
-      const sinceReloadMs = latest.obtainedAt - (reloadedAt.get(sidecar) ?? Number.NEGATIVE_INFINITY);
-      if (sinceReloadMs >= 0 && sinceReloadMs < OLD_GENERATION_MS) return;
+      const reloaded = reloadedAt.get(sidecar);
+      if (reloaded && latest.obtainedAt >= reloaded.trueMs && mayBeOfOldGeneration(latest.asked, reloaded)) return;
       // Its age counts from before its connection: the machine may have slept since then.
       if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
@@ -141,7 +149,5 @@ export const serves: Invariant = {
 };
 
 const ATTEMPT_MS = 5000;
-/** For how long callers of an old generation may wait, and for one request. */
-const OLD_GENERATION_MS = 15_000;
 /** The caller learns of it a moment later, and a call waits for at most ten seconds. */
 const SLACK_MS = 1000;

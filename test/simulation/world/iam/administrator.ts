@@ -84,15 +84,20 @@ export class Administrator {
     for (const secret of this.#secrets()) if (this.#isUnused(secret)) this.#world.iam?.takeAway(secret);
   }
 
-  /** When a rotation says that there are too many: all files get the same one, and what is in none of them is deleted. */
+  /**
+   * When a rotation says that there are too many: all files get the same one, and what is in none of them is deleted. A
+   * rotation that is still creating takes the inventory again; what it creates is its own.
+   */
   leaveOne(): void {
     this.putRight();
-    if (this.journal?.attempt) return;
+    const { attempt } = this.journal ?? {};
+    if (attempt && attempt.phase !== 'creating') return;
     const server = this.#world.iam?.server;
     const wanted = this.#fromAnother(this.#secrets().filter((secret) => server?.isLive(secret)));
     if (wanted === undefined) return;
     for (const host of this.#world.hosts) if (this.storedOn(host) !== wanted) this.#store(wanted, host);
-    for (const secret of this.#secrets()) if (!this.#isStored(secret)) this.#world.iam?.takeAway(secret);
+    for (const secret of this.#secrets())
+      if (!this.#isStored(secret) && secret.value !== attempt?.value) this.#world.iam?.takeAway(secret);
   }
 
   /** Members do not rotate while one of them has another secret, by hand, and say so. */
