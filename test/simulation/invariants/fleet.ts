@@ -61,8 +61,11 @@ function isKeyChange({ fleet, platform }: World): boolean {
   return fleet !== undefined && (fleet.isKeyChanging || platform.time.nowMs - fleet.keysChangedAt < KEY_CHANGE_MS);
 }
 
-/** The age of a token is known by the store's countdown: as exactly as two commands are fast. */
-const SAME_MS = 500;
+/**
+ * A member counts the age of its own token from before the connection for its request, which may have been lost three times;
+ * that of another's by the store's countdown.
+ */
+const SAME_MS = 5100;
 
 interface Sent {
   readonly request: TokenRequest;
@@ -113,7 +116,7 @@ function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boole
 
 export const keepsNewer: Invariant = {
   sentence:
-    'A member that has sent a call with a token sends no later call with one that was issued half a second or more before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before that change have tokens of their own.',
+    'A member that has sent a call with a token sends no later call with one that was issued five seconds or more before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before that change have tokens of their own.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
     const joined = new Map<SimulatedProcess, number>();

@@ -109,10 +109,13 @@ export const serves: Invariant = {
     const refused = new Set<string>();
     const newest = new Map<SimulatedProcess, number>();
     const asked = new Map<SimulatedProcess, string>();
-    const reloadedAt = new Map<SimulatedProcess, Stamp>();
+    const reloads = new Map<SimulatedProcess, Stamp[]>();
     return (observation) => {
       if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
-        reloadedAt.set(observation.process, stampOf(world.platform.time, observation.process));
+        reloads.set(observation.process, [
+          ...(reloads.get(observation.process) ?? []),
+          stampOf(world.platform.time, observation.process),
+        ]);
       if (observation.kind === 'tokenRefused') refused.add(observation.request.authorization ?? '');
       if (observation.kind === 'tokenRequest') asked.set(observation.request.from, observation.request.scope);
       if (observation.kind === 'upstreamRequest') {
@@ -135,8 +138,9 @@ export const serves: Invariant = {
       if (asked.has(sidecar) && latest.scope !== asked.get(sidecar)) return;
       // One that another member has fetched took its place.
       if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
-      const reloaded = reloadedAt.get(sidecar);
-      if (reloaded && latest.obtainedAt >= reloaded.trueMs && mayBeOfOldGeneration(latest.asked, reloaded)) return;
+      const mayBeOf = (reloaded: Stamp) =>
+        latest.obtainedAt >= reloaded.trueMs && mayBeOfOldGeneration(latest.asked, reloaded);
+      if (reloads.get(sidecar)?.some(mayBeOf)) return;
       // Its age counts from before its connection: the machine may have slept since then.
       if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;

@@ -84,20 +84,15 @@ export class Administrator {
     for (const secret of this.#secrets()) if (this.#isUnused(secret)) this.#world.iam?.takeAway(secret);
   }
 
-  /**
-   * When a rotation says that there are too many: all files get the same one, and what is in none of them is deleted. A
-   * rotation that is still creating takes the inventory again; what it creates is its own.
-   */
+  /** When a rotation says that there are too many: all files get the same one, and what is in none of them is deleted. */
   leaveOne(): void {
     this.putRight();
-    const { attempt } = this.journal ?? {};
-    if (attempt && attempt.phase !== 'creating') return;
+    if (this.journal?.attempt) return;
     const server = this.#world.iam?.server;
     const wanted = this.#fromAnother(this.#secrets().filter((secret) => server?.isLive(secret)));
     if (wanted === undefined) return;
     for (const host of this.#world.hosts) if (this.storedOn(host) !== wanted) this.#store(wanted, host);
-    for (const secret of this.#secrets())
-      if (!this.#isStored(secret) && secret.value !== attempt?.value) this.#world.iam?.takeAway(secret);
+    for (const secret of this.#secrets()) if (!this.#isStored(secret)) this.#world.iam?.takeAway(secret);
   }
 
   /** Members do not rotate while one of them has another secret, by hand, and say so. */
@@ -120,10 +115,11 @@ export class Administrator {
   #isUnused(secret: StoredSecret): boolean {
     const { id, value, by } = secret;
     const { attempt, fleet } = this.journal ?? {};
-    const { value: next, retire = [] } = attempt ?? {};
+    // One that is still creating takes the inventory again.
+    const retire = attempt?.phase === 'creating' ? [] : (attempt?.retire ?? []);
     // Of those that a fleet has made, the newest journal may be only in the store.
     const isLeftToFleet = this.#world.fleet !== undefined && (by !== undefined || value === fleet?.kept);
-    return !this.#isStored(secret) && !isLeftToFleet && value !== next && !retire.includes(id);
+    return !this.#isStored(secret) && !isLeftToFleet && value !== attempt?.value && !retire.includes(id);
   }
 
   /** The newest that is next to a secret. Undefined also for one that nobody can read. */
