@@ -1,22 +1,35 @@
 /** Where a sidecar joins its fleet: what is counted goes on through a reload. */
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../src/core/clock.ts';
 import { createLog } from '../../src/core/log.ts';
 import { createMetrics } from '../../src/core/metrics.ts';
+import { Secret } from '../../src/core/secret.ts';
+import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { createQuotas, OWN_BUDGETS } from '../../src/proxy/rate-limits.ts';
 import { openFleetLink } from '../../src/sidecar/fleet-link.ts';
 import { createFakeClock } from '../support/clock.ts';
+import { RotationScripts } from '../support/fleet-rotation-scripts.ts';
 import { memberConfig, newFleetKey } from '../support/redis-member.ts';
+import { until } from '../support/until.ts';
 
 const KEY = newFleetKey();
 const configWith = (fleet: Readonly<Record<string, unknown>> | undefined) =>
   memberConfig({ tokenEndpoint: 'http://127.0.0.1:9/token', fleet }, KEY);
 const URL = 'redis://127.0.0.1:9';
 
+const SILENT = createLog({ level: 'error', format: 'json', write: () => undefined });
+const tokenOf = (value: string) => ({
+  kind: 'token' as const,
+  authorization: new Secret(`Bearer ${value}`),
+  lifetimeS: 600,
+  assumedLifetime: false,
+});
+
 async function open(fleet: Readonly<Record<string, unknown>> | undefined) {
   const clock = createFakeClock();
   const link = await openFleetLink({
     ...{ loaded: configWith(fleet), clock, random: () => 0.5, metrics: createMetrics('test') },
-    log: createLog({ level: 'error', format: 'json', write: () => undefined }),
+    log: SILENT,
     reload: () => undefined,
     // A store that is away.
     connect: () => ({ run: () => Promise.reject(new Error('not connected')), close: () => undefined }),
@@ -49,6 +62,33 @@ describe('src/sidecar/fleet-link.ts', () => {
     link.use(configWith(fleet));
     await clock.advance(100);
     expect(begun()).toBe(1);
+  });
+
+  it('takes no token over that an API refused before a reload with other settings', async () => {
+    const scripts = new RotationScripts(Date.now, () => undefined);
+    const link = await openFleetLink({
+      ...{ loaded: configWith({ url: URL, timeout: '5s' }), clock: systemClock, random: () => 0.5 },
+      ...{ metrics: createMetrics('test'), log: SILENT, reload: () => undefined },
+      connect: () => ({ run: async (...command) => scripts.run(...command), close: () => undefined }),
+    });
+    onTestFinished(() => link.close());
+    const sharing = { parts: ['token'], host: undefined, secrets: () => [] };
+    const isAwaited = () => Promise.resolve();
+    const gets = (value: string) => async (): Promise<TokenResponse> => tokenOf(value);
+    const fails = async (): Promise<TokenResponse> => ({ kind: 'unavailable', result: 'http_503' });
+    const timeOf = (what: string) =>
+      scripts
+        .keys()
+        .filter((key) => key.endsWith(what))
+        .map((key) => scripts.pttl(key))[0];
+    const before = link.token(sharing);
+    await before.fetch(gets('refused'), isAwaited);
+    await until('the token is in the store', () => timeOf(':token') !== undefined);
+    await before.fetch(fails, isAwaited, { authorization: tokenOf('refused').authorization, isRefused: true });
+    await until("it is another one's turn", () => (timeOf(':lock') ?? 0) <= 1000);
+    link.use(configWith({ url: URL, timeout: '4s' }));
+    const next = await link.token(sharing).fetch(gets('new'), isAwaited);
+    expect(next.kind === 'token' && next.authorization.equals(tokenOf('new').authorization)).toBe(true);
   });
 
   it('counts for this sidecar alone without a fleet', async () => {

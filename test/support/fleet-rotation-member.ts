@@ -40,7 +40,7 @@ interface Disk {
   journal: string | undefined;
 }
 
-const POLICY = { secretLifetime: 90 * 86_400_000, overlap: 20_000, verifyFor: 5000 };
+export const POLICY = { secretLifetime: 90 * 86_400_000, overlap: 20_000, verifyFor: 5000 };
 export const FIRST = 'first-secret-value';
 const PREFIX = 'p';
 const CREDENTIAL = 'main';
@@ -68,6 +68,8 @@ export class RotationMember {
   #isLocked = false;
   isCutOff = false;
   hears = true;
+  /** Of its wall clock. */
+  aheadMs = 0;
   /** Whether it rotates by itself. */
   rotates = false;
   /** Code of its last failed rotation. */
@@ -90,6 +92,10 @@ export class RotationMember {
     this.#world = world;
     this.name = name;
     this.#isMemory = name.endsWith('-memory');
+  }
+
+  get #wallMs(): number {
+    return this.#world.clock.now().wallMs + this.aheadMs;
   }
 
   get isFrozen(): boolean {
@@ -134,7 +140,7 @@ export class RotationMember {
     const follower = new SecretFollower({
       ...{ prefix: PREFIX, channel: 'news', sealer: SEALER, member: id, host: this.name },
       run: (script, keys, args) => this.#run(gate, [script, keys, args]),
-      clock: { now: () => this.#world.clock.now(), startTimer },
+      clock: { now: () => ({ ...this.#world.clock.now(), wallMs: this.#wallMs }), startTimer },
       log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined } as never,
       onSecret: () => void gate('reload', () => reload()),
       storeOf: () => local,
@@ -258,7 +264,7 @@ export class RotationMember {
 
   async #tick(gate: Gate, startTimer: StartTimer): Promise<void> {
     const { follower } = this;
-    const now = this.#world.clock.now().wallMs;
+    const now = this.#wallMs;
     if (this.#isTicking || !follower) return;
     if (now < this.#rotateAt && (this.problem !== undefined || !follower.isLeft(CREDENTIAL))) return;
     this.#isTicking = true;
@@ -282,7 +288,7 @@ export class RotationMember {
     const { follower } = this;
     if (!follower) return undefined;
     const clock = {
-      now: () => world.clock.now().wallMs,
+      now: () => this.#wallMs,
       sleep: (ms: number) => new Promise<void>((resolve) => void startTimer(ms, resolve)),
     };
     const store = await follower.share(CREDENTIAL, this.#localStore(gate)).open();
@@ -293,7 +299,8 @@ export class RotationMember {
         return undefined;
       }
       const rhythm = { every: EVERY_MS, secretLifetime: POLICY.secretLifetime };
-      if (dueAt(parseJournal(text), rhythm) > clock.now()) return undefined;
+      const journal = parseJournal(text);
+      if (!journal.attempt && dueAt(journal, rhythm) > clock.now()) return undefined;
       return await rotate({
         ...{ clientId: 'c', store, clock, policy: POLICY },
         trySecret: (value) => gate('try', () => world.verdict(this.name, value.reveal())),

@@ -66,7 +66,10 @@ export async function rotateIfDue(options: RotateOptions): Promise<Outcome | und
       await store.writeJournal(`${JSON.stringify(beginJournal(clientId, clock.now()))}\n`);
       return undefined;
     }
-    const isDue = dueAt(parseJournal(text), { every, secretLifetime }, listedExpiry) <= clock.now();
+    const journal = parseJournal(text);
+    // One under way itself knows by which clock it waits.
+    const isDue =
+      journal.attempt !== undefined || dueAt(journal, { every, secretLifetime }, listedExpiry) <= clock.now();
     return isDue ? await rotateOpen(store, options) : undefined;
   } finally {
     await store.close();

@@ -32,6 +32,7 @@ const ATTEMPT = z.strictObject({
   strays: z.array(z.string().min(1)).optional(),
   /** Ids of the secrets it replaces. */
   retire: z.array(z.string().min(1)),
+  /** Of a fleet by the clock of its store, else by that of the machine that rotates; epoch ms. */
   retireAt: z.number().optional(),
 });
 

@@ -15,7 +15,7 @@ import { retire } from './retire.ts';
 import { retry } from './retry.ts';
 import { type Verdict, verify } from './verification.ts';
 
-/** `waiting`: the new secret is stored; call again at `until` (epoch ms) to delete the old one. */
+/** `waiting`: the new secret is stored; call again at `until` (epoch ms, by this machine) to delete the old one. */
 export type Outcome =
   | { readonly kind: 'rotated'; readonly expiresAt: number }
   | { readonly kind: 'waiting'; readonly until: number };
@@ -34,9 +34,8 @@ export async function rotate(options: RotationOptions): Promise<Outcome> {
   for (;;) {
     const { attempt } = journal;
     if (!attempt) return { kind: 'rotated', expiresAt: journal.current?.expiresAt ?? Infinity };
-    if (attempt.phase === 'promoted' && options.clock.now() < (attempt.retireAt ?? 0)) {
-      return { kind: 'waiting', until: attempt.retireAt ?? 0 };
-    }
+    const leftMs = attempt.phase === 'promoted' ? (attempt.retireAt ?? 0) - (await sharedNow(options)) : 0;
+    if (leftMs > 0) return { kind: 'waiting', until: options.clock.now() + leftMs };
     journal = await STEPS[attempt.phase]({ ...journal, attempt }, options);
   }
 }
@@ -161,9 +160,14 @@ async function promote(journal: WithAttempt, options: RotationOptions): Promise<
   const { attempt } = journal;
   const { clientSecretId, description, expiresAt } = attempt;
   await options.store.writeSecret(newValue(attempt));
-  const retireAt = options.clock.now() + options.policy.overlap;
+  const retireAt = (await sharedNow(options)) + options.policy.overlap;
   const current = { clientSecretId: clientSecretId ?? '', description, expiresAt };
   return keep({ ...journal, current, attempt: { ...attempt, phase: 'promoted', retireAt } }, options);
+}
+
+/** Another machine may end the overlap, and its clock be hours ahead. */
+function sharedNow({ store, clock }: RotationOptions): number | Promise<number> {
+  return store.now?.() ?? clock.now();
 }
 
 /** Deletes the new secret, unless it is the last one. Only called for one that was never in the store. */

@@ -142,7 +142,9 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
       state.readAgainAt = 0;
     }
     state.journal = await journalOf(name, options);
-    state.rotateAt = nextLook(name, state, { loaded, now: clock.now() });
+    const now = clock.now();
+    const due = outcome?.kind === 'waiting' ? outcome.until : dueOf(name, state, loaded);
+    state.rotateAt = Math.min(due ?? now, now + REFRESH_MS);
     state.failures = 0;
     state.lastError = undefined;
   } catch (error) {
@@ -167,15 +169,6 @@ async function journalOf(name: string, options: RotationSchedulerOptions): Promi
   const { storeOf } = await import('./credential-rotation.ts');
   const text = await options.fleet.share(name, storeOf(options.current(), name)).peek();
   return text === undefined ? undefined : parseJournal(text);
-}
-
-interface Moment {
-  readonly loaded: LoadedConfig;
-  readonly now: number;
-}
-
-function nextLook(name: string, state: CredentialState, { loaded, now }: Moment): number {
-  return Math.min(dueOf(name, state, loaded) ?? now, now + REFRESH_MS);
 }
 
 function dueOf(name: string, state: CredentialState, loaded: LoadedConfig): number | undefined {

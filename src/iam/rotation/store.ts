@@ -27,6 +27,8 @@ export interface OpenStore {
   writeJournal(text: string): Promise<void>;
   /** Where several sidecars use the secret: throws ROTATION_STORE_FAILED while they do not all have the same. */
   mayBegin?(inUse: Secret | undefined): Promise<void>;
+  /** Epoch ms by the one clock of all that rotate the secret. Absent: this machine's. */
+  now?(): Promise<number>;
   /** Names those that use the secret and do not have this value yet. */
   lacking?(value: Secret): Promise<readonly string[]>;
   /** Releases the store. Never throws. */

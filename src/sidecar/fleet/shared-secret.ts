@@ -33,6 +33,8 @@ export class SharedSecret {
   readonly client: string;
   readonly #options: SharedSecretOptions;
   #leases = 0;
+  /** By how much the clock of this machine is ahead of the store's, as of the last rotation here. */
+  #aheadMs = 0;
 
   constructor(options: SharedSecretOptions) {
     this.#options = options;
@@ -40,11 +42,11 @@ export class SharedSecret {
     this.client = this.journal.client;
   }
 
-  /** Whether a rotation waits for somebody to go on with it, as of the last look. @param nowMs epoch */
+  /** Whether a rotation waits for somebody to go on with it, as of the last look. @param nowMs epoch, by this machine */
   isLeft(nowMs: number): boolean {
     const attempt = this.journal.newest?.attempt;
     if (attempt === undefined || this.journal.leasedMs > 0) return false;
-    return attempt.phase !== 'promoted' || nowMs >= (attempt.retireAt ?? 0);
+    return attempt.phase !== 'promoted' || nowMs - this.#aheadMs >= (attempt.retireAt ?? 0);
   }
 
   /** Returns the store of this secret for a rotation; `local` is where this member keeps it. */
@@ -92,6 +94,11 @@ export class SharedSecret {
           throw new SidecarError('ROTATION_LOCKED', { fields: { holder: 'one with a newer journal' } });
         seen = journal.fleet.revision;
         await local.writeJournal(textOf(journal));
+      },
+      now: async () => {
+        const nowMs = await lease.confirm();
+        this.#aheadMs = this.#options.clock.now().wallMs - nowMs;
+        return nowMs;
       },
       mayBegin: (inUse) => this.#requireSame(inUse),
       async lacking(value) {

@@ -1,6 +1,6 @@
 /** A rotation in a fleet whose members die, sleep and disagree at the worst moment: nobody is left without a secret that works. */
 import { describe, expect, it } from 'vitest';
-import { FIRST } from '../../support/fleet-rotation-member.ts';
+import { FIRST, POLICY } from '../../support/fleet-rotation-member.ts';
 import { RotationWorld } from '../../support/fleet-rotation-world.ts';
 
 const isNew = (value: string) => value !== FIRST;
@@ -70,6 +70,23 @@ describe('a rotation in a fleet', () => {
     await world.clock.advance(30_000);
     expect(world.locked()).toEqual([]);
   });
+
+  it.each([3_600_000, -3_600_000])(
+    'keeps the old secret for `overlap`, also for a member with a clock %i ms ahead',
+    async (aheadMs) => {
+      const world = new RotationWorld(['a', 'b']);
+      const [a, b] = [world.member('a'), world.member('b')];
+      a.rotates = true;
+      await world.until(() => isNew(a.disk.secret));
+      const storedAt = world.clock.now().wallMs;
+      b.aheadMs = aheadMs;
+      b.rotates = true;
+      await world.until(() => world.live.length === 1);
+      const keptMs = world.clock.now().wallMs - storedAt;
+      expect(keptMs).toBeGreaterThanOrEqual(POLICY.overlap);
+      expect(keptMs).toBeLessThan(POLICY.overlap + 30_000);
+    },
+  );
 
   it('leaves a member that has no file the secret of before, while the next rotation is under way', async () => {
     const world = new RotationWorld(['a', 'b-memory']);

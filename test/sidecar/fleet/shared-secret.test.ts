@@ -37,9 +37,10 @@ function createPlace(value: string = OLD) {
   return { place, store };
 }
 
-function createWorld() {
+/** @param aheadMs of the clocks of the members */
+function createWorld(aheadMs = 0) {
   const clock = createFakeClock();
-  const store = new RotationStore(() => clock.now().wallMs);
+  const store = new RotationStore(() => clock.now().wallMs - aheadMs);
   const key = newFleetKey();
   const member = (name: string, keys: readonly string[] = [key]) => {
     const sealer = createSealer(keys.map((one) => new Secret(one)));
@@ -193,6 +194,19 @@ describe('the journal of a rotation', () => {
     await open.close();
     await other.secret.journal.look();
     expect(other.secret.isLeft(clock.now().wallMs)).toBe(true);
+  });
+
+  it('waits until its overlap is over by the clock of the store, not by that of a member', async () => {
+    const { member, clock } = createWorld(3_600_000);
+    const one = member('a');
+    const open = await one.shared.open();
+    const retireAt = ((await open.now?.()) ?? Number.NaN) + 5000;
+    expect(retireAt).toBe(clock.now().wallMs - 3_600_000 + 5000);
+    await open.writeJournal(text({ ...beginJournal('erp', 1), attempt: { ...attemptOf('promoted'), retireAt } }));
+    await open.close();
+    expect(one.secret.isLeft(clock.now().wallMs)).toBe(false);
+    await clock.advance(5000);
+    expect(one.secret.isLeft(clock.now().wallMs)).toBe(true);
   });
 });
 

@@ -93,24 +93,24 @@ function needs({ iam, platform }: World, host: SidecarHost, { value, clientId, e
 
 export const overlapsInFleet: Invariant = {
   sentence:
-    'A fleet deletes the secret that was replaced only `overlap` after the first member has stored the new one. Excused: where the clock of a machine was set or drifts.',
+    'A fleet deletes the secret that was replaced only `overlap` after the first member has stored the new one, however wrong the clocks of its members are.',
   watch(world, violated) {
     const stored = new Map<SidecarHost, string | undefined>();
     const replacedAt = new Map<string, number>();
-    let isClockSet = false;
     return (observation) => {
       const { iam } = world;
       if (!iam || !world.fleet) return;
-      if (observation.kind === 'happens' && observation.name.startsWith('clock.')) isClockSet = true;
       for (const host of world.hosts) {
         const now = iam.administrator.storedOn(host);
         const before = stored.get(host);
         const changedAt = world.platform.disk.find(host.secretFile).changedMs;
-        if (before !== undefined && before !== now)
-          replacedAt.set(before, Math.min(changedAt, replacedAt.get(before) ?? changedAt));
+        if (before === now) continue;
+        // Put back by hand, it is replaced anew.
+        if (now !== undefined) replacedAt.delete(now);
+        if (before !== undefined) replacedAt.set(before, Math.min(changedAt, replacedAt.get(before) ?? changedAt));
         stored.set(host, now);
       }
-      if (observation.kind !== 'secretDeleted' || !observation.by || isClockSet) return;
+      if (observation.kind !== 'secretDeleted' || !observation.by) return;
       const { secret, by } = observation;
       const { nowMs } = world.platform.time;
       const keptMs = nowMs - (replacedAt.get(secret.value) ?? Number.NEGATIVE_INFINITY);

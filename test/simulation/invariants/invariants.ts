@@ -4,7 +4,7 @@ import type { World } from '../world/world.ts';
 import { auditComesFirst, auditIsWhole } from './audit.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
 import { budgetHolds } from './fleet-budget.ts';
-import { endsWithOne, keepsNeeded } from './fleet-rotation.ts';
+import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { issuerIsAskedSeldom, sendsVerified, takesNewKeys } from './issuer.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
@@ -76,6 +76,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   storeFailsNothing,
   storeDelaysLittle,
   keepsNeeded,
+  overlapsInFleet,
   endsWithOne,
   budgetHolds,
 };

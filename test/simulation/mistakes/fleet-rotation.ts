@@ -4,6 +4,12 @@ import type { Mistake } from './mistakes.ts';
 const SHARED = 'sidecar/fleet/shared-secret.ts';
 
 export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
+  'fleet-overlap-by-own-clock': {
+    needs: 'fleet',
+    file: 'iam/rotation/rotate.ts',
+    from: 'return store.now?.() ?? clock.now();',
+    to: 'void store;\n  return clock.now();',
+  },
   'fleet-waits-for-nobody': {
     ...{ needs: 'fleet', isUnproven: true },
     file: SHARED,

@@ -9,8 +9,8 @@ export const ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
   },
   'retires-at-once': {
     file: 'iam/rotation/rotate.ts',
-    from: 'options.clock.now() < (attempt.retireAt ?? 0)',
-    to: 'options.clock.now() < 0',
+    from: "attempt.phase === 'promoted' ? (attempt.retireAt ?? 0)",
+    to: "attempt.phase === 'promoted' ? 0",
   },
   'creates-third': {
     file: 'iam/rotation/inventory.ts',
@@ -34,7 +34,7 @@ export const ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
   },
   'overlap-from-creation': {
     file: 'iam/rotation/rotate.ts',
-    from: 'const retireAt = options.clock.now() + options.policy.overlap;',
+    from: 'const retireAt = (await sharedNow(options)) + options.policy.overlap;',
     to: 'const retireAt = attempt.startedAt + options.policy.overlap;',
   },
 };
