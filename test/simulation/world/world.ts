@@ -20,7 +20,7 @@ import { ISSUER_KINDS } from './issuer-kinds.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
 import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
-import type { Parts } from './parts.ts';
+import type { MonthEndPart, Parts } from './parts.ts';
 import { RARE_KINDS } from './rare-kinds.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
 import { SCOPE_KINDS, Scopes } from './scopes.ts';
@@ -103,6 +103,8 @@ export class World {
   readonly audit: AuditFolder | undefined;
   /** Requests per minute. */
   readonly budget: number | undefined;
+  /** Undefined where the turn of a month is as any day. */
+  readonly monthEnd: MonthEndPart | undefined;
   /** Undefined where the configuration names the token endpoint. */
   readonly issuer: Issuer | undefined;
   readonly #servers = new Machine('servers');
@@ -117,6 +119,7 @@ export class World {
     this.sidecar = new SidecarHost(this);
     const others = Array.from({ length: members - 1 }, (_one, index) => new SidecarHost(this, String(index + 2)));
     this.budget = parts.budget;
+    this.monthEnd = parts.monthEnd;
     this.hosts = [this.sidecar, ...others];
     this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.issuer = parts.issuer && new Issuer(this, parts.issuer);
