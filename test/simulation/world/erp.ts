@@ -79,6 +79,7 @@ export class Erp {
 
   /** @param bytes more in the body */
   pay(bytes = 0): void {
+    if (!this.#host.isHere) return;
     this.#count += 1;
     this.#open += 1;
     const id = `${this.#letter}${this.#count}`;
