@@ -4,6 +4,8 @@
  */
 import { type Chance, chance } from '../support/seeded.ts';
 import { withAdditions } from './additions.ts';
+import { withMembers } from './members.ts';
+import { withMonthEnd } from './month-end.ts';
 import { withRare } from './rare.ts';
 import { FLEET_BUDGET_KINDS } from './world/fleet-budget-kinds.ts';
 import { FLEET_IAM_KINDS } from './world/iam/fleet-iam-kinds.ts';
@@ -34,6 +36,8 @@ export interface History {
   readonly parts: Parts;
   /** Hosts with a sidecar each: more than one are a fleet. */
   readonly members: number;
+  /** The one of them that is not there before it joins. */
+  readonly latecomer?: number;
   readonly stretches: readonly Stretch[];
 }
 
@@ -63,7 +67,8 @@ export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
   const tokenLifetimeS = draw.pick(LIFETIMES_S);
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
   const stretches = froms.map((from) => drawStretch(from, members, draw));
-  return withRare(withAdditions(withParts({ seed, tokenLifetimeS, parts, members, stretches })));
+  const history = withParts({ seed, tokenLifetimeS, parts, members, stretches });
+  return withMembers(withMonthEnd(withRare(withAdditions(history))));
 }
 
 /** Not where other parts are: a fleet has none of them. */

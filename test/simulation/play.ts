@@ -5,6 +5,7 @@ import { type Violation, watchInvariants } from './invariants/invariants.ts';
 import { lateRotation, msOf } from './invariants/rotation.ts';
 import { usePlatform } from './platform/platform.ts';
 import { currentProcess } from './platform/process.ts';
+import { START } from './world/calendar.ts';
 import type { Iam } from './world/iam/iam.ts';
 import type { SidecarHost } from './world/sidecar-host.ts';
 import { World } from './world/world.ts';
@@ -28,8 +29,6 @@ export interface PlayOptions {
   readonly until?: number;
 }
 
-/** A Thursday: the first stretch is on a day with payments. */
-const START = Date.UTC(2026, 0, 1);
 /** The longest that anything may take after the last fault: a `Retry-After` that counts for at most five minutes, and a try. */
 const RECOVERY_MS = 330_000;
 const STOP_MS = 60_000;

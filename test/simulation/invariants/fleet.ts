@@ -77,7 +77,7 @@ interface Sent {
 
 export const asksOnce: Invariant = {
   sentence:
-    'All members together have at most one token request under way. Excused: members that do not see the store; a lock that the store has lost; a member whose machine slept with the lock, or whose clock was set forward; two while the key is changed, and one of each member for callers from before the reload with the new key, whose generation has left the fleet.',
+    'All members together have at most one token request for the same token under way. Excused: members that do not see the store; a lock that the store has lost; a member whose machine slept with the lock, or whose clock was set forward; two while the key is changed, or one member has another key or other names, and one of each member for callers from before the reload with the new key, whose generation has left the fleet.',
   watch(world, violated) {
     const views = new Views();
     const leavers = new Leavers();
@@ -91,7 +91,9 @@ export const asksOnce: Invariant = {
       all = all.filter((one) => one.request.endedAt() > nowMs);
       const hasOneAlone = all.some((one) => one.isAlone && one.request.from === request.from);
       const isAlone = leavers.isAlone(request) && !hasOneAlone;
-      const others = all.filter((one) => one.request.from !== request.from && one.wasShared && !one.isAlone);
+      const others = all.filter(
+        (one) => one.request.from !== request.from && isSame(one.request, request) && one.wasShared && !one.isAlone,
+      );
       const beside = others.filter(
         (one) => views.sees(request.from, one.request.sent.trueMs) && !excuse(world, one.request, request),
       );
@@ -103,6 +105,11 @@ export const asksOnce: Invariant = {
     };
   },
 };
+
+/** Another scope is another token. */
+function isSame(one: TokenRequest, other: TokenRequest): boolean {
+  return one.scope === other.scope;
+}
 
 /** Why two members may both ask. */
 function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boolean {
@@ -132,6 +139,10 @@ export const keepsNewer: Invariant = {
       const before = newest.get(from);
       const joinedAt = joined.get(from) ?? 0;
       if (called.trueMs < joinedAt) return;
+      if (before?.token && before.token.scope !== token.scope) {
+        newest.set(from, request);
+        return;
+      }
       const hasJoined = before && Math.max(keysChangedAt, joinedAt) > before.sent.trueMs;
       if (!before?.token || hasJoined || before.token.issuedAt < token.issuedAt + SAME_MS) newest.set(from, request);
       else if (isGood(before, called.trueMs))
@@ -166,7 +177,7 @@ export const storeKnowsNothing: Invariant = {
     if (observation.kind !== 'stored') return;
     const known = [FLEET_CLIENT, STORE_PASSWORD, ...world.identity.secrets.keys(), ...world.identity.tokens.keys()];
     const rotated = world.iam?.server.secrets.map(({ value }) => value) ?? [];
-    const names = world.hosts.map(({ machine }) => machine.name.replaceAll(' ', '-'));
+    const names = world.hosts.map(({ machine }) => machine.hostname);
     const text = observation.words.flatMap((word) => [word, ...openParts(word)]).join(' ');
     const shown = [...known, ...rotated, ...names].find((secret) => text.includes(secret));
     if (shown) violated(`${observation.script} shows ${shown}`);

@@ -132,8 +132,9 @@ export const serves: Invariant = {
           token.to === sidecar && token.obtainedAt < now.trueMs && (token.isUsed || !(world.iam || world.issuer)),
       );
       if (!latest || refused.has(latest.value)) return;
-      // The operator has had the route ask for another scope.
-      if (latest.scope !== (world.scopes.ofRoute ?? latest.scope)) return;
+      // The operator has had it ask for another scope.
+      const host = world.hosts.find(({ process }) => process === sidecar);
+      if (host && latest.scope !== world.scopes.wantedBy(host)) return;
       // The configuration asks for another scope by now.
       if (asked.has(sidecar) && latest.scope !== asked.get(sidecar)) return;
       // One that another member has fetched took its place.

@@ -7,6 +7,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 /** True time is that of the simulation, epoch ms; nobody inside can read it. */
 export class Machine {
   readonly name: string;
+  /** As its processes are told. */
+  hostname: string;
   /** Wall clock minus true time. */
   offsetMs = 0;
   /** The wall clock runs by this share too fast. */
@@ -26,6 +28,7 @@ export class Machine {
 
   constructor(name: string) {
     this.name = name;
+    this.hostname = name.replaceAll(' ', '-');
   }
 
   /** Gives a new process its number. */

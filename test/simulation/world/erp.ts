@@ -1,21 +1,23 @@
 /**
- * The ERP system on the machine of the sidecar: pays every minute on weekdays, and much at once at times. It believes what it is
+ * The ERP system on the machine of the sidecar: pays every minute on weekdays, and much at once at times, some at the turn of a month. It believes what it is
  * told: only a payment that cannot have been executed is sent again.
  */
 import { type Segment, type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import { Socket } from '../platform/socket.ts';
+import { isMonthEndBurst, isWorkingDay } from './calendar.ts';
 import { type Message, Reader } from './http.ts';
 import type { Told } from './observation.ts';
 import type { SidecarHost } from './sidecar-host.ts';
 import type { Kind, World } from './world.ts';
 
 const MINUTE_MS = 60_000;
+/** At the turn of a month. */
+const BATCH_EVERY_MINUTES = 3;
 const PATIENCE_MS = 120_000;
 const RETRY_MS = 5000;
 const MOST_ATTEMPTS = 4;
 const LARGE_BYTES = 70_000;
-const WEEKEND: readonly number[] = [0, 6];
 
 export class Erp {
   readonly #world: World;
@@ -51,9 +53,17 @@ export class Erp {
   work(): void {
     this.#process.run(() => {
       this.#timer ??= setInterval(() => {
-        if (!WEEKEND.includes(new Date().getUTCDay())) this.pay();
+        for (let left = this.#dueAt(Date.now()); left > 0; left -= 1) this.pay();
       }, MINUTE_MS);
     });
+  }
+
+  /** Payments of this minute. */
+  #dueAt(nowMs: number): number {
+    const { monthEnd } = this.#world;
+    const isBatch = Math.floor(nowMs / MINUTE_MS) % BATCH_EVERY_MINUTES === 0;
+    if (monthEnd && isBatch && isMonthEndBurst(nowMs)) return monthEnd.atOnce;
+    return isWorkingDay(nowMs) ? 1 : 0;
   }
 
   rest(): void {
@@ -69,6 +79,7 @@ export class Erp {
 
   /** @param bytes more in the body */
   pay(bytes = 0): void {
+    if (!this.#host.isHere) return;
     this.#count += 1;
     this.#open += 1;
     const id = `${this.#letter}${this.#count}`;

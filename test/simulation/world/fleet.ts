@@ -7,12 +7,15 @@ import type { World } from './world.ts';
 export const FLEET_CLIENT = 'client-of-the-simulated-fleet';
 
 const KEY_STEP_MS = 30_000;
+const KEY_OF_NOBODY = 999;
 
 export class Fleet {
   readonly store: Store;
   readonly #world: World;
   /** Of each host, the numbers of the keys in its configuration. */
   readonly #keys = new Map<SidecarHost, readonly number[]>();
+  /** Those whose names in the store are others. */
+  readonly #apart = new Set<SidecarHost>();
   #newest = 1;
   /** When the keys of a host were changed last, true ms. */
   keysChangedAt = Number.NEGATIVE_INFINITY;
@@ -32,7 +35,8 @@ export class Fleet {
   /** The part `fleet` of the configuration of a host. */
   configOf(host: SidecarHost): object {
     const keys = this.#keysOf(host).map((key) => ({ file: `${host.folder}/fleet-key-${key}` }));
-    return { url: `rediss://${STORE}`, password: { file: `${host.folder}/store-password` }, keys };
+    const prefix = this.#apart.has(host) ? { prefix: 'another' } : {};
+    return { url: `rediss://${STORE}`, password: { file: `${host.folder}/store-password` }, keys, ...prefix };
   }
 
   /** Changes the key as docs/tokens.md says: every member opens with the new key and the old one, then the old one goes. */
@@ -45,9 +49,31 @@ export class Fleet {
     this.#endKeyChange(everyMs * this.#world.hosts.length + KEY_STEP_MS, everyMs, steps);
   }
 
-  /** The hosts do not all have the same keys. */
+  /** The hosts do not all have the same keys, or names in the store. */
   get isKeyChanging(): boolean {
-    return this.#world.hosts.some((host) => this.#keysOf(host).join() !== String(this.#newest));
+    const isDifferent = (host: SidecarHost) =>
+      this.#apart.has(host) || this.#keysOf(host).join() !== String(this.#newest);
+    return this.#world.hosts.some(isDifferent);
+  }
+
+  /** Settings for a new host. */
+  admit(host: SidecarHost, original: SidecarHost | undefined): void {
+    const right = this.isKeyChanging ? [this.#newest, this.#newest - 1] : [this.#newest];
+    this.#set(host, original ? this.#keysOf(original) : right);
+  }
+
+  /** A host gets a key that no other has, or other names in the store. */
+  separate(host: SidecarHost, isByKey: boolean): void {
+    this.keysChangedAt = this.#world.platform.time.nowMs;
+    if (isByKey) this.#keys.set(host, [KEY_OF_NOBODY]);
+    else this.#apart.add(host);
+  }
+
+  /** It is as the others again. */
+  unite(host: SidecarHost): void {
+    this.keysChangedAt = this.#world.platform.time.nowMs;
+    this.#apart.delete(host);
+    this.#keys.set(host, [this.#newest]);
   }
 
   /** Every member opens with the new key and the old one, if they do not all have only the new one. */

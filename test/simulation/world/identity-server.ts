@@ -99,7 +99,7 @@ export class IdentityServer {
 
   #issue({ from, sent, scope }: Asked, client: string): IssuedToken {
     this.#count += 1;
-    const askedBy = new Map(this.#world.hosts.map(({ machine }) => [machine, stampOf(this.#time, { machine })]));
+    const askedBy = new Map(this.#world.everyHost.map(({ machine }) => [machine, stampOf(this.#time, { machine })]));
     // A JWT has whole seconds.
     const issuedAt = this.#world.issuer ? Math.floor(this.#time.nowMs / 1000) * 1000 : this.#time.nowMs;
     const signed = this.#world.issuer?.sign(client, issuedAt / 1000, this.#lifetimeS);

@@ -25,21 +25,23 @@ export class Operator {
   #count = 0;
   /** What the files should say. */
   #secret = '';
+  #former = '';
   readonly #configs = new Map<SidecarHost, string>();
 
   constructor(world: World) {
     this.#world = world;
     const { disk } = world.platform;
-    for (const { folder } of world.hosts) disk.makeFolder(folder);
+    for (const { folder } of world.everyHost) disk.makeFolder(folder);
     disk.flush('/sim', disk.find('/sim'));
     if (!world.iam) this.newSecret(0);
-    for (const host of world.hosts) this.newConfig(host);
+    for (const host of world.everyHost) this.newConfig(host);
     this.repair();
   }
 
   /** The identity server has a new secret; the old one works for some more time. */
   newSecret(graceMs: number): void {
     this.#count += 1;
+    this.#former = this.#secret || 'a-former-secret-that-nobody-knows';
     this.#secret = `secret-${this.#count}-for-the-simulated-client`;
     this.#world.identity.rotate(this.#secret, graceMs);
   }
@@ -94,11 +96,20 @@ export class Operator {
 
   /** All files say what they should. */
   repair(): void {
-    for (const host of this.#world.hosts) {
-      if (!this.#world.iam) this.replace(host.secretFile, this.#secret);
-      for (const [path, text] of this.#world.fleet?.filesOf(host) ?? []) this.replace(path, text);
-      this.replace(host.configFile, this.#configs.get(host) ?? '');
-    }
+    for (const host of this.#world.hosts) this.equip(host);
+  }
+
+  /** The files of a host say what they should. */
+  equip(host: SidecarHost): void {
+    if (!this.#world.iam) this.replace(host.secretFile, this.#secret);
+    for (const [path, text] of this.#world.fleet?.filesOf(host) ?? []) this.replace(path, text);
+    this.replace(host.configFile, this.#configs.get(host) ?? '');
+  }
+
+  /** The one before, which may still work; or one that nobody knows. */
+  storeFormerSecret(host: SidecarHost): void {
+    this.#note(host, 'renamed', 0);
+    this.replace(host.secretFile, this.#former);
   }
 
   #note({ machine }: SidecarHost, how: How, ms: number): void {
@@ -137,7 +148,7 @@ function configText(host: SidecarHost, version: number, world: World): string {
     credentials: {
       default: {
         ...(issuer?.options ?? { tokenEndpoint: 'https://id.sim/connect/token' }),
-        ...{ clientId: fleet && !iam ? FLEET_CLIENT : 'erp', scope: 'payments' },
+        ...{ clientId: fleet && !iam ? FLEET_CLIENT : 'erp', scope: scopes.ofCredential(host) },
         secrets: [{ file: host.secretFile }],
         ...(iam && { rotation: iam.rotation }),
       },

@@ -27,7 +27,13 @@ export interface IssuerPart {
   readonly isVerifying: boolean;
 }
 
+export interface MonthEndPart {
+  /** Payments of one moment, every few minutes of those hours. */
+  readonly atOnce: number;
+}
+
 export interface Parts {
+  readonly monthEnd?: MonthEndPart;
   readonly issuer?: IssuerPart;
   readonly audit?: AuditPart;
   readonly iam?: IamPart;

@@ -1,8 +1,10 @@
 /** Scopes: which ones the client may have, which ones the API wants, and which ones the configuration asks for. */
+import type { SidecarHost } from './sidecar-host.ts';
 import type { Kind, World } from './world.ts';
 
 const PAYMENTS = 'payments';
 const WRITE = 'payments.write';
+const READ = 'payments.read';
 const MINUTE = 60_000;
 
 export class Scopes {
@@ -16,6 +18,21 @@ export class Scopes {
 
   constructor(world: World) {
     this.#world = world;
+  }
+
+  /** `scope` of the credential. */
+  ofCredential(host: SidecarHost): string {
+    return this.#world.members.hasDifferent('scope', host) ? `${PAYMENTS} ${READ}` : PAYMENTS;
+  }
+
+  /** What the configuration of a host asks for. */
+  wantedBy(host: SidecarHost): string {
+    return this.ofRoute ?? this.ofCredential(host);
+  }
+
+  /** The client may have another one, which nobody needs. */
+  grantOther(): void {
+    this.#granted.add(READ);
   }
 
   /** Whether the client may have all that it asks for. */

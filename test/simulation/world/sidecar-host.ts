@@ -27,6 +27,8 @@ export class SidecarHost {
   isStopping = false;
   /** False while nobody works: then nothing starts it. */
   isWanted = true;
+  /** False before it has joined a fleet, and after it has left it for ever. */
+  isHere = true;
   readonly #world: World;
   #sidecar: Sidecar | undefined;
   /** Counts the decisions of whoever starts and stops it: an older one has no effect any more. */
@@ -52,7 +54,7 @@ export class SidecarHost {
   }
 
   start(): void {
-    if (this.process || !this.isWanted) return;
+    if (this.process || !this.isWanted || !this.isHere) return;
     this.#wish += 1;
     this.#starts += 1;
     const process = this.#world.process(

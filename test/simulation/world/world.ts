@@ -18,9 +18,11 @@ import { IDENTITY, IDENTITY_KINDS, IdentityServer } from './identity-server.ts';
 import { Issuer } from './issuer.ts';
 import { ISSUER_KINDS } from './issuer-kinds.ts';
 import { MACHINE_KINDS } from './machine-kinds.ts';
+import { MEMBER_KINDS } from './member-kinds.ts';
+import { Members } from './members.ts';
 import type { Observation } from './observation.ts';
 import { OPERATOR_KINDS, Operator } from './operator.ts';
-import type { Parts } from './parts.ts';
+import type { MonthEndPart, Parts } from './parts.ts';
 import { RARE_KINDS } from './rare-kinds.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
 import { SCOPE_KINDS, Scopes } from './scopes.ts';
@@ -63,6 +65,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...unweighted(SCOPE_KINDS),
   ...unweighted(LONG_STORAGE_KINDS),
   ...unweighted(SILENT_KINDS),
+  ...unweighted(MEMBER_KINDS),
   // Drawn by `withRare`.
   ...RARE_KINDS,
 };
@@ -82,14 +85,19 @@ export interface Size {
   readonly parts: Parts;
   /** Hosts with a sidecar each: more than one are a fleet. */
   readonly members: number;
+  /** The one of them that is not there before it joins. */
+  readonly latecomer?: number;
 }
 
 export class World {
   readonly platform: Platform;
   readonly observe: (observation: Observation) => void;
   readonly sidecar: SidecarHost;
-  /** All of them; the first one is `sidecar`. */
-  readonly hosts: readonly SidecarHost[];
+  /** Those that are there; the first one is `sidecar`. */
+  hosts: readonly SidecarHost[];
+  /** Also those that have not joined yet, or are gone. */
+  readonly everyHost: readonly SidecarHost[];
+  readonly members: Members;
   /** Undefined for a single host. */
   readonly fleet: Fleet | undefined;
   readonly identity: IdentityServer;
@@ -97,27 +105,37 @@ export class World {
   readonly scopes: Scopes;
   readonly operator: Operator;
   readonly erp: Erp;
-  /** One on each host; the first one is `erp`. */
-  readonly erps: readonly Erp[];
+  /** One on each host that is there; the first one is `erp`. */
+  erps: readonly Erp[];
+  readonly #everyErp: readonly Erp[];
   readonly iam: Iam | undefined;
   readonly audit: AuditFolder | undefined;
   /** Requests per minute. */
   readonly budget: number | undefined;
+  /** Undefined where the turn of a month is as any day. */
+  readonly monthEnd: MonthEndPart | undefined;
   /** Undefined where the configuration names the token endpoint. */
   readonly issuer: Issuer | undefined;
   readonly #servers = new Machine('servers');
 
   constructor(
     platform: Platform,
-    { tokenLifetimeS, parts, members }: Size,
+    { tokenLifetimeS, parts, members, latecomer }: Size,
     observe: (observation: Observation) => void,
   ) {
     this.platform = platform;
-    this.observe = observe;
+    this.members = new Members(this);
+    this.observe = (observation) => {
+      observe(observation);
+      this.members.observe(observation);
+    };
     this.sidecar = new SidecarHost(this);
     const others = Array.from({ length: members - 1 }, (_one, index) => new SidecarHost(this, String(index + 2)));
     this.budget = parts.budget;
-    this.hosts = [this.sidecar, ...others];
+    this.monthEnd = parts.monthEnd;
+    this.everyHost = [this.sidecar, ...others];
+    for (const [index, host] of this.everyHost.entries()) host.isHere = index !== latecomer;
+    this.hosts = this.everyHost.filter(({ isHere }) => isHere);
     this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.issuer = parts.issuer && new Issuer(this, parts.issuer);
     this.scopes = new Scopes(this);
@@ -128,7 +146,9 @@ export class World {
     this.operator = new Operator(this);
     this.iam?.begin();
     this.erp = new Erp(this, this.sidecar);
-    this.erps = [this.erp, ...others.map((host) => new Erp(this, host))];
+    this.#everyErp = [this.erp, ...others.map((host) => new Erp(this, host))];
+    this.erps = this.#everyErp;
+    this.changeHosts();
   }
 
   get trace(): Platform['trace'] {
@@ -137,16 +157,22 @@ export class World {
 
   /** @param index from the arguments of a happening; absent: the first */
   hostOf(index: Args[string] | undefined): SidecarHost {
-    return this.hosts[Number(index ?? 0)] ?? this.sidecar;
+    return this.everyHost[Number(index ?? 0)] ?? this.sidecar;
   }
 
   erpOf(index: Args[string] | undefined): Erp {
-    return this.erps[Number(index ?? 0)] ?? this.erp;
+    return this.#everyErp[Number(index ?? 0)] ?? this.erp;
+  }
+
+  /** Call it when one has come or gone. */
+  changeHosts(): void {
+    this.hosts = this.everyHost.filter(({ isHere }) => isHere);
+    this.erps = this.#everyErp.filter((_erp, index) => this.everyHost[index]?.isHere);
   }
 
   /** When an attempt was sent. */
   calledAt(id: string, attempt: string): Stamp | undefined {
-    return this.erps.map((erp) => erp.calledAt(id, attempt)).find((stamp) => stamp);
+    return this.#everyErp.map((erp) => erp.calledAt(id, attempt)).find((stamp) => stamp);
   }
 
   /** A new process; servers have a machine with a right clock. */
@@ -184,6 +210,7 @@ export class World {
     this.identity.fault.repair();
     if (this.issuer) this.#repairIssuer(this.issuer);
     this.upstream.repair();
+    this.members.repair();
     this.fleet?.repair();
     this.scopes.repair();
     endDrops(this.platform.network);

@@ -5,5 +5,5 @@ export * from 'node:os';
 import { self } from '../platform.ts';
 
 export function hostname(): string {
-  return self().machine.name.replaceAll(' ', '-');
+  return self().machine.hostname;
 }

@@ -84,6 +84,14 @@ export class Administrator {
     for (const secret of this.#secrets()) if (this.#isUnused(secret)) this.#world.iam?.takeAway(secret);
   }
 
+  /** A new host gets the file of another one; a copy of one also its journal. */
+  equip(host: SidecarHost, original: SidecarHost | undefined): void {
+    const source = original ?? this.#world.sidecar;
+    const journal = original && this.#bytesOn(original);
+    this.#store(this.storedOn(source) ?? '', host);
+    if (journal) this.#world.operator.replace(`${host.secretFile}.rotation`, journal.toString());
+  }
+
   /** When a rotation says that there are too many: all files get the same one, and what is in none of them is deleted. */
   leaveOne(): void {
     this.putRight();
@@ -148,7 +156,8 @@ export class Administrator {
     return { value: `by-hand-${this.#count}-0123456789`, description: 'by hand', expiresAt: Number.POSITIVE_INFINITY };
   }
 
-  #store(value: string, { secretFile, name }: SidecarHost): void {
+  #store(value: string, { secretFile, name, isHere }: SidecarHost): void {
+    if (!isHere) return;
     const where = name === '1' ? '' : ` of host ${name}`;
     this.#world.trace('administrator', `writes ${value} to the secret file${where}`);
     this.#world.operator.replace(secretFile, `${value}\n`);

@@ -58,6 +58,7 @@ export class Runs {
 
   #start(name: string, program: (started: Started) => Promise<void>, options: RunOptions): void {
     const { killAfter, killAtFile, onEnd = () => undefined, host = this.#world.sidecar } = options;
+    if (!host.isHere) return;
     this.#count += 1;
     const process = this.#world.process(`${name} ${this.#count}`, host.machine);
     this.#running.add(process);

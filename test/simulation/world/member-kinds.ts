@@ -1,0 +1,60 @@
+/** How members of a fleet come and go, and differ. */
+import type { Difference } from './members.ts';
+import type { Args, Kind, World } from './world.ts';
+
+const MINUTE = 60_000;
+const DAY = 86_400_000;
+/** The lock and a token, the rotator's lease and journal, a lot of the budget, a heartbeat. */
+const SCRIPTS = ['acquire', 'acquire', 'hold', 'lease', 'lease', 'note', 'note', 'budget', 'beat'] as const;
+
+function kind(draw: Kind['draw'], apply: (world: World, args: Args) => void): Kind {
+  return { weight: 0, needs: 'fleet', isElsewhere: true, draw, apply };
+}
+
+export const MEMBER_KINDS: Readonly<Record<string, Kind>> = {
+  'member.joins': kind(
+    (chance) => ({ isCopy: chance.between(0, 1) }),
+    (world, { isCopy, host }) => {
+      const original = world.hosts.find((one) => one !== world.hostOf(host));
+      world.members.join(world.hostOf(host), isCopy === 1 ? original : undefined);
+    },
+  ),
+  'member.goesForEver': kind(
+    (chance) => ({
+      script: chance.pick(SCRIPTS),
+      ...{ afterMs: chance.pick([0, 1, 30, 400, 5000]), patienceMs: chance.pick([1000, MINUTE, 3 * MINUTE]) },
+    }),
+    (world, { script, afterMs, patienceMs, host }) =>
+      world.members.leaveAfter(world.hostOf(host), {
+        ...{ script: String(script), afterMs: Number(afterMs), patienceMs: Number(patienceMs) },
+      }),
+  ),
+  /** All members are restarted, one after the other or at once. */
+  'fleet.update': kind(
+    (chance) => ({ everyMs: chance.pick([0, 0, 50, 1500, 15_000]) }),
+    (world, { everyMs }) => {
+      const { time } = world.platform;
+      for (const [index, host] of world.hosts.entries())
+        time.after(index * Number(everyMs), world.process('operator', host.machine), () =>
+          world.apply('process.restart', { host: world.everyHost.indexOf(host) }),
+        );
+    },
+  ),
+  'member.differs': kind(
+    (chance) => ({
+      ...{ in: chance.pick(['key', 'prefix', 'scope', 'secret']), isRestarted: chance.between(0, 1) },
+      lastsMs: chance.pick([2 * MINUTE, 2 * DAY, 40 * DAY]),
+    }),
+    (world, { in: difference, isRestarted, lastsMs, host }) => {
+      // Where secrets rotate, the two would rotate the same secret apart, or have secrets that only people change.
+      const isOfRotation = world.iam !== undefined && (difference === 'prefix' || difference === 'secret');
+      world.members.differ(world.hostOf(host), isOfRotation ? 'key' : (difference as Difference), {
+        ...{ lastsMs: Number(lastsMs), isRestarted: isRestarted === 1 },
+      });
+    },
+  ),
+  'clock.differs': kind(
+    (chance) => ({ ms: chance.between(-5 * MINUTE, 5 * MINUTE) }),
+    (world, { ms, host }) => world.hostOf(host).machine.step(world.platform.time.nowMs, Number(ms)),
+  ),
+};
