@@ -1,11 +1,16 @@
 // The doctor at the command line: each thing that can be wrong has its exit code, its sentence and its advice.
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { startEmulator } from '../../src/emulator/server.ts';
 import { DEMO_CLIENT } from '../../src/emulator/store.ts';
-import { jsonLines, run } from '../support/cli.ts';
+import { jsonLines } from '../support/cli.ts';
+import { createInside } from '../support/cli-inside.ts';
 import { createFolder } from '../support/folder.ts';
 import { startRawUpstream } from '../support/raw.ts';
 import { grant, json, startTokenServer, type TokenAnswerer } from '../support/token-server.ts';
+
+const inside = createInside();
+const { run } = inside;
+afterAll(() => inside[Symbol.asyncDispose]());
 
 const SECRET = 'demo-secret-not-for-production';
 /** Nothing listens on the discard port. */

@@ -1,12 +1,16 @@
 // The commands that talk to a running sidecar: wait for it, ask it to stop.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { waitFor } from '../../src/cli/control.ts';
-import { run } from '../support/cli.ts';
+import { createInside } from '../support/cli-inside.ts';
 import { startOwnTime } from '../support/own-time.ts';
 import { json } from '../support/token-server.ts';
 import { createWorld } from '../support/world.ts';
+
+const inside = createInside();
+const { run } = inside;
+afterAll(() => inside[Symbol.asyncDispose]());
 
 const bare = (url: string) => url.replace('http://', '');
 

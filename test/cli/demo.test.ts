@@ -2,10 +2,14 @@
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { addressesOf, jsonLines, run, start } from '../support/cli.ts';
+import { createInside } from '../support/cli-inside.ts';
 import { createFolder } from '../support/folder.ts';
+
+const inside = createInside();
+afterAll(() => inside[Symbol.asyncDispose]());
 
 const ANY_PORTS = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--emulator', '127.0.0.1:0'];
 
@@ -66,13 +70,13 @@ describe('demo', () => {
       ARITMA_TOKEN_ENDPOINT: 'https://CANARY.invalid',
       ARITMA_CONFIG: '/nonexistent',
     };
-    expect(await run(['demo', '--once', ...ANY_PORTS], { env })).toMatchObject({ code: 0, stderr: '' });
+    expect(await inside.run(['demo', '--once', ...ANY_PORTS], { env })).toMatchObject({ code: 0, stderr: '' });
   });
 
   it('with --fleet says how to get a store where none is installed, exits 1 and leaves nothing behind', async () => {
     using folder = createFolder();
     const env = { PATH: join(folder.path, 'empty'), TMPDIR: folder.path };
-    const ended = await run(['demo', '--fleet', '3', ...ANY_PORTS], { env });
+    const ended = await inside.run(['demo', '--fleet', '3', ...ANY_PORTS], { env });
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     for (const way of ['apt-get install valkey-server', 'apt-get install redis-server', 'docker compose']) {
       expect(ended.stderr).toContain(way);
@@ -83,7 +87,7 @@ describe('demo', () => {
   });
 
   it.each(['1', '11', 'many', '-3', '2.5'])('exits 2 where --fleet is %s: no number from 2 to 10', async (number) => {
-    const ended = await run(['demo', `--fleet=${number}`, ...ANY_PORTS]);
+    const ended = await inside.run(['demo', `--fleet=${number}`, ...ANY_PORTS]);
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/--fleet: .*from 2 to 10/) });
   });
 
@@ -92,7 +96,7 @@ describe('demo', () => {
     const { url } = await addressesOf(first);
     const taken = url.replace('http://', '');
     for (const flag of ['--listen', '--admin', '--emulator']) {
-      const ended = await run(['demo', '--once', ...ANY_PORTS, flag, taken]);
+      const ended = await inside.run(['demo', '--once', ...ANY_PORTS, flag, taken]);
       expect(ended, flag).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining(taken) });
     }
   });
@@ -140,7 +144,7 @@ describe('emulate', () => {
   it('exits 2 and names the state file, when it is none, and does not touch it', async () => {
     using folder = createFolder();
     const state = folder.write('state.json', '{"mine": true}');
-    const ended = await run(['emulate', '--listen', '127.0.0.1:0', '--state', state]);
+    const ended = await inside.run(['emulate', '--listen', '127.0.0.1:0', '--state', state]);
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(state) });
     expect(readFileSync(state, 'utf8')).toBe('{"mine": true}');
   });

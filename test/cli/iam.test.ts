@@ -1,12 +1,16 @@
-// The iam commands as processes: one whole life and each exit code. Every command with every flag is in test/system, since
+// The iam commands: one whole life and each exit code. Every command with every flag is in test/system, since
 // that is a hundred processes.
 import { readFileSync, statSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import { createInside } from '../support/cli-inside.ts';
 import { startIamCli } from '../support/iam-cli.ts';
+
+const inside = createInside();
+afterAll(() => inside[Symbol.asyncDispose]());
 
 describe.concurrent('iam', () => {
   it('makes a client with a secret and a policy, shows them, and deletes them', async () => {
-    await using world = await startIamCli();
+    await using world = await startIamCli({ runIt: inside.run });
     const names = ['--name', 'my-erp', '--description', 'ERP of Oslo', '--scope', 'api'];
     const [client] = await world.rows(['clients', 'create', ...names]);
     const id = String(client?.['clientId']);
@@ -26,7 +30,7 @@ describe.concurrent('iam', () => {
     ['a secret that would go nowhere', ['secrets', 'create', 'demo-erp', '--description', 'x'], 2],
     ['no IAM', ['clients', 'list', '--iam-url', 'http://127.0.0.1:9/core/iam'], 6],
   ])('exits with the code of its cause for %s', async (_what, args, code) => {
-    await using world = await startIamCli();
+    await using world = await startIamCli({ runIt: inside.run });
     expect((await world.iam(args)).code).toBe(code);
   });
 });

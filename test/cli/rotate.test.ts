@@ -3,11 +3,17 @@ import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { startEmulator } from '../../src/emulator/server.ts';
 import { acquireLock } from '../../src/iam/rotation/lock-file.ts';
-import { jsonLines, run } from '../support/cli.ts';
+import { jsonLines } from '../support/cli.ts';
+import { createInside } from '../support/cli-inside.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
 
 const emulator = await startEmulator({ port: 0 });
-afterAll(() => emulator.close());
+const inside = createInside();
+const { run } = inside;
+afterAll(async () => {
+  await inside[Symbol.asyncDispose]();
+  await emulator.close();
+});
 
 const tokenEndpoint = `${emulator.url}/connect/token`;
 

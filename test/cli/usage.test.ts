@@ -1,9 +1,14 @@
 // What somebody sees who does not know the commands yet, or mistypes one.
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { INPUTS } from '../../src/config/env-and-flags.ts';
-import { jsonLines, run } from '../support/cli.ts';
+import { jsonLines, run as runProcess } from '../support/cli.ts';
+import { createInside } from '../support/cli-inside.ts';
 import { createFolder } from '../support/folder.ts';
+
+const inside = createInside();
+const { run } = inside;
+afterAll(() => inside[Symbol.asyncDispose]());
 
 const COMMANDS = [
   ['serve'],
@@ -31,6 +36,11 @@ describe.concurrent('cli', () => {
       expect(stdout).toMatch(/^Usage: aritma-sidecar/);
     }
     for (const [name = ''] of COMMANDS) expect(all[0]?.stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
+  });
+
+  it('is the same in a process of its own as in that of these tests', async () => {
+    for (const args of [['config', 'schema'], ['chekc'], ['check', '--json'], ['--config', '/nonexistent.yaml']])
+      expect(await run(args)).toEqual(await runProcess(args));
   });
 
   it('prints its version and exits 0', async () => {

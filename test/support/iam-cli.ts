@@ -4,6 +4,10 @@ import { ADMIN_CLIENT } from '../../src/emulator/store.ts';
 import { type CliOptions, type Ended, jsonLines, run } from './cli.ts';
 import { createFolder, type Folder } from './folder.ts';
 
+export interface IamCliOptions extends EmulatorOptions {
+  readonly runIt?: typeof run;
+}
+
 export interface IamCli extends AsyncDisposable {
   readonly url: string;
   readonly folder: Folder;
@@ -22,7 +26,8 @@ export interface IamCli extends AsyncDisposable {
   fault(fault: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
-export async function startIamCli(options: EmulatorOptions = {}): Promise<IamCli> {
+/** @param options.runIt how a command runs; default: in a process of its own */
+export async function startIamCli({ runIt = run, ...options }: IamCliOptions = {}): Promise<IamCli> {
   const emulator = await startEmulator({ port: 0, ...options });
   const folder = createFolder();
   const { url } = emulator;
@@ -32,7 +37,7 @@ export async function startIamCli(options: EmulatorOptions = {}): Promise<IamCli
     ARITMA_CLIENT_ID: ADMIN_CLIENT.clientId,
     ARITMA_CLIENT_SECRET: ADMIN_CLIENT.secrets[0]?.value ?? '',
   };
-  const iam: IamCli['iam'] = (words, cli = {}) => run(['iam', ...words], { env, cwd: folder.path, ...cli });
+  const iam: IamCli['iam'] = (words, cli = {}) => runIt(['iam', ...words], { env, cwd: folder.path, ...cli });
   const rows: IamCli['rows'] = async (words) => {
     const { code, stdout, stderr } = await iam(words);
     if (code !== 0) throw new Error(`iam ${words.join(' ')} ended with ${code}: ${stderr}`);
