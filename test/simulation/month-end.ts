@@ -11,8 +11,11 @@ const APART_MS = 15 * 60_000;
 export function withMonthEnd(history: History): History {
   const draw = chance(history.seed, 'month-end');
   if (!draw.happens(SHARE)) return history;
-  const parts = { ...history.parts, monthEnd: { atOnce: draw.between(3, 8) } };
-  const { stretches } = history;
+  const { stretches, members } = history;
+  // Half of a budget at most: whoever has one knows what is due at once.
+  const { budget = Infinity } = history.parts;
+  const atOnce = Math.min(draw.between(3, 8), Math.floor(budget / members / 2));
+  const parts = { ...history.parts, monthEnd: { atOnce } };
   const moved = stretches.map((stretch) => {
     const at = nextMonthEnd(START + stretch.from) - START + draw.between(0, LATEST_MS);
     return movedTo(at, stretch);
