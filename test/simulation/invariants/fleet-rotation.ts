@@ -11,6 +11,8 @@ import { msOf } from './rotation.ts';
 const DAY_MS = 24 * 3_600_000;
 /** From a change of a file until the store has heard of it: the reload, and a heartbeat. */
 const TOLD_MS = 15_000;
+/** A member that is not heard of for so long is silent; so long members wait after the store has lost everything. */
+const COMPLETE_MS = 30_000;
 /** Among the words of a heartbeat, after five keys: whose last words they are; empty before the member knows its secrets. */
 const HEARD_WORD = 8;
 
@@ -19,13 +21,18 @@ class Heard {
   readonly #first = new Map<Machine, number>();
   readonly #last = new Map<Machine, number>();
   #lostAt = Number.NEGATIVE_INFINITY;
+  /** Those that were not silent when the store lost everything. */
+  #known = new Set<Machine>();
+  /** The first heartbeat since the store lost everything, true ms. */
+  #sinceMs = Number.NEGATIVE_INFINITY;
 
   observe(world: World, observation: Observation): void {
     if (observation.kind !== 'stored' || observation.script !== 'beat') return;
     this.#forget(world);
     const { by, words } = observation;
-    if (!by || !words[HEARD_WORD]) return;
     const { nowMs } = world.platform.time;
+    this.#sinceMs = Math.min(this.#sinceMs, nowMs);
+    if (!by || !words[HEARD_WORD]) return;
     this.#first.set(by.machine, this.#first.get(by.machine) ?? nowMs);
     this.#last.set(by.machine, nowMs);
   }
@@ -33,13 +40,20 @@ class Heard {
   /** Whether the store knows what this host said last, and it is not older than a day. */
   counts(world: World, { machine }: SidecarHost): boolean {
     this.#forget(world);
-    return world.platform.time.nowMs - (this.#last.get(machine) ?? Number.NEGATIVE_INFINITY) < DAY_MS;
+    const { nowMs } = world.platform.time;
+    // So long the members wait for what the others have to say.
+    if (this.#known.has(machine) && nowMs < this.#sinceMs + COMPLETE_MS) return true;
+    return nowMs - (this.#last.get(machine) ?? Number.NEGATIVE_INFINITY) < DAY_MS;
   }
 
   #forget({ fleet }: World): void {
     const { at, since } = fleet?.store.lost ?? { at: this.#lostAt, since: 0 };
     if (at === this.#lostAt) return;
     this.#lostAt = at;
+    if (since === Number.NEGATIVE_INFINITY) {
+      this.#sinceMs = Number.POSITIVE_INFINITY;
+      this.#known = new Set([...this.#last].flatMap(([machine, last]) => (at - last < COMPLETE_MS ? machine : [])));
+    }
     for (const [machine, last] of this.#last) {
       if (last < since) continue;
       // An older one than the lost one is still there.
@@ -54,7 +68,7 @@ class Heard {
 
 export const keepsNeeded: Invariant = {
   sentence:
-    'No rotation of a fleet deletes a secret that the file of a host needs. Excused: a host that the store has not heard of for a day, or not since it lost everything; a file that people changed a moment ago; a host that has the new one in memory.',
+    'No rotation of a fleet deletes a secret that the file of a host needs. Excused: a host that the store has not heard of for a day, or that was silent when it lost everything and since; a file that people changed a moment ago; a host that has the new one in memory.',
   watch(world, violated) {
     const heard = new Heard();
     const byHand = new Map<SidecarHost, number>();

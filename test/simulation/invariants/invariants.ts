@@ -6,7 +6,8 @@ import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts
 import { budgetHolds } from './fleet-budget.ts';
 import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
-import { issuerIsAskedSeldom, sendsVerified, takesNewKeys } from './issuer.ts';
+import { sendsVerified, takesNewKeys } from './issuer.ts';
+import { issuerIsAskedSeldom, keepsIssuerFiles } from './issuer-files.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
 import { readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
@@ -68,7 +69,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     auditIsWhole,
     auditComesFirst,
   },
-  ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom, passesForbidden, restsRefusedScope },
+  ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom, keepsIssuerFiles, passesForbidden, restsRefusedScope },
   asksOnce,
   keepsNewer,
   sharesAgain,

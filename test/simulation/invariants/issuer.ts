@@ -41,31 +41,3 @@ export const takesNewKeys: Invariant = {
 };
 
 const CLOCK_MS = 290_000;
-
-/** Of each process: tries back off, and at the most four refetches come at once. */
-const MOST = 12;
-const WINDOW_MS = 60_000;
-
-export const issuerIsAskedSeldom: Invariant = {
-  sentence:
-    'A process asks an issuer for its document, or for its keys, at most twelve times a minute. Excused: six more for each reload of that time.',
-  watch(world, violated) {
-    const asked = new WeakMap<SimulatedProcess, Record<'document' | 'keys' | 'reload', number[]>>();
-    const of = (process: SimulatedProcess) => {
-      const known = asked.get(process) ?? { document: [], keys: [], reload: [] };
-      asked.set(process, known);
-      return known;
-    };
-    return (observation) => {
-      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
-        of(observation.process).reload.push(world.platform.time.nowMs);
-      if (observation.kind !== 'issuerRequest') return;
-      const { what, from, sentAt } = observation;
-      const times = of(from);
-      times[what].push(sentAt);
-      const lately = (all: readonly number[]) => all.filter((at) => at > sentAt - WINDOW_MS && at <= sentAt).length;
-      const count = lately(times[what]);
-      if (count > MOST + 6 * lately(times.reload)) violated(`${from.name} asked for its ${what} ${count} times`);
-    };
-  },
-};

@@ -11,13 +11,13 @@ export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'void store;\n  return clock.now();',
   },
   'fleet-waits-for-nobody': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: SHARED,
     from: 'return [...places.map(({ host }) => host), ...untold.map(({ id, details }) => details?.host ?? id)];',
     to: 'return [];',
   },
   'fleet-forgets-silent': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: 'fleet/places.ts',
     from: 'return [...live, ...silent.filter(({ place }) => !places.has(place))];',
     to: 'return [...live];',
@@ -35,13 +35,13 @@ export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: '      return work();',
   },
   'fleet-follows-no-more': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: 'sidecar/fleet/secret-follower.ts',
     from: "if (attempt?.phase === 'promoted' && attempt.value) await",
     to: "if (attempt?.phase === 'promoted' && attempt.value && followed.written > 1e15) await",
   },
   'fleet-journal-not-put-back': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: 'sidecar/fleet/fleet-journal.ts',
     from: 'if (found < this.revision && this.#newest) await this.write(this.#newest);',
     to: '',

@@ -61,6 +61,12 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'await sealer.seal(place, contentOf(token))',
     to: 'JSON.stringify(contentOf(token))',
   },
+  'fleet-forgets-at-new-settings': {
+    needs: 'fleet',
+    file: 'sidecar/fleet-link.ts',
+    from: 'createFleet({ ...options, loaded, before: left?.fleet })',
+    to: 'createFleet({ ...options, loaded })',
+  },
   'fleet-generation-forgotten': {
     needs: 'fleet',
     file: SHARED,

@@ -4,6 +4,7 @@
  */
 // Loaded in time: verification imports it at its first token.
 import 'jose';
+import type { Stamp } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { Request } from './http.ts';
 import type { IssuerPart } from './parts.ts';
@@ -35,6 +36,8 @@ export class Issuer {
   #repairs = 0;
   /** When a document was last served wrongly, or a token was last signed with a key that is not published; true ms. */
   wrongAt = Number.NEGATIVE_INFINITY;
+  /** When there was a new key, true ms. */
+  keysChangedAt = Number.NEGATIVE_INFINITY;
   /** When the key set moved last, true ms. */
   keysMovedAt = Number.NEGATIVE_INFINITY;
 
@@ -58,7 +61,7 @@ export class Issuer {
     const [method, path] = request.words;
     const what = method !== 'GET' ? undefined : path === DOCUMENT_PATH ? 'document' : 'keys';
     const { from, sent } = request;
-    if (what && from) this.#world.observe({ kind: 'issuerRequest', what, from, sentAt: sent.trueMs });
+    if (what && from) this.#world.observe({ kind: 'issuerRequest', what, from, sent });
     const served = what ? this.#served[what] : 'right';
     this.#world.trace('issuer', `${method} ${path}: ${served}`);
     if (served !== 'right') this.wrongAt = this.#world.platform.time.nowMs;
@@ -149,6 +152,7 @@ export class Issuer {
 
   #nextKey(kid?: string): SigningKey {
     this.#count += 1;
+    this.keysChangedAt = this.#world.platform.time.nowMs;
     return signingKey(String(this.#count), kid ?? `k${this.#count}`);
   }
 
@@ -188,8 +192,8 @@ export interface IssuerRequest {
   readonly kind: 'issuerRequest';
   readonly what: 'document' | 'keys';
   readonly from: SimulatedProcess;
-  /** True ms: a slow server comes to it later. */
-  readonly sentAt: number;
+  /** A slow server comes to it later. */
+  readonly sent: Stamp;
 }
 
 function isSame(one: PublicKey, other: PublicKey): boolean {

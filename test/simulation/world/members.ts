@@ -25,6 +25,11 @@ export class Members {
     this.#world = world;
   }
 
+  /** A host is gone for ever. */
+  get hasLostOne(): boolean {
+    return this.#gone.size > 0;
+  }
+
   /** A new host; or a copy of another one, files and name, which does not know that it is one. */
   join(host: SidecarHost, original: SidecarHost | undefined): void {
     const world = this.#world;

@@ -5,6 +5,7 @@
 import type { Chance } from '../../support/seeded.ts';
 import type { Iam } from './iam/iam.ts';
 import type { AuditPart, IamPart } from './parts.ts';
+import { RARE_FLEET_KINDS } from './rare-fleet-kinds.ts';
 import { STORE } from './store.ts';
 import type { Kind, World } from './world.ts';
 
@@ -188,6 +189,7 @@ export const RARE_KINDS: Readonly<Record<string, RareKind>> = {
     isAlways: true,
     stretch: 'first',
   },
+  ...RARE_FLEET_KINDS,
 };
 
 /** A whole run takes 223 turns; from the 120th on it makes the first secret. */

@@ -42,6 +42,7 @@ export class Store {
   #isMute = false;
   #delayMs = 0;
   #error: string | undefined;
+  #journalKey = '';
   #repairs = 0;
   /** Undefined while it does not listen. */
   #stopListening: (() => void) | undefined;
@@ -60,6 +61,11 @@ export class Store {
   /** Anything is wrong with it, or with the ways to it. */
   get isFaulty(): boolean {
     return this.#isFrozen || this.#isMute || this.#delayMs > 0 || this.#error !== undefined || !this.#stopListening;
+  }
+
+  /** Of a rotation. */
+  get hasJournal(): boolean {
+    return this.scripts.get(this.#journalKey) !== undefined;
   }
 
   /** It has ended. What it knew is gone, unless it has written it down. */
@@ -220,6 +226,7 @@ export class Store {
     if (!name) return errorReply('ERR not a script of the fleet');
     const [keys, args] = [words.slice(0, Number(count)), words.slice(Number(count))];
     const reply = name === 'budget' ? this.#budget(keys, args) : this.scripts.run(name, keys, args);
+    if (name === 'note') this.#journalKey = keys[0] ?? '';
     this.#world.observe({ kind: 'stored', script: name, by: by.peer, words, reply });
     return replyOf(reply);
   }

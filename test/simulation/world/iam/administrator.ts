@@ -13,6 +13,8 @@ interface KnownJournal {
 
 interface KnownAttempt {
   readonly phase: string;
+  /** Of the secret that it makes, in IAM. */
+  readonly description?: string;
   readonly value?: string;
   readonly retire?: readonly string[];
 }

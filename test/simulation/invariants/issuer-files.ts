@@ -1,0 +1,98 @@
+/** What docs/tokens.md promises of how often an issuer is asked for its discovery document and its keys. */
+import { type Stamp, stampOf } from '../platform/network.ts';
+import type { SimulatedProcess } from '../platform/process.ts';
+import type { Observation } from '../world/observation.ts';
+import type { World } from '../world/world.ts';
+import type { Invariant } from './invariants.ts';
+import { knownAgeMs } from './tokens.ts';
+
+/** Callers of a generation that was replaced wait this long, awake, and then for one request. */
+const OLD_GENERATION_MS = 15_000;
+const KEPT_MS = 600_000;
+/** A request may have had to wait for its connection, and another one not. */
+const TOLERANCE_MS = 5100;
+
+/** What the newest generation of a process has, as far as it is sure. */
+class Kept {
+  /** By the monotonic clock. */
+  reloadedAt = Number.NEGATIVE_INFINITY;
+  /** The last token, true ms. */
+  obtainedAt = Number.NEGATIVE_INFINITY;
+  /** The last request for keys. */
+  asked: Stamp | undefined;
+  /** The request for the keys that have verified the last token. */
+  keys: Stamp | undefined;
+  hasDocument = false;
+  refetches: Stamp | undefined;
+  spare = 0;
+}
+
+type Asked = Observation & { kind: 'issuerRequest' };
+
+function watchKept(world: World, onRequest: (asked: Asked, kept: Kept) => void): (observation: Observation) => void {
+  const all = new WeakMap<SimulatedProcess, Kept>();
+  const of = (process: SimulatedProcess) => {
+    const kept = all.get(process) ?? new Kept();
+    all.set(process, kept);
+    return kept;
+  };
+  return (observation) => {
+    if (!world.issuer) return;
+    if (observation.kind === 'log')
+      noteLog(observation.line, of(observation.process), stampOf(world.platform.time, observation.process));
+    if (observation.kind !== 'issuerRequest') return;
+    const kept = of(observation.from);
+    // A slow server comes later to one that is long given up.
+    if (observation.sent.trueMs < kept.obtainedAt) return;
+    onRequest(observation, kept);
+    if (observation.what === 'keys') kept.asked = observation.sent;
+  };
+}
+
+function noteLog({ message, code, result }: Readonly<Record<string, unknown>>, kept: Kept, now: Stamp): void {
+  if (message === 'configuration reloaded') {
+    kept.reloadedAt = now.monotonicMs;
+    kept.asked = undefined;
+    kept.keys = undefined;
+    kept.hasDocument = false;
+  } else if (message === 'token obtained' && now.monotonicMs > kept.reloadedAt + OLD_GENERATION_MS) {
+    kept.obtainedAt = now.trueMs;
+    kept.hasDocument = true;
+    if (kept.keys === undefined && kept.asked) kept.spare = MOST;
+    kept.keys = kept.asked;
+  } else if (code !== undefined || result !== undefined) kept.hasDocument = false;
+}
+
+export const keepsIssuerFiles: Invariant = {
+  sentence:
+    'A process that has got a token asks for the discovery document again only after a failure, and for keys ten minutes later. Excused: within fifteen seconds of a reload; keys when the issuer has changed one since, or has served or signed something wrong.',
+  watch: (world, violated) =>
+    watchKept(world, ({ what, from, sent }, { hasDocument, keys }) => {
+      if (!hasDocument) return;
+      if (what === 'document') return violated(`${from.name} asked for the document again`);
+      const { keysChangedAt = 0, keysMovedAt = 0, wrongAt = 0 } = world.issuer ?? {};
+      if (!keys || Math.max(keysChangedAt, keysMovedAt, wrongAt) > keys.trueMs) return;
+      const ageMs = knownAgeMs(keys, sent);
+      if (ageMs < KEPT_MS - TOLERANCE_MS) violated(`${from.name} asked for keys again after ${Math.round(ageMs)} ms`);
+    }),
+};
+
+/** Of requests for keys in a row, because a token fits none. */
+const MOST = 4;
+const EVERY_MS = 15_000;
+
+export const issuerIsAskedSeldom: Invariant = {
+  sentence:
+    'Because a token fits none of the keys, they are fetched again at most four times in a row, and then every fifteen seconds. Excused: until a token was verified after a reload, and when the key set has moved.',
+  watch: (world, violated) =>
+    watchKept(world, ({ what, from, sent }, kept) => {
+      const { keys, refetches } = kept;
+      if (what !== 'keys' || !keys || !world.issuer || world.issuer.keysMovedAt > keys.trueMs) return;
+      // Those that are too old are fetched by every try.
+      if (knownAgeMs(keys, sent) > KEPT_MS - TOLERANCE_MS) return;
+      if (refetches) kept.spare = Math.min(MOST, kept.spare + knownAgeMs(refetches, sent) / EVERY_MS);
+      kept.refetches = sent;
+      kept.spare -= 1;
+      if (kept.spare < -TOLERANCE_MS / EVERY_MS) violated(`${from.name} asked for its keys too often`);
+    }),
+};
