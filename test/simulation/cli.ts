@@ -72,6 +72,8 @@ async function warmUp(): Promise<void> {
 }
 
 async function playSeeds(first: number, last: number, fleets: Fleets): Promise<number> {
+  // Nobody reads them here: who explains a violation plays its history again.
+  Error.stackTraceLimit = 0;
   for (let seed = first; seed <= last; seed += 1) {
     const { hash, simulatedMs, calls, events, violation, excuses } = await play(drawHistory(seed, fleets));
     const line: Line = {

@@ -84,10 +84,7 @@ export class Disk {
     const grown = Math.max(0, at + bytes.length - inode.content.length);
     if (grown > this.freeBytes) throw diskError('ENOSPC', 'write', '');
     this.freeBytes -= grown;
-    const content = Buffer.alloc(Math.max(inode.content.length, at + bytes.length));
-    inode.content.copy(content);
-    content.set(bytes, at);
-    this.#change(inode, content, at);
+    this.#change(inode, written(inode.content, at, bytes), at);
   }
 
   truncate(inode: Inode, length: number): void {
@@ -198,6 +195,23 @@ export class Disk {
   #tell(path: string): void {
     for (const tell of this.#watchers) tell(path);
   }
+}
+
+/** Contents with room behind them, by the memory they are in: up to where it is in use. */
+const used = new WeakMap<ArrayBufferLike, number>();
+const ROOM = 4096;
+
+/** The content with bytes written into it. The old one stays as it was: it may be what is on the medium. */
+function written(content: Buffer, at: number, bytes: Uint8Array): Buffer {
+  const length = Math.max(content.length, at + bytes.length);
+  // A log grows by a line at a time: each would be a copy of all.
+  const isAppended = at === content.length && used.get(content.buffer) === at && length <= content.buffer.byteLength;
+  const memory = isAppended ? content.buffer : new ArrayBuffer(2 * length + ROOM);
+  const result = Buffer.from(memory, 0, length);
+  if (!isAppended) content.copy(result);
+  result.set(bytes, at);
+  used.set(memory, length);
+  return result;
 }
 
 function putOrRemove(entries: Map<string, Inode>, path: string, inode: Inode | undefined): void {

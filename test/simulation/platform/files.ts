@@ -16,26 +16,28 @@ export function diskOfSelf(): Disk {
   return platform().disk;
 }
 
+type Numbers = Record<'dev' | 'ino' | 'mode' | 'nlink' | 'uid' | 'gid' | 'size' | 'mtimeMs' | 'ctimeMs', number>;
+
 export function statOf({ ino, kind, content, mode, modifiedMs, changedMs }: Inode, { bigint = false } = {}) {
   const isFile = kind === 'file';
-  const numbers = {
+  const numbers: Numbers = {
     ...{ dev: 1, ino, mode: mode | (isFile ? constants.S_IFREG : constants.S_IFDIR), nlink: 1 },
     ...{ uid: UID, gid: 0, size: content.length, mtimeMs: modifiedMs, ctimeMs: changedMs },
   };
-  const asked = bigint
-    ? {
-        ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, BigInt(Math.floor(value))])),
-        ...{
-          mtimeNs: BigInt(Math.floor(modifiedMs * 1000)) * 1000n,
-          ctimeNs: BigInt(Math.floor(changedMs * 1000)) * 1000n,
-        },
-      }
-    : numbers;
-  const [yes, no] = [() => true, () => false];
+  return Object.assign(bigint ? bigintsOf(numbers) : numbers, isFile ? IS_FILE : IS_FOLDER);
+}
+
+const [yes, no] = [() => true, () => false];
+const IS_NEITHER = { isSymbolicLink: no, isFIFO: no, isSocket: no, isBlockDevice: no, isCharacterDevice: no };
+const IS_FILE = { ...IS_NEITHER, isFile: yes, isDirectory: no };
+const IS_FOLDER = { ...IS_NEITHER, isFile: no, isDirectory: yes };
+
+function bigintsOf(stat: Numbers) {
   return {
-    ...asked,
-    ...{ isFile: isFile ? yes : no, isDirectory: isFile ? no : yes },
-    ...{ isSymbolicLink: no, isFIFO: no, isSocket: no, isBlockDevice: no, isCharacterDevice: no },
+    ...{ dev: BigInt(stat.dev), ino: BigInt(stat.ino), mode: BigInt(stat.mode), nlink: BigInt(stat.nlink) },
+    ...{ uid: BigInt(stat.uid), gid: BigInt(stat.gid), size: BigInt(stat.size) },
+    ...{ mtimeMs: BigInt(Math.floor(stat.mtimeMs)), mtimeNs: BigInt(Math.floor(stat.mtimeMs * 1000)) * 1000n },
+    ...{ ctimeMs: BigInt(Math.floor(stat.ctimeMs)), ctimeNs: BigInt(Math.floor(stat.ctimeMs * 1000)) * 1000n },
   };
 }
 

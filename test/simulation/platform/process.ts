@@ -77,12 +77,14 @@ export class SimulatedProcess {
   #filesLeft = Number.POSITIVE_INFINITY;
   #onLastFile: () => void = () => undefined;
   readonly #onKill = new Set<() => void>();
+  readonly #enter: Enter;
 
   constructor(name: string, machine: Machine) {
     this.name = name;
     this.machine = machine;
     this.pid = machine.enter(this);
     this.startedAt = String(machine.started);
+    this.#enter = OUTSIDE(() => CONTEXT.run(this, () => AsyncLocalStorage.snapshot()));
   }
 
   get isAlive(): boolean {
@@ -97,7 +99,7 @@ export class SimulatedProcess {
   run<Result>(work: () => Result): Result {
     if (this.#turnsLeft <= 0 && this.#isAlive) this.#onLastTurn();
     this.#turnsLeft -= 1;
-    return CONTEXT.run(this, this.#isAlive ? work : () => undefined as Result);
+    return this.#isAlive ? this.#enter(work) : (undefined as Result);
   }
 
   /** Calls `kill` instead of its turn with that number from now: each await of I/O or of a timer ends with a turn. */
@@ -144,7 +146,11 @@ export class SimulatedProcess {
   }
 }
 
+/** Runs something in an async context that is there already: `AsyncLocalStorage.run` would make a new one for each turn. */
+type Enter = <Result>(work: () => Result) => Result;
+
 const CONTEXT = new AsyncLocalStorage<SimulatedProcess>();
+const OUTSIDE: Enter = AsyncLocalStorage.snapshot();
 
 /** The process of the running code; undefined outside of all. */
 export function currentProcess(): SimulatedProcess | undefined {

@@ -6,16 +6,35 @@ let turns = 0;
 /** Work for threads that has not begun. */
 const waiting: (() => Promise<void>)[] = [];
 const REAL_IMMEDIATE = globalThis.setImmediate;
+/** Turns asked for at once: between two of them Node runs all that is ready, and a round of its loop costs more than a turn. */
+const AT_ONCE = 64;
+let asked = 0;
+let onTurn: (() => void) | undefined;
 
 /** Resolves when nothing is left to run before the next event: no promise, no turn of the loop, no work of a real thread. */
 export async function settled(): Promise<void> {
   for (;;) {
-    do await new Promise(REAL_IMMEDIATE);
+    do await new Promise<void>(nextTurn);
     while (turns > 0);
     const work = waiting.shift();
     if (!work) return;
     await work();
   }
+}
+
+function nextTurn(resolve: () => void): void {
+  // A turn that code waits for is in the next round.
+  if (turns > 0) return void REAL_IMMEDIATE(resolve);
+  onTurn = resolve;
+  if (asked > 0) return;
+  for (; asked < AT_ONCE; asked += 1) REAL_IMMEDIATE(turn);
+}
+
+function turn(): void {
+  asked -= 1;
+  const resolve = onTurn;
+  onTurn = undefined;
+  resolve?.();
 }
 
 /** Counts the turns of the event loop that code waits for. */
