@@ -1,9 +1,11 @@
 // Whatever an operator writes, and wherever a secret slips in, loading ends well or in a list of problems without it.
+// `npm test` plays a third of what is generated: share.ts.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { SidecarError } from '../../src/core/errors.ts';
 import { COMPLETE_ENV, createFolder, type Folder, type Inputs, load } from '../support/folder.ts';
+import { runsOf } from '../support/share.ts';
 
 const CANARY = 'CANARY-s3cr3t';
 
@@ -113,7 +115,7 @@ describe('config/load', () => {
         refusedWell(folder, asJson ? JSON.stringify(value) : stringify(value));
       }),
       // Cannot even be turned into text.
-      { numRuns: 400, examples: [[{ credentials: [{ path: { toString: 'dev' } }] }, false]] },
+      { numRuns: runsOf(400), examples: [[{ credentials: [{ path: { toString: 'dev' } }] }, false]] },
     );
   });
 
@@ -148,7 +150,7 @@ describe('config/load', () => {
     const yaml = fc.array(piece, { maxLength: 25 }).map((pieces) => pieces.join(''));
     fc.assert(
       fc.property(fc.oneof(yaml, fc.string({ unit: 'binary' })), (text) => refusedWell(folder, text)),
-      { numRuns: 400 },
+      { numRuns: runsOf(400) },
     );
   });
 });

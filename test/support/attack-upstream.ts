@@ -3,7 +3,7 @@
  * scripted API it continues after bytes that are not HTTP, because a failing control sends such bytes.
  */
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { type Message, readMessage } from './messages.ts';
+import { announcedEnd, type Message, readMessage } from './messages.ts';
 import { ok } from './raw.ts';
 
 export interface ReachedRequest extends Message {
@@ -38,6 +38,8 @@ interface Connection {
   readonly socket: Socket;
   bytes: string;
   parsedTo: number;
+  /** With fewer bytes the next request is not complete. */
+  worthParsingAt: number;
   broken: boolean;
 }
 
@@ -56,7 +58,7 @@ export async function startAttackUpstream(): Promise<AttackUpstream> {
     }
   };
   const server = createServer({ noDelay: true }, (socket) => {
-    const connection: Connection = { socket, bytes: '', parsedTo: 0, broken: false };
+    const connection: Connection = { socket, bytes: '', parsedTo: 0, worthParsingAt: 0, broken: false };
     connections.push(connection);
     socket
       .on('error', () => undefined)
@@ -101,9 +103,10 @@ export async function startAttackUpstream(): Promise<AttackUpstream> {
 }
 
 function nextRequest(connection: Connection): ReachedRequest | undefined {
-  if (connection.broken) return undefined;
+  if (connection.broken || connection.bytes.length < connection.worthParsingAt) return undefined;
   try {
     const message = readMessage(connection.bytes, connection.parsedTo, { kind: 'request' });
+    connection.worthParsingAt = message ? 0 : announcedEnd(connection.bytes, connection.parsedTo);
     if (!message) return undefined;
     connection.parsedTo = message.end;
     const [method = '', target = ''] = message.startLine.split(' ');
