@@ -1,0 +1,103 @@
+/** Shares seeds among a process for each core, and tells what they find. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Fleets } from './history.ts';
+import { realMs } from './platform/globals.ts';
+import type { Line } from './seeds.ts';
+
+const DAY_MS = 86_400_000;
+
+/** What the processes are told. */
+interface ForAll {
+  readonly plant: string | undefined;
+  readonly fleets: Fleets;
+}
+
+/** A process that has played many is faster than a new one, and has more memory. */
+const MOST_IN_A_CHILD = 250;
+/** Seeds that a process has at once: it never waits for the next. */
+const AHEAD = 2;
+/** Runs with more seeds than this say how far they are. */
+const EVERY = 500;
+
+/** @returns the exit code: 1 after a violation, or when a process has failed */
+export async function playOnAllCores([first, last]: readonly [number, number], options: ForAll): Promise<number> {
+  const all = last - first + 1;
+  const began = realMs();
+  const lines: Line[] = [];
+  const failed: Line[] = [];
+  const codes: number[] = [];
+  const note = (line: Line) => {
+    lines.push(line);
+    // At once: whoever stops a long run must know what it has found.
+    if (line.violated) print(`seed ${line.seed} violates ${line.violated}: ${line.detail}`);
+    if (line.violated) failed.push(line);
+    if (lines.length % EVERY === 0 && lines.length < all)
+      process.stderr.write(`${lines.length} of ${all} seeds, ${failed.length} violations so far\n`);
+  };
+  let next = first;
+  const take = () => (next <= last ? next++ : undefined);
+  const playOn = async () => {
+    while (next <= last) {
+      const { code, played } = await playInChild(options, take, note);
+      codes.push(code);
+      // It cannot even start.
+      if (played === 0) return;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), all) }, playOn));
+  report(lines, (realMs() - began) / 1000);
+  const [one] = failed.toSorted((a, b) => a.seed - b.seed);
+  if (one) {
+    const { explainSeed } = await import('./seeds.ts');
+    await explainSeed(one.seed, one.violated ?? '', options.fleets);
+  }
+  return failed.length > 0 || codes.some((code) => code !== 0) ? 1 : 0;
+}
+
+/** Gives one process seeds until there are none, or it has played enough. */
+async function playInChild({ plant, fleets }: ForAll, take: () => number | undefined, note: (line: Line) => void) {
+  const main = fileURLToPath(new URL('main.ts', import.meta.url));
+  const options = [main, '--child', '--fleets', fleets, ...(plant ? ['--plant', plant] : [])];
+  const child = spawn(process.execPath, options, { stdio: ['pipe', 'pipe', 'inherit'] });
+  // Of one that has ended; its exit code tells.
+  child.stdin.on('error', () => undefined);
+  let [given, played] = [0, 0];
+  const give = () => {
+    const seed = given < MOST_IN_A_CHILD ? take() : undefined;
+    given += 1;
+    if (seed === undefined) child.stdin.end();
+    else child.stdin.write(`${seed}\n`);
+  };
+  for (let count = 0; count < AHEAD; count += 1) give();
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    played += 1;
+    note(JSON.parse(line) as Line);
+    give();
+  });
+  const code = await ended(child);
+  return { code, played };
+}
+
+function ended(child: ChildProcess): Promise<number> {
+  return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
+}
+
+function report(lines: readonly Line[], seconds: number): void {
+  const sum = (value: (line: Line) => number) => lines.reduce((total, line) => total + value(line), 0);
+  const days = sum(({ simulatedMs }) => simulatedMs) / DAY_MS;
+  const rates = `${(lines.length / seconds).toFixed(1)} seeds and ${Math.round(days / seconds)} simulated days per second`;
+  const counts = `${sum(({ calls }) => calls)} payments, ${sum(({ events }) => events)} events`;
+  for (const [why, all] of Map.groupBy(
+    lines.flatMap(({ excuses }) => excuses),
+    ([name]) => name,
+  ))
+    print(`excused ${all.reduce((times, [, more]) => times + more, 0)} times in ${all.length} seeds: ${why}`);
+  print(`${lines.length} seeds, ${Math.round(days)} days, ${counts} in ${seconds.toFixed(1)} s: ${rates}`);
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
