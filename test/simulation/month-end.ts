@@ -11,7 +11,9 @@ const APART_MS = 15 * 60_000;
 export function withMonthEnd(history: History): History {
   const draw = chance(history.seed, 'month-end');
   if (!draw.happens(SHARE)) return history;
-  const parts = { ...history.parts, monthEnd: { atOnce: draw.between(3, 8) } };
+  // With half of a fleet's budget: more is asked for by kinds of their own, and not after the last fault.
+  const most = Math.floor((history.parts.budget ?? Infinity) / (2 * history.members));
+  const parts = { ...history.parts, monthEnd: { atOnce: Math.min(most, draw.between(3, 8)) } };
   const { stretches } = history;
   const moved = stretches.map((stretch) => {
     const at = nextMonthEnd(START + stretch.from) - START + draw.between(0, LATEST_MS);
