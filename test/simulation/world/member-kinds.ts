@@ -7,6 +7,12 @@ const DAY = 86_400_000;
 /** The lock and a token, the rotator's lease and journal, a lot of the budget, a heartbeat. */
 const SCRIPTS = ['acquire', 'acquire', 'hold', 'lease', 'lease', 'note', 'note', 'budget', 'beat'] as const;
 
+/** What a host can have there. */
+function heldIn({ iam, budget }: World, script: string): string {
+  if (script === 'lease' || script === 'note') return iam ? script : 'acquire';
+  return script === 'budget' && budget === undefined ? 'hold' : script;
+}
+
 function kind(draw: Kind['draw'], apply: (world: World, args: Args) => void): Kind {
   return { weight: 0, needs: 'fleet', isElsewhere: true, draw, apply };
 }
@@ -19,15 +25,23 @@ export const MEMBER_KINDS: Readonly<Record<string, Kind>> = {
       world.members.join(world.hostOf(host), isCopy === 1 ? original : undefined);
     },
   ),
+  /** It is made to need what it then has when it leaves. */
   'member.goesForEver': kind(
     (chance) => ({
-      script: chance.pick(SCRIPTS),
-      ...{ afterMs: chance.pick([0, 1, 30, 400, 5000]), patienceMs: chance.pick([1000, MINUTE, 3 * MINUTE]) },
+      ...{ script: chance.pick(SCRIPTS), times: chance.between(1, 4) },
+      ...{ afterMs: chance.pick([0, 1, 30, 400, 5000]), patienceMs: chance.pick([20_000, MINUTE]) },
     }),
-    (world, { script, afterMs, patienceMs, host }) =>
-      world.members.leaveAfter(world.hostOf(host), {
-        ...{ script: String(script), afterMs: Number(afterMs), patienceMs: Number(patienceMs) },
-      }),
+    (world, { script, times, afterMs, patienceMs, host }) => {
+      const leaving = world.hostOf(host);
+      const held = heldIn(world, String(script));
+      world.members.leaveAfter(leaving, {
+        ...{ script: held, times: held === 'note' ? Number(times) : 1 },
+        ...{ afterMs: Number(afterMs), patienceMs: Number(patienceMs) },
+      });
+      if (held === 'lease' || held === 'note') world.iam?.runs.rotate({ host: leaving });
+      else if (held === 'acquire' || held === 'hold') world.identity.revokeAll();
+      world.erpOf(host).burst(6, 1);
+    },
   ),
   /** All members are restarted, one after the other or at once. */
   'fleet.update': kind(

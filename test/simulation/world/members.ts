@@ -8,8 +8,9 @@ export type Difference = 'key' | 'prefix' | 'scope' | 'secret';
 
 /** The moment after which a host is never seen again. */
 export interface Departure {
-  /** Of the store: when it has carried out this one for the host. */
+  /** Of the store: when it has carried out this one so often for the host. */
   readonly script: string;
+  readonly times: number;
   readonly afterMs: number;
   /** When that does not come, it leaves anyway. */
   readonly patienceMs: number;
@@ -18,6 +19,8 @@ export interface Departure {
 export class Members {
   readonly #world: World;
   readonly #departures = new Map<SidecarHost, Departure>();
+  /** How often the store has carried it out. */
+  readonly #times = new Map<SidecarHost, number>();
   readonly #gone = new Set<SidecarHost>();
   readonly #differing = new Map<SidecarHost, Difference>();
 
@@ -58,9 +61,12 @@ export class Members {
   observe(observation: Observation): void {
     if (observation.kind !== 'stored' || this.#departures.size === 0) return;
     const { script, by } = observation;
-    const leaving = [...this.#departures].find(([host, one]) => by && host.process === by && one.script === script);
+    const leaving = [...this.#departures].find(([host, one]) => host.machine === by?.machine && one.script === script);
     if (!leaving) return;
-    const [host, { afterMs }] = leaving;
+    const [host, { afterMs, times }] = leaving;
+    const count = (this.#times.get(host) ?? 0) + 1;
+    this.#times.set(host, count);
+    if (count !== times) return;
     const { time } = this.#world.platform;
     time.after(afterMs, time.kernel, () => this.#leave(host));
   }
@@ -108,6 +114,7 @@ export class Members {
     host.isHere = false;
     world.erpOf(world.everyHost.indexOf(host)).rest();
     host.kill();
+    world.iam?.runs.killAll(host);
     world.changeHosts();
   }
 

@@ -47,8 +47,9 @@ export class Runs {
     this.#start('provision', (started) => provision(started, this.#world), options);
   }
 
-  killAll(): void {
-    for (const process of this.#running) this.#end(process, 'is killed');
+  /** @param host on which; absent: on all */
+  killAll(host?: SidecarHost): void {
+    for (const process of this.#running) if (!host || process.machine === host.machine) this.#end(process, 'is killed');
   }
 
   /** No kill is planned any more. */
