@@ -10,6 +10,7 @@ import { SidecarError } from '../core/errors.ts';
 import type { FleetSnapshot } from '../core/fleet-snapshot.ts';
 import type { Log } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
+import type { Secret } from '../core/secret.ts';
 import { VERSION } from '../core/version.ts';
 import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
@@ -48,6 +49,8 @@ export interface TokenOrigin {
     untilAwaited: () => Promise<void>,
     replaced?: Replaced,
   ): Promise<TokenResponse>;
+  /** Of no use to an upstream or an operator, in this generation and all that follow. */
+  refuse(authorization: Secret): void;
   subscribe(take: (newer: ObtainedToken) => void): () => void;
 }
 
@@ -165,6 +168,7 @@ class Member implements Fleet {
         if (response.kind === 'rejected') void this.#secrets?.look();
         return response;
       },
+      refuse: (authorization) => token.refuse(authorization),
       subscribe: (take) => {
         const end = token.subscribe(take);
         return () => {

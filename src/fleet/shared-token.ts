@@ -80,10 +80,14 @@ export class SharedToken {
   /** Where the token in use came from is told to `onToken`. @param own fetches from the identity server */
   async fetch(own: Ask['own'], untilAwaited: Ask['untilAwaited'], replaced?: Replaced): Promise<TokenResponse> {
     this.#isFetching = true;
-    if (replaced?.isRefused) this.#slot.refuse(replaced.authorization);
     return await this.#obtain({ own, untilAwaited, replaced }).finally(() => {
       this.#isFetching = false;
     });
+  }
+
+  /** What an API refused is not taken from the store again, whichever generation looks. */
+  refuse(authorization: Secret): void {
+    this.#slot.refuse(authorization);
   }
 
   /** Calls `take` with each newer token that another member has fetched. Returns the function that ends this. */

@@ -16,10 +16,13 @@ export interface TokenCache {
   close(how?: 'close' | 'destroy'): void;
 }
 
-export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'prepare' | 'events' | 'seed'> {
+export interface TokenCacheOptions
+  extends Omit<SourceOptions, 'fetchToken' | 'onRefused' | 'prepare' | 'events' | 'seed'> {
   readonly fetchToken: (key: TokenKey, ...more: Parameters<SourceOptions['fetchToken']>) => Promise<TokenResponse>;
   /** Calls `take` with each newer token that another sidecar has fetched. Returns the function that ends this. */
   readonly subscribe?: (key: TokenKey, take: (newer: ObtainedToken) => void) => () => void;
+  /** Called when a token is of no use to an upstream or an operator. */
+  readonly onRefused?: (key: TokenKey, token: Token) => void;
   /** Called shortly before a fetch in the background. */
   readonly prepare?: (key: TokenKey) => void;
   readonly eventsFor: (key: TokenKey) => TokenEvents;
@@ -33,7 +36,7 @@ export interface TokenCacheOptions extends Omit<SourceOptions, 'fetchToken' | 'p
  * const token = await createTokenCache(options).open({ credential: 'default', ...target }).get();
  */
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
-  const { fetchToken, subscribe, prepare, eventsFor, seedFor, ...rest } = options;
+  const { fetchToken, subscribe, onRefused, prepare, eventsFor, seedFor, ...rest } = options;
   /** Bounded: all keys come from the configuration. */
   const sources = new Map<string, TokenSource>();
   const ends: ((() => void) | undefined)[] = [];
@@ -49,6 +52,7 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
           ...rest,
           events: eventsFor(key),
           fetchToken: (...ask) => fetchToken(key, ...ask),
+          onRefused: (token) => onRefused?.(key, token),
           prepare: () => prepare?.(key),
           seed: seedFor?.(key),
         });

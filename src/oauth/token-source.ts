@@ -8,9 +8,8 @@ import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import { RequestPace } from './request-pace.ts';
 import type { FailedFetch, ObtainedToken, SourceOptions, Token, TokenKey, TokenSnapshot } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
-import { Waiters, withRetryAfter } from './waiters.ts';
+import { type Outcome, unwrap, Waiters, withRetryAfter } from './waiters.ts';
 
-type Outcome = { readonly token: Token } | { readonly error: SidecarError };
 /** Timers longer than 2^31 ms fire at once, so long waits are split into steps of this length. */
 const MAX_TIMER_MS = 3_600_000;
 /** Enough to connect, also through a proxy; servers end a connection without a request after five seconds or later. */
@@ -83,7 +82,7 @@ export class TokenSource {
    */
   renew(stale: Token): Token | Promise<Token> {
     if (this.#token !== stale) return this.get();
-    this.#refused = stale;
+    this.#refuse(stale);
     this.#token = undefined;
     return this.#wait(true);
   }
@@ -91,13 +90,13 @@ export class TokenSource {
   /** Like `renew`, but nobody waits: `stale` stays in use until there is a new token. Fetches only if allowed now. */
   renewLater(stale: Token): void {
     if (this.#closed || this.#token !== stale || this.#retryInMs() > 0 || this.#pace.pauseMs(true) > 0) return;
-    this.#refused = stale;
+    this.#refuse(stale);
     void this.#fetchShared(true);
   }
 
   /** Drops the token and fetches a new one now; ignores the back-off. Rejects like `get`. */
   refresh(): Promise<Token> {
-    this.#refused = this.#token ?? this.#refused;
+    if (this.#token) this.#refuse(this.#token);
     this.#token = undefined;
     this.#failure = undefined;
     // A running fetch is joined.
@@ -127,6 +126,11 @@ export class TokenSource {
     this.#closed = true;
     if (how === 'destroy') this.#waiters.fail(new SidecarError('SIDECAR_STOPPED'), Number.POSITIVE_INFINITY);
     if (this.#waiters.count === 0) this.#cancelTimer?.();
+  }
+
+  #refuse(token: Token): void {
+    this.#refused = token;
+    this.#options.onRefused?.(token);
   }
 
   #wait(isRenewal: boolean): Promise<Token> {
@@ -242,9 +246,4 @@ export class TokenSource {
     if (this.#phase() !== 'fresh' && this.#mayFetchNow()) void this.#fetchShared();
     else this.#schedule();
   }
-}
-
-function unwrap(outcome: Outcome): Token {
-  if ('error' in outcome) throw outcome.error;
-  return outcome.token;
 }

@@ -78,6 +78,8 @@ export interface SourceOptions {
    * @param replaced a token that equals it is of no use; undefined = any is
    */
   readonly fetchToken: (untilAwaited: () => Promise<void>, replaced?: Replaced) => Promise<TokenResponse>;
+  /** Called at once when a token is of no use to an upstream or an operator: the fetch may have to wait. */
+  readonly onRefused?: ((token: Token) => void) | undefined;
   /** Called shortly before a fetch in the background. */
   readonly prepare?: (() => void) | undefined;
   readonly events: TokenEvents;

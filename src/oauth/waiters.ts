@@ -105,3 +105,12 @@ export class Waiters {
 export function withRetryAfter(error: SidecarError, waitMs: number): SidecarError {
   return new SidecarError(error.code, { ...error.extras, retryAfterS: waitMs / 1000 });
 }
+
+/** Of one fetch, for all that wait for it. */
+export type Outcome = { readonly token: Token } | { readonly error: SidecarError };
+
+/** @throws SidecarError that of the outcome */
+export function unwrap(outcome: Outcome): Token {
+  if ('error' in outcome) throw outcome.error;
+  return outcome.token;
+}

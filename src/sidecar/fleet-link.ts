@@ -30,6 +30,7 @@ export interface FleetLinkOptions extends FleetOptions {
 const ALONE: TokenOrigin = {
   source: undefined,
   fetch: (own) => own(),
+  refuse: () => undefined,
   subscribe: () => () => undefined,
 };
 

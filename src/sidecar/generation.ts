@@ -61,6 +61,7 @@ export function createGeneration(options: GenerationOptions): Generation {
   const tokens = createTokenCache({
     fetchToken: (key, ...ask) => origin(key).fetch(() => identity.credential(key.credential).fetchToken(key), ...ask),
     subscribe: (key, take) => origin(key).subscribe(take),
+    onRefused: (key, { authorization }) => origin(key).refuse(authorization),
     prepare: (key) => identity.credential(key.credential).prepare(),
     eventsFor: (key) => tokenEvents(key, options),
     seedFor: (key) => previous && inherited(key, loaded, previous),

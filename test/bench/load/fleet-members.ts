@@ -115,6 +115,7 @@ function naiveLink(port: number): FleetLink {
         }
         return response;
       },
+      refuse: () => undefined,
       subscribe: () => () => undefined,
     }),
     budgets: OWN_BUDGETS,
