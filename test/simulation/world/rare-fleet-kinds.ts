@@ -27,14 +27,14 @@ export const RARE_FLEET_KINDS: Readonly<Record<string, RareKind>> = {
   },
   /** One member learns that the token is refused, cannot get another one, and gets other keys: the store still has that token. */
   'fleet.keyAfterRefusal': {
-    ...{ weight: 0, draw: () => ({}) },
+    ...{ weight: 0, draw: () => ({ ms: 4000 }) },
     fits: ({ members, parts }) => members > 1 && parts.iam === undefined,
-    apply(world) {
+    apply(world, { ms }) {
       const { fleet, identity, erp } = world;
       fleet?.changeKey(20_000);
       later(world, 300, () => {
         identity.revokeAll();
-        identity.fault.down(4000);
+        identity.fault.down(Number(ms));
         erp.burst(2, 1);
       });
       for (const afterMs of [1500, 3000]) later(world, afterMs, () => erp.burst(2, 100));
