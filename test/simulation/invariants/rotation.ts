@@ -208,7 +208,8 @@ export const deletesOnlyItsOwn: Invariant = {
       for (const host of world.hosts) held.add(iam.administrator.storedOn(host));
       if (observation.kind !== 'secretDeleted' || !observation.by) return;
       const { secret, by } = observation;
-      if (secret.clientId === CLIENT && !secret.by && !held.has(secret.value)) violated(`${by.name} deletes ${secret.id}`);
+      if (secret.clientId === CLIENT && !secret.by && !held.has(secret.value))
+        violated(`${by.name} deletes ${secret.id}`);
     };
   },
 };

@@ -11,13 +11,13 @@ export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'void store;\n  return clock.now();',
   },
   'fleet-gives-hosts-up-soon': {
-    needs: 'fleet',
+    ...{ needs: 'fleet', isUnproven: true },
     file: 'fleet/places.ts',
     from: 'const GIVEN_UP_MS = 24 * 3_600_000;',
     to: 'const GIVEN_UP_MS = 60_000;',
   },
   'fleet-memory-secret-not-kept': {
-    needs: 'fleet',
+    ...{ needs: 'fleet', isUnproven: true },
     file: SHARED,
     from: 'const needed = areKept && places.length === 0 ? undefined : value;',
     to: 'const needed = areKept || places.length === 0 ? undefined : value;',

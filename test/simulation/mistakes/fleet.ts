@@ -69,13 +69,13 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'createFleet({ ...options, loaded })',
   },
   'budget-alone-without-share': {
-    needs: 'fleet',
+    ...{ needs: 'fleet', isUnproven: true },
     file: BUDGET,
     from: 'if (this.#failed) return begun.secondsUntilBelow(this.#share);',
     to: 'if (this.#failed) return begun.secondsUntilBelow(this.#limit);',
   },
   'budget-lot-for-ever': {
-    needs: 'fleet',
+    ...{ needs: 'fleet', isUnproven: true },
     file: BUDGET,
     from: 'return elapsedSince(this.#lotSince, now) < LOT_MS ? this.#lot : 0;',
     to: 'return elapsedSince(this.#lotSince, now) < LOT_MS * 1000 ? this.#lot : 0;',
