@@ -36,3 +36,21 @@ export const auditComesFirst: Invariant = {
     };
   },
 };
+
+export const auditIsThereFirst: Invariant = {
+  sentence:
+    'With `fsync: always`, the line about the outcome of a call is on disk before its response leaves. Excused: from when the log could not be written.',
+  watch(world, violated) {
+    let told = 0;
+    let hasFailed = false;
+    return (observation) => {
+      if (observation.kind === 'log' && String(observation.line['message']).includes('audit log cannot be written'))
+        hasFailed = true;
+      if (observation.kind !== 'told' || world.audit?.part.fsync !== 'always' || hasFailed) return;
+      if (observation.told.status !== 201) return;
+      told += 1;
+      const lines = world.audit.countText('"status":201');
+      if (lines < told) violated(`${told} calls got 201, ${lines} are on disk; the last is ${observation.told.id}`);
+    };
+  },
+};

@@ -1,7 +1,7 @@
 /** What must hold in every history. A new one is an object in a file here, and its name in the table. */
 import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
-import { auditComesFirst, auditIsWhole } from './audit.ts';
+import { auditComesFirst, auditIsThereFirst, auditIsWhole } from './audit.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
 import { budgetHolds } from './fleet-budget.ts';
 import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
@@ -13,6 +13,7 @@ import { provisionsOnce } from './provisioning.ts';
 import { readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
 import {
   abandonsOnlyRefused,
+  deletesOnlyItsOwn,
   hasWorkingSecret,
   isAtMostTwo,
   journalIsWhole,
@@ -22,6 +23,7 @@ import {
   storesWholeSecrets,
 } from './rotation.ts';
 import { passesForbidden, restsRefusedScope } from './scopes.ts';
+import { stopsGently } from './stopping.ts';
 import { storeDelaysLittle, storeFailsNothing } from './store-help.ts';
 import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
@@ -52,6 +54,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   readsWholeFiles,
   readsNewest,
   reloadsUnseen,
+  stopsGently,
   waitsForRetry,
   arrivesBeforeExpiry,
   sentTwiceAtMost,
@@ -68,6 +71,8 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     provisionsOnce,
     auditIsWhole,
     auditComesFirst,
+    auditIsThereFirst,
+    deletesOnlyItsOwn,
   },
   ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom, keepsIssuerFiles, passesForbidden, restsRefusedScope },
   asksOnce,

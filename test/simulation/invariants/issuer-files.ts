@@ -18,7 +18,7 @@ class Kept {
   reloadedAt = Number.NEGATIVE_INFINITY;
   /** The last token, true ms. */
   obtainedAt = Number.NEGATIVE_INFINITY;
-  /** The last request for keys. */
+  /** The last request that got keys. */
   asked: Stamp | undefined;
   /** The request for the keys that have verified the last token. */
   keys: Stamp | undefined;
@@ -45,7 +45,7 @@ function watchKept(world: World, onRequest: (asked: Asked, kept: Kept) => void):
     // A slow server comes later to one that is long given up.
     if (observation.sent.trueMs < kept.obtainedAt) return;
     onRequest(observation, kept);
-    if (observation.what === 'keys') kept.asked = observation.sent;
+    if (observation.what === 'keys' && observation.isServed) kept.asked = observation.sent;
   };
 }
 

@@ -198,3 +198,20 @@ function checkOrphans(world: World, { hasRotated }: Observation & { kind: 'rotat
   const kept = server.secretsOf(CLIENT).find(({ id }) => id === journal?.current?.clientSecretId);
   if (kept?.value !== administrator?.stored) violated('the file does not hold the current secret');
 }
+
+export const deletesOnlyItsOwn: Invariant = {
+  sentence:
+    'A rotation deletes only secrets that a rotation has made, and those that the file of a host has held: not one that people have made for something else.',
+  watch(world, violated) {
+    const held = new Set<string | undefined>();
+    return (observation) => {
+      const { iam } = world;
+      if (!iam) return;
+      for (const host of world.hosts) held.add(iam.administrator.storedOn(host));
+      if (observation.kind !== 'secretDeleted' || !observation.by) return;
+      const { secret, by } = observation;
+      if (secret.clientId === CLIENT && !secret.by && !held.has(secret.value))
+        violated(`${by.name} deletes ${secret.id}`);
+    };
+  },
+};

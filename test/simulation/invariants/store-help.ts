@@ -37,7 +37,8 @@ class Trouble {
 
   observe({ name, args }: Observation & { kind: 'happens' }, now: number): void {
     const ms = Number(args['ms'] ?? 0);
-    const isOfIdentity = /^(identity\.(?!revoke)|fleet\.keyAfterRefusal|member\.cutOffFromIdentity|operator\.rotate)/.test(name);
+    const isOfIdentity =
+      /^(identity\.(?!revoke)|member\.cutOffFromIdentity|operator\.rotate|fleet\.keyAfterRefusal)/.test(name);
     // Until people have put it right.
     if (/^iam\.(delete|replace)/.test(name)) this.#until(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     if (name === 'operator.rotate') this.#rotated(ms + BACK_OFF_MS);

@@ -14,6 +14,11 @@ export const AUDIT_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'file.#torn = lostBytes > 0;',
     to: 'file.#torn = false; file.#size = size + lostBytes;',
   },
+  'response-before-audit': {
+    file: 'proxy/response-writer.ts',
+    from: 'const cleared = this.exchange.intent && conclude(this.exchange, this.exchange.res.statusCode);',
+    to: 'void conclude(this.exchange, this.exchange.res.statusCode);\n    const cleared = undefined as Promise<boolean> | undefined;',
+  },
   'audit-not-flushed': { file: FILE, from: 'if (synced) await flush(this.#handle);', to: '' },
   'goes-on-without-audit': {
     file: 'sidecar/audit/auditor.ts',

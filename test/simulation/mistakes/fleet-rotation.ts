@@ -10,6 +10,18 @@ export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'return store.now?.() ?? clock.now();',
     to: 'void store;\n  return clock.now();',
   },
+  'fleet-gives-hosts-up-soon': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: 'fleet/places.ts',
+    from: 'const GIVEN_UP_MS = 24 * 3_600_000;',
+    to: 'const GIVEN_UP_MS = 60_000;',
+  },
+  'fleet-memory-secret-not-kept': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: SHARED,
+    from: 'const needed = areKept && places.length === 0 ? undefined : value;',
+    to: 'const needed = areKept || places.length === 0 ? undefined : value;',
+  },
   'fleet-waits-for-nobody': {
     needs: 'fleet',
     file: SHARED,

@@ -2,6 +2,7 @@
 import type { Mistake } from './mistakes.ts';
 
 const SHARED = 'fleet/shared-token.ts';
+const BUDGET = 'fleet/budget.ts';
 const SLOT = 'fleet/token-slot.ts';
 /** Of `fleet/scripts.ts`, whose Lua the simulated store does not run. */
 const SCRIPTS = '../test/support/fleet-script-model.ts';
@@ -66,6 +67,24 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
     file: 'sidecar/fleet-link.ts',
     from: 'createFleet({ ...options, loaded, before: left?.fleet })',
     to: 'createFleet({ ...options, loaded })',
+  },
+  'budget-alone-without-share': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: BUDGET,
+    from: 'if (this.#failed) return begun.secondsUntilBelow(this.#share);',
+    to: 'if (this.#failed) return begun.secondsUntilBelow(this.#limit);',
+  },
+  'budget-lot-for-ever': {
+    ...{ needs: 'fleet', isUnproven: true },
+    file: BUDGET,
+    from: 'return elapsedSince(this.#lotSince, now) < LOT_MS ? this.#lot : 0;',
+    to: 'return elapsedSince(this.#lotSince, now) < LOT_MS * 1000 ? this.#lot : 0;',
+  },
+  'budget-begun-not-told': {
+    needs: 'fleet',
+    file: BUDGET,
+    from: 'const begun = (this.#begun?.recent() ?? [])',
+    to: 'const begun = (this.#begun?.recent().slice(-1) ?? [])',
   },
   'fleet-generation-forgotten': {
     needs: 'fleet',

@@ -17,6 +17,16 @@ export const ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'if (live.length < 2) return;',
     to: 'if (live.length < 9) return;',
   },
+  'deletes-of-others': {
+    file: 'iam/rotation/inventory.ts',
+    from: 'description.startsWith(prefix) && clientSecretId',
+    to: 'prefix !== description && clientSecretId',
+  },
+  'first-page-only': {
+    file: 'iam/pagination.ts',
+    from: 'if (total !== undefined && received < total) {',
+    to: 'if (total !== undefined && received < total && number > 1) {',
+  },
   'does-not-flush': {
     file: 'iam/rotation/durable-file.ts',
     from: 'await flush(file);',

@@ -24,6 +24,23 @@ export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: "      tokens.close('close');\n",
     to: '',
   },
+  'old-generation-without-identity': {
+    isUnproven: true,
+    file: GENERATION,
+    from: '      await Promise.allSettled(uses);\n',
+    to: '',
+  },
+  'stop-cuts-calls': {
+    isUnproven: true,
+    file: 'sidecar/sidecar.ts',
+    from: 'plane.drain().then(() => true),',
+    to: 'plane.drain() && Promise.resolve(true),',
+  },
+  'secret-change-unseen': {
+    file: 'sidecar/reload.ts',
+    from: 'of [...secrets.values()].flat())',
+    to: 'of [...secrets.values()].flat().slice(1))',
+  },
   'half-file-read': {
     file: 'config/watch.ts',
     from: 'is !== known.get(file) && is === candidate.get(file)',

@@ -23,9 +23,14 @@ export class AuditFolder {
 
   /** How many lines of this event are on the medium, in all files. */
   count(event: string): number {
+    return this.countText(`"event":"${event}"`);
+  }
+
+  /** How often this is on the medium, in all files. */
+  countText(wanted: string): number {
     const { disk } = this.#world.platform;
     const files = disk.list(FOLDER).filter((name) => name.startsWith('audit.jsonl'));
     const texts = files.map((name) => disk.find(`${FOLDER}/${name}`).flushed.toString('latin1'));
-    return texts.reduce((sum, text) => sum + text.split(`"event":"${event}"`).length - 1, 0);
+    return texts.reduce((sum, text) => sum + text.split(wanted).length - 1, 0);
   }
 }

@@ -61,8 +61,8 @@ export class Issuer {
     const [method, path] = request.words;
     const what = method !== 'GET' ? undefined : path === DOCUMENT_PATH ? 'document' : 'keys';
     const { from, sent } = request;
-    if (what && from) this.#world.observe({ kind: 'issuerRequest', what, from, sent });
     const served = what ? this.#served[what] : 'right';
+    if (what && from) this.#world.observe({ kind: 'issuerRequest', what, from, sent, isServed: served === 'right' });
     this.#world.trace('issuer', `${method} ${path}: ${served}`);
     if (served !== 'right') this.wrongAt = this.#world.platform.time.nowMs;
     if (served === 'silent') return;
@@ -194,6 +194,8 @@ export interface IssuerRequest {
   readonly from: SimulatedProcess;
   /** A slow server comes to it later. */
   readonly sent: Stamp;
+  /** With what it asked for. */
+  readonly isServed: boolean;
 }
 
 function isSame(one: PublicKey, other: PublicKey): boolean {

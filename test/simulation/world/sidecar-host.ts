@@ -3,6 +3,7 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { withPrograms } from '../../../src/config/secret-programs.ts';
 import { createLog } from '../../../src/core/log.ts';
 import { type Sidecar, startSidecar } from '../../../src/sidecar/sidecar.ts';
+import { stampOf } from '../platform/network.ts';
 import { Machine, type SimulatedProcess } from '../platform/process.ts';
 import type { World } from './world.ts';
 
@@ -25,6 +26,8 @@ export class SidecarHost {
   process: SimulatedProcess | undefined;
   /** It was told to end, and has not yet. */
   isStopping = false;
+  /** When it was told so last, by the monotonic clock of its machine. */
+  stoppingSince = 0;
   /** False while nobody works: then nothing starts it. */
   isWanted = true;
   /** False before it has joined a fleet, and after it has left it for ever. */
@@ -78,6 +81,7 @@ export class SidecarHost {
     const { process } = this;
     const sidecar = this.#sidecar;
     this.#wish += 1;
+    if (!this.isStopping) this.stoppingSince = stampOf(this.#world.platform.time, this).monotonicMs;
     this.isStopping = true;
     if (!process || !sidecar) {
       this.#end(process);
