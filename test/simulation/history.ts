@@ -38,6 +38,8 @@ export interface History {
   readonly members: number;
   /** The one of them that is not there before it joins. */
   readonly latecomer?: number;
+  /** How far the clock of each host is ahead at the beginning. */
+  readonly clocksMs?: readonly number[];
   readonly stretches: readonly Stretch[];
 }
 

@@ -6,6 +6,7 @@ import { MEMBER_KINDS } from './world/member-kinds.ts';
 const DAY_MS = 86_400_000;
 /** A host that is silent counts for a day where secrets rotate: before that is over, no rotation can end. */
 const SILENCE_MS = DAY_MS + 3_600_000;
+const MOST_MS = 5 * 60_000;
 
 type Add = (history: History, draw: Chance) => History;
 
@@ -38,11 +39,10 @@ function withLeaver(history: History, draw: Chance): History {
   return withOne(history, 'member.goesForEver', draw, { host, isEarly });
 }
 
-/** From the beginning on. */
+/** From the beginning on: by up to five minutes. */
 function withClocks(history: History, draw: Chance): History {
-  const added = Array.from({ length: history.members }, (_one, host) => drawn(0, 'clock.differs', draw, host));
-  const stretches = history.stretches.map((stretch, index) => (index === 0 ? withHappenings(stretch, added) : stretch));
-  return { ...history, stretches };
+  const clocksMs = Array.from({ length: history.members }, () => draw.between(-MOST_MS, MOST_MS));
+  return { ...history, clocksMs };
 }
 
 interface Where {

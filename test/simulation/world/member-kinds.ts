@@ -67,8 +67,4 @@ export const MEMBER_KINDS: Readonly<Record<string, Kind>> = {
       });
     },
   ),
-  'clock.differs': kind(
-    (chance) => ({ ms: chance.between(-5 * MINUTE, 5 * MINUTE) }),
-    (world, { ms, host }) => world.hostOf(host).machine.step(world.platform.time.nowMs, Number(ms)),
-  ),
 };

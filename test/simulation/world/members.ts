@@ -39,7 +39,7 @@ export class Members {
     if (host.isHere || this.#gone.has(host)) return;
     if (original) {
       host.machine.hostname = original.machine.hostname;
-      host.machine.step(world.platform.time.nowMs, original.machine.offsetMs);
+      host.machine.offsetMs = original.machine.offsetMs;
     }
     world.fleet?.admit(host, original);
     host.isHere = true;

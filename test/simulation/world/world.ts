@@ -87,6 +87,8 @@ export interface Size {
   readonly members: number;
   /** The one of them that is not there before it joins. */
   readonly latecomer?: number;
+  /** How far the clock of each host is ahead at the beginning. */
+  readonly clocksMs?: readonly number[];
 }
 
 export class World {
@@ -120,7 +122,7 @@ export class World {
 
   constructor(
     platform: Platform,
-    { tokenLifetimeS, parts, members, latecomer }: Size,
+    { tokenLifetimeS, parts, members, latecomer, clocksMs = [] }: Size,
     observe: (observation: Observation) => void,
   ) {
     this.platform = platform;
@@ -134,7 +136,10 @@ export class World {
     this.budget = parts.budget;
     this.monthEnd = parts.monthEnd;
     this.everyHost = [this.sidecar, ...others];
-    for (const [index, host] of this.everyHost.entries()) host.isHere = index !== latecomer;
+    for (const [index, host] of this.everyHost.entries()) {
+      host.isHere = index !== latecomer;
+      host.machine.offsetMs = clocksMs[index] ?? 0;
+    }
     this.hosts = this.everyHost.filter(({ isHere }) => isHere);
     this.fleet = members > 1 ? new Fleet(this) : undefined;
     this.issuer = parts.issuer && new Issuer(this, parts.issuer);
