@@ -248,6 +248,22 @@ describe('a token that an upstream refuses', () => {
     expect(world.tokens(after)).toEqual(['Bearer planted-token-2']);
   });
 
+  it('is not given to the same process after a reload, although the process has not yet been allowed to fetch another one', async () => {
+    const world = new FleetWorld();
+    const memory = new TokenMemory();
+    const [before] = await world.startWarm(1, () => ({ memory }));
+    const stale = before?.source.token;
+    if (!stale) throw new Error('no token');
+    world.endpoint = 'down';
+    while (before.source.snapshot().consecutiveFailures === 0) await world.advance(1000);
+    const requests = world.requests.length;
+    const renewed = Promise.resolve(before.source.renew(stale)).catch(() => undefined);
+    expect(memory.isRefused(stale.authorization)).toBe(true);
+    expect(world.requests).toHaveLength(requests);
+    await world.advance(20_000);
+    await renewed;
+  });
+
   it('is renewed for all while another member renews it: the second waits, and asks nobody', async () => {
     const world = new FleetWorld();
     const [one, other] = await world.startWarm(2);

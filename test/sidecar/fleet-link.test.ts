@@ -84,7 +84,9 @@ describe('src/sidecar/fleet-link.ts', () => {
     const before = link.token(sharing);
     await before.fetch(gets('refused'), isAwaited);
     await until('the token is in the store', () => timeOf(':token') !== undefined);
-    await before.fetch(fails, isAwaited, { authorization: tokenOf('refused').authorization, isRefused: true });
+    const { authorization } = tokenOf('refused');
+    before.refuse(authorization);
+    await before.fetch(fails, isAwaited, { authorization, isRefused: true });
     await until("it is another one's turn", () => (timeOf(':lock') ?? 0) <= 1000);
     link.use(configWith({ url: URL, timeout: '4s' }));
     const next = await link.token(sharing).fetch(gets('new'), isAwaited);

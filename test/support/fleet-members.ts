@@ -200,6 +200,7 @@ export class FleetWorld {
       { credential: 'default', scope, audience: undefined, resource: undefined },
       {
         fetchToken: (untilAwaited, replaced?: Replaced) => shared.fetch(own, untilAwaited, replaced),
+        onRefused: ({ authorization }) => shared.refuse(authorization),
         ...{ events, clock, random, refreshBeforeMs: 300_000, waitMs: 10_000 },
       },
     );

@@ -31,6 +31,10 @@ export class NaiveSharedToken {
     return response;
   }
 
+  refuse(): void {
+    // Remembers nothing.
+  }
+
   subscribe(take: (newer: ObtainedToken) => void): void {
     this.#take = take;
   }
