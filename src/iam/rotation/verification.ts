@@ -39,17 +39,21 @@ export async function verify(secret: Secret, options: VerificationOptions): Prom
   const { trySecret, forMs, clock, onRefusal } = options;
   const giveUpAt = clock.now() + forMs;
   let pauseMs = FIRST_PAUSE_MS;
+  let waitedMs = 0;
   let accepted = 0;
   for (;;) {
     const verdict = await trySecret(secret);
     accepted = verdict === 'accepted' ? accepted + 1 : 0;
     if (accepted >= IN_A_ROW) return true;
-    const remainingMs = giveUpAt - clock.now();
+    // Somebody may have set the clock back.
+    const remainingMs = Math.min(giveUpAt - clock.now(), forMs - waitedMs);
     // One that is accepted late gets its other tries: the machine may have slept during a pause.
     if (remainingMs <= 0 && verdict === 'unavailable') throw new SidecarError('TOKEN_UNAVAILABLE');
     if (remainingMs <= 0 && verdict === 'refused') return false;
     if (verdict !== 'accepted') onRefusal?.(verdict, remainingMs);
     pauseMs = verdict === 'accepted' ? FIRST_PAUSE_MS : Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS);
-    await clock.sleep(Math.min(pauseMs, Math.max(remainingMs, FIRST_PAUSE_MS)));
+    const sleepMs = Math.min(pauseMs, Math.max(remainingMs, FIRST_PAUSE_MS));
+    await clock.sleep(sleepMs);
+    waitedMs += sleepMs;
   }
 }

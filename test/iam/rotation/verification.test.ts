@@ -4,6 +4,8 @@ import { Secret } from '../../../src/core/secret.ts';
 import { type Verdict, verify } from '../../../src/iam/rotation/verification.ts';
 
 const HOUR = 3_600_000;
+/** In an hour there are fewer. */
+const MOST = 1000;
 
 /** @param verdicts of the tries in order; the last one stays @param pauseMs how long each pause really lasts */
 function verification(verdicts: readonly [Verdict, ...Verdict[]], pauseMs: number) {
@@ -16,6 +18,7 @@ function verification(verdicts: readonly [Verdict, ...Verdict[]], pauseMs: numbe
       now: () => now,
       async sleep() {
         now += pauseMs;
+        if (tries > MOST) throw new Error('it goes on and on');
       },
     },
   });
@@ -34,4 +37,10 @@ it('has no result while the identity server gives none after the time for it', a
   await expect(verification(['accepted', 'unavailable'], 2 * HOUR)).rejects.toMatchObject({
     code: 'TOKEN_UNAVAILABLE',
   });
+});
+
+it('gives up a secret that is refused for its time, although the clock is set back again and again', async () => {
+  const { works, tries } = await verification(['refused'], -1000);
+  expect(works).toBe(false);
+  expect(tries).toBeLessThan(150);
 });
