@@ -23,7 +23,7 @@ export function mayBeOfOldGeneration(asked: Stamp, since: Stamp | undefined): bo
 
 export const tokenIsValid: Invariant = {
   sentence:
-    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it of a call that can be sent again; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; in a fleet, one that only a call from before the last reload has seen refused.',
+    'No request is sent to the API without a token that is valid then. Excused: a revoked one until the first 401 for it of a call that can be sent again; one that looks valid by both clocks of a machine whose wall clock was set back, or runs slow, while it slept; one that was refused while the call waited, awake, for at most 25 s for its connection; one that only a call from before the last reload has seen refused.',
   watch(world, violated) {
     // Each process learns it by itself.
     const refused = new Map<string, number>();
@@ -38,8 +38,8 @@ export const tokenIsValid: Invariant = {
       return first;
     };
     return (observation) => {
-      // A new generation of a fleet's member may have had the token from the store before an older one learns of its refusal.
-      if (world.fleet && observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+      // A new generation may have had the token, from the old one or from a fleet's store, before the old one learns of its refusal.
+      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
         reloadedAt.set(observation.process.name, world.platform.time.nowMs);
       if (observation.kind === 'tokenRefused') {
         const { request } = observation;
