@@ -1,7 +1,9 @@
 /** What docs/tokens.md promises of an issuer's keys and documents. */
+import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { Invariant } from './invariants.ts';
 import { lastTokenOf } from './token-need.ts';
+import { mayBeOfOldGeneration } from './tokens.ts';
 
 export const sendsVerified: Invariant = {
   sentence: 'With `verify: true`, a token with a wrong signature, issuer or audience is never sent.',
@@ -19,18 +21,28 @@ const REFETCHES_MS = 60_000;
 
 export const takesNewKeys: Invariant = {
   sentence:
-    'A token whose key is in the key set is not refused for want of its key. Excused: within a minute of a wrong token, key set or document, when the keys may not be fetched so often; a machine whose clock is wrong by more than five minutes; the first one after the key set has moved; one that has expired more than five minutes ago when it comes.',
+    'A token whose key is in the key set is not refused for want of its key. Excused: within a minute of a wrong token, key set or document, when the keys may not be fetched so often; a machine whose clock is wrong by more than five minutes; the first one of each generation after the key set has moved; one that has expired more than five minutes ago when it comes.',
   watch(world, violated) {
     const askedAt = new WeakMap<SimulatedProcess, number>();
+    /** When the generation before the last reload had asked. */
+    const replaced = new WeakMap<SimulatedProcess, { askedAt: number; at: Stamp }>();
     return (observation) => {
       const { nowMs } = world.platform.time;
       if (!world.issuer) return;
+      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+        replaced.set(observation.process, {
+          askedAt: askedAt.get(observation.process) ?? 0,
+          at: stampOf(world.platform.time, observation.process),
+        });
       if (observation.kind === 'issuerRequest' && observation.what === 'document') askedAt.set(observation.from, nowMs);
       if (observation.kind !== 'log' || observation.line['result'] !== 'not_verified') return;
       const { machine, name } = observation.process;
       const wallMs = machine.wallMs(nowMs);
       const wrongMs = Math.abs(wallMs - nowMs);
-      const isMoved = (askedAt.get(observation.process) ?? 0) < world.issuer.keysMovedAt;
+      const old = replaced.get(observation.process);
+      const isOld = mayBeOfOldGeneration(stampOf(world.platform.time, observation.process), old?.at);
+      const knownAt = Math.min(askedAt.get(observation.process) ?? 0, isOld ? (old?.askedAt ?? 0) : Infinity);
+      const isMoved = knownAt < world.issuer.keysMovedAt;
       if (isMoved || wrongMs > CLOCK_MS || nowMs - world.issuer.wrongAt < REFETCHES_MS + TRY_MS) return;
       // The machine has slept since it asked: then it is too old, whatever its key.
       const token = lastTokenOf(world, observation.process);

@@ -100,6 +100,8 @@ export class Issuer {
     this.#published = [...before, next.public];
     this.#after(gapMs, () => {
       this.#key = next;
+      // Unless another one has taken its place meanwhile, everybody has had it since it was published.
+      if (!this.#published.includes(next.public)) this.keysChangedAt = this.#world.platform.time.nowMs;
       this.#published = [next.public];
     });
   }
