@@ -6,7 +6,7 @@ import { STORE_PASSWORD } from '../world/store.ts';
 import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
 
-/** A member connects after it has got the lock: `token.attemptTimeout`, and the time of two commands. */
+/** A member connects after it has got the lock, or knows that it gets none: `token.attemptTimeout`, and the time of two commands. */
 const LOCK_AGE_MS = 5500;
 /** After a change of the key, the generation before may still have waiting callers. */
 const KEY_CHANGE_MS = 15_000;
@@ -95,9 +95,11 @@ export const asksOnce: Invariant = {
         (one) => one.request.from !== request.from && isSame(one.request, request) && one.wasShared && !one.isAlone,
       );
       const beside = others.filter(
-        (one) => views.sees(request.from, one.request.sent.trueMs) && !excuse(world, one.request, request),
+        (one) =>
+          views.sees(request.from, Math.min(one.request.sent.trueMs, nowMs - LOCK_AGE_MS)) &&
+          !excuse(world, one.request, request),
       );
-      all.push({ request, wasShared: views.sees(request.from, nowMs), isAlone });
+      all.push({ request, wasShared: views.sees(request.from, nowMs - LOCK_AGE_MS), isAlone });
       const most = isKeyChange(world) ? 1 : 0;
       if (isAlone && beside.length > most) world.observe({ kind: 'excused', why: 'left the fleet with the old key' });
       else if (beside.length > most)
