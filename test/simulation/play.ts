@@ -131,8 +131,9 @@ async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: 
 /** The last fault is over: everything has to be well soon, and then to end well. */
 async function finish(world: World, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
-  const asleepMs = () => Math.max(...world.hosts.map(({ machine }) => machine.asleepUntil)) - world.platform.time.nowMs;
-  // What waited for a machine to wake up may let it sleep again.
+  const asleepMs = () =>
+    Math.max(...world.everyHost.map(({ machine }) => machine.asleepUntil)) - world.platform.time.nowMs;
+  // What waited for a machine to wake up may let it sleep again; that of one that has left may be of others.
   while (asleepMs() > 0) await goTo(since() + asleepMs() + 1);
   world.trace('history', 'everything is repaired');
   world.repair();

@@ -80,8 +80,10 @@ export const asksOnlyWhenDue: Invariant = {
       if (observation.kind !== 'tokenRequest') return;
       const { from, sent } = observation.request;
       const { token, isOldRefused, reloaded, refused } = of(from);
+      if (!token || refused.has(token)) return;
+      // One request for it, besides those of the new generation.
       of(from).isOldRefused = false;
-      if (!token || isOldRefused || refused.has(token) || mayBeOfOldGeneration(token.asked, reloaded)) return;
+      if (isOldRefused || mayBeOfOldGeneration(token.asked, reloaded)) return;
       // The sidecar counts its age from before the connection for its request was made; it may have slept meanwhile.
       if (token.asked.trueMs - from.machine.asleepUntil < TOLERANCE_MS) return;
       const ageMs = knownAgeMs(token.asked, sent);

@@ -142,6 +142,10 @@ export const serves: Invariant = {
       const mayBeOf = (reloaded: Stamp) =>
         latest.obtainedAt >= reloaded.trueMs && mayBeOfOldGeneration(latest.asked, reloaded);
       if (reloads.get(sidecar)?.some(mayBeOf)) return;
+      // With another key, it takes over what the others have.
+      const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
+      const hasJoined = reloads.get(sidecar)?.some(({ trueMs }) => trueMs > latest.obtainedAt);
+      if (hasJoined && keysChangedAt > latest.obtainedAt) return;
       // Its age counts from before its connection: the machine may have slept since then.
       if (latest.asked.trueMs - sidecar.machine.asleepUntil < ATTEMPT_MS) return;
       const usableForMs = latest.lifetimeMs - Math.min(MARGIN_MS, latest.lifetimeMs / 20) - SLACK_MS;
