@@ -20,8 +20,7 @@ class Knowledge {
   /** The one in use. */
   token: IssuedToken | undefined;
   readonly refused = new Set<IssuedToken>();
-  /** Of a call from before the last reload, since the last token request. */
-  isOldRefused = false;
+  /** When an API last refused the token of a call from before the last reload. */
   oldRefused: Stamp | undefined;
   /** Since the last reload, and since the last token: when each secret was refused. */
   refusedSecrets = new Map<string, TokenRequest>();
@@ -63,7 +62,7 @@ function inUse(world: World, process: SimulatedProcess): IssuedToken | undefined
 
 export const asksOnlyWhenDue: Invariant = {
   sentence:
-    'A token is renewed at half of its lifetime or five minutes before it expires, whichever is later, and not before. Excused: one that an API has refused, also to a call from before a reload, and one from before a reload.',
+    'A token is renewed at half of its lifetime or five minutes before it expires, whichever is later, and not before. Excused: one that an API has refused, one from before a reload, and within fifteen seconds of a refused call from before it.',
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
@@ -75,15 +74,14 @@ export const asksOnlyWhenDue: Invariant = {
         const { token, from, called } = observation.request;
         if (token) of(token.to).refused.add(token);
         // Its generation renews its own token.
-        if (from && isFromBefore(called, of(from).reloaded)) of(from).isOldRefused = true;
+        if (from && isFromBefore(called, of(from).reloaded)) of(from).oldRefused = stampOf(world.platform.time, from);
       }
       if (observation.kind !== 'tokenRequest') return;
       const { from, sent } = observation.request;
-      const { token, isOldRefused, reloaded, refused } = of(from);
+      const { token, reloaded, oldRefused, refused } = of(from);
       if (!token || refused.has(token)) return;
-      // One request for it, besides those of the new generation.
-      of(from).isOldRefused = false;
-      if (isOldRefused || mayBeOfOldGeneration(token.asked, reloaded)) return;
+      // The token is of one generation, the request may be of the other.
+      if (mayBeOfOldGeneration(token.asked, reloaded) || mayBeOfOldGeneration(sent, oldRefused)) return;
       // The sidecar counts its age from before the connection for its request was made; it may have slept meanwhile.
       if (token.asked.trueMs - from.machine.asleepUntil < TOLERANCE_MS) return;
       const ageMs = knownAgeMs(token.asked, sent);
