@@ -1,10 +1,12 @@
 /** What members of a fleet do together. */
+import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import { FLEET_CLIENT } from '../world/fleet.ts';
-import type { Observation, TokenRequest, UpstreamRequest } from '../world/observation.ts';
+import type { IssuedToken, Observation, TokenRequest, UpstreamRequest } from '../world/observation.ts';
 import { STORE_PASSWORD } from '../world/store.ts';
 import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
+import { askedOf, knownAgeMs } from './tokens.ts';
 
 /** A member connects after it has got the lock, or knows that it gets none: `token.attemptTimeout`, and the time of two commands. */
 const LOCK_AGE_MS = 5500;
@@ -125,15 +127,18 @@ function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boole
 
 export const keepsNewer: Invariant = {
   sentence:
-    'A member that has sent a call with a token sends no later call with one that was issued five seconds or more before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before that change have tokens of their own.',
+    'A member that has sent a call with a token sends no later call with one that was issued five seconds or more before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before that change have tokens of their own; one that was the younger one by a clock that was set forward, when it took it over.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
     const joined = new Map<SimulatedProcess, number>();
+    const took = new Map<SimulatedProcess, Stamp>();
     return (observation) => {
       const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
       const { nowMs } = world.platform.time;
       const isReload = observation.kind === 'log' && observation.line['message'] === 'configuration reloaded';
       if (isReload && nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
+      if (observation.kind === 'log' && observation.line['message'] === 'token obtained')
+        took.set(observation.process, stampOf(world.platform.time, observation.process));
       if (observation.kind !== 'upstreamRequest' || !world.fleet) return;
       const { request } = observation;
       const { from, token, called } = request;
@@ -146,12 +151,19 @@ export const keepsNewer: Invariant = {
         return;
       }
       const hasJoined = before && Math.max(keysChangedAt, joinedAt) > before.sent.trueMs;
-      if (!before?.token || hasJoined || before.token.issuedAt < token.issuedAt + SAME_MS) newest.set(from, request);
+      const isSameAge = !before?.token || before.token.issuedAt < token.issuedAt + SAME_MS;
+      if (isSameAge || hasJoined || looksOlder(before, token, took.get(from))) newest.set(from, request);
       else if (isGood(before, called.trueMs))
         violated(`${from.name} sent ${token.value} for ${request.id} after ${before.token.value}`);
     };
   },
 };
+
+/** The age of its own token is by the clocks of its machine, that of another's by the store's countdown. */
+function looksOlder({ from, token, sent }: UpstreamRequest, other: IssuedToken, took: Stamp | undefined): boolean {
+  if (!token || !took || took.trueMs < sent.trueMs) return false;
+  return knownAgeMs(askedOf(token, from), took) > took.trueMs - other.issuedAt - SAME_MS;
+}
 
 function isGood({ token, sent }: UpstreamRequest, at: number): boolean {
   return (

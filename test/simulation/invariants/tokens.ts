@@ -2,7 +2,7 @@
 import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import { FLEET_CLIENT } from '../world/fleet.ts';
-import type { UpstreamRequest } from '../world/observation.ts';
+import type { IssuedToken, UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
 
 /** From the token to the wire a call may need time: docs/tokens.md has 30 s for it. */
@@ -11,6 +11,11 @@ export const MARGIN_MS = 30_000;
 /** The age that the sidecar can know: by the clock of its machine that advanced more. */
 export function knownAgeMs(asked: Stamp, now: Stamp): number {
   return Math.max(now.wallMs - asked.wallMs, now.monotonicMs - asked.monotonicMs);
+}
+
+/** From when a process counts the age of a token, which another member of its fleet may have fetched. */
+export function askedOf({ to, asked, askedBy }: IssuedToken, from: SimulatedProcess | undefined): Stamp {
+  return (from !== to && from && askedBy.get(from.machine)) || asked;
 }
 
 /** Callers of a generation that was replaced wait this long while their machine is awake, and then for one request. */
@@ -77,7 +82,7 @@ const LONGEST_WAIT_MS = 25_000;
 
 function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
   if (!token) return undefined;
-  const asked = (from !== token.to && from && token.askedBy.get(from.machine)) || token.asked;
+  const asked = askedOf(token, from);
   const knownMs = knownAgeMs(asked, sent);
   const hiddenMs = sent.trueMs - asked.trueMs - knownMs;
   const isRefused = refusedAt < sent.trueMs;
