@@ -197,6 +197,8 @@ export class SharedToken {
     const { authorization, lifetimeS, roundedOffS = 0, since } = token;
     const wholeS = lifetimeS - roundedOffS;
     const isStored = await this.#slot.put(claim, { authorization, lifetimeS: wholeS, leftMs: wholeS * 1000, since });
+    // The store may still have an older one.
+    if (isStored === undefined) this.#slot.fetchedAlone(since);
     // This member was stopped for longer than its lock: another one's token is in use by all.
     if (isStored === false) await this.#takeNewer();
   }

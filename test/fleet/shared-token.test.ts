@@ -454,6 +454,21 @@ describe('a store that loses data', () => {
     { requests: 3, tokens: 1 },
   );
 
+  it('the newest token, which never came: the member that has fetched it takes nothing older after a reload', async () => {
+    const world = new FleetWorld();
+    const memory = new TokenMemory();
+    const [before] = await world.startWarm(1, () => ({ memory }));
+    if (!before) throw new Error('no member');
+    world.endpointMs = 5000;
+    while (world.requests.length === 1) await world.advance(1000);
+    before.store = 'down';
+    await world.advance(10_000);
+    expect(world.tokens()).toEqual(['Bearer planted-token-2']);
+    world.endpointMs = 10;
+    const after = await world.startWarm(1, () => ({ memory }));
+    expect(world.tokens(after)).toEqual(['Bearer planted-token-3']);
+  });
+
   it('a token that the others have heard of: they keep it, and a cold one fetches', async () => {
     const world = new FleetWorld();
     await world.startWarm(5);

@@ -24,6 +24,8 @@ class Knowledge {
   oldRefused: Stamp | undefined;
   /** Since the last reload, and since the last token: when each secret was refused. */
   refusedSecrets = new Map<string, TokenRequest>();
+  /** When a secret was last sent that got a token, true ms. */
+  workedAt = Number.NEGATIVE_INFINITY;
   /** When tries failed, by the clocks of true time, since the last one that worked. */
   failures: number[] = [];
   /** The one that worked last. */
@@ -138,11 +140,15 @@ export const restsRefusedSecret: Invariant = {
       }
       if (observation.kind !== 'tokenRequest') return;
       const { request } = observation;
-      const { refusedSecrets, reloaded, oldRefused } = of(request.from);
+      const knowledge = of(request.from);
+      const { refusedSecrets, reloaded, oldRefused } = knowledge;
+      // Its token may have been none that could be used.
+      for (const { outcome, sent } of refusedSecrets.values())
+        if (outcome === 'token') knowledge.workedAt = Math.max(knowledge.workedAt, sent.trueMs);
       const before = refusedSecrets.get(request.secret);
       refusedSecrets.set(request.secret, request);
       if ([reloaded, oldRefused].some((since) => mayBeOfOldGeneration(request.sent, since))) return;
-      if (before?.outcome !== 'invalid_client') return;
+      if (before?.outcome !== 'invalid_client' || before.sent.trueMs < knowledge.workedAt) return;
       const apartMs = knownAgeMs(before.sent, request.sent);
       if (apartMs < REFUSED_MS - TOLERANCE_MS)
         violated(`${request.from.name} sent ${request.secret} again after ${Math.round(apartMs)} ms`);
