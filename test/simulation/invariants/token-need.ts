@@ -30,6 +30,14 @@ class Knowledge {
   failures: number[] = [];
   /** The one that worked last. */
   secret: string | undefined;
+  /** What that was at each reload. */
+  readonly secretsBefore: { readonly reloadedAt: number; readonly secret: string | undefined }[] = [];
+
+  /** The one that the generation of a call knows to work: what later ones learn does not reach it. */
+  secretOf(called: Stamp | undefined): string | undefined {
+    const replaced = called && this.secretsBefore.find(({ reloadedAt }) => reloadedAt > called.trueMs);
+    return replaced ? replaced.secret : this.secret;
+  }
 }
 
 function byProcess(): (process: SimulatedProcess) => Knowledge {
@@ -161,7 +169,7 @@ const KNOWN = 100;
 
 export const keepsWorkingSecret: Invariant = {
   sentence:
-    'While the server accepts the secret that worked last, no call fails because of a wrong secret in the file.',
+    'While the server accepts the secret that worked last, no call fails because of a wrong secret in the file. For a call from before a reload, that is the last one before it.',
   watch(world, violated) {
     const of = byProcess();
     const last = new Map<SimulatedProcess, TokenRequest>();
@@ -174,9 +182,13 @@ export const keepsWorkingSecret: Invariant = {
       }
       if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
         of(observation.process).secret = last.get(observation.process)?.secret;
+      if (observation.kind === 'log' && observation.line['message'] === RELOADED) {
+        const { secretsBefore, secret } = of(observation.process);
+        secretsBefore.push({ reloadedAt: world.platform.time.nowMs, secret });
+      }
       if (observation.kind !== 'told' || observation.told.code !== 'CREDENTIALS_REJECTED') return;
-      const { sidecar, id, cause } = observation.told;
-      const secret = sidecar && of(sidecar).secret;
+      const { sidecar, id, attempt, cause } = observation.told;
+      const secret = sidecar && of(sidecar).secretOf(world.calledAt(id, String(attempt)));
       // Another secret would not help. The last request may have been that of a generation from before a reload.
       const isOfScope = sidecar && all.get(sidecar)?.some(({ outcome }) => outcome === 'invalid_scope');
       if (isOfScope && cause === 'token_invalid_scope') return;
