@@ -10,7 +10,7 @@
  *
  * KEYS: budget, the member's statement, times and since of the members; ARGV: number of the statement, limit, lot still held, lot
  * wanted, life of a lot in ms, `AGE-MS:COUNT …` of what was begun, members seen, 1 when the store was away, channel, news.
- * Returns the new lot; ms until something is free, 0 when something is; the number of members. Nothing: a newer statement is there.
+ * Returns the new lot; ms until something may be free, 0 when something is; the number of members. Nothing: a newer statement is there.
  */
 export const BUDGET = `
 local time = redis.call('TIME')
@@ -47,13 +47,17 @@ local function sum(counts)
   return all
 end
 
-local function untilFree(counts, missing)
-  local seconds = {}
-  for at in pairs(counts) do table.insert(seconds, at) end
-  table.sort(seconds)
-  for _, at in ipairs(seconds) do
-    missing = missing - counts[at]
-    if missing <= 0 then return (at + 61) * 1000 - now end
+-- What is begun is free again a minute later. A lot with which nothing is begun goes back about a second after it was given.
+local function untilFree(counts, missing, isOfOthers)
+  local frees = {}
+  for at, count in pairs(counts) do
+    local isLot = isOfOthers and at > second
+    table.insert(frees, {isLot and 1000 or (at + 61) * 1000 - now, count})
+  end
+  table.sort(frees, function(one, other) return one[1] < other[1] end)
+  for _, free in ipairs(frees) do
+    missing = missing - free[2]
+    if missing <= 0 then return free[1] end
   end
   return 60000
 end
@@ -91,8 +95,8 @@ local left, ownLeft = free - lot, most - begun - lot
 counts[last] = (counts[last] or 0) + lot
 own[last] = (own[last] or 0) + lot
 local wait = 0
-if left <= 0 then wait = untilFree(counts, 1 - left) end
-if ownLeft <= 0 then wait = math.max(wait, untilFree(own, 1 - ownLeft)) end
+if left <= 0 then wait = untilFree(counts, 1 - left, lot == 0) end
+if ownLeft <= 0 then wait = math.max(wait, untilFree(own, 1 - ownLeft, false)) end
 
 if left <= 0 and (told > now or now - told > 30000) then
   told = now

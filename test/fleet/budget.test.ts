@@ -118,6 +118,20 @@ describe('a budget while the store is usable', () => {
     expect(fleet.most()).toBeLessThanOrEqual(10);
   });
 
+  it('tells nobody to wait for longer than a second because of what another member may begin, but does not', async () => {
+    const fleet = world(2, 20);
+    for (const { attempt } of fleet.members) attempt();
+    await fleet.pass(60);
+    for (const { attempt } of fleet.members) for (let count = 0; count < 5; count += 1) expect(attempt()).toBe(0);
+    await fleet.clock.advance(50);
+    // One of the two has a lot now, and the other has none.
+    const waits = fleet.members.map(({ attempt }) => attempt());
+    expect(waits.sort()).toEqual([0, 1]);
+    await fleet.pass(19);
+    expect(fleet.members.map(({ attempt }) => attempt())).toEqual([0, 0]);
+    expect(fleet.most()).toBeLessThanOrEqual(20);
+  });
+
   it('lets an idle member begin one, not its share, when it has heard that the budget is used up', async () => {
     const [told, deaf] = [world(3), world(3)];
     member(deaf, 2).hears = false;

@@ -53,8 +53,8 @@ export class BudgetModel {
     add(counts, last, lot);
     add(own, last, lot);
     const waitMs = Math.max(
-      left <= 0 ? untilFree(counts, 1 - left, now) : 0,
-      ownLeft <= 0 ? untilFree(own, 1 - ownLeft, now) : 0,
+      left <= 0 ? untilFree(counts, 1 - left, now, lot === 0) : 0,
+      ownLeft <= 0 ? untilFree(own, 1 - ownLeft, now, false) : 0,
     );
     let told = facts[0] ?? 0;
     if (left <= 0 && (told > now || now - told > 30_000)) {
@@ -90,11 +90,13 @@ function asksOf([, asked = 0, asks = 0, earlier = 0]: readonly number[], second:
   return [second, one, asked === second - 1 ? asks : 0];
 }
 
-function untilFree(counts: Counts, missing: number, now: number): number {
+function untilFree(counts: Counts, missing: number, now: number, isOfOthers: boolean): number {
   let left = missing;
-  for (const at of [...counts.keys()].sort((one, other) => one - other)) {
-    left -= counts.get(at) ?? 0;
-    if (left <= 0) return (at + 61) * 1000 - now;
+  const isLot = (at: number) => isOfOthers && at > Math.floor(now / 1000);
+  const frees = [...counts].map(([at, count]) => ({ inMs: isLot(at) ? 1000 : (at + 61) * 1000 - now, count }));
+  for (const { inMs, count } of frees.sort((one, other) => one.inMs - other.inMs)) {
+    left -= count;
+    if (left <= 0) return inMs;
   }
   return 60_000;
 }
