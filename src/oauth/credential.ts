@@ -61,6 +61,8 @@ export interface Credential {
   prepare(): void;
   /** The client secret that the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
+  /** The first client secret that the server has not refused; it may not have been asked with it yet. */
+  unrefused(): ClientSecret | undefined;
   /** Expiry of the assertion in its file, epoch ms; undefined without one. */
   assertionExpiresAt(): number | undefined;
   /** For `/status`: fingerprints only. */
@@ -125,6 +127,7 @@ export function createCredential(options: CredentialOptions): Credential {
     prepare: () => void prepareAt(options).catch(() => undefined),
     fetchToken: async (target) => withFailure(await fetchToken(target).catch(() => INTERNAL), undefined, options.host),
     accepted: clientSecrets.accepted,
+    unrefused: clientSecrets.unrefused,
     assertionExpiresAt: () => options.clientSecrets[0]?.expiresAt?.(),
     secretsInUse: () =>
       clientSecrets.all().map((clientSecret) => ({

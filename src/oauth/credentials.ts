@@ -12,8 +12,9 @@ import { createEgress, type Egress } from '../net/egress.ts';
 import { type Place, placeOf } from '../net/place.ts';
 import { assertionAudience } from './client-auth.ts';
 import { clientSecretsOf } from './client-secrets.ts';
-import { type Credential, createCredential, type Endpoint } from './credential.ts';
+import { type Credential, type CredentialOptions, createCredential, type Endpoint } from './credential.ts';
 import { createDiscovery, type Discovery } from './discovery.ts';
+import type { ClientSecret } from './secret-failover.ts';
 import type { TokenKey } from './token.ts';
 import { createVerifier, type Verify } from './token-verifier.ts';
 
@@ -107,15 +108,14 @@ function buildCredential(name: string, context: Context): Credential {
     clientSecretsOf(settings, from, { resolve: loaded.resolve, now: () => clock.now().wallMs });
   const clientSecrets = build(sources);
   // An assertion is read anew for each request, so there is no other one to fall back to.
-  const before = settings.assertion ? undefined : context.previous?.(name)?.accepted();
-  const isKept = clientSecrets.some(({ fingerprint }) => fingerprint === before?.fingerprint);
+  const before = settings.assertion ? undefined : context.previous?.(name);
   return createCredential({
     name,
     host: server && placeAt(server, '').target,
     clientSecrets,
     secretsNow:
       secretsNow && sources.length > 0 ? async () => build(reread(sources, await secretsNow(name))) : undefined,
-    [isKept ? 'inherited' : 'replaced']: before,
+    ...secretBefore(before, clientSecrets),
     locate: locator(context, discovery),
     onUnusable: () => discovery?.forget(),
     verify: buildVerifier(context, discovery),
@@ -125,6 +125,19 @@ function buildCredential(name: string, context: Context): Credential {
     onRequest: (result, seconds) => onRequest?.(name, result, seconds),
     onVerdict: (secret, verdict) => onVerdict?.(name, secret, verdict),
   });
+}
+
+/** What a reload keeps of the client secrets before it. */
+function secretBefore(
+  before: Credential | undefined,
+  next: readonly ClientSecret[],
+): Pick<CredentialOptions, 'inherited' | 'replaced' | 'untried'> {
+  const isHeld = (one: ClientSecret) => next.some(({ fingerprint }) => fingerprint === one.fingerprint);
+  const accepted = before?.accepted();
+  if (accepted) return { [isHeld(accepted) ? 'inherited' : 'replaced']: accepted };
+  // Never asked with: the server was away, or other members of a fleet had a token. It may be the only one that works.
+  const unrefused = before?.unrefused();
+  return unrefused && !isHeld(unrefused) ? { untried: unrefused } : {};
 }
 
 /** Keeps the old value of a source that cannot be read now. */

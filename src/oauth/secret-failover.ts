@@ -19,6 +19,8 @@ export interface SecretFailoverOptions {
   readonly clientSecrets: readonly ClientSecret[];
   /** The secret that worked before a reload; used until the server accepts one of `clientSecrets`. */
   readonly replaced?: ClientSecret | undefined;
+  /** In place of `replaced` when none has worked: one that the server had not refused. It does not count as accepted. */
+  readonly untried?: ClientSecret | undefined;
   /** One of `clientSecrets` that worked before a reload: a later reload may replace it before the server is asked. */
   readonly inherited?: ClientSecret | undefined;
   readonly clock: Clock;
@@ -35,6 +37,8 @@ export interface SecretFailover {
   replace(next: readonly ClientSecret[]): void;
   /** The one the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
+  /** The one to keep when none was accepted yet: the first that the server has not refused. */
+  unrefused(): ClientSecret | undefined;
   all(): readonly ClientSecret[];
 }
 
@@ -50,15 +54,18 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
   const { replaced, clock, onVerdict } = options;
   let { clientSecrets, inherited } = options;
   let accepted = replaced && { ...replaced, name: 'replaced' };
-  let all = accepted ? [...clientSecrets, accepted] : clientSecrets;
+  let untried = options.untried && { ...options.untried, name: 'replaced' };
   /** By fingerprint. */
   const refusedAt = new Map<string, Instant>();
   const isWorthTrying = ({ fingerprint }: ClientSecret) => {
     const refused = refusedAt.get(fingerprint);
     return refused === undefined || elapsedSince(refused, clock.now()) >= PROBE_AFTER_MS;
   };
-  const sameIn = (list: readonly ClientSecret[], { fingerprint }: ClientSecret) =>
-    list.find((one) => one.fingerprint === fingerprint);
+  const withOlder = (next: readonly ClientSecret[]) => {
+    const older = accepted ?? untried;
+    return older && !sameIn(next, older) ? [...next, older] : next;
+  };
+  let all = withOlder(clientSecrets);
   return {
     candidates() {
       const { promising = [], refused = [] } = Object.groupBy(all, (clientSecret) =>
@@ -70,6 +77,7 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
       if (accepted?.fingerprint !== clientSecret.fingerprint) onVerdict?.(clientSecret.name, 'accepted');
       accepted = clientSecret;
       inherited = undefined;
+      untried = undefined;
       refusedAt.delete(clientSecret.fingerprint);
       if (sameIn(clientSecrets, clientSecret)) all = clientSecrets;
     },
@@ -85,9 +93,15 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
     replace(next) {
       clientSecrets = next;
       if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };
-      all = accepted && !sameIn(next, accepted) ? [...next, accepted] : next;
+      all = withOlder(next);
     },
     accepted: () => accepted ?? inherited,
+    unrefused: () =>
+      [...clientSecrets, ...(untried ? [untried] : [])].find(({ fingerprint }) => !refusedAt.has(fingerprint)),
     all: () => all,
   };
+}
+
+function sameIn(list: readonly ClientSecret[], { fingerprint }: ClientSecret): ClientSecret | undefined {
+  return list.find((one) => one.fingerprint === fingerprint);
 }

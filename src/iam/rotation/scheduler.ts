@@ -124,7 +124,7 @@ async function tick(name: string, state: CredentialState, options: RotationSched
 }
 
 async function rotateWhenDue(name: string, state: CredentialState, options: RotationSchedulerOptions): Promise<void> {
-  const { current, log, metrics, clock, fleet } = options;
+  const { current, metrics, clock, fleet } = options;
   const loaded = current();
   if (loaded.config.credentials[name]?.rotation?.every === undefined) return;
   const goesOn = state.lastError === undefined && fleet.isLeft(name);
@@ -149,20 +149,29 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
     state.lastError = undefined;
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
-    const now = clock.now();
-    if (error.code === 'ROTATION_LOCKED') {
-      log.info('somebody else is rotating this secret', { credential: name, ...error.extras.fields });
-      state.rotateAt = now + LOCKED_RETRY_MS;
-      state.journal = await journalOf(name, options).catch(() => state.journal);
-      return;
-    }
-    if (error.code === 'ROTATION_NOT_RETIRED') options.readAgain?.();
-    state.failures += 1;
-    state.lastError = { code: error.code, at: now };
-    state.rotateAt = now + Math.min(FIRST_RETRY_MS * 2 ** (state.failures - 1), REFRESH_MS);
-    metrics.count('rotations_total', { credential: name, result: error.code });
-    log.error('rotation failed, it will resume later', { credential: name, code: error.code, ...error.extras.fields });
+    await failed(name, state, error, options);
   }
+}
+
+async function failed(name: string, state: CredentialState, error: SidecarError, options: RotationSchedulerOptions) {
+  const { log, metrics, clock } = options;
+  const { code, extras } = error;
+  const now = clock.now();
+  const isLocked = code === 'ROTATION_LOCKED';
+  const isKept = code === 'ROTATION_NOT_RETIRED';
+  if (isLocked || isKept) state.journal = await journalOf(name, options).catch(() => state.journal);
+  if (isLocked) {
+    log.info('somebody else is rotating this secret', { credential: name, ...extras.fields });
+    state.rotateAt = now + LOCKED_RETRY_MS;
+    return;
+  }
+  if (isKept) options.readAgain?.();
+  // After one that was given up, the next one need not wait as long as that had failed.
+  state.failures = isKept && !state.journal?.attempt ? 1 : state.failures + 1;
+  state.lastError = { code, at: now };
+  state.rotateAt = now + Math.min(FIRST_RETRY_MS * 2 ** (state.failures - 1), REFRESH_MS);
+  metrics.count('rotations_total', { credential: name, result: code });
+  log.error('rotation failed, it will resume later', { credential: name, code, ...extras.fields });
 }
 
 async function journalOf(name: string, options: RotationSchedulerOptions): Promise<Journal | undefined> {

@@ -169,6 +169,27 @@ describe('the rotation scheduler', () => {
     await running.care.close();
   });
 
+  it('begins anew a minute after it has given up one that had failed for long', async () => {
+    using world = await server.world();
+    const running = await startCare(world);
+    await running.untilLooked('a journal', () => running.rotation()?.nextAt !== undefined);
+    world.clock.advance(60 * DAY);
+    await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
+    await world.iam.deleteSecret(world.clientId, world.journal().current?.clientSecretId ?? '');
+    world.clock.advance(3_600_000);
+    for (let failures = 1; failures <= 6; failures += 1) {
+      const count = () => running.logs.filter((line) => line.includes('IAM does not list the new secret')).length;
+      await running.untilLooked(`failure ${failures}`, () => count() === failures);
+      world.clock.advance(3_600_000);
+    }
+    writeFileSync(world.file, `${FIRST_VALUE}\n`);
+    await running.untilLooked('that it is given up', () => running.logs.some((line) => line.includes('is given up')));
+    expect(running.rotation()?.nextAt).toBe(world.clock.now() + 60_000);
+    world.clock.advance(60_000);
+    await running.untilLooked('the next overlap', () => running.rotation()?.state === 'overlap');
+    await running.care.close();
+  });
+
   it('leaves a rotation to another that has the lock, which is no failure', async () => {
     using world = await server.world();
     const running = await startCare(world);

@@ -67,7 +67,7 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
   },
   'working-secret-forgotten': {
     file: 'oauth/secret-failover.ts',
-    from: "      if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };\n      all = accepted && !sameIn(next, accepted) ? [...next, accepted] : next;",
+    from: "      if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };\n      all = withOlder(next);",
     to: '      all = next;',
   },
   'token-dropped-with-server': {

@@ -62,11 +62,13 @@ export class Issuer {
     const what = method !== 'GET' ? undefined : path === DOCUMENT_PATH ? 'document' : 'keys';
     const { from, sent } = request;
     const served = what ? this.#served[what] : 'right';
-    if (what && from) this.#world.observe({ kind: 'issuerRequest', what, from, sent, isServed: served === 'right' });
+    const body = what && this.#bodyOf(what, path);
+    // The keys may have moved.
+    const isServed = served === 'right' && body !== undefined;
+    if (what && from) this.#world.observe({ kind: 'issuerRequest', what, from, sent, isServed });
     this.#world.trace('issuer', `${method} ${path}: ${served}`);
     if (served !== 'right') this.wrongAt = this.#world.platform.time.nowMs;
     if (served === 'silent') return;
-    const body = what && this.#bodyOf(what, path);
     if (served === 'failing') request.respond({ status: 500, body: { error: 'out of order' } });
     else if (body) request.respond({ status: 200, body });
     else request.respond({ status: 404, body: { error: 'there is nothing' } });
