@@ -56,10 +56,10 @@ export const tokenIsValid: Invariant = {
         if (isNews) refused.set(use(request), world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
-        firstOf(request);
+        const first = firstOf(request);
         const refusedAt = refused.get(use(request)) ?? Number.POSITIVE_INFINITY;
         const problem = problemOf(request, refusedAt);
-        const excuse = problem && excuseFor(request, refusedAt);
+        const excuse = problem && excuseFor(request, refusedAt, first === request ? request.called : first.sent);
         if (excuse) world.observe({ kind: 'excused', why: excuse });
         else if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
       }
@@ -80,7 +80,8 @@ function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string 
 /** Time to wait for a token, for a free connection and for a new one: 10 s, 10 s and 5 s. */
 const LONGEST_WAIT_MS = 25_000;
 
-function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
+/** @param since when it began to wait for the token and the connection that this request has */
+function excuseFor({ from, token, sent }: UpstreamRequest, refusedAt: number, since: Stamp): string | undefined {
   if (!token) return undefined;
   const asked = askedOf(token, from);
   const knownMs = knownAgeMs(asked, sent);
@@ -89,8 +90,8 @@ function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: nu
   // When its connection is there, the sidecar looks again at the life of the token, by its clocks.
   if (knownMs >= token.lifetimeMs) return undefined;
   if (!isRefused) return hiddenMs >= 1 ? 'expired by no clock of its machine' : undefined;
-  const waitedMs = sent.monotonicMs - called.monotonicMs;
-  return called.trueMs < refusedAt && waitedMs <= LONGEST_WAIT_MS ? 'refused while the call waited' : undefined;
+  const waitedMs = sent.monotonicMs - since.monotonicMs;
+  return since.trueMs < refusedAt && waitedMs <= LONGEST_WAIT_MS ? 'refused while the call waited' : undefined;
 }
 
 export const changesRefused: Invariant = {
