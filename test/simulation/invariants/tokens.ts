@@ -36,10 +36,12 @@ export const tokenIsValid: Invariant = {
     const use = ({ from, authorization }: UpstreamRequest) => `${from?.name} ${authorization}`;
     // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
     const firsts = new Map<string, UpstreamRequest>();
+    /** From then on, a call waits for its second try. */
+    const refusals = new Map<string, Stamp>();
+    const callOf = ({ id, attempt }: UpstreamRequest) => `${id} ${attempt}`;
     const firstOf = (request: UpstreamRequest) => {
-      const call = `${request.id} ${request.attempt}`;
-      const first = firsts.get(call) ?? request;
-      firsts.set(call, first);
+      const first = firsts.get(callOf(request)) ?? request;
+      firsts.set(callOf(request), first);
       return first;
     };
     return (observation) => {
@@ -53,13 +55,14 @@ export const tokenIsValid: Invariant = {
         const isOfNewest = request.called.trueMs >= (reloadedAt.get(request.from?.name ?? '') ?? 0);
         const isNews =
           request.token && isOfNewest && canBeAgain && firstOf(request) === request && !refused.has(use(request));
+        if (request.from) refusals.set(callOf(request), stampOf(world.platform.time, request.from));
         if (isNews) refused.set(use(request), world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
-        const first = firstOf(request);
+        firstOf(request);
         const refusedAt = refused.get(use(request)) ?? Number.POSITIVE_INFINITY;
         const problem = problemOf(request, refusedAt);
-        const excuse = problem && excuseFor(request, refusedAt, first === request ? request.called : first.sent);
+        const excuse = problem && excuseFor(request, refusedAt, refusals.get(callOf(request)) ?? request.called);
         if (excuse) world.observe({ kind: 'excused', why: excuse });
         else if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
       }
