@@ -36,10 +36,12 @@ export const tokenIsValid: Invariant = {
     const use = ({ from, authorization }: UpstreamRequest) => `${from?.name} ${authorization}`;
     // The first request of each call: a refusal of the second one does not renew the token (docs/tokens.md).
     const firsts = new Map<string, UpstreamRequest>();
+    /** From then on, a call waits for its second try. */
+    const refusals = new Map<string, Stamp>();
+    const callOf = ({ id, attempt }: UpstreamRequest) => `${id} ${attempt}`;
     const firstOf = (request: UpstreamRequest) => {
-      const call = `${request.id} ${request.attempt}`;
-      const first = firsts.get(call) ?? request;
-      firsts.set(call, first);
+      const first = firsts.get(callOf(request)) ?? request;
+      firsts.set(callOf(request), first);
       return first;
     };
     return (observation) => {
@@ -53,13 +55,14 @@ export const tokenIsValid: Invariant = {
         const isOfNewest = request.called.trueMs >= (reloadedAt.get(request.from?.name ?? '') ?? 0);
         const isNews =
           request.token && isOfNewest && canBeAgain && firstOf(request) === request && !refused.has(use(request));
+        if (request.from) refusals.set(callOf(request), stampOf(world.platform.time, request.from));
         if (isNews) refused.set(use(request), world.platform.time.nowMs);
       } else if (observation.kind === 'upstreamRequest') {
         const { request } = observation;
         firstOf(request);
         const refusedAt = refused.get(use(request)) ?? Number.POSITIVE_INFINITY;
         const problem = problemOf(request, refusedAt);
-        const excuse = problem && excuseFor(request, refusedAt);
+        const excuse = problem && excuseFor(request, refusedAt, refusals.get(callOf(request)) ?? request.called);
         if (excuse) world.observe({ kind: 'excused', why: excuse });
         else if (problem) violated(`payment ${request.id} with ${request.authorization}: ${problem}`);
       }
@@ -80,7 +83,8 @@ function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string 
 /** Time to wait for a token, for a free connection and for a new one: 10 s, 10 s and 5 s. */
 const LONGEST_WAIT_MS = 25_000;
 
-function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: number): string | undefined {
+/** @param since when it began to wait for the token and the connection that this request has */
+function excuseFor({ from, token, sent }: UpstreamRequest, refusedAt: number, since: Stamp): string | undefined {
   if (!token) return undefined;
   const asked = askedOf(token, from);
   const knownMs = knownAgeMs(asked, sent);
@@ -89,8 +93,8 @@ function excuseFor({ from, token, sent, called }: UpstreamRequest, refusedAt: nu
   // When its connection is there, the sidecar looks again at the life of the token, by its clocks.
   if (knownMs >= token.lifetimeMs) return undefined;
   if (!isRefused) return hiddenMs >= 1 ? 'expired by no clock of its machine' : undefined;
-  const waitedMs = sent.monotonicMs - called.monotonicMs;
-  return called.trueMs < refusedAt && waitedMs <= LONGEST_WAIT_MS ? 'refused while the call waited' : undefined;
+  const waitedMs = sent.monotonicMs - since.monotonicMs;
+  return since.trueMs < refusedAt && waitedMs <= LONGEST_WAIT_MS ? 'refused while the call waited' : undefined;
 }
 
 export const changesRefused: Invariant = {
