@@ -73,9 +73,12 @@ export const tokenIsValid: Invariant = {
 /** Whose tokens calls may get: no other client of a rotation's or provisioning's. */
 const CLIENTS: readonly string[] = ['erp', FLEET_CLIENT];
 
+/** A refusal is noted where it is sent; until it arrives, others are sent. */
+const ON_ITS_WAY_MS = 5;
+
 function problemOf({ token, sent }: UpstreamRequest, refusedAt: number): string | undefined {
   if (!token || !CLIENTS.includes(token.client)) return 'not a token that was issued';
-  if (refusedAt < sent.trueMs) return 'was refused before, and is sent again';
+  if (refusedAt + ON_ITS_WAY_MS < sent.trueMs) return 'was refused before, and is sent again';
   const expiredMs = sent.trueMs - token.issuedAt - token.lifetimeMs;
   return expiredMs < 0 ? undefined : `expired ${Math.round(expiredMs)} ms before it was sent`;
 }
