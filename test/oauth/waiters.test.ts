@@ -97,11 +97,17 @@ async function refused(world: World): Promise<void> {
   await world.clock.advance(60_000);
 }
 
-async function growth(world: World, round: (world: World) => Promise<void>): Promise<number> {
+/** What every round leaves behind, in bytes: the least of several, because V8 compiles code in some of them. */
+async function growth(world: World, round: (world: World) => Promise<void>, times = 1): Promise<number> {
   await round(world);
-  const before = await heapInUse();
-  await round(world);
-  return (await heapInUse()) - before;
+  const grown: number[] = [];
+  for (let before = await heapInUse(); grown.length < times; ) {
+    await round(world);
+    const after = await heapInUse();
+    grown.push(after - before);
+    before = after;
+  }
+  return Math.min(...grown);
 }
 
 it('keeps nothing of 10,000 waiters once one request has served them all', async () => {
@@ -119,11 +125,12 @@ it('keeps nothing of 10,000 waiters once the request has failed for them all', a
 
 it('keeps nothing of 2,000 waiters that gave up, once their request has ended', async () => {
   const world = setUp();
-  const grown = await growth(world, async () => {
+  const giveUp = async () => {
     await disappointed(world);
     await world.answer({ kind: 'unavailable', result: 'timeout' });
     await world.clock.advance(60_000);
-  });
+  };
+  const grown = await growth(world, giveUp, 3);
   expect(grown).toBeLessThan((MAX_GROWTH_BYTES / CROWD) * IMPATIENT);
 });
 
