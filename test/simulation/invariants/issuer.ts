@@ -21,7 +21,7 @@ const REFETCHES_MS = 60_000;
 
 export const takesNewKeys: Invariant = {
   sentence:
-    'A token whose key is in the key set is not refused for want of its key. Excused: within a minute of a wrong token, key set or document, when the keys may not be fetched so often; a machine whose clock is wrong by more than five minutes; the first one of each generation after the key set has moved; one that has expired more than five minutes ago when it comes.',
+    'A token whose key is in the key set is not refused for want of its key. Excused: within a minute of a wrong token, key set or document, when the keys may not be fetched so often; a machine whose clock is wrong by more than five minutes; the first one of each generation after the key set has moved; one on its way when its key was taken out; one that has expired more than five minutes ago when it comes.',
   watch(world, violated) {
     const askedAt = new WeakMap<SimulatedProcess, number>();
     /** When the generation before the last reload had asked. */
@@ -43,7 +43,8 @@ export const takesNewKeys: Invariant = {
       const isOld = mayBeOfOldGeneration(stampOf(world.platform.time, observation.process), old?.at);
       const knownAt = Math.min(askedAt.get(observation.process) ?? 0, isOld ? (old?.askedAt ?? 0) : Infinity);
       const isMoved = knownAt < world.issuer.keysMovedAt;
-      if (isMoved || wrongMs > CLOCK_MS || nowMs - world.issuer.wrongAt < REFETCHES_MS + TRY_MS) return;
+      const isDropped = nowMs - world.issuer.keyDroppedAt < TRY_MS;
+      if (isMoved || isDropped || wrongMs > CLOCK_MS || nowMs - world.issuer.wrongAt < REFETCHES_MS + TRY_MS) return;
       // The machine has slept since it asked: then it is too old, whatever its key.
       const token = lastTokenOf(world, observation.process);
       if (token && wallMs > token.issuedAt + token.lifetimeMs + CLOCK_MS) return;

@@ -72,7 +72,7 @@ function inUse(world: World, process: SimulatedProcess): IssuedToken | undefined
 
 export const asksOnlyWhenDue: Invariant = {
   sentence:
-    'A token is renewed at half of its lifetime or five minutes before it expires, whichever is later, and not before. Excused: one that an API has refused, one from before a reload, and within fifteen seconds of a refused call from before it.',
+    'A token is renewed at half of its lifetime or five minutes before it expires, whichever is later, and not before. Excused: one that an API has refused, one from before a reload, and one that may be for a refused call from before it.',
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
@@ -91,7 +91,7 @@ export const asksOnlyWhenDue: Invariant = {
       const { token, reloaded, oldRefused, refused } = of(from);
       if (!token || refused.has(token)) return;
       // The token is of one generation, the request may be of the other.
-      if (mayBeOfOldGeneration(token.asked, reloaded) || mayBeOfOldGeneration(sent, oldRefused)) return;
+      if ([reloaded, oldRefused].some((since) => mayBeOfOldGeneration(token.asked, since))) return;
       // The sidecar counts its age from before the connection for its request was made; it may have slept meanwhile.
       if (token.asked.trueMs - from.machine.asleepUntil < TOLERANCE_MS) return;
       const ageMs = knownAgeMs(token.asked, sent);

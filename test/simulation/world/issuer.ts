@@ -38,6 +38,8 @@ export class Issuer {
   wrongAt = Number.NEGATIVE_INFINITY;
   /** When there was a new key, true ms. */
   keysChangedAt = Number.NEGATIVE_INFINITY;
+  /** When a key with which tokens were signed until then was taken out of the key set. */
+  keyDroppedAt = Number.NEGATIVE_INFINITY;
   /** When the key set moved last, true ms. */
   keysMovedAt = Number.NEGATIVE_INFINITY;
 
@@ -105,6 +107,7 @@ export class Issuer {
       // Unless another one has taken its place meanwhile, everybody has had it since it was published.
       if (!this.#published.includes(next.public)) this.keysChangedAt = this.#world.platform.time.nowMs;
       this.#published = [next.public];
+      this.keyDroppedAt = this.#world.platform.time.nowMs;
     });
   }
 
