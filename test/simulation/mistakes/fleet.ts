@@ -68,6 +68,12 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'createFleet({ ...options, loaded, before: left?.fleet })',
     to: 'createFleet({ ...options, loaded })',
   },
+  'fleet-refusal-not-told': {
+    needs: 'fleet',
+    file: 'sidecar/generation.ts',
+    from: 'onRefused: (key, { authorization }) => origin(key).refuse(authorization),',
+    to: '',
+  },
   'budget-alone-without-share': {
     ...{ needs: 'fleet', isUnproven: true },
     file: BUDGET,
