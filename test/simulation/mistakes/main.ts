@@ -7,10 +7,15 @@ import { parseArgs } from 'node:util';
 import { hunt } from './hunt.ts';
 import { MISTAKES } from './mistakes.ts';
 
-/** @returns the exit code: 1 when a mistake is not found */
+/** @returns the exit code: 1 when a mistake is not found, 2 for a name that there is not */
 async function huntAll(args: readonly string[]): Promise<number> {
   const options = { most: { type: 'string', default: '500' } } as const;
   const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options });
+  const unknown = positionals.find((name) => !(name in MISTAKES));
+  if (unknown !== undefined) {
+    process.stderr.write(`${unknown} is unknown; known are ${Object.keys(MISTAKES).join(', ')}\n`);
+    return 2;
+  }
   const proven = Object.keys(MISTAKES).filter((name) => !MISTAKES[name]?.isUnproven);
   const open = positionals.length > 0 ? positionals : proven;
   let missed = 0;
