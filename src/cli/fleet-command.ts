@@ -95,12 +95,13 @@ function warningsOf(members: readonly MemberView[], keyId: string): string[] {
 function isUnheard(members: readonly MemberView[]): (silent: MemberView) => boolean {
   const placesOf = ({ details }: MemberView) => (details?.holdings ?? []).map(({ place }) => place);
   const live = new Set(members.flatMap(placesOf));
-  return (silent) => placesOf(silent).some((place) => !live.has(place));
+  return (silent) => !silent.details || placesOf(silent).some((place) => !live.has(place));
 }
 
 function waitedFor(silent: MemberView): string {
   const [hours, minutes] = [Math.floor(silent.ageS / 3600), Math.floor((silent.ageS / 60) % 60)];
-  return `${nameOf(silent)} was heard of last ${hours} h ${minutes} min ago: for 24 h, no secret that it may need is deleted`;
+  const name = silent.details ? nameOf(silent) : `${silent.id}, with the key ${silent.keyId},`;
+  return `${name} was heard of last ${hours} h ${minutes} min ago: for 24 h, no secret that it may need is deleted`;
 }
 
 function nameOf({ id, details }: MemberView): string {

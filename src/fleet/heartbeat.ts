@@ -27,7 +27,8 @@ export async function sayAlive({ prefix, sealer, member, run }: Voice, said: Hea
   const sealed = await sealer.seal({ name: `member ${member}`, generation: '0' }, { ...said });
   // The same after a restart, which makes it a new member: so there is one entry of each host, not of each start.
   const places = holdings.map(({ place }) => place);
-  const heard = places.length > 0 ? sealer.name(['heard', prefix, host, ...places]) : '';
-  const args = [member, `${sealer.keyId}:${sealed}`, String(GONE_MS), heard, String(HEARD_MS)];
+  const parts = ['heard', prefix, host, ...places];
+  const [heard = '', ...older] = places.length > 0 ? [sealer.name(parts), ...sealer.olderNames(parts)] : [];
+  const args = [member, `${sealer.keyId}:${sealed}`, String(GONE_MS), heard, String(HEARD_MS), ...older];
   return Number(await run('beat', memberKeys(prefix), args));
 }

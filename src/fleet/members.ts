@@ -60,7 +60,7 @@ export interface Members {
   readonly sinceMs: number;
   /** The live ones, heard of last first. */
   readonly list: readonly MemberView[];
-  /** What hosts with secrets said last that have been silent for longer, but not for a day; none that this member cannot read. */
+  /** What hosts with secrets said last that have been silent for longer, but not for a day. */
   readonly silent: readonly MemberView[];
 }
 
@@ -78,11 +78,14 @@ export async function readMembers(store: MemberStore, sealer: Sealer): Promise<M
     const [id = '', ...rest] = value.split(':');
     return { id, value: rest.join(':'), ageS };
   });
+  const list = await readAll(live, sealer);
+  const ids = new Set(list.map(({ id }) => id));
   return {
     nowMs,
     sinceMs: Number(since),
-    list: await readAll(live, sealer),
-    silent: (await readAll(unnamed, sealer)).filter(({ details }) => details),
+    list,
+    // What a member said with a key that it has replaced is under another name: it says all that is true now.
+    silent: (await readAll(unnamed, sealer)).filter(({ id, details }) => details || !ids.has(id)),
   };
 }
 

@@ -103,22 +103,26 @@ return 1
 /**
  * Says that a member lives, and forgets those that have not for a while; but what each host with secrets said last stays for a
  * day. KEYS: times, details, since, heardTimes, heard; ARGV: member, details, ms after which it counts as gone, name of its
- * host or nothing, ms after which that is forgotten. Returns the number of members.
+ * host or nothing, ms after which that is forgotten, names of the host by older keys. Returns the number of members.
  */
 const BEAT = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function say(times, details, name, value, ms)
-  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', times, '-inf', now - ms)) do
-    redis.call('ZREM', times, gone)
-    redis.call('HDEL', details, gone)
+local function forget(times, details, names)
+  for _, name in ipairs(names) do
+    redis.call('ZREM', times, name)
+    redis.call('HDEL', details, name)
   end
+end
+local function say(times, details, name, value, ms)
+  forget(times, details, redis.call('ZRANGEBYSCORE', times, '-inf', now - ms))
   if name == '' then return end
   redis.call('ZADD', times, now, name)
   redis.call('HSET', details, name, value)
 end
 say(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
 say(KEYS[4], KEYS[5], ARGV[4], ARGV[1] .. ':' .. ARGV[2], ARGV[5])
+forget(KEYS[4], KEYS[5], {unpack(ARGV, 6)})
 redis.call('SET', KEYS[3], now, 'NX')
 for at, key in ipairs(KEYS) do redis.call('PEXPIRE', key, at > 3 and ARGV[5] or ARGV[3] * 2) end
 return redis.call('ZCARD', KEYS[1])

@@ -155,9 +155,10 @@ export class ScriptModel {
   }
 
   #beat([times, details, since, heardTimes, heard]: Members, args: readonly string[]): unknown {
-    const [member = '', said = '', goneMs = '', host = '', heardMs = ''] = args;
+    const [member = '', said = '', goneMs = '', host = '', heardMs = '', ...older] = args;
     const members = this.#say([times, details], [member, said], { ms: Number(goneMs), lifeMs: 2 * Number(goneMs) });
-    this.#say([heardTimes, heard], [host, `${member}:${said}`], { ms: Number(heardMs), lifeMs: Number(heardMs) });
+    const heardFor = { ms: Number(heardMs), lifeMs: Number(heardMs), older };
+    this.#say([heardTimes, heard], [host, `${member}:${said}`], heardFor);
     this.set(since, this.get(since) ?? String(this.#now()), 2 * Number(goneMs));
     return members;
   }
@@ -165,7 +166,7 @@ export class ScriptModel {
   #say(
     keys: readonly [string, string],
     [name, said]: readonly [string, string],
-    { ms, lifeMs }: { readonly ms: number; readonly lifeMs: number },
+    { ms, lifeMs, older = [] }: { readonly ms: number; readonly lifeMs: number; readonly older?: readonly string[] },
   ): number {
     const [times, details] = keys.map((key) => {
       const value = this.get(key) ?? new Map<string, string>();
@@ -180,6 +181,10 @@ export class ScriptModel {
     if (name !== '') {
       times.set(name, String(this.#now()));
       details.set(name, said);
+    }
+    for (const one of older) {
+      times.delete(one);
+      details.delete(one);
     }
     for (const [at, value] of [times, details].entries()) {
       // A store keeps nothing empty.

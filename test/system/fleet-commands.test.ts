@@ -28,7 +28,7 @@ const urlOf = ({ port }: RedisServer) => `redis://aritma@127.0.0.1:${port}`;
 
 /** One heartbeat of a host, so long ago. */
 async function sayOnce(redis: RedisServer, { key, host, agoMs }: { key: string; host: string; agoMs: number }) {
-  const member = 'f'.repeat(16);
+  const member = host === 'silent-host' ? 'f'.repeat(16) : 'e'.repeat(16);
   const holdings = [{ client: 'c', place: `place of ${host}`, secrets: [], isKept: true }];
   await sayAlive(
     {
@@ -94,7 +94,9 @@ describe.skipIf(missing.length > 0)(`fleet status${lacks}`, () => {
       expect.stringMatching(/has other client secrets than most: [0-9a-f]{8}$/),
     ]);
     await sayOnce(redis, { key, host: 'silent-host', agoMs: 7_500_000 });
+    await sayOnce(redis, { key: newFleetKey(), host: 'silent-with-other-key', agoMs: 60_000 });
     expect((await look()).warnings.slice(2)).toEqual([
+      expect.stringMatching(/^e{16}, with the key [0-9a-f]{8}, was heard of last 0 h 1 min ago: for 24 h, no secret/),
       expect.stringMatching(/^silent-host \([0-9a-f]{16}\) was heard of last 2 h 5 min ago: for 24 h, no secret/),
     ]);
     await api.close();

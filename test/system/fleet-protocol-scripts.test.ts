@@ -139,7 +139,8 @@ class Steps {
       }
       case 'beat': {
         const host = dice.pick(['host-1', 'host-2', '']);
-        const args = [dice.pick(['a', 'b', 'c', '']), `details-${step}`, '30000', host, '86400000'];
+        const older = dice.pick([[], [], ['host-1'], ['host-3', 'host-2']]);
+        const args = [dice.pick(['a', 'b', 'c', '']), `details-${step}`, '30000', host, '86400000', ...older];
         return void (await sameReply(this.#pair, 'beat', MEMBERS, args));
       }
       case 'rotation':

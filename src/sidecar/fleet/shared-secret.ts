@@ -140,7 +140,7 @@ export class SharedSecret {
         .filter(({ client }) => client === this.client)
         .map((held) => ({ ...held, host: details?.host ?? '', saidAt: nowMs - ageS * 1000 }));
     // Just started, or with a key that this one has not: nobody knows what they need.
-    const untold = list.filter(({ details }) => details?.holdings === undefined);
+    const untold = [...list, ...silent].filter(({ details }) => details?.holdings === undefined);
     const users = newestWords(list.flatMap(heldBy), silent.flatMap(heldBy));
     const places = lackingPlaces(this.journal.newest?.fleet.places ?? [], users, { fingerprint, nowMs });
     return { places, untold, areKept: untold.length === 0 && users.every(({ isKept }) => isKept) };
