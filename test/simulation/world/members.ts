@@ -108,7 +108,6 @@ export class Members {
     const world = this.#world;
     if (!this.#departures.delete(host)) return;
     world.trace('host', `${host.name} is gone for ever`);
-    world.observe({ kind: 'happens', name: 'process.kill', args: {} });
     this.#gone.add(host);
     this.#differing.delete(host);
     host.isHere = false;

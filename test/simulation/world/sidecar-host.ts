@@ -70,8 +70,9 @@ export class SidecarHost {
     process.run(() => void this.#serve(process).catch((error: unknown) => this.#exited(process, error)));
   }
 
-  /** As SIGKILL; it starts again later. */
+  /** As SIGKILL; it starts again later. Often long after it was planned: a machine slept meanwhile. */
   kill(): void {
+    this.#world.observe({ kind: 'happens', name: 'process.kill', args: {} });
     this.#end(this.process);
     this.#startAfter(RESTART_MS);
   }
