@@ -58,6 +58,8 @@ export interface Fleet {
   /** Equal `parts` are one token. Call it once for each token source. */
   token(sharing: Sharing): TokenOrigin;
   readonly memory: TokenMemory;
+  /** By key id: of this one, and of those that it took the place of. */
+  readonly sealers: ReadonlyMap<string, Sealer>;
   /** For what the members share beside tokens. */
   readonly access: FleetAccess;
   readonly budgets: FleetBudgets;
@@ -79,6 +81,7 @@ export function createFleet(options: FleetOptions): Fleet {
 class Member implements Fleet {
   readonly budgets: FleetBudgets;
   readonly memory: TokenMemory;
+  readonly sealers: ReadonlyMap<string, Sealer>;
   readonly #options: FleetOptions;
   readonly #settings: FleetConfig;
   readonly #sealer: Sealer;
@@ -103,6 +106,7 @@ class Member implements Fleet {
     this.memory = before?.memory ?? new TokenMemory();
     this.#settings = fleet;
     this.#sealer = createSealer(secrets.keys);
+    this.sealers = new Map([...(before?.sealers ?? []), [this.#sealer.keyId, this.#sealer]]);
     this.#since = clock.now().wallMs;
     const settings = { fleet, secrets, tls: loaded.tls.get('fleet'), channel: this.#channel, random };
     this.#store = createStore({
@@ -211,7 +215,7 @@ class Member implements Fleet {
     const secrets = [...this.#tokens.values()].flatMap((sharing) => sharing.secrets());
     const holdings = this.#secrets?.holdings();
     const said = { version: VERSION, host: hostname(), secrets, ...(this.#beats > 0 && holdings && { holdings }) };
-    this.#members = await sayAlive({ ...this.access, run }, said);
+    this.#members = await sayAlive({ ...this.access, run, sealers: [...this.sealers.values()] }, said);
     if (this.#beats > 0) this.#told = JSON.stringify(holdings);
     if (this.#beats > 0) void this.#secrets?.look();
     this.#beats += 1;

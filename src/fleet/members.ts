@@ -78,14 +78,11 @@ export async function readMembers(store: MemberStore, sealer: Sealer): Promise<M
     const [id = '', ...rest] = value.split(':');
     return { id, value: rest.join(':'), ageS };
   });
-  const list = await readAll(live, sealer);
-  const ids = new Set(list.map(({ id }) => id));
   return {
     nowMs,
     sinceMs: Number(since),
-    list,
-    // What a member said with a key that it has replaced is under another name: it says all that is true now.
-    silent: (await readAll(unnamed, sealer)).filter(({ id, details }) => details || !ids.has(id)),
+    list: await readAll(live, sealer),
+    silent: await readAll(unnamed, sealer),
   };
 }
 

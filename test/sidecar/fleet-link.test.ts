@@ -4,6 +4,7 @@ import { systemClock } from '../../src/core/clock.ts';
 import { createLog } from '../../src/core/log.ts';
 import { createMetrics } from '../../src/core/metrics.ts';
 import { Secret } from '../../src/core/secret.ts';
+import { memberKeys } from '../../src/fleet/scripts.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { createQuotas, OWN_BUDGETS } from '../../src/proxy/rate-limits.ts';
 import { openFleetLink } from '../../src/sidecar/fleet-link.ts';
@@ -98,5 +99,26 @@ describe('src/sidecar/fleet-link.ts', () => {
     const counted = { recent: () => [], secondsUntilBelow: (limit: number) => limit };
     expect(link.budgets.secondsUntilFree('x', 7, counted)).toBe(OWN_BUDGETS.secondsUntilFree('x', 7, counted));
     expect([begun(), link.snapshot()]).toEqual([3, undefined]);
+  });
+
+  it('takes back what it said with the key that it had before a reload, so that nobody waits for a host that has none', async () => {
+    const scripts = new RotationScripts(Date.now, () => undefined);
+    const loaded = (key: string) =>
+      memberConfig({ tokenEndpoint: 'http://127.0.0.1:9/token', fleet: { url: URL } }, key);
+    const link = await openFleetLink({
+      ...{ loaded: loaded(KEY), clock: systemClock, random: () => 0.5 },
+      ...{ metrics: createMetrics('test'), log: SILENT, reload: () => undefined },
+      connect: () => ({ run: async (...command) => scripts.run(...command), close: () => undefined }),
+    });
+    onTestFinished(() => link.close());
+    const namesOf = () => [...((scripts.get(memberKeys('aritma')[4] ?? '') as ReadonlyMap<string, string>) ?? [])];
+    const isToldWith = (keyId: string | undefined) =>
+      until('a host is heard of', () => namesOf().some(([, said]) => said.split(':')[1] === keyId));
+    await isToldWith(link.snapshot()?.keyId);
+    for (const key of [newFleetKey(), KEY]) {
+      link.use(loaded(key));
+      await isToldWith(link.snapshot()?.keyId);
+      expect(namesOf()).toHaveLength(1);
+    }
   });
 });

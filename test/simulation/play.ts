@@ -149,15 +149,11 @@ async function finish(world: World, goTo: GoTo): Promise<void> {
   world.observe({ kind: 'end' });
 }
 
-/**
- * A rotation that failed is tried again within an hour; then its overlap begins. What a host said with a key that it has not any
- * more counts for a day. A last rotation cleans up.
- */
+/** A rotation that failed is tried again within an hour; then its overlap begins. A last one cleans up. */
 async function settle(world: World, { part, runs, administrator }: Iam, goTo: GoTo): Promise<void> {
   const since = () => world.platform.time.nowMs - START;
   administrator.unify();
-  const otherKeysMs = (world.fleet?.keysChangedAt ?? Number.NEGATIVE_INFINITY) + msOf('1d') - world.platform.time.nowMs;
-  const settleBy = since() + Math.max(0, otherKeysMs) + msOf('1h') + msOf(part.overlap) + msOf('10m');
+  const settleBy = since() + msOf('1h') + msOf(part.overlap) + msOf('10m');
   while (lateRotation(world) !== undefined && since() < settleBy) {
     await goTo(since() + msOf('1m'));
     administrator.putRight();

@@ -246,19 +246,14 @@ describe('a secret', () => {
     expect(await open.lacking?.(new Secret(NEW))).toEqual([]);
   });
 
-  it('may lack for a day at a silent host with another key, unless the same member has told it with the right one since', async () => {
+  it('may lack for a day at a silent host with another key', async () => {
     const world = createWorld();
     const { clock } = world;
-    const [one, other, stranger] = [world.member('a'), world.member('b'), world.member('b', [newFleetKey()])];
+    const [one, stranger] = [world.member('a'), world.member('b', [newFleetKey()])];
     await stranger.beat([OLD]);
     await clock.advance(60_000);
     const open = await one.shared.open();
     await open.writeJournal(text(journalAt('promoted')));
-    await one.beat([NEW]);
-    expect(await open.lacking?.(new Secret(NEW))).toEqual(['b'.repeat(16)]);
-    await other.beat([NEW]);
-    expect(await open.lacking?.(new Secret(NEW))).toEqual([]);
-    await clock.advance(60_000);
     await one.beat([NEW]);
     expect(await open.lacking?.(new Secret(NEW))).toEqual(['b'.repeat(16)]);
     await clock.advance(24 * 3_600_000);

@@ -1,5 +1,6 @@
 /** What the hosts of one history share besides the identity server: the store, and the keys that seal what is in it. */
 import { createHash } from 'node:crypto';
+import { memberKeys } from '../../../src/fleet/scripts.ts';
 import type { SidecarHost } from './sidecar-host.ts';
 import { STORE, STORE_PASSWORD, Store } from './store.ts';
 import type { World } from './world.ts';
@@ -54,6 +55,16 @@ export class Fleet {
     const isDifferent = (host: SidecarHost) =>
       this.#apart.has(host) || this.#keysOf(host).join() !== String(this.#newest);
     return this.#world.hosts.some(isDifferent);
+  }
+
+  /** Words of a host that no member can read: it has another key since it was started again. They count for a day. */
+  get hasUnreadWords(): boolean {
+    const [, details = '', , , heard = ''] = memberKeys('aritma');
+    const said = (key: string) => [
+      ...((this.store.scripts.get(key) as Map<string, string> | undefined)?.values() ?? []),
+    ];
+    const keyIds = new Set(said(details).map((value) => value.split(':')[0]));
+    return said(heard).some((value) => !keyIds.has(value.split(':')[1]));
   }
 
   /** Settings for a new host. */
