@@ -2,6 +2,8 @@
  * What really happens outside of the simulation's order: turns of Node's event loop that code asked for, and work in libuv's
  * threads. The next event waits for it, so its duration does not matter; nor does it for the order of the two.
  */
+import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
+
 let turns = 0;
 /** Work for threads that has not begun. */
 const waiting: (() => Promise<void>)[] = [];
@@ -60,7 +62,7 @@ export function countImmediates(): void {
 
 /**
  * WebCrypto works in threads: one call after the other, each when nothing else is left to run. What runs beside it would come
- * before or after it as the threads happen to be fast.
+ * before or after it as the threads happen to be fast. AES-GCM is done in this thread: to wake another one takes longer.
  */
 export function orderWebCrypto(): void {
   const { subtle } = globalThis.crypto;
@@ -72,8 +74,51 @@ export function orderWebCrypto(): void {
     get(target, name) {
       const method: unknown = Reflect.get(target, name, target);
       if (typeof method !== 'function') return method;
-      return (...args: unknown[]) => inOrder(() => Reflect.apply(method, target, args) as Promise<unknown>);
+      const real = (args: unknown[]) => Reflect.apply(method, target, args) as Promise<unknown>;
+      if (name === 'importKey') return (...args: unknown[]) => inOrder(() => real(args).then(noteBytes(args)));
+      return (...args: unknown[]) => inOrder(() => inThisThread(name, args) ?? real(args));
     },
   });
   Object.defineProperty(globalThis.crypto, 'subtle', { value: ordered, configurable: true });
+}
+
+interface Gcm {
+  readonly name: string;
+  readonly iv: Uint8Array;
+  readonly additionalData: Uint8Array;
+}
+
+const TAG_BYTES = 16;
+/** Of keys that were imported as bytes: WebCrypto does not give them back. */
+const bytesOfKeys = new WeakMap<object, Uint8Array>();
+
+function noteBytes([format, bytes]: readonly unknown[]): (key: unknown) => unknown {
+  return (key) => {
+    if (format === 'raw') bytesOfKeys.set(key as object, bytes as Uint8Array);
+    return key;
+  };
+}
+
+/** Encrypts or decrypts by AES-GCM. @returns undefined for other work */
+function inThisThread(name: string | symbol, args: readonly unknown[]): Promise<Uint8Array> | undefined {
+  const [algorithm, cryptoKey, data] = args as readonly [Gcm, object, Uint8Array];
+  if (!(name === 'encrypt' || name === 'decrypt') || algorithm.name !== 'AES-GCM') return undefined;
+  const key = bytesOfKeys.get(cryptoKey);
+  if (!key) return undefined;
+  return new Promise((resolve) => resolve((name === 'encrypt' ? encrypt : decrypt)(key, algorithm, data)));
+}
+
+function encrypt(key: Uint8Array, { iv, additionalData }: Gcm, data: Uint8Array): Uint8Array {
+  const cipher = createCipheriv(cipherFor(key), key, iv).setAAD(additionalData);
+  return Buffer.concat([cipher.update(data), cipher.final(), cipher.getAuthTag()]);
+}
+
+function decrypt(key: Uint8Array, { iv, additionalData }: Gcm, data: Uint8Array): Uint8Array {
+  const decipher = createDecipheriv(cipherFor(key), key, iv).setAAD(additionalData);
+  decipher.setAuthTag(data.subarray(-TAG_BYTES));
+  return Buffer.concat([decipher.update(data.subarray(0, -TAG_BYTES)), decipher.final()]);
+}
+
+function cipherFor({ length }: Uint8Array): CipherGCMTypes {
+  return `aes-${length * 8}-gcm` as CipherGCMTypes;
 }
