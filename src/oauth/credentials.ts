@@ -136,8 +136,7 @@ function secretBefore(
   const accepted = before?.accepted();
   if (accepted) return { [isHeld(accepted) ? 'inherited' : 'replaced']: accepted };
   // Never asked with: the server was away, or other members of a fleet had a token. It may be the only one that works.
-  const unrefused = before?.unrefused();
-  return unrefused && !isHeld(unrefused) ? { untried: unrefused } : {};
+  return { untried: before?.unrefused().find((one) => !isHeld(one)) };
 }
 
 /** Keeps the old value of a source that cannot be read now. */

@@ -37,8 +37,8 @@ export interface SecretFailover {
   replace(next: readonly ClientSecret[]): void;
   /** The one the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
-  /** The one to keep when none was accepted yet: the first that the server has not refused. */
-  unrefused(): ClientSecret | undefined;
+  /** Those to keep one of when none was accepted yet: what the server has not refused, the oldest first. */
+  unrefused(): ClientSecret[];
   all(): readonly ClientSecret[];
 }
 
@@ -97,7 +97,7 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
     },
     accepted: () => accepted ?? inherited,
     unrefused: () =>
-      [...clientSecrets, ...(untried ? [untried] : [])].find(({ fingerprint }) => !refusedAt.has(fingerprint)),
+      [...(untried ? [untried] : []), ...clientSecrets].filter(({ fingerprint }) => !refusedAt.has(fingerprint)),
     all: () => all,
   };
 }

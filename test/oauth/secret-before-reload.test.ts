@@ -66,6 +66,15 @@ describe('a client secret that nobody has asked with before a reload', () => {
     expect(await reload(NEW).fetchToken(TARGET)).toMatchObject({ kind: 'token' });
   });
 
+  it('is used after several reloads with secrets that the server does not know', async () => {
+    const { reload, tried } = await setUp(OLD);
+    reload(OLD);
+    reload('a-wrong-one-0123456789');
+    reload('a-wrong-one-0123456789');
+    expect(await reload(NEW).fetchToken(TARGET)).toMatchObject({ kind: 'token' });
+    expect(tried()).toEqual([NEW, OLD]);
+  });
+
   it('is not said to be in use, and is forgotten when the new one is accepted', async () => {
     const { reload, tried } = await setUp(NEW);
     reload(OLD);

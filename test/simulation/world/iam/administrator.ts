@@ -97,7 +97,7 @@ export class Administrator {
   /** When a rotation says that there are too many: all files get the same one, and what is in none of them is deleted. */
   leaveOne(): void {
     this.putRight();
-    if (this.journal?.attempt) return;
+    if (this.#isMade) return;
     const server = this.#world.iam?.server;
     const wanted = this.#fromAnother(this.#secrets().filter((secret) => server?.isLive(secret)));
     if (wanted === undefined) return;
@@ -108,7 +108,12 @@ export class Administrator {
   /** Members do not rotate while one of them has another secret, by hand, and say so. */
   unify(): void {
     const values = new Set(this.#world.hosts.map((host) => this.storedOn(host)));
-    if (values.size > 1 && !this.journal?.attempt) this.leaveOne();
+    if (values.size > 1 && !this.#isMade) this.leaveOne();
+  }
+
+  /** A rotation has its new secret, and goes on by itself. */
+  get #isMade(): boolean {
+    return this.journal?.attempt !== undefined && this.journal.attempt.phase !== 'creating';
   }
 
   #isStored({ value }: StoredSecret): boolean {
