@@ -18,12 +18,12 @@ import { FleetBudgets } from './budgets.ts';
 import { connectStore } from './client.ts';
 import { sayAlive } from './heartbeat.ts';
 import type { FleetAccess } from './members.ts';
+import { FleetMemory } from './memory.ts';
 import type { SecretWatch } from './places.ts';
 import { createSealer, type Sealer } from './seal.ts';
 import { SharedToken, type SharedTokenOptions } from './shared-token.ts';
 import { createStore, type Store, type StoreClient } from './store.ts';
 import type { StoreFault } from './store-fault.ts';
-import { TokenMemory } from './token-memory.ts';
 
 export interface FleetOptions {
   readonly loaded: LoadedConfig;
@@ -57,9 +57,7 @@ export interface TokenOrigin {
 export interface Fleet {
   /** Equal `parts` are one token. Call it once for each token source. */
   token(sharing: Sharing): TokenOrigin;
-  readonly memory: TokenMemory;
-  /** By key id: of this one, and of those that it took the place of. */
-  readonly sealers: ReadonlyMap<string, Sealer>;
+  readonly memory: FleetMemory;
   /** For what the members share beside tokens. */
   readonly access: FleetAccess;
   readonly budgets: FleetBudgets;
@@ -80,8 +78,7 @@ export function createFleet(options: FleetOptions): Fleet {
 
 class Member implements Fleet {
   readonly budgets: FleetBudgets;
-  readonly memory: TokenMemory;
-  readonly sealers: ReadonlyMap<string, Sealer>;
+  readonly memory: FleetMemory;
   readonly #options: FleetOptions;
   readonly #settings: FleetConfig;
   readonly #sealer: Sealer;
@@ -103,10 +100,9 @@ class Member implements Fleet {
     const { fleet } = loaded.config;
     if (!fleet || !secrets) throw new Error('there is no fleet in this configuration');
     this.#options = options;
-    this.memory = before?.memory ?? new TokenMemory();
+    this.memory = before?.memory ?? new FleetMemory();
     this.#settings = fleet;
     this.#sealer = createSealer(secrets.keys);
-    this.sealers = new Map([...(before?.sealers ?? []), [this.#sealer.keyId, this.#sealer]]);
     this.#since = clock.now().wallMs;
     const settings = { fleet, secrets, tls: loaded.tls.get('fleet'), channel: this.#channel, random };
     this.#store = createStore({
@@ -215,7 +211,7 @@ class Member implements Fleet {
     const secrets = [...this.#tokens.values()].flatMap((sharing) => sharing.secrets());
     const holdings = this.#secrets?.holdings();
     const said = { version: VERSION, host: hostname(), secrets, ...(this.#beats > 0 && holdings && { holdings }) };
-    this.#members = await sayAlive({ ...this.access, run, sealers: [...this.sealers.values()] }, said);
+    this.#members = await sayAlive({ ...this.access, run, memory: this.memory }, said);
     if (this.#beats > 0) this.#told = JSON.stringify(holdings);
     if (this.#beats > 0) void this.#secrets?.look();
     this.#beats += 1;

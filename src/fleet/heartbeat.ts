@@ -1,8 +1,8 @@
 /** What a member says of itself with each heartbeat: that it lives, and which client secrets it has. */
 import type { FleetAccess } from './members.ts';
+import type { FleetMemory } from './memory.ts';
 import type { Holding } from './places.ts';
 import { memberKeys, type ScriptName } from './scripts.ts';
-import type { Sealer } from './seal.ts';
 
 export interface Heartbeat {
   readonly host: string;
@@ -14,8 +14,7 @@ export interface Heartbeat {
 }
 
 interface Voice extends Pick<FleetAccess, 'prefix' | 'sealer' | 'member'> {
-  /** With which this process has sealed since its start: what it said with another key than now is forgotten. */
-  readonly sealers?: readonly Sealer[];
+  readonly memory: Pick<FleetMemory, 'heardAs'>;
   run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
 }
 
@@ -26,14 +25,15 @@ const HEARD_MS = 24 * 3_600_000;
 
 /** Says that this member lives. @returns the number of live members @throws what `run` throws */
 export async function sayAlive(voice: Voice, said: Heartbeat): Promise<number> {
-  const { prefix, sealer, sealers = [], member, run } = voice;
+  const { prefix, sealer, memory, member, run } = voice;
   const { host, holdings = [] } = said;
   const sealed = await sealer.seal({ name: `member ${member}`, generation: '0' }, { ...said });
   // The same after a restart, which makes it a new member: so there is one entry of each host, not of each start.
   const places = holdings.map(({ place }) => place);
   const parts = ['heard', prefix, host, ...places];
-  const names = [sealer.name(parts), ...sealer.olderNames(parts), ...sealers.map((one) => one.name(parts))];
-  const [heard = '', ...older] = places.length > 0 ? new Set(names) : [];
+  const heard = places.length > 0 ? sealer.name(parts) : '';
+  // What it said with another key, nobody may be able to read.
+  const older = heard === '' ? [] : [...sealer.olderNames(parts), ...memory.heardAs(sealer.keyId, heard)];
   const args = [member, `${sealer.keyId}:${sealed}`, String(GONE_MS), heard, String(HEARD_MS), ...older];
   return Number(await run('beat', memberKeys(prefix), args));
 }

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto';
 import { type Clock, elapsedSince, type Instant } from '../core/clock.ts';
 import type { Secret } from '../core/secret.ts';
+import type { FleetMemory } from './memory.ts';
 import type { Place, Refusal, Sealer } from './seal.ts';
 import type { Store } from './store.ts';
 import { contentOf, readToken, type TokenContent } from './token-content.ts';
-import type { TokenMemory } from './token-memory.ts';
 
 export interface SlotOptions {
   readonly store: Pick<Store, 'run'>;
@@ -24,7 +24,7 @@ export interface SlotOptions {
   /** Life of a lock that somebody does, ms. */
   readonly lockMs: number;
   readonly onRejected: (refusal: Refusal) => void;
-  readonly memory: TokenMemory;
+  readonly memory: FleetMemory;
 }
 
 /** The right to fetch the token, for `lockMs`. */

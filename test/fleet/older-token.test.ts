@@ -2,8 +2,8 @@
 // token may have ended the older one too, and a refused request has only one more try.
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../src/core/secret.ts';
+import { FleetMemory } from '../../src/fleet/memory.ts';
 import { createSealer } from '../../src/fleet/seal.ts';
-import { TokenMemory } from '../../src/fleet/token-memory.ts';
 import { TokenSlot } from '../../src/fleet/token-slot.ts';
 
 const LIFETIME_S = 3600;
@@ -23,7 +23,7 @@ async function kindFound(storedAgeMs: number, ownAgeMs: number | undefined): Pro
       claimMs: 1000,
       lockMs: 1000,
       onRejected: () => undefined,
-      memory: new TokenMemory(),
+      memory: new FleetMemory(),
     },
   });
   const sealed = await sealer.seal({ name: slot.name, generation: '7' }, content);

@@ -1,6 +1,6 @@
 // Members of a fleet share one token; each group also runs against a shared cache without claim and fencing, which must fail.
 import { describe, expect, it } from 'vitest';
-import { TokenMemory } from '../../src/fleet/token-memory.ts';
+import { FleetMemory } from '../../src/fleet/memory.ts';
 import { holds } from '../support/fleet-holds.ts';
 import { ATTEMPT_MS, FleetWorld, type Kind, LIFETIME_S, newKey } from '../support/fleet-members.ts';
 
@@ -237,7 +237,7 @@ describe('a token that an upstream refuses', () => {
 
   it('is not given to the same process after a reload, although others still have it in the store', async () => {
     const world = new FleetWorld();
-    const memory = new TokenMemory();
+    const memory = new FleetMemory();
     const [before] = await world.startWarm(2, () => ({ memory }));
     const stale = before?.source.token;
     world.endpoint = 'down';
@@ -250,7 +250,7 @@ describe('a token that an upstream refuses', () => {
 
   it('is not given to the same process after a reload, although the process has not yet been allowed to fetch another one', async () => {
     const world = new FleetWorld();
-    const memory = new TokenMemory();
+    const memory = new FleetMemory();
     const [before] = await world.startWarm(1, () => ({ memory }));
     const stale = before?.source.token;
     if (!stale) throw new Error('no token');
@@ -456,7 +456,7 @@ describe('a store that loses data', () => {
 
   it('the newest token, which never came: the member that has fetched it takes nothing older after a reload', async () => {
     const world = new FleetWorld();
-    const memory = new TokenMemory();
+    const memory = new FleetMemory();
     const [before] = await world.startWarm(1, () => ({ memory }));
     if (!before) throw new Error('no member');
     world.endpointMs = 5000;

@@ -1,8 +1,8 @@
 // A fleet that starts at once while the identity server is silent asks as often as one member would.
 import { expect, it } from 'vitest';
+import { FleetMemory } from '../../src/fleet/memory.ts';
 import type { Sealer } from '../../src/fleet/seal.ts';
 import { SharedToken } from '../../src/fleet/shared-token.ts';
-import { TokenMemory } from '../../src/fleet/token-memory.ts';
 import { createFakeClock } from '../support/clock.ts';
 import { FaultyStore, TIMEOUT_MS } from '../support/fleet-faulty-store.ts';
 import { chance } from '../support/seeded.ts';
@@ -41,7 +41,7 @@ async function startTogether(count: number, withinMs: number): Promise<number[]>
       newHolder: () => `${index}:${random.next()}`,
       onToken: () => undefined,
       onRejected: () => undefined,
-      memory: new TokenMemory(),
+      memory: new FleetMemory(),
       store: { run: (...command) => store.run(String(index), command) },
     });
     members.push(member);

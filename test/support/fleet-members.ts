@@ -2,10 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock, Instant } from '../../src/core/clock.ts';
 import { Secret } from '../../src/core/secret.ts';
+import { FleetMemory } from '../../src/fleet/memory.ts';
 import type { ScriptName } from '../../src/fleet/scripts.ts';
 import { createSealer, type Sealer } from '../../src/fleet/seal.ts';
 import { SharedToken } from '../../src/fleet/shared-token.ts';
-import { TokenMemory } from '../../src/fleet/token-memory.ts';
 import type { Replaced } from '../../src/oauth/token.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
@@ -23,7 +23,7 @@ export interface MemberSettings {
   readonly prefix?: string;
   readonly state?: Partial<State>;
   /** That of the member whose place this one takes in its process. */
-  readonly memory?: TokenMemory;
+  readonly memory?: FleetMemory;
 }
 
 /** How a member is; may change at any time. */
@@ -187,7 +187,7 @@ export class FleetWorld {
             parts: ['https://planted-host/token', 'planted-client', scope],
             sealer: this.#sealer(keys),
             store: { run: (...command) => this.#run(state, command) },
-            memory: settings.memory ?? new TokenMemory(),
+            memory: settings.memory ?? new FleetMemory(),
             newHolder: () => this.#newHolder(),
             onToken: (source) => {
               got[source] += 1;

@@ -6,6 +6,7 @@ import { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
 import { sayAlive } from '../../src/fleet/heartbeat.ts';
 import type { FleetAccess } from '../../src/fleet/members.ts';
+import { FleetMemory } from '../../src/fleet/memory.ts';
 import type { ScriptName } from '../../src/fleet/scripts.ts';
 import type { Sealer } from '../../src/fleet/seal.ts';
 import type { ClientSecret, IamApi } from '../../src/iam/api.ts';
@@ -146,11 +147,12 @@ export class RotationMember {
       storeOf: () => local,
     });
     let beats = 0;
+    const memory = new FleetMemory();
     const beat = async () => {
       const holdings = follower.holdings();
       const run: FleetAccess['run'] = (...command) => this.#run(gate, command);
       const said = { version: '1', host: this.name, secrets: [], ...(beats > 0 && { holdings }) };
-      await sayAlive({ prefix: PREFIX, sealer: SEALER, member: id, run }, said).catch(() => undefined);
+      await sayAlive({ prefix: PREFIX, sealer: SEALER, member: id, run, memory }, said).catch(() => undefined);
       if (beats > 0) void follower.look();
       beats += 1;
     };

@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Secret } from '../../src/core/secret.ts';
+import { FleetMemory } from '../../src/fleet/memory.ts';
 import type { ScriptName } from '../../src/fleet/scripts.ts';
 import type { Sealer } from '../../src/fleet/seal.ts';
 import { SharedToken } from '../../src/fleet/shared-token.ts';
-import { TokenMemory } from '../../src/fleet/token-memory.ts';
 import type { Replaced } from '../../src/oauth/token.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { createFakeClock, type FakeClock } from './clock.ts';
@@ -142,7 +142,7 @@ class Member {
       },
       onToken: () => undefined,
       onRejected: () => undefined,
-      memory: new TokenMemory(),
+      memory: new FleetMemory(),
       store: { run: (...command) => this.#run(note, command) },
     });
     token.subscribe(() => this.#peekTaken());

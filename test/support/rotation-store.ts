@@ -1,6 +1,7 @@
 /** The store of a fleet as far as rotations use it, on a clock of the test: the scripts' model, with members that beat by hand. */
 import { sayAlive } from '../../src/fleet/heartbeat.ts';
 import type { FleetAccess } from '../../src/fleet/members.ts';
+import { FleetMemory } from '../../src/fleet/memory.ts';
 import type { Holding } from '../../src/fleet/places.ts';
 import type { Sealer } from '../../src/fleet/seal.ts';
 import { RotationScripts } from './fleet-rotation-scripts.ts';
@@ -46,7 +47,10 @@ export class RotationStore {
 
   async beat(sealer: Sealer, id: string, said: { readonly host: string; readonly holdings?: readonly Holding[] }) {
     const run: FleetAccess['run'] = async (...command) => this.#scripts.run(...command);
-    await sayAlive({ prefix: PREFIX, sealer, member: id, run }, { version: '1', secrets: [], ...said });
+    await sayAlive(
+      { prefix: PREFIX, sealer, member: id, run, memory: new FleetMemory() },
+      { version: '1', secrets: [], ...said },
+    );
   }
 
   access(sealer: Sealer, host: string): Omit<FleetAccess, 'member'> {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Secret } from '../../src/core/secret.ts';
 import { sayAlive } from '../../src/fleet/heartbeat.ts';
 import { openInspection } from '../../src/fleet/inspection.ts';
+import { FleetMemory } from '../../src/fleet/memory.ts';
 import { memberKeys, SCRIPTS } from '../../src/fleet/scripts.ts';
 import { createSealer } from '../../src/fleet/seal.ts';
 import { createAuthority } from '../support/certificates.ts';
@@ -32,7 +33,7 @@ async function sayOnce(redis: RedisServer, { key, host, agoMs }: { key: string; 
   const holdings = [{ client: 'c', place: `place of ${host}`, secrets: [], isKept: true }];
   await sayAlive(
     {
-      ...{ prefix: 'aritma', sealer: createSealer([new Secret(key)]), member },
+      ...{ prefix: 'aritma', sealer: createSealer([new Secret(key)]), member, memory: new FleetMemory() },
       async run(script, keys, args) {
         await redis.ask('EVAL', SCRIPTS[script], String(keys.length), ...keys, ...args);
         const [times = '', , , heardTimes = ''] = memberKeys('aritma');

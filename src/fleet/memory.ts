@@ -1,15 +1,16 @@
-/** What a process remembers of its fleet's tokens, whatever is reloaded: so a new generation does not take what is known to be of no use. */
+/** What a process remembers of its fleet, whatever is reloaded: what is known to be of no use, and what it has said itself. */
 import { LRUCache } from 'lru-cache';
 import type { Instant } from '../core/clock.ts';
 import type { Secret } from '../core/secret.ts';
 
-/** More than there are of either at a time. */
+/** More than there are of any of them at a time. */
 const MAX = 256;
 
 /** One for all generations and all stores of a process. Bounded: what is longest unused is forgotten first. */
-export class TokenMemory {
+export class FleetMemory {
   readonly #refused = new LRUCache<string, true>({ max: MAX });
   readonly #alone = new LRUCache<string, Instant>({ max: MAX });
+  readonly #heard = new LRUCache<string, string>({ max: MAX });
 
   /** An API refused it: another member may still have it in the store. */
   refuse(authorization: Secret): void {
@@ -28,6 +29,12 @@ export class TokenMemory {
   /** When that was last; what has ended that token may have ended older ones, too. */
   aloneSince(token: string): Instant | undefined {
     return this.#alone.get(token);
+  }
+
+  /** @param name of what it says last with this key @returns the names of what it said with other keys, which nobody needs any more */
+  heardAs(keyId: string, name: string): string[] {
+    this.#heard.set(keyId, name);
+    return [...this.#heard].flatMap(([id, other]) => (id === keyId ? [] : other));
   }
 }
 
