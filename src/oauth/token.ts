@@ -16,6 +16,11 @@ export interface Token extends Lifespan {
   readonly isShared: boolean;
 }
 
+/** Whether both are one token, whichever object has it: the store of a fleet gives what this process has already. */
+export function isSame(one: Pick<Token, 'authorization'>, other: Pick<Token, 'authorization'> | undefined): boolean {
+  return one === other || other?.authorization.equals(one.authorization) === true;
+}
+
 /** Routes with equal keys share a token. */
 export interface TokenKey extends TokenTarget {
   readonly credential: string;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { SidecarError } from '../../src/core/errors.ts';
 import { Secret } from '../../src/core/secret.ts';
-import type { LookupResult, Token } from '../../src/oauth/token.ts';
+import type { LookupResult, ObtainedToken, Token } from '../../src/oauth/token.ts';
 import type { TokenResponse } from '../../src/oauth/token-response.ts';
 import { TokenSource } from '../../src/oauth/token-source.ts';
 import { createFakeClock } from '../support/clock.ts';
@@ -222,6 +222,18 @@ describe('src/oauth/token-source.ts', () => {
     await answer(token('two'));
     expect(new Set(await Promise.all(renewed))).toEqual(new Set(['Bearer two']));
     expect(await outcome(() => source.renew(stale) ?? source.get())).toBe('Bearer two');
+    expect(fetches()).toBe(2);
+  });
+
+  it('renews a token that was refused although another member of a fleet has given the same one again meanwhile', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    const stale = (await source.get()) as Token;
+    await clock.advance(1000);
+    source.take(token('one') as ObtainedToken);
+    const renewed = outcome(() => source.renew(stale));
+    await answer(token('two'));
+    expect(await renewed).toBe('Bearer two');
     expect(fetches()).toBe(2);
   });
 

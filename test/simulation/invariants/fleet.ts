@@ -127,25 +127,31 @@ function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boole
 
 export const keepsNewer: Invariant = {
   sentence:
-    'A member that has sent a call with a token sends no later call with one that was issued five seconds or more before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before that change have tokens of their own; one that was the younger one by a clock that was set forward, when it took it over.',
+    'A member that has sent a call with a token sends no later call with one that was issued five seconds or more before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before a reload, which have tokens of their own; one that was the younger one by a clock that was set forward, when it took it over.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
+    const reloaded = new Map<SimulatedProcess, number>();
     const joined = new Map<SimulatedProcess, number>();
     const took = new Map<SimulatedProcess, Stamp>();
     return (observation) => {
       const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
       const { nowMs } = world.platform.time;
       const isReload = observation.kind === 'log' && observation.line['message'] === 'configuration reloaded';
+      if (isReload) reloaded.set(observation.process, nowMs);
       if (isReload && nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
-      if (observation.kind === 'log' && observation.line['message'] === 'token obtained')
-        took.set(observation.process, stampOf(world.platform.time, observation.process));
+      if (observation.kind === 'log' && observation.line['message'] === 'token obtained') {
+        const { process } = observation;
+        took.set(process, stampOf(world.platform.time, process));
+        // Until then it uses its own.
+        if (nowMs - (joined.get(process) ?? Number.NEGATIVE_INFINITY) < KEY_CHANGE_MS) joined.set(process, nowMs);
+      }
       if (observation.kind !== 'upstreamRequest' || !world.fleet) return;
       const { request } = observation;
       const { from, token, called } = request;
       if (!from || !token) return;
       const before = newest.get(from);
       const joinedAt = joined.get(from) ?? 0;
-      if (called.trueMs < joinedAt) return;
+      if (called.trueMs < (reloaded.get(from) ?? 0)) return;
       if (before?.token && before.token.scope !== token.scope) {
         newest.set(from, request);
         return;

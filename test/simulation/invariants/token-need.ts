@@ -132,7 +132,7 @@ const REFUSED_MS = 60_000;
 
 export const restsRefusedSecret: Invariant = {
   sentence:
-    'A secret that was refused is not sent again within a minute, unless another one worked meanwhile. Excused: within fifteen seconds of a reload, or of a refused call from before it, when the old generation still has waiting callers.',
+    'A secret that was refused is not sent again within a minute, unless another one worked, or got no response, meanwhile. Excused: within fifteen seconds of a reload, or of a refused call from before it, when the old generation still has waiting callers.',
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
@@ -150,9 +150,9 @@ export const restsRefusedSecret: Invariant = {
       const { request } = observation;
       const knowledge = of(request.from);
       const { refusedSecrets, reloaded, oldRefused } = knowledge;
-      // Its token may have been none that could be used.
+      // Its token may have been none that could be used; and without a response, all are tried again.
       for (const { outcome, sent } of refusedSecrets.values())
-        if (outcome === 'token') knowledge.workedAt = Math.max(knowledge.workedAt, sent.trueMs);
+        if (outcome !== 'invalid_client') knowledge.workedAt = Math.max(knowledge.workedAt, sent.trueMs);
       const before = refusedSecrets.get(request.secret);
       refusedSecrets.set(request.secret, request);
       if ([reloaded, oldRefused].some((since) => mayBeOfOldGeneration(request.sent, since))) return;

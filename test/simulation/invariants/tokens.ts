@@ -120,6 +120,7 @@ export const serves: Invariant = {
   watch(world, violated) {
     const refused = new Set<string>();
     const newest = new Map<SimulatedProcess, number>();
+    const sent = new Map<SimulatedProcess, IssuedToken>();
     const asked = new Map<SimulatedProcess, string>();
     const reloads = new Map<SimulatedProcess, Stamp[]>();
     return (observation) => {
@@ -133,6 +134,7 @@ export const serves: Invariant = {
       if (observation.kind === 'upstreamRequest') {
         const { from, token } = observation.request;
         if (from && token) newest.set(from, Math.max(newest.get(from) ?? 0, token.issuedAt));
+        if (from && token) sent.set(from, token);
       }
       if (observation.kind !== 'told' || !/^(TOKEN_|CREDENTIALS_)/.test(observation.told.code ?? '')) return;
       const { sidecar, id, attempt, code } = observation.told;
@@ -151,6 +153,9 @@ export const serves: Invariant = {
       if (asked.has(sidecar) && latest.scope !== asked.get(sidecar)) return;
       // One that another member has fetched took its place.
       if (latest.issuedAt < (newest.get(sidecar) ?? 0)) return;
+      // Or one that is hardly older, by its age from before its connection.
+      const last = sent.get(sidecar);
+      if (world.fleet && last && last !== latest && latest.issuedAt - last.issuedAt < ATTEMPT_MS) return;
       const mayBeOf = (reloaded: Stamp) =>
         latest.obtainedAt >= reloaded.trueMs && mayBeOfOldGeneration(latest.asked, reloaded);
       if (reloads.get(sidecar)?.some(mayBeOf)) return;
