@@ -20,6 +20,8 @@ const HEARD_WORD = 8;
 class Heard {
   readonly #first = new Map<Machine, number>();
   readonly #last = new Map<Machine, number>();
+  /** As `#last`, but not lost with the store. */
+  readonly #spokenAt = new Map<Machine, number>();
   #lostAt = Number.NEGATIVE_INFINITY;
   /** Those that were not silent when the store lost everything. */
   #known = new Set<Machine>();
@@ -35,6 +37,7 @@ class Heard {
     if (!by || !words[HEARD_WORD]) return;
     this.#first.set(by.machine, this.#first.get(by.machine) ?? nowMs);
     this.#last.set(by.machine, nowMs);
+    this.#spokenAt.set(by.machine, nowMs);
   }
 
   /** Whether the store knows what this host said last, and it is not older than a day. */
@@ -52,7 +55,7 @@ class Heard {
     this.#lostAt = at;
     if (since === Number.NEGATIVE_INFINITY) {
       this.#sinceMs = Number.POSITIVE_INFINITY;
-      this.#known = new Set([...this.#last].flatMap(([machine, last]) => (at - last < COMPLETE_MS ? machine : [])));
+      this.#known = new Set([...this.#spokenAt].flatMap(([machine, last]) => (at - last < COMPLETE_MS ? machine : [])));
     }
     for (const [machine, last] of this.#last) {
       if (last < since) continue;
