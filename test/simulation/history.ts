@@ -7,6 +7,7 @@ import { withAdditions } from './additions.ts';
 import { withMembers } from './members.ts';
 import { withMonthEnd } from './month-end.ts';
 import { withRare } from './rare.ts';
+import { withRotations } from './rotations.ts';
 import { FLEET_BUDGET_KINDS } from './world/fleet-budget-kinds.ts';
 import { FLEET_IAM_KINDS } from './world/iam/fleet-iam-kinds.ts';
 import { IAM_KINDS } from './world/iam/iam.ts';
@@ -70,7 +71,7 @@ export function drawHistory(seed: number, fleets: Fleets = 'some'): History {
   const froms = [0, ...apart.filter((start) => start > LONGEST)];
   const stretches = froms.map((from) => drawStretch(from, members, draw));
   const history = withParts({ seed, tokenLifetimeS, parts, members, stretches });
-  return withMembers(withMonthEnd(withRare(withAdditions(history))));
+  return withRotations(withMembers(withMonthEnd(withRare(withAdditions(history)))));
 }
 
 /** Not where other parts are: a fleet has none of them. */

@@ -4,6 +4,7 @@ import type { World } from '../world/world.ts';
 import { auditComesFirst, auditIsThereFirst, auditIsWhole } from './audit.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
 import { budgetHolds } from './fleet-budget.ts';
+import { findsKept } from './fleet-memory.ts';
 import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { sendsVerified, takesNewKeys } from './issuer.ts';
@@ -84,6 +85,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   keepsNeeded,
   overlapsInFleet,
   endsWithOne,
+  findsKept,
   budgetHolds,
 };
 

@@ -11,16 +11,22 @@ export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'void store;\n  return clock.now();',
   },
   'fleet-gives-hosts-up-soon': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: 'fleet/places.ts',
     from: 'const GIVEN_UP_MS = 24 * 3_600_000;',
     to: 'const GIVEN_UP_MS = 60_000;',
   },
   'fleet-memory-secret-not-kept': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: SHARED,
     from: 'const needed = areKept && places.length === 0 ? undefined : value;',
     to: 'const needed = areKept || places.length === 0 ? undefined : value;',
+  },
+  'fleet-drops-unreadable-silent': {
+    needs: 'fleet',
+    file: 'fleet/members.ts',
+    from: 'filter(({ id, details }) => details || !ids.has(id))',
+    to: 'filter(({ details }) => details)',
   },
   'fleet-waits-for-nobody': {
     needs: 'fleet',
@@ -35,13 +41,13 @@ export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: 'return [...live];',
   },
   'fleet-trusts-empty-store': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: SHARED,
     from: 'if (members.nowMs - members.sinceMs < COMPLETE_MS)',
     to: 'if (members.nowMs - members.sinceMs < 0)',
   },
   'fleet-lease-not-confirmed': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: SHARED,
     from: '      await lease.confirm();\n      return work();',
     to: '      return work();',

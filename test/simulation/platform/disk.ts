@@ -38,6 +38,8 @@ export class Disk {
   #nextIno = 2;
   /** Bytes that still fit; Infinity = enough. */
   freeBytes = Number.POSITIVE_INFINITY;
+  /** Folders in which processes can make no file. */
+  readonly readOnly = new Set<string>();
   /** How much longer each operation takes at most. */
   slowMs = 0;
 

@@ -1,5 +1,6 @@
 /** Open files and what a stat says, for both `node:fs` and `node:fs/promises`. */
 import { constants } from 'node:fs';
+import { dirname } from 'node:path';
 import { DISK_ROOT, type Disk, diskError, type Inode } from './disk.ts';
 import { platform, self } from './platform.ts';
 
@@ -57,10 +58,11 @@ export class OpenFile {
   readonly #appends: boolean;
   #position = 0;
 
-  /** @throws Error EEXIST | ENOENT | ENOSPC */
+  /** @throws Error EEXIST | ENOENT | ENOSPC | EROFS */
   constructor(path: string, flags: string | number = 'r', mode = 0o666) {
     const bits = typeof flags === 'number' ? flags : (FLAGS[flags] ?? 0);
     const has = (bit: number) => (bits & bit) !== 0;
+    if (has(constants.O_CREAT) && platform().disk.readOnly.has(dirname(path))) throw diskError('EROFS', 'open', path);
     this.path = path;
     this.inode = diskOfSelf().open(path, { create: has(constants.O_CREAT), exclusive: has(constants.O_EXCL), mode });
     this.#appends = has(constants.O_APPEND);

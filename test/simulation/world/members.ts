@@ -6,11 +6,14 @@ import type { World } from './world.ts';
 /** What is different about one host: of its configuration, or its secret file. */
 export type Difference = 'key' | 'prefix' | 'scope' | 'secret';
 
-/** The moment after which a host is never seen again. */
-export interface Departure {
-  /** Of the store: when it has carried out this one so often for the host. */
+/** When the store has carried out a script so often for a host. */
+interface Moment {
   readonly script: string;
   readonly times: number;
+}
+
+/** The moment after which a host is never seen again. */
+export interface Departure extends Moment {
   readonly afterMs: number;
   /** When that does not come, it leaves anyway. */
   readonly patienceMs: number;
@@ -19,8 +22,8 @@ export interface Departure {
 export class Members {
   readonly #world: World;
   readonly #departures = new Map<SidecarHost, Departure>();
-  /** How often the store has carried it out. */
-  readonly #times = new Map<SidecarHost, number>();
+  /** What comes after a moment, and how often the store has carried its script out. */
+  readonly #awaited = new Map<SidecarHost, Moment & { readonly act: () => void; count: number }>();
   readonly #gone = new Set<SidecarHost>();
   readonly #differing = new Map<SidecarHost, Difference>();
 
@@ -55,20 +58,29 @@ export class Members {
     if (!host.isHere || host === this.#world.sidecar) return;
     this.#departures.set(host, departure);
     const { time } = this.#world.platform;
+    const leave = () => time.after(departure.afterMs, time.kernel, () => this.#leave(host));
+    this.#awaited.set(host, { ...departure, act: leave, count: 0 });
     time.after(departure.patienceMs, time.kernel, () => this.#leave(host));
   }
 
-  observe(observation: Observation): void {
-    if (observation.kind !== 'stored' || this.#departures.size === 0) return;
-    const { script, by } = observation;
-    const leaving = [...this.#departures].find(([host, one]) => host.machine === by?.machine && one.script === script);
-    if (!leaving) return;
-    const [host, { afterMs, times }] = leaving;
-    const count = (this.#times.get(host) ?? 0) + 1;
-    this.#times.set(host, count);
-    if (count !== times) return;
+  /** As a laptop that is closed: before the host gets the store's reply. @param wakesAt true ms */
+  sleepAfter(host: SidecarHost, moment: Moment, wakesAt: number): void {
     const { time } = this.#world.platform;
-    time.after(afterMs, time.kernel, () => this.#leave(host));
+    const sleep = () => {
+      this.#world.trace('host', `${host.name} falls asleep`);
+      time.suspend(host.machine, wakesAt - time.nowMs);
+    };
+    this.#awaited.set(host, { ...moment, act: () => time.after(0, time.kernel, sleep), count: 0 });
+  }
+
+  observe(observation: Observation): void {
+    if (observation.kind !== 'stored' || this.#awaited.size === 0) return;
+    const { script, by } = observation;
+    const awaited = [...this.#awaited].find(([{ machine }, one]) => machine === by?.machine && one.script === script);
+    if (!awaited) return;
+    const [, moment] = awaited;
+    moment.count += 1;
+    if (moment.count === moment.times) moment.act();
   }
 
   /** One host gets something else than the others, which somebody notices days later. */
@@ -99,6 +111,7 @@ export class Members {
   /** Nobody leaves any more, and all are as they should be. */
   repair(): void {
     this.#departures.clear();
+    this.#awaited.clear();
     const differing = [...this.#differing];
     this.#differing.clear();
     for (const [host, difference] of differing) this.#putRight(host, difference);
@@ -108,6 +121,7 @@ export class Members {
     const world = this.#world;
     if (!this.#departures.delete(host)) return;
     world.trace('host', `${host.name} is gone for ever`);
+    this.#awaited.delete(host);
     this.#gone.add(host);
     this.#differing.delete(host);
     host.isHere = false;

@@ -43,7 +43,7 @@ export const RARE_FLEET_KINDS: Readonly<Record<string, RareKind>> = {
 };
 
 /** What else is wrong would keep a rotation from coming so far. */
-function calm({ iam, identity, fleet }: World): void {
+export function calm({ iam, identity, fleet }: World): void {
   identity.fault.repair();
   iam?.server.repair();
   fleet?.store.repair();
@@ -55,7 +55,7 @@ function whenBegun(world: World, leftMs: number, then: () => void): void {
   else if (leftMs > 0) later(world, LOOK_MS, () => whenBegun(world, leftMs - LOOK_MS, then));
 }
 
-function later(world: World, ms: number, act: () => void): void {
+export function later(world: World, ms: number, act: () => void): void {
   const { time } = world.platform;
   time.after(ms, time.kernel, act);
 }

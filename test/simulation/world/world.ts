@@ -25,6 +25,7 @@ import { OPERATOR_KINDS, Operator } from './operator.ts';
 import type { MonthEndPart, Parts } from './parts.ts';
 import { RARE_KINDS } from './rare-kinds.ts';
 import { REFUSAL_KINDS } from './refusals.ts';
+import { ROTATION_KINDS } from './rotation-kinds.ts';
 import { SCOPE_KINDS, Scopes } from './scopes.ts';
 import { SidecarHost } from './sidecar-host.ts';
 import { endDrops, SILENT_KINDS } from './silent-kinds.ts';
@@ -66,6 +67,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...unweighted(LONG_STORAGE_KINDS),
   ...unweighted(SILENT_KINDS),
   ...unweighted(MEMBER_KINDS),
+  // Drawn by `withRotations`.
+  ...ROTATION_KINDS,
   // Drawn by `withRare`.
   ...RARE_KINDS,
 };
@@ -222,6 +225,7 @@ export class World {
     this.operator.repair();
     this.platform.disk.freeBytes = Number.POSITIVE_INFINITY;
     this.platform.disk.slowMs = 0;
+    this.platform.disk.readOnly.clear();
     this.iam?.repair();
     for (const host of this.hosts) {
       this.platform.network.unblock(IDENTITY, host.machine);
