@@ -91,11 +91,13 @@ export const ROTATION_KINDS: Readonly<Record<string, RotationKind>> = {
       [SILENCE_MS, SILENCE_MS + 10 * MINUTE],
     ],
     (world, { rotating, other, begunAt }) => {
+      // While the first host sleeps for longer, the others would be awake all day.
+      const [sleeping, awake] = rotating === world.sidecar ? [other, rotating] : [rotating, other];
       const othersMs = begunAt + SILENCE_MS - world.platform.time.nowMs;
       const wakesAt = begunAt + SILENCE_MS + 3 * MINUTE + 2 * msOf(world.iam?.part.overlap ?? '');
-      world.members.sleepAfter(rotating, { script: 'note', times: VERIFIED }, wakesAt);
-      rotate(world, rotating);
-      later(world, othersMs + READY_MS, () => rotate(world, other, () => rotate(world, other)));
+      world.members.sleepAfter(sleeping, { script: 'note', times: VERIFIED }, wakesAt);
+      rotate(world, sleeping);
+      later(world, othersMs + READY_MS, () => rotate(world, awake, () => rotate(world, awake)));
     },
   ),
 };
