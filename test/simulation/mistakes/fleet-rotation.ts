@@ -25,8 +25,8 @@ export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
   'fleet-drops-unreadable-silent': {
     needs: 'fleet',
     file: 'fleet/members.ts',
-    from: 'filter(({ id, details }) => details || !ids.has(id))',
-    to: 'filter(({ details }) => details)',
+    from: 'silent: await readAll(unnamed, sealer),',
+    to: 'silent: (await readAll(unnamed, sealer)).filter(({ details }) => details),',
   },
   'fleet-waits-for-nobody': {
     needs: 'fleet',
