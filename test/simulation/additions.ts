@@ -9,6 +9,7 @@ import { ISSUER_KINDS } from './world/issuer-kinds.ts';
 import { SCOPE_KINDS } from './world/scopes.ts';
 import { SILENT_KINDS } from './world/silent-kinds.ts';
 import { LONG_STORAGE_KINDS } from './world/storage-kinds.ts';
+import { UNDER_WAY_KINDS } from './world/under-way-kinds.ts';
 import type { Kind } from './world/world.ts';
 
 type Kinds = Readonly<Record<string, Kind>>;
@@ -55,6 +56,11 @@ const ADDITIONS: readonly Addition[] = [
     ...{ name: 'killed at a file operation', share: 0.4, most: 2, isEarly: true },
     applies: ({ parts, members }) => members === 1 && (parts.iam !== undefined || parts.audit !== undefined),
     kinds: ({ parts }) => only(FILE_KINDS, (name) => parts.iam !== undefined || !name.startsWith('iam.')),
+  },
+  {
+    ...{ name: 'calls under way', share: 0.25, most: 1, isEarly: false },
+    applies: ({ members }) => members === 1,
+    kinds: () => UNDER_WAY_KINDS,
   },
 ];
 

@@ -7,6 +7,8 @@ import type { Invariant } from './invariants.ts';
 const MINUTE_MS = 60_000;
 /** What a member had when it stopped counts for 64 s; and a call may have waited for its token before it is seen. */
 const KEPT_MS = 90_000;
+/** From the store to the member. */
+const ARRIVED_MS = 10;
 
 interface Begun {
   readonly at: number;
@@ -30,9 +32,11 @@ class Told {
     this.#all.set(by, known);
   }
 
-  /** The fewest; one that was never told counts itself. */
-  least(member: SimulatedProcess): number {
-    return Math.min(...(this.#all.get(member) ?? [{ count: 1 }]).map(({ count }) => count));
+  /** The fewest; one that was never told before it began a call counts itself. */
+  least(member: SimulatedProcess, at = Number.POSITIVE_INFINITY): number {
+    const known = this.#all.get(member) ?? [];
+    const [first] = known;
+    return !first || at < first.at + ARRIVED_MS ? 1 : Math.min(...known.map(({ count }) => count));
   }
 }
 
@@ -60,6 +64,61 @@ export const budgetHolds: Invariant = {
       );
       const most = limit * (1 + more(world)) + shares.reduce((sum, share) => sum + share, 0);
       if (window.length > most) violated(`${window.length} in a minute, at most ${most}`);
+    };
+  },
+};
+
+/** How long a lot counts, and a command may be under way. */
+const LOT_MS = 3000 + 300;
+/** A minute of whole seconds, of which the last has only begun. */
+const SURE_MS = 58_000;
+
+/** When each member was last told something of the budget. */
+class Lots {
+  readonly #all = new Map<SimulatedProcess, number[]>();
+
+  observe(observation: Observation, nowMs: number): void {
+    if (observation.kind !== 'stored' || observation.script !== 'budget' || !observation.by) return;
+    const known = this.#all.get(observation.by) ?? [];
+    while ((known[1] ?? nowMs) < nowMs - KEPT_MS) known.shift();
+    known.push(nowMs);
+    this.#all.set(observation.by, known);
+  }
+
+  /** The last time until then. */
+  before(member: SimulatedProcess, at: number): number {
+    return this.#all.get(member)?.findLast((told) => told <= at) ?? Number.NEGATIVE_INFINITY;
+  }
+}
+
+export const lotEnds: Invariant = {
+  sentence:
+    'A member begins no more than its share until the store gives it a lot, which counts for three seconds. Excused: while the key is changed.',
+  watch(world, violated) {
+    const told = new Told();
+    const lots = new Lots();
+    const seen = new Set<string>();
+    let all: (Begun & { readonly lotAt: number })[] = [];
+    return (observation) => {
+      const { nowMs } = world.platform.time;
+      const limit = world.fleet && world.budget;
+      if (!limit) return;
+      told.observe(observation, nowMs);
+      lots.observe(observation, nowMs);
+      if (observation.kind !== 'upstreamRequest' || !observation.request.from) return;
+      const { id, attempt, called, from } = observation.request;
+      const call = `${id} ${attempt}`;
+      if (seen.has(call)) return;
+      seen.add(call);
+      const at = called.trueMs;
+      const lotAt = lots.before(from, at);
+      if (at < lotAt + LOT_MS || more(world) > 0) return;
+      all = [...all.filter((one) => one.at > nowMs - KEPT_MS - MINUTE_MS), { at, from, lotAt }];
+      const others = all.filter(
+        (one) => one.from === from && one.lotAt === lotAt && at - SURE_MS < one.at && one.at <= at,
+      );
+      const share = Math.max(1, Math.floor(limit / told.least(from, at)));
+      if (others.length > share) violated(`${from.name} began ${others.length} in a minute, its share is ${share}`);
     };
   },
 };

@@ -3,7 +3,7 @@ import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import { auditComesFirst, auditIsThereFirst, auditIsWhole } from './audit.ts';
 import { asksOnce, keepsNewer, sharesAgain, storeKnowsNothing } from './fleet.ts';
-import { budgetHolds } from './fleet-budget.ts';
+import { budgetHolds, lotEnds } from './fleet-budget.ts';
 import { findsKept } from './fleet-memory.ts';
 import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
@@ -11,7 +11,7 @@ import { sendsVerified, takesNewKeys } from './issuer.ts';
 import { issuerIsAskedSeldom, keepsIssuerFiles } from './issuer-files.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
-import { readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
+import { oldStillConnects, readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
 import {
   abandonsOnlyRefused,
   deletesOnlyItsOwn,
@@ -55,6 +55,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   readsWholeFiles,
   readsNewest,
   reloadsUnseen,
+  oldStillConnects,
   stopsGently,
   waitsForRetry,
   arrivesBeforeExpiry,
@@ -87,6 +88,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   endsWithOne,
   findsKept,
   budgetHolds,
+  lotEnds,
 };
 
 export class Violation extends Error {

@@ -1,4 +1,5 @@
 /** That files are read when they are whole, and that callers do not notice it. */
+import type { SimulatedProcess } from '../platform/process.ts';
 import type { Invariant } from './invariants.ts';
 
 /** A file has to stay as it is for half a second. */
@@ -38,6 +39,36 @@ export const readsNewest: Invariant = {
         if (content.toString() !== text && changedMs < time.nowMs - UNSEEN_MS)
           violated(`${process?.name} has not read ${path}`);
       }
+  },
+};
+
+/** No try takes longer. */
+const TRY_MS = 5000;
+
+export const oldStillConnects: Invariant = {
+  sentence:
+    'Calls from before a reload finish with what they began with: none fails because no connection to an identity server that works could be made. Excused: a machine that has just slept.',
+  watch(world, violated) {
+    // A generation may be closed during a try for which nobody waits any more.
+    const failures = new Map<SimulatedProcess, number>();
+    return (observation) => {
+      if (world.fleet) return;
+      const { nowMs } = world.platform.time;
+      if (observation.kind === 'told') {
+        const { id, attempt, sidecar, code, cause } = observation.told;
+        const failedAt = sidecar && failures.get(sidecar);
+        const called = world.calledAt(id, String(attempt));
+        if (code !== 'TOKEN_UNAVAILABLE' || cause !== 'connection_failed' || failedAt === undefined) return;
+        if (called && called.trueMs < failedAt) violated(`payment ${id}`);
+      }
+      if (observation.kind !== 'log') return;
+      const { process, line } = observation;
+      const isTry = line['code'] === 'TOKEN_UNAVAILABLE' && line['retryInS'] !== undefined;
+      const isStopping = world.hosts.some((host) => host.process === process && host.isStopping);
+      if (!isTry || line['cause'] !== 'connection_failed' || isStopping) return;
+      const since = Math.max(world.identity.fault.wellSince, process.machine.asleepUntil);
+      if (since + TRY_MS < nowMs) failures.set(process, nowMs);
+    };
   },
 };
 

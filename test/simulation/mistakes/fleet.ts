@@ -75,13 +75,13 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: '',
   },
   'budget-alone-without-share': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: BUDGET,
     from: 'if (this.#failed) return begun.secondsUntilBelow(this.#share);',
     to: 'if (this.#failed) return begun.secondsUntilBelow(this.#limit);',
   },
   'budget-lot-for-ever': {
-    ...{ needs: 'fleet', isUnproven: true },
+    needs: 'fleet',
     file: BUDGET,
     from: 'return elapsedSince(this.#lotSince, now) < LOT_MS ? this.#lot : 0;',
     to: 'return elapsedSince(this.#lotSince, now) < LOT_MS * 1000 ? this.#lot : 0;',

@@ -25,13 +25,11 @@ export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
     to: '',
   },
   'old-generation-without-identity': {
-    isUnproven: true,
     file: GENERATION,
     from: '      await Promise.allSettled(uses);\n',
     to: '',
   },
   'stop-cuts-calls': {
-    isUnproven: true,
     file: 'sidecar/sidecar.ts',
     from: 'plane.drain().then(() => true),',
     to: 'plane.drain() && Promise.resolve(true),',

@@ -109,9 +109,10 @@ export class Erp {
 
   #learn({ id, attempt }: { id: string; attempt: number }, message: Message | undefined): void {
     const told = toldBy(message);
+    const { process, machine } = this.#host;
     const said = told.code ? `${told.code}, mayHaveExecuted: ${told.mayHaveExecuted}` : '';
     this.#world.trace(this.#process.name, `payment ${id}: ${told.status ?? 'no response'} ${said}`.trimEnd());
-    this.#world.observe({ kind: 'told', told: { ...told, id, attempt, sidecar: this.#host.process } });
+    this.#world.observe({ kind: 'told', told: { ...told, id, attempt, sidecar: process, machine } });
     if (told.mayHaveExecuted === false && attempt < MOST_ATTEMPTS)
       this.#process.run(() => setTimeout(() => this.#send(id, attempt + 1), RETRY_MS));
     else this.#open -= 1;

@@ -21,6 +21,8 @@ const DURATIONS: readonly [number, ...number[]] = [
 ];
 
 export class Fault {
+  /** When it was last repaired, true ms; Infinity while something is wrong. */
+  wellSince = Number.NEGATIVE_INFINITY;
   readonly #world: World;
   readonly #address: string;
   readonly #listening: Listening;
@@ -87,6 +89,7 @@ export class Fault {
   /** Everything works again. */
   repair(): void {
     this.#repairs += 1;
+    this.wellSince = this.#world.platform.time.nowMs;
     this.#delayMs = 0;
     this.#error = undefined;
     this.#isSilent = false;
@@ -99,6 +102,7 @@ export class Fault {
 
   #endAfter(ms: number): void {
     const repairs = this.#repairs;
+    this.wellSince = Number.POSITIVE_INFINITY;
     const { time } = this.#world.platform;
     time.after(ms, time.kernel, () => {
       if (repairs !== this.#repairs) return;

@@ -4,6 +4,8 @@ import type { Args, Kind, World } from './world.ts';
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;
+/** A first command for what was begun, and the next one for what was refused; the one after it gives back what is left. */
+const LOT_COMES_MS = 600;
 /** The lock and a token, the rotator's lease and journal, a lot of the budget, a heartbeat. */
 const SCRIPTS = ['acquire', 'acquire', 'hold', 'lease', 'lease', 'note', 'note', 'budget', 'beat'] as const;
 
@@ -52,6 +54,21 @@ export const MEMBER_KINDS: Readonly<Record<string, Kind>> = {
         time.after(index * Number(everyMs), world.process('operator', host.machine), () =>
           world.apply('process.restart', { host: world.everyHost.indexOf(host) }),
         );
+    },
+  ),
+  /** It gets a lot for callers that it had to refuse, sleeps before it gives it back, and they call again when it wakes up. */
+  'member.sleepsWithLot': kind(
+    (chance) => ({ ms: chance.pick([4000, 20_000]) }),
+    (world, { ms, host }) => {
+      const { time } = world.platform;
+      const calls = () => world.erpOf(host).burst(world.budget ?? 0, 1);
+      // The two commands in different seconds: who asks twice in one gets half as much.
+      const waitMs = (1850 - (time.nowMs % 1000)) % 1000;
+      time.after(waitMs, time.kernel, calls);
+      time.after(waitMs + LOT_COMES_MS, time.kernel, () => {
+        time.suspend(world.hostOf(host).machine, Number(ms));
+        calls();
+      });
     },
   ),
   'member.differs': kind(

@@ -69,6 +69,8 @@ export interface Told {
   /** Undefined without `Retry-After`. */
   readonly retryAfterS: number | undefined;
   readonly sidecar: SimulatedProcess | undefined;
+  /** Of the caller and its sidecar. */
+  readonly machine: Machine;
 }
 
 export type Observation =

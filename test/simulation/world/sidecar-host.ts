@@ -28,6 +28,8 @@ export class SidecarHost {
   isStopping = false;
   /** When it was told so last, by the monotonic clock of its machine. */
   stoppingSince = 0;
+  /** When it last ended because it was told to, and nobody killed it; true ms. */
+  stoppedAt = Number.NEGATIVE_INFINITY;
   /** False while nobody works: then nothing starts it. */
   isWanted = true;
   /** False before it has joined a fleet, and after it has left it for ever. */
@@ -91,7 +93,10 @@ export class SidecarHost {
     }
     process.run(() => {
       void sidecar.stop().then((drained) => {
-        if (this.process === process) this.#end(process);
+        if (this.process === process) {
+          this.stoppedAt = this.#world.platform.time.nowMs;
+          this.#end(process);
+        }
         onStopped(drained);
       });
     });

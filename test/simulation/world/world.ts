@@ -30,6 +30,7 @@ import { SCOPE_KINDS, Scopes } from './scopes.ts';
 import { SidecarHost } from './sidecar-host.ts';
 import { endDrops, SILENT_KINDS } from './silent-kinds.ts';
 import { LONG_STORAGE_KINDS, STORAGE_KINDS } from './storage-kinds.ts';
+import { UNDER_WAY_KINDS } from './under-way-kinds.ts';
 import { UPSTREAM_KINDS, Upstream } from './upstream.ts';
 
 export type Args = Readonly<Record<string, number | string>>;
@@ -66,6 +67,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   ...unweighted(SCOPE_KINDS),
   ...unweighted(LONG_STORAGE_KINDS),
   ...unweighted(SILENT_KINDS),
+  ...unweighted(UNDER_WAY_KINDS),
   ...unweighted(MEMBER_KINDS),
   // Drawn by `withRotations`.
   ...ROTATION_KINDS,
