@@ -23,9 +23,9 @@ describe('simulated years', () => {
     expect(stdout).toMatch(/^2000 seeds, /m);
   });
 
-  it('find every planted mistake that was ever found within 500 seeds', { timeout: LONG_MS }, async () => {
+  it('find every planted mistake within 500 seeds', { timeout: LONG_MS }, async () => {
     const lines = (await run('mistakes/main.ts')).trim().split('\n');
     expect(lines.filter((line) => !/: found by \w+ in seed \d+, /.test(line))).toEqual([]);
-    expect(lines).toHaveLength(Object.values(MISTAKES).filter(({ isUnproven }) => !isUnproven).length);
+    expect(lines).toHaveLength(Object.keys(MISTAKES).length);
   });
 });

@@ -17,8 +17,6 @@ export interface Mistake {
   /** Is there exactly once. */
   readonly from: string;
   readonly to: string;
-  /** No seed has found it yet: an invariant or a kind of event is missing. Looked for only by name. */
-  readonly isUnproven?: true;
 }
 
 export const MISTAKES: Readonly<Record<string, Mistake>> = {
