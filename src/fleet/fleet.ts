@@ -18,7 +18,7 @@ import { FleetBudgets } from './budgets.ts';
 import { connectStore } from './client.ts';
 import { sayAlive } from './heartbeat.ts';
 import type { FleetAccess } from './members.ts';
-import { FleetMemory } from './memory.ts';
+import type { FleetMemory } from './memory.ts';
 import type { SecretWatch } from './places.ts';
 import { createSealer, type Sealer } from './seal.ts';
 import { SharedToken, type SharedTokenOptions } from './shared-token.ts';
@@ -34,8 +34,7 @@ export interface FleetOptions {
   readonly random: () => number;
   /** Replaces the connection, for tests. */
   readonly connect?: typeof connectStore;
-  /** The one that this one takes the place of. */
-  readonly before?: Fleet | undefined;
+  readonly memory: FleetMemory;
 }
 
 export type Sharing = Pick<SharedTokenOptions, 'parts' | 'host' | 'secrets'>;
@@ -57,7 +56,6 @@ export interface TokenOrigin {
 export interface Fleet {
   /** Equal `parts` are one token. Call it once for each token source. */
   token(sharing: Sharing): TokenOrigin;
-  readonly memory: FleetMemory;
   /** For what the members share beside tokens. */
   readonly access: FleetAccess;
   readonly budgets: FleetBudgets;
@@ -78,8 +76,8 @@ export function createFleet(options: FleetOptions): Fleet {
 
 class Member implements Fleet {
   readonly budgets: FleetBudgets;
-  readonly memory: FleetMemory;
-  readonly #options: FleetOptions;
+  readonly #options: Omit<FleetOptions, 'loaded'>;
+  readonly #attemptMs: number;
   readonly #settings: FleetConfig;
   readonly #sealer: Sealer;
   readonly #store: Store;
@@ -95,12 +93,14 @@ class Member implements Fleet {
   #since: number;
 
   constructor(options: FleetOptions) {
-    const { loaded, clock, random, metrics, connect = connectStore, before } = options;
+    const { loaded, clock, random, metrics, connect = connectStore } = options;
     const { fleetSecrets: secrets } = loaded;
     const { fleet } = loaded.config;
     if (!fleet || !secrets) throw new Error('there is no fleet in this configuration');
-    this.#options = options;
-    this.memory = before?.memory ?? new FleetMemory();
+    // Not the configuration with its secrets: it is replaced by later ones, which may have the same fleet.
+    const { loaded: _loaded, ...lasting } = options;
+    this.#options = lasting;
+    this.#attemptMs = loaded.config.token.attemptTimeout;
     this.#settings = fleet;
     this.#sealer = createSealer(secrets.keys);
     this.#since = clock.now().wallMs;
@@ -145,11 +145,11 @@ class Member implements Fleet {
   }
 
   token(sharing: Sharing): TokenOrigin {
-    const { loaded, clock, random, metrics } = this.#options;
+    const { clock, random, metrics, memory } = this.#options;
     const token = new SharedToken({
-      ...{ ...sharing, clock, random, store: this.#store, sealer: this.#sealer, memory: this.memory },
+      ...{ ...sharing, clock, random, store: this.#store, sealer: this.#sealer, memory },
       ...{ channel: this.#channel, prefix: this.#settings.prefix, timeoutMs: this.#settings.timeout },
-      attemptMs: loaded.config.token.attemptTimeout,
+      attemptMs: this.#attemptMs,
       newHolder: () => {
         this.#claims += 1;
         return `${this.#id}:${this.#claims}`;
@@ -211,7 +211,7 @@ class Member implements Fleet {
     const secrets = [...this.#tokens.values()].flatMap((sharing) => sharing.secrets());
     const holdings = this.#secrets?.holdings();
     const said = { version: VERSION, host: hostname(), secrets, ...(this.#beats > 0 && holdings && { holdings }) };
-    this.#members = await sayAlive({ ...this.access, run, memory: this.memory }, said);
+    this.#members = await sayAlive({ ...this.access, run, memory: this.#options.memory }, said);
     if (this.#beats > 0) this.#told = JSON.stringify(holdings);
     if (this.#beats > 0) void this.#secrets?.look();
     this.#beats += 1;

@@ -1,7 +1,7 @@
 /** What a member says of itself with each heartbeat: that it lives, and which client secrets it has. */
 import type { FleetAccess } from './members.ts';
 import type { FleetMemory } from './memory.ts';
-import type { Holding } from './places.ts';
+import { GIVEN_UP_MS, type Holding } from './places.ts';
 import { memberKeys, type ScriptName } from './scripts.ts';
 
 export interface Heartbeat {
@@ -14,14 +14,12 @@ export interface Heartbeat {
 }
 
 interface Voice extends Pick<FleetAccess, 'prefix' | 'sealer' | 'member'> {
-  readonly memory: Pick<FleetMemory, 'heardAs'>;
+  readonly memory: Pick<FleetMemory, 'hear' | 'heardWithout'>;
   run(script: ScriptName, keys: readonly string[], args: readonly string[]): Promise<unknown>;
 }
 
 /** A member that has not been heard of for this long counts as gone. */
 const GONE_MS = 30_000;
-/** What it said last counts for longer: it may be there, and cannot reach the store. */
-const HEARD_MS = 24 * 3_600_000;
 
 /** Says that this member lives. @returns the number of live members @throws what `run` throws */
 export async function sayAlive(voice: Voice, said: Heartbeat): Promise<number> {
@@ -32,8 +30,10 @@ export async function sayAlive(voice: Voice, said: Heartbeat): Promise<number> {
   const places = holdings.map(({ place }) => place);
   const parts = ['heard', prefix, host, ...places];
   const heard = places.length > 0 ? sealer.name(parts) : '';
-  // What it said with another key, nobody may be able to read.
-  const older = heard === '' ? [] : [...sealer.olderNames(parts), ...memory.heardAs(sealer.keyId, heard)];
-  const args = [member, `${sealer.keyId}:${sealed}`, String(GONE_MS), heard, String(HEARD_MS), ...older];
-  return Number(await run('beat', memberKeys(prefix), args));
+  // Nobody may be able to read what it said with another key: a rotation would wait for it for a day.
+  const older = said.holdings ? [...sealer.olderNames(parts), ...memory.heardWithout(sealer.keyId)] : [];
+  const args = [member, `${sealer.keyId}:${sealed}`, String(GONE_MS), heard, String(GIVEN_UP_MS), ...older];
+  const members = Number(await run('beat', memberKeys(prefix), args));
+  if (heard !== '') memory.hear(heard, sealer.keyId);
+  return members;
 }

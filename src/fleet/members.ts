@@ -3,7 +3,7 @@
  * with a key of the fleet can say something; a store that hides one of them cannot get a secret deleted that it still needs for
  * a day: see places.ts.
  */
-import type { Holding } from './places.ts';
+import { GIVEN_UP_MS, type Holding } from './places.ts';
 import { memberKeys, type ScriptName } from './scripts.ts';
 import type { Sealer } from './seal.ts';
 
@@ -73,7 +73,8 @@ export async function readMembers(store: MemberStore, sealer: Sealer): Promise<M
   )) as unknown[];
   const nowMs = Number(now);
   const live = saidOf(details, times, nowMs).filter(({ ageS }) => ageS <= GONE_S);
-  const silent = saidOf(heard, heardTimes, nowMs).filter(({ ageS }) => ageS > GONE_S);
+  // One without a time, which a store has evicted, is as old as can be.
+  const silent = saidOf(heard, heardTimes, nowMs).filter(({ ageS }) => ageS > GONE_S && ageS < GIVEN_UP_MS / 1000);
   const unnamed = silent.map(({ value, ageS }) => {
     const [id = '', ...rest] = value.split(':');
     return { id, value: rest.join(':'), ageS };

@@ -31,10 +31,14 @@ export class FleetMemory {
     return this.#alone.get(token);
   }
 
-  /** @param name of what it says last with this key @returns the names of what it said with other keys, which nobody needs any more */
-  heardAs(keyId: string, name: string): string[] {
-    this.#heard.set(keyId, name);
-    return [...this.#heard].flatMap(([id, other]) => (id === keyId ? [] : other));
+  /** It has said what it needs, under this name, sealed with this key. */
+  hear(name: string, keyId: string): void {
+    this.#heard.set(name, keyId);
+  }
+
+  /** Returns the names of all that it has said with other keys. */
+  heardWithout(keyId: string): string[] {
+    return [...this.#heard].flatMap(([name, id]) => (id === keyId ? [] : name));
   }
 }
 

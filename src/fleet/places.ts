@@ -37,7 +37,7 @@ export interface LackingPlace {
 }
 
 /** A place not heard of for this long is given up: its host may never come back. */
-const GIVEN_UP_MS = 24 * 3_600_000;
+export const GIVEN_UP_MS = 24 * 3_600_000;
 
 /** What live members say, and the last words of silent ones of places where no live one is. */
 export function newestWords(live: readonly HeldBy[], silent: readonly HeldBy[]): HeldBy[] {
@@ -54,8 +54,10 @@ export function lackingPlaces(
   const places = new Map(before.map((place) => [place.place, place]));
   const lacks = ({ secrets }: Holding) => !secrets.includes(fingerprint);
   for (const { place } of said) places.delete(place);
+  const knownAt = new Map(before.map(({ place, seenAt }) => [place, seenAt]));
   // Several members can have one place: it lacks the value while one of them does.
-  for (const { place, host, saidAt } of said.filter(lacks)) places.set(place, { place, host, seenAt: saidAt });
+  for (const { place, host, saidAt } of said.filter(lacks))
+    places.set(place, { place, host, seenAt: Math.max(saidAt, knownAt.get(place) ?? 0) });
   return [...places.values()]
     .filter(({ seenAt }) => nowMs - seenAt < GIVEN_UP_MS)
     .sort((one, other) => other.seenAt - one.seenAt);

@@ -116,6 +116,8 @@ local function forget(times, details, names)
 end
 local function say(times, details, name, value, ms)
   forget(times, details, redis.call('ZRANGEBYSCORE', times, '-inf', now - ms))
+  -- The store may have evicted the times alone.
+  if redis.call('ZCARD', times) == 0 then redis.call('DEL', details) end
   if name == '' then return end
   redis.call('ZADD', times, now, name)
   redis.call('HSET', details, name, value)

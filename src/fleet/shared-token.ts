@@ -4,7 +4,7 @@
  */
 import { elapsedSince } from '../core/clock.ts';
 import type { Secret } from '../core/secret.ts';
-import { isSame, type ObtainedToken, type Replaced } from '../oauth/token.ts';
+import type { ObtainedToken, Replaced } from '../oauth/token.ts';
 import { withFailure } from '../oauth/token-endpoint.ts';
 import type { TokenResponse } from '../oauth/token-response.ts';
 import { News } from './news.ts';
@@ -153,7 +153,7 @@ export class SharedToken {
     switch (found?.kind) {
       case 'token':
         this.#known = found.token.generation;
-        return isSame(found.token, ask.replaced) ? undefined : this.#shared(found.token);
+        return isIt(found.token, ask.replaced) ? undefined : this.#shared(found.token);
       case 'late':
         this.#known = found.generation;
         return undefined;
@@ -173,7 +173,7 @@ export class SharedToken {
   async #takeOver(claim: Claim, replaced: Replaced | undefined): Promise<TokenResponse | undefined> {
     if (replaced?.isRefused) return undefined;
     const token = await this.#slot.lookElsewhere();
-    if (!token || isSame(token, replaced)) return undefined;
+    if (!token || isIt(token, replaced)) return undefined;
     // In place of one that is still valid, only one that is new.
     if (replaced && token.leftMs < (token.lifetimeS * 1000) / 2) return undefined;
     void this.#slot.put(claim, token);
@@ -241,3 +241,6 @@ export class SharedToken {
     return withFailure({ kind, result }, undefined, this.#options.host);
   }
 }
+
+const isIt = ({ authorization }: { authorization: Secret }, replaced?: Replaced) =>
+  replaced?.authorization.equals(authorization) ?? false;

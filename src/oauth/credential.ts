@@ -61,7 +61,7 @@ export interface Credential {
   prepare(): void;
   /** The client secret that the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
-  /** The client secrets that the server has not refused, the oldest first; it may not have been asked with them yet. */
+  /** The client secrets that the server has not refused, the newest first; it may not have been asked with them yet. */
   unrefused(): ClientSecret[];
   /** Expiry of the assertion in its file, epoch ms; undefined without one. */
   assertionExpiresAt(): number | undefined;

@@ -127,6 +127,9 @@ function buildCredential(name: string, context: Context): Credential {
   });
 }
 
+/** A secret that replaces another one, a wrong one, and what it was corrected from: servers lock out clients that keep failing. */
+const MOST_UNTRIED = 3;
+
 /** What a reload keeps of the client secrets before it. */
 function secretBefore(
   before: Credential | undefined,
@@ -135,8 +138,13 @@ function secretBefore(
   const isHeld = (one: ClientSecret) => next.some(({ fingerprint }) => fingerprint === one.fingerprint);
   const accepted = before?.accepted();
   if (accepted) return { [isHeld(accepted) ? 'inherited' : 'replaced']: accepted };
-  // Never asked with: the server was away, or other members of a fleet had a token. It may be the only one that works.
-  return { untried: before?.unrefused().find((one) => !isHeld(one)) };
+  // Never asked with: the server was away, or other members of a fleet had a token. One of them may be the only one that works.
+  return {
+    untried: before
+      ?.unrefused()
+      .filter((one) => !isHeld(one))
+      .slice(0, MOST_UNTRIED),
+  };
 }
 
 /** Keeps the old value of a source that cannot be read now. */

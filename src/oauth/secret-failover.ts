@@ -19,8 +19,8 @@ export interface SecretFailoverOptions {
   readonly clientSecrets: readonly ClientSecret[];
   /** The secret that worked before a reload; used until the server accepts one of `clientSecrets`. */
   readonly replaced?: ClientSecret | undefined;
-  /** In place of `replaced` when none has worked: one that the server had not refused. It does not count as accepted. */
-  readonly untried?: ClientSecret | undefined;
+  /** In place of `replaced` when none has worked: those that the server had not refused. They do not count as accepted. */
+  readonly untried?: readonly ClientSecret[] | undefined;
   /** One of `clientSecrets` that worked before a reload: a later reload may replace it before the server is asked. */
   readonly inherited?: ClientSecret | undefined;
   readonly clock: Clock;
@@ -37,7 +37,7 @@ export interface SecretFailover {
   replace(next: readonly ClientSecret[]): void;
   /** The one the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
-  /** Those to keep one of when none was accepted yet: what the server has not refused, the oldest first. */
+  /** Those that the server has not refused, also ones that it was never asked with, the newest first. */
   unrefused(): ClientSecret[];
   all(): readonly ClientSecret[];
 }
@@ -54,7 +54,7 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
   const { replaced, clock, onVerdict } = options;
   let { clientSecrets, inherited } = options;
   let accepted = replaced && { ...replaced, name: 'replaced' };
-  let untried = options.untried && { ...options.untried, name: 'replaced' };
+  let untried = (options.untried ?? []).map((one) => ({ ...one, name: 'replaced' }));
   /** By fingerprint. */
   const refusedAt = new Map<string, Instant>();
   const isWorthTrying = ({ fingerprint }: ClientSecret) => {
@@ -62,10 +62,10 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
     return refused === undefined || elapsedSince(refused, clock.now()) >= PROBE_AFTER_MS;
   };
   const withOlder = (next: readonly ClientSecret[]) => {
-    const older = accepted ?? untried;
-    return older && !sameIn(next, older) ? [...next, older] : next;
+    const older = accepted ? [accepted] : untried;
+    return [...next, ...older.filter((one) => !sameIn(next, one))];
   };
-  let all = withOlder(clientSecrets);
+  let all: readonly ClientSecret[] = withOlder(clientSecrets);
   return {
     candidates() {
       const { promising = [], refused = [] } = Object.groupBy(all, (clientSecret) =>
@@ -77,9 +77,9 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
       if (accepted?.fingerprint !== clientSecret.fingerprint) onVerdict?.(clientSecret.name, 'accepted');
       accepted = clientSecret;
       inherited = undefined;
-      untried = undefined;
+      untried = [];
       refusedAt.delete(clientSecret.fingerprint);
-      if (sameIn(clientSecrets, clientSecret)) all = clientSecrets;
+      all = withOlder(clientSecrets);
     },
     refuse(clientSecret) {
       const { name, fingerprint } = clientSecret;
@@ -96,8 +96,7 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
       all = withOlder(next);
     },
     accepted: () => accepted ?? inherited,
-    unrefused: () =>
-      [...(untried ? [untried] : []), ...clientSecrets].filter(({ fingerprint }) => !refusedAt.has(fingerprint)),
+    unrefused: () => [...clientSecrets, ...untried].filter(({ fingerprint }) => !refusedAt.has(fingerprint)),
     all: () => all,
   };
 }

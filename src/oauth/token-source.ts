@@ -7,7 +7,7 @@ import { SidecarError } from '../core/errors.ts';
 import { type Phase, phaseOf, planLifespan } from './refresh-policy.ts';
 import { RequestPace } from './request-pace.ts';
 import type { Token, TokenKey, TokenSnapshot } from './token.ts';
-import { type FailedFetch, isSame, type ObtainedToken, type SourceOptions } from './token.ts';
+import { type FailedFetch, isStill, type ObtainedToken, type SourceOptions } from './token.ts';
 import type { TokenResponse } from './token-response.ts';
 import { type Outcome, unwrap, Waiters, withRetryAfter } from './waiters.ts';
 
@@ -82,7 +82,7 @@ export class TokenSource {
    * one. The first fetch starts at once, later ones are at least one second apart. Throws like `get`.
    */
   renew(stale: Token): Token | Promise<Token> {
-    if (!isSame(stale, this.#token)) return this.get();
+    if (!isStill(stale, this.#token)) return this.get();
     this.#refuse(stale);
     this.#token = undefined;
     return this.#wait(true);
@@ -90,7 +90,7 @@ export class TokenSource {
 
   /** Like `renew`, but nobody waits: `stale` stays in use until there is a new token. Fetches only if allowed now. */
   renewLater(stale: Token): void {
-    if (this.#closed || !isSame(stale, this.#token) || this.#retryInMs() > 0 || this.#pace.pauseMs(true) > 0) return;
+    if (this.#closed || !isStill(stale, this.#token) || this.#retryInMs() > 0 || this.#pace.pauseMs(true) > 0) return;
     this.#refuse(stale);
     void this.#fetchShared(true);
   }

@@ -16,9 +16,9 @@ export interface Token extends Lifespan {
   readonly isShared: boolean;
 }
 
-/** Whether both are one token, whichever object has it: the store of a fleet gives what this process has already. */
-export function isSame(one: Pick<Token, 'authorization'>, other: Pick<Token, 'authorization'> | undefined): boolean {
-  return one === other || other?.authorization.equals(one.authorization) === true;
+/** Whether `current` is `stale`, also when the store of a fleet has given the same token again: as another object. */
+export function isStill(stale: Token, current: Token | undefined): boolean {
+  return current === stale || (current?.isShared === true && current.authorization.equals(stale.authorization));
 }
 
 /** Routes with equal keys share a token. */

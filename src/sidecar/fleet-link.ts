@@ -22,7 +22,7 @@ export interface FleetLink extends SecretSharing {
   close(): void;
 }
 
-export interface FleetLinkOptions extends FleetOptions {
+export interface FleetLinkOptions extends Omit<FleetOptions, 'memory'> {
   /** Reads the configuration again, after a client secret was taken over from another member. */
   readonly reload: (reason: string) => void;
 }
@@ -78,10 +78,13 @@ export async function openFleetLink(options: FleetLinkOptions): Promise<FleetLin
 
 async function loadFleet(options: FleetLinkOptions): Promise<(loaded: LoadedConfig, before?: Joined) => Joined> {
   const { createFleet } = await import('../fleet/fleet.ts');
+  const { FleetMemory } = await import('../fleet/memory.ts');
   const { SecretFollower } = await import('./fleet/secret-follower.ts');
-  const { log, clock, reload } = options;
+  const { loaded: _first, reload, ...lasting } = options;
+  const { log, clock } = lasting;
+  const memory = new FleetMemory();
   return (loaded, left) => {
-    const fleet = createFleet({ ...options, loaded, before: left?.fleet });
+    const fleet = createFleet({ ...lasting, loaded, memory });
     const onSecret = () => reload('new client secret of the fleet');
     const secrets = new SecretFollower({ ...fleet.access, log, clock, onSecret, before: left?.secrets });
     fleet.watch(secrets);

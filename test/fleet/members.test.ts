@@ -9,10 +9,23 @@ const newSealer = () => createSealer([new Secret(randomBytes(32).toString('base6
 const [ONE, TWO] = ['1111111111111111', '2222222222222222'] as const;
 const NOW_S = 1_700_000_000;
 
-/** A store with these entries; `ages` in seconds. */
-function storeOf(details: Readonly<Record<string, string>>, ages: Readonly<Record<string, number>>): MemberStore {
-  const times = Object.entries(ages).flatMap(([id, age]) => [id, String((NOW_S - age) * 1000)]);
-  return { prefix: 'aritma', run: async () => [NOW_S * 1000, NOW_S * 1000, Object.entries(details).flat(), times] };
+interface Entries {
+  readonly details: Readonly<Record<string, string>>;
+  /** In seconds. */
+  readonly ages: Readonly<Record<string, number>>;
+}
+
+function storeOf(
+  details: Entries['details'],
+  ages: Entries['ages'],
+  heard: Entries = { details: {}, ages: {} },
+): MemberStore {
+  const listOf = ({ details: said, ages: old }: Entries) => [
+    Object.entries(said).flat(),
+    Object.entries(old).flatMap(([id, age]) => [id, String((NOW_S - age) * 1000)]),
+  ];
+  const lists = [...listOf({ details, ages }), ...listOf(heard)];
+  return { prefix: 'aritma', run: async () => [NOW_S * 1000, NOW_S * 1000, ...lists] };
 }
 
 const sealedBy = async (sealer: ReturnType<typeof newSealer>, id: string, content: object) =>
@@ -38,6 +51,21 @@ describe('the members of a fleet', () => {
     const details = await Promise.all(ids.map(async (id) => [id, await sealedBy(sealer, id, CONTENT)] as const));
     const store = storeOf(Object.fromEntries(details), { [ONE]: 9, [TWO]: 1, 3333333333333333: 31 });
     expect((await readMembers(store, sealer)).list.map(({ id }) => id)).toEqual([TWO, ONE]);
+  });
+
+  it('are silent for a day, also those that nobody can read, and not without a time, which the store may have evicted', async () => {
+    const sealer = newSealer();
+    const readable = `${ONE}:${await sealedBy(sealer, ONE, CONTENT)}`;
+    const unreadable = `${TWO}:${await sealedBy(newSealer(), TWO, CONTENT)}`;
+    const heard = {
+      details: { a: readable, b: unreadable, c: readable, d: unreadable, e: unreadable },
+      ages: { a: 31, b: 86_399, c: 30, d: 86_400 },
+    };
+    const { silent } = await readMembers(storeOf({}, {}, heard), sealer);
+    expect(silent.map(({ id, ageS, details }) => [id, ageS, details?.host])).toEqual([
+      [ONE, 31, 'erp-1'],
+      [TWO, 86_399, undefined],
+    ]);
   });
 
   it.each<[string, (sealer: ReturnType<typeof newSealer>) => Promise<string>]>([

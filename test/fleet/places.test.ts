@@ -41,6 +41,10 @@ describe('the places that lack a new secret', () => {
     expect(lacking([], newestWords([held('1', [NEW])], [held('1', [OLD], NOW - HOUR_MS)]))).toEqual([]);
   });
 
+  it('are not given up because older words of them are there than what is known', () => {
+    expect(lacking([known('1', NOW - HOUR_MS)], [held('1', [OLD], NOW - 25 * HOUR_MS)])).toEqual(['1']);
+  });
+
   it('are named with the host heard of last first', () => {
     expect(lacking([known('1', NOW - 2), known('2', NOW - 1)], [held('3', [OLD])])).toEqual(['3', '2', '1']);
   });

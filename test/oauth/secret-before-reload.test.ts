@@ -72,7 +72,24 @@ describe('a client secret that nobody has asked with before a reload', () => {
     reload('a-wrong-one-0123456789');
     reload('a-wrong-one-0123456789');
     expect(await reload(NEW).fetchToken(TARGET)).toMatchObject({ kind: 'token' });
-    expect(tried()).toEqual([NEW, OLD]);
+    expect(tried()).toEqual([NEW, 'a-wrong-one-0123456789', OLD]);
+  });
+
+  it('is used after it was replaced by a wrong one, put right, and replaced by one that the server does not know yet', async () => {
+    const { reload, tried } = await setUp(OLD);
+    for (const secret of [OLD, 'a-wrong-one-0123456789', OLD]) reload(secret);
+    expect(await reload(NEW).fetchToken(TARGET)).toMatchObject({ kind: 'token' });
+    expect(tried().slice(0, 2)).toEqual([NEW, OLD]);
+  });
+
+  it('is the newest of those before, where there were several rotations, and at most three are kept', async () => {
+    const { reload, tried } = await setUp('number-4-0123456789');
+    for (const number of [1, 2, 3, 4]) reload(`number-${number}-0123456789`);
+    const next = reload(NEW);
+    expect(next.secretsInUse()).toHaveLength(4);
+    expect(await next.fetchToken(TARGET)).toMatchObject({ kind: 'token' });
+    expect(tried()).toEqual([NEW, 'number-4-0123456789']);
+    expect(next.secretsInUse()).toHaveLength(2);
   });
 
   it('is not said to be in use, and is forgotten when the new one is accepted', async () => {

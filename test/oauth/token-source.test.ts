@@ -230,10 +230,34 @@ describe('src/oauth/token-source.ts', () => {
     await answer(token('one'));
     const stale = (await source.get()) as Token;
     await clock.advance(1000);
-    source.take(token('one') as ObtainedToken);
+    source.take({ ...(token('one') as ObtainedToken), isShared: true });
     const renewed = outcome(() => source.renew(stale));
     await answer(token('two'));
     expect(await renewed).toBe('Bearer two');
+    expect(fetches()).toBe(2);
+  });
+
+  it('renews in the background a token that another member of a fleet has given again meanwhile', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    const stale = (await source.get()) as Token;
+    await clock.advance(1000);
+    source.take({ ...(token('one') as ObtainedToken), isShared: true });
+    source.renewLater(stale);
+    await answer(token('two'));
+    expect(await outcome(() => source.get())).toBe('Bearer two');
+    expect(fetches()).toBe(2);
+  });
+
+  it('serves the callers of one token together when the server gives the same token again', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    const stale = (await source.get()) as Token;
+    await clock.advance(1000);
+    const renewed = outcome(() => source.renew(stale));
+    await answer(token('one'));
+    expect(await renewed).toBe('Bearer one');
+    expect(await outcome(() => source.renew(stale))).toBe('Bearer one');
     expect(fetches()).toBe(2);
   });
 

@@ -178,6 +178,7 @@ export class ScriptModel {
       times.delete(one);
       details.delete(one);
     }
+    if (times.size === 0) details.clear();
     if (name !== '') {
       times.set(name, String(this.#now()));
       details.set(name, said);

@@ -256,6 +256,9 @@ describe('a secret', () => {
     await open.writeJournal(text(journalAt('promoted')));
     await one.beat([NEW]);
     expect(await open.lacking?.(new Secret(NEW))).toEqual(['b'.repeat(16)]);
+    const { attempt: _done, ...rest } = journalAt('promoted');
+    await open.writeJournal(text({ ...rest, rotatedAt: 5 }));
+    expect(one.secret.journal.newest?.fleet.kept).toBe(NEW);
     await clock.advance(24 * 3_600_000);
     await one.beat([NEW]);
     expect(await open.lacking?.(new Secret(NEW))).toEqual([]);

@@ -65,8 +65,8 @@ export const FLEET_MISTAKES: Readonly<Record<string, Mistake>> = {
   'fleet-forgets-at-new-settings': {
     needs: 'fleet',
     file: 'sidecar/fleet-link.ts',
-    from: 'createFleet({ ...options, loaded, before: left?.fleet })',
-    to: 'createFleet({ ...options, loaded })',
+    from: 'createFleet({ ...lasting, loaded, memory })',
+    to: 'createFleet({ ...lasting, loaded, memory: new FleetMemory() })',
   },
   'fleet-refusal-not-told': {
     needs: 'fleet',
