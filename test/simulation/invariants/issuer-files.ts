@@ -14,8 +14,10 @@ const TOLERANCE_MS = 5100;
 
 /** What the newest generation of a process has, as far as it is sure. */
 class Kept {
-  /** By the monotonic clock. */
-  reloadedAt = Number.NEGATIVE_INFINITY;
+  /** Undefined: not yet. */
+  reloaded: Stamp | undefined;
+  /** Since when only the newest generation asks, by the monotonic clock. */
+  aloneAt = Number.NEGATIVE_INFINITY;
   /** The last token, true ms. */
   obtainedAt = Number.NEGATIVE_INFINITY;
   /** The last request that got keys. */
@@ -25,6 +27,14 @@ class Kept {
   hasDocument = false;
   refetches: Stamp | undefined;
   spare = 0;
+
+  /** Callers of a generation before may ask, with what that one has. */
+  beginAnew({ monotonicMs }: Stamp): void {
+    this.aloneAt = monotonicMs + OLD_GENERATION_MS;
+    this.asked = undefined;
+    this.keys = undefined;
+    this.hasDocument = false;
+  }
 }
 
 type Asked = Observation & { kind: 'issuerRequest' };
@@ -40,6 +50,11 @@ function watchKept(world: World, onRequest: (asked: Asked, kept: Kept) => void):
     if (!world.issuer) return;
     if (observation.kind === 'log')
       noteLog(observation.line, of(observation.process), stampOf(world.platform.time, observation.process));
+    if (observation.kind === 'tokenRefused') {
+      const { from, called } = observation.request;
+      const isOld = from && called.trueMs < (of(from).reloaded?.trueMs ?? 0);
+      if (isOld) of(from).beginAnew(stampOf(world.platform.time, from));
+    }
     if (observation.kind !== 'issuerRequest') return;
     const kept = of(observation.from);
     // A slow server comes later to one that is long given up.
@@ -51,11 +66,9 @@ function watchKept(world: World, onRequest: (asked: Asked, kept: Kept) => void):
 
 function noteLog({ message, code, result }: Readonly<Record<string, unknown>>, kept: Kept, now: Stamp): void {
   if (message === 'configuration reloaded') {
-    kept.reloadedAt = now.monotonicMs;
-    kept.asked = undefined;
-    kept.keys = undefined;
-    kept.hasDocument = false;
-  } else if (message === 'token obtained' && now.monotonicMs > kept.reloadedAt + OLD_GENERATION_MS) {
+    kept.reloaded = now;
+    kept.beginAnew(now);
+  } else if (message === 'token obtained' && now.monotonicMs > kept.aloneAt) {
     kept.obtainedAt = now.trueMs;
     kept.hasDocument = true;
     if (kept.keys === undefined && kept.asked) kept.spare = MOST;
@@ -65,7 +78,7 @@ function noteLog({ message, code, result }: Readonly<Record<string, unknown>>, k
 
 export const keepsIssuerFiles: Invariant = {
   sentence:
-    'A process that has got a token asks for the discovery document again only after a failure, and for keys ten minutes later. Excused: within fifteen seconds of a reload; keys when the issuer has changed one since, or has served or signed something wrong.',
+    'A process that has got a token asks for the discovery document again only after a failure, and for keys ten minutes later. Excused: within fifteen seconds of a reload, or of a refused call from before it; keys when the issuer has changed one since, or has served or signed something wrong.',
   watch: (world, violated) =>
     watchKept(world, ({ what, from, sent }, { hasDocument, keys }) => {
       if (!hasDocument) return;
