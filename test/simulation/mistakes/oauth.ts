@@ -32,7 +32,7 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
   },
   'older-401-drops-newer-token': {
     file: SOURCE,
-    from: '    if (this.#token !== stale) return this.get();\n',
+    from: '    if (!isStill(stale, this.#token)) return this.get();\n',
     to: '',
   },
   'unhandled-background-failure': {
