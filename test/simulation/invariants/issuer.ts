@@ -1,8 +1,8 @@
 /** What docs/tokens.md promises of an issuer's keys and documents. */
 import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
+import type { IssuedToken } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
-import { lastTokenOf } from './token-need.ts';
 import { mayBeOfOldGeneration } from './tokens.ts';
 
 export const sendsVerified: Invariant = {
@@ -45,9 +45,10 @@ export const takesNewKeys: Invariant = {
       const isMoved = knownAt < world.issuer.keysMovedAt;
       const isDropped = nowMs - world.issuer.keyDroppedAt < TRY_MS;
       if (isMoved || isDropped || wrongMs > CLOCK_MS || nowMs - world.issuer.wrongAt < REFETCHES_MS + TRY_MS) return;
-      // The machine has slept since it asked: then it is too old, whatever its key.
-      const token = lastTokenOf(world, observation.process);
-      if (token && wallMs > token.issuedAt + token.lifetimeMs + CLOCK_MS) return;
+      // The machine has slept since it asked: then it is too old, whatever its key. A newer one may be that of another generation.
+      const isLate = ({ to, issuedAt, lifetimeMs, obtainedAt }: IssuedToken) =>
+        to === observation.process && nowMs - obtainedAt < TRY_MS && wallMs > issuedAt + lifetimeMs + CLOCK_MS;
+      if ([...world.identity.tokens.values()].some(isLate)) return;
       violated(`${name} has refused a right token`);
     };
   },
