@@ -57,7 +57,7 @@ const RELOADED = 'configuration reloaded';
 const OBTAINED = 'token obtained';
 
 /** The one that the process got last. */
-export function lastTokenOf({ identity }: World, process: SimulatedProcess): IssuedToken | undefined {
+function lastTokenOf({ identity }: World, process: SimulatedProcess): IssuedToken | undefined {
   return [...identity.tokens.values()].findLast(
     ({ to, obtainedAt }) => to === process && obtainedAt < Number.POSITIVE_INFINITY,
   );
