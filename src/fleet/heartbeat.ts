@@ -33,7 +33,7 @@ export async function sayAlive(voice: Voice, said: Heartbeat): Promise<number> {
   // Nobody may be able to read what it said with another key: a rotation would wait for it for a day.
   const older = said.holdings ? [...sealer.olderNames(parts), ...memory.heardWithout(sealer.keyId)] : [];
   const args = [member, `${sealer.keyId}:${sealed}`, String(GONE_MS), heard, String(GIVEN_UP_MS), ...older];
-  const members = Number(await run('beat', memberKeys(prefix), args));
+  // Before the reply, which may be late.
   if (heard !== '') memory.hear(heard, sealer.keyId);
-  return members;
+  return Number(await run('beat', memberKeys(prefix), args));
 }

@@ -61,7 +61,7 @@ export interface Credential {
   prepare(): void;
   /** The client secret that the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
-  /** The client secrets that the server has not refused, the newest first; it may not have been asked with them yet. */
+  /** The client secrets that the server has not refused, those of older configurations last; it may not have been asked with them yet. */
   unrefused(): ClientSecret[];
   /** Expiry of the assertion in its file, epoch ms; undefined without one. */
   assertionExpiresAt(): number | undefined;
@@ -69,7 +69,7 @@ export interface Credential {
   secretsInUse(): { name: string; fingerprint: string; inUse: boolean }[];
 }
 
-/** Five configured secrets, one replaced, two that appear during the tries. More tries risk a lock-out by the server. */
+/** Five configured secrets, and three from before reloads or that appear during the tries. More tries risk a lock-out by the server. */
 const MAX_TRIES = 8;
 
 /** For a defect in this code: the token source expects a response and no exception. */

@@ -37,7 +37,7 @@ export interface SecretFailover {
   replace(next: readonly ClientSecret[]): void;
   /** The one the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
-  /** Those that the server has not refused, also ones that it was never asked with, the newest first. */
+  /** Those that the server has not refused, also ones that it was never asked with; those of older configurations last. */
   unrefused(): ClientSecret[];
   all(): readonly ClientSecret[];
 }
