@@ -127,7 +127,7 @@ function excuse(world: World, earlier: TokenRequest, later: TokenRequest): boole
 
 export const keepsNewer: Invariant = {
   sentence:
-    'A member that has sent a call with a token sends no later call with one that was issued five seconds or more before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before a reload, which have tokens of their own; one that was the younger one by a clock that was set forward, when it took it over.',
+    'A member that has sent a call with a token sends no later call with one that was issued five seconds or more before, while the newer one is good. Excused: one that it finds after its key was changed, because the others have it; calls from before a reload, which have tokens of their own; one that is in use by all, after a sleep with the lock; one that was the younger one by a clock that was set forward, when it took it over.',
   watch(world, violated) {
     const newest = new Map<SimulatedProcess, UpstreamRequest>();
     const reloaded = new Map<SimulatedProcess, number>();
@@ -157,8 +157,9 @@ export const keepsNewer: Invariant = {
         return;
       }
       const hasJoined = before && Math.max(keysChangedAt, joinedAt) > before.sent.trueMs;
+      const hasSlept = before?.token && from.machine.asleepUntil > before.token.asked.trueMs - LOCK_AGE_MS;
       const isSameAge = !before?.token || before.token.issuedAt < token.issuedAt + SAME_MS;
-      if (isSameAge || hasJoined || looksOlder(before, token, took.get(from))) newest.set(from, request);
+      if (isSameAge || hasJoined || hasSlept || looksOlder(before, token, took.get(from))) newest.set(from, request);
       else if (isGood(before, called.trueMs))
         violated(`${from.name} sent ${token.value} for ${request.id} after ${before.token.value}`);
     };
