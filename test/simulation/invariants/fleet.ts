@@ -90,6 +90,8 @@ export const asksOnce: Invariant = {
       leavers.observe(world, observation);
       if (observation.kind !== 'tokenRequest' || !world.fleet) return;
       const { request } = observation;
+      // What a member that was cut off has given up may still arrive when it is not any more.
+      if (request.endedAt() <= nowMs) return;
       all = all.filter((one) => one.request.endedAt() > nowMs);
       const hasOneAlone = all.some((one) => one.isAlone && one.request.from === request.from);
       const isAlone = leavers.isAlone(request) && !hasOneAlone;
