@@ -141,6 +141,7 @@ class Steps {
         const host = dice.pick(['host-1', 'host-2', '']);
         const older = dice.pick([[], [], ['host-1'], ['host-3', 'host-2']]);
         const args = [dice.pick(['a', 'b', 'c', '']), `details-${step}`, '30000', host, '86400000', ...older];
+        if (dice.happens(0.1)) await this.#evict(dice.pick([MEMBERS[0], MEMBERS[3]]));
         return void (await sameReply(this.#pair, 'beat', MEMBERS, args));
       }
       case 'rotation':
@@ -148,6 +149,12 @@ class Steps {
       default:
         return disturb(this.#pair, dice);
     }
+  }
+
+  /** As a store that is full: one key of those that belong together. */
+  async #evict(key: string): Promise<void> {
+    await this.#pair.redis.del(key);
+    this.#pair.model.delete(key);
   }
 
   async #rotation(step: number): Promise<void> {
