@@ -8,7 +8,7 @@ import { findsKept } from './fleet-memory.ts';
 import { endsWithOne, keepsNeeded, overlapsInFleet } from './fleet-rotation.ts';
 import { isBounded, neverEnds, recovers } from './health.ts';
 import { sendsVerified, takesNewKeys } from './issuer.ts';
-import { issuerIsAskedSeldom, keepsIssuerFiles } from './issuer-files.ts';
+import { issuerIsAskedSeldom, keepsIssuerFiles, looksAgain } from './issuer-files.ts';
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
 import { oldStillConnects, readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
@@ -29,7 +29,7 @@ import { storeDelaysLittle, storeFailsNothing } from './store-help.ts';
 import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
 import { changesRefused, serves, tokenIsValid } from './tokens.ts';
-import { arrivesBeforeExpiry, bodyIsWhole, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
+import { arrivesBeforeExpiry, bodyIsWhole, leavesMargin, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
 
 export interface Invariant {
   readonly sentence: string;
@@ -59,6 +59,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   stopsGently,
   waitsForRetry,
   arrivesBeforeExpiry,
+  leavesMargin,
   sentTwiceAtMost,
   bodyIsWhole,
   ...{
@@ -76,7 +77,8 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     auditIsThereFirst,
     deletesOnlyItsOwn,
   },
-  ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom, keepsIssuerFiles, passesForbidden, restsRefusedScope },
+  ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom, keepsIssuerFiles, looksAgain },
+  ...{ passesForbidden, restsRefusedScope },
   asksOnce,
   keepsNewer,
   sharesAgain,

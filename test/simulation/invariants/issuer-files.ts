@@ -25,6 +25,8 @@ class Kept {
   /** The request for the keys that have verified the last token. */
   keys: Stamp | undefined;
   hasDocument = false;
+  /** The last try that found its endpoint, or what came of it, of no use; true ms. Undefined: the document was asked for since. */
+  failedAt: number | undefined;
   refetches: Stamp | undefined;
   spare = 0;
 
@@ -34,10 +36,11 @@ class Kept {
     this.asked = undefined;
     this.keys = undefined;
     this.hasDocument = false;
+    this.failedAt = undefined;
   }
 }
 
-type Asked = Observation & { kind: 'issuerRequest' };
+type Asked = Pick<Observation & { kind: 'issuerRequest' }, 'from' | 'sent'> & { what: 'document' | 'keys' | 'token' };
 
 function watchKept(world: World, onRequest: (asked: Asked, kept: Kept) => void): (observation: Observation) => void {
   const all = new WeakMap<SimulatedProcess, Kept>();
@@ -55,16 +58,23 @@ function watchKept(world: World, onRequest: (asked: Asked, kept: Kept) => void):
       const isOld = from && called.trueMs < (of(from).reloaded?.trueMs ?? 0);
       if (isOld) of(from).beginAnew(stampOf(world.platform.time, from));
     }
-    if (observation.kind !== 'issuerRequest') return;
-    const kept = of(observation.from);
+    const asked = askedBy(observation);
+    if (!asked) return;
+    const kept = of(asked.from);
     // A slow server comes later to one that is long given up.
-    if (observation.sent.trueMs < kept.obtainedAt) return;
-    onRequest(observation, kept);
-    if (observation.what === 'keys' && observation.isServed) kept.asked = observation.sent;
+    if (asked.sent.trueMs < kept.obtainedAt) return;
+    onRequest(asked, kept);
+    if (asked.what === 'document') kept.failedAt = undefined;
+    if (observation.kind === 'issuerRequest' && asked.what === 'keys' && observation.isServed) kept.asked = asked.sent;
   };
 }
 
-function noteLog({ message, code, result }: Readonly<Record<string, unknown>>, kept: Kept, now: Stamp): void {
+function askedBy(observation: Observation): Asked | undefined {
+  if (observation.kind === 'issuerRequest') return observation;
+  return observation.kind === 'tokenRequest' ? { ...observation.request, what: 'token' } : undefined;
+}
+
+function noteLog({ message, code, result, retryInS }: Readonly<Record<string, unknown>>, kept: Kept, now: Stamp): void {
   if (message === 'configuration reloaded') {
     kept.reloaded = now;
     kept.beginAnew(now);
@@ -74,6 +84,9 @@ function noteLog({ message, code, result }: Readonly<Record<string, unknown>>, k
     if (kept.keys === undefined && kept.asked) kept.spare = MOST;
     kept.keys = kept.asked;
   } else if (code !== undefined || result !== undefined) kept.hasDocument = false;
+  // A refused secret or scope, or a token that was too long on its way, says nothing of the endpoint.
+  const isBlamed = code === 'TOKEN_UNAVAILABLE' && result !== 'expired_on_arrival' && retryInS !== undefined;
+  if (isBlamed && now.monotonicMs > kept.aloneAt) kept.failedAt = now.trueMs;
 }
 
 export const keepsIssuerFiles: Invariant = {
@@ -81,12 +94,21 @@ export const keepsIssuerFiles: Invariant = {
     'A process that has got a token asks for the discovery document again only after a failure, and for keys ten minutes later. Excused: within fifteen seconds of a reload, or of a refused call from before it; keys when the issuer has changed one since, or has served or signed something wrong.',
   watch: (world, violated) =>
     watchKept(world, ({ what, from, sent }, { hasDocument, keys }) => {
-      if (!hasDocument) return;
+      if (!hasDocument || what === 'token') return;
       if (what === 'document') return violated(`${from.name} asked for the document again`);
       const { keysChangedAt = 0, keysMovedAt = 0, wrongAt = 0 } = world.issuer ?? {};
       if (!keys || Math.max(keysChangedAt, keysMovedAt, wrongAt) > keys.trueMs) return;
       const ageMs = knownAgeMs(keys, sent);
       if (ageMs < KEPT_MS - TOLERANCE_MS) violated(`${from.name} asked for keys again after ${Math.round(ageMs)} ms`);
+    }),
+};
+
+export const looksAgain: Invariant = {
+  sentence:
+    'After a try that failed at the token endpoint, or whose token did not pass, the discovery document is asked for before the next token request. Excused: within fifteen seconds of a reload, or of a refused call from before it.',
+  watch: (world, violated) =>
+    watchKept(world, ({ what, from, sent }, { failedAt = Number.POSITIVE_INFINITY }) => {
+      if (what === 'token' && sent.trueMs >= failedAt) violated(`${from.name} went on with a document that had failed`);
     }),
 };
 

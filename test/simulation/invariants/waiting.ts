@@ -1,8 +1,8 @@
 /** What a call may expect while there is no token, and when its token is refused. */
-import { stampOf } from '../platform/network.ts';
+import { type Stamp, stampOf } from '../platform/network.ts';
 import type { UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
-import { MARGIN_MS } from './tokens.ts';
+import { askedOf, knownAgeMs, MARGIN_MS } from './tokens.ts';
 
 /** Default of `token.waitTimeout`. */
 const WAIT_MS = 10_000;
@@ -32,17 +32,33 @@ export const arrivesBeforeExpiry: Invariant = {
     'A token is sent only as long as it reaches the API before it expires, if the way takes less than 30 s or a twentieth of its lifetime. Excused: a machine whose clocks do not tell its age.',
   watch: (world, violated) => (observation) => {
     if (observation.kind !== 'upstreamRequest') return;
-    const { id, token, called, sent } = observation.request;
+    const { id, token, called, sent, from } = observation.request;
     if (!token) return;
     const { nowMs } = world.platform.time;
-    const knownMs = Math.max(sent.wallMs - token.asked.wallMs, sent.monotonicMs - token.asked.monotonicMs);
-    const isKnown = sent.trueMs - token.asked.trueMs - knownMs < 1;
+    const isKnown = isAgeKnown(askedOf(token, from), sent);
     const onTheWayMs = nowMs - called.trueMs;
     const marginMs = Math.min(MARGIN_MS, token.lifetimeMs / 20);
     if (isKnown && onTheWayMs < marginMs - ROUNDING_MS && nowMs >= token.issuedAt + token.lifetimeMs)
       violated(`payment ${id} arrived with ${token.value}, which had expired, after ${Math.round(onTheWayMs)} ms`);
   },
 };
+
+export const leavesMargin: Invariant = {
+  sentence:
+    'No token is sent in the last twentieth of its lifetime, or in its last 30 s if that is less. Excused: a machine whose clocks do not tell its age.',
+  watch: (_world, violated) => (observation) => {
+    if (observation.kind !== 'upstreamRequest') return;
+    const { id, token, sent, from } = observation.request;
+    if (!token || !isAgeKnown(askedOf(token, from), sent)) return;
+    const leftMs = token.issuedAt + token.lifetimeMs - sent.trueMs;
+    if (leftMs < Math.min(MARGIN_MS, token.lifetimeMs / 20) - ROUNDING_MS)
+      violated(`payment ${id} was sent with ${token.value}, ${Math.round(leftMs)} ms before it expires`);
+  },
+};
+
+function isAgeKnown(asked: Stamp, now: Stamp): boolean {
+  return now.trueMs - asked.trueMs - knownAgeMs(asked, now) < 1;
+}
 
 export const sentTwiceAtMost: Invariant = {
   sentence:
