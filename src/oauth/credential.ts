@@ -132,7 +132,7 @@ export function createCredential(options: CredentialOptions): Credential {
     secretsInUse: () =>
       clientSecrets.all().map((clientSecret) => ({
         ...{ name: clientSecret.name, fingerprint: clientSecret.fingerprint },
-        inUse: clientSecret === clientSecrets.accepted(),
+        inUse: clientSecrets.isInUse(clientSecret),
       })),
   };
 }

@@ -37,6 +37,8 @@ export interface SecretFailover {
   replace(next: readonly ClientSecret[]): void;
   /** The one the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
+  /** Whether it is that one. One that was replaced is only when the server has refused a newer one: else that is asked with next. */
+  isInUse(clientSecret: ClientSecret): boolean;
   /** Those that the server has not refused, also ones that it was never asked with; those of older configurations last. */
   unrefused(): ClientSecret[];
   all(): readonly ClientSecret[];
@@ -57,6 +59,7 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
   let untried = (options.untried ?? []).map((one) => ({ ...one, name: 'replaced' }));
   /** By fingerprint. */
   const refusedAt = new Map<string, Instant>();
+  const isRefused = ({ fingerprint }: ClientSecret) => refusedAt.has(fingerprint);
   const isWorthTrying = ({ fingerprint }: ClientSecret) => {
     const refused = refusedAt.get(fingerprint);
     return refused === undefined || elapsedSince(refused, clock.now()) >= PROBE_AFTER_MS;
@@ -66,13 +69,9 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
     return [...next, ...older.filter((one) => !sameIn(next, one))];
   };
   let all: readonly ClientSecret[] = withOlder(clientSecrets);
+  const latest = () => accepted ?? inherited;
   return {
-    candidates() {
-      const { promising = [], refused = [] } = Object.groupBy(all, (clientSecret) =>
-        isWorthTrying(clientSecret) ? 'promising' : 'refused',
-      );
-      return [...promising, ...refused];
-    },
+    candidates: () => all.toSorted((one, other) => Number(isWorthTrying(other)) - Number(isWorthTrying(one))),
     accept(clientSecret) {
       if (accepted?.fingerprint !== clientSecret.fingerprint) onVerdict?.(clientSecret.name, 'accepted');
       accepted = clientSecret;
@@ -95,8 +94,11 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
       if (accepted) accepted = sameIn(next, accepted) ?? { ...accepted, name: 'replaced' };
       all = withOlder(next);
     },
-    accepted: () => accepted ?? inherited,
-    unrefused: () => [...clientSecrets, ...untried].filter(({ fingerprint }) => !refusedAt.has(fingerprint)),
+    accepted: latest,
+    isInUse: (clientSecret) =>
+      latest()?.fingerprint === clientSecret.fingerprint &&
+      (sameIn(clientSecrets, clientSecret) ?? clientSecrets.find(isRefused)) !== undefined,
+    unrefused: () => [...clientSecrets, ...untried].filter((one) => !isRefused(one)),
     all: () => all,
   };
 }

@@ -112,11 +112,11 @@ describe('src/oauth/credential.ts', () => {
 
   it('falls back to the secret that was replaced while no new one is accepted, and forgets it when one is', async () => {
     const { credential, accepted, results, inUse, clock } = await setUp(['new-secret'], 'old-secret');
-    expect(inUse()).toEqual(['replaced']);
     accepted.delete('new-secret');
     accepted.add('old-secret');
     await credential.fetchToken(TARGET);
     expect(results).toEqual(['invalid_client', 'ok']);
+    expect(inUse()).toEqual(['replaced']);
     expect(credential.accepted()?.name).toBe('replaced');
     accepted.add('new-secret');
     await clock.advance(600_000);
@@ -126,6 +126,16 @@ describe('src/oauth/credential.ts', () => {
     expect(await credential.fetchToken(TARGET)).toEqual({ kind: 'rejected', result: 'invalid_client' });
     expect(results).toEqual(['invalid_client', 'ok', 'ok', 'invalid_client']);
     expect(credential.secretsInUse()).toHaveLength(1);
+  });
+
+  it('does not say that a secret that was replaced is in use before the server has refused the new one', async () => {
+    const { credential, accepted, inUse } = await setUp(['new-secret'], 'old-secret');
+    // Of a fleet, another member may have got the token, and this one asks only hours later.
+    expect(inUse()).toEqual([]);
+    expect(credential.accepted()?.name).toBe('replaced');
+    accepted.clear();
+    await credential.fetchToken(TARGET);
+    expect(inUse()).toEqual([]);
   });
 
   it('does not touch the secret that was replaced when the new one is accepted', async () => {

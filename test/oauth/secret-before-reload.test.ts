@@ -46,6 +46,12 @@ async function setUp(accepted: string) {
 const OLD = 'the-secret-before-0123456789';
 const NEW = 'the-secret-that-is-not-known-yet-0123456789';
 
+it('a client secret that works is in use after a reload that does not change it', async () => {
+  const { reload } = await setUp(OLD);
+  await reload(OLD).fetchToken(TARGET);
+  expect(reload(OLD).secretsInUse()).toEqual([expect.objectContaining({ name: '1', inUse: true })]);
+});
+
 describe('a client secret that nobody has asked with before a reload', () => {
   it('is used while the server does not accept the new one', async () => {
     const { reload, tried } = await setUp(OLD);
