@@ -225,6 +225,19 @@ describe('src/oauth/token-source.ts', () => {
     expect(fetches()).toBe(2);
   });
 
+  it('renews nothing in the background for an upstream that refused the token before', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    const stale = (await source.get()) as Token;
+    await clock.advance(1000);
+    const renewed = outcome(() => source.renew(stale));
+    await answer(token('two'));
+    expect(await renewed).toBe('Bearer two');
+    await clock.advance(1000);
+    source.renewLater(stale);
+    expect(fetches()).toBe(2);
+  });
+
   it('renews a token that was refused although another member of a fleet has given the same one again meanwhile', async () => {
     const { clock, source, answer, fetches } = setUp();
     await answer(token('one'));

@@ -26,10 +26,17 @@ import {
 import { passesForbidden, restsRefusedScope } from './scopes.ts';
 import { stopsGently } from './stopping.ts';
 import { storeDelaysLittle, storeFailsNothing } from './store-help.ts';
-import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, restsRefusedSecret } from './token-need.ts';
-import { isAskedSeldom, oneTokenRequest } from './token-requests.ts';
+import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, refusedComesLast, restsRefusedSecret } from './token-need.ts';
+import { isAskedSeldom, oneTokenRequest, renewsSeldom } from './token-requests.ts';
 import { changesRefused, serves, tokenIsValid } from './tokens.ts';
-import { arrivesBeforeExpiry, bodyIsWhole, leavesMargin, sentTwiceAtMost, waitsForRetry } from './waiting.ts';
+import {
+  arrivesBeforeExpiry,
+  bodyIsWhole,
+  leavesMargin,
+  sentTwiceAtMost,
+  waitsForRetry,
+  waitsForTry,
+} from './waiting.ts';
 
 export interface Invariant {
   readonly sentence: string;
@@ -42,6 +49,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   changesRefused,
   oneTokenRequest,
   isAskedSeldom,
+  renewsSeldom,
   serves,
   isExecutedOnce,
   isToldTheTruth,
@@ -51,6 +59,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   asksOnlyWhenDue,
   backsOff,
   restsRefusedSecret,
+  refusedComesLast,
   keepsWorkingSecret,
   readsWholeFiles,
   readsNewest,
@@ -58,6 +67,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   oldStillConnects,
   stopsGently,
   waitsForRetry,
+  waitsForTry,
   arrivesBeforeExpiry,
   leavesMargin,
   sentTwiceAtMost,

@@ -22,8 +22,8 @@ class Knowledge {
   readonly refused = new Set<IssuedToken>();
   /** When an API last refused the token of a call from before the last reload. */
   oldRefused: Stamp | undefined;
-  /** Since the last reload, and since the last token: when each secret was refused. */
-  refusedSecrets = new Map<string, TokenRequest>();
+  /** The last request with each secret: of those since the last reload, or the last token. */
+  readonly lastWith = new Map<string, TokenRequest>();
   /** When a secret was last sent that got a token, true ms. */
   workedAt = Number.NEGATIVE_INFINITY;
   /** When tries failed, by the clocks of true time, since the last one that worked. */
@@ -140,7 +140,7 @@ export const restsRefusedSecret: Invariant = {
         const { message } = observation.line;
         const knowledge = of(observation.process);
         if (message === RELOADED) knowledge.reloaded = stampOf(world.platform.time, observation.process);
-        if (message === RELOADED || message === OBTAINED) knowledge.refusedSecrets.clear();
+        if (message === RELOADED || message === OBTAINED) knowledge.lastWith.clear();
       }
       if (observation.kind === 'tokenRefused') {
         const { from, called } = observation.request;
@@ -149,17 +149,50 @@ export const restsRefusedSecret: Invariant = {
       if (observation.kind !== 'tokenRequest') return;
       const { request } = observation;
       const knowledge = of(request.from);
-      const { refusedSecrets, reloaded, oldRefused } = knowledge;
+      const { lastWith, reloaded, oldRefused } = knowledge;
       // Its token may have been none that could be used; and without a response, all are tried again.
-      for (const { outcome, sent } of refusedSecrets.values())
+      for (const { outcome, sent } of lastWith.values())
         if (outcome !== 'invalid_client') knowledge.workedAt = Math.max(knowledge.workedAt, sent.trueMs);
-      const before = refusedSecrets.get(request.secret);
-      refusedSecrets.set(request.secret, request);
+      const before = lastWith.get(request.secret);
+      lastWith.set(request.secret, request);
       if ([reloaded, oldRefused].some((since) => mayBeOfOldGeneration(request.sent, since))) return;
       if (before?.outcome !== 'invalid_client' || before.sent.trueMs < knowledge.workedAt) return;
       const apartMs = knownAgeMs(before.sent, request.sent);
       if (apartMs < REFUSED_MS - TOLERANCE_MS)
         violated(`${request.from.name} sent ${request.secret} again after ${Math.round(apartMs)} ms`);
+    };
+  },
+};
+
+/** A refused secret is then tried before the others again. */
+const PROBE_AFTER_MS = 600_000;
+
+export const refusedComesLast: Invariant = {
+  sentence:
+    'While another secret works, one that was refused is tried within ten minutes only after that one. Excused: within fifteen seconds, awake, of a reload.',
+  watch(world, violated) {
+    const of = byProcess();
+    const last = new WeakMap<SimulatedProcess, TokenRequest>();
+    return (observation) => {
+      if (observation.kind === 'log' && observation.line['message'] === RELOADED) {
+        const knowledge = of(observation.process);
+        knowledge.reloaded = stampOf(world.platform.time, observation.process);
+        knowledge.lastWith.clear();
+      }
+      if (observation.kind !== 'tokenRequest') return;
+      const { from, secret, sent } = observation.request;
+      const { lastWith, reloaded } = of(from);
+      const before = lastWith.get(secret);
+      lastWith.set(secret, observation.request);
+      const isAfterAnother = last.get(from)?.outcome === 'invalid_client';
+      last.set(from, observation.request);
+      if (before?.outcome !== 'invalid_client' || isAfterAnother || mayBeOfOldGeneration(sent, reloaded)) return;
+      const hasWorked = [...lastWith.values()].some(
+        (one) => one.outcome === 'token' && one.sent.trueMs > before.sent.trueMs,
+      );
+      const apartMs = knownAgeMs(before.sent, sent);
+      if (hasWorked && apartMs < PROBE_AFTER_MS - TOLERANCE_MS)
+        violated(`${from.name} sent ${secret} again after ${Math.round(apartMs)} ms`);
     };
   },
 };

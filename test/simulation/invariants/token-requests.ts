@@ -101,6 +101,26 @@ export const isAskedSeldom: Invariant = {
     }),
 };
 
+/** Timers have whole milliseconds. */
+const ROUNDING_MS = 10;
+
+export const renewsSeldom: Invariant = {
+  sentence:
+    'Of three token requests in a row, the last one starts a second after the first one or later, however many calls the API refuses. Excused: those within fifteen seconds, awake, of a reload.',
+  watch: (world, violated) =>
+    watchAsking(world, ({ from, sent }, asking) => {
+      const [before, first, second] = asking.requests.slice(-3);
+      if (!before || !first || !second || asking.oldGenerations(sent.monotonicMs) > 0) return;
+      // Within one try, the next secret is asked with at once.
+      if ([first, second].some(({ outcome }) => outcome === 'invalid_client')) return;
+      // It may have waited for its connection, but not since before the one before it was over.
+      const begunAt = Math.max(first.sent.trueMs - TOLERANCE_MS, before.endedAt());
+      const leaptMs = knownAgeMs(first.sent, sent) - (sent.trueMs - first.sent.trueMs);
+      const apartMs = sent.trueMs - begunAt + leaptMs;
+      if (apartMs < INTERVAL_MS - ROUNDING_MS) violated(`${from.name} sent three within ${Math.round(apartMs)} ms`);
+    }),
+};
+
 function leastAfter({ outcome, retryAfterS }: TokenRequest): number {
   // The next secret is tried at once.
   if (outcome === 'invalid_client') return 0;

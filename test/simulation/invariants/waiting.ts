@@ -1,6 +1,7 @@
 /** What a call may expect while there is no token, and when its token is refused. */
 import { type Stamp, stampOf } from '../platform/network.ts';
-import type { UpstreamRequest } from '../world/observation.ts';
+import type { SimulatedProcess } from '../platform/process.ts';
+import type { TokenRequest, UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
 import { askedOf, knownAgeMs, MARGIN_MS } from './tokens.ts';
 
@@ -21,6 +22,30 @@ export const waitsForRetry: Invariant = {
     const waitedMs = stampOf(world.platform.time, sidecar).monotonicMs - called.monotonicMs;
     if (waitedMs + retryAfterS * 1000 < WAIT_MS - SLACK_MS)
       violated(`payment ${id} failed after ${Math.round(waitedMs)} ms, and the next try is in ${retryAfterS} s`);
+  },
+};
+
+export const waitsForTry: Invariant = {
+  sentence:
+    'While calls wait, tries come so often that each call sees one fail before it gets TOKEN_UNAVAILABLE. Excused: when the server has asked for patience (Retry-After), and a call whose body is too large to be kept.',
+  watch(world, violated) {
+    const failedAt = new Map<SimulatedProcess, number>();
+    const last = new Map<SimulatedProcess, TokenRequest>();
+    return (observation) => {
+      if (observation.kind === 'tokenRequest') last.set(observation.request.from, observation.request);
+      if (observation.kind === 'log' && observation.line['retryInS'] !== undefined)
+        failedAt.set(observation.process, world.platform.time.nowMs);
+      if (observation.kind !== 'told' || observation.told.code !== 'TOKEN_UNAVAILABLE') return;
+      const { id, attempt, sidecar } = observation.told;
+      const called = world.calledAt(id, String(attempt));
+      const isLarge = world.erps.some((erp) => erp.isLarge(id));
+      // Where secrets rotate, the last token request may be that of a rotation.
+      if (world.iam || !called || !sidecar || isLarge || (last.get(sidecar)?.retryAfterS ?? 0) > 0) return;
+      // One that waits for its whole time may have a try still under way.
+      const waitedMs = world.platform.time.nowMs - called.trueMs;
+      if (waitedMs < WAIT_MS - SLACK_MS && (failedAt.get(sidecar) ?? 0) < called.trueMs)
+        violated(`payment ${id} failed after ${Math.round(waitedMs)} ms without a try`);
+    };
   },
 };
 

@@ -25,6 +25,21 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'const usableForMs = lifetimeMs - Math.min(MAX_MARGIN_MS, lifetimeMs * MARGIN_SHARE);',
     to: 'const usableForMs = lifetimeMs;',
   },
+  'renews-without-pause': {
+    file: PACE,
+    from: 'return Math.max(0, INTERVAL_MS - (isRenewal ? this.#creditMs + sinceMs : sinceMs));',
+    to: 'return isRenewal ? 0 : Math.max(0, INTERVAL_MS - sinceMs);',
+  },
+  'refusal-not-kept': {
+    file: 'oauth/secret-failover.ts',
+    from: '      refusedAt.set(fingerprint, clock.now());\n',
+    to: '',
+  },
+  'next-try-too-late-for-callers': {
+    file: PACE,
+    from: 'Math.max(INTERVAL_MS, apartMs - this.#sinceMs())',
+    to: 'Math.max(INTERVAL_MS, apartMs + this.#sinceMs())',
+  },
   'two-flights': {
     file: SOURCE,
     from: 'this.#flight ??= this.#fetch(isRenewal)',

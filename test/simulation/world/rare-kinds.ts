@@ -91,6 +91,15 @@ export const RARE_KINDS: Readonly<Record<string, RareKind>> = {
       world.erpOf(host).burst(Number(count), 1, LARGE_BYTES);
     },
   },
+  /** The API refuses every token for a while, and calls come on. */
+  'upstream.refusesAll': {
+    ...{ weight: 0, fits: anywhere },
+    draw: (chance) => ({ times: chance.between(8, 30), everyMs: chance.pick([40, 150, 400]) }),
+    apply(world, { times, everyMs, host }) {
+      world.upstream.refusals.next('all', Number(times));
+      world.erpOf(host).burst(12, Number(everyMs));
+    },
+  },
   /** The file changes between the reading at a start and the first look at it. */
   'operator.editAtStart': {
     ...{ weight: 0, fits: anywhere, draw: () => ({}) },
