@@ -3,7 +3,6 @@ import type { RareKind } from './rare-kinds.ts';
 import { STORE } from './store.ts';
 import type { World } from './world.ts';
 
-const LOOK_MS = 250;
 const LONGEST_MS = 90_000;
 const CUT_OFF_MS = 20_000;
 
@@ -17,12 +16,14 @@ export const RARE_FLEET_KINDS: Readonly<Record<string, RareKind>> = {
       const { machine } = world.hostOf((Number(host) + 1) % world.hosts.length);
       calm(world);
       later(world, 1000, () => world.iam?.runs.rotate({ host: world.hostOf(host) }));
-      whenBegun(world, LONGEST_MS, () => {
+      const isBegun = () => world.iam?.administrator.journal?.attempt?.phase === 'created';
+      const cutOff = () => {
         network.block(STORE, machine);
         later(world, CUT_OFF_MS, () => network.unblock(STORE, machine));
         // Three tries of the new secret, a second apart, come before it is promoted.
         later(world, 3000 + Number(afterMs), () => world.fleet?.store.wipe());
-      });
+      };
+      when(world, isBegun, cutOff, LONGEST_MS);
     },
   },
   /** One member learns that the token is refused, cannot get another one, and gets other keys: the store still has that token. */
@@ -50,12 +51,16 @@ export function calm({ iam, identity, fleet }: World): void {
   iam?.administrator.leaveOne();
 }
 
-function whenBegun(world: World, leftMs: number, then: () => void): void {
-  if (world.iam?.administrator.journal?.attempt?.phase === 'created') then();
-  else if (leftMs > 0) later(world, LOOK_MS, () => whenBegun(world, leftMs - LOOK_MS, then));
-}
-
 export function later(world: World, ms: number, act: () => void): void {
   const { time } = world.platform;
   time.after(ms, time.kernel, act);
+}
+
+const LOOK_MS = 250;
+const LOOKS_FOR_MS = 3 * 60_000;
+
+/** Looks again and again for some minutes. */
+export function when(world: World, isThere: () => boolean, then: () => void, leftMs = LOOKS_FOR_MS): void {
+  if (isThere()) then();
+  else if (leftMs > 0) later(world, LOOK_MS, () => when(world, isThere, then, leftMs - LOOK_MS));
 }

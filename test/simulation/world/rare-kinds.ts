@@ -5,7 +5,7 @@
 import type { Chance } from '../../support/seeded.ts';
 import type { Iam } from './iam/iam.ts';
 import type { AuditPart, IamPart } from './parts.ts';
-import { RARE_FLEET_KINDS } from './rare-fleet-kinds.ts';
+import { later, RARE_FLEET_KINDS } from './rare-fleet-kinds.ts';
 import { STORE } from './store.ts';
 import type { Kind, World } from './world.ts';
 
@@ -36,11 +36,6 @@ const VERIFY_MS: Readonly<Record<string, number>> = { '20s': 20_000, '2m': 2 * M
 function iamKind(draw: Kind['draw'], act: (iam: Iam, args: Record<string, number>, world: World) => void): RareKind {
   const apply: Kind['apply'] = (world, args) => world.iam && act(world.iam, args as Record<string, number>, world);
   return { weight: 0, fits: withIam, draw, apply };
-}
-
-function later(world: World, ms: number, act: () => void): void {
-  const { time } = world.platform;
-  time.after(ms, time.kernel, act);
 }
 
 export const RARE_KINDS: Readonly<Record<string, RareKind>> = {

@@ -1,6 +1,6 @@
 /** Rotations of a fleet under bad circumstances: each goes on for minutes, in a stretch of its own. */
 import { msOf } from '../invariants/rotation.ts';
-import { calm, later } from './rare-fleet-kinds.ts';
+import { calm, later, when } from './rare-fleet-kinds.ts';
 import type { SidecarHost } from './sidecar-host.ts';
 import { STORE } from './store.ts';
 import type { Args, Kind, World } from './world.ts';
@@ -16,7 +16,6 @@ const MINUTE = 60_000;
 /** Until the store has been there for so long that a rotation may begin. */
 const READY_MS = 35_000;
 const TRY_MS = 4000;
-const LOOK_MS = 250;
 const LONGEST_MS = 3 * MINUTE;
 /** Longer than the words of a silent host count. */
 const SILENCE_MS = 25 * 60 * MINUTE;
@@ -117,9 +116,4 @@ function cutOff(world: World, hosts: readonly SidecarHost[], ms: number): void {
     network.block(STORE, machine);
     later(world, ms, () => network.unblock(STORE, machine));
   }
-}
-
-function when(world: World, isThere: () => boolean, then: () => void, leftMs = LONGEST_MS): void {
-  if (isThere()) then();
-  else if (leftMs > 0) later(world, LOOK_MS, () => when(world, isThere, then, leftMs - LOOK_MS));
 }
