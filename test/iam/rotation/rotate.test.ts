@@ -276,6 +276,29 @@ describe('rotation/rotate', () => {
     expect(await world.tokenFor(world.stored())).toBe('accepted');
   });
 
+  it('gives up a new secret that has expired in the overlap, and knows the old one among others', async () => {
+    using world = await server.world();
+    const old = await onlyId(world);
+    await world.rotate();
+    world.clock.advance(POLICY.secretLifetime + DAY);
+    const byHand = { value: new Secret('made-by-hand-0123456789'), description: 'by hand' };
+    await world.iam.createSecret(world.clientId, byHand);
+    async function* newestFirst() {
+      yield* (await world.listed()).toReversed();
+    }
+    const rotated = world.rotate({ iam: { ...world.iam, secrets: newestFirst } });
+    await expect(rotated).rejects.toMatchObject({
+      code: 'ROTATION_NOT_RETIRED',
+      extras: { fields: { reason: expect.stringContaining('given up') } },
+    });
+    expect(world.journal()).toMatchObject({ current: { clientSecretId: old } });
+    expect(world.journal().attempt).toBeUndefined();
+    expect([await world.tokenFor(FIRST_VALUE), await world.tokenFor(byHand.value.reveal())]).toEqual([
+      'accepted',
+      'accepted',
+    ]);
+  });
+
   it('refuses a journal it does not understand, and one with an attempt for another client, and changes nothing', async () => {
     using world = await server.world();
     writeFileSync(`${world.file}.rotation`, '{"version":2}');
