@@ -51,6 +51,11 @@ export class RequestPace {
     return Math.max(0, INTERVAL_MS - (isRenewal ? this.#creditMs + sinceMs : sinceMs));
   }
 
+  /** Waits until a request may start. */
+  pause(isRenewal: boolean): Promise<void> {
+    return new Promise((resolve) => void this.#options.clock.startTimer(this.pauseMs(isRenewal), resolve));
+  }
+
   /** Ms until the back-off ends. @param isAwaited whether callers wait */
   retryInMs(isAwaited: boolean): number {
     if (this.#backOff === undefined) return 0;

@@ -176,9 +176,10 @@ export class TokenSource {
   }
 
   async #fetch(isRenewal: boolean): Promise<Outcome> {
-    const { clock, fetchToken, seed } = this.#options;
-    const pauseMs = this.#pace.pauseMs(isRenewal);
-    if (pauseMs > 0) await new Promise<void>((resolve) => void clock.startTimer(pauseMs, resolve));
+    const { fetchToken, seed } = this.#options;
+    if (this.#pace.pauseMs(isRenewal) > 0) await this.#pace.pause(isRenewal);
+    // Meanwhile another member's may have come in place of the refused one.
+    if (isRenewal && this.#token && this.#refused === undefined) return { token: this.#token };
     const since = this.#pace.start();
     // After a reload, the token from before is as good as any.
     const old = this.#refused ?? (this.#token === seed ? undefined : this.#token);
@@ -236,10 +237,9 @@ export class TokenSource {
     const dueMs = token ? token.refreshAfterMs - elapsedSince(token.since, clock.now()) : 0;
     const delayMs = Math.ceil(Math.max(dueMs, this.#retryInMs(), this.#pace.pauseMs(), 1));
     this.#dueAt = clock.now().wallMs + delayMs;
-    const prepareInMs = token ? delayMs - PREPARE_MS : 0;
-    if (token && prepareInMs <= 0) prepare?.();
-    const wakeInMs = prepareInMs > 0 ? prepareInMs : delayMs;
-    this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, wakeInMs), () => this.#wake());
+    const earlyMs = token ? delayMs - PREPARE_MS : 0;
+    if (token && earlyMs <= 0) prepare?.();
+    this.#cancelTimer = clock.startTimer(Math.min(MAX_TIMER_MS, earlyMs > 0 ? earlyMs : delayMs), () => this.#wake());
   }
 
   #wake(): void {

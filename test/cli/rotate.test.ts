@@ -1,11 +1,12 @@
 // `rotate` as an operator runs it: a process, its output, its exit code, and what is on disk afterwards.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { startEmulator } from '../../src/emulator/server.ts';
 import { acquireLock } from '../../src/iam/rotation/lock-file.ts';
 import { jsonLines } from '../support/cli.ts';
 import { createInside } from '../support/cli-inside.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
+import { until } from '../support/until.ts';
 
 const emulator = await startEmulator({ port: 0 });
 const inside = createInside();
@@ -147,6 +148,23 @@ describe.concurrent('rotate', () => {
     const { code, stderr } = await run(['rotate', '--config', config]);
     expect([code, stderr]).toEqual([8, expect.stringContaining(`pid: ${process.pid}`)]);
     await lock.release();
+  });
+
+  it('waits for whoever goes on with the rotation at the end of the overlap', async () => {
+    using folder = createFolder();
+    const { clientId, config, secret } = await setUp(folder);
+    const running = run(['rotate', '--config', config, '--json']);
+    const attempt = () => JSON.parse(readFileSync(`${secret}.rotation`, 'utf8')).attempt;
+    const isStored = () => existsSync(`${secret}.rotation`) && attempt()?.phase === 'promoted';
+    await until('the new secret is stored', isStored);
+    const { retireAt } = attempt();
+    await until('its lock is free', () => !existsSync(`${secret}.rotation.lock`));
+    const lock = await acquireLock(`${secret}.rotation.lock`);
+    await until('the overlap is over, and the lock was in the way', () => Date.now() > retireAt + 1000);
+    await lock.release();
+    const { code, stdout } = await running;
+    expect([code, jsonLines(stdout).at(-1)?.['kind']]).toEqual([0, 'rotated']);
+    expect(await tokenOf(clientId, 'the-first-secret')).toBeUndefined();
   });
 
   it.each([

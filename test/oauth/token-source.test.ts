@@ -250,6 +250,23 @@ describe('src/oauth/token-source.ts', () => {
     expect(fetches()).toBe(2);
   });
 
+  it('renews nothing when another member of a fleet has given a new token before the renewal may begin', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    const first = (await source.get()) as Token;
+    await clock.advance(10);
+    const renewed = outcome(() => source.renew(first));
+    await answer(token('two'));
+    expect(await renewed).toBe('Bearer two');
+    const second = (await source.get()) as Token;
+    await clock.advance(10);
+    const again = outcome(() => source.renew(second));
+    source.take({ ...(token('three') as ObtainedToken), isShared: true });
+    expect(await again).toBe('Bearer three');
+    await clock.advance(3000);
+    expect([await outcome(() => source.get()), fetches()]).toEqual(['Bearer three', 2]);
+  });
+
   it('renews in the background a token that another member of a fleet has given again meanwhile', async () => {
     const { clock, source, answer, fetches } = setUp();
     await answer(token('one'));

@@ -33,8 +33,13 @@ export interface RotateOptions {
   readonly listedExpiry?: number | undefined;
 }
 
+/** Longer than the lease of a member of a fleet that has died. */
+const LOCKED_TRIES = 20;
+const LOCKED_PAUSE_MS = 2000;
+
 /**
- * Begins a rotation or continues the unfinished one.
+ * Begins a rotation or continues the unfinished one. After a pause, others go on with it at the same moment: this one then
+ * waits for them, for 40 s.
  * @throws SidecarError what `rotate` throws; CONFIG_INVALID when the configuration is not enough for it
  * @example
  * const clock = { now: Date.now, sleep };
@@ -42,6 +47,17 @@ export interface RotateOptions {
  * if (outcome.kind === 'waiting') console.log('call again at', new Date(outcome.until));
  */
 export async function rotateCredential(options: RotateOptions): Promise<Outcome> {
+  for (let tries = options.onlyGoOn ? LOCKED_TRIES : 0; ; tries -= 1) {
+    try {
+      return await rotateOnce(options);
+    } catch (error) {
+      if (tries === 0 || !(error instanceof SidecarError && error.code === 'ROTATION_LOCKED')) throw error;
+      await options.clock.sleep(LOCKED_PAUSE_MS);
+    }
+  }
+}
+
+async function rotateOnce(options: RotateOptions): Promise<Outcome> {
   const store = await openStore(options);
   try {
     return await rotateOpen(store, options);

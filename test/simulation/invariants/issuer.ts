@@ -45,9 +45,11 @@ export const takesNewKeys: Invariant = {
       const isMoved = knownAt < world.issuer.keysMovedAt;
       const isDropped = nowMs - world.issuer.keyDroppedAt < TRY_MS;
       if (isMoved || isDropped || wrongMs > CLOCK_MS || nowMs - world.issuer.wrongAt < REFETCHES_MS + TRY_MS) return;
-      // The machine has slept since it asked: then it is too old, whatever its key. A newer one may be that of another generation.
+      // The machine has slept since it asked, or got it: then it is too old, whatever its key. A newer one may be that of another generation.
       const isLate = ({ to, issuedAt, lifetimeMs, obtainedAt }: IssuedToken) =>
-        to === observation.process && nowMs - obtainedAt < TRY_MS && wallMs > issuedAt + lifetimeMs + CLOCK_MS;
+        to === observation.process &&
+        nowMs - Math.max(obtainedAt, machine.asleepUntil) < TRY_MS &&
+        wallMs > issuedAt + lifetimeMs + CLOCK_MS;
       if ([...world.identity.tokens.values()].some(isLate)) return;
       violated(`${name} has refused a right token`);
     };

@@ -112,9 +112,9 @@ export const renewsSeldom: Invariant = {
       const [before, first, second] = asking.requests.slice(-3);
       if (!before || !first || !second || asking.oldGenerations(sent.monotonicMs) > 0) return;
       // Within one try, the next secret is asked with at once.
-      if ([first, second].some(({ outcome }) => outcome === 'invalid_client')) return;
+      if ([before, first, second].some(({ outcome }) => outcome === 'invalid_client')) return;
       // It may have waited for its connection, but not since before the one before it was over.
-      const begunAt = Math.max(first.sent.trueMs - TOLERANCE_MS, before.endedAt());
+      const begunAt = Math.min(first.sent.trueMs, Math.max(first.sent.trueMs - TOLERANCE_MS, before.endedAt()));
       const leaptMs = knownAgeMs(first.sent, sent) - (sent.trueMs - first.sent.trueMs);
       const apartMs = sent.trueMs - begunAt + leaptMs;
       if (apartMs < INTERVAL_MS - ROUNDING_MS) violated(`${from.name} sent three within ${Math.round(apartMs)} ms`);

@@ -27,12 +27,15 @@ export const waitsForRetry: Invariant = {
 
 export const waitsForTry: Invariant = {
   sentence:
-    'While calls wait, tries come so often that each call sees one fail before it gets TOKEN_UNAVAILABLE. Excused: when the server has asked for patience (Retry-After), and a call whose body is too large to be kept.',
+    'While calls wait, tries come so often that each call sees one fail before it gets TOKEN_UNAVAILABLE. Excused: when the server has asked for patience (Retry-After), a call from before a reload, and one whose body is too large to be kept.',
   watch(world, violated) {
+    const reloadedAt = new Map<SimulatedProcess, number>();
     const failedAt = new Map<SimulatedProcess, number>();
     const last = new Map<SimulatedProcess, TokenRequest>();
     return (observation) => {
       if (observation.kind === 'tokenRequest') last.set(observation.request.from, observation.request);
+      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+        reloadedAt.set(observation.process, world.platform.time.nowMs);
       if (observation.kind === 'log' && observation.line['retryInS'] !== undefined)
         failedAt.set(observation.process, world.platform.time.nowMs);
       if (observation.kind !== 'told' || observation.told.code !== 'TOKEN_UNAVAILABLE') return;
@@ -41,6 +44,8 @@ export const waitsForTry: Invariant = {
       const isLarge = world.erps.some((erp) => erp.isLarge(id));
       // Where secrets rotate, the last token request may be that of a rotation.
       if (world.iam || !called || !sidecar || isLarge || (last.get(sidecar)?.retryAfterS ?? 0) > 0) return;
+      // What the server has asked of its generation, later ones do not know.
+      if (called.trueMs < (reloadedAt.get(sidecar) ?? 0)) return;
       // One that waits for its whole time may have a try still under way.
       const waitedMs = world.platform.time.nowMs - called.trueMs;
       if (waitedMs < WAIT_MS - SLACK_MS && (failedAt.get(sidecar) ?? 0) < called.trueMs)
@@ -71,12 +76,14 @@ export const arrivesBeforeExpiry: Invariant = {
 export const leavesMargin: Invariant = {
   sentence:
     'No token is sent in the last twentieth of its lifetime, or in its last 30 s if that is less. Excused: a machine whose clocks do not tell its age.',
-  watch: (_world, violated) => (observation) => {
+  watch: (world, violated) => (observation) => {
     if (observation.kind !== 'upstreamRequest') return;
     const { id, token, sent, from } = observation.request;
     if (!token || !isAgeKnown(askedOf(token, from), sent)) return;
     const leftMs = token.issuedAt + token.lifetimeMs - sent.trueMs;
-    if (leftMs < Math.min(MARGIN_MS, token.lifetimeMs / 20) - ROUNDING_MS)
+    // Of a JWT, with its whole seconds, up to one may have passed before it was issued.
+    const lifetimeMs = token.lifetimeMs - (world.issuer ? 1000 : 0);
+    if (leftMs < Math.min(MARGIN_MS, lifetimeMs / 20) - ROUNDING_MS)
       violated(`payment ${id} was sent with ${token.value}, ${Math.round(leftMs)} ms before it expires`);
   },
 };
