@@ -9,7 +9,9 @@ import { type LoadedConfig, loadConfig } from '../../src/config/load.ts';
 import { type Printed, type ProgramCall, runProgram } from '../../src/config/run-program.ts';
 import { type PrintedBy, programEnvironment, runPrograms, withPrograms } from '../../src/config/secret-programs.ts';
 import type { SidecarError } from '../../src/core/errors.ts';
+import { createDeadline } from '../support/deadline.ts';
 import { createFolder, type Folder, revealed } from '../support/folder.ts';
+import { untilQuiet } from '../support/own-time.ts';
 import { until } from '../support/until.ts';
 
 const CANARY = 'canary-secret-4711-never-printed';
@@ -231,23 +233,35 @@ describe('a program that cannot be used', () => {
     expect((await run(folder, 'head -c 65536 /dev/zero | tr "\\0" x')).text).toHaveLength(65_536);
   });
 
+  /** Its time is over when it has started a child and, if it does, ended. */
+  async function runTooLong(folder: Folder, text: string, ends: boolean): Promise<Printed> {
+    using deadline = createDeadline();
+    const running = run(folder, `echo $$ > self; ${text}`, deadline.ms);
+    await until('its child runs', () => existsSync(join(folder.path, 'child')) && childOf(folder) > 0);
+    // And Node has learned of it.
+    if (ends) await until('it has ended', () => isGone(folder, 'self')).then(untilQuiet);
+    deadline.pass();
+    return await running;
+  }
+
   it('because it hangs is killed at the limit, with what it started', async () => {
     using folder = createFolder();
-    const { problem } = await run(folder, 'sleep 60 & echo $! > child; wait', 300);
+    const { problem } = await runTooLong(folder, 'sleep 60 & echo $! > child; wait', false);
     expect(problem).toMatch(/did not end in time and was killed/);
     await until('the child is gone', () => isGone(folder));
   });
 
   it('is not waited for when it has ended, but a child holds its output open', async () => {
     using folder = createFolder();
-    const { problem } = await run(folder, `sleep 60 & echo $! > child; echo ${CANARY}`, 300);
+    const { problem } = await runTooLong(folder, `sleep 60 & echo $! > child; echo ${CANARY}`, true);
     expect(problem).toMatch(/has ended, but something that it started holds its output open/);
     await until('the child is gone', () => isGone(folder));
   });
 
   it('is not waited for when that child has left its process group', async () => {
     using folder = createFolder();
-    const { problem } = await run(folder, `setsid sh -c 'echo $$ > child; exec sleep 60' & echo ${CANARY}`, 700);
+    const text = `setsid sh -c 'echo $$ > child; exec sleep 60' & echo ${CANARY}`;
+    const { problem } = await runTooLong(folder, text, true);
     expect(problem).toMatch(/holds its output open/);
     process.kill(childOf(folder), 'SIGKILL');
   });
@@ -255,14 +269,18 @@ describe('a program that cannot be used', () => {
   it('by a naive runner with a time limit is waited for as long as the child lives', async () => {
     using folder = createFolder();
     const program = script(folder, 'sleep 60 & echo $! > child; wait');
-    const naive = promisify(execFile)(program, { timeout: 300, cwd: folder.path, killSignal: 'SIGKILL' });
+    const naive = promisify(execFile)(program, { cwd: folder.path });
     let settled = false;
     const end = naive
       .catch(() => undefined)
       .finally(() => {
         settled = true;
       });
-    await until('the program is killed', () => naive.child.killed);
+    await until('its child runs', () => existsSync(join(folder.path, 'child')) && childOf(folder) > 0);
+    // What its time limit does.
+    naive.child.kill('SIGKILL');
+    await once(naive.child, 'exit');
+    await untilQuiet();
     expect([settled, isGone(folder)]).toEqual([false, false]);
     process.kill(childOf(folder), 'SIGKILL');
     await end;
@@ -349,15 +367,15 @@ console.log(problem, (await runProgram(call)).text);`,
   });
 });
 
-function childOf(folder: Folder): number {
-  return Number(readFileSync(join(folder.path, 'child'), 'utf8'));
+function childOf(folder: Folder, name = 'child'): number {
+  return Number(readFileSync(join(folder.path, name), 'utf8'));
 }
 
-function isGone(folder: Folder): boolean {
+function isGone(folder: Folder, name = 'child'): boolean {
   try {
-    process.kill(childOf(folder), 0);
+    process.kill(childOf(folder, name), 0);
     // A killed process without a parent that waits for it stays in the table.
-    return /\) Z /.test(readFileSync(`/proc/${childOf(folder)}/stat`, 'utf8'));
+    return /\) Z /.test(readFileSync(`/proc/${childOf(folder, name)}/stat`, 'utf8'));
   } catch {
     return true;
   }
