@@ -179,7 +179,7 @@ export class TokenSource {
     const { fetchToken, seed } = this.#options;
     if (this.#pace.pauseMs(isRenewal) > 0) await this.#pace.pause(isRenewal);
     // Meanwhile another member's may have come in place of the refused one.
-    if (isRenewal && this.#token && this.#refused === undefined) return { token: this.#token };
+    if (isRenewal && !this.#refused && this.#token && this.#phase() !== 'expired') return { token: this.#token };
     const since = this.#pace.start();
     // After a reload, the token from before is as good as any.
     const old = this.#refused ?? (this.#token === seed ? undefined : this.#token);

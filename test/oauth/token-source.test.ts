@@ -267,6 +267,24 @@ describe('src/oauth/token-source.ts', () => {
     expect([await outcome(() => source.get()), fetches()]).toEqual(['Bearer three', 2]);
   });
 
+  it('renews all the same when the machine has slept for the whole life of the token that came meanwhile', async () => {
+    const { clock, source, answer, fetches } = setUp();
+    await answer(token('one'));
+    for (const name of ['two', 'three']) {
+      const stale = (await source.get()) as Token;
+      await clock.advance(10);
+      const renewed = outcome(() => source.renew(stale));
+      if (name === 'three') source.take({ ...(token('short', 60) as ObtainedToken), isShared: true });
+      else await answer(token(name));
+      await renewed;
+    }
+    clock.sleep(3_600_000);
+    const later = outcome(() => source.get());
+    await clock.advance(1000);
+    await answer(token('four'));
+    expect([await later, fetches()]).toEqual(['Bearer four', 3]);
+  });
+
   it('renews in the background a token that another member of a fleet has given again meanwhile', async () => {
     const { clock, source, answer, fetches } = setUp();
     await answer(token('one'));
