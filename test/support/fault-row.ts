@@ -1,7 +1,13 @@
 /** One row of the token fault matrix, played by either subject; collects complaints, so that the control's can be compared. */
 
 import type { Fault } from './fault-server.ts';
-import { type FaultWorld, type FaultWorldOptions, openFaultWorld, type SubjectName } from './fault-world.ts';
+import {
+  type FaultWorld,
+  type FaultWorldOptions,
+  openFaultWorld,
+  type SubjectName,
+  whileTimePasses,
+} from './fault-world.ts';
 
 export interface FaultRow {
   readonly id: string;
@@ -108,8 +114,10 @@ async function expectServing(stage: Stage, world: FaultWorld): Promise<void> {
 export async function expectRefused(stage: Stage, world: FaultWorld, code = 'TOKEN_UNAVAILABLE'): Promise<void> {
   const before = world.identity.connections + world.identity.requests.length;
   const forwarded = world.upstream.requests.length;
-  const seen = await world.askMany(5);
-  for (let index = 0; index < 5 && seen.at(-1)?.status !== 0; index += 1) seen.push(await world.ask());
+  // A try that failed early has used up a part of its back-off: a caller may wait for what is left of it.
+  const seen = await whileTimePasses(world, world.askMany(5));
+  for (let index = 0; index < 5 && seen.at(-1)?.status !== 0; index += 1)
+    seen.push(await whileTimePasses(world, world.ask()));
   for (const answer of seen) {
     stage.check(NOT_503, answer.status === 503);
     const told = answer.retryAfterS >= 1 && answer.retryAfterS <= 300;
