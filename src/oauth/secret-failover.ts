@@ -37,7 +37,7 @@ export interface SecretFailover {
   replace(next: readonly ClientSecret[]): void;
   /** The one the server accepted last, unless it has refused it since. */
   accepted(): ClientSecret | undefined;
-  /** Whether it is that one. One that was replaced is only when the server has refused a newer one: else that is asked with next. */
+  /** Whether it is that one; a replaced one only after the server has refused a newer one, which is asked with first. */
   isInUse(clientSecret: ClientSecret): boolean;
   /** Those that the server has not refused, also ones that it was never asked with; those of older configurations last. */
   unrefused(): ClientSecret[];
