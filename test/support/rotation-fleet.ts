@@ -42,8 +42,12 @@ export interface RotationMember {
 export interface MemberView {
   /** Whether it can use the store. */
   readonly isUp: boolean;
-  /** Fingerprints of the first key and of the client secrets. */
+  /** Fingerprint of the first key. */
   readonly key: string;
+  /**
+   * Fingerprints of the client secrets that its sources hold. A member that takes its tokens from the others keeps a replaced
+   * one, too, until the server accepts the new one from itself.
+   */
   readonly secrets: readonly string[];
 }
 
@@ -194,7 +198,7 @@ export async function startRotationMember(at: number, around: Surroundings): Pro
       return {
         isUp: fleet?.up ?? false,
         key: fleet?.keyId ?? '',
-        secrets: secrets.map(({ fingerprint }) => fingerprint),
+        secrets: secrets.filter(({ name }) => name !== 'replaced').map(({ fingerprint }) => fingerprint),
       };
     },
     refresh: async () => (await fetch(`${addresses.adminUrl}/token/refresh`, { method: 'POST' })).status,
@@ -221,6 +225,6 @@ interface StatusOfMember {
   readonly fleet?: { readonly up: boolean; readonly keyId: string };
   readonly credentials: readonly {
     readonly name: string;
-    readonly secrets: readonly { readonly fingerprint: string }[];
+    readonly secrets: readonly { readonly name: string; readonly fingerprint: string }[];
   }[];
 }
