@@ -36,8 +36,7 @@ export class Disk {
   readonly #changes: Change[] = [];
   readonly #watchers = new Set<(path: string) => void>();
   #nextIno = 2;
-  /** Bytes that still fit; Infinity = enough. */
-  freeBytes = Number.POSITIVE_INFINITY;
+  #capacity = Number.POSITIVE_INFINITY;
   /** Folders in which processes can make no file. */
   readonly readOnly = new Set<string>();
   /** How much longer each operation takes at most. */
@@ -47,6 +46,15 @@ export class Disk {
     this.#time = time;
     this.#chance = chance;
     for (const path of ['/', DISK_ROOT]) this.#put(path, this.#create('folder', 0o755), true);
+  }
+
+  /** Bytes that still fit; Infinity = enough. */
+  get freeBytes(): number {
+    return this.#capacity === Number.POSITIVE_INFINITY ? this.#capacity : this.#capacity - this.#used();
+  }
+
+  set freeBytes(bytes: number) {
+    this.#capacity = bytes + this.#used();
   }
 
   /** @throws Error ENOENT */
@@ -85,12 +93,10 @@ export class Disk {
   write(inode: Inode, at: number, bytes: Uint8Array): void {
     const grown = Math.max(0, at + bytes.length - inode.content.length);
     if (grown > this.freeBytes) throw diskError('ENOSPC', 'write', '');
-    this.freeBytes -= grown;
     this.#change(inode, written(inode.content, at, bytes), at);
   }
 
   truncate(inode: Inode, length: number): void {
-    this.freeBytes += Math.max(0, inode.content.length - length);
     const content = Buffer.alloc(length);
     inode.content.copy(content);
     this.#change(inode, content, length);
@@ -122,8 +128,7 @@ export class Disk {
   }
 
   remove(path: string): void {
-    const { kind, content } = this.find(path, 'unlink');
-    if (kind === 'file') this.freeBytes += content.length;
+    this.find(path, 'unlink');
     this.#record(posix.dirname(path), [[path, undefined]]);
   }
 
@@ -154,6 +159,11 @@ export class Disk {
   watch(onChange: (path: string) => void): () => void {
     this.#watchers.add(onChange);
     return () => void this.#watchers.delete(onChange);
+  }
+
+  /** By all files, each counted once however many names it has. */
+  #used(): number {
+    return [...new Set(this.#entries.values())].reduce((sum, { content }) => sum + content.length, 0);
   }
 
   #settle(changes: readonly Change[]): void {

@@ -1,14 +1,23 @@
 /** Open files and what a stat says, for both `node:fs` and `node:fs/promises`. */
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { DISK_ROOT, type Disk, diskError, type Inode } from './disk.ts';
 import { platform, self } from './platform.ts';
 
 const UID = process.getuid?.() ?? 0;
 
-/** True for what is on the simulated disk; everything else is the real one, as the program's own manifest. */
-export function isOnDisk(path: unknown): path is string {
-  return typeof path === 'string' && (path === DISK_ROOT || path.startsWith(`${DISK_ROOT}/`));
+const PROGRAM = fileURLToPath(new URL('../../../', import.meta.url));
+
+/**
+ * True for what is on the simulated disk; of the real one there are only the files of the program, as its manifest.
+ * @throws Error ENOENT for any other path: a history would depend on the machine that plays it
+ */
+export function isOnDisk(path: unknown, syscall = 'open'): path is string {
+  const name = path instanceof URL ? fileURLToPath(path) : String(path);
+  if (typeof path === 'string' && (path === DISK_ROOT || path.startsWith(`${DISK_ROOT}/`))) return true;
+  if (name.startsWith(PROGRAM)) return false;
+  throw diskError('ENOENT', syscall, name);
 }
 
 /** The disk, for one operation of the process that runs: it can be killed here. @throws Error of a killed one */

@@ -90,7 +90,10 @@ function replaceClocks(): void {
   }
   globalThis.Date = SimulatedDate as DateConstructor;
   Object.defineProperty(performance, 'now', { value: monotonicMs, configurable: true });
-  const hrtime = () => [Math.floor(monotonicMs() / 1000), (monotonicMs() % 1000) * 1e6] as [number, number];
+  const hrtime = ([seconds, nanoseconds]: readonly [number, number] = [0, 0]): [number, number] => {
+    const sinceMs = monotonicMs() - seconds * 1000 - nanoseconds / 1e6;
+    return [Math.floor(sinceMs / 1000), Math.floor((sinceMs % 1000) * 1e6)];
+  };
   process.hrtime = Object.assign(hrtime, { bigint: () => BigInt(Math.floor(monotonicMs() * 1e6)) });
   process.uptime = () => monotonicMs() / 1000;
 }

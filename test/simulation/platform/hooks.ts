@@ -2,18 +2,21 @@
  * Puts our modules in the place of Node's for importers in `src/` and in the clients of networks: network, disk, timers, random numbers. The
  * importers themselves are not changed.
  */
+import { realpathSync } from 'node:fs';
 import { type ResolveFnOutput, registerHooks } from 'node:module';
+import { pathToFileURL } from 'node:url';
 import { replaceGlobals } from './globals.ts';
 
 const MODULES = new URL('modules/', import.meta.url).href;
 const SOURCE = new URL('../../../src/', import.meta.url).href;
 const SUPPORT = new URL('../../support/', import.meta.url).href;
-const UNDICI = new URL('../../../node_modules/undici/', import.meta.url).href;
-const FASTIFY = new URL('../../../node_modules/fastify/', import.meta.url).href;
-const IOREDIS = new URL('../../../node_modules/ioredis/', import.meta.url).href;
-const PROM_CLIENT = new URL('../../../node_modules/prom-client/', import.meta.url).href;
+/** Where it really is: importers are known by that. */
+const LIBRARIES = pathToFileURL(realpathSync(new URL('../../../node_modules/', import.meta.url))).href;
+const [UNDICI, FASTIFY, IOREDIS, PROM_CLIENT] = ['undici', 'fastify', 'ioredis', 'prom-client'].map(
+  (name) => `${LIBRARIES}/${name}/`,
+) as [string, string, string, string];
 
-const FOR_SOURCE = ['crypto', 'fs', 'fs/promises', 'http', 'net', 'os', 'perf_hooks', 'timers/promises', 'tls', 'v8'];
+const FOR_SOURCE = 'crypto fs fs/promises http net os perf_hooks sqlite timers/promises tls v8'.split(' ');
 /** Whose imports are replaced, and which. */
 const IMPORTERS: readonly (readonly [folder: string, names: readonly string[]])[] = [
   [SOURCE, FOR_SOURCE],

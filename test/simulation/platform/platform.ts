@@ -1,6 +1,6 @@
 /**
- * What a process finds around itself, simulated: time, random numbers, network, disk. `install` replaces Node's modules and
- * globals once, before any module of the product is loaded; `use` puts a fresh platform in their place for each history.
+ * What a process finds around itself, simulated: time, random numbers, network, disk. `installPlatform` replaces Node's
+ * modules and globals once, before any module of the product is loaded; `usePlatform` makes a fresh platform for each history.
  */
 import { type Chance, chance } from '../../support/seeded.ts';
 import { Disk } from './disk.ts';

@@ -20,9 +20,8 @@ let lastHandle = FIRST_HANDLE;
 
 function stat(original: Stat): Stat {
   return (path, options = {}) => {
-    if (!isOnDisk(path)) return original(path, options);
-    if (options.throwIfNoEntry === false && !diskOfSelf().has(path)) return undefined;
-    return statOf(diskOfSelf().find(path), options);
+    if (options.throwIfNoEntry === false && !existsSync(path)) return undefined;
+    return isOnDisk(path, 'stat') ? statOf(diskOfSelf().find(path), options) : original(path, options);
   };
 }
 
@@ -30,7 +29,11 @@ export const statSync = stat(real.statSync as Stat);
 export const lstatSync = stat(real.lstatSync as Stat);
 
 export function existsSync(path: string): boolean {
-  return isOnDisk(path) ? diskOfSelf().has(path) : real.existsSync(path);
+  try {
+    return isOnDisk(path) ? diskOfSelf().has(path) : real.existsSync(path);
+  } catch {
+    return false;
+  }
 }
 
 export function openSync(path: string, flags: string | number = 'r', mode?: number): number {
@@ -55,11 +58,16 @@ export function readSync(...[handle, into, ...rest]: [number, Uint8Array, number
 }
 
 export function readFileSync(path: string | URL, encoding?: BufferEncoding): string | Buffer {
+  if (path === '/proc/self/limits') return LIMITS;
   const [, pid] = /^\/proc\/(\d+)\/stat$/.exec(String(path)) ?? [];
   if (pid !== undefined) return procStat(Number(pid));
   const content = isOnDisk(path) ? diskOfSelf().find(path, 'open').content : real.readFileSync(path);
   return encoding === undefined ? content : content.toString(encoding);
 }
+
+/** As of getrlimit(2): more than anything here needs. */
+const LIMITS = 'Max open files            1048576              1048576              files     \n';
+const STANDARD = ['0', '1', '2'];
 
 /** proc(5): fields 3 and 22 are the state and the start time. */
 function procStat(pid: number): string {
@@ -74,6 +82,7 @@ export function createReadStream(path: string): Readable {
 }
 
 export function readdirSync(path: string): string[] {
+  if (path === '/proc/self/fd') return STANDARD;
   return isOnDisk(path) ? diskOfSelf().list(path) : real.readdirSync(path);
 }
 
@@ -96,7 +105,7 @@ export function statfsSync(path: string): unknown {
 
 /** Tells of changes of the path and of what is directly in it. */
 export function watch(place: string, _options: object, onEvent: () => void): EventEmitter {
-  if (!isOnDisk(place)) throw diskError('ENOENT', 'watch', place);
+  if (!isOnDisk(place, 'watch')) throw diskError('ENOENT', 'watch', place);
   const owner = self();
   let isOpen = true;
   const stop = platform().disk.watch((path) => {
