@@ -5,6 +5,7 @@ import type { StoredSecret } from '../world/iam/iam-server.ts';
 import type { SidecarHost } from '../world/sidecar-host.ts';
 import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
+import { isLogged } from './logged.ts';
 
 const DAY_MS = 24 * 3_600_000;
 /** Heartbeats of a new process, from the second of which on it looks into the store. */
@@ -29,7 +30,7 @@ export const findsKept: Invariant = {
     return (observation) => {
       const { iam } = world;
       if (!iam || !world.fleet) return;
-      if (observation.kind === 'log' && String(observation.line['message']).endsWith('but only in memory')) {
+      if (isLogged(observation, 'onlyInMemory')) {
         const { process } = observation;
         inMemory.set(process.machine, process);
         for (const host of left.keys()) if (host.process === process) left.delete(host);

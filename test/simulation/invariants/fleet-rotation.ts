@@ -6,6 +6,7 @@ import type { Observation } from '../world/observation.ts';
 import type { SidecarHost } from '../world/sidecar-host.ts';
 import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
+import { isLogged } from './logged.ts';
 import { msOf } from './rotation.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -84,8 +85,7 @@ export const keepsNeeded: Invariant = {
       if (observation.kind === 'storedByHand')
         for (const host of world.hosts)
           if (iam.administrator.storedOn(host) === observation.value) byHand.set(host, nowMs);
-      if (observation.kind === 'log' && String(observation.line['message']).endsWith('but only in memory'))
-        inMemory.add(observation.process.machine);
+      if (isLogged(observation, 'onlyInMemory')) inMemory.add(observation.process.machine);
       if (observation.kind !== 'secretDeleted' || !observation.by) return;
       const { secret, by } = observation;
       const excuseFor = (host: SidecarHost) => {

@@ -6,6 +6,7 @@ import type { IssuedToken, Observation, TokenRequest, UpstreamRequest } from '..
 import { STORE_PASSWORD } from '../world/store.ts';
 import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
+import { isLogged } from './logged.ts';
 import { askedOf, knownAgeMs } from './tokens.ts';
 
 /** A member connects after it has got the lock, or knows that it gets none: `token.attemptTimeout`, and the time of two commands. */
@@ -18,10 +19,8 @@ class Views {
   readonly #since = new Map<SimulatedProcess, number>();
 
   observe(observation: Observation, now: number): void {
-    if (observation.kind !== 'log') return;
-    const { message } = observation.line;
-    if (message === 'fleet store usable') this.#since.set(observation.process, now);
-    else if (String(message).startsWith('fleet store not usable')) this.#since.delete(observation.process);
+    if (isLogged(observation, 'storeUsable')) this.#since.set(observation.process, now);
+    if (isLogged(observation, 'storeUnusable')) this.#since.delete(observation.process);
   }
 
   /** Whether a member has seen it all the time since then. */
@@ -41,8 +40,7 @@ class Leavers {
 
   observe(world: World, observation: Observation): void {
     const { nowMs } = world.platform.time;
-    if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded' && isKeyChange(world))
-      this.#leftAt.set(observation.process, nowMs);
+    if (isLogged(observation, 'reloaded') && isKeyChange(world)) this.#leftAt.set(observation.process, nowMs);
     if (observation.kind !== 'stored' || !observation.by) return;
     const { script, by, words, reply } = observation;
     if (script === 'acquire' && (reply as unknown[])[0] === 'claimed')
@@ -138,10 +136,10 @@ export const keepsNewer: Invariant = {
     return (observation) => {
       const { keysChangedAt = Number.NEGATIVE_INFINITY } = world.fleet ?? {};
       const { nowMs } = world.platform.time;
-      const isReload = observation.kind === 'log' && observation.line['message'] === 'configuration reloaded';
+      const isReload = isLogged(observation, 'reloaded');
       if (isReload) reloaded.set(observation.process, nowMs);
       if (isReload && nowMs - keysChangedAt < KEY_CHANGE_MS) joined.set(observation.process, nowMs);
-      if (observation.kind === 'log' && observation.line['message'] === 'token obtained') {
+      if (isLogged(observation, 'obtained')) {
         const { process } = observation;
         took.set(process, stampOf(world.platform.time, process));
         // Until then it uses its own.

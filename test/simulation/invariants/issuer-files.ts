@@ -4,13 +4,10 @@ import type { SimulatedProcess } from '../platform/process.ts';
 import type { Observation } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
-import { knownAgeMs } from './tokens.ts';
+import { LOGGED } from './logged.ts';
+import { knownAgeMs, OLD_GENERATION_MS, TOLERANCE_MS } from './tokens.ts';
 
-/** Callers of a generation that was replaced wait this long, awake, and then for one request. */
-const OLD_GENERATION_MS = 15_000;
 const KEPT_MS = 600_000;
-/** A request may have had to wait for its connection, and another one not. */
-const TOLERANCE_MS = 5100;
 
 /** What the newest generation of a process has, as far as it is sure. */
 class Kept {
@@ -75,10 +72,10 @@ function askedBy(observation: Observation): Asked | undefined {
 }
 
 function noteLog({ message, code, result, retryInS }: Readonly<Record<string, unknown>>, kept: Kept, now: Stamp): void {
-  if (message === 'configuration reloaded') {
+  if (message === LOGGED.reloaded) {
     kept.reloaded = now;
     kept.beginAnew(now);
-  } else if (message === 'token obtained' && now.monotonicMs > kept.aloneAt) {
+  } else if (message === LOGGED.obtained && now.monotonicMs > kept.aloneAt) {
     kept.obtainedAt = now.trueMs;
     kept.hasDocument = true;
     if (kept.keys === undefined && kept.asked) kept.spare = MOST;

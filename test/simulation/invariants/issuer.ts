@@ -3,6 +3,7 @@ import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { IssuedToken } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
+import { isLogged } from './logged.ts';
 import { mayBeOfOldGeneration } from './tokens.ts';
 
 export const sendsVerified: Invariant = {
@@ -21,7 +22,7 @@ const REFETCHES_MS = 60_000;
 
 export const takesNewKeys: Invariant = {
   sentence:
-    'A token whose key is in the key set is not refused for want of its key. Excused: within a minute of a wrong token, key set or document, when the keys may not be fetched so often; a machine whose clock is wrong by more than five minutes; the first one of each generation after the key set has moved; one on its way when its key was taken out; one that has expired more than five minutes ago when it comes.',
+    'A token whose key is in the key set is not refused for want of its key. Excused: within 75 s of a wrong token, key set or document, when the keys may not be fetched so often; a machine whose clock is wrong by more than 290 s; the first one of each generation after the key set has moved; one on its way when its key was taken out; one that has expired more than 290 s ago when it comes.',
   watch(world, violated) {
     const askedAt = new WeakMap<SimulatedProcess, number>();
     /** When the generation before the last reload had asked. */
@@ -29,7 +30,7 @@ export const takesNewKeys: Invariant = {
     return (observation) => {
       const { nowMs } = world.platform.time;
       if (!world.issuer) return;
-      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+      if (isLogged(observation, 'reloaded'))
         replaced.set(observation.process, {
           askedAt: askedAt.get(observation.process) ?? 0,
           at: stampOf(world.platform.time, observation.process),
@@ -56,4 +57,5 @@ export const takesNewKeys: Invariant = {
   },
 };
 
+/** `verify` tolerates five minutes; what is less than ten seconds below them is not looked at. */
 const CLOCK_MS = 290_000;

@@ -4,7 +4,7 @@ import type { Invariant } from './invariants.ts';
 export const isExecutedOnce: Invariant = {
   sentence: 'A payment is never executed twice, though the caller sends it again when it is told that this is safe.',
   watch: (_world, violated) => (observation) => {
-    if (observation.kind === 'executed' && observation.times > 1) violated(`payment ${observation.id}`);
+    if (observation.kind === 'executed' && observation.times > 1) violated(`payment ${observation.request.id}`);
   },
 };
 

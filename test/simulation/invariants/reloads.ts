@@ -1,6 +1,7 @@
 /** That files are read when they are whole, and that callers do not notice it. */
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { Invariant } from './invariants.ts';
+import { isLogged } from './logged.ts';
 
 /** A file has to stay as it is for half a second. */
 const REST_MS = 500;
@@ -29,7 +30,7 @@ export const readsNewest: Invariant = {
   sentence:
     'The sidecar notices every change of its files, also one at its start: at the end it has read what they say.',
   watch: (world, violated) => (observation) => {
-    if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
+    if (isLogged(observation, 'reloaded'))
       world.hosts.find(({ process }) => process === observation.process)?.noteRead();
     if (observation.kind !== 'recovered') return;
     const { disk, time } = world.platform;
@@ -47,7 +48,7 @@ const TRY_MS = 5000;
 
 export const oldStillConnects: Invariant = {
   sentence:
-    'Calls from before a reload finish with what they began with: none fails because no connection to an identity server that works could be made. Excused: a machine that has just slept.',
+    'Calls from before a reload finish with what they began with: none fails because no connection to an identity server that works could be made. Excused: a machine that has just slept, and a fleet, whose members wait for one another.',
   watch(world, violated) {
     // A generation may be closed during a try for which nobody waits any more.
     const failures = new Map<SimulatedProcess, number>();

@@ -3,6 +3,7 @@ import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { TokenRequest, UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
+import { isLogged } from './logged.ts';
 import { knownAgeMs, mayBeOfOldGeneration } from './tokens.ts';
 
 export const passesForbidden: Invariant = {
@@ -34,7 +35,7 @@ export const restsRefusedScope: Invariant = {
     const last = new WeakMap<SimulatedProcess, TokenRequest>();
     const reloadedAt = new WeakMap<SimulatedProcess, Stamp>();
     return (observation) => {
-      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded') {
+      if (isLogged(observation, 'reloaded')) {
         reloadedAt.set(observation.process, stampOf(world.platform.time, observation.process));
         // A new generation asks at once, and again when it did not get through to the server.
         last.delete(observation.process);

@@ -4,12 +4,11 @@ import type { SimulatedProcess } from '../platform/process.ts';
 import type { IssuedToken, TokenRequest } from '../world/observation.ts';
 import type { World } from '../world/world.ts';
 import type { Invariant } from './invariants.ts';
-import { knownAgeMs, mayBeOfOldGeneration } from './tokens.ts';
+import { isLogged } from './logged.ts';
+import { knownAgeMs, mayBeOfOldGeneration, TOLERANCE_MS } from './tokens.ts';
 
 /** Default of `token.refreshBefore`. */
 const REFRESH_BEFORE_MS = 300_000;
-/** A request may have had to wait for its connection, and another one not. */
-const TOLERANCE_MS = 5100;
 
 /** From the response to the log line. */
 const TAKEN_MS = 50;
@@ -53,9 +52,6 @@ function isFromBefore({ trueMs }: Stamp, reloaded: Stamp | undefined): boolean {
   return reloaded !== undefined && trueMs < reloaded.trueMs;
 }
 
-const RELOADED = 'configuration reloaded';
-const OBTAINED = 'token obtained';
-
 /** The one that the process got last. */
 function lastTokenOf({ identity }: World, process: SimulatedProcess): IssuedToken | undefined {
   return [...identity.tokens.values()].findLast(
@@ -76,10 +72,9 @@ export const asksOnlyWhenDue: Invariant = {
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
-      if (observation.kind === 'log' && observation.line['message'] === RELOADED)
+      if (isLogged(observation, 'reloaded'))
         of(observation.process).reloaded = stampOf(world.platform.time, observation.process);
-      if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
-        of(observation.process).token = inUse(world, observation.process);
+      if (isLogged(observation, 'obtained')) of(observation.process).token = inUse(world, observation.process);
       if (observation.kind === 'tokenRefused') {
         const { token, from, called } = observation.request;
         if (token) of(token.to).refused.add(token);
@@ -115,9 +110,9 @@ export const backsOff: Invariant = {
     const of = byProcess();
     return (observation) => {
       if (observation.kind !== 'log') return;
-      const { message, code } = observation.line;
+      const { code } = observation.line;
       const knowledge = of(observation.process);
-      if (message === RELOADED || message === OBTAINED) knowledge.failures = [];
+      if (isLogged(observation, 'reloaded') || isLogged(observation, 'obtained')) knowledge.failures = [];
       if (code !== 'TOKEN_UNAVAILABLE' || observation.line['retryInS'] === undefined) return;
       knowledge.failures.push(world.platform.time.nowMs);
       const first = knowledge.failures.at(-1 - MANY);
@@ -136,12 +131,10 @@ export const restsRefusedSecret: Invariant = {
   watch(world, violated) {
     const of = byProcess();
     return (observation) => {
-      if (observation.kind === 'log') {
-        const { message } = observation.line;
-        const knowledge = of(observation.process);
-        if (message === RELOADED) knowledge.reloaded = stampOf(world.platform.time, observation.process);
-        if (message === RELOADED || message === OBTAINED) knowledge.lastWith.clear();
-      }
+      if (isLogged(observation, 'reloaded'))
+        of(observation.process).reloaded = stampOf(world.platform.time, observation.process);
+      if (isLogged(observation, 'reloaded') || isLogged(observation, 'obtained'))
+        of(observation.process).lastWith.clear();
       if (observation.kind === 'tokenRefused') {
         const { from, called } = observation.request;
         if (from && isFromBefore(called, of(from).reloaded)) of(from).oldRefused = stampOf(world.platform.time, from);
@@ -174,7 +167,7 @@ export const refusedComesLast: Invariant = {
     const of = byProcess();
     const last = new WeakMap<SimulatedProcess, TokenRequest>();
     return (observation) => {
-      if (observation.kind === 'log' && observation.line['message'] === RELOADED) {
+      if (isLogged(observation, 'reloaded')) {
         const knowledge = of(observation.process);
         knowledge.reloaded = stampOf(world.platform.time, observation.process);
         knowledge.lastWith.clear();
@@ -213,9 +206,8 @@ export const keepsWorkingSecret: Invariant = {
         last.set(request.from, request);
         all.set(request.from, [...(all.get(request.from) ?? []), request].slice(-KNOWN));
       }
-      if (observation.kind === 'log' && observation.line['message'] === OBTAINED)
-        of(observation.process).secret = last.get(observation.process)?.secret;
-      if (observation.kind === 'log' && observation.line['message'] === RELOADED) {
+      if (isLogged(observation, 'obtained')) of(observation.process).secret = last.get(observation.process)?.secret;
+      if (isLogged(observation, 'reloaded')) {
         const { secretsBefore, secret } = of(observation.process);
         secretsBefore.push({ reloadedAt: world.platform.time.nowMs, secret });
       }

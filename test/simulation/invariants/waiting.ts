@@ -3,6 +3,7 @@ import { type Stamp, stampOf } from '../platform/network.ts';
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { TokenRequest, UpstreamRequest } from '../world/observation.ts';
 import type { Invariant } from './invariants.ts';
+import { isLogged } from './logged.ts';
 import { askedOf, knownAgeMs, MARGIN_MS } from './tokens.ts';
 
 /** Default of `token.waitTimeout`. */
@@ -16,7 +17,7 @@ export const waitsForRetry: Invariant = {
   watch: (world, violated) => (observation) => {
     if (observation.kind !== 'told' || observation.told.code !== 'TOKEN_UNAVAILABLE') return;
     const { id, attempt, sidecar, retryAfterS = Number.POSITIVE_INFINITY } = observation.told;
-    const called = world.erp.calledAt(id, String(attempt));
+    const called = world.calledAt(id, String(attempt));
     const isLarge = world.erps.some((erp) => erp.isLarge(id));
     if (!called || !sidecar || isLarge) return;
     const waitedMs = stampOf(world.platform.time, sidecar).monotonicMs - called.monotonicMs;
@@ -27,15 +28,14 @@ export const waitsForRetry: Invariant = {
 
 export const waitsForTry: Invariant = {
   sentence:
-    'While calls wait, tries come so often that each call sees one fail before it gets TOKEN_UNAVAILABLE. Excused: when the server has asked for patience (Retry-After), a call from before a reload, and one whose body is too large to be kept.',
+    'While calls wait, tries come so often that each call sees one fail before it gets TOKEN_UNAVAILABLE. Excused: where secrets rotate, whose own token requests look the same; when the server has asked for patience (Retry-After); a call from before a reload; one whose body is too large to be kept.',
   watch(world, violated) {
     const reloadedAt = new Map<SimulatedProcess, number>();
     const failedAt = new Map<SimulatedProcess, number>();
     const last = new Map<SimulatedProcess, TokenRequest>();
     return (observation) => {
       if (observation.kind === 'tokenRequest') last.set(observation.request.from, observation.request);
-      if (observation.kind === 'log' && observation.line['message'] === 'configuration reloaded')
-        reloadedAt.set(observation.process, world.platform.time.nowMs);
+      if (isLogged(observation, 'reloaded')) reloadedAt.set(observation.process, world.platform.time.nowMs);
       if (observation.kind === 'log' && observation.line['retryInS'] !== undefined)
         failedAt.set(observation.process, world.platform.time.nowMs);
       if (observation.kind !== 'told' || observation.told.code !== 'TOKEN_UNAVAILABLE') return;

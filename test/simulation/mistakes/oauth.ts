@@ -30,6 +30,11 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: 'return Math.max(0, INTERVAL_MS - (isRenewal ? this.#creditMs + sinceMs : sinceMs));',
     to: 'return isRenewal ? 0 : Math.max(0, INTERVAL_MS - sinceMs);',
   },
+  'asks-twice-a-second': {
+    file: PACE,
+    from: 'const INTERVAL_MS = 1000;',
+    to: 'const INTERVAL_MS = 500;',
+  },
   'refusal-not-kept': {
     file: 'oauth/secret-failover.ts',
     from: '      refusedAt.set(fingerprint, clock.now());\n',

@@ -21,16 +21,12 @@ export class AuditFolder {
     return { audit: { file: AUDIT_FILE, ...this.part } };
   }
 
-  /** How many lines of this event are on the medium, in all files. */
-  count(event: string): number {
-    return this.countText(`"event":"${event}"`);
-  }
-
-  /** How often this is on the medium, in all files. */
-  countText(wanted: string): number {
+  /** Whether a line of this event about this request is on the medium, in any file. */
+  has(event: string, requestId: string): boolean {
     const { disk } = this.#world.platform;
     const files = disk.list(FOLDER).filter((name) => name.startsWith('audit.jsonl'));
-    const texts = files.map((name) => disk.find(`${FOLDER}/${name}`).flushed.toString('latin1'));
-    return texts.reduce((sum, text) => sum + text.split(wanted).length - 1, 0);
+    const isAbout = (line: string) =>
+      line.includes(`"event":"${event}"`) && line.includes(`"requestId":"${requestId}"`);
+    return files.some((name) => disk.find(`${FOLDER}/${name}`).flushed.toString('latin1').split('\n').some(isAbout));
   }
 }

@@ -121,15 +121,23 @@ export class Erp {
 
 function toldBy(
   message: Message | undefined,
-): Pick<Told, 'status' | 'code' | 'cause' | 'mayHaveExecuted' | 'retryAfterS'> {
-  const none = { code: undefined, cause: undefined, mayHaveExecuted: undefined, retryAfterS: undefined };
+): Pick<Told, 'status' | 'requestId' | 'code' | 'cause' | 'mayHaveExecuted' | 'retryAfterS'> {
+  const requestId = message?.headers.get('x-request-id') ?? '';
+  const none = { requestId, code: undefined, cause: undefined, mayHaveExecuted: undefined, retryAfterS: undefined };
   if (!message) return { ...none, status: undefined };
   const status = Number(message.words[1]);
   const code = message.headers.get('x-sidecar-error');
   if (code === undefined) return { ...none, status };
   const { cause, mayHaveExecuted } = JSON.parse(message.body) as Partial<Pick<Told, 'cause' | 'mayHaveExecuted'>>;
   const wait = message.headers.get('retry-after');
-  return { status, code, cause, mayHaveExecuted, retryAfterS: wait === undefined ? undefined : Number(wait) };
+  return {
+    status,
+    requestId,
+    code,
+    cause,
+    mayHaveExecuted,
+    retryAfterS: wait === undefined ? undefined : Number(wait),
+  };
 }
 
 interface Payment {

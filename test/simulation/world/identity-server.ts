@@ -129,7 +129,8 @@ function asksFor({ body }: Request): { readonly secret: string; readonly scope: 
 function observed(request: Request, from: TokenRequest['from']): Asked {
   let endedAt = Number.POSITIVE_INFINITY;
   const asked: Asked = {
-    ...{ from, sent: request.sent, ...asksFor(request), outcome: undefined, retryAfterS: 0 },
+    ...{ from, sent: request.sent, ...asksFor(request), isPrompt: request.nth > 1 },
+    ...{ outcome: undefined, retryAfterS: 0 },
     endedAt: () => Math.min(endedAt, request.givenUpAt),
     end(at, outcome, retryAfterS = 0) {
       endedAt = at;

@@ -32,6 +32,8 @@ export interface TokenRequest {
   /** The client secret in it. */
   readonly secret: string;
   readonly scope: string;
+  /** Its connection was there before: its sender began it at the moment it was sent. */
+  readonly isPrompt: boolean;
   /** When it was over for its sender, true ms; Infinity while it is under way. */
   endedAt(): number;
   /** What the sender knows of it. */
@@ -42,6 +44,8 @@ export interface TokenRequest {
 
 export interface UpstreamRequest {
   readonly id: string;
+  /** As the sidecar names it. */
+  readonly requestId: string;
   /** Its body is all that the caller sent. */
   readonly isWhole: boolean;
   /** How often the caller has sent it, from 1. */
@@ -59,6 +63,8 @@ export interface UpstreamRequest {
 export interface Told {
   readonly id: string;
   readonly attempt: number;
+  /** As the sidecar names it; empty without a response. */
+  readonly requestId: string;
   /** Undefined when there was no response. */
   readonly status: number | undefined;
   /** Of the sidecar's own errors. */
@@ -93,7 +99,7 @@ export type Observation =
   | { readonly kind: 'tokenRefused'; readonly request: UpstreamRequest }
   /** An invariant did not hold, for a reason that its sentence names. */
   | { readonly kind: 'excused'; readonly why: string }
-  | { readonly kind: 'executed'; readonly id: string; readonly times: number }
+  | { readonly kind: 'executed'; readonly request: UpstreamRequest; readonly times: number }
   | { readonly kind: 'told'; readonly told: Told }
   | { readonly kind: 'log'; readonly process: SimulatedProcess; readonly line: Readonly<Record<string, unknown>> }
   | { readonly kind: 'happens'; readonly name: string; readonly args: Readonly<Record<string, number | string>> }

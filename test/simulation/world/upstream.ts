@@ -55,7 +55,8 @@ export class Upstream {
     if (token) token.isUsed = true;
     const attempt = headers.get('x-attempt') ?? '';
     const called = this.#world.calledAt(id, attempt) ?? sent;
-    return { id, attempt, isWhole, from, sent, called, authorization, token };
+    const requestId = headers.get('x-request-id') ?? '';
+    return { id, requestId, attempt, isWhole, from, sent, called, authorization, token };
   }
 
   #decide(request: Request, seen: UpstreamRequest): void {
@@ -82,7 +83,7 @@ export class Upstream {
     const times = (this.ledger.get(seen.id) ?? 0) + 1;
     this.ledger.set(seen.id, times);
     trace('upstream', `executes payment ${seen.id} with ${seen.authorization}`);
-    this.#world.observe({ kind: 'executed', id: seen.id, times });
+    this.#world.observe({ kind: 'executed', request: seen, times });
     if (this.#isDue('after', request)) request.reset();
     else if (this.refusals.take('bare')) request.respond({ status: 401, body: { error: 'unauthorized' } });
     else request.respond({ status: 201, body: { id: seen.id } });
