@@ -1,5 +1,6 @@
 /** Shares seeds among a process for each core, and tells what they find. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -13,14 +14,18 @@ const DAY_MS = 86_400_000;
 interface ForAll {
   readonly plant: string | undefined;
   readonly fleets: Fleets;
+  /** Replaces what they run, for tests. */
+  readonly program?: string;
 }
+
+const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 
 /** A process that has played many is faster than a new one, and has more memory. */
 const MOST_IN_A_CHILD = 250;
 /** Seeds that a process has at once: it never waits for the next. */
 const AHEAD = 2;
 /** Runs with more seeds than this say how far they are. */
-const EVERY = 500;
+const EVERY = 100;
 
 /** @returns the exit code: 1 after a violation, or when a process has failed */
 export async function playOnAllCores([first, last]: readonly [number, number], options: ForAll): Promise<number> {
@@ -28,7 +33,8 @@ export async function playOnAllCores([first, last]: readonly [number, number], o
   const began = realMs();
   const lines: Line[] = [];
   const failed: Line[] = [];
-  const codes: number[] = [];
+  /** Given to a process that has failed before it played them. */
+  const again: number[] = [];
   const note = (line: Line) => {
     lines.push(line);
     // At once: whoever stops a long run must know what it has found.
@@ -38,13 +44,18 @@ export async function playOnAllCores([first, last]: readonly [number, number], o
       process.stderr.write(`${lines.length} of ${all} seeds, ${failed.length} violations so far\n`);
   };
   let next = first;
-  const take = () => (next <= last ? next++ : undefined);
+  const take = () => again.shift() ?? (next <= last ? next++ : undefined);
   const playOn = async () => {
-    while (next <= last) {
-      const { code, played } = await playInChild(options, take, note);
-      codes.push(code);
-      // It cannot even start.
-      if (played === 0) return;
+    while (next <= last || again.length > 0) {
+      const { ended, open } = await playInChild(options, take, note);
+      const [culprit, ...others] = open;
+      if (culprit !== undefined)
+        print(
+          `seed ${culprit} could not be played, its process ended with ${ended}: npm run simulate -- --seed ${culprit} shows why`,
+        );
+      again.push(...others);
+      // None can even start.
+      if (lines.length === 0) return;
     }
   };
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), all) }, playOn));
@@ -54,35 +65,36 @@ export async function playOnAllCores([first, last]: readonly [number, number], o
     const { explainSeed } = await import('./seeds.ts');
     await explainSeed(one.seed, one.violated ?? '', options.fleets);
   }
-  return failed.length > 0 || codes.some((code) => code !== 0) ? 1 : 0;
+  return failed.length > 0 || lines.length < all ? 1 : 0;
 }
 
-/** Gives one process seeds until there are none, or it has played enough. */
-async function playInChild({ plant, fleets }: ForAll, take: () => number | undefined, note: (line: Line) => void) {
-  const main = fileURLToPath(new URL('main.ts', import.meta.url));
-  const options = [main, '--child', '--fleets', fleets, ...(plant ? ['--plant', plant] : [])];
+/** Gives one process seeds until there are none, or it has played enough. @returns those it has not played, first the one it failed on */
+async function playInChild(
+  { plant, fleets, program = MAIN }: ForAll,
+  take: () => number | undefined,
+  note: (line: Line) => void,
+): Promise<{ readonly ended: string; readonly open: readonly number[] }> {
+  const options = [program, '--child', '--fleets', fleets, ...(plant ? ['--plant', plant] : [])];
   const child = spawn(process.execPath, options, { stdio: ['pipe', 'pipe', 'inherit'] });
   // Of one that has ended; its exit code tells.
   child.stdin.on('error', () => undefined);
-  let [given, played] = [0, 0];
+  const open: number[] = [];
+  let given = 0;
   const give = () => {
     const seed = given < MOST_IN_A_CHILD ? take() : undefined;
     given += 1;
-    if (seed === undefined) child.stdin.end();
-    else child.stdin.write(`${seed}\n`);
+    if (seed === undefined) return void child.stdin.end();
+    open.push(seed);
+    child.stdin.write(`${seed}\n`);
   };
   for (let count = 0; count < AHEAD; count += 1) give();
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    played += 1;
+  const output = createInterface({ input: child.stdout }).on('line', (line) => {
+    open.shift();
     note(JSON.parse(line) as Line);
     give();
   });
-  const code = await ended(child);
-  return { code, played };
-}
-
-function ended(child: ChildProcess): Promise<number> {
-  return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
+  const [[code, signal]] = await Promise.all([once(child, 'close'), once(output, 'close')]);
+  return { ended: String(code ?? signal), open };
 }
 
 function report(lines: readonly Line[], seconds: number): void {

@@ -1,37 +1,74 @@
-/** What `npm run simulate` does: many seeds on all cores, or one seed as a timeline. */
+/** What `npm run simulate` can be asked for. */
 import { parseArgs } from 'node:util';
-import { playOnAllCores } from './all-cores.ts';
 import type { Fleets } from './history.ts';
 
-const DAY_MS = 86_400_000;
-const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS };
+export const USAGE = `npm run simulate -- [--seeds N | --seeds A-B | --seed N] [flags]
 
-/** @returns the exit code: 1 after a violation @throws Error that says which flag is wrong, and what it must be */
-export async function main(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      ...{ seed: { type: 'string' }, seeds: { type: 'string' }, until: { type: 'string' }, plant: { type: 'string' } },
-      fleets: { type: 'string', default: 'some' },
-      ...{ trace: { type: 'boolean', default: false }, child: { type: 'boolean', default: false } },
-    },
-  });
-  refuse('--seed', values.seed, /^\d+$/, 'a number');
-  refuse('--seeds', values.seeds, /^\d+(-\d+)?$/, 'a number of seeds, or A-B');
-  refuse('--until', values.until, /^\d+[smhd]?$/, 'a time such as 90m');
-  refuse('--fleets', values.fleets, /^(some|all|none)$/, 'some, all or none');
-  const [first, last] = rangeOf(values.seeds ?? '100');
-  if (last < first) throw new Error(`--seeds ${values.seeds}: there is no seed from ${first} to ${last}`);
-  const fleets = values.fleets as Fleets;
-  if (!values.child && !values.seed) return playOnAllCores([first, last], { plant: values.plant, fleets });
-  // Not in the process that only waits for others: the whole product is loaded with it.
-  const { playOne, playSeeds, warmUp } = await import('./seeds.ts');
-  await warmUp();
-  if (values.child) return playSeeds(values.seeds ? [first, last] : undefined, fleets);
-  return playOne(Number(values.seed), { fleets, trace: values.trace, until: untilMs(values.until) });
+  --seeds N, A-B     plays the first N seeds (100 unless told), or those from A to B, on all cores
+  --seed N           plays one seed; prints its smallest history if it violates an invariant
+  --trace            prints the timeline of --seed instead
+  --until T          ends --seed after that simulated time: 90s, 90m, 36h, 10d
+  --fleets WHICH     some (seeds choose), all or none: whether histories are of a fleet
+  --plant MISTAKE    with a mistake planted in src, one of test/simulation/mistakes
+
+Exit codes: 0 nothing found, 1 a violation or a seed that could not be played, 2 a wrong flag.
+`;
+
+export interface Flags {
+  readonly seed: number | undefined;
+  /** First and last. */
+  readonly seeds: readonly [number, number];
+  /** Of a process that plays for another one, without `--seeds`: standard input has a seed in each line. */
+  readonly areAsked: boolean;
+  /** ms since the start */
+  readonly until: number;
+  readonly trace: boolean;
+  readonly fleets: Fleets;
+  readonly plant: string | undefined;
+  readonly help: boolean;
+  /** Plays for another process. */
+  readonly child: boolean;
 }
 
-/** What is not understood must not look like a history without a violation. */
+const TEXT = { type: 'string' } as const;
+const SWITCH = { type: 'boolean', default: false } as const;
+const OPTIONS = {
+  ...{ seed: TEXT, seeds: TEXT, until: TEXT, plant: TEXT, fleets: { ...TEXT, default: 'some' } },
+  ...{ trace: SWITCH, help: SWITCH, child: SWITCH },
+};
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** What `read` returns; undefined when it throws, after its message and with exit code 2. */
+export function understood<Read>(read: () => Read): Read | undefined {
+  try {
+    return read();
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exitCode = 2;
+    return undefined;
+  }
+}
+
+/** @throws Error that says which flag is wrong, and what it must be */
+export function flagsOf(args: readonly string[]): Flags {
+  const { values } = parseArgs({ args: [...args], options: OPTIONS });
+  const { seed, seeds, until, fleets } = values;
+  // What is not understood, or not done, must not look like a history without a violation.
+  refuse('--seed', seed, /^\d{1,15}$/, 'a number');
+  refuse('--seeds', seeds, /^\d{1,15}(-\d{1,15})?$/, 'a number of seeds, or A-B');
+  refuse('--until', until, /^\d{1,15}[smhd]$/, 'a time such as 90m or 10d');
+  refuse('--fleets', fleets, /^(some|all|none)$/, 'some, all or none');
+  if (seed !== undefined && seeds !== undefined) throw new Error('--seed and --seeds: only one of them');
+  if (seed === undefined && (until !== undefined || values.trace))
+    throw new Error(`${values.trace ? '--trace' : '--until'}: needs --seed`);
+  const [first, last] = rangeOf(seeds ?? '100');
+  if (last < first) throw new Error(`--seeds ${seeds}: there is no seed from ${first} to ${last}`);
+  return {
+    ...{ ...values, fleets: fleets as Fleets, plant: values.plant, until: untilMs(until) },
+    ...{ seed: seed === undefined ? undefined : Number(seed), seeds: [first, last], areAsked: seeds === undefined },
+  };
+}
+
 function refuse(flag: string, value: string | undefined, right: RegExp, what: string): void {
   if (value !== undefined && !right.test(value)) throw new Error(`${flag} ${value}: must be ${what}`);
 }
@@ -41,7 +78,7 @@ function rangeOf(text: string): [first: number, last: number] {
   return last === undefined ? [1, first] : [first, last];
 }
 
-function untilMs(text = `${DAY_MS}d`): number {
-  const [, count, unit = 'd'] = /^(\d+)([smhd])?$/.exec(text) ?? [];
-  return Number(count) * (UNITS_MS[unit] ?? DAY_MS);
+function untilMs(text: string | undefined): number {
+  if (text === undefined) return Number.POSITIVE_INFINITY;
+  return Number(text.slice(0, -1)) * (UNITS_MS[text.slice(-1)] ?? Number.NaN);
 }

@@ -5,6 +5,7 @@ import { type Violation, watchInvariants } from './invariants/invariants.ts';
 import { lateRotation, msOf } from './invariants/rotation.ts';
 import { usePlatform } from './platform/platform.ts';
 import { currentProcess } from './platform/process.ts';
+import { readable } from './readable.ts';
 import { START } from './world/calendar.ts';
 import type { Iam } from './world/iam/iam.ts';
 import type { SidecarHost } from './world/sidecar-host.ts';
@@ -91,15 +92,17 @@ interface Living {
 
 async function live(world: World, history: History, { until, check }: Living): Promise<void> {
   const goTo = (at: number) => world.platform.time.runUntil(Math.min(START + at, until), check);
+  const isOver = () => world.platform.time.nowMs >= until;
   for (const { from, to, quiet, happenings } of history.stretches) {
     await wake(world, { from, quiet, goTo });
     for (const { at, kind, args } of happenings) {
       await goTo(at);
+      if (isOver()) return;
       world.apply(kind, args);
     }
     await goTo(to);
+    if (isOver()) return;
   }
-  if (START + (history.stretches.at(-1)?.to ?? 0) >= until) return;
   await finish(world, goTo);
   check();
 }
@@ -160,7 +163,6 @@ async function settle(world: World, { part, runs, administrator }: Iam, goTo: Go
   }
   administrator.putRight();
   world.observe({ kind: 'settled' });
-  // An overlap lasts as much longer as the clock was set back.
   // Another run may hold the lock: then again.
   const often = async (start: (onEnd: (isDone: boolean) => void) => void) => {
     for (let tries = 0; tries < 4; tries += 1) {
@@ -207,15 +209,4 @@ function onCrash(report: (error: unknown) => void): () => void {
     process.off('unhandledRejection', reportLive);
     process.off('uncaughtException', reportLive);
   };
-}
-
-const JWT = /\beyJ[\w-]+\.[\w-]+\.[\w-]*([\w-]{6})\b/g;
-
-/** A log line of the sidecar as its message and its fields. */
-function readable(line: string): string {
-  const [head = '', json] = line.replaceAll(JWT, (_all, end) => `jwt-${end}`).split(/(?=\{"level")/);
-  if (json === undefined) return line;
-  const { level, time, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
-  const rest = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
-  return `${head}[${level}, ${String(time).slice(11)}] ${message} ${rest.join(' ')}`;
 }

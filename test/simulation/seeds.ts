@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline';
 import { drawHistory, type Fleets, type History } from './history.ts';
 import { type Played, play } from './play.ts';
+import { readable } from './readable.ts';
 import { shrink } from './shrink.ts';
 
 const DAY_MS = 86_400_000;
@@ -31,7 +32,7 @@ export async function playSeeds(range: readonly [number, number] | undefined, fl
     const { hash, simulatedMs, calls, events, violation, excuses } = await play(drawHistory(seed, fleets));
     const line: Line = {
       ...{ seed, hash, simulatedMs, calls, events },
-      ...{ violated: violation?.name, detail: violation?.detail, excuses: [...excuses] },
+      ...{ violated: violation?.name, detail: violation && readable(violation.detail), excuses: [...excuses] },
     };
     print(JSON.stringify(line));
   }
@@ -49,7 +50,6 @@ async function* asked(): AsyncGenerator<number> {
 interface PlayOneOptions {
   readonly fleets: Fleets;
   readonly trace: boolean;
-  /** ms since the start */
   readonly until: number;
 }
 
@@ -78,7 +78,7 @@ async function explain(history: History, name: string): Promise<void> {
   const { lines, violation } = await play(smallest, { keepLines: true });
   print(`\nThe smallest history of seed ${history.seed} that fails, with tokens of ${history.tokenLifetimeS} s:`);
   for (const line of lines) print(line);
-  print(`\n${violation?.message}\n`);
+  print(`\n${readable(violation?.message ?? '')}\n`);
 }
 
 function print(line: string): void {

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { Line } from '../seeds.ts';
 import { MISTAKES } from './mistakes.ts';
 
 export interface Hunt {
@@ -16,12 +17,6 @@ interface Found {
   readonly seed: number;
   readonly invariant: string;
   readonly detail: string;
-}
-
-interface Line {
-  readonly seed: number;
-  readonly violated?: string;
-  readonly detail?: string;
 }
 
 const SIMULATE = fileURLToPath(new URL('../main.ts', import.meta.url));
