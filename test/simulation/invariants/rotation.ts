@@ -9,27 +9,31 @@ type Violated = (detail: string) => void;
 
 export const storesWholeSecrets: Invariant = {
   sentence:
-    'The secret file always holds a whole secret, and a rotation stores only one that IAM has and the identity server accepts. Excused: one that somebody deleted by hand, or that has expired, while the rotation was under way.',
+    'The secret file always holds a whole secret, and a rotation stores only one that IAM has and the identity server accepts. Excused: one that somebody deleted by hand, or that has expired, while the rotation was under way; what a power cut brings back.',
   watch(world, violated) {
+    const { disk } = world.platform;
     const last = new Map(world.hosts.map((host) => [host, world.iam?.administrator.storedOn(host)]));
+    let powerLosses = 0;
     return (observation) => {
+      const isBroughtBack = disk.powerLosses > powerLosses;
+      powerLosses = disk.powerLosses;
       for (const host of world.iam ? world.hosts : []) {
         const stored = world.iam?.administrator.storedOn(host);
         if (stored === last.get(host)) continue;
         last.set(host, stored);
-        check(observation, stored);
+        check(observation, stored, isBroughtBack);
       }
     };
-    function check(observation: Observation, stored: string | undefined): void {
+    function check(observation: Observation, stored: string | undefined, isBroughtBack: boolean): void {
       const { iam } = world;
       if (!iam) return;
       const same = iam.server.secrets.filter(({ value }) => value === stored);
       if (same.length === 0) violated(`it holds ${JSON.stringify(stored)}`);
-      if (observation.kind === 'storedByHand' || stored === undefined) return;
+      if (observation.kind === 'storedByHand' || stored === undefined || isBroughtBack) return;
       if (same.some((secret) => iam.server.isLive(secret)) && iam.server.accepts(CLIENT, stored)) return;
       if (same.some((secret) => iam.hasTakenAway(secret)))
         world.observe({ kind: 'excused', why: 'stored what was deleted' });
-      else violated('it holds a secret that does not work');
+      else violated(`it holds ${stored}, which does not work`);
     }
   },
 };

@@ -39,6 +39,8 @@ export class Disk {
   #capacity = Number.POSITIVE_INFINITY;
   /** Folders in which processes can make no file. */
   readonly readOnly = new Set<string>();
+  /** Each may have brought back what a file held before. */
+  powerLosses = 0;
   /** How much longer each operation takes at most. */
   slowMs = 0;
 
@@ -140,6 +142,7 @@ export class Disk {
 
   /** The power fails. Processes on it have to be killed, too. */
   losePower(): void {
+    this.powerLosses += 1;
     this.#settle(this.#changes.slice(0, this.#chance.between(0, this.#changes.length)));
     this.#changes.length = 0;
     this.#entries.clear();
