@@ -128,7 +128,7 @@ function buildCredential(name: string, context: Context): Credential {
 }
 
 /** A secret that replaces another one, a wrong one, and what it was corrected from: servers lock out clients that keep failing. */
-const MOST_UNTRIED = 3;
+const MOST_OLDER = 3;
 
 /** What a reload keeps of the client secrets before it. */
 function secretBefore(
@@ -137,13 +137,11 @@ function secretBefore(
 ): Pick<CredentialOptions, 'inherited' | 'replaced' | 'untried'> {
   const isHeld = (one: ClientSecret) => next.some(({ fingerprint }) => fingerprint === one.fingerprint);
   const accepted = before?.accepted();
-  if (accepted) return { [isHeld(accepted) ? 'inherited' : 'replaced']: accepted };
   // Never asked with: the server was away, or other members of a fleet had a token. One of them may be the only one that works.
+  const untried = before?.unrefused().filter((one) => !isHeld(one) && one.fingerprint !== accepted?.fingerprint);
   return {
-    untried: before
-      ?.unrefused()
-      .filter((one) => !isHeld(one))
-      .slice(0, MOST_UNTRIED),
+    ...(accepted && { [isHeld(accepted) ? 'inherited' : 'replaced']: accepted }),
+    untried: untried?.slice(0, accepted ? MOST_OLDER - 1 : MOST_OLDER),
   };
 }
 

@@ -19,7 +19,7 @@ export interface SecretFailoverOptions {
   readonly clientSecrets: readonly ClientSecret[];
   /** The secret that worked before a reload; used until the server accepts one of `clientSecrets`. */
   readonly replaced?: ClientSecret | undefined;
-  /** In place of `replaced` when none has worked: those that the server had not refused. They do not count as accepted. */
+  /** Those since `replaced` that the server was not asked with, the newest first. They do not count as accepted. */
   readonly untried?: readonly ClientSecret[] | undefined;
   /** One of `clientSecrets` that worked before a reload: a later reload may replace it before the server is asked. */
   readonly inherited?: ClientSecret | undefined;
@@ -65,7 +65,7 @@ export function createSecretFailover(options: SecretFailoverOptions): SecretFail
     return refused === undefined || elapsedSince(refused, clock.now()) >= PROBE_AFTER_MS;
   };
   const withOlder = (next: readonly ClientSecret[]) => {
-    const older = accepted ? [accepted] : untried;
+    const older = accepted ? [...untried, accepted] : untried;
     return [...next, ...older.filter((one) => !sameIn(next, one))];
   };
   let all: readonly ClientSecret[] = withOlder(clientSecrets);

@@ -12,7 +12,8 @@ import { grant, json, startTokenServer } from '../support/token-server.ts';
 const TARGET = { scope: 'api', audience: undefined, resource: undefined };
 
 /** A server that accepts only that secret, and a file whose every new content is a reload. */
-async function setUp(accepted: string) {
+async function setUp(first: string) {
+  let accepted = first;
   const tokens = await startTokenServer();
   tokens.answerWith((res, call, count) => {
     const isKnown = call.form.get('client_secret') === accepted;
@@ -29,6 +30,10 @@ async function setUp(accepted: string) {
   });
   let previous: Credential | undefined;
   return {
+    /** From now on the server accepts only this one. */
+    accept(secret: string) {
+      accepted = secret;
+    },
     tried: () => tokens.calls.map(({ form }) => form.get('client_secret')),
     reload(secret: string): Credential {
       writeFileSync(secretFile, secret, { mode: 0o600 });
@@ -96,6 +101,15 @@ describe('a client secret that nobody has asked with before a reload', () => {
     expect(await next.fetchToken(TARGET)).toMatchObject({ kind: 'token' });
     expect(tried()).toEqual([NEW, 'number-4-0123456789']);
     expect(next.secretsInUse()).toHaveLength(2);
+  });
+
+  it('is used where an older one has worked, which is gone since', async () => {
+    const { reload, tried, accept } = await setUp(OLD);
+    await reload(OLD).fetchToken(TARGET);
+    accept('number-2-0123456789');
+    reload('number-2-0123456789');
+    expect(await reload(NEW).fetchToken(TARGET)).toMatchObject({ kind: 'token' });
+    expect(tried()).toEqual([OLD, NEW, 'number-2-0123456789']);
   });
 
   it('is not said to be in use, and is forgotten when the new one is accepted', async () => {
