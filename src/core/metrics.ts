@@ -68,7 +68,7 @@ export const METRICS = {
   token_consecutive_failures: { type: 'gauge', help: 'Failed token requests since a success', labels: ['credential'] },
   secret_in_use: {
     type: 'gauge',
-    help: '1 for the secret the identity server last accepted, 0 for the others',
+    help: '1 for the secret in use, 0 for the others; after a change, none until the server is asked',
     labels: ['credential', 'secret'],
   },
   secret_expiry_timestamp_seconds: {
