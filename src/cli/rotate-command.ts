@@ -6,6 +6,7 @@ import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.
 import { withPrograms } from '../config/secret-programs.ts';
 import { sleep } from '../core/clock.ts';
 import { createReport, type Report } from '../core/terminal.ts';
+import type { Waiting } from '../iam/rotation/attempt.ts';
 import { rotateCredential } from '../iam/rotation/credential-rotation.ts';
 import type { Progress } from '../iam/rotation/retry.ts';
 import type { Outcome } from '../iam/rotation/rotate.ts';
@@ -36,12 +37,13 @@ export async function rotateOnce(flags: Flags, options: LoadOptions): Promise<nu
   const report = createReport(process.stdout, flags['json'] === true);
   const credential = String(flags['credential']);
   let loaded = await withPrograms((printed) => loadConfig({ ...options, printed }));
-  for (let onlyGoOn = false; ; onlyGoOn = true) {
-    const outcome = await runUntilPause(loaded, { credential, report, onlyGoOn });
+  for (let after: Waiting | undefined; ; ) {
+    const outcome = await runUntilPause(loaded, { credential, report, after });
     if (outcome.kind === 'rotated') {
-      const expires = new Date(outcome.expiresAt).toISOString();
+      const expires = outcome.expiresAt === Infinity ? 'never' : new Date(outcome.expiresAt).toISOString();
       return say(report, `rotated; the new secret expires ${expires}`, { kind: 'rotated', credential, expires });
     }
+    after = outcome;
     const until = new Date(outcome.until).toISOString();
     if (flags['wait'] === false) {
       const text = `the old secret stays valid during the overlap; run this command again after ${until} to delete it`;
@@ -61,7 +63,7 @@ interface Run {
   readonly credential: string;
   readonly report: Report;
   /** Set after a pause: another program may have finished this rotation meanwhile, and a new one must not start. */
-  readonly onlyGoOn: boolean;
+  readonly after: Waiting | undefined;
 }
 
 /** Its code is loaded only where there is a fleet. */
@@ -71,7 +73,7 @@ async function joinFleet(loaded: LoadedConfig): Promise<FleetSecrets | undefined
   return openFleetSecrets(loaded);
 }
 
-async function runUntilPause(loaded: LoadedConfig, { credential, report, onlyGoOn }: Run): Promise<Outcome> {
+async function runUntilPause(loaded: LoadedConfig, { credential, report, after }: Run): Promise<Outcome> {
   // A pause can last for days: no connection would.
   using fleet = await joinFleet(loaded);
   const share = fleet?.share;
@@ -80,7 +82,7 @@ async function runUntilPause(loaded: LoadedConfig, { credential, report, onlyGoO
     const text = `${STEPS[step]}${details.length > 0 ? ` (${details.join(', ')})` : ''}`;
     report.line({ text, data: { step, credential, ...fields } });
   };
-  return await rotateCredential({ loaded, credential, clock: { now: Date.now, sleep }, onProgress, onlyGoOn, share });
+  return await rotateCredential({ loaded, credential, clock: { now: Date.now, sleep }, onProgress, after, share });
 }
 
 function say(report: Report, text: string, data: Readonly<Record<string, unknown>>): number {

@@ -14,10 +14,19 @@ export interface RotationOptions {
   readonly trySecret: TrySecret;
   readonly policy: RotationPolicy;
   readonly clock: RotationClock;
-  /** Only continue a rotation, never begin one: if somebody else finished it meanwhile, that is the result. */
-  readonly onlyGoOn?: boolean;
+  /** Only continue the rotation that waited, never begin one: if somebody else finished it meanwhile, that is the result. */
+  readonly after?: Waiting | undefined;
   /** Called after each step and before each wait. */
   readonly onProgress?: (progress: Progress) => void;
+}
+
+/** The new secret is stored; the old one is deleted by a call at `until`. */
+export interface Waiting {
+  readonly kind: 'waiting';
+  /** Epoch ms, by this machine. */
+  readonly until: number;
+  /** When the last rotation before this one was finished. */
+  readonly rotatedAt: number | undefined;
 }
 
 /** All in ms. */

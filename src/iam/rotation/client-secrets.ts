@@ -18,7 +18,10 @@ export function list(options: ClientSecretsOptions): Promise<ClientSecret[]> {
 }
 
 /** @throws SidecarError IAM_* */
-export async function listOnce({ iam, clientId }: ClientSecretsOptions): Promise<ClientSecret[]> {
+export async function listOnce({
+  iam,
+  clientId,
+}: Pick<ClientSecretsOptions, 'iam' | 'clientId'>): Promise<ClientSecret[]> {
   const secrets: ClientSecret[] = [];
   for await (const secret of iam.secrets(clientId)) secrets.push(secret);
   return secrets;

@@ -26,7 +26,7 @@ export interface RotateOptions {
   readonly credential: string;
   readonly clock: RotationClock;
   readonly onProgress?: RotationOptions['onProgress'];
-  readonly onlyGoOn?: RotationOptions['onlyGoOn'];
+  readonly after?: RotationOptions['after'];
   /** Returns the store that several sidecars have in common; absent: it is only this one's. */
   readonly share?: ((credential: string, local: SecretStore) => SecretStore) | undefined;
   /** Expiry of the stored secret in IAM, epoch ms. */
@@ -47,7 +47,7 @@ const LOCKED_PAUSE_MS = 2000;
  * if (outcome.kind === 'waiting') console.log('call again at', new Date(outcome.until));
  */
 export async function rotateCredential(options: RotateOptions): Promise<Outcome> {
-  for (let tries = options.onlyGoOn ? LOCKED_TRIES : 0; ; tries -= 1) {
+  for (let tries = options.after ? LOCKED_TRIES : 0; ; tries -= 1) {
     try {
       return await rotateOnce(options);
     } catch (error) {
@@ -93,7 +93,7 @@ export async function rotateIfDue(options: RotateOptions): Promise<Outcome | und
 }
 
 async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Outcome> {
-  const { loaded, credential, clock, onProgress, onlyGoOn = false } = options;
+  const { loaded, credential, clock, onProgress, after } = options;
   const { clientId, rotation } = credentialOf(loaded, credential);
   const { secretLifetime, overlap, verifyFor } = rotation;
   await using iam = connectIam(loaded);
@@ -104,7 +104,7 @@ async function rotateOpen(store: OpenStore, options: RotateOptions): Promise<Out
     trySecret: secretTrier(loaded, credential),
     policy: { secretLifetime, overlap, verifyFor },
     clock,
-    onlyGoOn,
+    after,
     ...(onProgress && { onProgress }),
   });
 }

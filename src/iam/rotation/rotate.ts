@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../../core/errors.ts';
 import { randomSecret } from '../../core/secret.ts';
 import type { ClientSecret } from '../api.ts';
-import { keep, newValue, type RotationOptions, type WithAttempt } from './attempt.ts';
+import { keep, newValue, type RotationOptions, type Waiting, type WithAttempt } from './attempt.ts';
 import { list, listOnce, remove } from './client-secrets.ts';
 import { isLive, refuseSecond, takeInventory } from './inventory.ts';
 import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
@@ -15,29 +15,37 @@ import { retire } from './retire.ts';
 import { retry } from './retry.ts';
 import { type Verdict, verify } from './verification.ts';
 
-/** `waiting`: the new secret is stored; call again at `until` (epoch ms, by this machine) to delete the old one. */
-export type Outcome =
-  | { readonly kind: 'rotated'; readonly expiresAt: number }
-  | { readonly kind: 'waiting'; readonly until: number };
+/** `expiresAt` in epoch ms, Infinity = never. */
+export type Outcome = { readonly kind: 'rotated'; readonly expiresAt: number } | Waiting;
 
 /**
- * Begins a rotation or continues the unfinished one. `expiresAt` in epoch ms. For a whole example see
- * `rotateCredential`.
+ * Begins a rotation or continues the unfinished one. For a whole example see `rotateCredential`.
  * @throws SidecarError ROTATION_NOT_VERIFIED, ROTATION_NOT_RETIRED, ROTATION_TOO_MANY_SECRETS, ROTATION_LOCKED,
  * ROTATION_STORE_FAILED, ROTATION_JOURNAL_INVALID, IAM_*, TOKEN_UNAVAILABLE; after each of them it can be called again
  */
 export async function rotate(options: RotationOptions): Promise<Outcome> {
   const before = await readJournal(options);
-  const { attempt: begun } = before;
-  const isDone = !begun && options.onlyGoOn && before.current;
-  let journal: Journal = isDone ? before : await resume(before, options);
+  // Somebody else has ended it meanwhile.
+  const isOver = options.after !== undefined && !before.attempt;
+  if (isOver && !hasRotatedSince(before, options.after)) throw givenUp();
+  let journal: Journal = isOver ? before : await resume(before, options);
   for (;;) {
-    const { attempt } = journal;
+    const { attempt, rotatedAt } = journal;
     if (!attempt) return { kind: 'rotated', expiresAt: journal.current?.expiresAt ?? Infinity };
     const leftMs = attempt.phase === 'promoted' ? (attempt.retireAt ?? 0) - (await sharedNow(options)) : 0;
-    if (leftMs > 0) return { kind: 'waiting', until: options.clock.now() + leftMs };
+    if (leftMs > 0) return { kind: 'waiting', until: options.clock.now() + leftMs, rotatedAt };
     journal = await STEPS[attempt.phase]({ ...journal, attempt }, options);
   }
+}
+
+/** By value: in a fleet, others have noted it by their clocks. */
+function hasRotatedSince({ rotatedAt }: Journal, after: Waiting | undefined): boolean {
+  return rotatedAt !== undefined && rotatedAt !== after?.rotatedAt;
+}
+
+function givenUp(): SidecarError {
+  const reason = 'its journal no longer has this rotation: another process has given it up';
+  return new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
 }
 
 type Step = (journal: WithAttempt, options: RotationOptions) => Promise<Journal>;

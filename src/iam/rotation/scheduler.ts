@@ -8,6 +8,7 @@ import type { Log } from '../../core/log.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import { createIamApi } from '../api.ts';
 import { connectIam } from '../connection.ts';
+import { listOnce } from './client-secrets.ts';
 import { type Journal, parseJournal } from './journal.ts';
 import type { Progress } from './retry.ts';
 import { dueAt, expiries } from './schedule.ts';
@@ -95,10 +96,8 @@ export function createRotationScheduler(given: RotationSchedulerOptions): Rotati
     async close() {
       stop();
       closing.reject(new Closed());
-      await Promise.race([
-        Promise.all([...states.values()].map(({ ticking }) => ticking)),
-        given.clock.sleep(CLOSE_MS),
-      ]);
+      const ended = Promise.all([...states.values()].map(({ ticking }) => ticking));
+      await Promise.race([ended, given.clock.sleep(CLOSE_MS)]);
     },
   };
 }
@@ -127,7 +126,7 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
   const { current, metrics, clock, fleet } = options;
   const loaded = current();
   if (loaded.config.credentials[name]?.rotation?.every === undefined) return;
-  const goesOn = state.lastError === undefined && fleet.isLeft(name);
+  const goesOn = state.lastError ? await isEnded(name, state, options) : fleet.isLeft(name);
   if (isAhead(state.rotateAt, clock.now()) && !goesOn) return;
   try {
     const onProgress = (progress: Progress) => noteProgress(name, progress, options);
@@ -151,6 +150,11 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
     if (!(error instanceof SidecarError)) throw error;
     await failed(name, state, error, options);
   }
+}
+
+/** Whether somebody else has ended the rotation that failed here. */
+async function isEnded(name: string, { journal }: CredentialState, options: RotationSchedulerOptions) {
+  return journal?.attempt && !(await journalOf(name, options).catch(() => journal))?.attempt;
 }
 
 async function failed(name: string, state: CredentialState, error: SidecarError, options: RotationSchedulerOptions) {
@@ -209,17 +213,15 @@ async function readExpiries(
   { current, log, clock }: RotationSchedulerOptions,
 ): Promise<void> {
   const loaded = current();
-  const secrets = loaded.secrets.get(name) ?? [];
+  const names = (loaded.secrets.get(name) ?? []).map((secret) => secret.name);
   const identity = identityOf(name, loaded);
   if (state.secrets === identity && isAhead(state.readAgainAt, clock.now())) return;
   state.secrets = identity;
   state.readAgainAt = clock.now() + REFRESH_MS;
   try {
     await using iam = connectIam(loaded);
-    const listed = [];
     const clientId = loaded.config.credentials[name]?.clientId ?? '';
-    for await (const secret of createIamApi(iam.connection).secrets(clientId)) listed.push(secret);
-    const names = secrets.map((secret) => secret.name);
+    const listed = await listOnce({ iam: createIamApi(iam.connection), clientId });
     const before = dueOf(name, state, loaded) ?? 0;
     state.expiries = expiries(names, listed, { journal: state.journal, nowMs: clock.now() });
     const due = dueOf(name, state, loaded) ?? 0;
@@ -239,12 +241,9 @@ function noteProgress(credential: string, { step, fields }: Progress, options: R
 
 function viewOf(name: string, state: CredentialState | undefined, loaded: LoadedConfig): SecretsView | undefined {
   if (!state) return undefined;
-  const { journal, lastError, rotateAt } = state;
-  if (loaded.config.credentials[name]?.rotation?.every === undefined) {
-    return { expiries: state.expiries, rotation: undefined };
-  }
+  const { expiries, journal, lastError, rotateAt } = state;
+  if (loaded.config.credentials[name]?.rotation?.every === undefined) return { expiries, rotation: undefined };
   const phase = lastError ? 'failing' : journal?.attempt?.phase === 'promoted' ? 'overlap' : 'idle';
   const nextAt = lastError ? rotateAt : dueOf(name, state, loaded);
-  const view = { state: phase, rotatedAt: journal?.rotatedAt, nextAt, lastError } as const;
-  return { expiries: state.expiries, rotation: view };
+  return { expiries, rotation: { state: phase, rotatedAt: journal?.rotatedAt, nextAt, lastError } };
 }

@@ -299,6 +299,42 @@ describe('rotation/rotate', () => {
     ]);
   });
 
+  describe.each([
+    ['has expired in the overlap', async (world: RotationWorld) => world.clock.advance(POLICY.secretLifetime + DAY)],
+    [
+      'was deleted, and somebody has stored another one',
+      async (world: RotationWorld) => {
+        await world.iam.deleteSecret(world.clientId, world.journal().current?.clientSecretId ?? '');
+        writeFileSync(world.file, FIRST_VALUE);
+        world.clock.advance(POLICY.overlap);
+      },
+    ],
+  ])('that waits while the new secret %s', (_what, happens) => {
+    it('tells that another process has given the rotation up, and begins none', async () => {
+      using world = await server.world();
+      const after = await world.rotate();
+      if (after.kind !== 'waiting') throw new Error('it does not wait');
+      await happens(world);
+      expect(await codeOf(world.rotate())).toBe('ROTATION_NOT_RETIRED');
+      const before = await descriptions(world);
+      await expect(world.rotate({ after })).rejects.toMatchObject({
+        code: 'ROTATION_NOT_RETIRED',
+        extras: { fields: { reason: expect.stringContaining('another process has given it up') } },
+      });
+      expect([await descriptions(world), world.journal().attempt]).toEqual([before, undefined]);
+      expect(await world.tokenFor(FIRST_VALUE)).toBe('accepted');
+    });
+  });
+
+  it('that waits has rotated when another process has finished it', async () => {
+    using world = await server.world();
+    const after = await world.rotate();
+    if (after.kind !== 'waiting') throw new Error('it does not wait');
+    await world.finish();
+    const expiresAt = world.journal().current?.expiresAt;
+    expect(await world.rotate({ after })).toEqual({ kind: 'rotated', expiresAt });
+  });
+
   it('refuses a journal it does not understand, and one with an attempt for another client, and changes nothing', async () => {
     using world = await server.world();
     writeFileSync(`${world.file}.rotation`, '{"version":2}');

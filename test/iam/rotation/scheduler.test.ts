@@ -190,6 +190,21 @@ describe('the rotation scheduler', () => {
     await running.care.close();
   });
 
+  it('no longer says that it fails when another process has finished what failed here', async () => {
+    using world = await server.world();
+    const running = await startCare(world);
+    await running.untilLooked('a journal', () => running.rotation()?.nextAt !== undefined);
+    world.clock.advance(60 * DAY);
+    await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
+    await world.control('/faults', { target: 'iam', method: 'DELETE', status: 403, times: 1 });
+    world.clock.advance(3_600_000);
+    await running.untilLooked('a failure', () => running.rotation()?.state === 'failing');
+    await world.rotate();
+    await running.untilLooked('that it is over', () => running.rotation()?.state === 'idle');
+    expect(running.rotation()).toMatchObject({ rotatedAt: world.clock.now(), lastError: undefined });
+    await running.care.close();
+  });
+
   it('leaves a rotation to another that has the lock, which is no failure', async () => {
     using world = await server.world();
     const running = await startCare(world);
