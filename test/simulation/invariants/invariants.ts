@@ -12,6 +12,7 @@ import { issuerIsAskedSeldom, keepsIssuerFiles, looksAgain } from './issuer-file
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
 import { oldStillConnects, readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
+import { rotatesOnce } from './rotate-command.ts';
 import {
   abandonsOnlyRefused,
   deletesOnlyItsOwn,
@@ -86,6 +87,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     auditComesFirst,
     auditIsThereFirst,
     deletesOnlyItsOwn,
+    rotatesOnce,
   },
   ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom, keepsIssuerFiles, looksAgain },
   ...{ passesForbidden, restsRefusedScope },

@@ -29,13 +29,16 @@ class Knowledge {
   failures: number[] = [];
   /** The one that worked last. */
   secret: string | undefined;
+  /** Those that were in the file since, at reloads. */
+  held: string[] = [];
   /** What that was at each reload. */
   readonly secretsBefore: { readonly reloadedAt: number; readonly secret: string | undefined }[] = [];
 
-  /** The one that the generation of a call knows to work: what later ones learn does not reach it. */
-  secretOf(called: Stamp | undefined): string | undefined {
+  /** Those that the generation of a call can use: what later ones learn does not reach it. */
+  secretsOf(called: Stamp | undefined): string[] {
     const replaced = called && this.secretsBefore.find(({ reloadedAt }) => reloadedAt > called.trueMs);
-    return replaced ? replaced.secret : this.secret;
+    const known = replaced ? [replaced.secret] : [this.secret, ...this.held];
+    return known.filter((secret) => secret !== undefined);
   }
 }
 
@@ -50,6 +53,11 @@ function byProcess(): (process: SimulatedProcess) => Knowledge {
 
 function isFromBefore({ trueMs }: Stamp, reloaded: Stamp | undefined): boolean {
   return reloaded !== undefined && trueMs < reloaded.trueMs;
+}
+
+function inFileOf({ hosts, platform: { disk } }: World, process: SimulatedProcess): string {
+  const { secretFile = '' } = hosts.find((host) => host.process === process) ?? {};
+  return disk.has(secretFile) ? disk.find(secretFile).content.toString().trimEnd() : '';
 }
 
 /** The one that the process got last. */
@@ -195,7 +203,7 @@ const KNOWN = 100;
 
 export const keepsWorkingSecret: Invariant = {
   sentence:
-    'While the server accepts the secret that worked last, no call fails because of a wrong secret in the file. For a call from before a reload, that is the last one before it.',
+    'While the server accepts the secret that worked last, or one that was in the file since, no call fails because of a wrong secret in the file. For a call from before a reload, only the last one that worked before it counts.',
   watch(world, violated) {
     const of = byProcess();
     const last = new Map<SimulatedProcess, TokenRequest>();
@@ -206,19 +214,22 @@ export const keepsWorkingSecret: Invariant = {
         last.set(request.from, request);
         all.set(request.from, [...(all.get(request.from) ?? []), request].slice(-KNOWN));
       }
-      if (isLogged(observation, 'obtained')) of(observation.process).secret = last.get(observation.process)?.secret;
+      if (isLogged(observation, 'obtained'))
+        Object.assign(of(observation.process), { secret: last.get(observation.process)?.secret, held: [] });
       if (isLogged(observation, 'reloaded')) {
-        const { secretsBefore, secret } = of(observation.process);
+        const { secretsBefore, secret, held } = of(observation.process);
         secretsBefore.push({ reloadedAt: world.platform.time.nowMs, secret });
+        held.push(inFileOf(world, observation.process));
       }
       if (observation.kind !== 'told' || observation.told.code !== 'CREDENTIALS_REJECTED') return;
       const { sidecar, id, attempt, cause } = observation.told;
-      const secret = sidecar && of(sidecar).secretOf(world.calledAt(id, String(attempt)));
+      const called = world.calledAt(id, String(attempt));
+      const secrets = sidecar ? of(sidecar).secretsOf(called) : [];
       // Another secret would not help. The last request may have been that of a generation from before a reload.
       const isOfScope = sidecar && all.get(sidecar)?.some(({ outcome }) => outcome === 'invalid_scope');
       if (isOfScope && cause === 'token_invalid_scope') return;
-      const until = world.identity.secrets.get(secret ?? '') ?? 0;
-      if (until > world.platform.time.nowMs) violated(`payment ${id} got CREDENTIALS_REJECTED while ${secret} works`);
+      const works = secrets.find((secret) => (world.identity.secrets.get(secret) ?? 0) > world.platform.time.nowMs);
+      if (works !== undefined) violated(`payment ${id} got CREDENTIALS_REJECTED while ${works} works`);
     };
   },
 };

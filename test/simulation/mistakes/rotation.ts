@@ -2,6 +2,16 @@
 import type { Mistake } from './mistakes.ts';
 
 export const ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
+  'given-up-is-rotated': {
+    file: 'iam/rotation/rotate.ts',
+    from: '  if (isOver && !hasRotatedSince(before, options.after)) throw givenUp();\n',
+    to: '',
+  },
+  'begins-again-after-pause': {
+    file: 'iam/rotation/rotate.ts',
+    from: 'const isOver = options.after !== undefined && !before.attempt;',
+    to: 'const isOver = options.after !== undefined && !before.attempt && before.current !== undefined;',
+  },
   'stores-unproven': {
     file: 'iam/rotation/rotate.ts',
     from: "phase: works ? 'verified' : 'abandoned'",

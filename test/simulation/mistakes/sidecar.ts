@@ -4,6 +4,11 @@ import type { Mistake } from './mistakes.ts';
 const GENERATION = 'sidecar/generation.ts';
 
 export const SIDECAR_MISTAKES: Readonly<Record<string, Mistake>> = {
+  'unasked-lost-beside-accepted': {
+    file: 'oauth/credentials.ts',
+    from: 'untried: untried?.slice(0, accepted ? MOST_OLDER - 1 : MOST_OLDER),',
+    to: 'untried: accepted ? [] : untried?.slice(0, MOST_OLDER),',
+  },
   'token-lost-at-reload': {
     file: GENERATION,
     from: '    seedFor: (key) => previous && inherited(key, loaded, previous),\n',

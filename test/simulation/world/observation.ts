@@ -3,6 +3,7 @@ import type { Stamp } from '../platform/network.ts';
 import type { Machine, SimulatedProcess } from '../platform/process.ts';
 import type { StoredSecret } from './iam/iam-server.ts';
 import type { IssuerRequest } from './issuer.ts';
+import type { SidecarHost } from './sidecar-host.ts';
 
 /** A token as its server knows it. */
 export interface IssuedToken {
@@ -88,6 +89,14 @@ export type Observation =
   | { readonly kind: 'settled' }
   /** After a last rotation by hand. */
   | { readonly kind: 'rotatedLast'; readonly hasRotated: boolean }
+  /** `rotate` tells whoever runs it: a step, or at its end that it has `rotated`. */
+  | {
+      readonly kind: 'rotateTold';
+      readonly by: SimulatedProcess;
+      readonly host: SidecarHost;
+      readonly step: string;
+      readonly expiresAt?: number;
+    }
   | { readonly kind: 'provisionedLast'; readonly isDone: boolean }
   /** Where secrets rotate: the identity server's verdict on one. */
   | { readonly kind: 'secretTried'; readonly secret: string; readonly isAccepted: boolean }

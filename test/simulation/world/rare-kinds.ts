@@ -5,7 +5,7 @@
 import type { Chance } from '../../support/seeded.ts';
 import type { Iam } from './iam/iam.ts';
 import type { AuditPart, IamPart } from './parts.ts';
-import { later, RARE_FLEET_KINDS } from './rare-fleet-kinds.ts';
+import { later, RARE_FLEET_KINDS, when } from './rare-fleet-kinds.ts';
 import { STORE } from './store.ts';
 import type { Kind, World } from './world.ts';
 
@@ -71,6 +71,24 @@ export const RARE_KINDS: Readonly<Record<string, RareKind>> = {
       world.operator.newSecret(10 * MINUTE);
       world.operator.editSecret(world.hostOf(host), 'wrongFirst', Number(ms));
       world.erpOf(host).burst(3, Number(needInMs) / 4);
+      later(world, Number(needInMs), () => {
+        world.identity.revokeAll();
+        world.erpOf(host).burst(3, 700);
+      });
+    },
+  },
+  /** While the server is away, a new secret that nobody asks with, and then a wrong one in its place. */
+  'operator.rotateUnasked': {
+    ...{ weight: 0, fits: withoutIam },
+    draw: (chance) => ({ ms: chance.pick([4000, 10_000]), needInMs: chance.pick([12_000, 20_000]) }),
+    apply(world, { ms, needInMs, host }) {
+      const edited = world.hostOf(host);
+      world.identity.fault.down(Number(ms));
+      world.operator.newSecret(0);
+      world.operator.editSecret(edited, 'renamed', 0);
+      later(world, Number(ms) - 2000, () =>
+        world.operator.edit(edited, 'secret', { how: 'wrongFirst', ms: 2 * MINUTE }),
+      );
       later(world, Number(needInMs), () => {
         world.identity.revokeAll();
         world.erpOf(host).burst(3, 700);
@@ -181,6 +199,24 @@ export const RARE_KINDS: Readonly<Record<string, RareKind>> = {
       });
     },
   ),
+  /** The same during an overlap for which two runs wait: the first of them gives the rotation up. */
+  'iam.overruleBoth': {
+    ...iamKind(
+      () => ({}),
+      ({ runs, administrator }, _args, world) => {
+        runs.rotate();
+        const isWaiting = () => administrator.journal?.attempt?.phase === 'promoted';
+        when(world, isWaiting, () => {
+          runs.rotate();
+          later(world, 2000, () => {
+            administrator.deleteOne('stored');
+            administrator.putRight();
+          });
+        });
+      },
+    ),
+    isAlways: true,
+  },
   /** A first provisioning that is cut off, and again, and again. */
   'iam.provisionCut': {
     ...iamKind(cut, ({ server, runs }, { isAfter, skip = 0, first = 0, second = 0, third = 0 }, world) => {

@@ -5,7 +5,9 @@ import { createIamApi } from '../../../../src/iam/api.ts';
 import { connectIam } from '../../../../src/iam/connection.ts';
 import { loadDesired } from '../../../../src/iam/provision/desired-state.ts';
 import { runProvision } from '../../../../src/iam/provision/provision.ts';
+import type { Waiting } from '../../../../src/iam/rotation/attempt.ts';
 import { type RotateOptions, rotateCredential } from '../../../../src/iam/rotation/credential-rotation.ts';
+import type { Progress } from '../../../../src/iam/rotation/retry.ts';
 import type { Outcome } from '../../../../src/iam/rotation/rotate.ts';
 import { openFleetSecrets } from '../../../../src/sidecar/fleet/fleet-secrets.ts';
 import type { SimulatedProcess } from '../../platform/process.ts';
@@ -27,6 +29,7 @@ export interface RunOptions {
 
 interface Started {
   readonly host: SidecarHost;
+  readonly by: SimulatedProcess;
   readonly say: (step: string) => void;
 }
 
@@ -40,7 +43,7 @@ export class Runs {
   }
 
   rotate(options: RunOptions = {}): void {
-    this.#start('rotate', rotate, options);
+    this.#start('rotate', (started) => rotate(started, this.#world), options);
   }
 
   provision(options: RunOptions = {}): void {
@@ -70,7 +73,7 @@ export class Runs {
       onEnd(isDone);
     };
     process.run(() => {
-      const running = program({ host, say: (step) => this.#world.trace(process.name, step) });
+      const running = program({ host, by: process, say: (step) => this.#world.trace(process.name, step) });
       void running.then(() => ended(true, 'is done')).catch((error: unknown) => ended(false, this.#textOf(error)));
     });
   }
@@ -92,13 +95,19 @@ const clock = { now: () => Date.now(), sleep };
 const load = ({ configFile, folder }: SidecarHost) => loadConfig({ file: configFile, env: {}, cwd: folder });
 
 /** As src/cli/rotate-command.ts, which writes to the terminal. */
-async function rotate({ host, say }: Started): Promise<void> {
+async function rotate({ host, by, say }: Started, world: World): Promise<void> {
   let loaded = load(host);
-  for (let onlyGoOn = false; ; onlyGoOn = true) {
-    const onProgress = ({ step, fields }: { step: string; fields: object }) => say(`${step} ${JSON.stringify(fields)}`);
-    const outcome = await rotateOnce({ loaded, credential: 'default', clock, onProgress, onlyGoOn });
-    if (outcome.kind === 'rotated') return;
+  const tell = (step: string, told = {}) => world.observe({ kind: 'rotateTold', by, host, step, ...told });
+  for (let after: Waiting | undefined; ; ) {
+    const onProgress = ({ step, fields }: Progress) => {
+      say(`${step} ${JSON.stringify(fields)}`);
+      tell(step);
+    };
+    const outcome = await rotateOnce({ loaded, credential: 'default', clock, onProgress, after });
+    if (outcome.kind === 'rotated') return tell('rotated', { expiresAt: outcome.expiresAt });
+    after = outcome;
     say('waits');
+    tell('waits');
     await sleep(outcome.until - Date.now());
     loaded = loaded.reload();
   }
