@@ -11,6 +11,7 @@ import { MISTAKES } from './mistakes/mistakes.ts';
 import { plant } from './mistakes/plant.ts';
 import { Disk } from './platform/disk.ts';
 import { VirtualTime } from './platform/virtual-time.ts';
+import { START } from './world/calendar.ts';
 
 const MAIN = join(import.meta.dirname, 'main.ts');
 const ROOT = join(import.meta.dirname, '../..');
@@ -69,6 +70,14 @@ describe('a simulated year', () => {
     expect(times.at(-1)).toMatch(/^2026-01-01T00:0(?:[0-4]|5:00\.000)/);
     // Nothing that is later happens then.
     expect(stdout).not.toMatch(/^2026-01-01T00:05:00\.000Z (?:history|machine)/m);
+  });
+
+  it('ends with --until also while it waits for the last rotation', { timeout: LONG_MS }, async () => {
+    const { stdout } = await simulate('--seed', '1', '--trace');
+    const begun = stdout.match(/^\S+(?= rotate \d+: started)/gm)?.at(-1) ?? '';
+    const cut = await simulate('--seed', '1', '--until', `${Math.ceil((Date.parse(begun) - START) / 1000)}s`);
+    expect(cut.stdout).toMatch(/^seed 1: \d+ days, /);
+    expect(stdout).not.toContain(cut.stdout);
   });
 
   it.skipIf(process.platform === 'win32')(
