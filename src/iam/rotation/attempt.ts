@@ -14,7 +14,7 @@ export interface RotationOptions {
   readonly trySecret: TrySecret;
   readonly policy: RotationPolicy;
   readonly clock: RotationClock;
-  /** Only continue the rotation that waited, never begin one: if somebody else finished it meanwhile, that is the result. */
+  /** Only continue what is under way, never begin a rotation: if somebody else has finished the one that waited, that is the result. */
   readonly after?: Waiting | undefined;
   /** Called after each step and before each wait. */
   readonly onProgress?: (progress: Progress) => void;

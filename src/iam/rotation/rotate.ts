@@ -44,7 +44,7 @@ function hasRotatedSince({ rotatedAt }: Journal, after: Waiting | undefined): bo
 }
 
 function givenUp(): SidecarError {
-  const reason = 'its journal no longer has this rotation: another process has given it up';
+  const reason = 'the journal no longer has this rotation: another process has given it up, or the journal was removed';
   return new SidecarError('ROTATION_NOT_RETIRED', { fields: { reason } });
 }
 

@@ -144,17 +144,18 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
     const now = clock.now();
     const due = outcome?.kind === 'waiting' ? outcome.until : dueOf(name, state, loaded);
     state.rotateAt = Math.min(due ?? now, now + REFRESH_MS);
-    state.failures = 0;
-    state.lastError = undefined;
+    Object.assign(state, { failures: 0, lastError: undefined });
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
     await failed(name, state, error, options);
   }
 }
 
-/** Whether somebody else has ended the rotation that failed here. */
-async function isEnded(name: string, { journal }: CredentialState, options: RotationSchedulerOptions) {
-  return journal?.attempt && !(await journalOf(name, options).catch(() => journal))?.attempt;
+/** Whether somebody else has ended the rotation that failed here: tells it once, what fails then has pauses of its own. */
+async function isEnded(name: string, state: CredentialState, options: RotationSchedulerOptions) {
+  if (!state.journal?.attempt) return false;
+  state.journal = await journalOf(name, options).catch(() => state.journal);
+  return !state.journal?.attempt;
 }
 
 async function failed(name: string, state: CredentialState, error: SidecarError, options: RotationSchedulerOptions) {

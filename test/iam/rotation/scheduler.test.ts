@@ -205,6 +205,27 @@ describe('the rotation scheduler', () => {
     await running.care.close();
   });
 
+  it('goes on with its pauses when another process has given up what failed here, and the next one cannot begin', async () => {
+    using world = await server.world();
+    const running = await startCare(world);
+    await running.untilLooked('a journal', () => running.rotation()?.nextAt !== undefined);
+    world.clock.advance(60 * DAY);
+    await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
+    await world.control('/faults', { target: 'iam', method: 'DELETE', status: 403, times: 1 });
+    world.clock.advance(3_600_000);
+    await running.untilLooked('a failure', () => running.rotation()?.state === 'failing');
+    await world.iam.deleteSecret(world.clientId, world.journal().current?.clientSecretId ?? '');
+    writeFileSync(world.file, `${FIRST_VALUE}\n`);
+    await world.rotate().catch(() => undefined);
+    expect(world.journal().attempt).toBeUndefined();
+    await world.control(`/clients/${world.clientId}/secrets`, { value: 'made-by-hand' });
+    const failures = () => running.logs.filter((line) => line.includes('ROTATION_TOO_MANY_SECRETS')).length;
+    await running.untilLooked('that it cannot begin', () => failures() === 1);
+    for (let looks = 0; looks < 5; looks += 1) await running.untilLooked('again', () => true);
+    expect(failures()).toBe(1);
+    await running.care.close();
+  });
+
   it('leaves a rotation to another that has the lock, which is no failure', async () => {
     using world = await server.world();
     const running = await startCare(world);
