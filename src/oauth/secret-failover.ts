@@ -19,7 +19,7 @@ export interface SecretFailoverOptions {
   readonly clientSecrets: readonly ClientSecret[];
   /** The secret that worked before a reload; used until the server accepts one of `clientSecrets`. */
   readonly replaced?: ClientSecret | undefined;
-  /** Those since `replaced` that the server was not asked with, the newest first. They do not count as accepted. */
+  /** Others that the server was not asked with, those of the newest configuration first. They do not count as accepted. */
   readonly untried?: readonly ClientSecret[] | undefined;
   /** One of `clientSecrets` that worked before a reload: a later reload may replace it before the server is asked. */
   readonly inherited?: ClientSecret | undefined;

@@ -26,6 +26,8 @@ const MOST_IN_A_CHILD = 250;
 const AHEAD = 2;
 /** Runs with more seeds than this say how far they are. */
 const EVERY = 100;
+/** Seeds in a row that cannot be played: then no process can even start. */
+const MOST_FAILURES = 10;
 
 /** @returns the exit code: 1 after a violation, or when a process has failed */
 export async function playOnAllCores([first, last]: readonly [number, number], options: ForAll): Promise<number> {
@@ -35,7 +37,9 @@ export async function playOnAllCores([first, last]: readonly [number, number], o
   const failed: Line[] = [];
   /** Given to a process that has failed before it played them. */
   const again: number[] = [];
+  let failures = 0;
   const note = (line: Line) => {
+    failures = 0;
     lines.push(line);
     // At once: whoever stops a long run must know what it has found.
     if (line.violated) print(`seed ${line.seed} violates ${line.violated}: ${line.detail}`);
@@ -46,16 +50,15 @@ export async function playOnAllCores([first, last]: readonly [number, number], o
   let next = first;
   const take = () => again.shift() ?? (next <= last ? next++ : undefined);
   const playOn = async () => {
-    while (next <= last || again.length > 0) {
+    while (failures < MOST_FAILURES && (next <= last || again.length > 0)) {
       const { ended, open } = await playInChild(options, take, note);
       const [culprit, ...others] = open;
-      if (culprit !== undefined)
-        print(
-          `seed ${culprit} could not be played, its process ended with ${ended}: npm run simulate -- --seed ${culprit} shows why`,
-        );
       again.push(...others);
-      // None can even start.
-      if (lines.length === 0) return;
+      if (culprit === undefined) continue;
+      failures += 1;
+      print(
+        `seed ${culprit} could not be played, its process ended with ${ended}: npm run simulate -- --seed ${culprit} shows why`,
+      );
     }
   };
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), all) }, playOn));
@@ -81,6 +84,7 @@ async function playInChild(
   const open: number[] = [];
   let given = 0;
   const give = () => {
+    if (child.stdin.writableEnded) return;
     const seed = given < MOST_IN_A_CHILD ? take() : undefined;
     given += 1;
     if (seed === undefined) return void child.stdin.end();

@@ -9,8 +9,8 @@ import { installPlatform } from './platform/hooks.ts';
 
 // A run has many processes.
 enableCompileCache();
-// Whoever reads may have seen enough.
-process.stdout.on('error', () => process.exit());
+// Whoever reads may have seen enough; but what could not be told must not look like nothing.
+process.stdout.on('error', () => process.exit(process.exitCode || 1));
 const flags = understood(() => prepared(process.argv.slice(2)));
 if (flags?.help) process.stdout.write(USAGE);
 else if (flags) process.exitCode = await simulate(flags);

@@ -12,6 +12,8 @@ const REFRESH_BEFORE_MS = 300_000;
 
 /** From the response to the log line. */
 const TAKEN_MS = 50;
+/** The one in the file, and two that a reload keeps beside the one that worked. */
+const MOST_HELD = 3;
 
 /** What a process knows that bears on its token requests. */
 class Knowledge {
@@ -29,15 +31,15 @@ class Knowledge {
   failures: number[] = [];
   /** The one that worked last. */
   secret: string | undefined;
-  /** Those that were in the file since, at reloads. */
+  /** The last ones that were in the file since, at reloads; the newest first. */
   held: string[] = [];
   /** What that was at each reload. */
   readonly secretsBefore: { readonly reloadedAt: number; readonly secret: string | undefined }[] = [];
 
   /** Those that the generation of a call can use: what later ones learn does not reach it. */
-  secretsOf(called: Stamp | undefined): string[] {
+  secretsOf(called: Stamp | undefined, isKept: (held: string) => boolean): string[] {
     const replaced = called && this.secretsBefore.find(({ reloadedAt }) => reloadedAt > called.trueMs);
-    const known = replaced ? [replaced.secret] : [this.secret, ...this.held];
+    const known = replaced ? [replaced.secret] : [this.secret, ...this.held.filter(isKept)];
     return known.filter((secret) => secret !== undefined);
   }
 }
@@ -203,7 +205,7 @@ const KNOWN = 100;
 
 export const keepsWorkingSecret: Invariant = {
   sentence:
-    'While the server accepts the secret that worked last, or one that was in the file since, no call fails because of a wrong secret in the file. For a call from before a reload, only the last one that worked before it counts.',
+    'While the server accepts the secret that worked last, or one of the last three that were in the file since and that it has not refused, no call fails because of a wrong secret in the file. For a call from before a reload, only the last one that worked before it counts.',
   watch(world, violated) {
     const of = byProcess();
     const last = new Map<SimulatedProcess, TokenRequest>();
@@ -217,14 +219,18 @@ export const keepsWorkingSecret: Invariant = {
       if (isLogged(observation, 'obtained'))
         Object.assign(of(observation.process), { secret: last.get(observation.process)?.secret, held: [] });
       if (isLogged(observation, 'reloaded')) {
-        const { secretsBefore, secret, held } = of(observation.process);
+        const knowledge = of(observation.process);
+        const { secretsBefore, secret, held } = knowledge;
         secretsBefore.push({ reloadedAt: world.platform.time.nowMs, secret });
-        held.push(inFileOf(world, observation.process));
+        knowledge.held = [...new Set([inFileOf(world, observation.process), ...held])].slice(0, MOST_HELD);
       }
       if (observation.kind !== 'told' || observation.told.code !== 'CREDENTIALS_REJECTED') return;
       const { sidecar, id, attempt, cause } = observation.told;
       const called = world.calledAt(id, String(attempt));
-      const secrets = sidecar ? of(sidecar).secretsOf(called) : [];
+      const isRefused = (secret: string) =>
+        sidecar &&
+        all.get(sidecar)?.some((request) => request.secret === secret && request.outcome === 'invalid_client');
+      const secrets = sidecar ? of(sidecar).secretsOf(called, (secret) => !isRefused(secret)) : [];
       // Another secret would not help. The last request may have been that of a generation from before a reload.
       const isOfScope = sidecar && all.get(sidecar)?.some(({ outcome }) => outcome === 'invalid_scope');
       if (isOfScope && cause === 'token_invalid_scope') return;
