@@ -52,3 +52,8 @@ export function newValue({ value }: Attempt): Secret {
     throw new SidecarError('ROTATION_JOURNAL_INVALID', { fields: { reason: 'the new secret has no value' } });
   return new Secret(value);
 }
+
+/** Another machine may end the overlap, or begin the next rotation, and its clock be hours ahead. */
+export function sharedNow({ store, clock }: Pick<RotationOptions, 'store' | 'clock'>): number | Promise<number> {
+  return store.now?.() ?? clock.now();
+}

@@ -12,7 +12,7 @@ import type { Secret } from '../../core/secret.ts';
 import { createIdentity, tokenKey } from '../../oauth/credentials.ts';
 import { createIamApi } from '../api.ts';
 import { connectIam, sourceOf } from '../connection.ts';
-import type { RotationOptions } from './attempt.ts';
+import { type RotationOptions, sharedNow } from './attempt.ts';
 import { beginJournal, parseJournal } from './journal.ts';
 import { openSecretStore } from './open-store.ts';
 import { type Outcome, rotate } from './rotate.ts';
@@ -83,9 +83,9 @@ export async function rotateIfDue(options: RotateOptions): Promise<Outcome | und
       return undefined;
     }
     const journal = parseJournal(text);
-    // One under way itself knows by which clock it waits.
-    const isDue =
-      journal.attempt !== undefined || dueAt(journal, { every, secretLifetime }, listedExpiry) <= clock.now();
+    // One under way itself knows by which clock it waits. In a fleet, a clock that is ahead would begin one after the other.
+    const nowMs = await sharedNow({ store, clock });
+    const isDue = journal.attempt !== undefined || dueAt(journal, { every, secretLifetime }, listedExpiry) <= nowMs;
     return isDue ? await rotateOpen(store, options) : undefined;
   } finally {
     await store.close();

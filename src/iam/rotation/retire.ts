@@ -1,7 +1,7 @@
 /** The last step of a rotation: the old secret is deleted, when it is sure that nobody needs it. */
 import { SidecarError } from '../../core/errors.ts';
 import type { ClientSecret } from '../api.ts';
-import { keep, newValue, type RotationOptions, type WithAttempt } from './attempt.ts';
+import { keep, newValue, type RotationOptions, sharedNow, type WithAttempt } from './attempt.ts';
 import { list, remove } from './client-secrets.ts';
 import { isLive } from './inventory.ts';
 import type { Journal } from './journal.ts';
@@ -40,7 +40,7 @@ export async function retire(journal: WithAttempt, options: RotationOptions): Pr
   // IAM decides the expiry: an earlier try may have created it, or IAM may grant less than requested.
   const { clientSecretId, description, expiresAt = attempt.expiresAt } = listed;
   const known = { clientSecretId, description, expiresAt };
-  return keep({ ...rest, current: known, rotatedAt: clock.now() }, options);
+  return keep({ ...rest, current: known, rotatedAt: await sharedNow(options) }, options);
 }
 
 /** For so long a token proves that the new secret works. */

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { SidecarError } from '../../core/errors.ts';
 import { randomSecret } from '../../core/secret.ts';
 import type { ClientSecret } from '../api.ts';
-import { keep, newValue, type RotationOptions, type Waiting, type WithAttempt } from './attempt.ts';
+import { keep, newValue, type RotationOptions, sharedNow, type Waiting, type WithAttempt } from './attempt.ts';
 import { list, listOnce, remove } from './client-secrets.ts';
 import { isLive, refuseSecond, takeInventory } from './inventory.ts';
 import { type Attempt, beginJournal, descriptionPrefix, type Journal, parseJournal } from './journal.ts';
@@ -171,11 +171,6 @@ async function promote(journal: WithAttempt, options: RotationOptions): Promise<
   const retireAt = (await sharedNow(options)) + options.policy.overlap;
   const current = { clientSecretId: clientSecretId ?? '', description, expiresAt };
   return keep({ ...journal, current, attempt: { ...attempt, phase: 'promoted', retireAt } }, options);
-}
-
-/** Another machine may end the overlap, and its clock be hours ahead. */
-function sharedNow({ store, clock }: RotationOptions): number | Promise<number> {
-  return store.now?.() ?? clock.now();
 }
 
 /** Deletes the new secret, unless it is the last one. Only called for one that was never in the store. */

@@ -51,8 +51,7 @@ export interface RotationView {
 const LOOK_MS = 10_000;
 /** IAM and the journal are read again at least this often: others may have changed them. */
 const REFRESH_MS = 3_600_000;
-const FIRST_RETRY_MS = 60_000;
-const LOCKED_RETRY_MS = 60_000;
+const RETRY_MS = 60_000;
 /** ms for a request to IAM that is under way at `close`; the next start finds out its effect. */
 const CLOSE_MS = 2000;
 
@@ -142,8 +141,9 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
     }
     state.journal = await journalOf(name, options);
     const now = clock.now();
-    const due = outcome?.kind === 'waiting' ? outcome.until : dueOf(name, state, loaded);
-    state.rotateAt = Math.min(due ?? now, now + REFRESH_MS);
+    const due = (outcome?.kind === 'waiting' ? outcome.until : dueOf(name, state, loaded)) ?? now;
+    // One that is due by this clock alone is not: in a fleet, that of the store counts.
+    state.rotateAt = Math.min(due > now ? due : now + RETRY_MS, now + REFRESH_MS);
     Object.assign(state, { failures: 0, lastError: undefined });
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
@@ -167,14 +167,14 @@ async function failed(name: string, state: CredentialState, error: SidecarError,
   if (isLocked || isKept) state.journal = await journalOf(name, options).catch(() => state.journal);
   if (isLocked) {
     log.info('somebody else is rotating this secret', { credential: name, ...extras.fields });
-    state.rotateAt = now + LOCKED_RETRY_MS;
+    state.rotateAt = now + RETRY_MS;
     return;
   }
   if (isKept) options.readAgain?.();
   // After one that was given up, the next one need not wait as long as that had failed.
   state.failures = isKept && !state.journal?.attempt ? 1 : state.failures + 1;
   state.lastError = { code, at: now };
-  state.rotateAt = now + Math.min(FIRST_RETRY_MS * 2 ** (state.failures - 1), REFRESH_MS);
+  state.rotateAt = now + Math.min(RETRY_MS * 2 ** (state.failures - 1), REFRESH_MS);
   metrics.count('rotations_total', { credential: name, result: code });
   log.error('rotation failed, it will resume later', { credential: name, code, ...extras.fields });
 }

@@ -7,6 +7,7 @@ import { createLog } from '../../../src/core/log.ts';
 import { createMetrics } from '../../../src/core/metrics.ts';
 import { acquireLock } from '../../../src/iam/rotation/lock-file.ts';
 import { createRotationScheduler } from '../../../src/iam/rotation/scheduler.ts';
+import type { SecretStore } from '../../../src/iam/rotation/store.ts';
 import { FIRST_VALUE, type RotationWorld, startRotationServer } from '../../support/rotation-world.ts';
 import { until } from '../../support/until.ts';
 
@@ -15,7 +16,13 @@ const LOOK_MS = 10;
 const server = await startRotationServer();
 afterAll(() => server[Symbol.asyncDispose]());
 
-async function startCare(world: RotationWorld, rotation: object | null = { every: '60d' }) {
+/** As a fleet has it, whose clock is that of its store. */
+function shared(local: SecretStore, now: () => number): SecretStore {
+  return { ...local, open: async () => ({ ...(await local.open()), now: async () => now() }) };
+}
+
+/** @param aheadMs of a fleet: by how much the clock here is ahead of the store's */
+async function startCare(world: RotationWorld, rotation: object | null = { every: '60d' }, aheadMs = 0) {
   writeFileSync(`${world.folder}/admin`, 'secret-of-the-administrator', { mode: 0o600 });
   const tokenEndpoint = `${world.url}/connect/token`;
   const credential = {
@@ -45,7 +52,10 @@ async function startCare(world: RotationWorld, rotation: object | null = { every
   let look = () => undefined as undefined | undefined;
   const care = createRotationScheduler({
     ...{ current: () => loaded, log, metrics, clock: world.clock },
-    fleet: { share: (_credential, local) => local, isLeft: () => false },
+    fleet: {
+      share: (_credential, local) => (aheadMs > 0 ? shared(local, () => world.clock.now() - aheadMs) : local),
+      isLeft: () => false,
+    },
     every(_ms, run) {
       look = () => void run();
       return () => undefined;
@@ -202,6 +212,23 @@ describe('the rotation scheduler', () => {
     await world.rotate();
     await running.untilLooked('that it is over', () => running.rotation()?.state === 'idle');
     expect(running.rotation()).toMatchObject({ rotatedAt: world.clock.now(), lastError: undefined });
+    await running.care.close();
+  });
+
+  it('rotates by the clock of the fleet, where its own is ahead by the time between two rotations', async () => {
+    using world = await server.world();
+    const running = await startCare(world, { every: '1d' }, DAY);
+    await running.untilLooked('a journal', () => running.rotation()?.nextAt !== undefined);
+    world.clock.advance(2 * DAY);
+    await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
+    world.clock.advance(3_600_000);
+    await running.untilLooked('the end', () => running.rotation()?.rotatedAt !== undefined);
+    expect(running.rotation()?.rotatedAt).toBe(world.clock.now() - DAY);
+    for (let looks = 0; looks < 5; looks += 1) {
+      world.clock.advance(60_000);
+      await running.untilLooked('again', () => true);
+    }
+    expect(running.logs.filter((line) => line.includes('"step":"started"'))).toHaveLength(1);
     await running.care.close();
   });
 
