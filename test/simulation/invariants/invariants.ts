@@ -12,7 +12,7 @@ import { issuerIsAskedSeldom, keepsIssuerFiles, looksAgain } from './issuer-file
 import { isExecutedOnce, isToldTheTruth } from './payments.ts';
 import { provisionsOnce } from './provisioning.ts';
 import { oldStillConnects, readsNewest, readsWholeFiles, reloadsUnseen } from './reloads.ts';
-import { rotatesOnce } from './rotate-command.ts';
+import { rotatesOnce, rotatesSeldom } from './rotate-command.ts';
 import {
   abandonsOnlyRefused,
   deletesOnlyItsOwn,
@@ -88,6 +88,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     auditIsThereFirst,
     deletesOnlyItsOwn,
     rotatesOnce,
+    rotatesSeldom,
   },
   ...{ sendsVerified, takesNewKeys, issuerIsAskedSeldom, keepsIssuerFiles, looksAgain },
   ...{ passesForbidden, restsRefusedScope },

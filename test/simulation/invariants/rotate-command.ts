@@ -1,4 +1,4 @@
-/** What `rotate` tells whoever runs it. */
+/** What `rotate` tells whoever runs it, and how seldom running sidecars begin a rotation. */
 import type { SimulatedProcess } from '../platform/process.ts';
 import type { Invariant } from './invariants.ts';
 
@@ -20,6 +20,23 @@ export const rotatesOnce: Invariant = {
       const isByHand = !stored.some((secret) => secret.by);
       if (!isByHand && !stored.some((secret) => secret.expiresAt === expiresAt))
         violated(`${by.name} says ${expiresAt}, it is ${stored.map((secret) => secret.expiresAt).join(', ')}`);
+    };
+  },
+};
+
+const MOST = 2;
+
+export const rotatesSeldom: Invariant = {
+  sentence:
+    'When everything works again, running sidecars begin at most two rotations in the hour that follows, whatever their clocks.',
+  watch(_world, violated) {
+    let begun = Number.NEGATIVE_INFINITY;
+    return (observation) => {
+      if (observation.kind === 'recovered') begun = 0;
+      if (observation.kind !== 'log') return;
+      const { message, step } = observation.line;
+      if (message === 'rotation' && step === 'started') begun += 1;
+      if (begun > MOST) violated(`${observation.process.name} begins number ${begun}`);
     };
   },
 };

@@ -4,6 +4,12 @@ import type { Mistake } from './mistakes.ts';
 const SHARED = 'sidecar/fleet/shared-secret.ts';
 
 export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
+  'fleet-due-by-own-clock': {
+    needs: 'fleet',
+    file: 'iam/rotation/credential-rotation.ts',
+    from: 'const nowMs = await sharedNow({ store, clock });',
+    to: 'const nowMs = clock.now();',
+  },
   'fleet-overlap-by-own-clock': {
     needs: 'fleet',
     file: 'iam/rotation/rotate.ts',
