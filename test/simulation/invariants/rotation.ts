@@ -167,7 +167,10 @@ export function lateRotation(world: World): string | undefined {
     attempt?.phase === 'promoted' && (nowMs < (attempt.retireAt ?? 0) + TICK_MS || world.fleet?.hasUnreadWords);
   if (attempt) return isInOverlap ? undefined : `one is ${attempt.phase}`;
   const dueAt = (rotatedAt ?? since) + msOf(world.iam.part.every);
-  return dueAt + LATEST_MS < nowMs ? `one is due since ${new Date(dueAt).toISOString()}` : undefined;
+  // In a fleet, by the clock of its store.
+  return dueAt + LATEST_MS < (world.fleet ? trueMs : nowMs)
+    ? `one is due since ${new Date(dueAt).toISOString()}`
+    : undefined;
 }
 
 const TICK_MS = 30_000;
