@@ -12,9 +12,9 @@ export const FLEET_ROTATION_MISTAKES: Readonly<Record<string, Mistake>> = {
   },
   'fleet-overlap-by-own-clock': {
     needs: 'fleet',
-    file: 'iam/rotation/rotate.ts',
+    file: 'iam/rotation/attempt.ts',
     from: 'return store.now?.() ?? clock.now();',
-    to: 'void store;\n  return clock.now();',
+    to: 'return clock.now();',
   },
   'fleet-gives-hosts-up-soon': {
     needs: 'fleet',
