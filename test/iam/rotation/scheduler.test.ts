@@ -76,6 +76,18 @@ async function startCare(world: RotationWorld, rotation: object | null = { every
   };
 }
 
+/** One whose rotation has failed at its last step. */
+async function startFailing(world: RotationWorld) {
+  const running = await startCare(world);
+  await running.untilLooked('a journal', () => running.rotation()?.nextAt !== undefined);
+  world.clock.advance(60 * DAY);
+  await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
+  await world.control('/faults', { target: 'iam', method: 'DELETE', status: 403, times: 1 });
+  world.clock.advance(3_600_000);
+  await running.untilLooked('a failure', () => running.rotation()?.state === 'failing');
+  return running;
+}
+
 /** Somebody puts a secret that expires in the place of the one there is. */
 async function replaceByHand(world: RotationWorld, expiresAt: number): Promise<void> {
   for (const { clientSecretId } of await world.listed()) await world.iam.deleteSecret(world.clientId, clientSecretId);
@@ -202,13 +214,7 @@ describe('the rotation scheduler', () => {
 
   it('no longer says that it fails when another process has finished what failed here', async () => {
     using world = await server.world();
-    const running = await startCare(world);
-    await running.untilLooked('a journal', () => running.rotation()?.nextAt !== undefined);
-    world.clock.advance(60 * DAY);
-    await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
-    await world.control('/faults', { target: 'iam', method: 'DELETE', status: 403, times: 1 });
-    world.clock.advance(3_600_000);
-    await running.untilLooked('a failure', () => running.rotation()?.state === 'failing');
+    const running = await startFailing(world);
     await world.rotate();
     await running.untilLooked('that it is over', () => running.rotation()?.state === 'idle');
     expect(running.rotation()).toMatchObject({ rotatedAt: world.clock.now(), lastError: undefined });
@@ -234,13 +240,7 @@ describe('the rotation scheduler', () => {
 
   it('goes on with its pauses when another process has given up what failed here, and the next one cannot begin', async () => {
     using world = await server.world();
-    const running = await startCare(world);
-    await running.untilLooked('a journal', () => running.rotation()?.nextAt !== undefined);
-    world.clock.advance(60 * DAY);
-    await running.untilLooked('the overlap', () => running.rotation()?.state === 'overlap');
-    await world.control('/faults', { target: 'iam', method: 'DELETE', status: 403, times: 1 });
-    world.clock.advance(3_600_000);
-    await running.untilLooked('a failure', () => running.rotation()?.state === 'failing');
+    const running = await startFailing(world);
     await world.iam.deleteSecret(world.clientId, world.journal().current?.clientSecretId ?? '');
     writeFileSync(world.file, `${FIRST_VALUE}\n`);
     await world.rotate().catch(() => undefined);
