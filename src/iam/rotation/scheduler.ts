@@ -126,7 +126,8 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
   const loaded = current();
   if (loaded.config.credentials[name]?.rotation?.every === undefined) return;
   const goesOn = state.lastError ? await isEnded(name, state, options) : fleet.isLeft(name);
-  if (isAhead(state.rotateAt, clock.now()) && !goesOn) return;
+  const now = clock.now();
+  if (isAhead(state.rotateAt, now) && !goesOn) return;
   try {
     const onProgress = (progress: Progress) => noteProgress(name, progress, options);
     // Loaded only where secrets are rotated: a good part of the program.
@@ -140,10 +141,9 @@ async function rotateWhenDue(name: string, state: CredentialState, options: Rota
       state.readAgainAt = 0;
     }
     state.journal = await journalOf(name, options);
-    const now = clock.now();
     const due = (outcome?.kind === 'waiting' ? outcome.until : dueOf(name, state, loaded)) ?? now;
-    // One that is due by this clock alone is not: in a fleet, that of the store counts.
-    state.rotateAt = Math.min(due > now ? due : now + RETRY_MS, now + REFRESH_MS);
+    // One that was due by this clock alone is not: in a fleet, that of the store counts.
+    state.rotateAt = Math.min(due > now ? due : now + RETRY_MS, clock.now() + REFRESH_MS);
     Object.assign(state, { failures: 0, lastError: undefined });
   } catch (error) {
     if (!(error instanceof SidecarError)) throw error;
