@@ -62,6 +62,16 @@ async function callAll(sidecars: readonly TestSidecar[]): Promise<number[]> {
   return Promise.all(responses.map(async (response) => response.arrayBuffer().then(() => response.status)));
 }
 
+/** Names of the tokens in the store, which has each a little after the callers have their answers. */
+async function stored(redis: RedisServer, count = 1): Promise<readonly string[]> {
+  let names: readonly string[] = [];
+  await until(`the store has ${count} tokens`, async () => {
+    names = (await redis.ask('KEYS', '*:token')).split('\n').filter(Boolean);
+    return names.length === count;
+  });
+  return names;
+}
+
 const allFine = (sidecars: readonly TestSidecar[]) => sidecars.map(() => 200);
 
 describeWithRedis('sidecars that share a store', () => {
@@ -82,8 +92,7 @@ describeWithRedis('sidecars that share a store', () => {
     await using redis = await startRedis();
     const world = await createWorld(redis);
     await world.start(1).then(callAll);
-    const keys = (await redis.ask('KEYS', '*:token')).split('\n');
-    const [token = ''] = keys;
+    const [token = ''] = await stored(redis);
     await redis.ask('DEL', token);
     await redis.ask('SET', token.replace(':token', ':lock'), 'killed:1', 'PX', '1500');
     const sidecars = await world.start(6);
@@ -95,7 +104,7 @@ describeWithRedis('sidecars that share a store', () => {
     await using redis = await startRedis();
     const world = await createWorld(redis);
     await world.start(1).then(callAll);
-    const [token = ''] = (await redis.ask('KEYS', '*:token')).split('\n');
+    const [token = ''] = await stored(redis);
     const planted = `${Date.now() + 60_000}:eyJhbGciOiJkaXIifQ..a.b.c`;
     await redis.ask('SET', token, planted, 'PX', '60000');
     const [second] = await world.start(1);
@@ -145,9 +154,12 @@ describeWithRedis('sidecars that share a store', () => {
   it('with keys [old], [new, old] and [new] in a row send one token request', async () => {
     await using redis = await startRedis();
     const world = await createWorld(redis);
+    const names = new Set<string>();
     for (const keys of [['old'], ['new', 'old'], ['old'], ['new', 'old'], ['new'], ['new']]) {
       const sidecars = await world.start(1, {}, keys);
       expect(await callAll(sidecars)).toEqual([200]);
+      names.add(keys[0] ?? '');
+      await stored(redis, names.size);
     }
     expect(world.tokens.calls).toHaveLength(1);
   });
