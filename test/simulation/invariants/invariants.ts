@@ -27,7 +27,14 @@ import {
 import { passesForbidden, restsRefusedScope } from './scopes.ts';
 import { stopsGently } from './stopping.ts';
 import { storeDelaysLittle, storeFailsNothing } from './store-help.ts';
-import { asksOnlyWhenDue, backsOff, keepsWorkingSecret, refusedComesLast, restsRefusedSecret } from './token-need.ts';
+import {
+  asksOnlyWhenDue,
+  asksWithoutCalls,
+  backsOff,
+  keepsWorkingSecret,
+  refusedComesLast,
+  restsRefusedSecret,
+} from './token-need.ts';
 import { isAskedSeldom, oneTokenRequest, renewsSeldom } from './token-requests.ts';
 import { changesRefused, serves, tokenIsValid } from './tokens.ts';
 import {
@@ -59,6 +66,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   isBounded,
   asksOnlyWhenDue,
   backsOff,
+  asksWithoutCalls,
   restsRefusedSecret,
   refusedComesLast,
   keepsWorkingSecret,

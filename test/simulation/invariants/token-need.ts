@@ -10,6 +10,11 @@ import { knownAgeMs, mayBeOfOldGeneration, TOLERANCE_MS } from './tokens.ts';
 /** Default of `token.refreshBefore`. */
 const REFRESH_BEFORE_MS = 300_000;
 
+/** When a token is due, by its age, without the jitter. */
+function renewalMs(lifetimeMs: number): number {
+  return Math.min(Math.max(lifetimeMs / 2, lifetimeMs - REFRESH_BEFORE_MS), lifetimeMs * 0.95);
+}
+
 /** From the response to the log line. */
 const TAKEN_MS = 50;
 /** The one in the file, and two that a reload keeps beside the one that worked. */
@@ -100,9 +105,7 @@ export const asksOnlyWhenDue: Invariant = {
       // The sidecar counts its age from before the connection for its request was made; it may have slept meanwhile.
       if (token.asked.trueMs - from.machine.asleepUntil < TOLERANCE_MS) return;
       const ageMs = knownAgeMs(token.asked, sent);
-      const { lifetimeMs } = token;
-      const dueMs = Math.min(Math.max(lifetimeMs / 2, lifetimeMs - REFRESH_BEFORE_MS), lifetimeMs * 0.95);
-      if (ageMs < dueMs - TOLERANCE_MS)
+      if (ageMs < renewalMs(token.lifetimeMs) - TOLERANCE_MS)
         violated(`${from.name} asked while ${token.value} was ${Math.round(ageMs)} ms old`);
     };
   },
@@ -129,6 +132,43 @@ export const backsOff: Invariant = {
       if (knowledge.failures.length < WARM_UP + MANY || first === undefined) return;
       const tookMs = world.platform.time.nowMs - first;
       if (tookMs < MANY_MS) violated(`${observation.process.name} failed ${MANY} times in ${Math.round(tookMs)} ms`);
+    };
+  },
+};
+
+/** After a refusal it is up to this long; an attempt with several secrets over a silent network takes the rest. */
+const NEXT_MS = 90_000;
+const ATTEMPT_MS = 30_000;
+
+/** The oldest that a token is when it is renewed, with its jitter, ms. */
+function latestRenewalMs({ lifetimeMs }: IssuedToken): number {
+  const dueMs = renewalMs(lifetimeMs);
+  return dueMs + Math.min((lifetimeMs - dueMs) / 2, lifetimeMs / 10);
+}
+
+export const asksWithoutCalls: Invariant = {
+  sentence:
+    'The sidecar asks while nobody calls: for the next token when it is due, and after a try that failed within a minute and a half, or when the server has asked for it. Excused: while the machine sleeps; after a try within fifteen seconds of a reload, which may be of the old generation.',
+  watch(world, violated) {
+    const dueAt = new Map<SimulatedProcess, number>();
+    const reloaded = new Map<SimulatedProcess, Stamp>();
+    const now = (process: SimulatedProcess) => stampOf(world.platform.time, process);
+    return (observation) => {
+      for (const [process, dueMs] of dueAt)
+        if (!process.isAlive) dueAt.delete(process);
+        else if (now(process).monotonicMs > dueMs + ATTEMPT_MS) violated(`${process.name} has not asked for a token`);
+      if (observation.kind === 'tokenRequest') dueAt.delete(observation.request.from);
+      if (observation.kind !== 'log') return;
+      const { process, line } = observation;
+      const isObtained = isLogged(observation, 'obtained');
+      const isReloaded = isLogged(observation, 'reloaded');
+      if (isReloaded) reloaded.set(process, now(process));
+      if (isObtained || isReloaded) dueAt.delete(process);
+      const token = isObtained ? inUse(world, process) : undefined;
+      if (token) dueAt.set(process, token.asked.monotonicMs + latestRenewalMs(token));
+      const retryMs = Number(line['retryInS'] ?? Number.NaN) * 1000;
+      const isOfNewest = !mayBeOfOldGeneration(now(process), reloaded.get(process));
+      if (retryMs >= 0 && isOfNewest) dueAt.set(process, now(process).monotonicMs + Math.max(NEXT_MS, retryMs));
     };
   },
 };

@@ -100,4 +100,9 @@ export const OAUTH_MISTAKES: Readonly<Record<string, Mistake>> = {
     from: "if (this.#phase() !== 'fresh' && this.#mayFetchNow()) void this.#fetchShared();",
     to: "if (this.#phase() === 'early' && this.#mayFetchNow()) void this.#fetchShared();",
   },
+  'no-renewal-while-nobody-calls': {
+    file: SOURCE,
+    from: '#wake(): void {\n',
+    to: "#wake(): void {\n    if (this.#phase() === 'early') return;\n",
+  },
 };
