@@ -2,31 +2,38 @@
  * Sends its parent the source files with functions that one warm GET runs, from a process that no test runner has
  * changed: emulator and sidecar as `demo` starts them, with the log of `serve`.
  */
-import { Agent, get } from 'node:http';
+import { once } from 'node:events';
+import { Agent, get, type IncomingMessage } from 'node:http';
 import { Session } from 'node:inspector/promises';
-import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startDemo } from '../../src/cli/demo.ts';
 import { openLog } from '../../src/cli/signals.ts';
+import type { Log } from '../../src/core/log.ts';
 
 const SRC = new URL('../../src/', import.meta.url);
-/** For the log line, which is written when the response is closed. */
-const AFTERWARDS_MS = 20;
 const ROUNDS = 5;
 
 const log = openLog({ level: 'info', format: 'json' });
+let onLogged: () => void = () => undefined;
+const watched: Log = {
+  ...log,
+  info(message, fields) {
+    log.info(message, fields);
+    if (message === 'request') onLogged();
+  },
+};
 const flags = { '--listen': '127.0.0.1:0', '--admin': '127.0.0.1:0' };
-const demo = await startDemo({ log, flags, emulator: { kind: 'tcp', host: '127.0.0.1', port: 0 } });
+const demo = await startDemo({ log: watched, flags, emulator: { kind: 'tcp', host: '127.0.0.1', port: 0 } });
 const agent = new Agent({ keepAlive: true });
 
-function warmGet(): Promise<number | undefined> {
-  return new Promise((resolve, reject) => {
-    const done = (status: number | undefined) => setTimeout(AFTERWARDS_MS).then(() => resolve(status));
-    get(demo.exampleUrl, { agent }, (res) => res.resume().once('end', () => done(res.statusCode))).once(
-      'error',
-      reject,
-    );
+/** Resolves with the status when the response has ended and its line is logged. */
+async function warmGet(): Promise<number | undefined> {
+  const logged = new Promise<void>((resolve) => {
+    onLogged = resolve;
   });
+  const [res] = (await once(get(demo.exampleUrl, { agent }), 'response')) as [IncomingMessage];
+  await Promise.all([logged, once(res.resume(), 'end')]);
+  return res.statusCode;
 }
 
 /** Files with a function that was called between two moments. */
@@ -48,6 +55,8 @@ await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed:
 // Kept only if it runs in several rounds: timers that check files or memory run in at most one of them.
 let [status, files] = [0, [] as string[]];
 for (let round = 0; round < ROUNDS; round += 1) {
+  // Lines of the round before would be written during this one.
+  await log.flush();
   await called(session);
   status = (await warmGet()) ?? 0;
   const now = await called(session);
