@@ -123,7 +123,7 @@ async function wake(world: World, { from, quiet, goTo }: { from: number; quiet: 
     for (const host of world.hosts) if (leftOf(host) > 0) time.suspend(host.machine, leftOf(host));
   } else if (leftMs > 0) {
     for (const erp of world.erps) erp.rest();
-    for (const host of world.hosts) {
+    for (const host of world.hosts.filter((host) => leftOf(host) > 0)) {
       host.isWanted = false;
       host.stop(() => undefined);
     }

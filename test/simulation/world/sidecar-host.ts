@@ -69,7 +69,7 @@ export class SidecarHost {
     this.process = process;
     this.isStopping = false;
     this.#world.trace('supervisor', `starts ${process.name}`);
-    process.run(() => void this.#serve(process).catch((error: unknown) => this.#exited(process, error)));
+    this.#whenAwake(process, () => void this.#serve(process).catch((error: unknown) => this.#exited(process, error)));
   }
 
   /** As SIGKILL; it starts again later. Often long after it was planned: a machine slept meanwhile. */
@@ -91,7 +91,7 @@ export class SidecarHost {
       onStopped(true);
       return;
     }
-    process.run(() => {
+    this.#whenAwake(process, () => {
       void sidecar.stop().then((drained) => {
         if (this.process === process) {
           this.stoppedAt = this.#world.platform.time.nowMs;
@@ -109,7 +109,7 @@ export class SidecarHost {
   /** As SIGHUP. */
   reload(): void {
     const sidecar = this.#sidecar;
-    if (sidecar) this.process?.run(() => void sidecar.reload('SIGHUP'));
+    if (sidecar && this.process) this.#whenAwake(this.process, () => void sidecar.reload('SIGHUP'));
   }
 
   /** Calls `act` once, when its files have been read at the next start. */
@@ -124,6 +124,16 @@ export class SidecarHost {
     this.read = new Map(files.map((path) => [path, disk.find(path).content.toString()]));
   }
 
+  get #isAsleep(): boolean {
+    return this.machine.asleepUntil > this.#world.platform.time.nowMs;
+  }
+
+  /** A suspended machine does nothing. */
+  #whenAwake(process: SimulatedProcess, act: () => void): void {
+    if (this.#isAsleep) this.#world.platform.time.after(0, process, act);
+    else process.run(act);
+  }
+
   async #serve(process: SimulatedProcess): Promise<void> {
     const loaded = await withPrograms((printed) =>
       loadConfig({ file: this.configFile, env: {}, cwd: this.folder, printed }),
@@ -135,6 +145,7 @@ export class SidecarHost {
       if (!process.isAlive) return;
       this.#world.trace(process.name, line.trimEnd());
       this.#world.observe({ kind: 'log', process, line: JSON.parse(line) as Record<string, unknown> });
+      if (this.#isAsleep) this.#world.observe({ kind: 'crash', error: new Error('it runs while its machine sleeps') });
     };
     const log = createLog({ level: loaded.config.log.level, format: 'json', write });
     const sidecar = await startSidecar({ loaded, log });
