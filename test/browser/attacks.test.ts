@@ -154,7 +154,7 @@ describe.skipIf(chromiumIsMissing())('a hostile page in chromium', () => {
       startBrowserWorld('sidecar'),
       startBrowserWorld('naive proxy'),
     ]);
-  }, 60_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await Promise.all([sidecar?.[Symbol.asyncDispose](), naive?.[Symbol.asyncDispose]()]);

@@ -42,7 +42,7 @@ describe.skipIf(chromiumIsMissing())('a page of the API in chromium', () => {
     const child = fork(script, [world.upstream.url], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], execArgv: [] });
     const [port] = (await once(child, 'message')) as [number];
     naive = { port, end: async () => void (child.kill('SIGKILL') && (await once(child, 'exit'))) };
-  }, 60_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await naive?.end();

@@ -18,7 +18,7 @@ describe.skipIf(chromiumIsMissing())('the status page over time', () => {
   let browser: Browser;
   beforeAll(async () => {
     browser = await startBrowser();
-  }, 60_000);
+  });
   afterAll(() => browser?.close());
 
   async function openAt({ sidecar }: { readonly sidecar: { readonly adminUrl: string } }, options = {}) {

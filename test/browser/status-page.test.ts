@@ -21,7 +21,7 @@ describe.skipIf(chromiumIsMissing())('the status page in chromium', () => {
   beforeAll(async () => {
     [browser, world] = await Promise.all([startBrowser(), createAdminWorld({ adminActions: true })]);
     await fetch(`${world.sidecar.url}/api/x`);
-  }, 60_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await world?.[Symbol.asyncDispose]();

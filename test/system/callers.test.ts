@@ -148,7 +148,7 @@ describe.each(PROGRAMS)('$tool, through the executable', (program) => {
     if (skip) return;
     world = await createWorld(file);
     seen = await call(world);
-  }, 90_000);
+  });
   afterAll(() => world?.[Symbol.asyncDispose]());
 
   const only = (name: string): Seen => {

@@ -17,7 +17,7 @@ describe(`in a bad network (CHAOS_SEED=${SEED})`, () => {
   let tally: SidecarTally;
   beforeAll(async () => {
     tally = await sidecarInChaos(OPTIONS);
-  }, 60_000);
+  });
   afterAll(() => {
     process.stdout.write(`chaos ${SEED}: ${JSON.stringify(tally?.endings)} ${JSON.stringify(tally?.struck)}\n`);
   });
@@ -69,7 +69,7 @@ describe(`a proxy that tries again once, in the same network (CHAOS_SEED=${SEED}
   let tally: Tally;
   beforeAll(async () => {
     tally = await retryingProxyInChaos(OPTIONS);
-  }, 60_000);
+  });
 
   it('executes payments twice', () => {
     expect(tally.executedTwice.length).toBeGreaterThan(0);

@@ -47,13 +47,13 @@ describe.skipIf(isMissing)('a sidecar under prlimit', () => {
       for (const caller of flood.callers) if (!caller.socket.destroyed) caller.send(get(sidecar));
       expect(await livez(sidecar)).toBe(200);
       const refused = () => flood.callers.filter(({ received }) => received.includes('SIDECAR_OVERLOADED')).length;
-      await expect.poll(() => flood.open() - upstream.requests.length, { timeout: 5000 }).toBe(0);
+      await expect.poll(() => flood.open() - upstream.requests.length).toBe(0);
       expect(refused()).toBeGreaterThan(900);
       expect(upstream.requests.length).toBeGreaterThan(0);
       expect(descriptorsOf(sidecar.pid)).toBeLessThan(64);
       expect(await livez(sidecar)).toBe(200);
     }
-    await expect.poll(() => descriptorsOf(sidecar.pid), { timeout: 5000 }).toBeLessThanOrEqual(before + 2);
+    await expect.poll(() => descriptorsOf(sidecar.pid)).toBeLessThanOrEqual(before + 2);
     using caller = await openCaller(sidecar.port);
     caller.send(get(sidecar));
     await expect.poll(() => upstream.requests.length).toBeGreaterThan(1);
@@ -72,7 +72,7 @@ describe.skipIf(isMissing)('a sidecar under prlimit', () => {
     limitTo(nextDescriptorOf(sidecar.pid));
     // A few may get one that was in use for a moment; the others are accepted and closed at once.
     using flood = await openFlood(sidecar.port, 200);
-    await expect.poll(flood.open, { timeout: 5000 }).toBeLessThan(30);
+    await expect.poll(flood.open).toBeLessThan(30);
     const answer = await ask(caller, get(sidecar));
     expect(answer.status).toBe(502);
     expect(answer.json()).toMatchObject({ code: 'UPSTREAM_UNREACHABLE', mayHaveExecuted: false });

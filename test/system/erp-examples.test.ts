@@ -137,50 +137,46 @@ async function paymentsOf({ url }: Emulator): Promise<unknown> {
 }
 
 describe.each(PROGRAMS)('$heading', (program) => {
-  it.skipIf(isMissing(program))(
-    'pays once, and says what became of a payment whatever fails',
-    async () => {
-      const folder = createFolder();
-      onTestFinished(() => folder[Symbol.dispose]());
-      const relay = await startRelay();
-      const host = `127.0.0.1:${relay.port}`;
-      const { emulator, healthy, tokenless, strange } = await startSidecars(host, folder);
-      const pay = await prepare(program, folder, host);
-      const through = (port: number, uuid: string = randomUUID()) => {
-        relay.aim(port);
-        return pay(uuid);
-      };
-      const first = randomUUID();
-      const seen: Record<string, string> = { 'all is well': await through(healthy.port, first) };
-      seen['the same once more'] = await through(healthy.port, first);
-      expect(await paymentsOf(emulator)).toEqual({ created: 1, replayed: 1 });
-      const lost = randomUUID();
-      await script(emulator, { after: true, reset: true });
-      seen['the API broke after it had paid'] = await through(healthy.port, lost);
-      seen['that once more'] = await through(healthy.port, lost);
-      expect(await paymentsOf(emulator)).toEqual({ created: 2, replayed: 2 });
-      await script(emulator, { status: 500 });
-      seen['the API says 500'] = await through(healthy.port);
-      seen['the API refuses'] = await through(healthy.port, 'not-a-uuid');
-      seen['no token'] = await through(tokenless.port);
-      seen['a wrong key'] = await through(strange.port);
-      seen['hung up'] = await through(await startBreaking());
-      await relay[Symbol.asyncDispose]();
-      seen['no sidecar'] = await pay(randomUUID());
-      expect(seen).toEqual({
-        'all is well': 'paid',
-        'the same once more': 'paid',
-        'the API broke after it had paid': 'unknown',
-        'that once more': 'paid',
-        'the API says 500': 'unknown',
-        'the API refuses': 'refused',
-        'no token': 'not sent',
-        'a wrong key': 'not sent',
-        'hung up': 'unknown',
-        'no sidecar': 'not sent',
-      });
-      expect(await paymentsOf(emulator)).toEqual({ created: 2, replayed: 2 });
-    },
-    90_000,
-  );
+  it.skipIf(isMissing(program))('pays once, and says what became of a payment whatever fails', async () => {
+    const folder = createFolder();
+    onTestFinished(() => folder[Symbol.dispose]());
+    const relay = await startRelay();
+    const host = `127.0.0.1:${relay.port}`;
+    const { emulator, healthy, tokenless, strange } = await startSidecars(host, folder);
+    const pay = await prepare(program, folder, host);
+    const through = (port: number, uuid: string = randomUUID()) => {
+      relay.aim(port);
+      return pay(uuid);
+    };
+    const first = randomUUID();
+    const seen: Record<string, string> = { 'all is well': await through(healthy.port, first) };
+    seen['the same once more'] = await through(healthy.port, first);
+    expect(await paymentsOf(emulator)).toEqual({ created: 1, replayed: 1 });
+    const lost = randomUUID();
+    await script(emulator, { after: true, reset: true });
+    seen['the API broke after it had paid'] = await through(healthy.port, lost);
+    seen['that once more'] = await through(healthy.port, lost);
+    expect(await paymentsOf(emulator)).toEqual({ created: 2, replayed: 2 });
+    await script(emulator, { status: 500 });
+    seen['the API says 500'] = await through(healthy.port);
+    seen['the API refuses'] = await through(healthy.port, 'not-a-uuid');
+    seen['no token'] = await through(tokenless.port);
+    seen['a wrong key'] = await through(strange.port);
+    seen['hung up'] = await through(await startBreaking());
+    await relay[Symbol.asyncDispose]();
+    seen['no sidecar'] = await pay(randomUUID());
+    expect(seen).toEqual({
+      'all is well': 'paid',
+      'the same once more': 'paid',
+      'the API broke after it had paid': 'unknown',
+      'that once more': 'paid',
+      'the API says 500': 'unknown',
+      'the API refuses': 'refused',
+      'no token': 'not sent',
+      'a wrong key': 'not sent',
+      'hung up': 'unknown',
+      'no sidecar': 'not sent',
+    });
+    expect(await paymentsOf(emulator)).toEqual({ created: 2, replayed: 2 });
+  });
 });

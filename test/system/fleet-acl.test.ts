@@ -84,6 +84,8 @@ describe.skipIf(missing.length > 0)(`the documented user of the store${lacks}`, 
       url: `redis://aritma@127.0.0.1:${redis.port}`,
       password: { file: world.folder.write('password', STORE_PASSWORD) },
       keys: [{ file: world.folder.write('fleet-key', newFleetKey()) }],
+      // Longer than a busy machine takes.
+      timeout: '5s',
     };
     const first = await world.serve({ fleet });
     expect((await fetch(`${first.url}/api/x`)).status).toBe(200);

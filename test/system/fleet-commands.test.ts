@@ -55,6 +55,8 @@ describe.skipIf(missing.length > 0)(`fleet status${lacks}`, () => {
     const fleetWith = (value: string, name: string) => ({
       ...{ url: urlOf(redis), password: { file: folder.write('password', STORE_PASSWORD) } },
       keys: [{ file: folder.write(name, value) }],
+      // Longer than a busy machine takes: a token fetched without the store is not there.
+      timeout: '5s',
     });
     const fleet = fleetWith(key, 'key');
     await world.serve({ fleet });

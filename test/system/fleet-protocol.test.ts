@@ -44,7 +44,8 @@ async function createWorld(redis: RedisServer): Promise<World> {
   return {
     ...{ redis, tokens, folder },
     async start(count, options = {}, keys = ['one']) {
-      const fleet = { url: `redis://127.0.0.1:${redis.port}`, keys: keys.map(fileOf) };
+      // Longer than a busy machine takes: without the store, each member asks for a token of its own.
+      const fleet = { url: `redis://127.0.0.1:${redis.port}`, keys: keys.map(fileOf), timeout: '5s' };
       const one = { upstream: upstream.url, tokenEndpoint: tokens.url, ...options };
       const config = { token: { attemptTimeout: '1s' }, ...one.config, fleet };
       const started = await Promise.all(Array.from({ length: count }, () => startTestSidecar({ ...one, config })));
@@ -204,7 +205,12 @@ async function recordOf(redis: RedisServer, folder: Folder) {
     monitor.kill();
     await once(monitor, 'exit');
   });
+  let marks = 0;
   return async () => {
+    // MONITOR is another process: what it has seen arrives a little later, in order.
+    marks += 1;
+    await redis.ask('ECHO', `mark-${marks}-`);
+    await until('MONITOR has shown all', () => Buffer.concat(shown).includes(`mark-${marks}-`));
     const dump = join(folder.path, 'dump.rdb');
     await redis.ask('--rdb', dump);
     const [, written = ''] = (await redis.ask('CONFIG', 'GET', 'dir')).split('\n');

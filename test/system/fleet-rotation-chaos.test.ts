@@ -14,7 +14,7 @@ describe.skipIf(missingRedis().length > 0 && !process.env['CI'])(
     let fleet: RotationFleet;
     beforeAll(async () => {
       fleet = await startRotationFleet({ members: 3, overlap: '4s' });
-    }, 60_000);
+    });
     afterAll(async () => await fleet?.[Symbol.asyncDispose]());
 
     it.each(Array.from({ length: ROUNDS }, (_, round) => ({ round })))(

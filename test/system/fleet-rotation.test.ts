@@ -21,7 +21,7 @@ describe.skipIf(missingRedis().length > 0 && !process.env['CI'])('a rotation in 
   beforeAll(async () => {
     fleet = await startRotationFleet({ members: 3, overlap: '5s', inMemory: 2 });
     members = fleet.members as unknown as Members;
-  }, 60_000);
+  });
   afterAll(async () => await fleet?.[Symbol.asyncDispose]());
 
   /** Tries until one has begun, as a timer would. */

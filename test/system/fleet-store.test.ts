@@ -128,13 +128,19 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-async function setUp({ redis: redisOptions, fleet, atStart, harm }: Row) {
+/** Where the limit is not the point, it is one that a busy machine keeps. */
+const patientUnless = (cause: string) => (cause === 'timeout' ? {} : { timeout: '5s' });
+
+async function setUp({ redis: redisOptions, fleet, atStart, harm, cause }: Row) {
   const redis = await startRedis(redisOptions);
   onTestFinished(() => redis[Symbol.asyncDispose]());
   const relay = await startStoreRelay(redis.port);
   onTestFinished(() => relay[Symbol.asyncDispose]());
   if (atStart) await harm({ redis, relay });
-  const world = await createFleetWorld({ port: relay.port, ...(fleet && { fleet }) });
+  const world = await createFleetWorld({
+    port: relay.port,
+    fleet: (folder, port) => ({ ...patientUnless(cause), ...fleet?.(folder, port) }),
+  });
   onTestFinished(() => world[Symbol.asyncDispose]());
   return { redis, relay, world };
 }

@@ -10,6 +10,7 @@ import { createBaseImages } from '../support/base-images.ts';
 import { startContainer } from '../support/container.ts';
 import { type BuiltImage, buildImage } from '../support/dockerfile-build.ts';
 import { createFolder, type Folder } from '../support/folder.ts';
+import { PATIENCE_MS } from '../support/own-time.ts';
 import { until } from '../support/until.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -95,7 +96,7 @@ describe.skipIf(!installed && !process.env['CI'])('the image', () => {
     const pid = await container.pid();
     const emulator = await container.beside(['emulate']);
     try {
-      await vi.waitFor(() => expect(container.output()).toContain('token obtained'), { timeout: 20_000 });
+      await vi.waitFor(() => expect(container.output()).toContain('token obtained'), { timeout: PATIENCE_MS });
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
       for (const line of ['Uid:\t10001\t10001\t10001\t10001', 'NoNewPrivs:\t1', 'CapEff:\t0000000000000000']) {
         expect(status).toContain(line);
@@ -116,7 +117,7 @@ describe.skipIf(!installed && !process.env['CI'])('the image', () => {
     } finally {
       emulator.kill('SIGKILL');
     }
-  }, 60_000);
+  });
 });
 
 /** Configuration and secret, as a cluster mounts them. */

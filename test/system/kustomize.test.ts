@@ -90,14 +90,10 @@ describe.skipIf(!canKustomize && !process.env['CI'])('deploy/kubernetes', () => 
   it.each([
     ['1.29', KUBERNETES_1_29],
     ['1.36', KUBERNETES_1_36],
-  ])(
-    'fits the types of Kubernetes %s to the last field',
-    (_version, schemas) => {
-      const all = EXAMPLES.flatMap(resourcesOf);
-      expect(complaints(all, schemas)).toBe('');
-    },
-    60_000,
-  );
+  ])('fits the types of Kubernetes %s to the last field', (_version, schemas) => {
+    const all = EXAMPLES.flatMap(resourcesOf);
+    expect(complaints(all, schemas)).toBe('');
+  });
 
   it('fits the JSON schemas of Kubernetes 1.36, which find wrong types and missing fields', async () => {
     const all = EXAMPLES.flatMap(resourcesOf);
@@ -127,7 +123,7 @@ describe.skipIf(!canKustomize && !process.env['CI'])('deploy/kubernetes', () => 
     for (const schemas of [KUBERNETES_1_29, KUBERNETES_1_36]) {
       for (const resource of wrong) expect(complaints([resource], schemas)).toMatch(/error TS2(?!307)\d+/);
     }
-  }, 60_000);
+  });
 
   it.each(NATIVE)('%s: a native sidecar, started before everything else in the pod', (example) => {
     expect(erpPod(example).initContainers?.[0]).toMatchObject({ name: 'aritma-sidecar', restartPolicy: 'Always' });

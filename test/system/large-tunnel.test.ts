@@ -70,5 +70,4 @@ it.skipIf(residentBytes(process.pid) === undefined)(
     server.close();
     await tokens.close();
   },
-  60_000,
 );

@@ -69,5 +69,5 @@ describe.skipIf(SERVER === undefined && !process.env['CI'])('the npm package wit
       expect(code).toBe(0);
       expect(`${stdout}${stderr}`).not.toMatch(new RegExp(`${PASSWORD}|${KEY}|eyJ`));
     }
-  }, 90_000);
+  });
 });

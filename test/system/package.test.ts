@@ -29,7 +29,7 @@ describe('the npm package', () => {
     // Not dist/, which another test or a bench may be running from.
     built = join(folder, 'built');
     execFileSync(process.execPath, [join(ROOT, 'deploy/package/build.ts'), built]);
-  }, 60_000);
+  });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   async function pack(): Promise<Packed> {
@@ -67,7 +67,7 @@ describe('the npm package', () => {
     const told = ['CHANGELOG.md', 'LICENSE', 'README.md', 'THIRD-PARTY.txt', 'package.json', 'sbom.cdx.json'];
     expect(paths.filter((path) => !/^[^/]*\.js$/.test(path)).sort()).toEqual(told);
     expect(paths).toContain('main.js');
-  }, 60_000);
+  });
 
   it('states what it is, needs no package and runs nothing when it is installed', () => {
     const own = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, unknown>;

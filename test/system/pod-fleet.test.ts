@@ -105,7 +105,7 @@ describe.skipIf(!canRun && !process.env['CI'])('deploy/kubernetes/examples/fleet
         });
       const addressOf = (whom: string) =>
         new RegExp(`"address":"([^"]+)","message":"listening for ${whom}"`).exec(output)?.[1];
-      await expect.poll(() => addressOf('callers') ?? output, { timeout: 20_000 }).toMatch(/^http:/);
+      await expect.poll(() => addressOf('callers') ?? output).toMatch(/^http:/);
       return { url: addressOf('callers') ?? '', admin: addressOf('operators') ?? '', output: () => output };
     };
     const pods = await Promise.all([start(), start()]);
@@ -117,5 +117,5 @@ describe.skipIf(!canRun && !process.env['CI'])('deploy/kubernetes/examples/fleet
     }
     const counters = (await (await fetch(`${emulator.url}/_emulator/counters`)).json()) as object;
     expect(counters).toMatchObject({ tokenRequests: 1, requests: { banking: 2 } });
-  }, 60_000);
+  });
 });

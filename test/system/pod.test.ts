@@ -103,7 +103,7 @@ const statusOf = async (url: string) => (await fetch(url).catch(() => undefined)
 async function untilProbesSayYes({ sidecar, admin }: Pod & { sidecar: Container }): Promise<void> {
   for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
     const { httpGet } = sidecar[probe] as { httpGet: { path: string } };
-    await expect.poll(() => statusOf(`http://127.0.0.1:${admin}${httpGet.path}`), { timeout: 10_000 }).toBe(200);
+    await expect.poll(() => statusOf(`http://127.0.0.1:${admin}${httpGet.path}`)).toBe(200);
   }
 }
 
@@ -126,7 +126,7 @@ describe.skipIf(!canKustomize && !process.env['CI'])('the sidecar of deploy/kube
     const place = `${pod.emulator.url}/_emulator/clients/${DEMO_CLIENT.clientId}/secrets`;
     expect((await fetch(place, { method: 'POST', headers, body })).status).toBe(201);
     pod.mount('a-secret-after-rotation', '2');
-    await expect.poll(pod.output, { timeout: 10_000 }).toContain('"message":"configuration reloaded"');
+    await expect.poll(pod.output).toContain('"message":"configuration reloaded"');
     pod.child.kill('SIGTERM');
     expect(await once(pod.child, 'exit')).toEqual([0, null]);
     expect(pod.output()).not.toMatch(/ERR_ACCESS_DENIED|can be read by|"level":"error"/);
@@ -150,5 +150,5 @@ describe.skipIf(!canKustomize && !process.env['CI'])('the sidecar of deploy/kube
     expect(await ask(join(pod.folder.path, 'run/admin.sock'), 'POST', '/shutdown')).toBe(202);
     const [code] = (await once(pod.child, 'exit')) as [number];
     expect(code).toBe(0);
-  }, 40_000);
+  });
 });

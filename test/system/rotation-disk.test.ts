@@ -142,7 +142,7 @@ describe.skipIf(!canBeNobody)('rotate as another user', () => {
     chownSync(lane.folder, NOBODY, NOBODY);
     chownSync(lane.secretFile, NOBODY, NOBODY);
     expect(await repaired(world, lane, old, run)).toEqual([]);
-  }, 60_000);
+  });
 
   it('creates nothing when the secret file turns out to be somebody else’s', async () => {
     await using world = await createRotationWorld({ lanes: 1 });
@@ -157,7 +157,7 @@ describe.skipIf(!canBeNobody)('rotate as another user', () => {
     chownSync(lane.secretFile, NOBODY, NOBODY);
     expect(await repaired(world, lane, old, run)).toEqual([]);
     expect(lane.created).toBe(1);
-  }, 60_000);
+  });
 
   it('leaves the secret to its owner when it is root who rotates', async () => {
     await using world = await createRotationWorld({ lanes: 1 });
@@ -168,5 +168,5 @@ describe.skipIf(!canBeNobody)('rotate as another user', () => {
     expect(await repaired(world, lane, old)).toEqual([]);
     const { uid, gid, mode } = statSync(lane.secretFile);
     expect({ uid, gid, mode: mode & 0o777 }).toEqual({ uid: NOBODY, gid: NOBODY, mode: 0o640 });
-  }, 60_000);
+  });
 });

@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { type Caller, openCaller } from '../support/caller.ts';
+import { PATIENCE_MS } from '../support/own-time.ts';
 import { startUpgradeControl } from '../support/upgrade-control.ts';
 import {
   createUpgradeWorld,
@@ -17,21 +18,22 @@ interface Row {
   readonly name: string;
   readonly target?: string;
   readonly answer: Parameters<typeof startHandshakeUpstream>[0];
-  /** Rejects or throws where the row fails. */
-  readonly play: (caller: Caller, upstream: HandshakeUpstream) => Promise<void>;
+  /** Rejects or throws where the row fails. @param limitMs for what must happen */
+  readonly play: (caller: Caller, upstream: HandshakeUpstream, limitMs: number) => Promise<void>;
 }
 
-const SOON = { timeout: 1500, interval: 5 };
+/** Enough to see that something does not happen to the control. */
+const CONTROL_MS = 1500;
 
 async function untilAsked({ conversations }: HandshakeUpstream): Promise<void> {
   await expect.poll(() => conversations[0]?.head ?? '').toContain('GET ');
 }
 
 /** It writes without end; a closed connection then closes here too. */
-async function closesWhileTalking({ conversations }: HandshakeUpstream): Promise<void> {
+async function closesWhileTalking({ conversations }: HandshakeUpstream, timeout: number): Promise<void> {
   const timer = setInterval(() => conversations[0]?.socket.write('more'), 10);
   try {
-    await expect.poll(() => conversations[0]?.closed, SOON).toBe(true);
+    await expect.poll(() => conversations[0]?.closed, { timeout, interval: 5 }).toBe(true);
   } finally {
     clearInterval(timer);
   }
@@ -51,15 +53,15 @@ const ROWS: readonly Row[] = [
       socket.end('HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\nhalf');
       return undefined;
     },
-    async play(caller) {
-      await caller.ended(1500);
+    async play(caller, _upstream, limitMs) {
+      await caller.ended(limitMs);
     },
   },
   {
     name: 'a refusal without content has none',
     answer: () => 'HTTP/1.1 204 No Content\r\n\r\n',
-    async play(caller) {
-      await caller.ended(1500);
+    async play(caller, _upstream, limitMs) {
+      await caller.ended(limitMs);
       expect(caller.received).toMatch(/^HTTP\/1.1 204 (?:.*\r\n)+\r\n$/);
       expect(caller.received).not.toMatch(/transfer-encoding/i);
     },
@@ -76,27 +78,34 @@ const ROWS: readonly Row[] = [
   {
     name: 'a caller that leaves during the handshake leaves no connection to the API behind',
     answer: () => undefined,
-    async play(caller, upstream) {
+    async play(caller, upstream, timeout) {
       await untilAsked(upstream);
       caller.socket.resetAndDestroy();
-      await expect.poll(() => upstream.conversations[0]?.ended || upstream.conversations[0]?.closed, SOON).toBe(true);
+      const [talk] = upstream.conversations;
+      await expect.poll(() => talk?.ended || talk?.closed, { timeout, interval: 5 }).toBe(true);
     },
   },
   {
     name: 'a caller that is gone takes the connection to an API that talks on along',
     answer: () => SWITCH,
-    async play(caller, upstream) {
+    async play(caller, upstream, limitMs) {
       await expect.poll(() => caller.received).toContain(' 101 ');
       caller.socket.resetAndDestroy();
-      await closesWhileTalking(upstream);
+      await closesWhileTalking(upstream, limitMs);
     },
   },
 ];
 
-async function outcome({ target = '/api/ws', play }: Row, port: number, upstream: HandshakeUpstream): Promise<string> {
+interface Played {
+  readonly port: number;
+  readonly upstream: HandshakeUpstream;
+  readonly limitMs: number;
+}
+
+async function outcome({ target = '/api/ws', play }: Row, { port, upstream, limitMs }: Played): Promise<string> {
   using caller = await openCaller(port);
   caller.send(`GET ${target} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${OFFER}\r\n`);
-  return await play(caller, upstream).then(
+  return await play(caller, upstream, limitMs).then(
     () => 'right',
     () => 'wrong',
   );
@@ -108,8 +117,8 @@ describe('what the fence around http-proxy-3 is for', () => {
     await using world = await createUpgradeWorld(ours.url);
     const control = await startUpgradeControl(theirs.url);
     expect({
-      sidecar: await outcome(row, world.sidecar.port, ours),
-      'http-proxy-3': await outcome(row, control, theirs),
+      sidecar: await outcome(row, { port: world.sidecar.port, upstream: ours, limitMs: PATIENCE_MS }),
+      'http-proxy-3': await outcome(row, { port: control, upstream: theirs, limitMs: CONTROL_MS }),
     }).toEqual({ sidecar: 'right', 'http-proxy-3': 'wrong' });
   });
 });

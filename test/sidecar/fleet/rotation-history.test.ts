@@ -15,6 +15,5 @@ describe('a fleet that rotates', () => {
       expect(rotations).toBeGreaterThan(3);
       expect(mostLive).toBeLessThanOrEqual(3);
     },
-    60_000,
   );
 });
