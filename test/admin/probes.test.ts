@@ -94,7 +94,7 @@ describe('admin/server', () => {
   });
 
   it('is live but not ready while it drains', async () => {
-    await using world = await createAdminWorld({ drain: { minimum: '300ms', limit: '2s' } });
+    await using world = await createAdminWorld({ drain: { minimum: '2s', limit: '5s' } });
     await untilReady(world, 200);
     const stopped = world.sidecar.stop();
     expect(await statuses(world)).toMatchObject({ '/livez': 200, '/readyz': 503 });
@@ -108,6 +108,7 @@ describe('admin/server', () => {
     async (query) => {
       await using world = await createAdminWorld();
       await untilReady(world, 200);
+      await expect.poll(() => world.identity.calls.length).toBe(1);
       const { status, json, body } = await world.admin(`/token/refresh${query}`, { method: 'POST' });
       expect([status, json()]).toMatchObject([
         404,

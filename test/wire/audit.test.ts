@@ -191,7 +191,12 @@ describe('the audit log', () => {
 });
 
 describe('the audit log with fsync: always', () => {
-  const always = (options: ProxyWorldOptions = {}) => auditWorld({ fsync: 'always', whenFailing: 'refuse' }, options);
+  const always = async (options: ProxyWorldOptions = {}) => {
+    const audited = await auditWorld({ fsync: 'always', whenFailing: 'refuse' }, options);
+    // Written in the background.
+    await until('it is opened', () => audited.entries().length > 0);
+    return audited;
+  };
 
   it('has an intent before the API gets the request, and the outcome before the caller gets the response', async () => {
     const seen: Record<string, unknown>[][] = [];

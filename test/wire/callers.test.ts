@@ -259,7 +259,7 @@ describeWithOpenssl('callers over TLS', () => {
 
   it('that connect and say nothing are ended in silence; with a byte they get 408', async () => {
     const { cert, key } = writeServerCertificate();
-    const timeouts = { callerHeaders: '300ms' };
+    const timeouts = { callerHeaders: '1s' };
     await using world = await createProxyWorld({ config: { callers: { tls: { cert, key } }, timeouts } });
     const { ca } = certificates().authority;
     const seen = ['', 'G'].map(async (bytes) => {

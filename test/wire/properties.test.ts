@@ -70,7 +70,7 @@ beforeAll(async () => {
     upstream: upstream.url + BASE,
     tokenEndpoint: tokens.url,
     route: { allow: ['GET /accounts/**', 'POST /payments/**'] },
-    config: { timeouts: { idle: '2s', firstByte: '2s' }, log: { level: 'info', format: 'json' } },
+    config: { timeouts: { idle: '5s', firstByte: '5s' }, log: { level: 'info', format: 'json' } },
   });
 });
 

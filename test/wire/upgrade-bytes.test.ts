@@ -133,7 +133,7 @@ describe('the end of a tunnel', () => {
     await using setting = await switched();
     end(setting.caller);
     await expect.poll(() => setting.talk.ended || setting.talk.closed, WITHIN_1_S).toBe(true);
-    await expect.poll(() => setting.world.inFlight(), { timeout: 2000 }).toBe(0);
+    await expect.poll(() => setting.world.inFlight()).toBe(0);
     // Only writing shows that the other side is closed, and not merely done.
     using _chatter = chatter(setting.talk);
     await expect.poll(() => setting.talk.closed, WITHIN_1_S).toBe(true);
@@ -158,7 +158,7 @@ describe('the end of a tunnel', () => {
     await using setting = await switched();
     end(setting.talk);
     await setting.caller.ended(1000);
-    await expect.poll(() => setting.world.inFlight(), { timeout: 2000 }).toBe(0);
+    await expect.poll(() => setting.world.inFlight()).toBe(0);
   });
 
   it('what one side says after the other has ended still arrives', async () => {

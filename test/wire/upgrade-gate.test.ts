@@ -173,9 +173,9 @@ describe('requests behind an offer to upgrade that is not taken', () => {
       await one.answer();
     }
     leaving.socket.end();
-    expect(await leaving.ended(1000)).toBe('end');
+    expect(await leaving.ended()).toBe('end');
     expect(await world.sidecar.stop()).toBe(true);
-    expect(await caller.ended(1000)).toBe('end');
+    expect(await caller.ended()).toBe('end');
   });
 
   it('may be cut off by a caller that leaves before its answer', async () => {

@@ -222,7 +222,7 @@ describe('a WebSocket on a route with upgrade: true', () => {
     const closed = Promise.all(clients.map((client) => once(client, 'close')));
     for (const [index, client] of clients.entries()) endings[index % endings.length]?.(client);
     await closed;
-    await expect.poll(() => world.inFlight(), { timeout: 3000 }).toBe(0);
+    await expect.poll(() => world.inFlight()).toBe(0);
     await expect.poll(() => server.clients.size).toBe(0);
     expect(upgradeLog(world)).toHaveLength(100);
     expect(world.tokens.calls).toHaveLength(1);
