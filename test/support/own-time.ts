@@ -33,6 +33,14 @@ export function startOwnTime(): OwnTime {
   };
 }
 
+/** What `work` results in. @throws Error when it took more than `limitMs` of the time of this process */
+export async function withinOwn<Result>(limitMs: number, work: () => PromiseLike<Result>): Promise<Result> {
+  using own = startOwnTime();
+  const result = await work();
+  if (own.ms > limitMs) throw new Error(`took ${Math.round(own.ms)} ms, not ${limitMs}`);
+  return result;
+}
+
 /** Resolves when everything on its way between sockets of this process has had every chance to arrive. */
 export async function untilQuiet(): Promise<void> {
   for (let round = 0; round < 3; round += 1) {

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { type Caller, openCaller } from '../support/caller.ts';
 import { descriptorsOf, nextDescriptorOf, openFlood } from '../support/flood.ts';
+import { withinOwn } from '../support/own-time.ts';
 import { ok } from '../support/raw.ts';
 import { type SidecarProcess, startSidecarProcess } from '../support/sidecar-process.ts';
 import { startTokenServer } from '../support/token-server.ts';
@@ -47,13 +48,13 @@ describe.skipIf(isMissing)('a sidecar under prlimit', () => {
       for (const caller of flood.callers) if (!caller.socket.destroyed) caller.send(get(sidecar));
       expect(await livez(sidecar)).toBe(200);
       const refused = () => flood.callers.filter(({ received }) => received.includes('SIDECAR_OVERLOADED')).length;
-      await expect.poll(() => flood.open() - upstream.requests.length).toBe(0);
+      await withinOwn(5000, () => expect.poll(() => flood.open() - upstream.requests.length).toBe(0));
       expect(refused()).toBeGreaterThan(900);
       expect(upstream.requests.length).toBeGreaterThan(0);
       expect(descriptorsOf(sidecar.pid)).toBeLessThan(64);
       expect(await livez(sidecar)).toBe(200);
     }
-    await expect.poll(() => descriptorsOf(sidecar.pid)).toBeLessThanOrEqual(before + 2);
+    await withinOwn(5000, () => expect.poll(() => descriptorsOf(sidecar.pid)).toBeLessThanOrEqual(before + 2));
     using caller = await openCaller(sidecar.port);
     caller.send(get(sidecar));
     await expect.poll(() => upstream.requests.length).toBeGreaterThan(1);
@@ -72,7 +73,7 @@ describe.skipIf(isMissing)('a sidecar under prlimit', () => {
     limitTo(nextDescriptorOf(sidecar.pid));
     // A few may get one that was in use for a moment; the others are accepted and closed at once.
     using flood = await openFlood(sidecar.port, 200);
-    await expect.poll(flood.open).toBeLessThan(30);
+    await withinOwn(5000, () => expect.poll(flood.open).toBeLessThan(30));
     const answer = await ask(caller, get(sidecar));
     expect(answer.status).toBe(502);
     expect(answer.json()).toMatchObject({ code: 'UPSTREAM_UNREACHABLE', mayHaveExecuted: false });

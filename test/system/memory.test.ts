@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openFlood } from '../support/flood.ts';
 import { loadWithGets } from '../support/keep-alive-load.ts';
+import { withinOwn } from '../support/own-time.ts';
 import { startSidecarProcess } from '../support/sidecar-process.ts';
 import { startTokenServer } from '../support/token-server.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -31,18 +32,17 @@ describe('a sidecar with a heap of 64 MiB', () => {
       }
       const answered = () => flood.callers.filter(({ received }) => received !== '').length;
       const held = () => sidecar.metric('aritma_sidecar_requests_in_flight');
-      await expect.poll(async () => answered() + (await held()), { interval: 100 }).toBe(CALLERS);
+      await withinOwn(12_000, () =>
+        expect.poll(async () => answered() + (await held()), { interval: 100 }).toBe(CALLERS),
+      );
       const refused = flood.callers.filter(({ received }) => received !== '');
       expect(refused.length).toBeGreaterThan(0);
       expect(refused.every(({ received }) => received.includes('"code":"SIDECAR_OVERLOADED"'))).toBe(true);
       expect(await held()).toBeGreaterThan(100);
       expect((await fetch(`${sidecar.adminUrl}/livez`)).status).toBe(200);
     }
-    await expect
-      .poll(async () => (await fetch(`http://127.0.0.1:${sidecar.port}/unknown`)).status, {
-        interval: 50,
-      })
-      .toBe(404);
+    const asked = async () => (await fetch(`http://127.0.0.1:${sidecar.port}/unknown`)).status;
+    await withinOwn(8000, () => expect.poll(asked, { interval: 50 }).toBe(404));
     expect(sidecar.isAlive()).toBe(true);
     await tokens.close();
     // A small heap makes a slow process, on a busy machine all the more.

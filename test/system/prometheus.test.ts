@@ -171,9 +171,10 @@ describe.skipIf(skipped)('Prometheus', () => {
         expect(value, record).toBeLessThanOrEqual(high);
       });
     }
-    await eventually(async () => {
-      expect((await world.prometheus.alerts()).map(({ labels }) => labels['alertname'])).toEqual([]);
-    });
+    const alerts = async () => (await world.prometheus.alerts()).map(({ labels }) => labels['alertname']);
+    // One look at a busy sidecar may take longer than Prometheus waits.
+    expect((await alerts()).filter((name) => name !== 'AritmaSidecarDown')).toEqual([]);
+    await eventually(async () => expect(await alerts()).toEqual([]));
   });
 
   it('understands every query of the dashboard, and those of its first row have answers', async () => {

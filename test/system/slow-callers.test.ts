@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { descriptorsOf, openFlood, p99, timesOf } from '../support/flood.ts';
+import { withinOwn } from '../support/own-time.ts';
 import { residentBytes } from '../support/processes.ts';
 import { ok } from '../support/raw.ts';
 import { startSidecarProcess } from '../support/sidecar-process.ts';
@@ -86,7 +87,7 @@ describe.skipIf(!existsSync('/proc/self/fd'))('slow callers', () => {
     clearInterval(drip);
     // Two seconds for the headers, at most two until Node looks; twice that, because this machine has other work too.
     expect(performance.now() - startedAt).toBeLessThan(12_000);
-    await expect.poll(() => descriptorsOf(sidecar.pid)).toBeLessThanOrEqual(before + 4);
+    await withinOwn(5000, () => expect.poll(() => descriptorsOf(sidecar.pid)).toBeLessThanOrEqual(before + 4));
     // Whoever is dripping when the connection is closed resets it, and with it may lose the answer.
     for (const { callers } of [headers, bodies]) {
       expect(callers.some(({ received }) => received.includes(' 408 '))).toBe(true);
@@ -139,7 +140,7 @@ describe.skipIf(!existsSync('/proc/self/fd'))('slow callers', () => {
     clearInterval(sip);
     for (const { socket } of slow.callers) socket.destroy();
     // A connection to the API is kept for every answer that was read to its end.
-    await expect.poll(() => descriptorsOf(sidecar.pid)).toBeLessThanOrEqual(before + 60);
+    await withinOwn(5000, () => expect.poll(() => descriptorsOf(sidecar.pid)).toBeLessThanOrEqual(before + 60));
     // Held in memory, they would be 2 GiB.
     expect(highest.bytes - memory).toBeLessThan(256 * MIB);
     expect(busy).toBeLessThan(2 * quiet + PATIENCE_MS);

@@ -1,6 +1,7 @@
 /** A token that the API blames in calls that cannot go again: it is renewed, and nobody else waits or fails for that. */
 import { expect, it } from 'vitest';
 import { createFakeClock } from '../support/clock.ts';
+import { untilQuiet } from '../support/own-time.ts';
 import { createProxyWorld } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
 import { json } from '../support/token-server.ts';
@@ -28,6 +29,8 @@ it('is renewed no more often than the pace allows, and other calls go on with th
     expect((await get()).status).toBe(200);
   }
   await expect.poll(() => world.tokens.calls.length).toBe(2);
+  await untilQuiet();
+  expect(world.tokens.calls).toHaveLength(2);
 });
 
 it('stays in use for other calls while the identity server is down', async () => {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Caller } from '../support/caller.ts';
 import { createFakeClock } from '../support/clock.ts';
+import { withinOwn } from '../support/own-time.ts';
 import type { ProxyWorld } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
 import {
@@ -133,7 +134,7 @@ describe('the end of a tunnel', () => {
     await using setting = await switched();
     end(setting.caller);
     await expect.poll(() => setting.talk.ended || setting.talk.closed, WITHIN_1_S).toBe(true);
-    await expect.poll(() => setting.world.inFlight()).toBe(0);
+    await withinOwn(2000, () => expect.poll(() => setting.world.inFlight()).toBe(0));
     // Only writing shows that the other side is closed, and not merely done.
     using _chatter = chatter(setting.talk);
     await expect.poll(() => setting.talk.closed, WITHIN_1_S).toBe(true);
@@ -158,7 +159,7 @@ describe('the end of a tunnel', () => {
     await using setting = await switched();
     end(setting.talk);
     await setting.caller.ended(1000);
-    await expect.poll(() => setting.world.inFlight()).toBe(0);
+    await withinOwn(2000, () => expect.poll(() => setting.world.inFlight()).toBe(0));
   });
 
   it('what one side says after the other has ended still arrives', async () => {
@@ -209,7 +210,7 @@ describe('the end of a tunnel', () => {
       await expect.poll(() => setting.upstream.conversations[0]?.head).toContain('GET /ws');
       setting.caller.socket[leave]();
       await expect.poll(() => talkOf(setting).closed || talkOf(setting).ended, WITHIN_1_S).toBe(true);
-      await expect.poll(() => setting.world.inFlight()).toBe(0);
+      await withinOwn(2000, () => expect.poll(() => setting.world.inFlight()).toBe(0));
       expect(setting.world.sidecar.logs.at(-1)).toMatchObject({
         message: 'request',
         status: 499,

@@ -1,5 +1,6 @@
 /** Offers to upgrade at the gate: refused like requests, and otherwise requests like all others. */
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { withinOwn } from '../support/own-time.ts';
 import { createProxyWorld } from '../support/proxy-world.ts';
 import { ok } from '../support/raw.ts';
 import { createUpgradeWorld, OFFER, startHandshakeUpstream } from '../support/upgrade-world.ts';
@@ -173,9 +174,9 @@ describe('requests behind an offer to upgrade that is not taken', () => {
       await one.answer();
     }
     leaving.socket.end();
-    expect(await leaving.ended()).toBe('end');
+    expect(await withinOwn(1000, () => leaving.ended())).toBe('end');
     expect(await world.sidecar.stop()).toBe(true);
-    expect(await caller.ended()).toBe('end');
+    expect(await withinOwn(1000, () => caller.ended())).toBe('end');
   });
 
   it('may be cut off by a caller that leaves before its answer', async () => {

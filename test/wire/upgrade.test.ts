@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import WebSocket, { type RawData, WebSocketServer } from 'ws';
+import { withinOwn } from '../support/own-time.ts';
 import type { ProxyWorld } from '../support/proxy-world.ts';
 import { json } from '../support/token-server.ts';
 import { createUpgradeWorld, OFFER } from '../support/upgrade-world.ts';
@@ -222,7 +223,7 @@ describe('a WebSocket on a route with upgrade: true', () => {
     const closed = Promise.all(clients.map((client) => once(client, 'close')));
     for (const [index, client] of clients.entries()) endings[index % endings.length]?.(client);
     await closed;
-    await expect.poll(() => world.inFlight()).toBe(0);
+    await withinOwn(3000, () => expect.poll(() => world.inFlight()).toBe(0));
     await expect.poll(() => server.clients.size).toBe(0);
     expect(upgradeLog(world)).toHaveLength(100);
     expect(world.tokens.calls).toHaveLength(1);
